@@ -1,0 +1,81 @@
+# Two commands matter: `make demo` and `make test`. Both set everything up first, from the locks in locks/.
+#
+# .venv           the project: CDK app, whippet command, tests (with node, npm and cdk in its bin)
+# .envs/cloud     the local cloud (it pins its own botocore)
+# .envs/training  what the training image holds; .envs/inference: what the endpoint's container holds
+# .envs/tools     uv, which makes the others
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+UV := .envs/tools/bin/uv
+RUN := $(UV) run
+ENVIRONMENTS := .envs/cloud/.ready .envs/training/.ready .envs/inference/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench soak synth deploy destroy stop clean locks
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: .venv/.ready node_modules/.ready $(ENVIRONMENTS) ## every environment, from the locks
+
+demo: setup ## the whole system on this machine: deploy, tune, train, release, classify
+	$(RUN) whippet demo
+
+test: setup ## every test
+	$(RUN) pytest
+	.envs/training/bin/python -m pytest tests/training
+	.envs/inference/bin/python -m pytest tests/inference
+	.envs/cloud/bin/python -m pytest tests/local/sagemaker
+
+lint: setup ## ruff, mypy, formatting
+	$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) mypy
+
+bench: setup ## measured side by side with what a user would pick instead
+	$(RUN) python -m benchmarks
+
+soak: setup ## the same run again and again on one local cloud
+	$(RUN) pytest -m soak
+
+synth: setup ## the CloudFormation template, in cdk.out
+	$(RUN) cdk synth --quiet
+
+deploy: setup ## to the AWS account of your credentials
+	$(RUN) cdk deploy
+
+destroy: setup ## from the AWS account of your credentials
+	$(RUN) cdk destroy
+
+stop: ## end the local cloud and everything that runs in it
+	@test ! -x .venv/bin/whippet || $(RUN) whippet stop
+
+clean: stop ## remove everything that was made here
+	rm -rf .venv .envs .whippet node_modules cdk.out
+
+locks: $(UV) ## compile locks/*.in anew
+	cd locks && for e in tools app cloud training inference; do \
+		excludes=; test ! -e $$e.excludes || excludes="--excludes $$e.excludes"; \
+		../$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $$excludes $$e.in -o $$e.txt; done
+	$(RUN) npm install --package-lock-only --omit-lockfile-registry-resolved
+
+$(UV): locks/tools.txt
+	@test -n "$(PYTHON)" || { echo "whippet needs Python 3.11, 3.12 or 3.13 on the PATH and found none: install one, or run make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -m venv --clear .envs/tools || { echo "$(PYTHON) -m venv failed (see above): on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	.envs/tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/tools.txt
+	@touch $@
+
+.venv/.ready: locks/app.txt pyproject.toml | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python .venv --require-hashes locks/app.txt
+	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	.venv/bin/python -m cli.node .venv/bin
+	@touch $@
+
+.envs/%/.ready: locks/%.txt | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .envs/$*
+	$(UV) pip sync --quiet --python .envs/$* --require-hashes locks/$*.txt
+	@touch $@
+
+node_modules/.ready: package-lock.json .venv/.ready
+	$(RUN) npm ci --silent
+	@touch $@

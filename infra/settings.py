@@ -1,0 +1,203 @@
+"""Every setting a user may change: typed, limited, documented; read from cdk.json and `-c` overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from training import contract
+
+__all__ = ["ApiSettings", "ReleaseSettings", "Settings", "SettingsError", "TrainingSettings", "TuningSettings"]
+
+InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message names the setting, the value, what is allowed and where to change it."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetSettings(_Section):
+    bucket: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+        description="Name of an existing bucket with the photos; empty: the stack makes one.",
+    )
+    prefix: str = Field(
+        default="dataset/",
+        pattern=r"^([A-Za-z0-9._-]+/)+$",
+        description="Key prefix of the photos' class folders, with a slash at its end.",
+    )
+    min_images_per_class: int = Field(
+        default=5, ge=3, le=10_000, description="A class with fewer photos than this stops the run."
+    )
+    keep_at_destroy: bool = Field(default=True, description="Keep the bucket and the photos when the stack is destroyed.")
+    noncurrent_days: int = Field(
+        default=30, ge=1, le=3650, description="Days an overwritten or deleted object can be brought back."
+    )
+
+
+class TuningSettings(_Section):
+    trials: int = Field(default=8, ge=1, le=750, description="Training jobs of the tuning job.")
+    parallel_trials: int = Field(default=2, ge=1, le=100, description="Trials at the same time.")
+    strategy: Literal["Bayesian", "Random"] = Field(default="Bayesian", description="How the next trial is chosen.")
+    epochs: int = Field(default=5, ge=1, le=1000, description="Epochs of a trial.")
+    learning_rate_min: float = Field(default=contract.LEARNING_RATE_LIMITS[0], ge=1e-6, le=10)
+    learning_rate_max: float = Field(default=contract.LEARNING_RATE_LIMITS[1], ge=1e-6, le=10)
+    learning_rate_scale: Literal["Logarithmic", "Linear"] = Field(
+        default="Logarithmic", description="Scale on which learning rates are drawn."
+    )
+    batch_sizes: tuple[Annotated[int, Field(ge=1, le=contract.BATCH_SIZE_LIMITS[1])], ...] = Field(
+        default=contract.BATCH_SIZES, min_length=1, max_length=30, description="Batch sizes to choose from."
+    )
+    early_stopping: bool = Field(default=True, description="Let SageMaker stop trials that will not win.")
+    instance_type: InstanceType = "ml.c5.xlarge"
+    max_minutes: int = Field(default=60, ge=5, le=7200, description="Time limit of one trial.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TuningSettings:
+        if self.learning_rate_min >= self.learning_rate_max:
+            raise ValueError(
+                f"learning_rate_min={self.learning_rate_min} must be below learning_rate_max={self.learning_rate_max}"
+            )
+        if self.parallel_trials > self.trials:
+            raise ValueError(f"parallel_trials={self.parallel_trials} must not exceed trials={self.trials}")
+        return self
+
+
+class TrainingSettings(_Section):
+    backbone: str = Field(
+        default="resnet50",
+        pattern=r"^[a-z][a-z0-9_]{0,63}$",
+        description="A torchvision classifier by name, or efficientnet_lite0.",
+    )
+    weights: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._/-]+$",
+        description="Key of a file with pretrained weights in the data bucket; empty: from the hub.",
+    )
+    image_size: int = Field(default=224, ge=32, le=1024, description="Side of the crop the network sees, in pixels.")
+    views: int = Field(default=4, ge=0, le=64, description="Augmented views of each training photo beside the plain one.")
+    epochs: int = Field(default=20, ge=1, le=1000, description="Epochs of the best trial's training.")
+    weight_decay: float = Field(default=1e-4, ge=0, le=1)
+    label_smoothing: float = Field(default=0.0, ge=0, le=0.5)
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    instance_type: InstanceType = "ml.c5.2xlarge"
+    volume_gib: int = Field(default=50, ge=1, le=16_384, description="Disk of a job, in GiB.")
+    max_minutes: int = Field(default=240, ge=5, le=7200, description="Time limit of the features job and of the training.")
+
+
+class ReleaseSettings(_Section):
+    min_accuracy: float = Field(default=0.7, ge=0, le=1, description="Floor of the test accuracy; below it no release.")
+    tolerance: float = Field(
+        default=0.01, ge=0, le=1, description="How much worse than the model in service a new one may be, on the same photos."
+    )
+    instance_type: InstanceType = "ml.m5.large"
+    instance_count: int = Field(default=1, ge=1, le=100)
+    image_uri: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9./:@_-]+$", description="Another serving image; empty: the stack builds its own."
+    )
+
+
+class ApiSettings(_Section):
+    rate: float = Field(default=10, gt=0, le=10_000, description="Requests a second an API key may make, in the long run.")
+    burst: int = Field(default=20, ge=1, le=5_000, description="Requests an API key may make at once.")
+    daily_quota: int = Field(default=10_000, ge=1, le=1_000_000_000, description="Requests a day an API key may make.")
+
+
+class NotificationSettings(_Section):
+    email: str | None = Field(
+        default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", description="Where runs' results are mailed; empty: to nobody."
+    )
+
+
+class Settings(_Section):
+    """The settings of one environment."""
+
+    env: str = Field(default="dev", pattern=r"^[a-z][a-z0-9]{0,7}$", description="Environment; part of every name.")
+    dataset: DatasetSettings = DatasetSettings()
+    tuning: TuningSettings = TuningSettings()
+    training: TrainingSettings = TrainingSettings()
+    release: ReleaseSettings = ReleaseSettings()
+    api: ApiSettings = ApiSettings()
+    notifications: NotificationSettings = NotificationSettings()
+
+    @property
+    def prefix(self) -> str:
+        """Start of the name of everything the runs make; IAM is scoped to it. At most 16 characters."""
+        return f"whippet-{self.env}"
+
+    @property
+    def stack_name(self) -> str:
+        return f"Whippet-{self.env}"
+
+    @classmethod
+    def from_context(cls, context: Mapping[str, Any]) -> Settings:
+        """Settings of the chosen environment: the defaults, then cdk.json's `environments`, then `-c` overrides.
+
+        `-c env=prod` chooses the environment, `-c training.epochs=5` overrides one setting of it.
+
+        Raises:
+            SettingsError: naming every wrong setting, its value, what is allowed and where it came from.
+        """
+        environments = context.get("environments", {})
+        env = str(context.get("env", "dev"))
+        if env not in environments:
+            raise SettingsError(
+                f"env={env!r} is not an environment of cdk.json, which has {', '.join(sorted(environments)) or 'none'}; "
+                "choose one with -c env=NAME or add it under context.environments"
+            )
+        values: dict[str, Any] = {section: dict(settings) for section, settings in environments[env].items()}
+        values["env"] = env
+        for key, value in context.items():
+            section, dot, name = key.partition(".")
+            if _is_cdks_own(key):
+                continue
+            if not dot or section not in cls.model_fields:
+                raise SettingsError(f"unknown setting -c {key}={value}; {_known_settings(cls)}")
+            values.setdefault(section, {})[name] = _from_text(value)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SettingsError(_explain(error, cls)) from None
+
+
+def _is_cdks_own(key: str) -> bool:
+    """Whether a context key belongs to the CDK (feature flags, look-ups, modes) and not to the settings."""
+    return key in ("env", "environments", "tree-metadata") or key.startswith(("@aws-cdk/", "aws:", "aws-cdk:", "cdk-"))
+
+
+def _from_text(value: Any) -> Any:
+    """A `-c` override is text: `16,32,64` is a list, `` (nothing) is no value; pydantic converts the rest."""
+    if not isinstance(value, str):
+        return value
+    if value == "":
+        return None
+    return [part.strip() for part in value.split(",")] if "," in value else value
+
+
+def _known_settings(model: type[BaseModel]) -> str:
+    names = []
+    for section, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names += [f"{section}.{name}" for name in kind.model_fields]
+    return f"known are env, {', '.join(names)}"
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    lines = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{place}: there is no such setting; {_known_settings(model)}")
+        elif problem["type"] == "value_error":
+            lines.append(f"{place}: {str(problem['ctx']['error'])}")
+        else:
+            lines.append(f"{place}={problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+    return "wrong settings (change them in cdk.json or with -c NAME=VALUE):\n  " + "\n  ".join(lines)

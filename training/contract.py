@@ -1,0 +1,435 @@
+"""What crosses a border, declared once: between the CDK app, the jobs, the endpoint, the Lambdas and the local cloud.
+
+The state machine's payloads are built from this module, the training scripts parse with it, the endpoint and the
+Lambdas answer by it. Standard library only, so that every one of those places can import it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Literal, NotRequired, TypedDict
+
+__all__ = [
+    "BATCH_SIZES",
+    "BATCH_SIZE_LIMITS",
+    "LEARNING_RATE_LIMITS",
+    "MAX_ERROR_CHARACTERS",
+    "MAX_IMAGE_BYTES",
+    "MAX_IMAGE_PIXELS",
+    "METRICS",
+    "OBJECTIVE",
+    "Artefact",
+    "Channel",
+    "ClassificationRequest",
+    "ClassSummary",
+    "ContractError",
+    "DatasetSummary",
+    "EntryPoint",
+    "Evaluation",
+    "FeaturesIndex",
+    "Hyperparameters",
+    "ImageRecord",
+    "Metric",
+    "ModelCard",
+    "Prediction",
+    "ProblemDetails",
+    "SplitName",
+    "features_key",
+    "job_prefix",
+    "metric",
+    "parameter_ranges",
+    "run_id",
+]
+
+# --- hyperparameters ---------------------------------------------------------------------------------------------
+
+LEARNING_RATE_LIMITS: Final = (0.001, 0.1)
+"""The seed's search space for the learning rate."""
+
+BATCH_SIZES: Final = (16, 32, 64, 128, 256, 512)
+"""The seed's search space for the batch size: the powers of two from 16 to 512."""
+
+BATCH_SIZE_LIMITS: Final = (1, 4096)
+LEARNING_RATE_BOUNDS: Final = (1e-6, 10.0)
+
+ScalingType = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
+
+
+class ContractError(ValueError):
+    """A value broke the contract; the message names it, what was expected and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters:
+    """Every hyperparameter a job takes, with its default.
+
+    SageMaker carries hyperparameters as strings: `to_strings` writes them, `from_strings` reads them back.
+    """
+
+    backbone: str = "resnet50"
+    """A torchvision classifier by its builder's name, or `efficientnet_lite0`."""
+    image_size: int = 224
+    """Side of the square crop the backbone sees, in pixels."""
+    views: int = 4
+    """Augmented views of every training image whose features are kept, beside the plain centre crop."""
+    epochs: int = 20
+    learning_rate: float = 0.01
+    batch_size: int = 64
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _LIMITS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ContractError(f"hyperparameter {name}={value} is outside {low} to {high}; give a value in that range")
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", self.backbone):
+            raise ContractError(
+                f"hyperparameter backbone={self.backbone!r} is not a model's name; "
+                "give a torchvision classifier's builder such as resnet50, or efficientnet_lite0"
+            )
+
+    def to_strings(self) -> dict[str, str]:
+        """As SageMaker's `HyperParameters`: every value a string."""
+        return {name: str(value) for name, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_strings(cls, given: Mapping[str, str]) -> Hyperparameters:
+        """Parse SageMaker's `HyperParameters`.
+
+        Names of SageMaker's own (`sagemaker_…`, `_tuning_…`) are passed over; any other unknown name is an error,
+        since a misspelt hyperparameter would otherwise train with the default unnoticed.
+
+        Raises:
+            ContractError: an unknown name, or a value of the wrong type or outside its limits.
+        """
+        fields = {field.name: type(field.default) for field in dataclasses.fields(cls)}
+        values: dict[str, Any] = {}
+        for name, text in given.items():
+            if name.startswith(("sagemaker_", "_tuning_")):
+                continue
+            if name not in fields:
+                raise ContractError(f"unknown hyperparameter {name!r}; known are {', '.join(sorted(fields))}")
+            try:
+                values[name] = fields[name](str(text).strip('"'))
+            except ValueError:
+                raise ContractError(
+                    f"hyperparameter {name}={text!r} is not of type {fields[name].__name__}; give such a value"
+                ) from None
+        return cls(**values)
+
+
+_LIMITS: Final[dict[str, tuple[float, float]]] = {
+    "image_size": (32, 1024),
+    "views": (0, 64),
+    "epochs": (1, 1000),
+    "learning_rate": LEARNING_RATE_BOUNDS,
+    "batch_size": BATCH_SIZE_LIMITS,
+    "weight_decay": (0.0, 1.0),
+    "label_smoothing": (0.0, 0.5),
+    "seed": (0, 2**32 - 1),
+}
+
+
+def parameter_ranges(
+    *,
+    learning_rate: tuple[float, float] = LEARNING_RATE_LIMITS,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    scaling: ScalingType = "Logarithmic",
+) -> dict[str, list[dict[str, Any]]]:
+    """SageMaker's `ParameterRanges` of the tuning job: what is searched, under the names the trials parse."""
+    return {
+        "ContinuousParameterRanges": [
+            {
+                "Name": "learning_rate",
+                "MinValue": repr(float(learning_rate[0])),
+                "MaxValue": repr(float(learning_rate[1])),
+                "ScalingType": scaling,
+            }
+        ],
+        "CategoricalParameterRanges": [{"Name": "batch_size", "Values": [str(size) for size in batch_sizes]}],
+    }
+
+
+# --- jobs --------------------------------------------------------------------------------------------------------
+
+
+class EntryPoint(StrEnum):
+    """`sagemaker_program` of each kind of job, relative to the source bundle's root."""
+
+    FEATURES = "training/features.py"
+    TRIAL = "training/trial.py"
+    TRAIN = "training/train.py"
+
+
+class Channel(StrEnum):
+    """Names of the jobs' input channels."""
+
+    DATASET = "dataset"
+    """The photos, as they lie in the bucket."""
+    MANIFEST = "manifest"
+    """What CheckDataset wrote: `Artefact.DATASET_SUMMARY` and `Artefact.MANIFEST`."""
+    FEATURES = "features"
+    """What the features job wrote: `Artefact.FEATURES_INDEX` and the arrays it lists."""
+    WEIGHTS = "weights"
+    """Pretrained weights, where the job should not (or cannot) fetch them from the hub."""
+
+
+class Artefact(StrEnum):
+    """File names that one part writes and another reads."""
+
+    DATASET_SUMMARY = "dataset.json"
+    """`DatasetSummary`, in the run's manifest folder."""
+    MANIFEST = "manifest.jsonl"
+    """One `ImageRecord` a line, in key order."""
+    FEATURES_INDEX = "features.json"
+    """`FeaturesIndex`; lists every other file of the features with its size."""
+    MODEL = "model.onnx"
+    """Input `image`: uint8, (N, image_size, image_size, 3), RGB. Output `probabilities`: float32, (N, classes)."""
+    MODEL_CARD = "model.json"
+    """`ModelCard`: labels and preprocessing, beside the model."""
+    EVALUATION = "evaluation.json"
+    """`Evaluation`, in the job's output data."""
+    CONFUSION_MATRIX_CSV = "confusion_matrix.csv"
+    CONFUSION_MATRIX_PNG = "confusion_matrix.png"
+    HISTORY = "history.csv"
+    """epoch, train_loss, validation_loss, validation_accuracy of the best-trial training."""
+    DECISION = "decision.json"
+
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
+
+
+class ClassSummary(TypedDict):
+    name: str
+    train: int
+    validation: int
+    test: int
+
+
+class DatasetSummary(TypedDict):
+    """What CheckDataset found; the index of a class in `classes` is its label everywhere."""
+
+    prefix: str
+    """Key prefix the photos lie under, with its trailing slash."""
+    classes: list[ClassSummary]
+    images: int
+    stray_files: int
+    """Objects that are no photos in a class folder: counted, not fatal."""
+    duplicates_across_splits: int
+    """Photos whose bytes stand in two splits; the copies outside `test` are left out of the manifest."""
+    split: Literal["given", "by content"]
+    """Whether the folders gave the split (train, valid, test) or the content hash did."""
+    fingerprint: str
+    """SHA-256 over the manifest: changes whenever a photo, its label or its split does."""
+    test_fingerprint: str
+    """The same over the test split only: two runs are comparable when it is equal."""
+
+
+class ImageRecord(TypedDict):
+    path: str
+    """Key relative to the data set's prefix: the file's path below the `dataset` channel."""
+    label: int
+    split: SplitName
+    etag: str
+    """S3's ETag without quotes: the content's hash."""
+
+
+class FeaturesFile(TypedDict):
+    name: str
+    bytes: int
+
+
+class FeaturesIndex(TypedDict):
+    """Describes the arrays of a features job, which lie beside it as `.npy` files.
+
+    `{split}_features.npy`: float32, (views, images, dim); view 0 is the plain centre crop, and the validation and test
+    splits have only that one. `{split}_labels.npy`: int64, (images,). `{split}_paths.json`: the images' paths in the
+    arrays' order.
+    """
+
+    key: str
+    """`features_key` of the run: the same key, the same features."""
+    backbone: str
+    image_size: int
+    dim: int
+    classes: list[str]
+    counts: dict[SplitName, int]
+    views: dict[SplitName, int]
+    broken: list[str]
+    """Paths of the images that could not be decoded and were left out."""
+    weights: str
+    """SHA-256 of the backbone's weights, so that training and features cannot disagree."""
+    files: list[FeaturesFile]
+
+
+TRANSFORM_VERSION: Final = 1
+"""Raise when decoding, cropping or augmentation changes: features made before are then not reused."""
+
+
+def features_key(*, dataset_fingerprint: str, hyperparameters: Hyperparameters, weights: str) -> str:
+    """Name of the features of this data under this backbone: 32 hexadecimal digits.
+
+    `weights` says where the backbone's weights come from (`hub`, or the S3 URI and ETag of a file).
+    """
+    parts = {
+        "dataset": dataset_fingerprint,
+        "backbone": hyperparameters.backbone,
+        "image_size": hyperparameters.image_size,
+        "views": hyperparameters.views,
+        "seed": hyperparameters.seed,
+        "weights": weights,
+        "transform": TRANSFORM_VERSION,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+# --- metrics -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number a job prints and SageMaker reads out of its log."""
+
+    name: str
+
+    @property
+    def regex(self) -> str:
+        """For `MetricDefinitions`; matches what `line` prints and nothing of another metric."""
+        return rf"(?:^|\s){re.escape(self.name)}=([-+0-9.eE]+|nan|inf|-inf);"
+
+    @property
+    def definition(self) -> dict[str, str]:
+        return {"Name": self.name, "Regex": self.regex}
+
+    def line(self, value: float) -> str:
+        """`name=value;` as the regex expects it."""
+        return f"{self.name}={value:.6f};"
+
+
+METRICS: Final = {
+    name: Metric(name)
+    for name in (
+        "train:loss",
+        "validation:loss",
+        "validation:accuracy",
+        "test:loss",
+        "test:accuracy",
+    )
+}
+
+OBJECTIVE: Final = METRICS["validation:accuracy"]
+"""What the tuning job maximises."""
+
+
+def metric(name: str) -> Metric:
+    """Raises KeyError for a name outside `METRICS`: a metric SageMaker was not told of would be lost."""
+    return METRICS[name]
+
+
+# --- names -------------------------------------------------------------------------------------------------------
+
+
+def run_id(execution_name: str) -> str:
+    """Short name of a run, at most 13 characters of `[a-z0-9-]`, from its execution's name.
+
+    A tuning job's name holds 32 characters (CreateHyperParameterTuningJob), an execution's 80, so a long name is cut:
+    a UUID, as the console gives, to its first 13 characters; anything else to a hash.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", execution_name.lower()).strip("-")
+    if name and len(name) <= 13 and name == execution_name:
+        return name
+    if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", name):
+        return name[:13]
+    return hashlib.sha256(execution_name.encode()).hexdigest()[:13]
+
+
+def job_prefix(prefix: str, run: str) -> str:
+    """`<prefix>-<run>`: the name every job, model and endpoint configuration of a run starts with."""
+    return f"{prefix}-{run}"
+
+
+# --- the model and its answers -----------------------------------------------------------------------------------
+
+MAX_IMAGE_BYTES: Final = 4_500_000
+"""A Lambda request holds 6 MB (AWS quota); base64 takes a third more than the image."""
+
+MAX_IMAGE_PIXELS: Final = 50_000_000
+"""Decoded size at which an image is refused: 50 megapixels, more than any phone's photo at its default setting."""
+
+MAX_ERROR_CHARACTERS: Final = 1000
+"""SageMaker's FailureReason and SNS's e-mail stay readable below this length."""
+
+
+class ModelCard(TypedDict):
+    """`Artefact.MODEL_CARD`: everything a server needs to know of the model beside it."""
+
+    run: str
+    backbone: str
+    labels: list[str]
+    image_size: int
+    resize: int
+    """Shorter side before the centre crop, in pixels."""
+    dataset_fingerprint: str
+    test_accuracy: float
+
+
+class Prediction(TypedDict):
+    """One entry of the answer, which is a list of them with the highest score first."""
+
+    label: str
+    score: float
+
+
+class ClassificationParameters(TypedDict):
+    top_k: NotRequired[int]
+
+
+class ClassificationRequest(TypedDict):
+    """The JSON form of a request; the other form is the image's bytes with an `image/*` content type."""
+
+    inputs: str
+    """The image, base64."""
+    parameters: NotRequired[ClassificationParameters]
+
+
+class ProblemDetails(TypedDict):
+    """RFC 9457, `application/problem+json`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class ClassScores(TypedDict):
+    name: str
+    images: int
+    precision: float
+    recall: float
+    f1: float
+
+
+class Evaluation(TypedDict):
+    """`Artefact.EVALUATION`: how good the model is on photos it has not seen."""
+
+    run: str
+    classes: list[str]
+    dataset_fingerprint: str
+    test_fingerprint: str
+    validation_accuracy: float
+    test_accuracy: float
+    test_loss: float
+    test_images: int
+    per_class: list[ClassScores]
+    confusion_matrix: list[list[int]]
+    """Rows: the true class; columns: the predicted one; both in the order of `classes`."""
+    hyperparameters: dict[str, str]
