@@ -1,7 +1,7 @@
 """Put the Node.js that comes from PyPI, its npm and the CDK command line into an environment's `bin`.
 
-One activation (or `uv run`) then gives `python`, `whippet`, `node`, `npm` and `cdk`, in the versions that are pinned here
-and whatever else the machine has. Run by the Makefile: `python -m cli.node .venv/bin`.
+One activation (or `uv run`) then gives `python`, `whippet`, `node`, `npm` and `cdk`, in the versions pinned here,
+whatever else the machine has. Run by the Makefile: `python -m cli.node .venv/bin`.
 """
 
 from __future__ import annotations

@@ -47,8 +47,12 @@ class TuningSettings(_Section):
     parallel_trials: int = Field(default=2, ge=1, le=100, description="Trials at the same time.")
     strategy: Literal["Bayesian", "Random"] = Field(default="Bayesian", description="How the next trial is chosen.")
     epochs: int = Field(default=5, ge=1, le=1000, description="Epochs of a trial.")
-    learning_rate_min: float = Field(default=contract.LEARNING_RATE_LIMITS[0], ge=1e-6, le=10)
-    learning_rate_max: float = Field(default=contract.LEARNING_RATE_LIMITS[1], ge=1e-6, le=10)
+    learning_rate_min: float = Field(
+        default=contract.LEARNING_RATE_LIMITS[0], ge=1e-6, le=10, description="Smallest learning rate tried."
+    )
+    learning_rate_max: float = Field(
+        default=contract.LEARNING_RATE_LIMITS[1], ge=1e-6, le=10, description="Largest learning rate tried."
+    )
     learning_rate_scale: Literal["Logarithmic", "Linear"] = Field(
         default="Logarithmic", description="Scale on which learning rates are drawn."
     )
@@ -56,7 +60,7 @@ class TuningSettings(_Section):
         default=contract.BATCH_SIZES, min_length=1, max_length=30, description="Batch sizes to choose from."
     )
     early_stopping: bool = Field(default=True, description="Let SageMaker stop trials that will not win.")
-    instance_type: InstanceType = "ml.c5.xlarge"
+    instance_type: InstanceType = Field(default="ml.c5.xlarge", description="Machine of a trial.")
     max_minutes: int = Field(default=60, ge=5, le=7200, description="Time limit of one trial.")
 
     @model_validator(mode="after")
@@ -84,10 +88,12 @@ class TrainingSettings(_Section):
     image_size: int = Field(default=224, ge=32, le=1024, description="Side of the crop the network sees, in pixels.")
     views: int = Field(default=4, ge=0, le=64, description="Augmented views of each training photo beside the plain one.")
     epochs: int = Field(default=20, ge=1, le=1000, description="Epochs of the best trial's training.")
-    weight_decay: float = Field(default=1e-4, ge=0, le=1)
-    label_smoothing: float = Field(default=0.0, ge=0, le=0.5)
-    seed: int = Field(default=0, ge=0, le=2**32 - 1)
-    instance_type: InstanceType = "ml.c5.2xlarge"
+    weight_decay: float = Field(default=1e-4, ge=0, le=1, description="Decoupled weight decay (AdamW).")
+    label_smoothing: float = Field(default=0.0, ge=0, le=0.5, description="Of the cross-entropy loss.")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="The same seed gives the same result.")
+    instance_type: InstanceType = Field(
+        default="ml.c5.2xlarge", description="Machine of the features job and of the training."
+    )
     volume_gib: int = Field(default=50, ge=1, le=16_384, description="Disk of a job, in GiB.")
     max_minutes: int = Field(default=240, ge=5, le=7200, description="Time limit of the features job and of the training.")
 
@@ -97,8 +103,8 @@ class ReleaseSettings(_Section):
     tolerance: float = Field(
         default=0.01, ge=0, le=1, description="How much worse than the model in service a new one may be, on the same photos."
     )
-    instance_type: InstanceType = "ml.m5.large"
-    instance_count: int = Field(default=1, ge=1, le=100)
+    instance_type: InstanceType = Field(default="ml.m5.large", description="Machine of the endpoint.")
+    instance_count: int = Field(default=1, ge=1, le=100, description="Machines of the endpoint.")
     image_uri: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9./:@_-]+$", description="Another serving image; empty: the stack builds its own."
     )

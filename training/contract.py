@@ -24,6 +24,9 @@ __all__ = [
     "MAX_IMAGE_PIXELS",
     "METRICS",
     "OBJECTIVE",
+    "PHOTO_SUFFIXES",
+    "SPLITS",
+    "SPLIT_FOLDERS",
     "Artefact",
     "Channel",
     "ClassificationRequest",
@@ -110,7 +113,7 @@ class Hyperparameters:
         Raises:
             ContractError: an unknown name, or a value of the wrong type or outside its limits.
         """
-        fields = {field.name: type(field.default) for field in dataclasses.fields(cls)}
+        fields: dict[str, type[Any]] = {field.name: type(field.default) for field in dataclasses.fields(cls)}
         values: dict[str, Any] = {}
         for name, text in given.items():
             if name.startswith(("sagemaker_", "_tuning_")):
@@ -206,6 +209,19 @@ class Artefact(StrEnum):
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
+
+SPLIT_FOLDERS: Final[dict[str, SplitName]] = {
+    "train": "train",
+    "training": "train",
+    "valid": "validation",
+    "validation": "validation",
+    "val": "validation",
+    "test": "test",
+}
+"""Top folders of a data set that comes with its split, in lower case."""
+
+PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+"""File name endings that count as photos, in lower case."""
 
 
 class ClassSummary(TypedDict):

@@ -1,0 +1,82 @@
+"""What stands where: the stack, the model in service, the last runs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from rich.table import Table
+
+from infra.outputs import StackOutput
+from training import contract
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cli.target import Target
+
+__all__ = ["show"]
+
+RUNS_SHOWN = 5
+
+
+def show(target: Target, *, console: Console) -> None:
+    """Print the outputs, the endpoint with its model, and the last runs."""
+    facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    facts.add_row("stack", f"{target.settings.stack_name}, deployed {target.place}")
+    if target.cloud is not None:
+        facts.add_row("local cloud", f"{target.cloud.endpoint_url} (aws --endpoint-url {target.cloud.endpoint_url} …)")
+    facts.add_row("photos", target.output(StackOutput.DATASET_URI))
+    facts.add_row("API", target.api_url)
+    facts.add_row("endpoint", _endpoint(target))
+    console.print(facts, highlight=False)
+    console.print(_runs(target), highlight=False)
+
+
+def _endpoint(target: Target) -> str:
+    name = target.output(StackOutput.ENDPOINT_NAME)
+    try:
+        endpoint = target.client("sagemaker").describe_endpoint(EndpointName=name)
+    except ClientError as error:
+        if "Could not find" in str(error):
+            return f"{name}: none yet, no run has released a model"
+        raise
+    run = endpoint["EndpointConfigName"].removeprefix(contract.job_prefix(target.settings.prefix, ""))
+    decision = _decision(target, run)
+    quality = f", test accuracy {decision['test_accuracy']:.4f}" if decision else ""
+    return f"{name}: {endpoint['EndpointStatus']}, model of run {run}{quality}"
+
+
+def _decision(target: Target, run: str) -> dict[str, Any] | None:
+    bucket = target.output(StackOutput.DATA_BUCKET)
+    try:
+        body = (
+            target.client("s3").get_object(Bucket=bucket, Key=f"runs/{run}/{contract.Artefact.DECISION}")["Body"].read()
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            return None
+        raise
+    decision: dict[str, Any] = json.loads(body)
+    return decision
+
+
+def _runs(target: Target) -> Table:
+    table = Table("run", "status", "started", "took", "error", box=None, padding=(0, 2, 0, 0))
+    executions = target.client("stepfunctions").list_executions(
+        stateMachineArn=target.output(StackOutput.STATE_MACHINE_ARN), maxResults=RUNS_SHOWN
+    )["executions"]
+    for execution in executions:
+        ended = execution.get("stopDate")
+        took = f"{(ended - execution['startDate']).total_seconds():.0f} s" if ended else ""
+        error = ""
+        if execution["status"] == "FAILED":
+            error = (
+                target.client("stepfunctions")
+                .describe_execution(executionArn=execution["executionArn"])
+                .get("error", "")
+            )
+        started = execution["startDate"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(contract.run_id(execution["name"]), execution["status"], started, took, error)
+    return table
