@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from cli import deployment
+from cli import settings as settings_table
 from cli import status as status_verb
 from cli.api import Api
 from cli.demo import demo as run_demo
@@ -21,7 +23,7 @@ from cli.errors import CliError
 from cli.joblogs import JobLogs
 from cli.photos import find_photos
 from cli.run import Outcome, start, watch
-from cli.target import STATE, Target, find_target
+from cli.target import STATE, Target, find_target, read_settings
 from cli.upload import compare
 from cli.upload import upload as upload_photos
 from infra.outputs import StackOutput
@@ -205,6 +207,23 @@ def down(context: typer.Context) -> None:
     deployment.destroy(target)
     if target.cloud is not None:
         control.stop(STATE)
+
+
+@typer_app.command()
+def settings(
+    context: typer.Context,
+    *,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
+) -> None:
+    """Show every setting: its value in the environment, what is allowed, what it means."""
+    values = read_settings(context.obj.env, context.obj.overrides)
+    if as_markdown:
+        typer.echo(settings_table.markdown(values))
+        return
+    table = Table("setting", "value", "allowed", "meaning", box=None, padding=(0, 2, 0, 0))
+    for row in settings_table.rows(values):
+        table.add_row(*map(escape, row))
+    console.print(table, highlight=False)
 
 
 @typer_app.command()

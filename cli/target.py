@@ -22,7 +22,7 @@ from local import control
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ROOT", "STATE", "Target", "find_target"]
+__all__ = ["ROOT", "STATE", "Target", "find_target", "read_settings"]
 
 ROOT = Path(__file__).resolve().parents[1]
 STATE = Path(os.environ.get("WHIPPET_STATE", ROOT / ".whippet"))
@@ -140,7 +140,7 @@ def find_target(
     Raises:
         CliError: the settings are wrong, or the local cloud does not run.
     """
-    settings = _settings(env, overrides)
+    settings = read_settings(env, overrides)
     given = (f"env={env}", *overrides)
     if profile is not None or region is not None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_ENDPOINT_URL")}
@@ -161,7 +161,12 @@ def find_target(
     return Target(settings=settings, overrides=given, environment=cloud.environment(), cloud=cloud)
 
 
-def _settings(env: str, overrides: Sequence[str]) -> Settings:
+def read_settings(env: str, overrides: Sequence[str]) -> Settings:
+    """The settings of an environment of cdk.json with `-c` overrides, as the CDK app will read them.
+
+    Raises:
+        CliError: an override is not NAME=VALUE, or a setting is wrong.
+    """
     context: dict[str, object] = json.loads((ROOT / "cdk.json").read_text())["context"] | {"env": env}
     for override in overrides:
         name, equals, value = override.partition("=")

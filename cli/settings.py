@@ -1,0 +1,53 @@
+"""The settings as a table: for `whippet settings`, and for the README, which a test holds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+__all__ = ["markdown", "rows"]
+
+
+def rows(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
+    """Name, value, what is allowed and what it means, of every setting."""
+    for section, model in settings:
+        if not isinstance(model, BaseModel):
+            continue
+        schema = type(model).model_json_schema()["properties"]
+        for name, value in model:
+            yield f"{section}.{name}", _text(value), _allowed(schema[name]), schema[name]["description"]
+
+
+def markdown(settings: Settings) -> str:
+    """The same as a Markdown table."""
+    lines = ["| setting | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+    lines += [f"| `{name}` | {value} | {allowed} | {meaning} |" for name, value, allowed, meaning in rows(settings)]
+    return "\n".join(lines)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "(none)"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _allowed(schema: dict[str, Any]) -> str:
+    """What a setting may be, out of its JSON schema."""
+    for option in schema.get("anyOf", []):
+        if option.get("type") != "null":
+            return _allowed(option)
+    if "enum" in schema:
+        return ", ".join(schema["enum"])
+    if schema["type"] == "array":
+        return f"list of {_allowed(schema['items'])}"
+    low = schema.get("minimum", f"above {schema['exclusiveMinimum']}" if "exclusiveMinimum" in schema else None)
+    if low is not None:
+        return f"{low} to {schema['maximum']}"
+    return {"boolean": "true, false"}.get(schema["type"], "text")

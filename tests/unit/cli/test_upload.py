@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from rich.console import Console
+
+from cli.photos import Photos, find_photos
+from cli.upload import compare, upload
+
+PREFIX = "dataset/"
+
+
+class Bucket:
+    """The four S3 calls an upload makes, over a dictionary."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.refuse: str | None = None
+
+    def get_paginator(self, _: str) -> Bucket:
+        return self
+
+    def paginate(self, *, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:  # noqa: N803
+        keys = sorted(key for key in self.objects if key.startswith(Prefix))
+        for start in range(0, len(keys), 2):
+            yield {
+                "Contents": [{"Key": key, "ETag": f'"{_md5(self.objects[key])}"'} for key in keys[start : start + 2]]
+            }
+
+    def put_object(self, *, Bucket: str, Key: str, Body: BinaryIO, ContentType: str) -> None:  # noqa: N803
+        if Key == self.refuse:
+            raise PermissionError(Key)
+        assert ContentType == "image/jpeg"
+        self.objects[Key] = Body.read()
+
+    def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        for item in Delete["Objects"]:
+            if item["Key"] == self.refuse:
+                return {"Errors": [{"Key": item["Key"], "Message": "Access Denied"}]}
+            del self.objects[item["Key"]]
+        return {}
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Photos:
+    for name in ("cat/a.jpg", "cat/b.jpg", "dog/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    return find_photos(tmp_path)
+
+
+def _sync(bucket: Bucket, photos: Photos, *, add: bool = False) -> tuple[int, int, int]:
+    changes = compare(bucket, photos=photos, bucket="b", prefix=PREFIX, add=add)
+    upload(bucket, photos=photos, changes=changes, bucket="b", prefix=PREFIX, console=Console(quiet=True))
+    return len(changes.missing), changes.unchanged, len(changes.surplus)
+
+
+def test_the_bucket_holds_what_the_folder_holds(photos: Photos) -> None:
+    bucket = Bucket()
+    bucket.objects = {"dataset/cat/old.jpg": b"old", "dataset/cat/a.jpg": b"another cat", "elsewhere/x.jpg": b"x"}
+    assert _sync(bucket, photos) == (3, 0, 1)
+    assert bucket.objects == {
+        "dataset/cat/a.jpg": b"cat/a.jpg",
+        "dataset/cat/b.jpg": b"cat/b.jpg",
+        "dataset/dog/c.jpg": b"dog/c.jpg",
+        "elsewhere/x.jpg": b"x",
+    }
+
+
+def test_a_second_upload_sends_nothing(photos: Photos) -> None:
+    bucket = Bucket()
+    _sync(bucket, photos)
+    assert _sync(bucket, photos) == (0, 3, 0)
+
+
+def test_add_keeps_what_the_folder_lacks(photos: Photos) -> None:
+    bucket = Bucket()
+    bucket.objects = {"dataset/cat/old.jpg": b"old"}
+    assert _sync(bucket, photos, add=True) == (3, 0, 0)
+    assert "dataset/cat/old.jpg" in bucket.objects
+
+
+def test_a_refused_photo_stops_the_upload_before_anything_is_removed(photos: Photos) -> None:
+    bucket = Bucket()
+    bucket.objects = {"dataset/cat/old.jpg": b"old"}
+    bucket.refuse = "dataset/dog/c.jpg"
+    with pytest.raises(PermissionError):
+        _sync(bucket, photos)
+    assert "dataset/cat/old.jpg" in bucket.objects
+
+
+def test_a_refused_deletion_is_named(photos: Photos) -> None:
+    bucket = Bucket()
+    bucket.objects = {"dataset/cat/old.jpg": b"old"}
+    bucket.refuse = "dataset/cat/old.jpg"
+    with pytest.raises(OSError, match=r"old\.jpg: Access Denied"):
+        _sync(bucket, photos)

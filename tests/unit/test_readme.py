@@ -1,0 +1,26 @@
+"""The README says what is true."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from cli.settings import markdown
+from cli.target import ROOT
+from infra.settings import Settings
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_settings_table_is_the_settings() -> None:
+    table = re.search(r"<!-- settings.*?-->\n(.*?)\n<!-- end", README, re.S)
+    assert table is not None
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    assert table[1] == markdown(Settings.from_context({"environments": context["environments"]}))
+
+
+def test_every_place_it_names_is_there() -> None:
+    places = re.findall(r"^\| (`[^|]+`) \|", README.split("## Where things are")[1], re.M)
+    names = [name for cell in places for name in re.findall(r"`([^`]+)`", cell)]
+    assert len(names) > 8
+    assert [name for name in names if not (ROOT / name).exists()] == []
