@@ -38,16 +38,20 @@ __all__ = [
     "FeaturesIndex",
     "Hyperparameters",
     "ImageRecord",
+    "JobVariable",
     "Metric",
     "ModelCard",
     "Prediction",
     "ProblemDetails",
     "SplitName",
+    "features_job_name",
     "features_key",
     "job_prefix",
     "metric",
     "parameter_ranges",
     "run_id",
+    "training_job_name",
+    "tuning_job_name",
 ]
 
 # --- hyperparameters ---------------------------------------------------------------------------------------------
@@ -81,6 +85,8 @@ class Hyperparameters:
     """Side of the square crop the backbone sees, in pixels."""
     views: int = 4
     """Augmented views of every training image whose features are kept, beside the plain centre crop."""
+    flip: bool = True
+    """Whether augmented views may be mirrored: right for things, wrong for digits, text and left-or-right."""
     epochs: int = 20
     learning_rate: float = 0.01
     batch_size: int = 64
@@ -121,12 +127,20 @@ class Hyperparameters:
             if name not in fields:
                 raise ContractError(f"unknown hyperparameter {name!r}; known are {', '.join(sorted(fields))}")
             try:
-                values[name] = fields[name](str(text).strip('"'))
+                values[name] = _parsed(str(text).strip('"'), fields[name])
             except ValueError:
                 raise ContractError(
                     f"hyperparameter {name}={text!r} is not of type {fields[name].__name__}; give such a value"
                 ) from None
         return cls(**values)
+
+
+def _parsed(text: str, kind: type) -> Any:
+    if kind is not bool:
+        return kind(text)
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
 
 
 _LIMITS: Final[dict[str, tuple[float, float]]] = {
@@ -170,6 +184,15 @@ class EntryPoint(StrEnum):
     FEATURES = "training/features.py"
     TRIAL = "training/trial.py"
     TRAIN = "training/train.py"
+
+
+class JobVariable(StrEnum):
+    """Names in the jobs' `Environment`: what a job says of itself and is no hyperparameter."""
+
+    RUN = "WHIPPET_RUN"
+    """`run_id` of the run the job belongs to."""
+    FEATURES_KEY = "WHIPPET_FEATURES_KEY"
+    """`features_key` the features job works for."""
 
 
 class Channel(StrEnum):
@@ -277,6 +300,8 @@ class FeaturesIndex(TypedDict):
     backbone: str
     image_size: int
     dim: int
+    levels: list[int]
+    """Sizes of the parts of a feature vector, in order, one a depth of the backbone; their sum is `dim`."""
     classes: list[str]
     counts: dict[SplitName, int]
     views: dict[SplitName, int]
@@ -301,6 +326,7 @@ def features_key(*, dataset_fingerprint: str, hyperparameters: Hyperparameters, 
         "backbone": hyperparameters.backbone,
         "image_size": hyperparameters.image_size,
         "views": hyperparameters.views,
+        "flip": hyperparameters.flip,
         "seed": hyperparameters.seed,
         "weights": weights,
         "transform": TRANSFORM_VERSION,
@@ -371,6 +397,21 @@ def run_id(execution_name: str) -> str:
 def job_prefix(prefix: str, run: str) -> str:
     """`<prefix>-<run>`: the name every job, model and endpoint configuration of a run starts with."""
     return f"{prefix}-{run}"
+
+
+def features_job_name(prefix: str, run: str) -> str:
+    """The training job that computes the features."""
+    return f"{job_prefix(prefix, run)}-features"
+
+
+def tuning_job_name(prefix: str, run: str) -> str:
+    """The tuning job; SageMaker names its trials `<tuning job>-<number>-<hash>`."""
+    return job_prefix(prefix, run)
+
+
+def training_job_name(prefix: str, run: str) -> str:
+    """The best-trial training."""
+    return f"{job_prefix(prefix, run)}-train"
 
 
 # --- the model and its answers -----------------------------------------------------------------------------------

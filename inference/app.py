@@ -1,0 +1,118 @@
+"""The endpoint's HTTP interface, as SageMaker asks of a container: `GET /ping` and `POST /invocations`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from http import HTTPStatus
+from pathlib import Path
+
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from inference.classifier import Classifier, available_cores
+from inference.requests import MAX_BODY_BYTES, Problem, parse
+from training import contract
+from training.preprocess import ImageError
+
+__all__ = ["create", "create_app"]
+
+_log = logging.getLogger("inference")
+
+
+def create() -> Starlette:
+    """The application of one worker, made from the container's environment; the model has answered once on return."""
+    workers = int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "1"))
+    threads = max(1, available_cores() // workers)
+    folder = Path(os.environ.get("SM_MODEL_DIR", "/opt/ml/model"))
+    return create_app(Classifier(folder, threads=threads), concurrency=threads)
+
+
+def create_app(classifier: Classifier, *, concurrency: int) -> Starlette:
+    """The application around a loaded model; it decodes and classifies at most `concurrency` photos at once."""
+    limiter = CapacityLimiter(concurrency)
+
+    async def ping(_request: Request) -> Response:
+        return Response(status_code=200)
+
+    async def invocations(request: Request) -> Response:
+        body = await _body(request)
+        asked = parse(body, content_type=request.headers.get("content-type", ""), classes=len(classifier.labels))
+
+        def answer() -> list[contract.Prediction]:
+            return classifier.classify(asked.image, top_k=asked.top_k)
+
+        try:
+            predictions = await to_thread.run_sync(answer, limiter=limiter)
+        except ImageError as error:
+            raise Problem(400, str(error)) from error
+        return JSONResponse(predictions)
+
+    return Starlette(
+        routes=[Route("/ping", ping, methods=["GET"]), Route("/invocations", invocations, methods=["POST"])],
+        exception_handlers={
+            Problem: _on_problem,
+            HTTPException: _on_http_exception,
+            ClientDisconnect: _on_disconnect,
+            Exception: _on_bug,
+        },
+    )
+
+
+async def _body(request: Request) -> bytes:
+    """The request's body, of `MAX_BODY_BYTES` at most.
+
+    A body that is too large is read to its end, or to four times the limit, and thrown away: a client in the middle of
+    sending would not read the answer.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= MAX_BODY_BYTES:
+            chunks.append(chunk)
+        else:
+            chunks.clear()
+        if size > 4 * MAX_BODY_BYTES:
+            break
+    if size > MAX_BODY_BYTES:
+        raise Problem(413, f"the body has more than {MAX_BODY_BYTES:,} bytes; send a smaller image")
+    return b"".join(chunks)
+
+
+async def _on_problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 (narrows the type Starlette's handlers have)
+    return _problem(error.status, error.detail)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    response = _problem(
+        error.status_code, f"{request.method} {request.url.path}: use GET /ping or POST /invocations"
+    )
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _on_disconnect(_request: Request, _error: Exception) -> Response:
+    _log.info("a client left before its request was complete")
+    return _problem(400, "the request is incomplete")
+
+
+async def _on_bug(_request: Request, error: Exception) -> Response:
+    _log.error("an error of the server's own", exc_info=error)
+    return _problem(500, "the server made an error; its log has the details")
+
+
+def _problem(status: int, detail: str) -> JSONResponse:
+    problem: contract.ProblemDetails = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    return JSONResponse(problem, status_code=status, media_type="application/problem+json")

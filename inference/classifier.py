@@ -1,0 +1,91 @@
+"""The model behind the endpoint: an ONNX file, its labels, and how a photo becomes predictions."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from training import contract, preprocess
+
+__all__ = ["Classifier", "ModelError", "available_cores"]
+
+
+class ModelError(RuntimeError):
+    """The model folder holds no model that can be served; the message says what is wrong with it."""
+
+
+class Classifier:
+    """A loaded model. Safe to call from several threads at once."""
+
+    def __init__(self, folder: Path, *, threads: int):
+        """Load the model and let it answer once, on a blank image.
+
+        Args:
+            folder: holds `Artefact.MODEL` and `Artefact.MODEL_CARD`.
+            threads: CPU threads of one answer.
+
+        Raises:
+            ModelError: a file is missing or damaged, or model and labels do not belong together.
+        """
+        self.card = _read_card(folder / contract.Artefact.MODEL_CARD)
+        file = folder / contract.Artefact.MODEL
+        if not file.is_file():
+            raise ModelError(f"there is no {file.name} in {folder}; train a model first")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Idle threads that spin for work cost up to four times the speed where cores are shared.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+            size = self.card["image_size"]
+            blank = self._probabilities(np.zeros((1, size, size, 3), dtype=np.uint8))
+        except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
+            raise ModelError(f"{file.name} does not answer: {error}") from error
+        if blank.shape != (len(self.card["labels"]),) or not np.isfinite(blank).all():
+            raise ModelError(f"{file.name} does not give one probability for each of the {len(self.card['labels'])} labels")
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the classes, in the order of the model's output."""
+        return self.card["labels"]
+
+    def classify(self, data: bytes, *, top_k: int) -> list[contract.Prediction]:
+        """The `top_k` likeliest classes of a photo, the likeliest first.
+
+        Raises:
+            ImageError: the bytes are no image that can be decoded.
+        """
+        size, resize = self.card["image_size"], self.card["resize"]
+        image = preprocess.decode(data, shorter_side=resize)
+        scores = self._probabilities(preprocess.center_crop(image, image_size=size, resize=resize)[np.newaxis])
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        return [{"label": self.labels[index], "score": float(scores[index])} for index in best]
+
+    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        (probabilities,) = self._session.run(["probabilities"], {"image": images})
+        first: NDArray[np.float32] = probabilities[0]
+        return first
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _read_card(file: Path) -> contract.ModelCard:
+    try:
+        card: contract.ModelCard = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"there is no {file.name} in {file.parent}; train a model first") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{file.name} is damaged: {error}") from error
+    missing = [name for name in ("labels", "image_size", "resize") if name not in card]
+    if missing:
+        raise ModelError(f"{file.name} lacks {', '.join(missing)}; train the model again")
+    return card

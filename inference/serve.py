@@ -1,0 +1,54 @@
+"""The endpoint's server: `python -m inference.serve`, started by the container's `serve` command.
+
+Environment: `SM_MODEL_DIR` (default /opt/ml/model), `SAGEMAKER_BIND_TO_PORT` (8080), `SERVE_HOST` (127.0.0.1; the
+container sets 0.0.0.0), `SAGEMAKER_MODEL_SERVER_WORKERS` (1).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
+
+from inference.classifier import Classifier, ModelError
+
+_SHUTDOWN_SECONDS = 20
+"""Requests in flight may take this long after SIGTERM; SageMaker kills the container after 30 seconds."""
+
+
+def main() -> None:
+    """Check the model, then serve it until SIGTERM or SIGINT."""
+    folder = Path(os.environ.get("SM_MODEL_DIR", "/opt/ml/model"))
+    try:
+        classifier = Classifier(folder, threads=1)
+    except ModelError as error:
+        print(f"cannot serve {folder}: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"))
+    host = os.environ.get("SERVE_HOST", "127.0.0.1")
+    workers = int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "1"))
+    print(
+        f"serving {len(classifier.labels)} classes on {host}:{port} with {workers} worker(s): {', '.join(classifier.labels)}",
+        flush=True,
+    )
+    del classifier  # each worker loads its own
+    Granian(
+        "inference.app:create",
+        factory=True,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        workers=workers,
+        workers_kill_timeout=_SHUTDOWN_SECONDS,
+        respawn_failed_workers=True,
+        log_level=LogLevels.warning,
+        websockets=False,
+    ).serve()
+
+
+if __name__ == "__main__":
+    main()

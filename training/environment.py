@@ -1,0 +1,92 @@
+"""What SageMaker tells a job: where its inputs lie, where its results go, its hyperparameters and its name.
+
+All of it comes in `SM_…` variables set by the sagemaker-training toolkit (its ENVIRONMENT_VARIABLES page), so that the
+same script runs in a SageMaker container and in a plain process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from training import contract
+
+__all__ = ["JobError", "channel", "hyperparameters", "job_name", "model_dir", "optional_channel", "output_dir", "run_job"]
+
+
+class JobError(RuntimeError):
+    """The job cannot go on; the message says what was wrong, what was expected and what to do."""
+
+
+def hyperparameters() -> contract.Hyperparameters:
+    """The job's hyperparameters.
+
+    Raises:
+        ContractError: an unknown hyperparameter, or a value outside its limits.
+    """
+    return contract.Hyperparameters.from_strings(json.loads(_variable("SM_HPS")))
+
+
+def channel(name: contract.Channel) -> Path:
+    """Folder of an input channel the job cannot do without."""
+    folder = optional_channel(name)
+    if folder is None:
+        raise JobError(f"the job has no input channel {name.value!r}; add it to the job's InputDataConfig")
+    return folder
+
+
+def optional_channel(name: contract.Channel) -> Path | None:
+    """Folder of an input channel, or None where the job was given none."""
+    text = os.environ.get(f"SM_CHANNEL_{name.value.upper()}")
+    if text is None:
+        return None
+    folder = Path(text)
+    if not folder.is_dir():
+        raise JobError(f"input channel {name.value!r} has no folder {folder}; does its S3 prefix hold any object?")
+    return folder
+
+
+def model_dir() -> Path:
+    """Folder whose content becomes the job's model artefact."""
+    return _made(_variable("SM_MODEL_DIR"))
+
+
+def output_dir() -> Path:
+    """Folder whose content becomes the job's `output.tar.gz`."""
+    return _made(_variable("SM_OUTPUT_DATA_DIR"))
+
+
+def job_name() -> str:
+    """The training job's name, as in CreateTrainingJob."""
+    return _variable("TRAINING_JOB_NAME")
+
+
+def run_job(main: Callable[[], None]) -> None:
+    """Run a job's `main`; an expected failure ends the process with one readable line in place of a traceback.
+
+    The toolkit makes `FailureReason` of what follows the first name of a Python error on stderr, hence the line's start.
+    """
+    try:
+        main()
+    except (JobError, ValueError) as error:
+        if not type(error).__module__.startswith("training"):
+            raise  # a bug, not a reason: its traceback is wanted
+        reason = " ".join(str(error).split())[: contract.MAX_ERROR_CHARACTERS]
+        print(f"RuntimeError: {reason}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+def _variable(name: str) -> str:
+    value = os.environ.get(name)
+    if value is None:
+        raise JobError(f"environment variable {name} is not set; SageMaker's training toolkit sets it, so start the job there")
+    return value
+
+
+def _made(text: str) -> Path:
+    folder = Path(text)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
