@@ -1,0 +1,39 @@
+"""`python -m local.cloud --port N --state DIR`: the local cloud in the foreground, in the environment .envs/cloud."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Exit status: 0 after SIGTERM or SIGINT, 1 with the reason on stderr if it cannot start."""
+    parser = argparse.ArgumentParser(prog="python -m local.cloud", description=__doc__)
+    parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
+    parser.add_argument("--state", type=Path, required=True, help="folder for its files; emptied at every start")
+    arguments = parser.parse_args()
+
+    # ministack reads its settings when it is imported: they must stand in the environment first.
+    from local.cloud.seam import SeamError
+    from local.cloud.server import prepare, serve
+
+    prepare(port=arguments.port, state=arguments.state)
+    try:
+        serve(port=arguments.port, state=arguments.state)
+    except SeamError as error:
+        print(f"local cloud: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"local cloud: cannot serve on 127.0.0.1:{arguments.port}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of ministack may still wait for something; everything that had to end has ended.
+    os._exit(status)

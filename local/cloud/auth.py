@@ -1,0 +1,104 @@
+"""IAM, where ministack does not ask: roles that services act under, and TLS-only policies over loopback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from local.cloud import seam
+
+__all__ = ["apply", "role_may", "role_name", "role_trusts"]
+
+
+def apply() -> None:
+    """Count loopback as TLS.
+
+    Policies that demand `aws:SecureTransport` (the data bucket's, the CDK bootstrap bucket's) would otherwise deny
+    every call: the local cloud speaks plain HTTP, and nothing leaves the machine.
+    """
+    app = seam.module("app")
+    pin = seam.expect(app, "pin_request_origin", "source_ip", "secure_transport")
+
+    def pin_request_origin(source_ip: str, secure_transport: bool) -> None:
+        pin(source_ip, secure_transport or source_ip.startswith("127.") or source_ip == "::1")
+
+    app.pin_request_origin = pin_request_origin
+    evaluator = seam.module("core.iam_evaluator")
+    seam.expect(evaluator, "evaluate", "ctx", "policies")
+    seam.expect(evaluator, "_gather_role_policies", "role_name", "account_id")
+    seam.expect(
+        evaluator,
+        "EvalContext",
+        "principal_arn",
+        "principal_type",
+        "principal_account",
+        "action",
+        "resource_arn",
+        "region",
+    )
+    seam.expect(seam.module("services.iam"), "_roles")
+    seam.expect(seam.module("core.responses"), "get_account_id")
+    seam.expect(seam.module("core.responses"), "get_region")
+
+
+def role_name(role_arn: str) -> str:
+    """`name` of `arn:aws:iam::123456789012:role/path/name`."""
+    return role_arn.rsplit("/", 1)[-1]
+
+
+def role_may(
+    role_arn: str, *, action: str, resource: str, session: str, context: Mapping[str, str] | None = None
+) -> str | None:
+    """None if the role's policies allow the action on the resource, else AWS's sentence saying that they do not.
+
+    `context` holds condition keys in lower case, such as `iam:passedtoservice`.
+    """
+    evaluator = seam.module("core.iam_evaluator")
+    responses = seam.module("core.responses")
+    account = responses.get_account_id()
+    caller = f"arn:aws:sts::{account}:assumed-role/{role_name(role_arn)}/{session}"
+    result = evaluator.evaluate(
+        evaluator.EvalContext(
+            principal_arn=caller,
+            principal_type="AssumedRole",
+            principal_account=account,
+            action=action,
+            resource_arn=resource,
+            region=responses.get_region(),
+            service_context=dict(context or {}),
+        ),
+        evaluator._gather_role_policies(role_name(role_arn), account),
+    )
+    if result.decision == "Allow":
+        return None
+    why = (
+        "with an explicit deny in an identity-based policy"
+        if result.decision == "Deny"
+        else f"because no identity-based policy allows the {action} action"
+    )
+    return f"User: {caller} is not authorized to perform: {action} on resource: {resource} {why}"
+
+
+def role_trusts(role_arn: str, service: str) -> bool:
+    """Whether the role exists and its trust policy lets `service` (such as `sagemaker.amazonaws.com`) assume it."""
+    role = seam.module("services.iam")._roles.get(role_name(role_arn))
+    if role is None:
+        return False
+    document = role["AssumeRolePolicyDocument"]
+    policy: Any = json.loads(unquote(document)) if isinstance(document, str) else document
+    for statement in _listed(policy.get("Statement")):
+        principal = statement.get("Principal")
+        named = _listed(principal.get("Service")) if isinstance(principal, dict) else _listed(principal)
+        actions = _listed(statement.get("Action"))
+        if statement.get("Effect") == "Allow" and service in named and {"sts:AssumeRole", "sts:*", "*"} & set(actions):
+            return True
+    return False
+
+
+def _listed(value: Any) -> list[Any]:
+    """A policy's element, which may be one thing or a list of them."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,62 @@
+"""CodeBuild without Docker: a build of an image succeeds if this machine has the program the image stands for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from local.cloud import seam
+from local.sagemaker import Image
+
+__all__ = ["apply", "judge"]
+
+_REPOSITORY: Final = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.[a-z.]+/[a-z0-9._/-]+(?::[\w.-]+)?")
+
+
+def judge(project: Mapping[str, Any], images: Sequence[Image]) -> tuple[bool, str]:
+    """Whether a build of the project succeeds here, and the line its log says why.
+
+    The image is read off the project's environment variables: the repository's URI, with its tag or without.
+    """
+    named = list(_repositories(project))
+    if not named:
+        return False, (
+            "The local cloud runs no build commands; it only knows images. No environment variable of this project "
+            "names an ECR repository (as 123456789012.dkr.ecr.REGION.amazonaws.com/NAME), so there is nothing to build."
+        )
+    for uri in named:
+        # A pattern may ask for a tag, and the repository alone has none.
+        tagged = uri if ":" in uri.rpartition("/")[2] else f"{uri}:latest"
+        image = next((image for image in images if re.search(image.pattern, tagged)), None)
+        if image is None:
+            return False, f"No program on this machine stands for {uri}; add it to local/cloud/images.py"
+        if image.train is None and image.serve is None:
+            return False, f"The program that stands for {uri} is not installed; run `make setup`"
+    return True, f"Nothing to build: a program on this machine stands for {', '.join(named)}"
+
+
+def apply(images: Sequence[Image]) -> None:
+    """Every build ends at once, as `judge` says; ministack calls every build a success."""
+    codebuild = seam.module("services.codebuild")
+    make = seam.expect(codebuild, "_make_build_record", "project", "build_id", "source_version")
+    log = seam.expect(codebuild, "_log_sink", "build")
+
+    def make_build_record(project: dict[str, Any], build_id: str, source_version: str | None = None) -> dict[str, Any]:
+        build: dict[str, Any] = make(project, build_id, source_version)
+        succeeded, why = judge(project, images)
+        if not succeeded:
+            build["buildStatus"] = "FAILED"
+            for phase in build["phases"]:
+                if phase["phaseType"] == "BUILD":
+                    phase["phaseStatus"] = "FAILED"
+                    phase["contexts"] = [{"statusCode": "COMMAND_EXECUTION_ERROR", "message": why}]
+        log(build)(why)
+        return build
+
+    codebuild._make_build_record = make_build_record
+
+
+def _repositories(project: Mapping[str, Any]) -> Iterator[str]:
+    for variable in (project.get("environment") or {}).get("environmentVariables") or []:
+        yield from _REPOSITORY.findall(str(variable.get("value", "")))

@@ -1,0 +1,59 @@
+"""What the SageMaker service asks of the cloud it lives in."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+from local.cloud import auth, seam
+
+__all__ = ["MinistackHost"]
+
+
+class MinistackHost:
+    """`local.sagemaker.Host` on ministack: sessions of roles, and events."""
+
+    def __init__(self, *, endpoint_url: str) -> None:
+        self.endpoint_url = endpoint_url
+        responses = seam.module("core.responses")
+        self.account_id: str = responses.get_account_id()
+        self.region: str = responses.get_region()
+        self._register_session = seam.expect(seam.module("services.sts"), "register_session", "access_key", "session")
+        self._put_events = seam.expect(seam.module("services.eventbridge"), "_put_events", "data")
+
+    def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:
+        """A session of the role, as the environment variables AWS's clients read.
+
+        Everything done with it is checked against the role's policies.
+        """
+        access_key = f"ASIA{secrets.token_hex(8).upper()}"
+        secret_key, token = secrets.token_hex(20), secrets.token_hex(32)
+        name, session = auth.role_name(role_arn), session_name[:64]
+        self._register_session(
+            access_key,
+            {
+                "Arn": f"arn:aws:sts::{self.account_id}:assumed-role/{name}/{session}",
+                "UserId": f"{name}:{session}",
+                "SecretAccessKey": secret_key,
+                "SessionToken": token,
+            },
+        )
+        return {
+            "AWS_ACCESS_KEY_ID": access_key,
+            "AWS_SECRET_ACCESS_KEY": secret_key,
+            "AWS_SESSION_TOKEN": token,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+        }
+
+    def publish(self, *, detail_type: str, detail: dict[str, Any], resources: list[str]) -> None:
+        """Put an `aws.sagemaker` event on the default bus."""
+        entry = {
+            "Source": "aws.sagemaker",
+            "DetailType": detail_type,
+            "Detail": json.dumps(detail, default=str),
+            "Resources": resources,
+        }
+        self._put_events({"Entries": [entry]}, allow_aws_source=True)

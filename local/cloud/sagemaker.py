@@ -1,0 +1,193 @@
+"""SageMaker as one more service of ministack: its two APIs, and IAM for both."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from local.cloud import auth, seam
+from local.sagemaker import SageMaker, SageMakerError
+
+__all__ = ["AccessDeniedError", "passed_roles", "register"]
+
+_SERVICE: Final = "sagemaker"
+_PRINCIPAL: Final = "sagemaker.amazonaws.com"
+_INVOCATIONS: Final = re.compile(r"/endpoints/([^/]+)/invocations")
+
+logger = logging.getLogger(__name__)
+
+Response = tuple[int, dict[str, str], bytes]
+
+
+class AccessDeniedError(SageMakerError):
+    """The caller may not do this; the message is AWS's."""
+
+
+def passed_roles(parameters: Any) -> list[str]:
+    """Every role a request hands to SageMaker, wherever it stands in it: `iam:PassRole` is needed for each."""
+    found: list[str] = []
+    if isinstance(parameters, Mapping):
+        for name, value in parameters.items():
+            if name in ("RoleArn", "ExecutionRoleArn") and isinstance(value, str):
+                found.append(value)
+            else:
+                found += passed_roles(value)
+    elif isinstance(parameters, list):
+        for value in parameters:
+            found += passed_roles(value)
+    return list(dict.fromkeys(found))
+
+
+class SageMakerService:
+    """What ministack calls a service module: `handle_request`, and hooks of its life."""
+
+    def __init__(self, sagemaker: SageMaker) -> None:
+        self._sagemaker = sagemaker
+
+    async def handle_request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, query_params: Mapping[str, list[str]]
+    ) -> Response:
+        """One signed and authorised request; runs on a thread, as jobs and endpoints make it wait."""
+        try:
+            invocation = _INVOCATIONS.fullmatch(path)
+            if invocation:
+                status, answered, content = await asyncio.to_thread(
+                    self._sagemaker.invoke_endpoint, invocation[1], headers=dict(headers), body=body
+                )
+                return status, dict(answered), content
+            operation = headers.get("x-amz-target", "").rpartition(".")[2]
+            parameters = _parse(body)
+            for role in passed_roles(parameters) if operation.startswith("Create") else []:
+                _check_pass_role(headers, query_params, role)
+            check_trust(operation, parameters)
+            result = await asyncio.to_thread(self._sagemaker.call, operation, parameters)
+            return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(result, default=_encode).encode()
+        except SageMakerError as error:
+            return _error_response(error)
+
+    def get_state(self) -> None:
+        """Nothing is kept across restarts: jobs and endpoints are processes."""
+
+    def load_persisted_state(self, data: Any) -> None:
+        """The counterpart of `get_state`."""
+
+    def reset(self) -> None:
+        """ministack's reset button: not for SageMaker, whose jobs are processes; restart the local cloud instead."""
+        logger.warning("SageMaker was not reset: stop and start the local cloud to begin from empty")
+
+
+def check_trust(operation: str, parameters: Any) -> None:
+    """Refuse a role SageMaker could not assume, as AWS does when a job or model is created."""
+    if not operation.startswith("Create"):
+        return
+    for role in passed_roles(parameters):
+        if not auth.role_trusts(role, _PRINCIPAL):
+            raise SageMakerError(
+                "ValidationException",
+                f"Could not assume role {role}. Please ensure that the role exists and allows principal "
+                f"'{_PRINCIPAL}' to assume the role.",
+            )
+
+
+def register(sagemaker: SageMaker) -> None:
+    """Add the service to ministack's tables: routing, persistence, IAM action and resource names."""
+    app, router = seam.module("app"), seam.module("core.router")
+    actions = seam.module("core.iam_actions")
+    for table in ("SERVICE_REGISTRY", "SERVICE_HANDLERS", "_loaded_modules"):
+        seam.expect(app, table)
+    if _SERVICE in app.SERVICE_HANDLERS:
+        raise seam.SeamError("ministack has a SageMaker of its own now; local/cloud expects none")
+    seam.expect(router, "SERVICE_PATTERNS")
+    seam.expect(actions, "SERVICE_TO_IAM_NAMESPACE")
+    seam.expect(actions, "_BOTOCORE_SERVICE_MAP")
+    lazy_handler = seam.expect(app, "_lazy_handler", "module_name")
+
+    app._loaded_modules[_SERVICE] = SageMakerService(sagemaker)
+    app.SERVICE_REGISTRY[_SERVICE] = {"module": _SERVICE}
+    app.SERVICE_HANDLERS[_SERVICE] = lazy_handler(_SERVICE)
+    router.SERVICE_PATTERNS[_SERVICE] = {
+        "target_prefixes": ["SageMaker."],
+        "credential_scope": _SERVICE,
+        "host_patterns": [r"(api|runtime)\.sagemaker\."],
+    }
+    actions.SERVICE_TO_IAM_NAMESPACE[_SERVICE] = _SERVICE
+    # InvokeEndpoint is a REST call: its action is found by the route in botocore's model of the runtime API.
+    actions._BOTOCORE_SERVICE_MAP[_SERVICE] = ["sagemaker-runtime"]
+    _name_resources(actions, sagemaker)
+
+
+def _name_resources(actions: Any, sagemaker: SageMaker) -> None:
+    """Tell ministack's IAM which resource a SageMaker request is about."""
+    signature = ("service", "method", "path", "headers", "body", "query_params", "region", "account_id")
+    original = seam.expect(actions, "extract_resource_arn", *signature)
+
+    def extract_resource_arn(
+        service: str,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        query_params: Any,
+        region: str,
+        account_id: str,
+    ) -> str:
+        if service != _SERVICE:
+            return str(original(service, method, path, headers, body, query_params, region, account_id))
+        invocation = _INVOCATIONS.fullmatch(path)
+        if invocation:
+            return str(sagemaker.resource_arn("InvokeEndpoint", {"EndpointName": invocation[1]}))
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        try:
+            return str(sagemaker.resource_arn(operation, _parse(body)))
+        except SageMakerError:
+            # An unreadable body or an unknown operation is refused by the service itself, in its own words.
+            return "*"
+
+    actions.extract_resource_arn = extract_resource_arn
+
+
+def _check_pass_role(headers: Mapping[str, str], query_params: Mapping[str, list[str]], role: str) -> None:
+    evaluator, responses = seam.module("core.iam_evaluator"), seam.module("core.responses")
+    access_key = seam.module("core.router").extract_access_key_id(headers, query_params)
+    denied = evaluator.enforce(
+        access_key,
+        "iam:PassRole",
+        "iam",
+        responses.get_region(),
+        resource_arn=role,
+        service_context={"iam:passedtoservice": _PRINCIPAL},
+    )
+    if denied:
+        raise AccessDeniedError(
+            "AccessDeniedException",
+            f"User: {denied.principal_arn} is not authorized to perform: iam:PassRole on resource: {role} "
+            "because no identity-based policy allows the iam:PassRole action",
+        )
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        parameters = json.loads(body or b"{}")
+    except ValueError:
+        raise SageMakerError("SerializationException", "the request's body is not JSON") from None
+    if not isinstance(parameters, dict):
+        raise SageMakerError("SerializationException", "the request's body is not a JSON object")
+    return parameters
+
+
+def _error_response(error: SageMakerError) -> Response:
+    payload = {"__type": error.code, "message": error.message, "Message": error.message, **error.members}
+    headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": error.code}
+    return error.status, headers, json.dumps(payload, default=_encode).encode()
+
+
+def _encode(value: Any) -> Any:
+    """AWS's JSON protocol sends times as seconds since 1970."""
+    if isinstance(value, datetime):
+        return value.timestamp()
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,132 @@
+"""Serve ministack with everything of this package on it, on loopback only, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from local.cloud import apigateway, auth, cloudformation, codebuild, images, lambda_, sagemaker, seam, stepfunctions
+from local.cloud.host import MinistackHost
+from local.sagemaker import SageMaker
+
+__all__ = ["ACCOUNT_ID", "IDENTITY_PATH", "REGION", "prepare", "serve"]
+
+ACCOUNT_ID: Final = "000000000000"
+REGION: Final = "us-east-1"
+LOOPBACK: Final = "127.0.0.1"
+
+IDENTITY_PATH: Final = "/_whippet/cloud"
+"""Answers which cloud this is: its process and its state folder."""
+
+_OWN_FOLDERS: Final = ("objects", "records", "sagemaker", "tmp")
+"""What a server leaves in its state folder. None of it outlives a restart: ministack's records are in memory."""
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+def prepare(*, port: int, state: Path) -> None:
+    """Empty the state folder of an earlier server's and set the environment ministack reads when it is imported."""
+    state.mkdir(parents=True, exist_ok=True)
+    for name in _OWN_FOLDERS:
+        shutil.rmtree(state / name, ignore_errors=True)
+        (state / name).mkdir()
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MINISTACK_", "LAMBDA_", "LOCALSTACK_"))]:
+        # A profile or key of the user's must reach neither ministack nor a Lambda.
+        del os.environ[name]
+    # PYTHONPATH would let a Lambda import the repository.
+    os.environ.pop("PYTHONPATH", None)
+    os.environ.update(
+        AUTH="true",
+        GATEWAY_PORT=str(port),
+        BIND_HOST=LOOPBACK,
+        MINISTACK_HOST="localhost",
+        MINISTACK_REGION=REGION,
+        MINISTACK_ACCOUNT_ID=ACCOUNT_ID,
+        # Listeners ministack opens beside its port.
+        IOT_MTLS_ENABLED="0",
+        SFTP_ENABLED="0",
+        S3_DATA_DIR=str(state / "objects"),
+        STATE_DIR=str(state / "records"),
+        TMPDIR=str(state / "tmp"),
+        AWS_SECRET_ACCESS_KEY="test",  # noqa: S106 - the public key pair of the local cloud
+        AWS_EC2_METADATA_DISABLED="true",
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+        LOG_LEVEL=os.environ.get("LOG_LEVEL", "WARNING"),
+    )
+
+
+def serve(*, port: int, state: Path) -> None:
+    """Run until SIGTERM or SIGINT; then end every Lambda, job and endpoint.
+
+    Raises:
+        SeamError: ministack is not the expected one.
+        OSError: the port is taken.
+    """
+    seam.check_version()
+    known = images.standard_images()
+    service = SageMaker(
+        host=MinistackHost(endpoint_url=f"http://{LOOPBACK}:{port}"), images=known, root=state / "sagemaker"
+    )
+    try:
+        auth.apply()
+        sagemaker.register(service)
+        stepfunctions.apply(service)
+        lambda_.apply()
+        cloudformation.apply()
+        apigateway.apply()
+        codebuild.apply(known)
+        asyncio.run(_serve(service, port=port, state=state))
+    finally:
+        _end(service, state)
+
+
+def _end(service: SageMaker, state: Path) -> None:
+    """End every process this one started, and leave nothing behind; a second call does nothing."""
+    service.close()
+    lambda_.stop()
+    for name in _OWN_FOLDERS:
+        shutil.rmtree(state / name, ignore_errors=True)
+
+
+async def _serve(service: SageMaker, *, port: int, state: Path) -> None:
+    application = seam.expect(seam.module("app"), "app", "scope", "receive", "send")
+    config = importlib.import_module("hypercorn.config").Config()
+    config.bind = [f"{LOOPBACK}:{port}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1.0
+    config.loglevel = os.environ["LOG_LEVEL"]
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    run = importlib.import_module("hypercorn.asyncio").serve
+    try:
+        await run(_identified(application, state), config, shutdown_trigger=stopped.wait)
+    finally:
+        # Before the loop closes: it waits for its threads, and those wait for Lambdas and endpoints.
+        _end(service, state)
+
+
+def _identified(application: Callable[[Scope, Receive, Send], Awaitable[None]], state: Path) -> Any:
+    """`application`, with `IDENTITY_PATH` answered before it."""
+    identity = json.dumps({"pid": os.getpid(), "state": str(state.resolve())}).encode()
+
+    async def identified(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == IDENTITY_PATH:
+            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(identity)).encode())]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": identity})
+            return
+        await application(scope, receive, send)
+
+    return identified

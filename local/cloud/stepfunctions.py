@@ -1,0 +1,256 @@
+"""Step Functions: the SageMaker integrations, the state machine's role, and what ministack's interpreter leaves out."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from local.cloud import asl, auth, seam, task_errors, task_permissions
+from local.cloud.sagemaker import check_trust
+from local.sagemaker import SageMaker, SageMakerError
+
+__all__ = ["apply"]
+
+_OPTIMIZED: Final = (
+    "createTrainingJob",
+    "createHyperParameterTuningJob",
+    "createProcessingJob",
+    "createModel",
+    "createEndpointConfig",
+    "createEndpoint",
+    "updateEndpoint",
+)
+_JOBS: Final = ("TrainingJob", "HyperParameterTuningJob", "ProcessingJob")
+_POLL_SECONDS: Final = 0.25
+_MAX_PAYLOAD_BYTES: Final = 256 * 1024
+"""Quota of Step Functions: the largest input or output of a state."""
+
+
+@dataclass
+class _Attempt:
+    """The execution a task runs for, and whether its state has timed out."""
+
+    execution: dict[str, Any]
+    timed_out: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def cancelled(self) -> bool:
+        return self.timed_out.is_set() or self.execution["status"] != "RUNNING"
+
+
+class _Cancelled(Exception):  # noqa: N818 - not an error: the execution is over
+    """The execution was stopped or timed out while a task waited."""
+
+
+_attempt: contextvars.ContextVar[_Attempt | None] = contextvars.ContextVar("attempt", default=None)
+
+
+def apply(sagemaker: SageMaker) -> None:
+    """Replace the parts of ministack's interpreter; raises SeamError where it is not the expected one."""
+    states = seam.module("services.stepfunctions")
+    seam.expect(states, "_ExecutionError", "error", "cause")
+    _check_definitions(states)
+    _follow_executions(states)
+    _add_integrations(states, sagemaker)
+    _enforce_roles(states, sagemaker)
+
+
+def _check_definitions(states: Any) -> None:
+    """CreateStateMachine and UpdateStateMachine refuse a definition that cannot run."""
+    validate = seam.expect(states, "_validate_definition_jsonata", "definition_str")
+
+    def validate_definition(definition_str: Any) -> str | None:
+        found = asl.problems(definition_str) if definition_str is not None else []
+        if found:
+            return f"Invalid State Machine Definition: '{', '.join(found)}'"
+        refusal: str | None = validate(definition_str)
+        return refusal
+
+    states._validate_definition_jsonata = validate_definition
+
+
+def _follow_executions(states: Any) -> None:
+    """Know which execution a task belongs to; end what is aborted or too slow, and refuse oversized payloads."""
+    execute = seam.expect(states, "_execute_task", "state_def", "raw_input", "execution", "ctx")
+    run = seam.expect(states, "_run_execution", "exec_arn")
+    fail = seam.expect(states, "_fail_execution", "execution", "error", "cause")
+    with_timeout = seam.expect(states, "_invoke_resource_with_timeout", "resource", "input_data", "timeout")
+    for name in ("_executions", "_state_machines"):
+        seam.expect(states, name)
+    seam.expect(states, "_add_event", "execution", "event_type", "details")
+    seam.expect(states, "_emit_execution_status_event", "execution")
+    seam.expect(states, "now_iso")
+
+    def execute_task(state_def: Any, raw_input: Any, execution: Any, ctx: Any) -> tuple[Any, Any]:
+        token = _attempt.set(_Attempt(execution))
+        try:
+            output, following = execute(state_def, raw_input, execution, ctx)
+        except _Cancelled:
+            # Past Retry and Catch, on purpose: neither may run for an execution that is over.
+            raise states._ExecutionError("States.Aborted", "the execution is over") from None
+        finally:
+            _attempt.reset(token)
+        size = len(json.dumps(output).encode())
+        if size > _MAX_PAYLOAD_BYTES:
+            raise states._ExecutionError(
+                "States.DataLimitExceeded",
+                f"The state/task '{ctx['State']['Name']}' returned a result with a size exceeding the maximum number "
+                f"of bytes service limit ({size} of {_MAX_PAYLOAD_BYTES}).",
+            )
+        return output, following
+
+    def fail_execution(execution: Any, error: Any, cause: Any) -> None:
+        # An execution that was stopped or timed out keeps that end, whatever its last task does.
+        if execution["status"] == "RUNNING":
+            fail(execution, error, cause)
+
+    def invoke_with_timeout(resource: Any, input_data: Any, timeout: Any) -> Any:
+        try:
+            return with_timeout(resource, input_data, timeout)
+        except states._ExecutionError as error:
+            attempt = _attempt.get()
+            if attempt and error.error == "States.Timeout":
+                attempt.timed_out.set()
+                # The next attempt of a Retry has its own time.
+                _attempt.set(_Attempt(attempt.execution))
+            raise
+
+    def run_execution(exec_arn: str) -> None:
+        execution = states._executions.get(exec_arn)
+        machine = states._state_machines.get(execution["stateMachineArn"]) if execution else None
+        limit = json.loads(machine["definition"]).get("TimeoutSeconds") if machine else None
+        timer: threading.Timer | None = None
+        if limit is not None:
+            context = contextvars.copy_context()
+            timer = threading.Timer(float(limit), context.run, (_time_out, states, execution))
+            timer.daemon = True
+            timer.start()
+        try:
+            run(exec_arn)
+        finally:
+            if timer:
+                timer.cancel()
+
+    states._execute_task = execute_task
+    states._fail_execution = fail_execution
+    states._invoke_resource_with_timeout = invoke_with_timeout
+    states._run_execution = run_execution
+
+
+def _time_out(states: Any, execution: dict[str, Any]) -> None:
+    """End an execution that ran longer than its state machine's `TimeoutSeconds`."""
+    if execution["status"] != "RUNNING":
+        return
+    execution.update(status="TIMED_OUT", error="States.Timeout", stopDate=states.now_iso())
+    states._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {"error": "States.Timeout"}})
+    states._emit_execution_status_event(execution)
+
+
+def _add_integrations(states: Any, sagemaker: SageMaker) -> None:
+    """`arn:aws:states:::sagemaker:…` and `arn:aws:states:::aws-sdk:sagemaker:…`."""
+    dispatch = seam.expect(states, "_SERVICE_DISPATCH")
+    sdk_call = seam.expect(states, "_invoke_aws_sdk_integration", "resource", "input_data")
+
+    def call(resource: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        task = task_permissions.parse(resource)
+        if task is None:
+            raise states._ExecutionError("States.Runtime", f"{resource} is no SageMaker integration")
+        try:
+            check_trust(task.operation, parameters)
+            result = sagemaker.call(task.operation, parameters)
+        except SageMakerError as error:
+            raise states._ExecutionError(
+                task_errors.name(error.code, sdk=task.sdk),
+                task_errors.cause(error.message, code=error.code, status=error.status, sdk=task.sdk),
+            ) from None
+        kind = task.operation.removeprefix("Create")
+        if task.sync and kind in _JOBS:
+            return _wait(states, sagemaker, kind, str(parameters[f"{kind}Name"]))
+        return task_errors.shown(task.operation, result, sdk=task.sdk)
+
+    def invoke_sdk(resource: str, input_data: dict[str, Any]) -> Any:
+        task = task_permissions.parse(resource)
+        if task and task.service == "sagemaker":
+            return call(resource, input_data)
+        return sdk_call(resource, input_data)
+
+    for operation in _OPTIMIZED:
+        dispatch[f"arn:aws:states:::sagemaker:{operation}"] = call
+    # The table is searched by prefix: createEndpointConfig must come before createEndpoint.
+    for key in sorted(dispatch, key=len, reverse=True):
+        dispatch[key] = dispatch.pop(key)
+    states._invoke_aws_sdk_integration = invoke_sdk
+
+
+def _wait(states: Any, sagemaker: SageMaker, kind: str, name: str) -> dict[str, Any]:
+    """`.sync`: the job's description once it ended; stops the job if the execution is over before it.
+
+    Raises:
+        _ExecutionError: States.TaskFailed with the description as cause, unless the job completed.
+    """
+    which = {f"{kind}Name": name}
+    while True:
+        description = sagemaker.call(f"Describe{kind}", which)
+        status = description[f"{kind}Status"]
+        if status in ("Completed", "Failed", "Stopped"):
+            break
+        attempt = _attempt.get()
+        if attempt and attempt.cancelled:
+            if status != "Stopping":
+                sagemaker.call(f"Stop{kind}", which)
+            raise _Cancelled
+        time.sleep(_POLL_SECONDS)
+    answer = task_errors.shown(f"Describe{kind}", description, sdk=False)
+    if status != "Completed":
+        raise states._ExecutionError("States.TaskFailed", json.dumps(answer, default=str))
+    return answer
+
+
+def _enforce_roles(states: Any, sagemaker: SageMaker) -> None:
+    """Every call of a Task is checked against the state machine's role, which ministack does not do."""
+    invoke = seam.expect(states, "_invoke_resource", "resource", "input_data")
+    responses = seam.module("core.responses")
+
+    def invoke_resource(resource: str, input_data: Any) -> Any:
+        attempt = _attempt.get()
+        if attempt:
+            _check(attempt, _permissions(resource, input_data), sdk=":aws-sdk:" in resource)
+        return invoke(resource, input_data)
+
+    def _permissions(resource: str, input_data: Any) -> list[task_permissions.Permission]:
+        resource_arn: Callable[[str, dict[str, Any]], str] = sagemaker.resource_arn
+        account, region = responses.get_account_id(), responses.get_region()
+        return task_permissions.needed(resource, input_data, resource_arn=resource_arn, account=account, region=region)
+
+    def _check(attempt: _Attempt, permissions: list[task_permissions.Permission], *, sdk: bool) -> None:
+        machine = states._state_machines.get(attempt.execution["stateMachineArn"])
+        for permission in permissions:
+            denial = auth.role_may(
+                machine["roleArn"],
+                action=permission.action,
+                resource=permission.resource,
+                session=str(attempt.execution["name"])[:64],
+                context=permission.context,
+            )
+            if denial:
+                raise states._ExecutionError(*_denied(permission, denial, sdk=sdk))
+
+    states._invoke_resource = invoke_resource
+
+
+def _denied(permission: task_permissions.Permission, denial: str, *, sdk: bool) -> tuple[str, str]:
+    """Error name and cause of a refused call."""
+    service = permission.action.partition(":")[0]
+    if service in ("sagemaker", "iam"):
+        cause = task_errors.cause(denial, code="AccessDeniedException", status=400, sdk=sdk)
+        return task_errors.name("AccessDeniedException", sdk=sdk), cause
+    return {
+        "lambda": "Lambda.AWSLambdaException",
+        "sns": "SNS.AuthorizationErrorException",
+        "s3": "S3.S3Exception",
+    }.get(service, f"{service.capitalize()}.AccessDeniedException"), denial

@@ -1,0 +1,282 @@
+"""Start, find and stop the local cloud, and the environment that points AWS clients at it and nowhere else.
+
+Standard library only: the command line uses it before anything else is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import ipaddress
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+__all__ = ["Cloud", "CloudError", "RealAwsRefusedError", "refuse_real_aws", "running", "start", "stop"]
+
+LOOPBACK: Final = "127.0.0.1"
+REGION: Final = "us-east-1"
+ACCOUNT_ID: Final = "000000000000"
+
+_IDENTITY_PATH: Final = "/_whippet/cloud"
+_HEALTH_PATH: Final = "/_ministack/health"
+_RECORD: Final = "cloud.json"
+_LOG: Final = "cloud.log"
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 20.0
+
+_children: Final[list[subprocess.Popen[bytes]]] = []
+"""Servers this process started: kept, as Python complains of a child that is forgotten while it runs."""
+
+
+class CloudError(RuntimeError):
+    """The local cloud could not be started or stopped; the message says why and what to do."""
+
+
+class RealAwsRefusedError(CloudError):
+    """A local command was about to talk to something that is not this machine."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A running local cloud."""
+
+    port: int
+    pid: int
+    state: Path
+
+    @property
+    def endpoint_url(self) -> str:
+        """Address of every AWS API of it."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def api_url(self, api_id: str, stage: str) -> str:
+        """Root URL of a REST API's stage, with a trailing slash."""
+        return f"{self.endpoint_url}/_aws/execute-api/{api_id}/{stage}/"
+
+    def environment(self) -> dict[str, str]:
+        """A whole environment for the CDK, boto3 and the AWS CLI: this process's own, with AWS pointing here.
+
+        Every other AWS_ variable is dropped, so that no profile, key or endpoint of the user's can lead elsewhere.
+        """
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        loopback = f"{LOOPBACK},localhost"
+        return kept | {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_PAGER": "",
+            "CDK_DEFAULT_ACCOUNT": ACCOUNT_ID,
+            "CDK_DEFAULT_REGION": REGION,
+            "CDK_DISABLE_VERSION_CHECK": "1",
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+            "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+            # A proxy would be asked for loopback addresses too.
+            "NO_PROXY": loopback,
+            "no_proxy": loopback,
+        }
+
+
+def refuse_real_aws(environment: Mapping[str, str]) -> None:
+    """Make sure that AWS clients run with this environment reach this machine only.
+
+    Raises:
+        RealAwsRefusedError: there is no AWS_ENDPOINT_URL, an endpoint is not a loopback address, a profile is chosen or
+            the endpoint is told to be ignored.
+    """
+    if not environment.get("AWS_ENDPOINT_URL"):
+        raise RealAwsRefusedError(
+            "AWS_ENDPOINT_URL is not set, so AWS clients would talk to the real AWS; "
+            "expected the local cloud's address, which `whippet up` starts and sets"
+        )
+    for name, value in environment.items():
+        if name.startswith("AWS_ENDPOINT_URL") and not _is_loopback(value):
+            raise RealAwsRefusedError(
+                f"{name}={value} is not on this machine; expected http://127.0.0.1:PORT. "
+                "This command works on the local cloud only: unset that variable"
+            )
+    if environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE"):
+        raise RealAwsRefusedError("AWS_PROFILE is set, and a profile may lead to the real AWS; unset it for local use")
+    if environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        raise RealAwsRefusedError("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true would lead to the real AWS; unset it")
+
+
+def start(state: Path, port: int | None = None) -> Cloud:
+    """The running cloud of this state folder, started if there is none; a free port is picked if none is given.
+
+    The server is detached: it goes on when this process ends.
+
+    Raises:
+        CloudError: it did not come up; the message ends with the server's log. Or it runs, but on another port.
+    """
+    state = state.resolve()
+    state.mkdir(parents=True, exist_ok=True)
+    with _lock(state):
+        found = running(state)
+        if found:
+            if port is not None and found.port != port:
+                raise CloudError(
+                    f"the local cloud of {state} runs on port {found.port}, not on {port}; "
+                    "use that one or stop it first"
+                )
+            return found
+        return _launch(state, port if port is not None else _free_port())
+
+
+def running(state: Path) -> Cloud | None:
+    """The cloud of this state folder if it is alive, which the server itself is asked for."""
+    state = state.resolve()
+    try:
+        record: dict[str, Any] = json.loads((state / _RECORD).read_text())
+        port, pid = int(record["port"]), int(record["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    identity = _ask(port, _IDENTITY_PATH)
+    # Another process may have the port, or the process number, of a server that died.
+    if identity is None or identity.get("pid") != pid or identity.get("state") != str(state):
+        return None
+    return Cloud(port=port, pid=pid, state=state)
+
+
+def stop(state: Path) -> bool:
+    """Stop the cloud of this state folder and all it started; whether there was one.
+
+    Raises:
+        CloudError: it is still there after SIGKILL.
+    """
+    state = state.resolve()
+    if not state.is_dir():
+        return False
+    with _lock(state):
+        cloud = running(state)
+        if cloud is None:
+            (state / _RECORD).unlink(missing_ok=True)
+            return False
+        _signal(cloud.pid, signal.SIGTERM)
+        if not _ends(cloud.pid, _STOP_SECONDS):
+            # The server leads its own session, so its group holds what it started.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(cloud.pid, signal.SIGKILL)
+            if not _ends(cloud.pid, 5.0):
+                raise CloudError(f"process {cloud.pid} of the local cloud does not end; kill it by hand")
+        (state / _RECORD).unlink(missing_ok=True)
+        return True
+
+
+def _launch(state: Path, port: int) -> Cloud:
+    root = Path(__file__).resolve().parents[1]
+    python = Path(os.environ.get("WHIPPET_ENVIRONMENTS") or root / ".envs") / "cloud" / "bin" / "python"
+    if not python.exists():
+        raise CloudError(f"{python} does not exist: the local cloud's environment is missing; run `make setup`")
+    log = state / _LOG
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [str(python), "-m", "local.cloud", "--port", str(port), "--state", str(state)],
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _children.append(process)
+    record = {"port": port, "pid": process.pid, "started": time.time()}
+    (state / _RECORD).write_text(json.dumps(record) + "\n")
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            (state / _RECORD).unlink(missing_ok=True)
+            raise CloudError(f"the local cloud ended with status {process.returncode} while starting:\n{_tail(log)}")
+        if running(state) and _ask(port, _HEALTH_PATH) is not None:
+            return Cloud(port=port, pid=process.pid, state=state)
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    (state / _RECORD).unlink(missing_ok=True)
+    raise CloudError(f"the local cloud did not answer within {_START_SECONDS:.0f} s:\n{_tail(log)}")
+
+
+@contextlib.contextmanager
+def _lock(state: Path) -> Iterator[None]:
+    """One start or stop of a state folder at a time."""
+    with (state / "cloud.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _ask(port: int, path: str) -> dict[str, Any] | None:
+    """A JSON answer of the server; None if nobody answers, or somebody else."""
+    # Loopback only, whatever proxy the environment names.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{LOOPBACK}:{port}{path}", timeout=5) as answer:
+            value = json.load(answer)
+    except (OSError, ValueError, urllib.error.URLError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _ends(pid: int, seconds: float) -> bool:
+    """Whether the process ends within this time; reaps it if it is a child of ours."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                return True
+        try:
+            os.kill(pid, 0)
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                return True
+            raise
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+
+
+def _tail(log: Path, lines: int = 30) -> str:
+    try:
+        text = log.read_text(errors="replace").strip()
+    except OSError:
+        return "(no log)"
+    return "\n".join(text.splitlines()[-lines:]) or "(the log is empty)"

@@ -1,0 +1,116 @@
+"""One local cloud for the tests of this folder, started as users start it: through local.control."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from local import control
+
+WAIT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Account:
+    """Clients of one running local cloud, as its administrator unless other keys are given."""
+
+    cloud: control.Cloud
+
+    def client(self, service: str, **credentials: str) -> Any:
+        keys = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            endpoint_url=self.cloud.endpoint_url,
+            region_name="us-east-1",
+            config=Config(retries={"max_attempts": 0}, read_timeout=WAIT_SECONDS, s3={"addressing_style": "path"}),
+            **keys,
+        )
+
+    def role(self, name: str, service: str, *statements: dict[str, Any]) -> str:
+        """ARN of a new role that `service` may assume, with these statements."""
+        iam = self.client("iam")
+        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust))["Role"]["Arn"]
+        if statements:
+            iam.put_role_policy(RoleName=name, PolicyName="inline", PolicyDocument=_policy(*statements))
+        return arn
+
+    def state_machine(self, name: str, role: str, states: dict[str, Any], **machine: Any) -> str:
+        """ARN of a new state machine that starts at the first of these states."""
+        definition = json.dumps({"StartAt": next(iter(states)), "States": states, **machine})
+        states_client = self.client("stepfunctions")
+        arn: str = states_client.create_state_machine(name=name, definition=definition, roleArn=role)["stateMachineArn"]
+        return arn
+
+    def start(self, state_machine: str) -> str:
+        arn: str = self.client("stepfunctions").start_execution(stateMachineArn=state_machine)["executionArn"]
+        return arn
+
+    def finished(self, execution: str) -> dict[str, Any]:
+        """The execution's description once it is over."""
+        states_client = self.client("stepfunctions")
+        return until(
+            lambda: states_client.describe_execution(executionArn=execution), lambda seen: seen["status"] != "RUNNING"
+        )
+
+    def run(self, name: str, role: str, states: dict[str, Any], **machine: Any) -> dict[str, Any]:
+        """A new state machine's only execution, once it is over."""
+        return self.finished(self.start(self.state_machine(name, role, states, **machine)))
+
+    def deploy(self, stack: str, template: str) -> dict[str, str]:
+        """Outputs of a new stack."""
+        cloudformation = self.client("cloudformation")
+        cloudformation.create_stack(StackName=stack, TemplateBody=template, Capabilities=["CAPABILITY_NAMED_IAM"])
+        found = self.settled(stack)
+        assert found["StackStatus"] == "CREATE_COMPLETE", self.events(stack)
+        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+    def settled(self, stack: str) -> dict[str, Any]:
+        """The stack's description once nothing is in progress."""
+        cloudformation = self.client("cloudformation")
+        return until(
+            lambda: cloudformation.describe_stacks(StackName=stack)["Stacks"][0],
+            lambda seen: not seen["StackStatus"].endswith("IN_PROGRESS"),
+        )
+
+    def events(self, stack: str) -> list[str]:
+        """Why resources of the stack failed."""
+        found = self.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
+        return [str(event.get("ResourceStatusReason", "")) for event in found if "FAILED" in event["ResourceStatus"]]
+
+
+def until(look: Callable[[], dict[str, Any]], over: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """What `look` sees once it is `over`."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        seen = look()
+        if over(seen):
+            return seen
+        assert time.monotonic() < deadline, f"still {seen}"
+        time.sleep(0.05)
+
+
+def _policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    state: Path = tmp_path_factory.mktemp("cloud")
+    cloud = control.start(state)
+    yield Account(cloud)
+    control.stop(state)
+
+
+@pytest.fixture(scope="session")
+def front_door(account: Account) -> dict[str, str]:
+    """Outputs of a stack with a bucket, a function and an API before it."""
+    return account.deploy("front-door", Path(__file__).with_name("front_door.yaml").read_text())
