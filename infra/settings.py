@@ -87,6 +87,7 @@ class TrainingSettings(_Section):
     )
     image_size: int = Field(default=224, ge=32, le=1024, description="Side of the crop the network sees, in pixels.")
     views: int = Field(default=4, ge=0, le=64, description="Augmented views of each training photo beside the plain one.")
+    flip: bool = Field(default=True, description="Mirror augmented views; switch off for digits, text, left-or-right.")
     epochs: int = Field(default=20, ge=1, le=1000, description="Epochs of the best trial's training.")
     weight_decay: float = Field(default=1e-4, ge=0, le=1, description="Decoupled weight decay (AdamW).")
     label_smoothing: float = Field(default=0.0, ge=0, le=0.5, description="Of the cross-entropy loss.")
@@ -175,7 +176,7 @@ class Settings(_Section):
 
 def _is_cdks_own(key: str) -> bool:
     """Whether a context key belongs to the CDK (feature flags, look-ups, modes) and not to the settings."""
-    return key in ("env", "environments", "tree-metadata") or key.startswith(("@aws-cdk/", "aws:", "aws-cdk:", "cdk-"))
+    return key in ("env", "environments", "tree-metadata") or key.startswith(("@aws-cdk", "aws:", "aws-cdk:", "cdk-"))
 
 
 def _from_text(value: Any) -> Any:

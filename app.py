@@ -1,0 +1,25 @@
+"""The CDK app: settings in, one stack out. Synthesis needs no credentials, no network, no Docker and no clock."""
+
+import sys
+
+import aws_cdk as cdk
+
+from infra.settings import Settings, SettingsError
+from infra.stack import WhippetStack
+
+
+def main() -> int:
+    """Synthesise the environment that `-c env=NAME` chooses; 1 when a setting is wrong."""
+    app = cdk.App(analytics_reporting=False)
+    try:
+        settings = Settings.from_context(app.node.get_all_context())
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    WhippetStack(app, settings=settings)
+    app.synth()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The bucket with the photos, the features, and what the runs leave."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.settings import DatasetSettings
+
+__all__ = ["Dataset"]
+
+RUNS_PREFIX = "runs/"
+FEATURES_PREFIX = "features/"
+FEATURES_DAYS = 90
+
+
+class Dataset(Construct):
+    """A bucket of our own, or the existing one that the settings name.
+
+    Encrypted with S3's managed keys: with KMS an object's ETag would no longer be its content's hash, which the split
+    and the fingerprint of the data set are made of (S3 API reference, "Object": ETag).
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: DatasetSettings) -> None:
+        super().__init__(scope, construct_id)
+        self.prefix = settings.prefix
+        self.owned = settings.bucket is None
+        self.readable_prefix = "" if self.owned else settings.prefix
+        self.emptied_at_destroy = self.owned and not settings.keep_at_destroy
+        self.bucket: s3.IBucket = (
+            self._build_bucket(settings)
+            if settings.bucket is None
+            else s3.Bucket.from_bucket_name(self, "Bucket", settings.bucket)
+        )
+
+    def uri(self, key: str) -> str:
+        """`s3://bucket/key`."""
+        return f"s3://{self.bucket.bucket_name}/{key}"
+
+    def arn(self, key_pattern: str) -> str:
+        """The objects of a key pattern, for a policy's resources."""
+        return f"{self.bucket.bucket_arn}/{key_pattern}"
+
+    def _build_bucket(self, settings: DatasetSettings) -> s3.Bucket:
+        keep = settings.keep_at_destroy
+        return s3.Bucket(
+            self,
+            "Bucket",
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=True,
+            removal_policy=cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="bring-back",
+                    noncurrent_version_expiration=cdk.Duration.days(settings.noncurrent_days),
+                    expired_object_delete_marker=True,
+                ),
+                s3.LifecycleRule(
+                    id="aborted-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(7)
+                ),
+                s3.LifecycleRule(
+                    id="old-features",
+                    prefix=FEATURES_PREFIX,
+                    expiration=cdk.Duration.days(FEATURES_DAYS),
+                ),
+            ],
+        )

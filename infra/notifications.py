@@ -1,0 +1,27 @@
+"""The topic that hears how each run ended."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from infra.settings import NotificationSettings
+
+__all__ = ["Notifications"]
+
+
+class Notifications(Construct):
+    """An encrypted topic that takes messages over TLS only, mailed to the address in the settings if there is one."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: NotificationSettings) -> None:
+        super().__init__(scope, construct_id)
+        self.topic = sns.Topic(
+            self,
+            "Topic",
+            enforce_ssl=True,
+            master_key=kms.Alias.from_alias_name(self, "Key", "alias/aws/sns"),
+        )
+        if settings.email:
+            self.topic.add_subscription(subscriptions.EmailSubscription(settings.email))

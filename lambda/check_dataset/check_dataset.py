@@ -1,0 +1,132 @@
+"""CheckDataset: are these photos something to train on, and if so, what exactly will the run do?"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import replace
+from typing import Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import ClientError
+from features_cache import find_features
+from photo_listing import list_photos
+from photo_splits import Manifest, make_manifest
+from run_overrides import InvalidInput, RunSettings, resolve
+
+from training import contract
+
+__all__ = ["handler"]
+
+logger = Logger()
+s3 = boto3.client("s3")
+
+_QUEUE_SECONDS = 3600
+_LONGEST_TUNING_SECONDS = 30 * 24 * 3600
+"""SageMaker's quota for a tuning job."""
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Check `event["overrides"]` and the photos, write the manifest, and return the plan of the run.
+
+    Raises:
+        InvalidInput: the overrides are wrong.
+        BadDataset: the photos cannot be trained on.
+    """
+    bucket, name_prefix = os.environ["BUCKET"], os.environ["NAME_PREFIX"]
+    settings = resolve(
+        json.loads(os.environ["SETTINGS"]), event["overrides"], readable_prefix=os.environ["READABLE_PREFIX"]
+    )
+    run = contract.run_id(event["execution"])
+    weights = _weights_identity(bucket, settings.weights_key)
+    listing = list_photos(s3, bucket=bucket, prefix=settings.dataset_prefix)
+    manifest = make_manifest(
+        listing, prefix=settings.dataset_prefix, min_images_per_class=settings.min_images_per_class
+    )
+    _write(bucket, f"runs/{run}/manifest/", manifest)
+    logger.info(
+        "data set checked",
+        extra={key: value for key, value in manifest.summary.items() if key != "classes"} | {"run": run},
+    )
+    return _plan(bucket, name_prefix, run=run, settings=settings, manifest=manifest, weights=weights)
+
+
+def _plan(
+    bucket: str, name_prefix: str, *, run: str, settings: RunSettings, manifest: Manifest, weights: str
+) -> dict[str, Any]:
+    """Everything the later states need that is not known when the stack is deployed."""
+    hyperparameters = settings.hyperparameters
+    key = contract.features_key(
+        dataset_fingerprint=manifest.summary["fingerprint"], hyperparameters=hyperparameters, weights=weights
+    )
+    features_prefix = f"features/{key}/"
+    found = find_features(s3, bucket=bucket, prefix=features_prefix)
+    features_job = contract.features_job_name(name_prefix, run)
+    features_folder = found or f"{features_prefix}{features_job}/output/model/"
+    rounds = math.ceil(settings.trials / settings.parallel_trials)
+    base = f"s3://{bucket}/"
+    return {
+        "run": run,
+        "name": contract.job_prefix(name_prefix, run),
+        "images": manifest.summary["images"],
+        "classes": len(manifest.summary["classes"]),
+        "dataset_uri": base + settings.dataset_prefix,
+        "manifest_uri": f"{base}runs/{run}/manifest/",
+        "hyperparameters": hyperparameters.to_strings(),
+        "features": {
+            "ready": found is not None,
+            "key": key,
+            "job": features_job,
+            "output": base + features_prefix,
+            "uri": base + features_folder,
+        },
+        "tuning": {
+            "job": contract.tuning_job_name(name_prefix, run),
+            "output": f"{base}runs/{run}/tuning/",
+            "epochs": str(replace(hyperparameters, epochs=settings.trial_epochs).epochs),
+            "trials": settings.trials,
+            "parallel_trials": settings.parallel_trials,
+            "max_seconds": min(rounds * settings.trial_minutes * 60 + _QUEUE_SECONDS, _LONGEST_TUNING_SECONDS),
+            "ranges": contract.parameter_ranges(
+                learning_rate=settings.learning_rate,
+                batch_sizes=settings.batch_sizes,
+                scaling=settings.learning_rate_scale,
+            ),
+        },
+        "training": {
+            "job": contract.training_job_name(name_prefix, run),
+            "output": f"{base}runs/{run}/training/",
+        },
+    }
+
+
+def _weights_identity(bucket: str, key: str | None) -> str:
+    """What tells these weights from others: the hub's own, or the file and its content.
+
+    Raises:
+        InvalidInput: the file that the settings name is not there.
+    """
+    if key is None:
+        return "hub"
+    try:
+        etag = s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (403, 404):
+            raise
+        raise InvalidInput(
+            f"the setting training.weights names s3://{bucket}/{key}, which is not there; upload the weights file or "
+            "empty the setting to take the weights from the hub"
+        ) from None
+    return f"s3://{bucket}/{key}#{etag}"
+
+
+def _write(bucket: str, prefix: str, manifest: Manifest) -> None:
+    for name, text in (
+        (contract.Artefact.MANIFEST, manifest.lines()),
+        (contract.Artefact.DATASET_SUMMARY, json.dumps(manifest.summary, ensure_ascii=False, indent=2)),
+    ):
+        s3.put_object(Bucket=bucket, Key=prefix + name, Body=text.encode(), ContentType="application/json")

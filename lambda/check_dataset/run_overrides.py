@@ -1,0 +1,154 @@
+"""What an execution's input may say: overrides of the settings, checked one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from training import contract
+
+__all__ = ["KNOWN", "InvalidInput", "RunSettings", "resolve"]
+
+_HYPERPARAMETERS = ("backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed")
+KNOWN = (
+    *_HYPERPARAMETERS,
+    "batch_sizes",
+    "dataset_prefix",
+    "learning_rate",
+    "trial_epochs",
+    "trials",
+)
+_PREFIX = re.compile(r"^([A-Za-z0-9._-]+/)+$")
+_RESERVED_PREFIXES = ("runs/", "features/")
+_MAX_TRIALS = 750
+"""SageMaker's quota of training jobs in a Bayesian or random tuning job."""
+
+
+class InvalidInput(ValueError):
+    """The execution's input is wrong; the message names the key, the value and what is allowed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """The settings of one run: the stack's, with the input's overrides."""
+
+    dataset_prefix: str
+    min_images_per_class: int
+    hyperparameters: contract.Hyperparameters
+    trials: int
+    parallel_trials: int
+    trial_epochs: int
+    trial_minutes: int
+    learning_rate: tuple[float, float]
+    learning_rate_scale: contract.ScalingType
+    batch_sizes: tuple[int, ...]
+    weights_key: str | None
+
+
+def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str) -> RunSettings:
+    """The stack's settings with the input's overrides.
+
+    Args:
+        settings: Sections `dataset`, `tuning` and `training` of the stack's settings.
+        overrides: The execution's input.
+        readable_prefix: Where in the bucket the jobs may read photos; empty: anywhere.
+
+    Raises:
+        InvalidInput: an unknown key, or a value of the wrong type or outside its limits.
+    """
+    if not isinstance(overrides, Mapping):
+        raise InvalidInput(f"the input is {_kind(overrides)}, but it must be a JSON object: {{}} takes every setting as it is")
+    unknown = sorted(set(overrides) - set(KNOWN))
+    if unknown:
+        raise InvalidInput(f"unknown key in the input: {', '.join(unknown)}; known are {', '.join(sorted(KNOWN))}")
+    dataset, tuning, training = settings["dataset"], settings["tuning"], settings["training"]
+    trials = _whole(overrides, "trials", tuning["trials"], low=1, high=_MAX_TRIALS)
+    return RunSettings(
+        dataset_prefix=_prefix(overrides, dataset["prefix"], readable_prefix),
+        min_images_per_class=dataset["min_images_per_class"],
+        hyperparameters=_hyperparameters(overrides, training),
+        trials=trials,
+        parallel_trials=min(tuning["parallel_trials"], trials),
+        trial_epochs=_whole(overrides, "trial_epochs", tuning["epochs"], low=1, high=1000),
+        trial_minutes=tuning["max_minutes"],
+        learning_rate=_learning_rate(overrides, (tuning["learning_rate_min"], tuning["learning_rate_max"])),
+        learning_rate_scale=tuning["learning_rate_scale"],
+        batch_sizes=_batch_sizes(overrides, tuple(tuning["batch_sizes"])),
+        weights_key=training["weights"],
+    )
+
+
+def _hyperparameters(overrides: Mapping[str, Any], training: Mapping[str, Any]) -> contract.Hyperparameters:
+    defaults = contract.Hyperparameters()
+    values: dict[str, Any] = {}
+    for name in _HYPERPARAMETERS:
+        value = overrides.get(name, training[name])
+        default = getattr(defaults, name)
+        fits = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))
+        if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise InvalidInput(f"{name}={value!r} in the input is {_kind(value)}; give {_kind(default)}")
+        values[name] = type(default)(value)
+    try:
+        return contract.Hyperparameters(**values)
+    except contract.ContractError as error:
+        raise InvalidInput(f"in the input: {error}") from None
+
+
+def _prefix(overrides: Mapping[str, Any], default: str, readable_prefix: str) -> str:
+    value = overrides.get("dataset_prefix", default)
+    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
+        raise InvalidInput(
+            f"dataset_prefix={value!r} in the input is not a key prefix; give folders of letters, digits, '.', '_', '-' "
+            "with a slash at the end, such as dataset/"
+        )
+    if value.startswith(_RESERVED_PREFIXES):
+        raise InvalidInput(f"dataset_prefix={value!r} is where the runs keep their own files; put the photos elsewhere")
+    if not value.startswith(readable_prefix):
+        raise InvalidInput(
+            f"dataset_prefix={value!r} is outside {readable_prefix}, and in an existing bucket the jobs may read only "
+            "there; change the setting dataset.prefix"
+        )
+    return value
+
+
+def _whole(overrides: Mapping[str, Any], name: str, default: int, *, low: int, high: int) -> int:
+    value = overrides.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidInput(f"{name}={value!r} in the input is not a whole number from {low} to {high}")
+    return value
+
+
+def _learning_rate(overrides: Mapping[str, Any], default: tuple[float, float]) -> tuple[float, float]:
+    low, high = contract.LEARNING_RATE_BOUNDS
+    value = overrides.get("learning_rate", {"min": default[0], "max": default[1]})
+    expected = f'give {{"min": …, "max": …}} with {low} <= min < max <= {high}'
+    if not isinstance(value, Mapping) or set(value) != {"min", "max"}:
+        raise InvalidInput(f"learning_rate={value!r} in the input is no range; {expected}")
+    smallest, largest = value["min"], value["max"]
+    if not (_is_number(smallest) and _is_number(largest) and low <= smallest < largest <= high):
+        raise InvalidInput(f"learning_rate={dict(value)!r} in the input is not a range within the limits; {expected}")
+    return float(smallest), float(largest)
+
+
+def _batch_sizes(overrides: Mapping[str, Any], default: tuple[int, ...]) -> tuple[int, ...]:
+    low, high = contract.BATCH_SIZE_LIMITS
+    value = overrides.get("batch_sizes", list(default))
+    whole = isinstance(value, list) and all(isinstance(size, int) and not isinstance(size, bool) for size in value)
+    if not whole or not 1 <= len(value) <= 30 or len(set(value)) != len(value) or not all(low <= size <= high for size in value):
+        raise InvalidInput(
+            f"batch_sizes={value!r} in the input is not a list of 1 to 30 different whole numbers from {low} to {high}"
+        )
+    return tuple(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list", dict: "an object"}
+    return kinds.get(type(value), type(value).__name__)

@@ -1,0 +1,65 @@
+"""The API's Lambda: POST /classify hands the image to the endpoint, GET /health says whether there is one."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.logging import correlation_paths
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from classifier_endpoint import ClassifierEndpoint
+from problems import Problem
+from request_image import read_request
+
+__all__ = ["handler"]
+
+logger = Logger()
+app = APIGatewayRestResolver()
+endpoint = ClassifierEndpoint(os.environ["ENDPOINT_NAME"])
+
+
+@app.post("/classify")
+def classify() -> Response[str]:
+    """The endpoint's predictions for the image of the request."""
+    request = read_request(app.current_event)
+    answer = endpoint.classify(request)
+    return Response(200, content_type="application/json", body=answer)
+
+
+@app.get("/health")
+def health() -> Response[str]:
+    """200 with the release in service, else a problem that says what to do."""
+    return Response(200, content_type="application/json", body=json.dumps(endpoint.health()))
+
+
+@app.exception_handler(Problem)
+def _problem(problem: Problem) -> Response[str]:
+    logger.info("refused", extra={"status": problem.status, "detail": problem.detail})
+    return Response(
+        problem.status,
+        content_type="application/problem+json",
+        body=json.dumps(problem.details(), ensure_ascii=False),
+        headers={"Retry-After": str(problem.retry_after)} if problem.retry_after else {},
+    )
+
+
+@app.exception_handler(NotFoundError)
+def _no_route(_: NotFoundError) -> Response[str]:
+    return _problem(Problem(404, "No such route", "There are POST /classify and GET /health."))
+
+
+@app.exception_handler(Exception)
+def _broken(_: Exception) -> Response[str]:
+    logger.exception("unexpected")
+    return _problem(Problem(500, "Internal error", "The API failed; try again. Its log has the reason.", retry_after=5))
+
+
+@logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """API Gateway's proxy event in, its proxy response out."""
+    logger.info("request", extra={"method": event.get("httpMethod"), "path": event.get("path")})
+    return app.resolve(event, context)

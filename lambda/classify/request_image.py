@@ -1,0 +1,85 @@
+"""What a request carries: an image's bytes, or JSON with the image in base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+from problems import Problem
+
+from training.contract import MAX_IMAGE_BYTES
+
+__all__ = ["ImageRequest", "read_request"]
+
+_HOW_TO = (
+    "send the image's bytes with an image/* content type, or JSON with the image in base64 as "
+    '{"inputs": "…", "parameters": {"top_k": 5}}'
+)
+_MEGABYTES = MAX_IMAGE_BYTES / 1e6
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """What goes on to the endpoint."""
+
+    body: bytes
+    content_type: str
+
+
+def read_request(event: APIGatewayProxyEvent) -> ImageRequest:
+    """The body and the content type the endpoint shall judge it by.
+
+    Whatever says to be an image, or nothing certain (curl sends form-urlencoded when it is not told otherwise), goes
+    on as bytes: the endpoint decodes it and knows best whether it is an image.
+
+    Raises:
+        Problem: no body, too large a one, JSON that is none, or a type that cannot be an image.
+    """
+    body = _body(event)
+    if not body:
+        raise Problem(400, "No image", f"The request has no body; {_HOW_TO}.")
+    content_type = (event.headers.get("content-type") or "application/octet-stream").split(";")[0].strip().lower()
+    if content_type == "application/json":
+        _check_json(body)
+        return ImageRequest(body, content_type)
+    if len(body) > MAX_IMAGE_BYTES:
+        raise _too_large(len(body))
+    if content_type.startswith("image/"):
+        return ImageRequest(body, content_type)
+    if content_type.startswith(("text/", "multipart/")):
+        raise Problem(415, "Not an image", f"The content type is {content_type}; {_HOW_TO}.")
+    return ImageRequest(body, "application/octet-stream")
+
+
+def _body(event: APIGatewayProxyEvent) -> bytes:
+    text = event.body or ""
+    if not event.is_base64_encoded:
+        return text.encode()
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise Problem(400, "Unreadable body", f"The body arrived damaged; {_HOW_TO}.") from None
+
+
+def _check_json(body: bytes) -> None:
+    try:
+        value = json.loads(body)
+    except ValueError as error:
+        raise Problem(400, "Not JSON", f"The content type is application/json, but the body is not: {error}; {_HOW_TO}.") from None
+    if not isinstance(value, dict) or not isinstance(value.get("inputs"), str):
+        raise Problem(400, "No image", f"The JSON has no text \"inputs\"; {_HOW_TO}.")
+    size = len(value["inputs"]) * 3 // 4
+    if size > MAX_IMAGE_BYTES:
+        raise _too_large(size)
+
+
+def _too_large(size: int) -> Problem:
+    return Problem(
+        413,
+        "Image too large",
+        f"The image has {size / 1e6:.1f} MB, at most {_MEGABYTES:.1f} MB are taken; make it smaller: the model looks at a "
+        "few hundred pixels a side, so 1024 pixels lose nothing.",
+    )

@@ -1,0 +1,48 @@
+"""Removing every version of every object of a bucket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import ClientError
+from custom_resource import Deadline
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+__all__ = ["BucketNotEmptied", "empty_bucket"]
+
+logger = Logger(child=True)
+
+
+class BucketNotEmptied(Exception):
+    """S3 refused to delete some objects; the message names the first."""
+
+
+def empty_bucket(s3: S3Client, bucket: str, deadline: Deadline) -> None:
+    """Delete everything, a page of 1,000 versions at a time.
+
+    Raises:
+        BucketNotEmptied: S3 kept an object.
+        OutOfTime: there is more than the function can delete in its time.
+    """
+    deleted = 0
+    try:
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            deadline.check(f"emptying the bucket {bucket} ({deleted} objects deleted so far)")
+            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            objects: list[ObjectIdentifierTypeDef] = [
+                {"Key": item["Key"], "VersionId": item["VersionId"]} for item in found
+            ]
+            if not objects:
+                continue
+            errors = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True}).get("Errors", [])
+            if errors:
+                raise BucketNotEmptied(f"{errors[0].get('Key')} in {bucket} stays: {errors[0].get('Message')}")
+            deleted += len(objects)
+    except ClientError as error:
+        if error.response["Error"].get("Code") != "NoSuchBucket":
+            raise
+    logger.info("bucket emptied", extra={"bucket": bucket, "deleted": deleted})

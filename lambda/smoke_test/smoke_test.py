@@ -1,0 +1,120 @@
+"""SmokeTest: does the endpoint answer a photo it has not seen, in the shape that was agreed?"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+from botocore.exceptions import ClientError, HTTPClientError
+
+from training import contract
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
+
+__all__ = ["SmokeTestFailed", "check_answer", "handler"]
+
+logger = Logger()
+s3 = boto3.client("s3")
+runtime = boto3.client("sagemaker-runtime", config=Config(connect_timeout=5, read_timeout=65, retries={"max_attempts": 0}))
+
+ATTEMPTS = 5
+PAUSE_SECONDS = 5.0
+_SUM_TOLERANCE = 1e-3
+_EXCERPT = 300
+
+
+class SmokeTestFailed(Exception):
+    """The endpoint is InService but does not do its work; the message says what it did instead."""
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Send a photo of the test split to the endpoint and check the answer.
+
+    Raises:
+        SmokeTestFailed: it answered wrongly, or not at all after some attempts.
+    """
+    bucket, run = os.environ["BUCKET"], event["run"]
+    manifest = f"runs/{run}/manifest/"
+    summary: contract.DatasetSummary = json.loads(_read(bucket, manifest + contract.Artefact.DATASET_SUMMARY))
+    labels = [entry["name"] for entry in summary["classes"]]
+    record = _first_test_photo(bucket, manifest + contract.Artefact.MANIFEST)
+    image = _read(bucket, summary["prefix"] + record["path"])
+    answer = _invoke(runtime, os.environ["ENDPOINT_NAME"], image)
+    predictions = check_answer(answer, labels)
+    truth = labels[record["label"]]
+    logger.info("answered", extra={"photo": record["path"], "truth": truth, "best": predictions[0]})
+    return {"photo": record["path"], "truth": truth, "predicted": predictions[0]["label"], "score": predictions[0]["score"]}
+
+
+def check_answer(answer: bytes, labels: list[str]) -> list[contract.Prediction]:
+    """The predictions, if the answer is a list of known labels with falling probabilities.
+
+    Raises:
+        SmokeTestFailed: it is something else.
+    """
+    excerpt = answer[:_EXCERPT].decode(errors="replace")
+    try:
+        predictions = json.loads(answer)
+    except ValueError:
+        raise SmokeTestFailed(f"the endpoint's answer is not JSON: {excerpt}") from None
+    shaped = isinstance(predictions, list) and all(_is_prediction(entry) for entry in predictions)
+    if not shaped or not predictions:
+        raise SmokeTestFailed(f'the endpoint\'s answer is no list of {{"label", "score"}}: {excerpt}')
+    unknown = [entry["label"] for entry in predictions if entry["label"] not in labels]
+    if unknown:
+        raise SmokeTestFailed(f"the endpoint names classes the data set does not have: {', '.join(unknown[:5])}")
+    scores = [entry["score"] for entry in predictions]
+    if scores != sorted(scores, reverse=True) or min(scores) < 0 or sum(scores) > 1 + _SUM_TOLERANCE:
+        raise SmokeTestFailed(f"the endpoint's scores are no falling probabilities: {scores}")
+    checked: list[contract.Prediction] = predictions
+    return checked
+
+
+def _is_prediction(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
+        return False
+    score = entry.get("score")
+    return isinstance(score, int | float) and math.isfinite(score)
+
+
+def _first_test_photo(bucket: str, key: str) -> contract.ImageRecord:
+    for line in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_lines():
+        record: contract.ImageRecord = json.loads(line)
+        if record["split"] == "test":
+            return record
+    raise SmokeTestFailed(f"s3://{bucket}/{key} lists no photo of the test split")
+
+
+def _invoke(client: SageMakerRuntimeClient, endpoint: str, image: bytes) -> bytes:
+    """Ask until it answers: a model that has just started may stumble over its first requests."""
+    last = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE_SECONDS)
+        try:
+            response = client.invoke_endpoint(
+                EndpointName=endpoint, Body=image, ContentType="application/octet-stream", Accept="application/json"
+            )
+            return response["Body"].read()
+        except ClientError as error:
+            last = str(error)
+            status = error.response.get("OriginalStatusCode")
+            if isinstance(status, int) and 400 <= status < 500:
+                break  # It refuses the photo, and will again.
+        except HTTPClientError as error:
+            last = str(error)
+        logger.warning("no answer yet", extra={"attempt": attempt + 1, "error": last})
+    raise SmokeTestFailed(f"the endpoint did not classify a test photo: {last}")
+
+
+def _read(bucket: str, key: str) -> bytes:
+    return s3.get_object(Bucket=bucket, Key=key)["Body"].read()

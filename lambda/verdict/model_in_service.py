@@ -1,0 +1,54 @@
+"""What is known of the model that the endpoint serves now."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from training.contract import Artefact
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sagemaker import SageMakerClient
+
+__all__ = ["ModelInService", "find_model_in_service"]
+
+
+@dataclass(frozen=True)
+class ModelInService:
+    """The configuration in service, and its run's decision where that can be read."""
+
+    config: str
+    run: str
+    decision: dict[str, Any] | None
+
+
+def find_model_in_service(
+    s3: S3Client, sagemaker: SageMakerClient, *, bucket: str, endpoint: str, name_prefix: str
+) -> ModelInService | None:
+    """The model behind the endpoint, or None when there is no endpoint yet."""
+    try:
+        described = sagemaker.describe_endpoint(EndpointName=endpoint)
+    except ClientError as error:
+        if "Could not find" in error.response["Error"].get("Message", ""):
+            return None
+        raise
+    if described["EndpointStatus"] == "Failed":
+        return None
+    config = described["EndpointConfigName"]
+    run = config.removeprefix(f"{name_prefix}-")
+    return ModelInService(config, run, _decision(s3, bucket, run))
+
+
+def _decision(s3: S3Client, bucket: str, run: str) -> dict[str, Any] | None:
+    try:
+        body = s3.get_object(Bucket=bucket, Key=f"runs/{run}/{Artefact.DECISION}")["Body"].read()
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            return None
+        raise
+    decision: dict[str, Any] = json.loads(body)
+    return decision
