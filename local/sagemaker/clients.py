@@ -1,0 +1,59 @@
+"""Clients of the cloud around the service, acting as a job's or an endpoint's role."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["logs_client", "s3_client"]
+
+_LOCK = threading.Lock()  # boto3 sessions may not make clients in two threads at once
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"max_attempts": 4, "mode": "standard"},
+    max_pool_connections=16,
+    s3={"addressing_style": "path"},
+)
+
+
+@lru_cache(maxsize=1)
+def _session() -> boto3.Session:
+    return boto3.Session()
+
+
+def s3_client(credentials: Mapping[str, str]) -> S3Client:
+    """S3 as the role of these `AWS_…` variables."""
+    with _LOCK:
+        return _session().client(
+            "s3",
+            endpoint_url=credentials.get("AWS_ENDPOINT_URL"),
+            region_name=credentials.get("AWS_REGION"),
+            aws_access_key_id=credentials.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=credentials.get("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=credentials.get("AWS_SESSION_TOKEN") or None,
+            config=_CONFIG,
+        )
+
+
+def logs_client(credentials: Mapping[str, str]) -> CloudWatchLogsClient:
+    """CloudWatch Logs as the role of these `AWS_…` variables."""
+    with _LOCK:
+        return _session().client(
+            "logs",
+            endpoint_url=credentials.get("AWS_ENDPOINT_URL"),
+            region_name=credentials.get("AWS_REGION"),
+            aws_access_key_id=credentials.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=credentials.get("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=credentials.get("AWS_SESSION_TOKEN") or None,
+            config=_CONFIG,
+        )

@@ -1,0 +1,127 @@
+"""The surroundings a program would find in its container: environment variables and the tree below /opt/ml."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from local.sagemaker.errors import validation
+from local.sagemaker.host import Image
+
+__all__ = ["ML_ROOT", "environment", "host_name", "localised", "program_of", "write_training_config"]
+
+ML_ROOT: Final = "/opt/ml"
+
+_INHERITED: Final = (
+    "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+)  # fmt: skip
+"""Variables a program needs of this machine; nothing else of the service's own environment reaches it."""
+
+_INHERITED_PREFIXES: Final = ("PIP_", "UV_", "OMP_", "MKL_", "GOMP_", "MALLOC_")
+
+
+def environment(image: Image, *layers: Mapping[str, str]) -> dict[str, str]:
+    """Environment of a program in this image: a bare one, the image's, then each layer over it.
+
+    The user's AWS files are out of reach: a program acts as its role or not at all.
+    """
+    inherited = {
+        name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+    }
+    programs = {str(Path(argv[0]).parent) for argv in (image.train, image.serve) if argv and os.sep in argv[0]}
+    merged = {
+        **inherited,
+        "PYTHONUNBUFFERED": "1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        **image.environment,
+    }
+    for layer in layers:
+        merged |= layer
+    merged["PATH"] = os.pathsep.join([*sorted(programs), merged.get("PATH", os.environ.get("PATH", os.defpath))])
+    return merged
+
+
+def program_of(argv: Sequence[str], env: Mapping[str, str]) -> list[str]:
+    """argv with its program found on the image's PATH.
+
+    Raises:
+        SageMakerError: the image has no such program.
+    """
+    found = shutil.which(argv[0], path=env["PATH"])
+    if found is None:
+        raise validation(f"The program '{argv[0]}' is not in the image: it is not on its PATH.")
+    return [found, *argv[1:]]
+
+
+def localised(value: str, places: Iterable[tuple[str, Path]]) -> str:
+    """A value in which each container path that it is, or starts with, is the local one.
+
+    `/opt/ml/…` cannot exist for an ordinary user of this machine, so paths below it (and any other container path the
+    request names) lie below the job's folder, and arguments and environment variables are rewritten to match: a value
+    that is the path, starts with it and a slash, or has it after `=` (`--input=/opt/ml/…`).
+    """
+    option, equals, path = value.partition("=")
+    for container, local in sorted(places, key=lambda place: -len(place[0])):
+        if value == container or value.startswith(f"{container}/"):
+            return f"{local}{value[len(container) :]}"
+        if equals and (path == container or path.startswith(f"{container}/")):
+            return f"{option}={local}{path[len(container) :]}"
+    return value
+
+
+@lru_cache(maxsize=1)
+def host_name() -> str:
+    """`algo-1`, SageMaker's name of a job's first host, where this machine resolves it; else `localhost`.
+
+    The sagemaker-training toolkit looks every host of resourceconfig.json up before it starts, for up to 15 minutes.
+    """
+    try:
+        socket.getaddrinfo("algo-1", None)
+    except OSError:
+        return "localhost"
+    return "algo-1"
+
+
+def write_training_config(base: Path, record: Mapping[str, Any], *, name: str, arn: str) -> None:
+    """The tree of a training container: input/config/*.json and every folder the program may expect."""
+    for folder in ("input/config", "input/data", "model", "output/data", "checkpoints", "code"):
+        (base / folder).mkdir(parents=True, exist_ok=True)
+    instance_type = record["ResourceConfig"].get("InstanceType", "ml.m5.large")
+    host = host_name()
+    group = {"instance_group_name": "homogeneousCluster", "instance_type": instance_type, "hosts": [host]}
+    places = [(ML_ROOT, base)]
+    config: dict[str, Any] = {
+        "hyperparameters": {key: localised(value, places) for key, value in record.get("HyperParameters", {}).items()},
+        "inputdataconfig": {
+            channel["ChannelName"]: {
+                "TrainingInputMode": "File",
+                "S3DistributionType": "FullyReplicated",
+                "RecordWrapperType": channel.get("RecordWrapperType", "None"),
+                **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
+            }
+            for channel in record.get("InputDataConfig", [])
+        },
+        "resourceconfig": {
+            "current_host": host,
+            "current_instance_type": instance_type,
+            "current_group_name": "homogeneousCluster",
+            "hosts": [host],
+            "instance_groups": [group],
+            "network_interface_name": "lo0" if sys.platform == "darwin" else "lo",
+        },
+        "trainingjobconfig": {"TrainingJobName": name, "TrainingJobArn": arn},
+    }
+    if "DebugHookConfig" in record:
+        config["debughookconfig"] = record["DebugHookConfig"]
+    for stem, content in config.items():
+        (base / "input/config" / f"{stem}.json").write_text(json.dumps(content))

@@ -1,0 +1,74 @@
+"""What every part of the service shares."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from local.sagemaker.errors import JobFailure
+from local.sagemaker.host import Host, Image
+from local.sagemaker.object_cache import ObjectCache
+from local.sagemaker.resources import ENDPOINT, PROCESSING_JOB, TRAINING_JOB, TUNING_JOB, Kind
+from local.sagemaker.store import Store
+
+__all__ = ["INTERNAL_ERROR", "MAX_REASON", "Context"]
+
+_LOGGER = logging.getLogger(__name__)
+
+MAX_REASON: Final = 1024
+"""Characters of a FailureReason (SageMaker's service model)."""
+
+INTERNAL_ERROR: Final = "InternalServerError: We encountered an internal error. Please try again."
+
+_EVENTS: Final[dict[Kind, str]] = {
+    TRAINING_JOB: "SageMaker Training Job State Change",
+    TUNING_JOB: "SageMaker HyperParameter Tuning Job State Change",
+    PROCESSING_JOB: "SageMaker Processing Job State Change",
+    ENDPOINT: "SageMaker Endpoint State Change",
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """The cloud around, the programs, the disk and the records.
+
+    `closing` is set once the service ends: everything that runs ends then at once.
+    """
+
+    host: Host
+    images: Sequence[Image]
+    root: Path
+    store: Store
+    cache: ObjectCache
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:
+        """`AWS_…` variables of the role.
+
+        Raises:
+            JobFailure: the role cannot be assumed.
+        """
+        try:
+            return self.host.credentials(role_arn, session_name)
+        except Exception as error:
+            raise JobFailure(f"ClientError: Cannot assume the role {role_arn}: {error}") from error
+
+    def announce(self, kind: Kind, name: str) -> None:
+        """Publish the resource's state to EventBridge; a bus that does not answer never harms the resource."""
+        record = self.store.get(kind, name)
+        detail = {key: _milliseconds(key, value) for key, value in record.items()} | {
+            "Tags": self.store.tags(record[kind.arn_member])
+        }
+        try:
+            self.host.publish(detail_type=_EVENTS[kind], detail=detail, resources=[record[kind.arn_member]])
+        except Exception:
+            _LOGGER.exception("the event of %s %s was not published", kind.name, name)
+
+
+def _milliseconds(key: str, value: Any) -> Any:
+    """SageMaker's events carry times as milliseconds."""
+    return int(value * 1000) if key.endswith("Time") and isinstance(value, float) else value

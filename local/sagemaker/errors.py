@@ -1,0 +1,36 @@
+"""Errors as SageMaker's API answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["JobFailure", "SageMakerError", "validation"]
+
+
+class SageMakerError(Exception):
+    """An error answer of the API.
+
+    Attributes:
+        code: SageMaker's error code, e.g. `ValidationException`, `ResourceInUse`.
+        message: what the client is told.
+        status: HTTP status of the answer.
+        members: further members of the answer's body (`ModelError` has `OriginalStatusCode` and others).
+    """
+
+    def __init__(
+        self, code: str, message: str, status: int = 400, *, members: Mapping[str, str | int] | None = None
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+        self.members = dict(members or {})
+
+
+class JobFailure(Exception):  # noqa: N818 - not an error of the API: it becomes a job's FailureReason
+    """Ends a job as Failed; the text is its FailureReason."""
+
+
+def validation(message: str) -> SageMakerError:
+    """The API's ValidationException."""
+    return SageMakerError("ValidationException", message)

@@ -1,0 +1,60 @@
+"""Numbers read out of log lines by MetricDefinitions."""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from local.sagemaker.errors import validation
+
+__all__ = ["MetricReader"]
+
+
+class MetricReader:
+    """Applies a job's MetricDefinitions to its log, line by line.
+
+    The first group of the regular expression is the value; a match that is not a finite number is passed over, as
+    SageMaker does.
+    """
+
+    def __init__(self, definitions: Sequence[dict[str, str]]) -> None:
+        """Raises SageMakerError for a regular expression that does not compile or has no group."""
+        self._patterns: list[tuple[str, re.Pattern[str]]] = []
+        self._last: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+        for definition in definitions:
+            name, regex = definition["Name"], definition["Regex"]
+            told = f"The regular expression '{regex}' of metric '{name}'"
+            try:
+                pattern = re.compile(regex)
+            except re.error as error:
+                raise validation(f"{told} is not valid: {error}") from None
+            if pattern.groups < 1:
+                raise validation(f"{told} has no group; put the value in parentheses.")
+            self._patterns.append((name, pattern))
+
+    def read(self, line: str) -> Iterator[tuple[str, float]]:
+        """Name and value of each metric in the line."""
+        for name, pattern in self._patterns:
+            for match in pattern.finditer(line):
+                try:
+                    value = float(match.group(1))
+                except (TypeError, ValueError):
+                    continue
+                if math.isfinite(value):
+                    with self._lock:
+                        self._last[name] = (value, time.time())
+                    yield name, value
+
+    @property
+    def final(self) -> list[dict[str, Any]]:
+        """FinalMetricDataList: the last value of every metric that was seen."""
+        with self._lock:
+            return [
+                {"MetricName": name, "Value": value, "Timestamp": timestamp}
+                for name, (value, timestamp) in self._last.items()
+            ]

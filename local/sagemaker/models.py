@@ -1,0 +1,70 @@
+"""Models and endpoint configurations: what CreateModel and CreateEndpointConfig accept on this machine."""
+
+from __future__ import annotations
+
+from local.sagemaker.context import Context
+from local.sagemaker.errors import validation
+from local.sagemaker.host import find_image
+from local.sagemaker.resources import ENDPOINT_CONFIG, MODEL
+from local.sagemaker.store import Record
+
+__all__ = ["create_endpoint_config", "create_model"]
+
+_UNSUPPORTED = ("DataCaptureConfig", "AsyncInferenceConfig", "ExplainerConfig", "ShadowProductionVariants")
+
+
+def create_model(context: Context, parameters: Record) -> str:
+    """Keep a model; its ARN.
+
+    Raises:
+        SageMakerError: the request is wrong, the name is taken, or its image cannot serve on this machine.
+    """
+    containers = parameters.get("Containers") or []
+    if ("PrimaryContainer" in parameters) == bool(containers):
+        raise validation("You must specify either PrimaryContainer or Containers.")
+    if len(containers) > 1:
+        raise validation("The local SageMaker serves one container a model; give PrimaryContainer.")
+    container = parameters.get("PrimaryContainer") or containers[0]
+    if "ExecutionRoleArn" not in parameters:
+        raise validation("You must specify ExecutionRoleArn.")
+    if "Image" not in container:
+        raise validation("You must specify the container's Image; the local SageMaker has no model packages.")
+    if container.get("Mode") == "MultiModel":
+        raise validation("The local SageMaker has no multi-model containers; give Mode=SingleModel.")
+    if "ModelDataUrl" in container and "ModelDataSource" in container:
+        raise validation("You must specify either ModelDataUrl or ModelDataSource.")
+    if find_image(context.images, container["Image"]).serve is None:
+        raise validation(f"The image '{container['Image']}' cannot serve on this machine.")
+    isolation = parameters.get("EnableNetworkIsolation", False)
+    record = context.store.create(MODEL, parameters, EnableNetworkIsolation=isolation)
+    return str(record["ModelArn"])
+
+
+def create_endpoint_config(context: Context, parameters: Record) -> str:
+    """Keep an endpoint configuration; its ARN.
+
+    Raises:
+        SageMakerError: the request is wrong, the name is taken, or there is no such model.
+    """
+    for name in _UNSUPPORTED:
+        if parameters.get(name):
+            raise validation(f"The local SageMaker has no {name}; leave it out.")
+    variants = parameters["ProductionVariants"]
+    names = [variant["VariantName"] for variant in variants]
+    if len(set(names)) != len(names):
+        raise validation(f"Variant names must be unique: {', '.join(names)}")
+    for variant in variants:
+        if "ServerlessConfig" in variant:
+            raise validation(
+                "The local SageMaker has no serverless variants; give InstanceType and InitialInstanceCount."
+            )
+        if "ModelName" not in variant:
+            raise validation(f"Variant {variant['VariantName']}: you must specify ModelName.")
+        if "InstanceType" not in variant or "InitialInstanceCount" not in variant:
+            raise validation(
+                f"Variant {variant['VariantName']}: you must specify InstanceType and InitialInstanceCount."
+            )
+        context.store.get(MODEL, variant["ModelName"])
+        variant.setdefault("InitialVariantWeight", 1.0)
+    record = context.store.create(ENDPOINT_CONFIG, parameters)
+    return str(record["EndpointConfigArn"])

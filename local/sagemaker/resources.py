@@ -1,0 +1,101 @@
+"""Kinds of resources: their names in the API, in ARNs and in error messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from local.sagemaker.errors import SageMakerError, validation
+
+__all__ = [
+    "ENDPOINT",
+    "ENDPOINT_CONFIG",
+    "KINDS",
+    "MODEL",
+    "PROCESSING_JOB",
+    "TRAINING_JOB",
+    "TUNING_JOB",
+    "Kind",
+    "already_exists",
+    "not_found",
+]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of resource.
+
+    Attributes:
+        name: as in operation and member names: `Create<name>`, `<name>Arn`.
+        path: as in ARNs.
+        plural: as in `List<plural>`.
+        summaries: member of the list operation's answer that holds the resources.
+    """
+
+    name: str
+    path: str
+    plural: str
+    summaries: str
+
+    @property
+    def name_member(self) -> str:
+        """Member with the name, in requests and records."""
+        return f"{self.name}Name"
+
+    @property
+    def arn_member(self) -> str:
+        """Member with the ARN."""
+        return f"{self.name}Arn"
+
+    @property
+    def status_member(self) -> str:
+        """Member with the status, where the kind has one."""
+        return f"{self.name}Status"
+
+    def arn(self, name: str, *, region: str, account_id: str) -> str:
+        """SageMaker writes names in lower case into ARNs."""
+        return f"arn:aws:sagemaker:{region}:{account_id}:{self.path}/{name.lower()}"
+
+
+TRAINING_JOB: Final = Kind("TrainingJob", "training-job", "TrainingJobs", "TrainingJobSummaries")
+TUNING_JOB: Final = Kind(
+    "HyperParameterTuningJob",
+    "hyper-parameter-tuning-job",
+    "HyperParameterTuningJobs",
+    "HyperParameterTuningJobSummaries",
+)
+PROCESSING_JOB: Final = Kind("ProcessingJob", "processing-job", "ProcessingJobs", "ProcessingJobSummaries")
+MODEL: Final = Kind("Model", "model", "Models", "Models")
+ENDPOINT_CONFIG: Final = Kind("EndpointConfig", "endpoint-config", "EndpointConfigs", "EndpointConfigs")
+ENDPOINT: Final = Kind("Endpoint", "endpoint", "Endpoints", "Endpoints")
+KINDS: Final = (TRAINING_JOB, TUNING_JOB, PROCESSING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
+
+_NOUNS: Final = {MODEL: "model", ENDPOINT_CONFIG: "endpoint configuration", ENDPOINT: "endpoint"}
+
+
+def not_found(kind: Kind, name: str, arn: str) -> SageMakerError:
+    """The error each Describe, Stop and Delete has for a name that is not there, worded as the API does."""
+    if kind is TRAINING_JOB:
+        return validation("Requested resource not found.")
+    if kind is PROCESSING_JOB:
+        return validation(f"Could not find requested job with name: {name}")
+    if kind is TUNING_JOB:
+        return SageMakerError("ResourceNotFound", f"Amazon SageMaker can't find a tuning job with the name {name}.")
+    return validation(f'Could not find {_NOUNS[kind]} "{arn}".')
+
+
+def already_exists(kind: Kind, arn: str) -> SageMakerError:
+    """The error each Create has for a name that is taken: jobs say ResourceInUse, the others ValidationException."""
+    if kind is TRAINING_JOB:
+        noun, what = "Training job", "a training job"
+    elif kind is TUNING_JOB:
+        noun, what = "Hyperparameter tuning job", "a hyperparameter tuning job"
+    elif kind is PROCESSING_JOB:
+        noun, what = "Job", "a job"
+    else:
+        return validation(f'Cannot create already existing {_NOUNS[kind]} "{arn}".')
+    return SageMakerError(
+        "ResourceInUse",
+        f"{noun} names must be unique within an AWS account and region, and {what} with this name already exists "
+        f"({arn})",
+    )

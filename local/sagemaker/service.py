@@ -1,0 +1,181 @@
+"""The service: every operation's name, and what answers it."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from local.sagemaker.context import Context
+from local.sagemaker.endpoints import Endpoints
+from local.sagemaker.errors import SageMakerError
+from local.sagemaker.host import Host, Image
+from local.sagemaker.invocation import invoke
+from local.sagemaker.listing import page, select
+from local.sagemaker.models import create_endpoint_config, create_model
+from local.sagemaker.object_cache import ObjectCache
+from local.sagemaker.processing import ProcessingJobs
+from local.sagemaker.resources import ENDPOINT, ENDPOINT_CONFIG, KINDS, MODEL, TUNING_JOB, Kind
+from local.sagemaker.schema import operation as operation_model
+from local.sagemaker.schema import shaped, validate
+from local.sagemaker.store import Record, Store
+from local.sagemaker.training import TrainingJobs
+from local.sagemaker.trials import list_trials, with_counters
+from local.sagemaker.tuning import TuningJobs
+
+__all__ = ["SageMaker"]
+
+_LOGGER = logging.getLogger(__name__)
+
+_Operation = Callable[[Record], Record | None]
+
+
+class SageMaker:
+    """SageMaker's API on this machine. Every method may be called from any thread.
+
+    Args:
+        host: the cloud around: account, region, roles' credentials, events.
+        images: which local programs stand for which container images.
+        root: folder for the jobs' and endpoints' files; made if it is not there.
+    """
+
+    def __init__(self, *, host: Host, images: Sequence[Image], root: Path) -> None:
+        root = root.resolve()
+        for name in ("training-jobs", "processing-jobs", "endpoints"):
+            shutil.rmtree(root / name, ignore_errors=True)  # what a service that was killed left behind
+            (root / name).mkdir(parents=True)
+        store = Store(region=host.region, account_id=host.account_id)
+        cache = ObjectCache(root / "object-cache")
+        self._context = Context(host=host, images=tuple(images), root=root, store=store, cache=cache)
+        self._training = TrainingJobs(self._context)
+        self._tuning = TuningJobs(self._context, self._training)
+        self._processing = ProcessingJobs(self._context)
+        self._endpoints = Endpoints(self._context)
+        self._closed = threading.Lock()
+        self._operations = self._table()
+        atexit.register(self.close)
+
+    def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Answer an operation of the control plane.
+
+        Args:
+            operation: its name, e.g. `CreateTrainingJob`.
+            parameters: its request, as JSON gives it.
+
+        Returns:
+            The members of its answer; timestamps are epoch seconds.
+
+        Raises:
+            SageMakerError: the API's error.
+        """
+        answer = self._operations.get(operation)
+        if answer is None:
+            what = (
+                "the local SageMaker has not got it"
+                if operation_model(operation)
+                else "SageMaker has no such operation"
+            )
+            raise SageMakerError(
+                "UnknownOperationException", f"{operation}: {what}. It has: {', '.join(sorted(self._operations))}."
+            )
+        request = validate(operation, parameters)
+        try:
+            return shaped(operation, answer(request) or {})
+        except SageMakerError:
+            raise
+        except Exception as error:
+            _LOGGER.exception("%s failed inside the service", operation)
+            raise SageMakerError(
+                "InternalFailure", f"{operation} failed inside the local SageMaker: {error!r}", 500
+            ) from error
+
+    def invoke_endpoint(
+        self, name: str, *, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of InvokeEndpoint's answer.
+
+        Raises:
+            SageMakerError: ValidationError or ModelError (status 424; `members` has OriginalStatusCode, OriginalMessage
+                and LogStreamArn, which belong into the answer's body beside `Message`).
+        """
+        return invoke(self._context, self._endpoints, name, headers=headers, body=body)
+
+    def resource_arn(self, operation: str, parameters: dict[str, Any]) -> str:
+        """ARN an IAM policy must allow for this request; `*` where the action has no resource.
+
+        `InvokeEndpoint` takes `{"EndpointName": …}`.
+        """
+        if "ResourceArn" in parameters:
+            return str(parameters["ResourceArn"])
+        if operation == "InvokeEndpoint":
+            return self._context.store.arn(ENDPOINT, str(parameters.get("EndpointName", "")))
+        if operation == "ListTrainingJobsForHyperParameterTuningJob":
+            return self._context.store.arn(TUNING_JOB, str(parameters.get(TUNING_JOB.name_member, "")))
+        for kind in KINDS:
+            if operation in (f"{verb}{kind.name}" for verb in ("Create", "Describe", "Stop", "Update", "Delete")):
+                return self._context.store.arn(kind, str(parameters.get(kind.name_member, "")))
+        return "*"
+
+    def close(self) -> None:
+        """End every process the service started; idempotent."""
+        if not self._closed.acquire(blocking=False):
+            return
+        self._context.closing.set()
+        self._endpoints.close()
+        for jobs in (self._tuning, self._training, self._processing):
+            jobs.join(timeout=10)
+        atexit.unregister(self.close)
+
+    def _table(self) -> dict[str, _Operation]:
+        context, store = self._context, self._context.store
+        table: dict[str, _Operation] = {
+            "CreateTrainingJob": lambda p: {"TrainingJobArn": self._training.create(p)},
+            "CreateHyperParameterTuningJob": lambda p: {"HyperParameterTuningJobArn": self._tuning.create(p)},
+            "CreateProcessingJob": lambda p: {"ProcessingJobArn": self._processing.create(p)},
+            "CreateModel": lambda p: {"ModelArn": create_model(context, p)},
+            "CreateEndpointConfig": lambda p: {"EndpointConfigArn": create_endpoint_config(context, p)},
+            "CreateEndpoint": lambda p: {"EndpointArn": self._endpoints.create(p)},
+            "UpdateEndpoint": lambda p: {"EndpointArn": self._endpoints.update(p)},
+            "StopTrainingJob": lambda p: self._training.stop(p["TrainingJobName"]),
+            "StopHyperParameterTuningJob": lambda p: self._tuning.stop(p["HyperParameterTuningJobName"]),
+            "StopProcessingJob": lambda p: self._processing.stop(p["ProcessingJobName"]),
+            "DeleteModel": lambda p: store.delete(MODEL, p["ModelName"]),
+            "DeleteEndpointConfig": lambda p: store.delete(ENDPOINT_CONFIG, p["EndpointConfigName"]),
+            "DeleteEndpoint": lambda p: self._endpoints.delete(p["EndpointName"]),
+            "ListTrainingJobsForHyperParameterTuningJob": lambda p: list_trials(store, p),
+            "AddTags": self._add_tags,
+            "ListTags": self._list_tags,
+            "DeleteTags": lambda p: store.delete_tags(p["ResourceArn"], p["TagKeys"]),
+        }
+        for kind in KINDS:
+            table[f"Describe{kind.name}"] = lambda p, kind=kind: self._describe(kind, p)  # type: ignore[misc]
+            table[f"List{kind.plural}"] = lambda p, kind=kind: self._list(kind, p)  # type: ignore[misc]
+        return table
+
+    def _describe(self, kind: Kind, parameters: Record) -> Record:
+        record = self._context.store.get(kind, parameters[kind.name_member])
+        return with_counters(self._context.store, record) if kind is TUNING_JOB else record
+
+    def _list(self, kind: Kind, parameters: Record) -> Record:
+        shown, token = page(select(kind, self._context.store.all(kind), parameters), parameters)
+        if kind is TUNING_JOB:
+            shown = [with_counters(self._context.store, record) for record in shown]
+        return {kind.summaries: shown, **token}
+
+    def _add_tags(self, parameters: Record) -> Record:
+        tags = {tag["Key"]: tag["Value"] for tag in parameters["Tags"]}
+        return {"Tags": _tag_list(self._context.store.add_tags(parameters["ResourceArn"], tags))}
+
+    def _list_tags(self, parameters: Record) -> Record:
+        shown, token = page(
+            _tag_list(self._context.store.tags(parameters["ResourceArn"])), {"MaxResults": 50, **parameters}
+        )
+        return {"Tags": shown, **token}
+
+
+def _tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -1,0 +1,139 @@
+"""The records of every resource, behind one lock."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from local.sagemaker.errors import SageMakerError, validation
+from local.sagemaker.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, Kind, already_exists, not_found
+
+__all__ = ["Record", "Store"]
+
+Record = dict[str, Any]
+"""Members of a resource as its Describe operation answers them; timestamps are epoch seconds."""
+
+_LIMITS = {MODEL: 5_000, ENDPOINT_CONFIG: 5_000, ENDPOINT: 500}
+_DEFAULT_LIMIT = 20_000
+
+
+class Store:
+    """Resources by kind and name, and their tags by ARN. Every method may be called from any thread."""
+
+    def __init__(self, *, region: str, account_id: str) -> None:
+        self._region = region
+        self._account_id = account_id
+        self._lock = threading.RLock()
+        self._records: dict[tuple[Kind, str], Record] = {}
+        self._tags: dict[str, dict[str, str]] = {}
+
+    def arn(self, kind: Kind, name: str) -> str:
+        """ARN a resource of this name has, whether it exists or not."""
+        return kind.arn(name, region=self._region, account_id=self._account_id)
+
+    def create(self, kind: Kind, parameters: Record, **members: Any) -> Record:
+        """Keep a new resource made of a request's parameters and further members; a copy of it is returned.
+
+        Raises:
+            SageMakerError: the name is taken, or there are too many of this kind.
+        """
+        name = parameters[kind.name_member]
+        arn = self.arn(kind, name)
+        now = time.time()
+        record = copy.deepcopy({**parameters, **members})
+        tags = record.pop("Tags", [])
+        record |= {kind.arn_member: arn, "CreationTime": now, "LastModifiedTime": now}
+        with self._lock:
+            if (kind, name) in self._records:
+                raise already_exists(kind, arn)
+            limit = _LIMITS.get(kind, _DEFAULT_LIMIT)
+            if sum(1 for other, _ in self._records if other is kind) >= limit:
+                raise SageMakerError(
+                    "ResourceLimitExceeded",
+                    f"The limit of {limit} resources of kind {kind.name} is reached; delete some.",
+                )
+            self._records[kind, name] = record
+            self._tags[arn] = {tag["Key"]: tag["Value"] for tag in tags}
+            return copy.deepcopy(record)
+
+    def get(self, kind: Kind, name: str) -> Record:
+        """A copy of the resource's record.
+
+        Raises:
+            SageMakerError: there is none of this name.
+        """
+        with self._lock:
+            return copy.deepcopy(self._find(kind, name))
+
+    @contextmanager
+    def change(self, kind: Kind, name: str) -> Iterator[Record]:
+        """The record itself, to be changed while the store is locked.
+
+        Raises:
+            SageMakerError: there is none of this name.
+        """
+        with self._lock:
+            record = self._find(kind, name)
+            yield record
+            record["LastModifiedTime"] = time.time()
+
+    def delete(self, kind: Kind, name: str) -> None:
+        """Forget the resource and its tags.
+
+        Raises:
+            SageMakerError: there is none of this name.
+        """
+        with self._lock:
+            record = self._find(kind, name)
+            self._tags.pop(record[kind.arn_member], None)
+            del self._records[kind, name]
+
+    def all(self, kind: Kind) -> list[Record]:
+        """Copies of every record of this kind, in order of creation."""
+        with self._lock:
+            return [copy.deepcopy(record) for (other, _), record in self._records.items() if other is kind]
+
+    def tags(self, arn: str) -> dict[str, str]:
+        """Tags of a resource.
+
+        Raises:
+            SageMakerError: there is no resource of this ARN.
+        """
+        with self._lock:
+            return dict(self._tags_of(arn))
+
+    def add_tags(self, arn: str, tags: dict[str, str]) -> dict[str, str]:
+        """All tags of the resource after these were set.
+
+        Raises:
+            SageMakerError: there is no resource of this ARN, or it would have more than 50 tags (AWS quota).
+        """
+        with self._lock:
+            merged = self._tags_of(arn) | tags
+            if len(merged) > 50:
+                raise validation(f"{arn} would have {len(merged)} tags; a resource may have 50.")
+            self._tags[arn] = merged
+            return dict(merged)
+
+    def delete_tags(self, arn: str, keys: list[str]) -> None:
+        """Take tags off a resource; keys it does not have are passed over, as on AWS."""
+        with self._lock:
+            tags = self._tags_of(arn)
+            for key in keys:
+                tags.pop(key, None)
+
+    def _find(self, kind: Kind, name: str) -> Record:
+        try:
+            return self._records[kind, name]
+        except KeyError:
+            raise not_found(kind, name, self.arn(kind, name)) from None
+
+    def _tags_of(self, arn: str) -> dict[str, str]:
+        try:
+            return self._tags[arn]
+        except KeyError:
+            raise validation(f'Could not find resource "{arn}".') from None

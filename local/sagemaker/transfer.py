@@ -1,0 +1,209 @@
+"""What SageMaker moves between S3 and a job's disk, as the job's role."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.sagemaker.clients import s3_client
+from local.sagemaker.errors import JobFailure
+from local.sagemaker.object_cache import ObjectCache
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
+
+__all__ = ["Transfer", "split_uri"]
+
+_PARALLEL = 8
+_READ_ERRORS = (Boto3Error, BotoCoreError, ClientError, OSError, ValueError, tarfile.TarError)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of `s3://bucket/key`, or of `https://s3.region.amazonaws.com/bucket/key`."""
+    parts = urlsplit(uri, allow_fragments=False)
+    if parts.scheme == "s3":
+        return parts.netloc, parts.path.removeprefix("/")
+    bucket, _, key = parts.path.removeprefix("/").partition("/")
+    return bucket, key
+
+
+class Transfer:
+    """S3 as one role; every failure is a `JobFailure` worded as SageMaker's FailureReason."""
+
+    def __init__(
+        self, credentials: Mapping[str, str], *, role_arn: str, cache: ObjectCache, kms_key_id: str | None = None
+    ) -> None:
+        self._s3 = s3_client(credentials)
+        self._role_arn = role_arn
+        self._region = credentials.get("AWS_REGION", "")
+        self._cache = cache
+        self._encryption: dict[str, Any] = (
+            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
+        )
+
+    def download_prefix(self, uri: str, folder: Path, *, may_be_empty: bool = False) -> int:
+        """Every object under the prefix, below `folder`; how many.
+
+        Raises:
+            JobFailure: there are none (unless `may_be_empty`), or one could not be read.
+        """
+        bucket, prefix = split_uri(uri)
+        try:
+            listed = list(self._objects(bucket, prefix))
+            if not listed and not may_be_empty:
+                raise JobFailure(
+                    f'ClientError: Data download failed:No S3 objects found under S3 URL "{uri}" given in input data '
+                    f"source. Please ensure that the bucket exists in the selected region ({self._region}), that "
+                    f'objects exist under that S3 prefix, and that the role "{self._role_arn}" has "s3:ListBucket" '
+                    f'permissions on bucket "{bucket}".'
+                )
+            self._download(bucket, [(entry, _below(prefix, entry["Key"])) for entry in listed], folder)
+        except _READ_ERRORS as error:
+            raise JobFailure(f"ClientError: Data download failed:{uri}: {error}") from error
+        return len(listed)
+
+    def download_manifest(self, uri: str, folder: Path) -> int:
+        """The objects a ManifestFile lists, `[{"prefix": "s3://…/"}, "relative/key", …]`, below `folder`; how many.
+
+        Raises:
+            JobFailure: the manifest or an object could not be read.
+        """
+        bucket, key = split_uri(uri)
+        try:
+            manifest = json.loads(self._s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+            head, *names = manifest
+            source, prefix = split_uri(head["prefix"])
+            entries: list[tuple[ObjectTypeDef, str]] = []
+            for name in names:
+                found = self._s3.head_object(Bucket=source, Key=prefix + name)
+                entry: ObjectTypeDef = {
+                    "Key": prefix + name,
+                    "ETag": found["ETag"],
+                    "Size": found["ContentLength"],
+                    "LastModified": found["LastModified"],
+                }
+                entries.append((entry, name))
+            self._download(source, entries, folder)
+        except (*_READ_ERRORS, KeyError, TypeError) as error:
+            raise JobFailure(f"ClientError: Data download failed:manifest {uri}: {error!r}") from error
+        return len(entries)
+
+    def download_archive(self, uri: str, folder: Path) -> None:
+        """Unpack a tar.gz object into `folder`; members that would leave it are refused.
+
+        Raises:
+            JobFailure: it could not be read.
+        """
+        bucket, key = split_uri(uri)
+        try:
+            with tempfile.TemporaryFile(dir=folder.parent) as archive:
+                self._s3.download_fileobj(bucket, key, archive)
+                archive.seek(0)
+                with tarfile.open(fileobj=archive, mode="r:*") as tar:
+                    tar.extractall(folder, filter="data")
+        except _READ_ERRORS as error:
+            raise JobFailure(f"ClientError: Failed to download model data from {uri}: {error}") from error
+
+    def download_object(self, uri: str, folder: Path) -> None:
+        """One object into `folder`, under the last part of its key.
+
+        Raises:
+            JobFailure: it could not be read.
+        """
+        bucket, key = split_uri(uri)
+        try:
+            self._s3.download_file(bucket, key, str(folder / PurePosixPath(key).name))
+        except _READ_ERRORS as error:
+            raise JobFailure(f"ClientError: Failed to download model data from {uri}: {error}") from error
+
+    def upload_tree(self, folder: Path, uri: str) -> int:
+        """Every file below `folder` to the prefix; how many.
+
+        Raises:
+            JobFailure: one could not be written.
+        """
+        bucket, prefix = split_uri(uri)
+        base = f"{prefix.rstrip('/')}/" if prefix else ""
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+        def upload(path: Path) -> None:
+            self._s3.upload_file(
+                str(path), bucket, base + path.relative_to(folder).as_posix(), ExtraArgs=self._encryption
+            )
+
+        try:
+            with ThreadPoolExecutor(_PARALLEL) as pool:
+                list(pool.map(upload, files))
+        except (BotoCoreError, ClientError, OSError, Boto3Error) as error:
+            raise JobFailure(f"ClientError: Artifact upload failed:{uri}: {error}") from error
+        return len(files)
+
+    def upload_archive(self, folder: Path, uri: str) -> bool:
+        """The content of `folder` as a tar.gz object; False (and no object) where the folder is empty.
+
+        Raises:
+            JobFailure: it could not be written.
+        """
+        if not any(folder.iterdir()):
+            return False
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            archive = Path(scratch) / "archive.tar.gz"
+            with tarfile.open(archive, "w:gz", compresslevel=3) as tar:
+                for path in sorted(folder.iterdir()):
+                    tar.add(path, arcname=path.name)
+            target = Path(scratch) / "upload" / PurePosixPath(split_uri(uri)[1]).name
+            target.parent.mkdir()
+            archive.rename(target)
+            self.upload_tree(target.parent, uri.rpartition("/")[0])
+        return True
+
+    def _objects(self, bucket: str, prefix: str) -> Iterator[ObjectTypeDef]:
+        for answer in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in answer.get("Contents", []):
+                if not entry["Key"].endswith("/"):  # what the console makes for an empty folder
+                    yield entry
+
+    def _download(self, bucket: str, entries: list[tuple[ObjectTypeDef, str]], folder: Path) -> None:
+        targets = [(entry, _target(folder, name)) for entry, name in entries]
+        for parent in {target.parent for _, target in targets}:
+            parent.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            list(pool.map(lambda item: self._fetch(bucket, *item), targets))
+
+    def _fetch(self, bucket: str, entry: ObjectTypeDef, target: Path) -> None:
+        def fetch(path: Path) -> None:
+            body = self._s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"]
+            with path.open("wb") as file:
+                for chunk in body.iter_chunks(1 << 20):
+                    file.write(chunk)
+
+        self._cache.place(
+            target,
+            identity=(self._role_arn, bucket, entry["Key"], entry["ETag"]),
+            size=entry["Size"],
+            modified=int(entry["LastModified"].timestamp()),
+            fetch=fetch,
+        )
+
+
+def _below(prefix: str, key: str) -> str:
+    """Path of an object below its channel's folder: the prefix is taken off up to its last whole folder."""
+    if prefix.endswith("/") or key[len(prefix) : len(prefix) + 1] == "/":
+        return key[len(prefix) :].lstrip("/")
+    return key[prefix.rfind("/") + 1 :]
+
+
+def _target(folder: Path, name: str) -> Path:
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+        raise ValueError(f"the object's name {name!r} is not a path below the channel's folder")
+    return folder.joinpath(*parts)

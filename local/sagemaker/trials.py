@@ -1,0 +1,111 @@
+"""A tuning job's trials as its Describe and List operations show them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local.sagemaker.listing import page
+from local.sagemaker.resources import TRAINING_JOB, TUNING_JOB
+from local.sagemaker.store import Record, Store
+
+__all__ = ["best_trial", "list_trials", "trials_of", "with_counters"]
+
+_COUNTERS = {
+    "Completed": "Completed",
+    "InProgress": "InProgress",
+    "Stopping": "InProgress",
+    "Failed": "NonRetryableError",
+    "Stopped": "Stopped",
+}
+_SUMMARY = (
+    "TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingStartTime", "TrainingEndTime", "TrainingJobStatus",
+    "FailureReason",
+)  # fmt: skip
+
+
+def trials_of(store: Store, tuning_job_arn: str) -> list[Record]:
+    """Records of the training jobs a tuning job has started, in order."""
+    return [job for job in store.all(TRAINING_JOB) if job.get("TuningJobArn") == tuning_job_arn]
+
+
+def with_counters(store: Store, tuning_job: Record) -> Record:
+    """The tuning job's record with its counters and its best trial, as Describe and List answer it."""
+    statuses = dict.fromkeys(("Completed", "InProgress", "RetryableError", "NonRetryableError", "Stopped"), 0)
+    objectives = {"Succeeded": 0, "Pending": 0, "Failed": 0}
+    for trial in trials_of(store, tuning_job["HyperParameterTuningJobArn"]):
+        summary = _summary(tuning_job, trial)
+        statuses[_COUNTERS[trial["TrainingJobStatus"]]] += 1
+        objectives[summary["ObjectiveStatus"]] += 1
+    config = tuning_job["HyperParameterTuningJobConfig"]
+    best = best_trial(store, tuning_job)
+    return {
+        **tuning_job,
+        "TrainingJobStatusCounters": statuses,
+        "ObjectiveStatusCounters": objectives,
+        "Strategy": config["Strategy"],
+        "ResourceLimits": config["ResourceLimits"],
+        **({"BestTrainingJob": best} if best is not None else {}),
+    }
+
+
+def best_trial(store: Store, tuning_job: Record) -> dict[str, Any] | None:
+    """Summary of the completed trial with the best objective; None before there is one."""
+    summaries = [
+        _summary(tuning_job, trial)
+        for trial in trials_of(store, tuning_job["HyperParameterTuningJobArn"])
+        if trial["TrainingJobStatus"] == "Completed"
+    ]
+    found = [summary for summary in summaries if summary["ObjectiveStatus"] == "Succeeded"]
+    if not found:
+        return None
+    maximise = tuning_job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
+    return (max if maximise else min)(found, key=_objective)
+
+
+def list_trials(store: Store, parameters: Record) -> dict[str, Any]:
+    """ListTrainingJobsForHyperParameterTuningJob.
+
+    Raises:
+        SageMakerError: there is no such tuning job.
+    """
+    tuning_job = store.get(TUNING_JOB, parameters["HyperParameterTuningJobName"])
+    summaries = [_summary(tuning_job, trial) for trial in trials_of(store, tuning_job["HyperParameterTuningJobArn"])]
+    if "StatusEquals" in parameters:
+        summaries = [entry for entry in summaries if entry["TrainingJobStatus"] == parameters["StatusEquals"]]
+    by = parameters.get("SortBy", "Name")
+    if by == "FinalObjectiveMetricValue":  # the API lists only trials that have one then
+        summaries = [entry for entry in summaries if "FinalHyperParameterTuningJobObjectiveMetric" in entry]
+        summaries.sort(key=_objective)
+    else:
+        member = {"Name": "TrainingJobName", "Status": "TrainingJobStatus", "CreationTime": "CreationTime"}[by]
+        summaries.sort(key=lambda entry: entry[member])
+    if parameters.get("SortOrder", "Ascending") == "Descending":
+        summaries.reverse()
+    shown, token = page(summaries, parameters)
+    return {"TrainingJobSummaries": shown, **token}
+
+
+def _objective(summary: dict[str, Any]) -> float:
+    return float(summary["FinalHyperParameterTuningJobObjectiveMetric"]["Value"])
+
+
+def _summary(tuning_job: Record, trial: Record) -> dict[str, Any]:
+    config = tuning_job["HyperParameterTuningJobConfig"]
+    objective = config["HyperParameterTuningJobObjective"]
+    tuned = {entry["Name"] for entries in config["ParameterRanges"].values() for entry in entries}
+    found = [entry for entry in trial.get("FinalMetricDataList", []) if entry["MetricName"] == objective["MetricName"]]
+    ended = trial["TrainingJobStatus"] in ("Completed", "Failed", "Stopped")
+    summary = {member: trial[member] for member in _SUMMARY if member in trial}
+    summary["TunedHyperParameters"] = {k: v for k, v in trial["HyperParameters"].items() if k in tuned}
+    if not ended:
+        summary["ObjectiveStatus"] = "Pending"
+    elif found and trial["TrainingJobStatus"] != "Failed":
+        summary["ObjectiveStatus"] = "Succeeded"
+        summary["FinalHyperParameterTuningJobObjectiveMetric"] = {
+            "Type": objective["Type"],
+            "MetricName": objective["MetricName"],
+            "Value": found[-1]["Value"],
+        }
+    else:
+        summary["ObjectiveStatus"] = "Failed"
+    return summary

@@ -1,0 +1,57 @@
+"""Stands for a serving image: answers with its model's text; requests can make it slow, fail or die."""
+
+import json
+import os
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+if os.environ.get("REFUSE_TO_START"):
+    sys.exit("no")
+model = next(Path(os.environ["SM_MODEL_DIR"]).rglob("*.txt")).read_text()
+if os.environ.get("PID_FILE"):
+    Path(os.environ["PID_FILE"]).write_text(str(os.getpid()))
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, status, content):
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header(
+            "X-Amzn-SageMaker-Custom-Attributes", self.headers.get("X-Amzn-SageMaker-Custom-Attributes", "")
+        )
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_GET(self):
+        self.answer(503 if os.environ.get("UNHEALTHY") else 200, b"")
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if body == b"die":
+            os._exit(1)
+        if body == b"slow":
+            print("slow request", flush=True)
+            while not Path(os.environ["RELEASE_FILE"]).exists():
+                time.sleep(0.01)
+        if body == b"refuse":
+            return self.answer(422, b"not an image")
+        if body == b"break":
+            return self.answer(500, b"Traceback")
+        content = {
+            "model": model,
+            "bytes": len(body),
+            "type": self.headers["Content-Type"],
+            "accept": self.headers["Accept"],
+        }
+        return self.answer(200, json.dumps(content).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
