@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from botocore.config import Config
 from local import control
 
 WAIT_SECONDS = 60
+TRAINING_IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch:2.13-cpu-amzn2023-sagemaker"
+SERVING_IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/whippet-dev-serving:1"
 
 
 @dataclass(frozen=True)
@@ -102,10 +106,59 @@ def _policy(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
+_TRAIN = """#!/bin/sh
+case "$TRAINING_JOB_NAME" in
+  *fail*) echo "no memory left" >&2; exit 3;;
+  *slow*) exec sleep 600;;
+esac
+touch "$SAGEMAKER_BASE_DIR/model/weights"
+"""
+
+_SERVE = """#!/bin/sh
+exec {python} {program}
+"""
+
+_SERVER = """
+import http.server, os
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer(b"")
+
+    def do_POST(self):
+        self.answer(self.rfile.read(int(self.headers["Content-Length"]))[::-1])
+
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+http.server.HTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler).serve_forever()
+"""
+
+
+def _programs(folder: Path) -> Path:
+    """Environments like .envs, whose training and serving programs are a few lines and end at once."""
+    for environment, program, text in (
+        ("training", "train", _TRAIN),
+        ("inference", "python", _SERVE.format(python=sys.executable, program=folder / "serve.py")),
+    ):
+        file = folder / environment / "bin" / program
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+        file.chmod(0o755)
+    (folder / "serve.py").write_text(_SERVER)
+    (folder / "cloud").symlink_to(Path(control.__file__).parents[1] / ".envs" / "cloud")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     state: Path = tmp_path_factory.mktemp("cloud")
-    cloud = control.start(state)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WHIPPET_ENVIRONMENTS", str(_programs(tmp_path_factory.mktemp("environments"))))
+        cloud = control.start(state)
     yield Account(cloud)
     control.stop(state)
 
@@ -114,3 +167,35 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 def front_door(account: Account) -> dict[str, str]:
     """Outputs of a stack with a bucket, a function and an API before it."""
     return account.deploy("front-door", Path(__file__).with_name("front_door.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def job_role(account: Account, front_door: dict[str, str]) -> str:
+    """A role jobs and endpoints may run under."""
+    return account.role("job", "sagemaker.amazonaws.com", allow("s3:*", "*"), allow("logs:*", "*"))
+
+
+@pytest.fixture
+def name() -> str:
+    """A name no other test has."""
+    return f"t{next(_numbers)}"
+
+
+_numbers = itertools.count()
+
+
+def allow(action: str | list[str], resource: str | list[str]) -> dict[str, Any]:
+    """A policy statement."""
+    return {"Effect": "Allow", "Action": action, "Resource": resource}
+
+
+def training_job(job: str, *, role: str, bucket: str) -> dict[str, Any]:
+    """CreateTrainingJob's request for a job that reads nothing."""
+    return {
+        "TrainingJobName": job,
+        "RoleArn": role,
+        "AlgorithmSpecification": {"TrainingImage": TRAINING_IMAGE, "TrainingInputMode": "File"},
+        "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/output"},
+        "ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+    }

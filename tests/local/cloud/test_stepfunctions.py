@@ -1,0 +1,275 @@
+"""State machines: the SageMaker integrations, what their role may do, and how they end."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.local.cloud.conftest import Account
+
+SYNC = "arn:aws:states:::sagemaker:createTrainingJob.sync"
+JOBS = "arn:aws:sagemaker:us-east-1:000000000000:training-job/*"
+JOB_ACTIONS = ["sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"]
+
+
+def task(resource: str, parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"Type": "Task", "Resource": resource, "Parameters": parameters, "End": True, **more}
+
+
+@pytest.fixture
+def all_of_sagemaker(account: Account, name: str) -> str:
+    """A role that may do anything with SageMaker."""
+    return account.role(
+        f"{name}-all",
+        "states.amazonaws.com",
+        {"Effect": "Allow", "Action": ["sagemaker:*", "iam:PassRole"], "Resource": "*"},
+    )
+
+
+@pytest.fixture
+def job(front_door: dict[str, str], job_role: str, name: str) -> dict[str, Any]:
+    """CreateTrainingJob's request for a job that succeeds."""
+    return {
+        "TrainingJobName": f"{name}-job",
+        "RoleArn": job_role,
+        "AlgorithmSpecification": {
+            "TrainingImage": "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch:2.13-cpu-amzn2023-sagemaker",
+            "TrainingInputMode": "File",
+        },
+        "OutputDataConfig": {"S3OutputPath": f"s3://{front_door['Bucket']}/output"},
+        "ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+    }
+
+
+def test_sync_waits_and_answers_with_the_jobs_description(
+    account: Account, all_of_sagemaker: str, job: dict[str, Any], name: str
+) -> None:
+    ended = account.run(name, all_of_sagemaker, {"Train": task(SYNC, job)})
+    assert ended["status"] == "SUCCEEDED", ended
+    output = json.loads(ended["output"])
+    assert (output["TrainingJobName"], output["TrainingJobStatus"]) == (f"{name}-job", "Completed")
+    assert output["ModelArtifacts"]["S3ModelArtifacts"].endswith("/output/model.tar.gz")
+    assert isinstance(output["CreationTime"], int), "optimized integrations show times as milliseconds"
+
+
+def test_a_failed_job_fails_its_state_with_the_description_as_cause(
+    account: Account, all_of_sagemaker: str, job: dict[str, Any], name: str
+) -> None:
+    ended = account.run(name, all_of_sagemaker, {"Train": task(SYNC, job | {"TrainingJobName": f"{name}-fail"})})
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.TaskFailed")
+    cause = json.loads(ended["cause"])
+    assert cause["TrainingJobStatus"] == "Failed"
+    assert cause["FailureReason"].startswith("AlgorithmError")
+
+
+def test_without_sync_it_goes_on_at_once(
+    account: Account, all_of_sagemaker: str, job: dict[str, Any], name: str
+) -> None:
+    resource = SYNC.removesuffix(".sync")
+    ended = account.run(name, all_of_sagemaker, {"Train": task(resource, job | {"TrainingJobName": f"{name}-slow"})})
+    assert list(json.loads(ended["output"])) == ["TrainingJobArn"]
+    account.client("sagemaker").stop_training_job(TrainingJobName=f"{name}-slow")
+
+
+def test_stopping_the_execution_stops_its_job_and_it_stays_aborted(
+    account: Account, all_of_sagemaker: str, job: dict[str, Any], name: str
+) -> None:
+    slow = f"{name}-slow"
+    retried = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 3}]
+    states = {"Train": task(SYNC, job | {"TrainingJobName": slow}, Retry=retried)}
+    execution = account.start(account.state_machine(name, all_of_sagemaker, states))
+    _until_status(account, slow, "InProgress")
+    account.client("stepfunctions").stop_execution(executionArn=execution, cause="enough")
+    _until_status(account, slow, "Stopped")
+    ended = account.finished(execution)
+    assert (ended["status"], ended["cause"]) == ("ABORTED", "enough")
+
+
+@pytest.mark.parametrize("where", ["state", "machine"])
+def test_a_time_out_stops_the_job(
+    account: Account, all_of_sagemaker: str, job: dict[str, Any], name: str, where: str
+) -> None:
+    slow = f"{name}-slow"
+    state = task(SYNC, job | {"TrainingJobName": slow}, **({"TimeoutSeconds": 1} if where == "state" else {}))
+    machine = {"TimeoutSeconds": 1} if where == "machine" else {}
+    ended = account.run(name, all_of_sagemaker, {"Train": state}, **machine)
+    assert (ended["status"], ended["error"]) == ("FAILED" if where == "state" else "TIMED_OUT", "States.Timeout")
+    _until_status(account, slow, "Stopped")
+
+
+def test_endpoint_config_is_not_taken_for_endpoint(
+    account: Account, all_of_sagemaker: str, front_door: dict[str, str], job_role: str, name: str
+) -> None:
+    """Both resources begin with the same letters, and ministack looks them up by prefix."""
+    image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/whippet-dev-serving:1"
+    model = {"ModelName": name, "ExecutionRoleArn": job_role, "PrimaryContainer": {"Image": image}}
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": name,
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+    }
+    prefix = "arn:aws:states:::sagemaker"
+    states = {
+        "Model": task(f"{prefix}:createModel", model, ResultPath="$.model"),
+        "Config": task(
+            f"{prefix}:createEndpointConfig",
+            {"EndpointConfigName": name, "ProductionVariants": [variant]},
+            ResultPath="$.config",
+        ),
+        "Endpoint": task(
+            f"{prefix}:createEndpoint", {"EndpointName": name, "EndpointConfigName": name}, ResultPath="$.endpoint"
+        ),
+        "Look": task(f"{prefix.replace(':::', ':::aws-sdk:')}:describeEndpoint", {"EndpointName": name}),
+    }
+    for state, following in zip(list(states)[:-1], list(states)[1:], strict=True):
+        del states[state]["End"]
+        states[state]["Next"] = following
+    ended = account.run(name, all_of_sagemaker, states)
+    assert ended["status"] == "SUCCEEDED", ended
+    seen = json.loads(ended["output"])
+    assert (seen["EndpointName"], seen["EndpointConfigName"]) == (name, name)
+    assert seen["CreationTime"].endswith("Z"), "SDK integrations show times as ISO 8601"
+    sagemaker = account.client("sagemaker")
+    assert sagemaker.describe_endpoint_config(EndpointConfigName=name)["ProductionVariants"][0]["ModelName"] == name
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    answer = account.client("sagemaker-runtime").invoke_endpoint(EndpointName=name, Body=b"photo")
+    assert answer["Body"].read() == b"otohp"
+    sagemaker.delete_endpoint(EndpointName=name)
+
+
+@pytest.mark.parametrize(
+    ("resource", "error"),
+    [
+        ("arn:aws:states:::aws-sdk:sagemaker:describeEndpoint", "SageMaker.SageMakerException"),
+        ("arn:aws:states:::sagemaker:updateEndpoint", "SageMaker.AmazonSageMakerException"),
+    ],
+)
+def test_an_error_has_the_name_aws_gives_it_and_can_be_caught_by_it(
+    account: Account, all_of_sagemaker: str, name: str, resource: str, error: str
+) -> None:
+    parameters = {"EndpointName": "nowhere"}
+    if resource.endswith("updateEndpoint"):
+        parameters["EndpointConfigName"] = "nowhere"
+    caught = [{"ErrorEquals": [error], "Next": "Caught", "ResultPath": "$.error"}]
+    states = {"Look": task(resource, parameters, Catch=caught), "Caught": {"Type": "Succeed"}}
+    ended = account.run(name, all_of_sagemaker, states)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert "Could not find" in json.loads(ended["output"])["error"]["Cause"]
+
+
+def test_an_error_the_model_knows_keeps_its_name(
+    account: Account, all_of_sagemaker: str, job: dict[str, Any], name: str
+) -> None:
+    account.run(f"{name}-1", all_of_sagemaker, {"Train": task(SYNC, job)})
+    again = account.run(f"{name}-2", all_of_sagemaker, {"Train": task(SYNC, job)})
+    assert (again["status"], again["error"]) == ("FAILED", "SageMaker.ResourceInUseException")
+
+
+def test_a_functions_exception_is_caught_by_its_class_name(
+    account: Account, front_door: dict[str, str], name: str
+) -> None:
+    role = account.role(name, "states.amazonaws.com", _allow("lambda:InvokeFunction", front_door["Function"]))
+    parameters = {"FunctionName": front_door["Function"], "Payload": {"do": "raise"}}
+    caught = [{"ErrorEquals": ["NotAPhoto"], "Next": "Caught"}]
+    states = {"Call": task("arn:aws:states:::lambda:invoke", parameters, Catch=caught), "Caught": {"Type": "Succeed"}}
+    ended = account.run(name, role, states)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert json.loads(json.loads(ended["output"])["Cause"])["errorMessage"] == "no photo in here"
+
+
+def test_a_result_over_256_kib_is_refused(account: Account, front_door: dict[str, str], name: str) -> None:
+    role = account.role(name, "states.amazonaws.com", _allow("lambda:InvokeFunction", front_door["Function"]))
+    parameters = {"FunctionName": front_door["Function"], "Payload": {"do": "large"}}
+    ended = account.run(name, role, {"Call": task("arn:aws:states:::lambda:invoke", parameters)})
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.DataLimitExceeded")
+
+
+@pytest.mark.parametrize(
+    ("granted", "missing"),
+    [
+        ([], "sagemaker:CreateTrainingJob"),
+        (JOB_ACTIONS[:1], "sagemaker:DescribeTrainingJob"),
+        (JOB_ACTIONS[:2], "sagemaker:StopTrainingJob"),
+        (JOB_ACTIONS, "iam:PassRole"),
+    ],
+)
+def test_every_permission_a_job_needs_is_asked_for_before_it_starts(
+    account: Account, job: dict[str, Any], name: str, granted: list[str], missing: str
+) -> None:
+    role = account.role(name, "states.amazonaws.com", *([_allow(granted, JOBS)] if granted else []))
+    ended = account.run(name, role, {"Train": task(SYNC, job)})
+    assert (ended["status"], ended["error"]) == ("FAILED", "SageMaker.AmazonSageMakerException")
+    assert f"is not authorized to perform: {missing} on resource" in ended["cause"]
+    sagemaker = account.client("sagemaker")
+    with pytest.raises(sagemaker.exceptions.ClientError, match="not found"):
+        sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"])
+
+
+@pytest.mark.parametrize(
+    ("resource", "parameters", "error"),
+    [
+        ("arn:aws:states:::lambda:invoke", {"FunctionName": "FUNCTION"}, "Lambda.AWSLambdaException"),
+        (
+            "arn:aws:states:::sns:publish",
+            {"TopicArn": "arn:aws:sns:us-east-1:000000000000:t", "Message": "m"},
+            "SNS.AuthorizationErrorException",
+        ),
+        (
+            "arn:aws:states:::aws-sdk:sagemaker:describeEndpoint",
+            {"EndpointName": "e"},
+            "SageMaker.SageMakerException",
+        ),
+    ],
+)
+def test_a_role_without_permission_is_refused(
+    account: Account, front_door: dict[str, str], name: str, resource: str, parameters: dict[str, str], error: str
+) -> None:
+    role = account.role(name, "states.amazonaws.com")
+    given = {key: value.replace("FUNCTION", front_door["Function"]) for key, value in parameters.items()}
+    ended = account.run(name, role, {"Call": task(resource, given)})
+    assert (ended["status"], ended["error"]) == ("FAILED", error)
+
+
+def test_a_message_is_published_with_permission(account: Account, name: str) -> None:
+    topic = account.client("sns").create_topic(Name=name)["TopicArn"]
+    role = account.role(name, "states.amazonaws.com", _allow("sns:Publish", topic))
+    parameters = {"TopicArn": topic, "Subject": "s", "Message": "m"}
+    ended = account.run(name, role, {"Tell": task("arn:aws:states:::sns:publish", parameters)})
+    assert ended["status"] == "SUCCEEDED", ended
+    assert json.loads(ended["output"])["MessageId"]
+
+
+def test_a_definition_that_cannot_run_is_refused_and_an_update_to_one_too(account: Account, name: str) -> None:
+    states = account.client("stepfunctions")
+    role = account.role(name, "states.amazonaws.com")
+    broken = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}}})
+    with pytest.raises(states.exceptions.InvalidDefinition, match="Missing 'Next' target: B"):
+        states.create_state_machine(name=name, definition=broken, roleArn=role)
+    arn = account.state_machine(name, role, {"A": {"Type": "Pass", "End": True}})
+    with pytest.raises(states.exceptions.InvalidDefinition, match="Missing 'Next' target: B"):
+        states.update_state_machine(stateMachineArn=arn, definition=broken)
+
+
+def _allow(action: str | list[str], resource: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": resource}
+
+
+def _until_status(account: Account, job: str, status: str) -> None:
+    import time
+
+    sagemaker = account.client("sagemaker")
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            seen = sagemaker.describe_training_job(TrainingJobName=job)["TrainingJobStatus"]
+        except sagemaker.exceptions.ClientError:
+            seen = "not there yet"
+        if seen == status:
+            return
+        assert time.monotonic() < deadline, f"{job} is {seen}, not {status}"
+        time.sleep(0.05)
