@@ -38,7 +38,11 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
         "API Gateway takes 10 MB, an image may have 4.5 MB: make it smaller and send it again.",
     ),
     "THROTTLED": ("429", "Too many requests", "The key's rate is exceeded: wait a second and try again."),
-    "QUOTA_EXCEEDED": ("429", "Quota exceeded", "The key's requests of today are used up; raise api.daily_quota or wait."),
+    "QUOTA_EXCEEDED": (
+        "429",
+        "Quota exceeded",
+        "The key's requests of today are used up; raise api.daily_quota or wait.",
+    ),
     "INTEGRATION_TIMEOUT": ("504", "No answer in time", "The model took too long: try again, or send a smaller image."),
     "DEFAULT_4XX": ("", "Request refused", "$context.error.message"),
     "DEFAULT_5XX": ("", "Internal error", "The API failed; try again. Its log group has the reason."),
@@ -63,9 +67,7 @@ class Api(Construct):
                     resources=[names.endpoint_arn],
                 ),
                 # Tracing has no resources in IAM.
-                iam.PolicyStatement(
-                    actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"]
-                ),
+                iam.PolicyStatement(actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"]),
             ],
             timeout=_INTEGRATION_TIMEOUT,
             memory_mib=1024,
@@ -85,7 +87,7 @@ class Api(Construct):
         access_log = logs.LogGroup(
             self, "AccessLog", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=cdk.RemovalPolicy.DESTROY
         )
-        return apigateway.RestApi(
+        rest = apigateway.RestApi(
             self,
             "Rest",
             rest_api_name=names.prefix,
@@ -106,11 +108,20 @@ class Api(Construct):
                 metrics_enabled=True,
                 access_log_destination=apigateway.LogGroupLogDestination(access_log),
                 access_log_format=apigateway.AccessLogFormat.json_with_standard_fields(
-                    caller=False, http_method=True, ip=True, protocol=True, request_time=True,
-                    resource_path=True, response_length=True, status=True, user=False,
+                    caller=False,
+                    http_method=True,
+                    ip=True,
+                    protocol=True,
+                    request_time=True,
+                    resource_path=True,
+                    response_length=True,
+                    status=True,
+                    user=False,
                 ),
             ),
         )
+        rest.node.try_remove_child("Endpoint")  # CDK's own output; ours has a stable name
+        return rest
 
     def _add_routes(self) -> None:
         integration = apigateway.LambdaIntegration(self.function.function, timeout=_INTEGRATION_TIMEOUT)

@@ -60,9 +60,7 @@ class Dataset(Construct):
                     noncurrent_version_expiration=cdk.Duration.days(settings.noncurrent_days),
                     expired_object_delete_marker=True,
                 ),
-                s3.LifecycleRule(
-                    id="aborted-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(7)
-                ),
+                s3.LifecycleRule(id="aborted-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(7)),
                 s3.LifecycleRule(
                     id="old-features",
                     prefix=FEATURES_PREFIX,

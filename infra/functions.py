@@ -124,9 +124,7 @@ class RunFunctions(Construct):
             environment={"NAME_PREFIX": self.names.prefix},
             statements=[
                 # Listing has no resources in IAM; the Lambda takes only what carries the prefix.
-                iam.PolicyStatement(
-                    actions=["sagemaker:ListEndpointConfigs", "sagemaker:ListModels"], resources=["*"]
-                ),
+                iam.PolicyStatement(actions=["sagemaker:ListEndpointConfigs", "sagemaker:ListModels"], resources=["*"]),
                 iam.PolicyStatement(
                     actions=["sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel"],
                     resources=self.names.of_runs("endpoint-config", "model"),

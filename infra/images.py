@@ -61,6 +61,4 @@ class TrainingImage(Construct):
     @property
     def repository_arn(self) -> str:
         """For the pull permission of the jobs' role."""
-        return (
-            f"arn:{cdk.Aws.PARTITION}:ecr:{cdk.Aws.REGION}:{self._account}:repository/{TRAINING_REPOSITORY}"
-        )
+        return f"arn:{cdk.Aws.PARTITION}:ecr:{cdk.Aws.REGION}:{self._account}:repository/{TRAINING_REPOSITORY}"

@@ -82,7 +82,9 @@ class EndpointRole(Construct):
         repository_arn: str | None,
     ) -> None:
         super().__init__(scope, construct_id)
-        log_group = f"arn:{cdk.Aws.PARTITION}:logs:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:log-group:{names.endpoint_log_group}"
+        log_group = (
+            f"arn:{cdk.Aws.PARTITION}:logs:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:log-group:{names.endpoint_log_group}"
+        )
         statements = [
             *read_objects(dataset, ["runs/*"]),
             _write_logs([log_group, f"{log_group}:log-stream:*"]),

@@ -22,7 +22,13 @@ __all__ = ["ServingImage", "content_tag", "stage_context"]
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = "inference/Dockerfile"
-_CONTEXT = ("inference", "training/__init__.py", "training/contract.py", "training/preprocess.py", "locks/inference.txt")
+_CONTEXT = (
+    "inference",
+    "training/__init__.py",
+    "training/contract.py",
+    "training/preprocess.py",
+    "locks/inference.txt",
+)
 """What the Dockerfile copies, by path from the repository's root."""
 
 _IMAGES_KEPT = 10
@@ -58,7 +64,7 @@ _BUILD = {
                 "set -euo pipefail",
                 'if aws ecr describe-images --repository-name "$REPOSITORY" --image-ids "imageTag=$IMAGE_TAG"; then '
                 'echo "$IMAGE_TAG is there already"; exit 0; fi',
-                "aws ecr get-login-password | docker login --username AWS --password-stdin \"${REPOSITORY_URI%%/*}\"",
+                'aws ecr get-login-password | docker login --username AWS --password-stdin "${REPOSITORY_URI%%/*}"',
                 f'docker build --file {DOCKERFILE} --tag "$REPOSITORY_URI:$IMAGE_TAG" .',
                 'docker push "$REPOSITORY_URI:$IMAGE_TAG"',
             ]
@@ -155,9 +161,7 @@ class ServingImage(Construct):
                 "REPOSITORY_URI": codebuild.BuildEnvironmentVariable(value=self.repository.repository_uri),
             },
             role=role.without_policy_updates(),
-            logging=codebuild.LoggingOptions(
-                cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=log_group)
-            ),
+            logging=codebuild.LoggingOptions(cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=log_group)),
             timeout=cdk.Duration.minutes(13),
             queued_timeout=cdk.Duration.minutes(5),
         )

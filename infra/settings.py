@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from training import contract
 
@@ -23,6 +23,8 @@ class _Section(BaseModel):
 
 
 class DatasetSettings(_Section):
+    """The photos and the bucket they lie in."""
+
     bucket: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
@@ -36,13 +38,17 @@ class DatasetSettings(_Section):
     min_images_per_class: int = Field(
         default=5, ge=3, le=10_000, description="A class with fewer photos than this stops the run."
     )
-    keep_at_destroy: bool = Field(default=True, description="Keep the bucket and the photos when the stack is destroyed.")
+    keep_at_destroy: bool = Field(
+        default=True, description="Keep the bucket and the photos when the stack is destroyed."
+    )
     noncurrent_days: int = Field(
         default=30, ge=1, le=3650, description="Days an overwritten or deleted object can be brought back."
     )
 
 
 class TuningSettings(_Section):
+    """The search for the best hyperparameters."""
+
     trials: int = Field(default=8, ge=1, le=750, description="Training jobs of the tuning job.")
     parallel_trials: int = Field(default=2, ge=1, le=100, description="Trials at the same time.")
     strategy: Literal["Bayesian", "Random"] = Field(default="Bayesian", description="How the next trial is chosen.")
@@ -63,6 +69,12 @@ class TuningSettings(_Section):
     instance_type: InstanceType = Field(default="ml.c5.xlarge", description="Machine of a trial.")
     max_minutes: int = Field(default=60, ge=5, le=7200, description="Time limit of one trial.")
 
+    @field_validator("batch_sizes", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        """`-c tuning.batch_sizes=32` is a list of one."""
+        return [value] if isinstance(value, str | int) else value
+
     @model_validator(mode="after")
     def _ordered(self) -> TuningSettings:
         if self.learning_rate_min >= self.learning_rate_max:
@@ -75,6 +87,8 @@ class TuningSettings(_Section):
 
 
 class TrainingSettings(_Section):
+    """The network and the best-trial training."""
+
     backbone: str = Field(
         default="resnet50",
         pattern=r"^[a-z][a-z0-9_]{0,63}$",
@@ -86,7 +100,9 @@ class TrainingSettings(_Section):
         description="Key of a file with pretrained weights in the data bucket; empty: from the hub.",
     )
     image_size: int = Field(default=224, ge=32, le=1024, description="Side of the crop the network sees, in pixels.")
-    views: int = Field(default=4, ge=0, le=64, description="Augmented views of each training photo beside the plain one.")
+    views: int = Field(
+        default=4, ge=0, le=64, description="Augmented views of each training photo beside the plain one."
+    )
     flip: bool = Field(default=True, description="Mirror augmented views; switch off for digits, text, left-or-right.")
     epochs: int = Field(default=20, ge=1, le=1000, description="Epochs of the best trial's training.")
     weight_decay: float = Field(default=1e-4, ge=0, le=1, description="Decoupled weight decay (AdamW).")
@@ -96,30 +112,47 @@ class TrainingSettings(_Section):
         default="ml.c5.2xlarge", description="Machine of the features job and of the training."
     )
     volume_gib: int = Field(default=50, ge=1, le=16_384, description="Disk of a job, in GiB.")
-    max_minutes: int = Field(default=240, ge=5, le=7200, description="Time limit of the features job and of the training.")
+    max_minutes: int = Field(
+        default=240, ge=5, le=7200, description="Time limit of the features job and of the training."
+    )
 
 
 class ReleaseSettings(_Section):
+    """When a model goes into service, and what it runs on."""
+
     min_accuracy: float = Field(default=0.7, ge=0, le=1, description="Floor of the test accuracy; below it no release.")
     tolerance: float = Field(
-        default=0.01, ge=0, le=1, description="How much worse than the model in service a new one may be, on the same photos."
+        default=0.01,
+        ge=0,
+        le=1,
+        description="How much worse than the model in service a new one may be, on the same photos.",
     )
     instance_type: InstanceType = Field(default="ml.m5.large", description="Machine of the endpoint.")
     instance_count: int = Field(default=1, ge=1, le=100, description="Machines of the endpoint.")
     image_uri: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9./:@_-]+$", description="Another serving image; empty: the stack builds its own."
+        default=None,
+        pattern=r"^[A-Za-z0-9./:@_-]+$",
+        description="Another serving image; empty: the stack builds its own.",
     )
 
 
 class ApiSettings(_Section):
-    rate: float = Field(default=10, gt=0, le=10_000, description="Requests a second an API key may make, in the long run.")
+    """What an API key may do."""
+
+    rate: float = Field(
+        default=10, gt=0, le=10_000, description="Requests a second an API key may make, in the long run."
+    )
     burst: int = Field(default=20, ge=1, le=5_000, description="Requests an API key may make at once.")
     daily_quota: int = Field(default=10_000, ge=1, le=1_000_000_000, description="Requests a day an API key may make.")
 
 
 class NotificationSettings(_Section):
+    """Who hears how the runs end."""
+
     email: str | None = Field(
-        default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", description="Where runs' results are mailed; empty: to nobody."
+        default=None,
+        pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
+        description="Where runs' results are mailed; empty: to nobody.",
     )
 
 
@@ -141,6 +174,7 @@ class Settings(_Section):
 
     @property
     def stack_name(self) -> str:
+        """One stack per environment."""
         return f"Whippet-{self.env}"
 
     @classmethod
@@ -150,16 +184,19 @@ class Settings(_Section):
         `-c env=prod` chooses the environment, `-c training.epochs=5` overrides one setting of it.
 
         Raises:
-            SettingsError: naming every wrong setting, its value, what is allowed and where it came from.
+            SettingsError: naming every wrong setting, its value and what is allowed.
         """
         environments = context.get("environments", {})
         env = str(context.get("env", "dev"))
         if env not in environments:
             raise SettingsError(
-                f"env={env!r} is not an environment of cdk.json, which has {', '.join(sorted(environments)) or 'none'}; "
-                "choose one with -c env=NAME or add it under context.environments"
+                f"env={env!r} is not an environment of cdk.json, which has {', '.join(sorted(environments)) or 'none'};"
+                " choose one with -c env=NAME or add it under context.environments"
             )
-        values: dict[str, Any] = {section: dict(settings) for section, settings in environments[env].items()}
+        values: dict[str, Any] = {
+            section: dict(settings) if isinstance(settings, Mapping) else settings
+            for section, settings in environments[env].items()
+        }
         values["env"] = env
         for key, value in context.items():
             section, dot, name = key.partition(".")
@@ -167,7 +204,8 @@ class Settings(_Section):
                 continue
             if not dot or section not in cls.model_fields:
                 raise SettingsError(f"unknown setting -c {key}={value}; {_known_settings(cls)}")
-            values.setdefault(section, {})[name] = _from_text(value)
+            if isinstance(chosen := values.setdefault(section, {}), dict):
+                chosen[name] = _from_text(value)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -204,7 +242,7 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"{place}: there is no such setting; {_known_settings(model)}")
         elif problem["type"] == "value_error":
-            lines.append(f"{place}: {str(problem['ctx']['error'])}")
+            lines.append(f"{place}: {problem['ctx']['error']!s}")
         else:
             lines.append(f"{place}={problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
     return "wrong settings (change them in cdk.json or with -c NAME=VALUE):\n  " + "\n  ".join(lines)

@@ -74,9 +74,7 @@ class WhippetStack(cdk.Stack):
             endpoint_role_arn=endpoint_role.role.role_arn,
         )
         api = Api(self, "Api", names=names, settings=settings.api)
-        cleanup = Cleanup(
-            self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix
-        )
+        cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix)
         cleanup.resource.node.add_dependency(workflow, training_role, endpoint_role, functions)
         self._outputs(names, dataset, workflow, api)
 

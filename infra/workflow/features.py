@@ -38,7 +38,10 @@ def features_phase(
                 "VolumeSizeInGB": training.volume_gib,
             },
             "StoppingCondition": {"MaxRuntimeInSeconds": training.max_minutes * 60},
-            "Environment": {f"{JobVariable.RUN}.$": "$.plan.run", f"{JobVariable.FEATURES_KEY}.$": "$.plan.features.key"},
+            "Environment": {
+                f"{JobVariable.RUN}.$": "$.plan.run",
+                f"{JobVariable.FEATURES_KEY}.$": "$.plan.features.key",
+            },
             "RoleArn": parts.role_arn,
             "Tags": parts.tags,
         },

@@ -12,7 +12,7 @@ SageMaker leaves the old configuration in service when an update fails, so `Desc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
@@ -126,9 +126,7 @@ class ReleasePhase(Construct):
         for text in THROTTLED:
             missing.when(sfn.Condition.string_matches("$.lookup.Cause", text), wait)
         missing.otherwise(
-            self.failure.fail(
-                self.states, "EndpointNotDescribed", error="EndpointNotDescribed", cause="$.lookup.Cause"
-            )
+            self.failure.fail(self.states, "EndpointNotDescribed", error="EndpointNotDescribed", cause="$.lookup.Cause")
         )
         describe.add_catch(missing, errors=["States.ALL"], result_path="$.lookup")
 
@@ -157,9 +155,9 @@ class ReleasePhase(Construct):
             self.states,
             "RolloutLeftOldModel",
             error="RolloutFailed",
-            cause="States.Format('The endpoint {} is {} with the configuration {} instead of the new {}: SageMaker rolled "
-            "the update back, or another run came in between.', $.endpoint.EndpointName, $.endpoint.EndpointStatus, "
-            "$.endpoint.EndpointConfigName, $.plan.name)",
+            cause="States.Format('The endpoint {} is {} with the configuration {} instead of the new {}: "
+            "SageMaker rolled the update back, or another run came in between.', $.endpoint.EndpointName, "
+            "$.endpoint.EndpointStatus, $.endpoint.EndpointConfigName, $.plan.name)",
         )
         reason = sfn.Choice(self.states, "RolloutReason?")
         reason.when(sfn.Condition.is_present("$.endpoint.FailureReason"), explained)
@@ -213,9 +211,7 @@ class ReleasePhase(Construct):
 
         ours = sfn.Choice(self.states, "StillOurModel?")
         ours.when(
-            sfn.Condition.not_(
-                sfn.Condition.string_equals_json_path("$.endpoint.EndpointConfigName", "$.plan.name")
-            ),
+            sfn.Condition.not_(sfn.Condition.string_equals_json_path("$.endpoint.EndpointConfigName", "$.plan.name")),
             self.failure.handler,
         )
         ours.when(sfn.Condition.string_equals("$.before.config", ""), remove)
@@ -228,7 +224,7 @@ class ReleasePhase(Construct):
     def _with_new_config(self) -> dict[str, str]:
         return {"EndpointName": self.endpoint, "EndpointConfigName.$": "$.plan.name"}
 
-    def _call(self, name: str, call: str, payload: dict[str, object]) -> sfn.CustomState:
+    def _call(self, name: str, call: str, payload: Mapping[str, object]) -> sfn.CustomState:
         state = sagemaker_task(self.states, name, call=call, payload=payload)
         self.failure.catch(state)
         return state

@@ -24,7 +24,11 @@ _OPTIMISED = {
 }
 """Step Functions' own SageMaker integrations ("Create and manage Amazon SageMaker AI jobs"); the rest go by the SDK."""
 
-_SAGEMAKER_TRANSIENT = ["SageMaker.AmazonSageMakerException", "SageMaker.SageMakerException", "SageMaker.SdkClientException"]
+_SAGEMAKER_TRANSIENT = [
+    "SageMaker.AmazonSageMakerException",
+    "SageMaker.SageMakerException",
+    "SageMaker.SdkClientException",
+]
 """Step Functions names throttling only by SageMaker's general exceptions, so a refusal is tried again, too: in vain,
 but harmless."""
 
@@ -53,9 +57,7 @@ class FailureRoute:
     def fail(self, scope: Construct, name: str, *, error: str, cause: str) -> sfn.Pass:
         """A state that leads there by itself; `cause` is a text, or a JSONPath or intrinsic function that gives one."""
         key = "Cause.$" if cause.startswith(("$", "States.")) else "Cause"
-        state = sfn.Pass(
-            scope, name, parameters={"Error": error, key: cause}, result_path=f"$.failure.{name}"
-        )
+        state = sfn.Pass(scope, name, parameters={"Error": error, key: cause}, result_path=f"$.failure.{name}")
         state.next(self.handler)
         return state
 

@@ -54,7 +54,9 @@ def list_photos(s3: S3Client, *, bucket: str, prefix: str) -> Listing:
         BadDataset: nothing there, a mixture of layouts, or a class whose name no model can carry.
     """
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    objects = ((item["Key"], item["Size"], item["ETag"].strip('"')) for page in pages for item in page.get("Contents", []))
+    objects = (
+        (item["Key"], item["Size"], item["ETag"].strip('"')) for page in pages for item in page.get("Contents", [])
+    )
     listing = sort_out(((key.removeprefix(prefix), size, etag) for key, size, etag in objects))
     if not listing.photos:
         others = f" ({listing.stray_files} other files are there)" if listing.stray_files else ""
@@ -128,7 +130,9 @@ def _is_odd(label: str) -> bool:
         not label
         or len(label) > _MAX_LABEL
         or label != label.strip()
-        or any(unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") or character == "\ufffd" for character in label)
+        or any(
+            unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") or character == "\ufffd" for character in label
+        )
     )
 
 

@@ -71,12 +71,12 @@ def _check_classes(photos: Sequence[Photo], min_images_per_class: int) -> None:
         counts[photo.label] += 1
     if len(counts) < 2:
         raise BadDataset(
-            f"there is only one class, {next(iter(counts))!r} with {len(photos)} photos; a classifier needs at least two: "
-            "add a folder with photos of something else"
+            f"there is only one class, {next(iter(counts))!r} with {len(photos)} photos; a classifier needs at "
+            "least two: add a folder with photos of something else"
         )
     if len(counts) > MAX_CLASSES:
         raise BadDataset(
-            f"there are {len(counts)} classes, but at most {MAX_CLASSES} are supported; is the class folder's level right?"
+            f"there are {len(counts)} classes, but at most {MAX_CLASSES} are supported; is that the right folder level?"
         )
     small = [(name, count) for name, count in sorted(counts.items()) if count < min_images_per_class]
     if small:
@@ -159,8 +159,8 @@ def _check_splits(classes: Sequence[ClassSummary]) -> None:
         empty = [repr(summary["name"]) for summary in classes if summary[split] == 0]
         if empty:
             raise BadDataset(
-                f"no photo for the {split} split in {_some(empty)} (copies of a photo count once); add different photos "
-                "to these classes"
+                f"no photo for the {split} split in {_some(empty)} (copies of a photo count once); add different "
+                "photos to these classes"
             )
 
 

@@ -59,7 +59,9 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
         InvalidInput: an unknown key, or a value of the wrong type or outside its limits.
     """
     if not isinstance(overrides, Mapping):
-        raise InvalidInput(f"the input is {_kind(overrides)}, but it must be a JSON object: {{}} takes every setting as it is")
+        raise InvalidInput(
+            f"the input is {_kind(overrides)}, but it must be a JSON object: {{}} takes every setting as it is"
+        )
     unknown = sorted(set(overrides) - set(KNOWN))
     if unknown:
         raise InvalidInput(f"unknown key in the input: {', '.join(unknown)}; known are {', '.join(sorted(KNOWN))}")
@@ -100,8 +102,8 @@ def _prefix(overrides: Mapping[str, Any], default: str, readable_prefix: str) ->
     value = overrides.get("dataset_prefix", default)
     if not isinstance(value, str) or not _PREFIX.fullmatch(value):
         raise InvalidInput(
-            f"dataset_prefix={value!r} in the input is not a key prefix; give folders of letters, digits, '.', '_', '-' "
-            "with a slash at the end, such as dataset/"
+            f"dataset_prefix={value!r} in the input is not a key prefix; give folders of letters, digits, '.', '_', "
+            "'-' with a slash at the end, such as dataset/"
         )
     if value.startswith(_RESERVED_PREFIXES):
         raise InvalidInput(f"dataset_prefix={value!r} is where the runs keep their own files; put the photos elsewhere")
@@ -136,7 +138,12 @@ def _batch_sizes(overrides: Mapping[str, Any], default: tuple[int, ...]) -> tupl
     low, high = contract.BATCH_SIZE_LIMITS
     value = overrides.get("batch_sizes", list(default))
     whole = isinstance(value, list) and all(isinstance(size, int) and not isinstance(size, bool) for size in value)
-    if not whole or not 1 <= len(value) <= 30 or len(set(value)) != len(value) or not all(low <= size <= high for size in value):
+    if (
+        not whole
+        or not 1 <= len(value) <= 30
+        or len(set(value)) != len(value)
+        or not all(low <= size <= high for size in value)
+    ):
         raise InvalidInput(
             f"batch_sizes={value!r} in the input is not a list of 1 to 30 different whole numbers from {low} to {high}"
         )
@@ -150,5 +157,12 @@ def _is_number(value: object) -> bool:
 def _kind(value: object) -> str:
     if value is None:
         return "null"
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list", dict: "an object"}
+    kinds = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "an object",
+    }
     return kinds.get(type(value), type(value).__name__)

@@ -23,7 +23,7 @@ _DESCRIBE = Config(connect_timeout=2, read_timeout=4, retries={"total_max_attemp
 _NONE_YET = Problem(
     503,
     "No model yet",
-    "No model has been released yet: start the state machine (the stack's output StateMachineConsole, or `whippet run`) "
+    "No model has been released yet: start the state machine (the output StateMachineConsole, or `whippet run`) "
     "and try again when it has succeeded.",
 )
 _NOT_READY = Problem(
@@ -77,7 +77,9 @@ class ClassifierEndpoint:
             return {"status": "ok", "endpoint": self.name, "release": described.get("EndpointConfigName", "")}
         if described["EndpointStatus"] == "Failed":
             raise Problem(
-                503, "Model failed to start", "The endpoint has failed: start the state machine to release a model again."
+                503,
+                "Model failed to start",
+                "The endpoint has failed: start the state machine to release a model again.",
             )
         raise _NOT_READY
 
@@ -102,7 +104,9 @@ class ClassifierEndpoint:
             return self._why_not_invoked(message)
         if "Throttl" in code or code == "TooManyRequests":
             return Problem(503, "Model is busy", "Too many requests at once; try again in some seconds.", retry_after=2)
-        return Problem(502, "Model not reachable", "The model could not be asked; its log has the reason.", retry_after=5)
+        return Problem(
+            502, "Model not reachable", "The model could not be asked; its log has the reason.", retry_after=5
+        )
 
     def _why_not_invoked(self, message: str) -> Problem:
         if _NOT_FOUND not in message and "Could not find" not in message:

@@ -36,8 +36,7 @@ def health() -> Response[str]:
     return Response(200, content_type="application/json", body=json.dumps(endpoint.health()))
 
 
-@app.exception_handler(Problem)
-def _problem(problem: Problem) -> Response[str]:
+def _answer(problem: Problem) -> Response[str]:
     logger.info("refused", extra={"status": problem.status, "detail": problem.detail})
     return Response(
         problem.status,
@@ -47,15 +46,20 @@ def _problem(problem: Problem) -> Response[str]:
     )
 
 
-@app.exception_handler(NotFoundError)
+@app.exception_handler(Problem)  # type: ignore[untyped-decorator] # Powertools does not type it
+def _problem(problem: Problem) -> Response[str]:
+    return _answer(problem)
+
+
+@app.exception_handler(NotFoundError)  # type: ignore[untyped-decorator]
 def _no_route(_: NotFoundError) -> Response[str]:
-    return _problem(Problem(404, "No such route", "There are POST /classify and GET /health."))
+    return _answer(Problem(404, "No such route", "There are POST /classify and GET /health."))
 
 
-@app.exception_handler(Exception)
+@app.exception_handler(Exception)  # type: ignore[untyped-decorator]
 def _broken(_: Exception) -> Response[str]:
     logger.exception("unexpected")
-    return _problem(Problem(500, "Internal error", "The API failed; try again. Its log has the reason.", retry_after=5))
+    return _answer(Problem(500, "Internal error", "The API failed; try again. Its log has the reason.", retry_after=5))
 
 
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST)

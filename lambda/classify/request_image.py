@@ -68,9 +68,11 @@ def _check_json(body: bytes) -> None:
     try:
         value = json.loads(body)
     except ValueError as error:
-        raise Problem(400, "Not JSON", f"The content type is application/json, but the body is not: {error}; {_HOW_TO}.") from None
+        raise Problem(
+            400, "Not JSON", f"The content type is application/json, but the body is not: {error}; {_HOW_TO}."
+        ) from None
     if not isinstance(value, dict) or not isinstance(value.get("inputs"), str):
-        raise Problem(400, "No image", f"The JSON has no text \"inputs\"; {_HOW_TO}.")
+        raise Problem(400, "No image", f'The JSON has no text "inputs"; {_HOW_TO}.')
     size = len(value["inputs"]) * 3 // 4
     if size > MAX_IMAGE_BYTES:
         raise _too_large(size)
@@ -80,6 +82,6 @@ def _too_large(size: int) -> Problem:
     return Problem(
         413,
         "Image too large",
-        f"The image has {size / 1e6:.1f} MB, at most {_MEGABYTES:.1f} MB are taken; make it smaller: the model looks at a "
-        "few hundred pixels a side, so 1024 pixels lose nothing.",
+        f"The image has {size / 1e6:.1f} MB, at most {_MEGABYTES:.1f} MB are taken; make it smaller: the model looks "
+        "at a few hundred pixels a side, so 1024 pixels lose nothing.",
     )

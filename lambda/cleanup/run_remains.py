@@ -48,7 +48,7 @@ def stop_jobs(sagemaker: SageMakerClient, prefix: str) -> None:
         if job["HyperParameterTuningJobName"].startswith(prefix)
     ]
     for name in tuning_jobs:
-        _tolerating(lambda name=name: sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name))
+        _tolerating(sagemaker.stop_hyper_parameter_tuning_job, HyperParameterTuningJobName=name)
     training_jobs = [
         job["TrainingJobName"]
         for page in sagemaker.get_paginator("list_training_jobs").paginate(
@@ -58,7 +58,7 @@ def stop_jobs(sagemaker: SageMakerClient, prefix: str) -> None:
         if job["TrainingJobName"].startswith(prefix)
     ]
     for name in training_jobs:
-        _tolerating(lambda name=name: sagemaker.stop_training_job(TrainingJobName=name))
+        _tolerating(sagemaker.stop_training_job, TrainingJobName=name)
     logger.info("jobs stopped", extra={"tuning": tuning_jobs, "training": training_jobs})
 
 
@@ -87,7 +87,7 @@ def delete_models(sagemaker: SageMakerClient, prefix: str) -> None:
         if item["EndpointConfigName"].startswith(prefix)
     ]
     for name in configs:
-        _tolerating(lambda name=name: sagemaker.delete_endpoint_config(EndpointConfigName=name))
+        _tolerating(sagemaker.delete_endpoint_config, EndpointConfigName=name)
     models = [
         item["ModelName"]
         for page in sagemaker.get_paginator("list_models").paginate(NameContains=prefix)
@@ -95,14 +95,14 @@ def delete_models(sagemaker: SageMakerClient, prefix: str) -> None:
         if item["ModelName"].startswith(prefix)
     ]
     for name in models:
-        _tolerating(lambda name=name: sagemaker.delete_model(ModelName=name))
+        _tolerating(sagemaker.delete_model, ModelName=name)
     logger.info("models deleted", extra={"configs": configs, "models": models})
 
 
-def _tolerating(call: Callable[[], object]) -> None:
+def _tolerating(call: Callable[..., object], **names: str) -> None:
     """What has just ended or gone by itself needs no stopping or deleting."""
     try:
-        call()
+        call(**names)
     except ClientError as error:
         if not _says(error, (*_GONE, *_NOT_RUNNING)):
             raise

@@ -20,7 +20,7 @@ ADVICE = {
     "RolloutFailed": "SageMaker keeps the previous model in service. Look at the endpoint's log group "
     "/aws/sagemaker/Endpoints.",
     "NoTrialSucceeded": "Look at the trials' logs in /aws/sagemaker/TrainingJobs.",
-    "States.Timeout": "The job was stopped at its time limit; raise the setting max_minutes, or take a larger instance.",
+    "States.Timeout": "The job was stopped at its time limit; raise the setting max_minutes or take a larger instance.",
     "SageMaker.ResourceLimitExceededException": "Raise the quota named above in Service Quotas, or choose another "
     "instance_type in the settings.",
 }
@@ -54,7 +54,15 @@ def compose(run: Mapping[str, Any], *, execution: str) -> Message:
         reason += f" Then {later} failed, too: {plain_cause(further.get('Cause', ''))}"
     error_name = error.get("Error", "States.TaskFailed")
     advice = ADVICE.get(error_name, _JOB_ADVICE if error_name == "States.TaskFailed" else _DEFAULT_ADVICE)
-    lines = [f"Run {name} failed in {state}.", "", f"Reason ({error_name}): {reason}", "", advice, "", f"Execution: {link}"]
+    lines = [
+        f"Run {name} failed in {state}.",
+        "",
+        f"Reason ({error_name}): {reason}",
+        "",
+        advice,
+        "",
+        f"Execution: {link}",
+    ]
     return Message("failed", error_name, reason, f"whippet: run {name} failed in {state}", "\n".join(lines))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -43,17 +44,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[str
     # A model is made just before its configuration, so the previous one's is older than the limit: keep it by name.
     old_models = [name for name, created in models.items() if created < limit and name not in kept]
     for name in old_configs:
-        _delete(lambda name=name: sagemaker.delete_endpoint_config(EndpointConfigName=name))
+        _delete(sagemaker.delete_endpoint_config, EndpointConfigName=name)
     for name in old_models:
-        _delete(lambda name=name: sagemaker.delete_model(ModelName=name))
+        _delete(sagemaker.delete_model, ModelName=name)
     logger.info("retired", extra={"configs": old_configs, "models": old_models})
     return {"configs": old_configs, "models": old_models}
 
 
-def _delete(call: Any) -> None:
+def _delete(call: Callable[..., object], **names: str) -> None:
     """Somebody else may have been quicker."""
     try:
-        call()
+        call(**names)
     except ClientError as error:
         if "Could not find" not in error.response["Error"].get("Message", ""):
             raise

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 __all__ = ["Deadline", "OutOfTime", "respond"]
 
@@ -23,28 +24,23 @@ class OutOfTime(Exception):
     """The function's time is nearly over; the message says what was not finished."""
 
 
-class _Context(Protocol):
-    log_stream_name: str
-    log_group_name: str
-
-    def get_remaining_time_in_millis(self) -> int: ...
-
-
 class Deadline:
     """How much of the function's time is left for work."""
 
-    def __init__(self, context: _Context) -> None:
+    def __init__(self, context: LambdaContext) -> None:
         self._context = context
 
     def check(self, doing: str) -> None:
         """Raise OutOfTime when there is just enough left to answer CloudFormation."""
         if self._context.get_remaining_time_in_millis() / 1000 < _RESERVED_SECONDS:
-            raise OutOfTime(f"ran out of time while {doing}; try the same operation again, it continues where it stopped")
+            raise OutOfTime(
+                f"ran out of time while {doing}; try the same operation again, it continues where it stopped"
+            )
 
 
 def respond(
     event: Mapping[str, Any],
-    context: _Context,
+    context: LambdaContext,
     *,
     physical_id: str,
     work: Callable[[Deadline], Mapping[str, str]],

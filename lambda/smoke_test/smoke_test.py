@@ -23,7 +23,9 @@ __all__ = ["SmokeTestFailed", "check_answer", "handler"]
 
 logger = Logger()
 s3 = boto3.client("s3")
-runtime = boto3.client("sagemaker-runtime", config=Config(connect_timeout=5, read_timeout=65, retries={"max_attempts": 0}))
+runtime = boto3.client(
+    "sagemaker-runtime", config=Config(connect_timeout=5, read_timeout=65, retries={"max_attempts": 0})
+)
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 5.0
@@ -52,7 +54,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     predictions = check_answer(answer, labels)
     truth = labels[record["label"]]
     logger.info("answered", extra={"photo": record["path"], "truth": truth, "best": predictions[0]})
-    return {"photo": record["path"], "truth": truth, "predicted": predictions[0]["label"], "score": predictions[0]["score"]}
+    return {
+        "photo": record["path"],
+        "truth": truth,
+        "predicted": predictions[0]["label"],
+        "score": predictions[0]["score"],
+    }
 
 
 def check_answer(answer: bytes, labels: list[str]) -> list[contract.Prediction]:

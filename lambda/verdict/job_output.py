@@ -57,5 +57,7 @@ def _parse(archive: tarfile.TarFile, member: tarfile.TarInfo, uri: str) -> Evalu
         raise UnreadableOutput(f"{member.name} in {uri} is not JSON: {error}") from None
     missing = sorted(Evaluation.__required_keys__ - set(value)) if isinstance(value, dict) else ["everything"]
     if missing:
-        raise UnreadableOutput(f"{member.name} in {uri} lacks {', '.join(missing)}; is the training code of this stack?")
+        raise UnreadableOutput(
+            f"{member.name} in {uri} lacks {', '.join(missing)}; is the training code of this stack?"
+        )
     return cast(Evaluation, value)

@@ -68,8 +68,8 @@ def decide(
         # Rounded, so that a difference of exactly the tolerance is not lost to binary fractions.
         if round(other - accuracy, 9) > tolerance:
             against.append(
-                f"The test accuracy {accuracy:.4f} is worse than {other:.4f} of the model in service ({comparison['run']}) "
-                f"by more than {tolerance:.4f} (setting release.tolerance), on the same photos."
+                f"The test accuracy {accuracy:.4f} is worse than {other:.4f} of the model in service "
+                f"({comparison['run']}) by more than {tolerance:.4f} (setting release.tolerance), on the same photos."
             )
         else:
             in_favour.append(f"It is not worse than the model in service ({comparison['run']}, {other:.4f}).")

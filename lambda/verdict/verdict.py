@@ -35,7 +35,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         UnreadableOutput: the training job left no evaluation.
     """
     bucket, run = os.environ["BUCKET"], event["run"]
-    evaluation = read_evaluation(s3, bucket=bucket, key=f"runs/{run}/training/{event['training_job']}/output/output.tar.gz")
+    evaluation = read_evaluation(
+        s3, bucket=bucket, key=f"runs/{run}/training/{event['training_job']}/output/output.tar.gz"
+    )
     in_service = find_model_in_service(
         s3, sagemaker, bucket=bucket, endpoint=os.environ["ENDPOINT_NAME"], name_prefix=os.environ["NAME_PREFIX"]
     )
