@@ -143,7 +143,9 @@ class Api(Construct):
                 "".join(part.title() for part in kind.split("_")),
                 type=apigateway.ResponseType.of(kind),
                 status_code=status or None,
-                templates={"application/problem+json": text},
+                # Gateway responses render the application/json template, whatever a client accepts.
+                templates={"application/json": text},
+                response_headers={"Content-Type": "'application/problem+json'"},
             )
 
     def _build_key(self, names: Names, settings: ApiSettings) -> apigateway.ApiKey:

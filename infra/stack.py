@@ -5,6 +5,7 @@ from __future__ import annotations
 import aws_cdk as cdk
 from constructs import Construct
 
+from infra.acknowledged import acknowledge_findings
 from infra.api import Api
 from infra.dataset import Dataset
 from infra.functions import RunFunctions
@@ -77,6 +78,7 @@ class WhippetStack(cdk.Stack):
         cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix)
         cleanup.resource.node.add_dependency(workflow, training_role, endpoint_role, functions)
         self._outputs(names, dataset, workflow, api)
+        acknowledge_findings(self)
 
     def _outputs(self, names: Names, dataset: Dataset, workflow: Workflow, api: Api) -> None:
         arn = workflow.state_machine.state_machine_arn

@@ -31,6 +31,9 @@ BROKEN = ("Failed", "OutOfService", "UpdateRollbackFailed")
 NOT_THERE = "*Could not find*"
 """How SageMaker words a missing endpoint; the exception itself is only a ValidationException."""
 
+TAKEN = ("*Cannot update in-progress*", "*Cannot create already existing*")
+"""How SageMaker refuses what another run has begun between our look at the endpoint and our call."""
+
 THROTTLED = ("*Rate exceeded*", "*Throttling*")
 
 _IN_SERVICE = {"status.$": "$.EndpointStatus", "config.$": "$.EndpointConfigName"}
@@ -119,7 +122,9 @@ class ReleasePhase(Construct):
             parameters={"status": "NotThere", "config": ""},
             result_path="$.before",
         )
-        create = self._call("CreateEndpoint", "createEndpoint", {**self._with_new_config(), "Tags": self.tags})
+        create = self._call(
+            "CreateEndpoint", "createEndpoint", {**self._with_new_config(), "Tags": self.tags}, catch=False
+        )
         nothing_before.next(create).next(rollout)
         missing = sfn.Choice(self.states, "EndpointMissing?")
         missing.when(sfn.Condition.string_matches("$.lookup.Cause", NOT_THERE), nothing_before)
@@ -130,8 +135,18 @@ class ReleasePhase(Construct):
         )
         describe.add_catch(missing, errors=["States.ALL"], result_path="$.lookup")
 
-        update = self._call("UpdateEndpoint", "updateEndpoint", self._with_new_config())
+        update = self._call("UpdateEndpoint", "updateEndpoint", self._with_new_config(), catch=False)
         update.next(rollout)
+        taken = sfn.Choice(
+            self.states, "EndpointTaken?", comment="Another run may have been quicker: then its turn is first."
+        )
+        for text in TAKEN:
+            taken.when(sfn.Condition.string_matches("$.lookup.Cause", text), wait)
+        taken.otherwise(
+            self.failure.fail(self.states, "EndpointRefused", error="$.lookup.Error", cause="$.lookup.Cause")
+        )
+        for state in (create, update):
+            state.add_catch(taken, errors=["States.ALL"], result_path="$.lookup")
         delete = self._call("DeleteBrokenEndpoint", "deleteEndpoint", {"EndpointName": self.endpoint})
         delete.next(wait)
         status = sfn.Choice(self.states, "EndpointStatus?")
@@ -224,9 +239,10 @@ class ReleasePhase(Construct):
     def _with_new_config(self) -> dict[str, str]:
         return {"EndpointName": self.endpoint, "EndpointConfigName.$": "$.plan.name"}
 
-    def _call(self, name: str, call: str, payload: Mapping[str, object]) -> sfn.CustomState:
+    def _call(self, name: str, call: str, payload: Mapping[str, object], *, catch: bool = True) -> sfn.CustomState:
         state = sagemaker_task(self.states, name, call=call, payload=payload)
-        self.failure.catch(state)
+        if catch:
+            self.failure.catch(state)
         return state
 
     def _describe(

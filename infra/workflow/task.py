@@ -55,11 +55,15 @@ class FailureRoute:
         state.add_catch(self.handler, errors=ANY_ERROR, result_path=f"$.failure.{state.node.id}")
 
     def fail(self, scope: Construct, name: str, *, error: str, cause: str) -> sfn.Pass:
-        """A state that leads there by itself; `cause` is a text, or a JSONPath or intrinsic function that gives one."""
-        key = "Cause.$" if cause.startswith(("$", "States.")) else "Cause"
-        state = sfn.Pass(scope, name, parameters={"Error": error, key: cause}, result_path=f"$.failure.{name}")
+        """A state that leads there by itself; `error` and `cause` are each a text, or a JSONPath or intrinsic function that gives one."""
+        details = {_key("Error", error): error, _key("Cause", cause): cause}
+        state = sfn.Pass(scope, name, parameters=details, result_path=f"$.failure.{name}")
         state.next(self.handler)
         return state
+
+
+def _key(name: str, value: str) -> str:
+    return f"{name}.$" if value.startswith(("$", "States.Format")) else name
 
 
 def sagemaker_task(
@@ -68,7 +72,7 @@ def sagemaker_task(
     *,
     call: str,
     payload: Mapping[str, Any],
-    result_path: str = "DISCARD",
+    result_path: str | None = None,
     result_selector: Mapping[str, str] | None = None,
     timeout: cdk.Duration | None = None,
     retry: bool = True,
@@ -80,7 +84,7 @@ def sagemaker_task(
         name: Name of the state.
         call: The API action, its first letter small; with `.sync` the state waits until the job is done.
         payload: The request; keys that end in `.$` take their value from the state's input (JSONPath).
-        result_path: Where the answer goes; `DISCARD` for nowhere.
+        result_path: Where the answer goes; None for nowhere.
         result_selector: What of the answer is kept; empty: all.
         timeout: How long the state may take: for `.sync` the job's time and the wait for its machine.
         retry: Whether a refusal is tried again, for throttling cannot be told from other refusals.
@@ -90,7 +94,8 @@ def sagemaker_task(
         "Type": "Task",
         "Resource": f"arn:{cdk.Aws.PARTITION}:states:::{integration}:{call}",
         "Parameters": dict(payload),
-        "ResultPath": None if result_path == "DISCARD" else result_path,
+        # None itself would be lost on its way to JavaScript, and the answer would replace the state's data.
+        "ResultPath": result_path or sfn.JsonPath.DISCARD,
         "TimeoutSeconds": timeout.to_seconds() if timeout else _API_TIMEOUT_SECONDS,
     }
     if result_selector:
