@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import IMAGE, ROLE, FakeHost, Jobs, channel, eventually
 
 from local.sagemaker import SageMakerError
+from tests.local.sagemaker.conftest import IMAGE, ROLE, FakeHost, Jobs, channel, eventually
 
 
 def archive(s3: Any, bucket: str, key: str) -> dict[str, bytes]:

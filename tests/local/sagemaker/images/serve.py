@@ -17,7 +17,7 @@ if os.environ.get("PID_FILE"):
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def answer(self, status, content):
+    def answer(self, status: int, content: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
@@ -27,10 +27,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         self.answer(503 if os.environ.get("UNHEALTHY") else 200, b"")
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if body == b"die":
             os._exit(1)
@@ -39,18 +39,14 @@ class Handler(BaseHTTPRequestHandler):
             while not Path(os.environ["RELEASE_FILE"]).exists():
                 time.sleep(0.01)
         if body == b"refuse":
-            return self.answer(422, b"not an image")
-        if body == b"break":
-            return self.answer(500, b"Traceback")
-        content = {
-            "model": model,
-            "bytes": len(body),
-            "type": self.headers["Content-Type"],
-            "accept": self.headers["Accept"],
-        }
-        return self.answer(200, json.dumps(content).encode())
+            self.answer(422, b"not an image")
+        elif body == b"break":
+            self.answer(500, b"Traceback")
+        else:
+            seen = {"type": self.headers["Content-Type"], "accept": self.headers["Accept"]}
+            self.answer(200, json.dumps({"model": model, "bytes": len(body), **seen}).encode())
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
 

@@ -18,7 +18,7 @@ if action == "die":
     os.kill(os.getpid(), signal.SIGKILL)
 if action == "wait":  # until it is told to stop, which it does cleanly
 
-    def stop(*_):
+    def stop(*_: object) -> None:
         (base / "model/model.txt").write_text("stopped early")
         print("saved", flush=True)
         sys.exit(0)

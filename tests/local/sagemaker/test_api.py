@@ -1,0 +1,165 @@
+"""What every operation has in common: names, tags, lists, pages, ARNs, the shape of answers."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.sagemaker import SageMaker, SageMakerError
+from tests.local.sagemaker.conftest import IMAGE, ROLE, Jobs, channel, client
+
+
+@pytest.fixture
+def boto(sagemaker: SageMaker) -> Iterator[Any]:
+    """A real client of SageMaker, over HTTP."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+            try:
+                status, answer = 200, sagemaker.call(operation, json.loads(body))
+            except SageMakerError as error:
+                status, answer = error.status, {"__type": error.code, "message": error.message}
+            content = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield client("sagemaker", f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+
+
+def test_boto3s_client_and_waiter_drive_it(boto: Any, jobs: Jobs, s3: Any) -> None:
+    s3.put_object(Bucket=jobs.bucket, Key="data/a", Body=b"1")
+    data = [channel("data", f"s3://{jobs.bucket}/data/")]
+    boto.create_training_job(**jobs.request("from-boto", InputDataConfig=data))
+    boto.get_waiter("training_job_completed_or_stopped").wait(
+        TrainingJobName="from-boto", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    job = boto.describe_training_job(TrainingJobName="from-boto")
+    assert job["TrainingJobStatus"] == "Completed"
+    assert isinstance(job["CreationTime"], datetime.datetime)
+    assert job["InputDataConfig"] == data
+    with pytest.raises(boto.exceptions.ResourceInUse):
+        boto.create_training_job(**jobs.request("from-boto"))
+    with pytest.raises(ClientError, match="Requested resource not found"):
+        boto.describe_training_job(TrainingJobName="absent")
+
+
+def make_models(sagemaker: SageMaker, *names: str) -> None:
+    for name in names:
+        sagemaker.call(
+            "CreateModel", {"ModelName": name, "ExecutionRoleArn": ROLE, "PrimaryContainer": {"Image": IMAGE}}
+        )
+
+
+def test_boto3s_paginator_sees_every_page(boto: Any, sagemaker: SageMaker) -> None:
+    make_models(sagemaker, *(f"model-{index:02d}" for index in range(25)))
+    pages = list(boto.get_paginator("list_models").paginate(SortBy="Name", SortOrder="Ascending"))
+    assert [len(page["Models"]) for page in pages] == [10, 10, 5]
+    names = [model["ModelName"] for page in pages for model in page["Models"]]
+    assert names == [f"model-{index:02d}" for index in range(25)]
+
+
+def test_lists_are_filtered_and_newest_first(sagemaker: SageMaker) -> None:
+    make_models(sagemaker, "cat-a", "dog-a", "cat-b")
+    found = sagemaker.call("ListModels", {"NameContains": "cat"})["Models"]
+    assert [model["ModelName"] for model in found] == ["cat-b", "cat-a"]
+    after = found[1]["CreationTime"]
+    later = sagemaker.call("ListModels", {"CreationTimeAfter": after, "SortOrder": "Ascending"})["Models"]
+    assert [model["ModelName"] for model in later] == ["dog-a", "cat-b"]
+    assert sagemaker.call("ListModels", {"CreationTimeBefore": after})["Models"] == []
+
+
+def test_training_jobs_are_listed_by_status(sagemaker: SageMaker, jobs: Jobs) -> None:
+    jobs.run("good")
+    jobs.run("bad", hyperparameters={"action": "fail"})
+    (found,) = sagemaker.call("ListTrainingJobs", {"StatusEquals": "Failed"})["TrainingJobSummaries"]
+    assert found["TrainingJobName"] == "bad"
+    assert set(found) == {
+        "TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime", "TrainingJobStatus",
+        "SecondaryStatus",
+    }  # fmt: skip
+
+
+def test_a_forged_token_is_refused(sagemaker: SageMaker) -> None:
+    with pytest.raises(SageMakerError, match="NextToken"):
+        sagemaker.call("ListModels", {"NextToken": "forged"})
+
+
+def test_tags_are_added_replaced_and_deleted(sagemaker: SageMaker) -> None:
+    tags = [{"Key": "a", "Value": "1"}]
+    request = {"ModelName": "tagged", "ExecutionRoleArn": ROLE, "PrimaryContainer": {"Image": IMAGE}, "Tags": tags}
+    arn = sagemaker.call("CreateModel", request)["ModelArn"]
+    added = [{"Key": "a", "Value": "2"}, {"Key": "b", "Value": ""}]
+    assert sagemaker.call("AddTags", {"ResourceArn": arn, "Tags": added}) == {"Tags": added}
+    sagemaker.call("DeleteTags", {"ResourceArn": arn, "TagKeys": ["a", "unknown"]})
+    assert sagemaker.call("ListTags", {"ResourceArn": arn}) == {"Tags": [{"Key": "b", "Value": ""}]}
+    assert "Tags" not in sagemaker.call("DescribeModel", {"ModelName": "tagged"})
+    sagemaker.call("DeleteModel", {"ModelName": "tagged"})
+    with pytest.raises(SageMakerError, match="Could not find"):
+        sagemaker.call("ListTags", {"ResourceArn": arn})
+
+
+def test_an_unknown_operation_is_named(sagemaker: SageMaker) -> None:
+    with pytest.raises(SageMakerError, match="CreateHub: the local SageMaker has not got it"):
+        sagemaker.call("CreateHub", {})
+    with pytest.raises(SageMakerError, match="Nonsense: SageMaker has no such operation"):
+        sagemaker.call("Nonsense", {})
+
+
+@pytest.mark.parametrize("parameters", [None, [], "text", 3])
+def test_a_request_that_is_no_object_is_refused(sagemaker: SageMaker, parameters: Any) -> None:
+    with pytest.raises(SageMakerError, match="JSON object"):
+        sagemaker.call("ListModels", parameters)
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "resource"),
+    [
+        ("CreateTrainingJob", {"TrainingJobName": "Run-1"}, "training-job/run-1"),
+        ("StopHyperParameterTuningJob", {"HyperParameterTuningJobName": "t"}, "hyper-parameter-tuning-job/t"),
+        (
+            "ListTrainingJobsForHyperParameterTuningJob",
+            {"HyperParameterTuningJobName": "t"},
+            "hyper-parameter-tuning-job/t",
+        ),
+        ("UpdateEndpoint", {"EndpointName": "e", "EndpointConfigName": "c"}, "endpoint/e"),
+        ("DescribeEndpointConfig", {"EndpointConfigName": "c"}, "endpoint-config/c"),
+        ("InvokeEndpoint", {"EndpointName": "e"}, "endpoint/e"),
+    ],
+)
+def test_the_resource_of_an_operation_for_iam(
+    sagemaker: SageMaker, operation: str, parameters: dict[str, str], resource: str
+) -> None:
+    found = sagemaker.resource_arn(operation, parameters)
+    assert found == f"arn:aws:sagemaker:us-east-1:000000000000:{resource}"
+
+
+def test_lists_have_no_resource_for_iam_and_tags_have_their_own(sagemaker: SageMaker) -> None:
+    assert sagemaker.resource_arn("ListTrainingJobs", {}) == "*"
+    arn = "arn:aws:sagemaker:us-east-1:000000000000:model/m"
+    assert sagemaker.resource_arn("AddTags", {"ResourceArn": arn}) == arn
+
+
+def test_an_image_that_cannot_train_is_refused(jobs: Jobs) -> None:
+    request = jobs.request("serving")
+    request["AlgorithmSpecification"]["TrainingImage"] = "x/serve-only:1"
+    with pytest.raises(SageMakerError, match="cannot train"):
+        jobs.sagemaker.call("CreateTrainingJob", request)

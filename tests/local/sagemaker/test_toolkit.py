@@ -1,0 +1,83 @@
+"""A job through the real sagemaker-training toolkit, as the AWS PyTorch image runs it."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.sagemaker import Image, SageMaker
+from tests.local.sagemaker.conftest import FakeHost, Jobs
+
+ENVIRONMENT = Path(__file__).parents[3] / ".envs" / "training"
+TRAIN = ENVIRONMENT / "bin" / "train"
+
+SCRIPT = """
+import json, os, pathlib, sys
+if json.loads(os.environ["SM_HPS"]).get("crash"):
+    raise ValueError("asked to crash")
+photo = next(pathlib.Path(os.environ["SM_CHANNEL_PHOTOS"]).iterdir()).read_text()
+pathlib.Path(os.environ["SM_MODEL_DIR"], "model.txt").write_text(photo)
+pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"], "seen.json").write_text(json.dumps(sys.argv[1:]))
+print("objective=0.5;")
+"""
+
+
+@pytest.fixture
+def toolkit_jobs(host: FakeHost, root: Path, s3: Any, bucket: str) -> Any:
+    if not TRAIN.exists():
+        pytest.skip("there is no training environment (.envs/training): make setup")
+    image = Image(
+        pattern="/tiny:",
+        train=[str(TRAIN)],
+        environment={"SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main", "OMP_NUM_THREADS": "1"},
+    )
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+        entry = tarfile.TarInfo("training/job.py")
+        entry.size = len(SCRIPT)
+        tar.addfile(entry, io.BytesIO(SCRIPT.encode()))
+    s3.put_object(Bucket=bucket, Key="code/source.tar.gz", Body=content.getvalue())
+    s3.put_object(Bucket=bucket, Key="photos/a.txt", Body=b"a photo")
+    service = SageMaker(host=host, images=[image], root=root)
+    yield Jobs(service, bucket)
+    service.close()
+
+
+def request(jobs: Jobs, **more: str) -> dict[str, Any]:
+    return {
+        "hyperparameters": {
+            "sagemaker_program": "training/job.py",
+            "sagemaker_submit_directory": f"s3://{jobs.bucket}/code/source.tar.gz",
+            "epochs": "3",
+            **more,
+        },
+        "InputDataConfig": [
+            {
+                "ChannelName": "photos",
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{jobs.bucket}/photos/"}},
+            }
+        ],
+        "OutputDataConfig": {"S3OutputPath": f"s3://{jobs.bucket}/out", "CompressionType": "NONE"},
+    }
+
+
+def test_a_script_runs_in_the_toolkit(toolkit_jobs: Jobs, s3: Any) -> None:
+    job = toolkit_jobs.run("script", **request(toolkit_jobs))
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    assert job["FinalMetricDataList"][0]["Value"] == 0.5
+    base = "out/script/output"
+    assert s3.get_object(Bucket=toolkit_jobs.bucket, Key=f"{base}/model/model.txt")["Body"].read() == b"a photo"
+    seen = json.loads(s3.get_object(Bucket=toolkit_jobs.bucket, Key=f"{base}/data/seen.json")["Body"].read())
+    assert seen == ["--epochs", "3"]
+
+
+def test_the_scripts_own_error_is_the_failure_reason(toolkit_jobs: Jobs) -> None:
+    job = toolkit_jobs.run("crash", **request(toolkit_jobs, crash="1"))
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "ValueError: asked to crash" in job["FailureReason"]
+    assert job["FailureReason"].endswith("exit code: 1")

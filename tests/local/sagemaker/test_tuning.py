@@ -1,0 +1,260 @@
+"""Tuning jobs: what is searched, what is found, what is counted."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Any
+
+import pytest
+
+from local.sagemaker import SageMakerError
+from local.sagemaker.early_stopping import MedianRule
+from local.sagemaker.search import Search
+from tests.local.sagemaker.conftest import FakeHost, Jobs, eventually
+
+RANGES = {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0.1", "MaxValue": "0.9", "ScalingType": "Linear"}]}
+
+
+def request(
+    jobs: Jobs,
+    name: str,
+    *,
+    trials: int = 4,
+    parallel: int = 2,
+    static: dict[str, str] | None = None,
+    config: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    definition = jobs.request("unused")
+    del definition["TrainingJobName"], definition["HyperParameters"]
+    return {
+        "HyperParameterTuningJobName": name,
+        "HyperParameterTuningJobConfig": {
+            "Strategy": "Bayesian",
+            "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "objective"},
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": trials, "MaxParallelTrainingJobs": parallel},
+            "ParameterRanges": RANGES,
+            "RandomSeed": 1,
+            **(config or {}),
+        },
+        "TrainingJobDefinition": {**definition, "StaticHyperParameters": static or {}},
+    }
+
+
+def describe(jobs: Jobs, name: str) -> dict[str, Any]:
+    return jobs.sagemaker.call("DescribeHyperParameterTuningJob", {"HyperParameterTuningJobName": name})
+
+
+def ended(jobs: Jobs, name: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        job = describe(jobs, name)
+        return job if job["HyperParameterTuningJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+    result: dict[str, Any] = eventually(look, seconds=120)
+    return result
+
+
+def trials(jobs: Jobs, name: str, **parameters: Any) -> list[dict[str, Any]]:
+    answer = jobs.sagemaker.call(
+        "ListTrainingJobsForHyperParameterTuningJob",
+        {"HyperParameterTuningJobName": name, "MaxResults": 100, **parameters},
+    )
+    result: list[dict[str, Any]] = answer["TrainingJobSummaries"]
+    return result
+
+
+def test_the_best_of_the_trials_is_named(jobs: Jobs, host: FakeHost) -> None:
+    jobs.sagemaker.call("CreateHyperParameterTuningJob", request(jobs, "tune", trials=5, static={"epochs": "2"}))
+    job = ended(jobs, "tune")
+    assert job["HyperParameterTuningJobStatus"] == "Completed"
+    assert job["TrainingJobStatusCounters"] == {
+        "Completed": 5, "InProgress": 0, "RetryableError": 0, "NonRetryableError": 0, "Stopped": 0,
+    }  # fmt: skip
+    assert job["ObjectiveStatusCounters"] == {"Succeeded": 5, "Pending": 0, "Failed": 0}
+    ordered = trials(jobs, "tune", SortBy="FinalObjectiveMetricValue", SortOrder="Descending")
+    values = [trial["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for trial in ordered]
+    assert values == sorted(values, reverse=True)
+    assert job["BestTrainingJob"] == ordered[0]
+    assert all(0.1 <= float(trial["TunedHyperParameters"]["x"]) <= 0.9 for trial in ordered)
+    best = jobs.describe(ordered[0]["TrainingJobName"])
+    assert best["TuningJobArn"] == job["HyperParameterTuningJobArn"]
+    assert best["HyperParameters"] == {
+        "epochs": "2", "_tuning_objective_metric": "objective", **ordered[0]["TunedHyperParameters"],
+    }  # fmt: skip
+    names = [trial["TrainingJobName"] for trial in trials(jobs, "tune")]
+    assert [name[:9] for name in names] == [f"tune-00{index}-" for index in range(1, 6)]
+    assert all(len(name) == 17 for name in names)
+    events = [detail for kind, detail, _ in host.events if kind == "SageMaker HyperParameter Tuning Job State Change"]
+    assert events[-1]["HyperParameterTuningJobStatus"] == "Completed"
+
+
+def test_no_more_trials_run_at_once_than_allowed(jobs: Jobs) -> None:
+    given = request(jobs, "three", trials=5, parallel=2, static={"pause": "0.1"})
+    jobs.sagemaker.call("CreateHyperParameterTuningJob", given)
+    ended(jobs, "three")
+    spans = [(trial["CreationTime"], trial["TrainingEndTime"]) for trial in trials(jobs, "three")]
+    at_once = [sum(start <= moment < end for start, end in spans) for moment, _ in spans]
+    assert max(at_once) == 2
+
+
+def test_all_trials_failing_fails_the_job_in_sagemakers_words(jobs: Jobs) -> None:
+    jobs.sagemaker.call("CreateHyperParameterTuningJob", request(jobs, "bad", trials=2, static={"action": "fail"}))
+    job = ended(jobs, "bad")
+    assert job["HyperParameterTuningJobStatus"] == "Failed"
+    assert job["FailureReason"] == (
+        "All training jobs failed. Please take a look at the training jobs failures to get more details."
+    )
+    assert job["TrainingJobStatusCounters"]["NonRetryableError"] == 2
+    assert job["ObjectiveStatusCounters"]["Failed"] == 2
+    assert "BestTrainingJob" not in job
+
+
+def test_trials_that_print_no_objective_fail_the_job(jobs: Jobs) -> None:
+    jobs.sagemaker.call("CreateHyperParameterTuningJob", request(jobs, "mute", trials=2, static={"epochs": "0"}))
+    job = ended(jobs, "mute")
+    assert job["HyperParameterTuningJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("No objective metrics found after running 2 training jobs.")
+
+
+def test_stopping_stops_the_trials_and_starts_no_more(jobs: Jobs) -> None:
+    given = request(jobs, "halt", trials=6, parallel=2, static={"action": "wait"})
+    jobs.sagemaker.call("CreateHyperParameterTuningJob", given)
+    eventually(lambda: [trial for trial in trials(jobs, "halt") if "TrainingStartTime" in trial])
+    jobs.sagemaker.call("StopHyperParameterTuningJob", {"HyperParameterTuningJobName": "halt"})
+    assert ended(jobs, "halt")["HyperParameterTuningJobStatus"] == "Stopped"
+    found = trials(jobs, "halt")
+    assert len(found) == 2
+    assert {trial["TrainingJobStatus"] for trial in found} == {"Stopped"}
+
+
+def test_a_grid_walks_through_every_combination_once(jobs: Jobs) -> None:
+    ranges = {
+        "CategoricalParameterRanges": [
+            {"Name": "x", "Values": ["0.1", "0.3"]},
+            {"Name": "epochs", "Values": ["1", "2"]},
+        ]
+    }
+    given = request(jobs, "grid", config={"Strategy": "Grid", "ParameterRanges": ranges})
+    del given["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxNumberOfTrainingJobs"]
+    jobs.sagemaker.call("CreateHyperParameterTuningJob", given)
+    assert ended(jobs, "grid")["BestTrainingJob"]["TunedHyperParameters"] == {"x": "0.3", "epochs": "2"}
+    seen = {tuple(sorted(trial["TunedHyperParameters"].items())) for trial in trials(jobs, "grid")}
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"Strategy": "Hyperband"}, "no Hyperband"),
+        ({"ParameterRanges": {}}, "at least one"),
+        ({"HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "typo"}}, "'typo'"),
+        ({"ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 2}}, "must not be greater"),
+        ({"TuningJobCompletionCriteria": {"TargetObjectiveMetricValue": 0.5}}, "TuningJobCompletionCriteria"),
+        (
+            {"ParameterRanges": {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "2", "MaxValue": "1"}]}},
+            "must not be above",
+        ),
+    ],
+)
+def test_a_request_that_cannot_be_tuned_is_refused(jobs: Jobs, config: dict[str, Any], message: str) -> None:
+    with pytest.raises(SageMakerError, match=message) as error:
+        jobs.sagemaker.call("CreateHyperParameterTuningJob", request(jobs, "refused", config=config))
+    assert error.value.code == "ValidationException"
+
+
+def test_a_missing_tuning_job_is_not_found(jobs: Jobs) -> None:
+    with pytest.raises(SageMakerError) as error:
+        describe(jobs, "absent")
+    assert error.value.code == "ResourceNotFound"
+
+
+def search(ranges: dict[str, Any], *, strategy: str = "Bayesian", seed: int | None = 0) -> Search:
+    return Search(ranges=ranges, strategy=strategy, maximise=True, seed=seed, trials=30)
+
+
+def _walk(found: Search, trials: int) -> list[float]:
+    drawn = []
+    for _ in range(trials):
+        number, values = found.propose()
+        drawn.append(float(values["rate"]))
+        found.learn(number, -abs(math.log10(drawn[-1]) + 2))
+    return drawn
+
+
+@pytest.mark.parametrize("scaling", ["Logarithmic", "Auto"])
+def test_wide_ranges_are_drawn_on_a_log_scale(scaling: str) -> None:
+    ranges = {
+        "ContinuousParameterRanges": [
+            {"Name": "rate", "MinValue": "0.0001", "MaxValue": "1", "ScalingType": scaling},
+        ]
+    }
+    drawn = _walk(search(ranges, strategy="Random"), 200)
+    assert all(0.0001 <= value <= 1 for value in drawn)
+    assert 60 < sum(value < 0.01 for value in drawn) < 140  # half of them; on a linear scale two
+
+
+def test_reverse_logarithmic_ranges_crowd_at_their_upper_end() -> None:
+    ranges = {
+        "ContinuousParameterRanges": [
+            {"Name": "rate", "MinValue": "0.1", "MaxValue": "0.999", "ScalingType": "ReverseLogarithmic"},
+        ]
+    }
+    drawn = _walk(search(ranges, strategy="Random"), 100)
+    assert all(0.1 <= value <= 0.999 for value in drawn)
+    assert sum(value > 0.9 for value in drawn) > 50
+
+
+def test_bayesian_search_learns_and_a_seed_repeats_it() -> None:
+    ranges = {
+        "ContinuousParameterRanges": [
+            {"Name": "rate", "MinValue": "0.00001", "MaxValue": "1", "ScalingType": "Logarithmic"},
+        ],
+        "IntegerParameterRanges": [{"Name": "size", "MinValue": "1", "MaxValue": "8"}],
+    }
+
+    def mean_distance(strategy: str) -> float:
+        """Of the last trials to the best rate, in decades."""
+        runs = [_walk(search(ranges, strategy=strategy, seed=seed), 40)[20:] for seed in range(5)]
+        return statistics.fmean(abs(math.log10(value) + 2) for run in runs for value in run)
+
+    assert mean_distance("Bayesian") < 0.6 * mean_distance("Random")
+    assert _walk(search(ranges), 10) == _walk(search(ranges), 10)
+
+
+def test_the_median_rule_spares_the_good_and_stops_the_bad() -> None:
+    rule = MedianRule(maximise=True)
+    assert not rule.should_stop([0.0, 0.0])  # nothing to compare with
+    for level in (0.5, 0.6, 0.7):
+        rule.complete([level, level, level])
+    assert rule.should_stop([0.1, 0.2])
+    assert not rule.should_stop([0.1, 0.65])
+    assert not rule.should_stop([0.1, 0.2, 0.3, 0.4])  # further than any trial before
+
+
+def test_the_median_rule_minimises_too() -> None:
+    rule = MedianRule(maximise=False)
+    for level in (0.5, 0.6, 0.7):
+        rule.complete([level])
+    assert rule.should_stop([0.9])
+    assert not rule.should_stop([0.4])
+
+
+def test_early_stopping_stops_a_hopeless_trial_and_keeps_its_objective(jobs: Jobs) -> None:
+    ranges = {"CategoricalParameterRanges": [{"Name": "constant", "Values": ["0.9", "0.1"]}]}
+    given = request(
+        jobs,
+        "early",
+        trials=10,
+        parallel=1,
+        static={"epochs": "20", "pause": "0.02"},
+        config={"Strategy": "Random", "TrainingJobEarlyStoppingType": "Auto", "ParameterRanges": ranges},
+    )
+    jobs.sagemaker.call("CreateHyperParameterTuningJob", given)
+    job = ended(jobs, "early")
+    assert job["HyperParameterTuningJobStatus"] == "Completed"
+    stopped = trials(jobs, "early", StatusEquals="Stopped")
+    assert stopped
+    assert {trial["TunedHyperParameters"]["constant"] for trial in stopped} == {"0.1"}
+    assert job["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == 0.9
+    assert job["TrainingJobStatusCounters"]["Stopped"] == len(stopped)
+    assert job["ObjectiveStatusCounters"]["Succeeded"] == 10
