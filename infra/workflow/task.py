@@ -55,7 +55,7 @@ class FailureRoute:
         state.add_catch(self.handler, errors=ANY_ERROR, result_path=f"$.failure.{state.node.id}")
 
     def fail(self, scope: Construct, name: str, *, error: str, cause: str) -> sfn.Pass:
-        """A state that leads there by itself; `error` and `cause` are each a text, or a JSONPath or intrinsic function that gives one."""
+        """A state that leads there by itself; a text may be a JSONPath or an intrinsic function that gives it."""
         details = {_key("Error", error): error, _key("Cause", cause): cause}
         state = sfn.Pass(scope, name, parameters=details, result_path=f"$.failure.{name}")
         state.next(self.handler)
