@@ -60,7 +60,17 @@ class Api:
         return predictions
 
 
-_POOL = urllib3.PoolManager(retries=False)
+_RETRY = urllib3.Retry(
+    # None of a request's own errors is tried again, only the API's "later": throttled, or the endpoint is starting.
+    total=6,
+    connect=0,
+    read=0,
+    status_forcelist=(429, 503),
+    allowed_methods=None,
+    backoff_factor=0.2,
+    raise_on_status=False,
+)
+_POOL = urllib3.PoolManager(retries=_RETRY)
 
 
 def curl_command(api: Api, photo: Path) -> str:

