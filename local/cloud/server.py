@@ -12,7 +12,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-from local.cloud import apigateway, auth, cloudformation, codebuild, images, lambda_, sagemaker, seam, stepfunctions
+from local.cloud import (
+    apigateway,
+    auth,
+    cloudformation,
+    codebuild,
+    images,
+    lambda_,
+    paths,
+    sagemaker,
+    seam,
+    stepfunctions,
+)
 from local.cloud.host import MinistackHost
 from local.sagemaker import SageMaker
 
@@ -81,6 +92,7 @@ def serve(*, port: int, state: Path) -> None:
         auth.apply()
         sagemaker.register(service)
         stepfunctions.apply(service)
+        paths.apply()
         lambda_.apply()
         cloudformation.apply()
         apigateway.apply()

@@ -108,6 +108,8 @@ def _follow_executions(states: Any) -> None:
         # An execution that was stopped or timed out keeps that end, whatever its last task does.
         if execution["status"] == "RUNNING":
             fail(execution, error, cause)
+            # ministack puts the error there too; on AWS only an execution that succeeded has an output.
+            execution["output"] = None
 
     def invoke_with_timeout(resource: Any, input_data: Any, timeout: Any) -> Any:
         try:

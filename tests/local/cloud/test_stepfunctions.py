@@ -244,6 +244,33 @@ def test_a_message_is_published_with_permission(account: Account, name: str) -> 
     assert json.loads(ended["output"])["MessageId"]
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"Type": "Pass", "Parameters": {"inner": {"x.$": "$.plan.missing"}}, "End": True},
+        {"Type": "Pass", "InputPath": "$.plan.missing", "End": True},
+        {"Type": "Pass", "OutputPath": "$.plan.missing", "End": True},
+        {"Type": "Choice", "Choices": [{"Variable": "$.plan.missing", "NumericEquals": 1, "Next": "End"}]},
+    ],
+    ids=["Parameters", "InputPath", "OutputPath", "Choice"],
+)
+def test_a_path_that_finds_nothing_fails_the_execution(account: Account, name: str, state: dict[str, Any]) -> None:
+    role = account.role(name, "states.amazonaws.com")
+    start = {"Type": "Pass", "Result": {"plan": {}}, "Next": "Look"}
+    states = {"Start": start, "Look": state} | ({"End": {"Type": "Succeed"}} if state["Type"] == "Choice" else {})
+    ended = account.run(name, role, states)
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
+    assert "$.plan.missing" in ended["cause"]
+    assert "output" not in ended
+
+
+def test_a_choice_may_ask_whether_a_path_is_there(account: Account, name: str) -> None:
+    role = account.role(name, "states.amazonaws.com")
+    rule = {"Variable": "$.missing", "IsPresent": False, "Next": "End"}
+    states = {"Look": {"Type": "Choice", "Choices": [rule]}, "End": {"Type": "Succeed"}}
+    assert account.run(name, role, states)["status"] == "SUCCEEDED"
+
+
 def test_a_definition_that_cannot_run_is_refused_and_an_update_to_one_too(account: Account, name: str) -> None:
     states = account.client("stepfunctions")
     role = account.role(name, "states.amazonaws.com")
