@@ -91,9 +91,7 @@ async def _on_problem(_request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    response = _problem(
-        error.status_code, f"{request.method} {request.url.path}: use GET /ping or POST /invocations"
-    )
+    response = _problem(error.status_code, f"{request.method} {request.url.path}: use GET /ping or POST /invocations")
     response.headers.update(error.headers or {})
     return response
 

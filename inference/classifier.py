@@ -48,7 +48,7 @@ class Classifier:
         except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
             raise ModelError(f"{file.name} does not answer: {error}") from error
         if blank.shape != (len(self.card["labels"]),) or not np.isfinite(blank).all():
-            raise ModelError(f"{file.name} does not give one probability for each of the {len(self.card['labels'])} labels")
+            raise ModelError(f"{file.name} does not give a probability for each of {len(self.card['labels'])} labels")
 
     @property
     def labels(self) -> list[str]:

@@ -32,7 +32,8 @@ def main() -> None:
     host = os.environ.get("SERVE_HOST", "127.0.0.1")
     workers = int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "1"))
     print(
-        f"serving {len(classifier.labels)} classes on {host}:{port} with {workers} worker(s): {', '.join(classifier.labels)}",
+        f"serving {len(classifier.labels)} classes on {host}:{port} with {workers} worker(s): "
+        f"{', '.join(classifier.labels)}",
         flush=True,
     )
     del classifier  # each worker loads its own

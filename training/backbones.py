@@ -12,6 +12,7 @@ A feature vector has one or two parts ("levels"):
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -19,11 +20,21 @@ from torch import Tensor, nn
 
 from training.environment import JobError
 
-__all__ = ["EFFICIENTNET_LITE0", "Backbone", "architecture", "classifier_layer", "split"]
+__all__ = ["EFFICIENTNET_LITE0", "Backbone", "Statistics", "architecture", "classifier_layer", "split"]
 
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_LITE0_MEAN, _LITE0_STD = (0.498, 0.498, 0.498), (0.502, 0.502, 0.502)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation of each colour, 0 to 1, that a network's weights expect."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+_IMAGENET = Statistics(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+_LITE0 = Statistics(mean=(0.498, 0.498, 0.498), std=(0.502, 0.502, 0.502))
 """What Lite0 was trained with; ImageNet's statistics would cost it 6 points of accuracy."""
 
 
@@ -33,12 +44,16 @@ class Backbone(nn.Module):
     Input: uint8, (N, S, S, 3), RGB. Output: float32, (N, dim).
     """
 
-    def __init__(self, *, network: nn.Module, middle: nn.Module | None, mean: tuple[float, ...], std: tuple[float, ...]):
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, *, network: nn.Module, middle: nn.Module | None, statistics: Statistics):
         super().__init__()
+        mean, std = torch.tensor(statistics.mean), torch.tensor(statistics.std)
         self.network = network
         self.middle = [middle] if middle is not None else []  # in a list: it is the network's, not a second copy
-        self.register_buffer("scale", (1 / (255 * torch.tensor(std))).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("shift", (-torch.tensor(mean) / torch.tensor(std)).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", (1 / (255 * std)).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Features of the images: the levels side by side."""
@@ -60,8 +75,8 @@ class Backbone(nn.Module):
         return [*(_quarters(_channels_first(activation)) for activation in seen), last.float()]
 
 
-def architecture(name: str) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
-    """The classifier `name` with random weights, and the mean and deviation its weights expect.
+def architecture(name: str) -> tuple[nn.Module, Statistics]:
+    """The classifier `name` with random weights, and the statistics its pretrained weights expect.
 
     Raises:
         JobError: torchvision has no classifier of that name.
@@ -69,7 +84,7 @@ def architecture(name: str) -> tuple[nn.Module, tuple[float, ...], tuple[float, 
     if name == EFFICIENTNET_LITE0:
         from efficientnet_lite_pytorch import EfficientNet
 
-        return EfficientNet.from_name("efficientnet-lite0"), _LITE0_MEAN, _LITE0_STD
+        return EfficientNet.from_name("efficientnet-lite0"), _LITE0
     from torchvision import models
 
     known = models.list_models(module=models)
@@ -81,11 +96,9 @@ def architecture(name: str) -> tuple[nn.Module, tuple[float, ...], tuple[float, 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # GoogLeNet and Inception warn of their slow initialisation
         network = models.get_model(name, weights=None)
-    transforms = models.get_model_weights(name).DEFAULT.transforms()  # type: ignore[attr-defined]
-    return (
-        network,
-        tuple(getattr(transforms, "mean", _IMAGENET_MEAN)),
-        tuple(getattr(transforms, "std", _IMAGENET_STD)),
+    transforms = models.get_model_weights(name).DEFAULT.transforms()
+    return network, Statistics(
+        mean=tuple(getattr(transforms, "mean", _IMAGENET.mean)), std=tuple(getattr(transforms, "std", _IMAGENET.std))
     )
 
 
@@ -95,7 +108,7 @@ def classifier_layer(network: nn.Module, *, name: str) -> str:
     Raises:
         JobError: the network ends in something else, such as SqueezeNet's convolution.
     """
-    linear = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    linear: list[str] = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise JobError(
             f"backbone {name!r} does not end in a linear layer, so its features cannot be told from its classifier; "
@@ -104,7 +117,7 @@ def classifier_layer(network: nn.Module, *, name: str) -> str:
     return linear[-1]
 
 
-def split(network: nn.Module, *, name: str, image_size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Backbone:
+def split(network: nn.Module, *, name: str, image_size: int, statistics: Statistics) -> Backbone:
     """Take the classifier layer off a network and find the activations one resolution above its deepest ones.
 
     Raises:
@@ -116,7 +129,7 @@ def split(network: nn.Module, *, name: str, image_size: int, mean: tuple[float, 
     network.eval().requires_grad_(False)
     try:
         middle = _middle(network, image_size=image_size)
-        backbone = Backbone(network=network, middle=middle, mean=mean, std=std).eval()
+        backbone = Backbone(network=network, middle=middle, statistics=statistics).eval()
         with torch.inference_mode():
             last = backbone.levels(torch.zeros(1, image_size, image_size, 3, dtype=torch.uint8))[-1]
     except (RuntimeError, AssertionError, IndexError, ValueError) as error:
@@ -129,7 +142,8 @@ def split(network: nn.Module, *, name: str, image_size: int, mean: tuple[float, 
             f"backbone {name!r} does not end in its last linear layer, so its features cannot be told from its "
             "classifier; choose another one, such as resnet50"
         )
-    return backbone.to(memory_format=torch.channels_last)
+    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+    return backbone
 
 
 def _middle(network: nn.Module, *, image_size: int) -> nn.Module | None:

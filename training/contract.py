@@ -29,8 +29,8 @@ __all__ = [
     "SPLIT_FOLDERS",
     "Artefact",
     "Channel",
-    "ClassificationRequest",
     "ClassSummary",
+    "ClassificationRequest",
     "ContractError",
     "DatasetSummary",
     "EntryPoint",
@@ -98,7 +98,7 @@ class Hyperparameters:
         for name, (low, high) in _LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ContractError(f"hyperparameter {name}={value} is outside {low} to {high}; give a value in that range")
+                raise ContractError(f"hyperparameter {name}={value} is outside {low} to {high}; keep it in that range")
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", self.backbone):
             raise ContractError(
                 f"hyperparameter backbone={self.backbone!r} is not a model's name; "
@@ -248,6 +248,8 @@ PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".b
 
 
 class ClassSummary(TypedDict):
+    """A class, and how many photos it has in each split."""
+
     name: str
     train: int
     validation: int
@@ -274,6 +276,8 @@ class DatasetSummary(TypedDict):
 
 
 class ImageRecord(TypedDict):
+    """One photo of the manifest."""
+
     path: str
     """Key relative to the data set's prefix: the file's path below the `dataset` channel."""
     label: int
@@ -350,6 +354,7 @@ class Metric:
 
     @property
     def definition(self) -> dict[str, str]:
+        """One entry of a training job's `MetricDefinitions`."""
         return {"Name": self.name, "Regex": self.regex}
 
     def line(self, value: float) -> str:

@@ -14,7 +14,16 @@ from pathlib import Path
 
 from training import contract
 
-__all__ = ["JobError", "channel", "hyperparameters", "job_name", "model_dir", "optional_channel", "output_dir", "run_job"]
+__all__ = [
+    "JobError",
+    "channel",
+    "hyperparameters",
+    "job_name",
+    "model_dir",
+    "optional_channel",
+    "output_dir",
+    "run_job",
+]
 
 
 class JobError(RuntimeError):
@@ -67,7 +76,8 @@ def job_name() -> str:
 def run_job(main: Callable[[], None]) -> None:
     """Run a job's `main`; an expected failure ends the process with one readable line in place of a traceback.
 
-    The toolkit makes `FailureReason` of what follows the first name of a Python error on stderr, hence the line's start.
+    The toolkit makes `FailureReason` of what follows the first name of a Python error in the output, hence the line's
+    start.
     """
     try:
         main()
@@ -82,7 +92,7 @@ def run_job(main: Callable[[], None]) -> None:
 def _variable(name: str) -> str:
     value = os.environ.get(name)
     if value is None:
-        raise JobError(f"environment variable {name} is not set; SageMaker's training toolkit sets it, so start the job there")
+        raise JobError(f"environment variable {name} is not set; start this script with the sagemaker-training toolkit")
     return value
 
 

@@ -16,9 +16,7 @@ _MOST_LABELLED = 30
 """Classes up to which the picture writes the numbers into its cells; beyond, they would not be legible."""
 
 
-def confusion_matrix(
-    labels: NDArray[np.int64], predictions: NDArray[np.int64], *, classes: int
-) -> NDArray[np.int64]:
+def confusion_matrix(labels: NDArray[np.int64], predictions: NDArray[np.int64], *, classes: int) -> NDArray[np.int64]:
     """(classes, classes): rows are the true classes, columns the predicted ones."""
     matrix = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(matrix, (labels, predictions), 1)
@@ -63,7 +61,9 @@ def write_confusion_matrix(folder: Path, matrix: NDArray[np.int64], *, classes: 
         axes.set_yticks(range(len(classes)), [_plain(name) for name in classes])
         for row, column in np.argwhere(matrix):
             strong = matrix[row, column] > matrix[row].sum() / 2
-            axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color="white" if strong else "black")
+            axes.text(
+                column, row, str(matrix[row, column]), ha="center", va="center", color="white" if strong else "black"
+            )
     figure.savefig(folder / contract.Artefact.CONFUSION_MATRIX_PNG, dpi=100)
 
 

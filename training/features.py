@@ -162,7 +162,7 @@ def _precision(device: torch.device) -> AbstractContextManager[object]:
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether the device computes in bfloat16: 2 to 5 times as fast there, slower than float32 where it is emulated."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able = torch.cpu.get_capabilities()
     return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16", "sve_bf16"))
 

@@ -17,7 +17,7 @@ from training.feature_store import SplitFeatures
 
 __all__ = ["Epoch", "Head", "Scores", "evaluate", "fit", "new_head", "train_one_epoch"]
 
-_LENGTH = 10.0
+_LENGTH = 4.0
 """Typical length of a scaled feature vector: makes learning rates of 0.001 to 0.1 right for any backbone's `dim`."""
 
 
@@ -124,8 +124,8 @@ def train_one_epoch(
 ) -> float:
     """Show the head every training photo once, each in a view drawn by chance; returns the mean loss."""
     views, images, _ = train.features.shape
-    order = chance.permutation(images)
-    view_of = chance.integers(views, size=images)
+    order = chance.permutation(np.arange(images))
+    view_of = chance.integers(np.full(images, views))
     total = 0.0
     for start in range(0, images, batch_size):
         picked = order[start : start + batch_size]
@@ -136,14 +136,15 @@ def train_one_epoch(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        total += loss.item() * len(picked)
-    return total / images
+        total += float(loss.item()) * len(picked)
+    return total / len(order)
 
 
 @torch.inference_mode()
 def evaluate(head: Head, split: SplitFeatures, *, chunk: int = 4096) -> Scores:
     """Loss and accuracy on the plain view of a split."""
-    plain, loss, predictions = split.features[0], 0.0, []
+    plain, loss = split.features[0], 0.0
+    predictions: list[NDArray[np.int64]] = []
     for start in range(0, len(plain), chunk):
         logits = head(torch.from_numpy(np.array(plain[start : start + chunk])))
         labels = torch.from_numpy(split.labels[start : start + chunk])

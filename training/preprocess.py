@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from training import contract
 
@@ -61,7 +61,7 @@ def decode(data: bytes, *, shorter_side: int | None = None) -> Image.Image:
     known = ", ".join(FORMATS)
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError(f"this is not an image of a known format; send one of {known}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"the image has more than {contract.MAX_IMAGE_PIXELS:,} pixels; send a smaller one") from None

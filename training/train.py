@@ -1,4 +1,4 @@
-"""Entry point of the training with the best trial's values: the head, its test results, and the model that is served."""
+"""Entry point of the training with the best trial's values: the head, its test results, the model to be served."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def main() -> None:
         raise JobError("no epoch was trained; set epochs to at least 1")
     tested = evaluate(best_head, test)
     test_loss, test_accuracy = contract.metric("test:loss"), contract.metric("test:accuracy")
-    print(
-        f"best epoch {best.number}: {test_loss.line(tested.loss)} {test_accuracy.line(tested.accuracy)}", flush=True
-    )
+    print(f"best epoch {best.number}: {test_loss.line(tested.loss)} {test_accuracy.line(tested.accuracy)}", flush=True)
 
     classifier = Classifier(backbone=backbone, head=best_head.folded()).eval()
     model_file = environment.model_dir() / contract.Artefact.MODEL

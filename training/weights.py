@@ -27,7 +27,7 @@ def load_backbone(name: str, *, image_size: int) -> tuple[Backbone, str]:
     Raises:
         JobError: no such classifier, no weights to be had, or weights of another network.
     """
-    network, mean, std = architecture(name)
+    network, statistics = architecture(name)
     classifier = classifier_layer(network, name=name)
     folder = optional_channel(contract.Channel.WEIGHTS)
     if folder is not None:
@@ -43,7 +43,7 @@ def load_backbone(name: str, *, image_size: int) -> tuple[Backbone, str]:
     else:
         network = _from_hub(name)
     checksum = _checksum(network, but=classifier)
-    return split(network, name=name, image_size=image_size, mean=mean, std=std), checksum
+    return split(network, name=name, image_size=image_size, statistics=statistics), checksum
 
 
 def _only_file(folder: Path) -> Path:
@@ -65,7 +65,9 @@ def _read(file: Path) -> dict[str, Any]:
             return load_file(file)
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and safetensors raise many kinds
-        raise JobError(f"weights file {file.name} cannot be read ({error}); save it with torch.save(model.state_dict())") from error
+        raise JobError(
+            f"weights file {file.name} cannot be read ({error}); save it with torch.save(model.state_dict())"
+        ) from error
     for wrapper in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
@@ -97,13 +99,13 @@ def _from_hub(name: str) -> nn.Module:
     """torchvision's recommended weights, downloaded and checked against the hash in their file's name."""
     from torchvision import models
 
-    weights = models.get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+    weights = models.get_model_weights(name).DEFAULT
     file_name = weights.url.rpartition("/")[2]
     print(f"weights: {file_name} from torchvision's hub", flush=True)
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_HUB_TIMEOUT_SECONDS)
     try:
-        return models.get_model(name, weights=weights, progress=False)
+        network: nn.Module = models.get_model(name, weights=weights, progress=False)
     except (OSError, RuntimeError) as error:  # no connection; a hash that differs
         raise JobError(
             f"the weights of {name} could not be downloaded ({error}); put the file {file_name} into the data bucket, "
@@ -111,6 +113,7 @@ def _from_hub(name: str) -> nn.Module:
         ) from error
     finally:
         socket.setdefaulttimeout(before)
+    return network
 
 
 def _checksum(network: nn.Module, *, but: str) -> str:

@@ -1,0 +1,140 @@
+"""From photos to a served model, through the jobs' entry points."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from tests.training.conftest import CLASSES, IMAGE_SIZE, Workspace
+from training import contract, export, features, preprocess, train, trial
+from training.environment import JobError
+from training.feature_store import read_index, read_split
+
+HYPERPARAMETERS: dict[str, Any] = {"learning_rate": 0.03, "batch_size": 16}
+
+
+@pytest.fixture
+def embedded(workspace: Workspace) -> Workspace:
+    workspace.fill(each=20)
+    workspace.write_weights()
+    workspace.start(channels=("dataset", "manifest", "weights"), model="features")
+    features.main()
+    return workspace
+
+
+def start_training(workspace: Workspace, **hyperparameters: Any) -> Path:
+    channels = ("features", "dataset", "manifest", "weights")
+    return workspace.start(channels=channels, **{**HYPERPARAMETERS, **hyperparameters})
+
+
+def found(log: str, name: str) -> list[float]:
+    """What SageMaker reads out of a log with a metric's regex."""
+    return [float(value) for value in re.findall(contract.metric(name).regex, log, flags=re.MULTILINE)]
+
+
+def test_a_trial_prints_every_epochs_metrics_as_the_contract_reads_them(
+    embedded: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    embedded.start(channels=("features",), **HYPERPARAMETERS)
+    capsys.readouterr()
+    trial.main()
+    log = capsys.readouterr().out
+    assert len(found(log, "train:loss")) == len(found(log, "validation:loss")) == 5
+    assert len(found(log, "validation:accuracy")) == 5
+    assert found(log, "train:loss")[-1] < found(log, "train:loss")[0]
+    assert found(log, contract.OBJECTIVE.name)[-1] > 0.9
+    assert "epoch 5/5:" in log
+
+
+def test_training_writes_everything_the_contract_promises(
+    embedded: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = start_training(embedded)
+    capsys.readouterr()
+    train.main()
+    log = capsys.readouterr().out
+    classes = list(CLASSES)
+    output = embedded.root / "output"
+
+    card = json.loads((model / contract.Artefact.MODEL_CARD).read_text(encoding="utf-8"))
+    assert set(card) == set(contract.ModelCard.__annotations__)
+    assert (card["run"], card["labels"], card["image_size"]) == ("r1", classes, IMAGE_SIZE)
+    assert sorted(path.name for path in model.iterdir()) == ["model.json", "model.onnx"]
+
+    evaluation = json.loads((output / contract.Artefact.EVALUATION).read_text(encoding="utf-8"))
+    assert set(evaluation) == set(contract.Evaluation.__annotations__)
+    assert evaluation["test_images"] == 12 == np.array(evaluation["confusion_matrix"]).sum()
+    assert evaluation["test_accuracy"] == card["test_accuracy"] > 0.8
+    assert evaluation["test_fingerprint"] == "t" * 64
+    assert contract.Hyperparameters.from_strings(evaluation["hyperparameters"]).learning_rate == 0.03
+    assert found(log, "test:accuracy") == [pytest.approx(evaluation["test_accuracy"], abs=1e-6)]
+
+    with (output / contract.Artefact.CONFUSION_MATRIX_CSV).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][1:] == classes == [row[0] for row in rows[1:]]
+    assert [[int(cell) for cell in row[1:]] for row in rows[1:]] == evaluation["confusion_matrix"]
+    assert preprocess.decode((output / contract.Artefact.CONFUSION_MATRIX_PNG).read_bytes()).width > 200
+
+    with (output / contract.Artefact.HISTORY).open(encoding="utf-8", newline="") as file:
+        history = list(csv.DictReader(file))
+    assert [row["epoch"] for row in history] == ["1", "2", "3", "4", "5"]
+    best = max(float(row["validation_accuracy"]) for row in history)
+    assert evaluation["validation_accuracy"] == pytest.approx(best)
+
+    check_served_model(embedded, model=model, expected=evaluation["test_accuracy"])
+
+
+def check_served_model(workspace: Workspace, *, model: Path, expected: float) -> None:
+    """The ONNX file alone, on the photos' bytes, is as good as the evaluation says, in any batch size."""
+    session = onnxruntime.InferenceSession(model / contract.Artefact.MODEL, providers=["CPUExecutionProvider"])
+    (given,), (answered,) = session.get_inputs(), session.get_outputs()
+    assert (given.name, given.type, given.shape[1:]) == ("image", "tensor(uint8)", [IMAGE_SIZE, IMAGE_SIZE, 3])
+    assert (answered.name, answered.type) == ("probabilities", "tensor(float)")
+    test = read_split(workspace.root / "features", "test")
+    crops = np.stack(
+        [
+            preprocess.center_crop(
+                preprocess.decode((workspace.root / "dataset" / path).read_bytes()),
+                image_size=IMAGE_SIZE,
+                resize=preprocess.resize_for(IMAGE_SIZE),
+            )
+            for path in test.paths
+        ]
+    )
+    (together,) = session.run(None, {"image": crops})
+    (alone,) = session.run(None, {"image": crops[:1]})
+    np.testing.assert_allclose(together.sum(axis=1), 1, rtol=1e-4)
+    np.testing.assert_allclose(together[:1], alone, atol=1e-4)
+    assert (together.argmax(axis=1) == test.labels).mean() == pytest.approx(expected, abs=1 / len(test.labels) + 1e-6)
+
+
+def test_a_model_that_changed_in_export_is_not_released(embedded: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_training(embedded, epochs=1)
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    with pytest.raises(JobError, match=r"probabilities differ from PyTorch's.*choose another"):
+        train.main()
+    assert not (embedded.root / "output" / contract.Artefact.EVALUATION).exists()
+
+
+@pytest.mark.parametrize("change", ["weights", "image_size", "classes"])
+def test_features_of_something_else_are_refused(embedded: Workspace, change: str) -> None:
+    hyperparameters: dict[str, Any] = {}
+    if change == "weights":
+        embedded.start(channels=("features", "dataset", "manifest", "weights"))
+        folder, index = read_index(embedded.root / "features")
+        index["weights"] = "0" * 64
+        (folder / contract.Artefact.FEATURES_INDEX).write_text(json.dumps(index))
+    elif change == "image_size":
+        hyperparameters["image_size"] = 64
+    else:
+        embedded.write_manifest(embedded.fill(each=20), classes=["a", "b", "c"])
+    start_training(embedded, **hyperparameters)
+    with pytest.raises(JobError, match=f"features were made with {change}"):
+        train.main()
