@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from local.sagemaker.errors import validation
 from local.sagemaker.host import Image
 
-__all__ = ["ML_ROOT", "environment", "host_name", "localised", "program_of", "write_training_config"]
+__all__ = ["HOST_NAME", "ML_ROOT", "environment", "localised", "program_of", "write_training_config"]
 
 ML_ROOT: Final = "/opt/ml"
+
+HOST_NAME: Final = "localhost"
+"""The job's only host. SageMaker says `algo-1`, which this machine does not resolve; the sagemaker-training toolkit
+looks every host up before it starts and retries for 15 minutes."""
 
 _INHERITED: Final = (
     "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
@@ -79,26 +81,12 @@ def localised(value: str, places: Iterable[tuple[str, Path]]) -> str:
     return value
 
 
-@lru_cache(maxsize=1)
-def host_name() -> str:
-    """`algo-1`, SageMaker's name of a job's first host, where this machine resolves it; else `localhost`.
-
-    The sagemaker-training toolkit looks every host of resourceconfig.json up before it starts, for up to 15 minutes.
-    """
-    try:
-        socket.getaddrinfo("algo-1", None)
-    except OSError:
-        return "localhost"
-    return "algo-1"
-
-
 def write_training_config(base: Path, record: Mapping[str, Any], *, name: str, arn: str) -> None:
     """The tree of a training container: input/config/*.json and every folder the program may expect."""
     for folder in ("input/config", "input/data", "model", "output/data", "checkpoints", "code"):
         (base / folder).mkdir(parents=True, exist_ok=True)
     instance_type = record["ResourceConfig"].get("InstanceType", "ml.m5.large")
-    host = host_name()
-    group = {"instance_group_name": "homogeneousCluster", "instance_type": instance_type, "hosts": [host]}
+    group = {"instance_group_name": "homogeneousCluster", "instance_type": instance_type, "hosts": [HOST_NAME]}
     places = [(ML_ROOT, base)]
     config: dict[str, Any] = {
         "hyperparameters": {key: localised(value, places) for key, value in record.get("HyperParameters", {}).items()},
@@ -112,10 +100,10 @@ def write_training_config(base: Path, record: Mapping[str, Any], *, name: str, a
             for channel in record.get("InputDataConfig", [])
         },
         "resourceconfig": {
-            "current_host": host,
+            "current_host": HOST_NAME,
             "current_instance_type": instance_type,
             "current_group_name": "homogeneousCluster",
-            "hosts": [host],
+            "hosts": [HOST_NAME],
             "instance_groups": [group],
             "network_interface_name": "lo0" if sys.platform == "darwin" else "lo",
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -15,7 +16,9 @@ from local.sagemaker import keeper
 
 __all__ = ["Program"]
 
+_LOGGER = logging.getLogger(__name__)
 _MAX_LINE = 250_000
+"""Bytes of output taken as one line at most."""
 
 
 class Program:
@@ -85,4 +88,7 @@ class Program:
         if stream is None:
             raise RuntimeError("the program was started without a pipe for its output")
         while line := stream.readline(_MAX_LINE):
-            self._on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
+            try:
+                self._on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
+            except Exception:  # an output nobody reads would block the program
+                _LOGGER.exception("a line of the output was lost")

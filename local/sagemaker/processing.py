@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from local.sagemaker.container import ML_ROOT, environment, host_name, localised, program_of
+from local.sagemaker.container import HOST_NAME, ML_ROOT, environment, localised, program_of
 from local.sagemaker.context import MAX_REASON, Context
 from local.sagemaker.errors import validation
 from local.sagemaker.host import Image, find_image
@@ -145,7 +145,7 @@ class ProcessingRun(JobRun):
         self._local(f"{ML_ROOT}/output").mkdir()
         described = self.context.store.get(PROCESSING_JOB, self.name)
         (config / "processingjobconfig.json").write_text(json.dumps(described))
-        (config / "resourceconfig.json").write_text(json.dumps({"current_host": host_name(), "hosts": [host_name()]}))
+        (config / "resourceconfig.json").write_text(json.dumps({"current_host": HOST_NAME, "hosts": [HOST_NAME]}))
 
     def _process(self, credentials: dict[str, str]) -> Outcome:
         specification = self._record["AppSpecification"]

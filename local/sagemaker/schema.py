@@ -14,7 +14,7 @@ from botocore.model import OperationModel, Shape
 
 from local.sagemaker.errors import validation
 
-__all__ = ["operation", "shaped", "validate"]
+__all__ = ["operation", "shaped", "validate", "violations"]
 
 
 @lru_cache(maxsize=1)
@@ -46,7 +46,7 @@ def validate(name: str, parameters: Any) -> dict[str, Any]:
     if not isinstance(parameters, dict):
         raise validation(f"The request of {name} must be a JSON object, not {type(parameters).__name__}.")
     cleaned = _convert(shape, parameters)
-    problems = list(_problems(shape, cleaned, ""))
+    problems = list(violations(shape, cleaned))
     if problems:
         noun = "error" if len(problems) == 1 else "errors"
         raise validation(f"{len(problems)} validation {noun} detected: {'; '.join(problems)}")
@@ -112,29 +112,30 @@ _TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
-def _problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
+def violations(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
+    """What is wrong with a value of this shape, each worded as the API's validation errors are."""
     expected, fits = _TYPES.get(shape.type_name, ("", lambda _: True))
     if not fits(value):
         yield f"Value '{_brief(value)}' at '{path}' failed to satisfy constraint: Member must be {expected}"
         return
     if shape.type_name == "structure":
-        yield from _structure_problems(shape, value, path)
+        yield from _structure_violations(shape, value, path)
     elif shape.type_name == "list":
         yield from _limits(shape, len(value), _brief(value), path, "length")
         for index, item in enumerate(value, start=1):
-            yield from _problems(shape.member, item, f"{path}.{index}.member")  # type: ignore[attr-defined]
+            yield from violations(shape.member, item, f"{path}.{index}.member")  # type: ignore[attr-defined]
     elif shape.type_name == "map":
         yield from _limits(shape, len(value), _brief(value), path, "length")
         for key, item in value.items():
-            yield from _problems(shape.key, key, f"{path}.{_brief(key)}.key")  # type: ignore[attr-defined]
-            yield from _problems(shape.value, item, f"{path}.{_brief(key)}.member")  # type: ignore[attr-defined]
+            yield from violations(shape.key, key, f"{path}.{_brief(key)}.key")  # type: ignore[attr-defined]
+            yield from violations(shape.value, item, f"{path}.{_brief(key)}.member")  # type: ignore[attr-defined]
     elif shape.type_name == "string":
-        yield from _string_problems(shape, value, path)
+        yield from _string_violations(shape, value, path)
     elif _is_number(value):
         yield from _limits(shape, value, str(value), path, "value")
 
 
-def _structure_problems(shape: Shape, value: dict[str, Any], path: str) -> Iterator[str]:
+def _structure_violations(shape: Shape, value: dict[str, Any], path: str) -> Iterator[str]:
     members = shape.members  # type: ignore[attr-defined]
     for name in shape.required_members:
         if name not in value:
@@ -144,17 +145,18 @@ def _structure_problems(shape: Shape, value: dict[str, Any], path: str) -> Itera
             place = f" of '{path}'" if path else ""
             yield f"Unknown member '{_brief(name)}'{place}; known are {', '.join(members)}"
         else:
-            yield from _problems(members[name], item, _join(path, name))
+            yield from violations(members[name], item, _join(path, name))
 
 
-def _string_problems(shape: Shape, value: str, path: str) -> Iterator[str]:
+def _string_violations(shape: Shape, value: str, path: str) -> Iterator[str]:
     enum = shape.metadata.get("enum")
     pattern = shape.metadata.get("pattern")
     told = f"Value '{_brief(value)}' at '{path}' failed to satisfy constraint: Member must satisfy"
     if enum and value not in enum:
         yield f"{told} enum value set: [{', '.join(enum)}]"
     yield from _limits(shape, len(value), f"'{_brief(value)}'", path, "length")
-    if pattern and not _compiled(pattern).fullmatch(value):
+    compiled = _compiled(pattern) if pattern else None
+    if compiled is not None and not compiled.fullmatch(value):
         yield f"{told} regular expression pattern: {pattern}"
 
 
@@ -169,9 +171,16 @@ def _limits(shape: Shape, size: float, told: str, path: str, what: str) -> Itera
 
 
 @lru_cache(maxsize=512)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """Java's classes for letters, spaces and digits, which Python's `re` does not know, as the nearest it does."""
-    return re.compile(pattern.replace(r"\p{L}", r"\w").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d"), re.DOTALL)
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    """A Java pattern as Python's; None for the few of rare members (surrogate pairs, \\p{P}) that Python has not got.
+
+    Java's classes for letters, spaces and digits become the nearest that `re` knows.
+    """
+    python = pattern.replace(r"\p{L}", r"\w").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d")
+    try:
+        return re.compile(python, re.DOTALL)
+    except re.error:
+        return None
 
 
 def _join(path: str, name: str) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.sagemaker import SageMaker, SageMakerError
-from tests.local.sagemaker.conftest import IMAGE, ROLE, Jobs, channel, client
+from local.sagemaker import SageMaker, SageMakerError, schema
+from tests.local.sagemaker.conftest import IMAGE, ROLE, Jobs, channel, client, eventually
 
 
 @pytest.fixture
@@ -163,3 +163,72 @@ def test_an_image_that_cannot_train_is_refused(jobs: Jobs) -> None:
     request["AlgorithmSpecification"]["TrainingImage"] = "x/serve-only:1"
     with pytest.raises(SageMakerError, match="cannot train"):
         jobs.sagemaker.call("CreateTrainingJob", request)
+
+
+def check_shape(operation: str, answer: dict[str, Any]) -> None:
+    model = schema.operation(operation)
+    assert model is not None
+    assert model.output_shape is not None
+    assert list(schema.violations(model.output_shape, answer)) == []
+
+
+def test_answers_have_the_shape_of_sagemakers_model(sagemaker: SageMaker, jobs: Jobs, s3: Any) -> None:
+    tuning = {"HyperParameterTuningJobName": "shaped"}
+    definition = {k: v for k, v in jobs.request("x").items() if k not in ("TrainingJobName", "HyperParameters")}
+    config = {
+        "Strategy": "Random",
+        "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "objective"},
+        "ResourceLimits": {"MaxNumberOfTrainingJobs": 2, "MaxParallelTrainingJobs": 1},
+        "ParameterRanges": {"CategoricalParameterRanges": [{"Name": "x", "Values": ["0.1", "0.2"]}]},
+    }
+    request = {**tuning, "HyperParameterTuningJobConfig": config, "TrainingJobDefinition": definition}
+    check_shape("CreateHyperParameterTuningJob", sagemaker.call("CreateHyperParameterTuningJob", request))
+    describe = "DescribeHyperParameterTuningJob"
+    check_shape(describe, sagemaker.call(describe, tuning))  # while it runs
+    eventually(lambda: sagemaker.call(describe, tuning)["HyperParameterTuningJobStatus"] == "Completed")
+    for operation, parameters in (
+        (describe, tuning),
+        ("ListTrainingJobsForHyperParameterTuningJob", tuning),
+        ("ListHyperParameterTuningJobs", {}),
+        ("ListTrainingJobs", {}),
+    ):
+        check_shape(operation, sagemaker.call(operation, parameters))
+    check_shape("DescribeTrainingJob", jobs.run("good"))
+    check_shape("DescribeTrainingJob", jobs.run("bad", hyperparameters={"action": "fail"}))
+    make_models(sagemaker, "model")
+    variant = {"VariantName": "v", "ModelName": "model", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    sagemaker.call("CreateEndpointConfig", {"EndpointConfigName": "config", "ProductionVariants": [variant]})
+    sagemaker.call("CreateEndpoint", {"EndpointName": "endpoint", "EndpointConfigName": "config"})
+    for operation, parameters in (
+        ("DescribeModel", {"ModelName": "model"}),
+        ("DescribeEndpointConfig", {"EndpointConfigName": "config"}),
+        ("DescribeEndpoint", {"EndpointName": "endpoint"}),
+        ("ListEndpoints", {}),
+        ("ListEndpointConfigs", {}),
+    ):
+        check_shape(operation, sagemaker.call(operation, parameters))
+
+
+def test_every_pattern_of_the_requests_can_be_checked(sagemaker: SageMaker) -> None:
+    """A pattern of the model that Python cannot compile would make its operation unusable."""
+
+    def walk(shape: Any, seen: set[str]) -> None:
+        if shape.name in seen:
+            return
+        seen.add(shape.name)
+        if shape.type_name == "string" and "pattern" in shape.metadata:
+            list(schema.violations(shape, "x"))
+        for part in (
+            *getattr(shape, "members", {}).values(),
+            getattr(shape, "member", None),
+            getattr(shape, "value", None),
+        ):
+            if part is not None:
+                walk(part, seen)
+
+    with pytest.raises(SageMakerError) as error:
+        sagemaker.call("Nonsense", {})
+    for name in error.value.message.partition("It has: ")[2].rstrip(".").split(", "):
+        model = schema.operation(name)
+        assert model is not None
+        walk(model.input_shape, set())

@@ -60,7 +60,7 @@ def test_a_job_reads_its_channels_and_leaves_artefacts_metrics_and_logs(
     details = [detail for kind, detail, _ in host.events if kind == "SageMaker Training Job State Change"]
     assert [detail["SecondaryStatus"] for detail in details][-1] == "Completed"
     assert details[-1]["Tags"] == {"team": "a"}
-    assert not (root / "training-jobs/happy").exists()
+    eventually(lambda: not (root / "training-jobs/happy").exists())
 
 
 def test_uncompressed_output_is_laid_out_as_objects(jobs: Jobs, s3: Any) -> None:
