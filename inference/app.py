@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from inference.classifier import Classifier, available_cores
-from inference.requests import MAX_BODY_BYTES, Problem, parse
+from inference.invocation import MAX_BODY_BYTES, Problem, parse
 from training import contract
 from training.preprocess import ImageError
 

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.inference.onnx_file import write_colour_model
+from training import contract
+
+LABELS = ["red", "green", "blue é"]
+
+
+def write_model(folder: Path) -> Path:
+    """A model that names a picture's colour, with its card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_colour_model(folder / contract.Artefact.MODEL, image_size=32)
+    card: contract.ModelCard = {
+        "run": "r1",
+        "backbone": "none",
+        "labels": LABELS,
+        "image_size": 32,
+        "resize": 37,
+        "dataset_fingerprint": "f" * 64,
+        "test_accuracy": 1.0,
+    }
+    (folder / contract.Artefact.MODEL_CARD).write_text(json.dumps(card), encoding="utf-8")
+    return folder
+
+
+def picture(colour: str = "red", *, form: str = "JPEG", size: tuple[int, int] = (60, 40)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, form)
+    return file.getvalue()
+
+
+def huge_png() -> bytes:
+    """A PNG that announces 2.5 thousand million pixels in a hundred bytes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model"))

@@ -1,0 +1,132 @@
+"""The application, called in process."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from inference import app as app_module
+from inference.app import create_app
+from inference.classifier import Classifier
+from tests.inference.conftest import huge_png, picture
+
+
+@pytest.fixture(scope="module")
+def app(model_folder: Path) -> Starlette:
+    return create_app(Classifier(model_folder, threads=1), concurrency=2)
+
+
+def call(app: Starlette, method: str, path: str, **request: Any) -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://endpoint") as client:
+            return await client.request(method, path, **request)
+
+    return asyncio.run(send())
+
+
+def invoke(app: Starlette, body: bytes, *, content_type: str = "image/jpeg") -> httpx.Response:
+    return call(app, "POST", "/invocations", content=body, headers={"content-type": content_type})
+
+
+def check_problem(response: httpx.Response, *, status: int, detail: str) -> None:
+    """The answer is problem+json of that status, and says why."""
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert set(problem) == {"type", "title", "status", "detail"}
+    assert problem["status"] == status
+    assert detail in problem["detail"]
+
+
+def check_still_answers(app: Starlette) -> None:
+    response = invoke(app, picture("blue"))
+    assert response.status_code == 200
+    assert response.json()[0]["label"] == "blue é"
+
+
+def test_ping(app: Starlette) -> None:
+    assert call(app, "GET", "/ping").status_code == 200
+
+
+def test_bytes_are_classified(app: Starlette) -> None:
+    response = invoke(app, picture("red"))
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    assert [set(entry) for entry in response.json()] == [{"label", "score"}] * 3
+    assert response.json()[0]["label"] == "red"
+
+
+def test_json_is_classified(app: Starlette) -> None:
+    body = {"inputs": base64.b64encode(picture("lime")).decode(), "parameters": {"top_k": 1}}
+    response = call(app, "POST", "/invocations", json=body)
+    assert [entry["label"] for entry in response.json()] == ["green"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "detail"),
+    [
+        (b"", "image/jpeg", 400, "empty"),
+        (b"this is a text", "image/jpeg", 400, "not an image"),
+        (picture()[:-20], "image/jpeg", 400, "damaged or incomplete"),
+        (b"{}", "image/png", 400, "not an image"),
+        (picture(), "text/plain", 415, "text/plain"),
+        (picture(), "application/json", 422, "not JSON"),
+        (b'{"inputs": "aGVsbG8="}', "application/json", 400, "not an image"),
+        (b'{"inputs": "aGVsbG8=", "parameters": {"top_k": 4}}', "application/json", 422, "from 1 to 3"),
+    ],
+    ids=["empty", "text", "truncated", "JSON as PNG", "image as text", "image as JSON", "text in JSON", "top_k"],
+)
+def test_a_bad_request_is_told_why_and_the_next_good_one_works(
+    app: Starlette, body: bytes, content_type: str, status: int, detail: str
+) -> None:
+    check_problem(invoke(app, body, content_type=content_type), status=status, detail=detail)
+    check_still_answers(app)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_bomb_is_refused(app: Starlette) -> None:
+    check_problem(invoke(app, huge_png(), content_type="image/png"), status=400, detail="pixels")
+    check_still_answers(app)
+
+
+def test_a_body_over_the_limit_is_refused_with_and_without_its_length(
+    app: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "MAX_BODY_BYTES", 1000)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield bytes(100)
+
+    for body in (bytes(1001), bytes(10_000), chunks()):
+        response = call(app, "POST", "/invocations", content=body, headers={"content-type": "image/jpeg"})
+        check_problem(response, status=413, detail="1,000 bytes")
+    assert invoke(app, bytes(1000)).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/", 404), ("GET", "/invocation", 404), ("GET", "/invocations", 405), ("POST", "/ping", 405)],
+)
+def test_another_path_or_method_is_told_the_right_one(app: Starlette, method: str, path: str, status: int) -> None:
+    check_problem(call(app, method, path), status=status, detail="GET /ping or POST /invocations")
+
+
+def test_a_bug_is_a_500_without_its_innards(model_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Classifier):
+        def classify(self, data: bytes, *, top_k: int) -> Any:
+            raise KeyError("secret")
+
+    app = create_app(Broken(model_folder, threads=1), concurrency=1)
+    response = invoke(app, picture())
+    check_problem(response, status=500, detail="log")
+    assert "secret" not in response.text
+    assert "secret" in caplog.text

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from inference.classifier import Classifier, ModelError
+from tests.inference.conftest import LABELS, picture, write_model
+from tests.inference.onnx_file import write_colour_model
+from training import contract
+from training.preprocess import ImageError
+
+
+@pytest.fixture(scope="module")
+def classifier(model_folder: Path) -> Classifier:
+    return Classifier(model_folder, threads=1)
+
+
+@pytest.mark.parametrize(("colour", "label"), [("red", "red"), ("lime", "green"), ("blue", "blue é")])
+def test_the_likeliest_class_comes_first(classifier: Classifier, colour: str, label: str) -> None:
+    predictions = classifier.classify(picture(colour), top_k=3)
+    assert predictions[0]["label"] == label
+    scores = [prediction["score"] for prediction in predictions]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(scores) == pytest.approx(1, rel=1e-4)
+    assert {prediction["label"] for prediction in predictions} == set(LABELS)
+
+
+def test_top_k_cuts_the_answer(classifier: Classifier) -> None:
+    assert len(classifier.classify(picture(), top_k=1)) == 1
+
+
+def test_a_bad_image_does_not_hurt_the_next(classifier: Classifier) -> None:
+    with pytest.raises(ImageError):
+        classifier.classify(picture()[:200], top_k=1)
+    assert classifier.classify(picture(), top_k=1)[0]["label"] == "red"
+
+
+def test_answers_from_many_threads_are_the_callers_own(classifier: Classifier) -> None:
+    colours = ["red", "lime", "blue"] * 20
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda colour: classifier.classify(picture(colour), top_k=1)[0]["label"], colours))
+    assert answers == LABELS * 20
+
+
+@pytest.mark.parametrize("missing", [contract.Artefact.MODEL, contract.Artefact.MODEL_CARD])
+def test_a_folder_without_a_model_is_told_what_lacks(tmp_path: Path, missing: str) -> None:
+    (write_model(tmp_path / "model") / missing).unlink()
+    with pytest.raises(ModelError, match=rf"there is no {missing}.*train a model"):
+        Classifier(tmp_path / "model", threads=1)
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"\x08\x08"])
+def test_a_damaged_model_is_not_served(tmp_path: Path, content: bytes) -> None:
+    (write_model(tmp_path) / contract.Artefact.MODEL).write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.onnx does not answer"):
+        Classifier(tmp_path, threads=1)
+
+
+@pytest.mark.parametrize(("content", "reason"), [("{", "damaged"), ('{"labels": ["a"]}', "lacks image_size, resize")])
+def test_a_damaged_card_is_not_served(tmp_path: Path, content: str, reason: str) -> None:
+    (write_model(tmp_path) / contract.Artefact.MODEL_CARD).write_text(content)
+    with pytest.raises(ModelError, match=reason):
+        Classifier(tmp_path, threads=1)
+
+
+def test_labels_of_another_model_are_not_served(tmp_path: Path) -> None:
+    file = write_model(tmp_path) / contract.Artefact.MODEL_CARD
+    card = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**card, "labels": ["a", "b"]}))
+    with pytest.raises(ModelError, match="for each of 2 labels"):
+        Classifier(tmp_path, threads=1)
+
+
+def test_an_image_size_of_another_model_is_not_served(tmp_path: Path) -> None:
+    write_colour_model(write_model(tmp_path) / contract.Artefact.MODEL, image_size=64)
+    with pytest.raises(ModelError, match="does not answer"):
+        Classifier(tmp_path, threads=1)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from training import contract
+from training.contract import ContractError, Hyperparameters, features_key
+
+CHANGED = Hyperparameters(
+    backbone="efficientnet_lite0",
+    image_size=112,
+    views=0,
+    flip=False,
+    epochs=3,
+    learning_rate=1e-05,
+    batch_size=16,
+    weight_decay=0.0,
+    label_smoothing=0.1,
+    seed=2**32 - 1,
+)
+
+
+@pytest.mark.parametrize("given", [Hyperparameters(), CHANGED])
+def test_hyperparameters_survive_the_way_through_sagemaker(given: Hyperparameters) -> None:
+    texts = given.to_strings()
+    assert all(isinstance(text, str) for text in texts.values())
+    assert Hyperparameters.from_strings(texts) == given
+
+
+def test_the_sent_form_may_be_quoted_and_carry_sagemakers_own_names() -> None:
+    sent = {"batch_size": '"32"', "flip": '"false"', "sagemaker_program": "x", "_tuning_objective_metric": "y"}
+    assert Hyperparameters.from_strings(sent) == Hyperparameters(batch_size=32, flip=False)
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        ({"lr": "0.1"}, "unknown hyperparameter 'lr'"),
+        ({"epochs": "many"}, "epochs='many' is not of type int"),
+        ({"flip": "1"}, "flip='1' is not of type bool"),
+        ({"image_size": "8"}, "image_size=8 is outside 32 to 1024"),
+        ({"learning_rate": "nan"}, "learning_rate=nan is outside"),
+        ({"backbone": "../x"}, "is not a model's name"),
+    ],
+)
+def test_wrong_hyperparameters_are_named(sent: dict[str, str], reason: str) -> None:
+    with pytest.raises(ContractError, match=re.escape(reason)):
+        Hyperparameters.from_strings(sent)
+
+
+@pytest.mark.parametrize("change", ["backbone", "image_size", "views", "flip", "seed"])
+def test_features_are_known_by_everything_that_makes_them(change: str) -> None:
+    texts = Hyperparameters().to_strings()
+    texts[change] = CHANGED.to_strings()[change]
+    keys = {
+        features_key(dataset_fingerprint="f", hyperparameters=values, weights="hub")
+        for values in (Hyperparameters(), Hyperparameters.from_strings(texts))
+    }
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("change", ["epochs", "learning_rate", "batch_size", "weight_decay", "label_smoothing"])
+def test_features_are_reused_whatever_the_heads_hyperparameters(change: str) -> None:
+    texts = Hyperparameters().to_strings()
+    texts[change] = CHANGED.to_strings()[change]
+    keys = {
+        features_key(dataset_fingerprint="f", hyperparameters=values, weights="hub")
+        for values in (Hyperparameters(), Hyperparameters.from_strings(texts))
+    }
+    assert len(keys) == 1
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.123456, 1e-5, 12345.678, float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", sorted(contract.METRICS))
+def test_each_metrics_regex_reads_its_own_line_and_no_other(name: str, value: float) -> None:
+    line = "epoch 1/2: " + " ".join(
+        metric.line(value if metric.name == name else 7) for metric in contract.METRICS.values()
+    )
+    found = re.findall(contract.metric(name).regex, line)
+    assert len(found) == 1
+    assert float(found[0]) == pytest.approx(value, abs=1e-6, nan_ok=True)
