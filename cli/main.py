@@ -138,7 +138,13 @@ def report(outcome: Outcome) -> None:
     """
     if not outcome.succeeded:
         raise CliError(f"the run failed: {outcome.error}: {outcome.cause}")
-    console.print(f"released: test accuracy {outcome.output['test_accuracy']:.4f}", highlight=False)
+    result = outcome.output
+    console.print(
+        f"released on {result['endpoint']}: test accuracy {result['test_accuracy']:.4f} "
+        f"on {result['test_images']} photos; {result['decision']}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @typer_app.command()

@@ -12,7 +12,7 @@ __all__ = ["notify_phase"]
 
 
 def notify_phase(scope: Construct, *, function_arn: str) -> sfn.CustomState:
-    """Notify → Outcome? → Succeeded | Failed; returns the first."""
+    """Notify → Outcome? → Result → Succeeded, or Failed; returns the first."""
     notify = lambda_task(
         scope,
         "Notify",
@@ -35,7 +35,20 @@ def notify_phase(scope: Construct, *, function_arn: str) -> sfn.CustomState:
     )
     notify.add_catch(not_notified, errors=["States.ALL"], result_path="$.notification")
     outcome = sfn.Choice(scope, "Outcome?")
-    outcome.when(sfn.Condition.string_equals("$.outcome.status", "succeeded"), sfn.Succeed(scope, "Succeeded"))
+    result = sfn.Pass(
+        scope,
+        "Result",
+        comment="What a caller of the execution wants to know; the rest stands in its history.",
+        parameters={
+            "run.$": "$.plan.run",
+            "endpoint.$": "$.smoke_test.endpoint",
+            "test_accuracy.$": "$.verdict.test_accuracy",
+            "test_images.$": "$.verdict.test_images",
+            "decision.$": "$.verdict.decision",
+        },
+    )
+    result.next(sfn.Succeed(scope, "Succeeded"))
+    outcome.when(sfn.Condition.string_equals("$.outcome.status", "succeeded"), result)
     outcome.otherwise(failed)
     notify.next(outcome)
     return notify

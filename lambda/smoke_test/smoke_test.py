@@ -55,6 +55,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     truth = labels[record["label"]]
     logger.info("answered", extra={"photo": record["path"], "truth": truth, "best": predictions[0]})
     return {
+        "endpoint": os.environ["ENDPOINT_NAME"],
         "photo": record["path"],
         "truth": truth,
         "predicted": predictions[0]["label"],

@@ -49,7 +49,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         tolerance=float(os.environ["TOLERANCE"]),
         in_service=in_service,
     )
-    _store(bucket, decision)
+    stored = _store(bucket, decision)
     logger.info("decided", extra={"run": run, "accepted": decision["accepted"], "reasons": decision["reasons"]})
     if not decision["accepted"]:
         raise ModelRejected(" ".join(decision["reasons"]))
@@ -57,13 +57,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         "test_accuracy": decision["test_accuracy"],
         "test_images": decision["test_images"],
         "reasons": decision["reasons"],
+        "decision": stored,
     }
 
 
-def _store(bucket: str, decision: Decision) -> None:
+def _store(bucket: str, decision: Decision) -> str:
+    """Write the decision; returns its URI."""
+    key = f"runs/{decision['run']}/{contract.Artefact.DECISION}"
     s3.put_object(
         Bucket=bucket,
-        Key=f"runs/{decision['run']}/{contract.Artefact.DECISION}",
+        Key=key,
         Body=json.dumps(decision, ensure_ascii=False, indent=2).encode(),
         ContentType="application/json",
     )
+    return f"s3://{bucket}/{key}"
