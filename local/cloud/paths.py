@@ -29,7 +29,7 @@ def apply() -> None:
     matches = seam.expect(states, "_error_matches", "error_equals", "error")
 
     def found(path: Any, data: Any) -> bool:
-        if not isinstance(path, str) or not path.startswith("$.") and not path.startswith("$["):
+        if not isinstance(path, str) or not path.startswith(("$.", "$[")):
             return True
         return _reaches(tokens_of(path) or [], data)
 
@@ -77,13 +77,11 @@ def _own_paths(template: Any) -> Iterator[tuple[str, Any]]:
 
 def _reaches(tokens: list[tuple[str, Any]], data: Any) -> bool:
     for kind, value in tokens:
-        if kind == "field" and isinstance(data, dict) and value in data:
-            data = data[value]
-        elif kind == "index" and isinstance(data, list) and -len(data) <= value < len(data):
-            data = data[value]
-        elif kind not in ("field", "index"):
+        if kind not in ("field", "index"):
             # A wildcard may rightly find nothing.
             return True
-        else:
+        try:
+            data = data[value]
+        except (KeyError, IndexError, TypeError):
             return False
     return True

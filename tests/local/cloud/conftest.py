@@ -39,9 +39,10 @@ class Account:
         )
 
     def role(self, name: str, service: str, *statements: dict[str, Any]) -> str:
-        """ARN of a new role that `service` may assume, with these statements."""
+        """ARN of a new role that `service` and this account may assume, with these statements."""
         iam = self.client("iam")
-        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        principal = {"Service": service, "AWS": "arn:aws:iam::000000000000:root"}
+        trust = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
         arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust))["Role"]["Arn"]
         if statements:
             iam.put_role_policy(RoleName=name, PolicyName="inline", PolicyDocument=_policy(*statements))
@@ -53,6 +54,29 @@ class Account:
         states_client = self.client("stepfunctions")
         arn: str = states_client.create_state_machine(name=name, definition=definition, roleArn=role)["stateMachineArn"]
         return arn
+
+    def endpoint(self, name: str, role: str) -> None:
+        """A new endpoint, in service."""
+        sagemaker = self.client("sagemaker")
+        sagemaker.create_model(ModelName=name, ExecutionRoleArn=role, PrimaryContainer={"Image": SERVING_IMAGE})
+        variant = {"VariantName": "AllTraffic", "ModelName": name, "InstanceType": "ml.m5.large"}
+        sagemaker.create_endpoint_config(
+            EndpointConfigName=name, ProductionVariants=[variant | {"InitialInstanceCount": 1}]
+        )
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        seen = until(
+            lambda: sagemaker.describe_endpoint(EndpointName=name), lambda found: found["EndpointStatus"] != "Creating"
+        )
+        assert seen["EndpointStatus"] == "InService", seen
+
+    def assume(self, role: str) -> dict[str, str]:
+        """Keys of a session of the role, for `client`."""
+        keys = self.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+        return {
+            "aws_access_key_id": keys["AccessKeyId"],
+            "aws_secret_access_key": keys["SecretAccessKey"],
+            "aws_session_token": keys["SessionToken"],
+        }
 
     def start(self, state_machine: str) -> str:
         arn: str = self.client("stepfunctions").start_execution(stateMachineArn=state_machine)["executionArn"]
@@ -154,13 +178,41 @@ def _programs(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    state: Path = tmp_path_factory.mktemp("cloud")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for WHIPPET_ENVIRONMENTS."""
+    return _programs(tmp_path_factory.mktemp("environments"))
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Iterator[Account]:
+    """A running local cloud, the same for every test."""
+    yield from _cloud(tmp_path_factory.mktemp("cloud"), programs)
+
+
+@pytest.fixture
+def own_account(tmp_path: Path, programs: Path) -> Iterator[Account]:
+    """A running local cloud of the test's own, which it may stop."""
+    yield from _cloud(tmp_path / "own", programs)
+
+
+def _cloud(state: Path, programs: Path) -> Iterator[Account]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WHIPPET_ENVIRONMENTS", str(_programs(tmp_path_factory.mktemp("environments"))))
+        patch.setenv("WHIPPET_ENVIRONMENTS", str(programs))
         cloud = control.start(state)
     yield Account(cloud)
     control.stop(state)
+
+
+def training_job(job: str, *, role: str, bucket: str) -> dict[str, Any]:
+    """CreateTrainingJob's request for a job that reads nothing."""
+    return {
+        "TrainingJobName": job,
+        "RoleArn": role,
+        "AlgorithmSpecification": {"TrainingImage": TRAINING_IMAGE, "TrainingInputMode": "File"},
+        "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/output"},
+        "ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+    }
 
 
 @pytest.fixture(scope="session")
@@ -176,6 +228,12 @@ def job_role(account: Account, front_door: dict[str, str]) -> str:
 
 
 @pytest.fixture
+def job(front_door: dict[str, str], job_role: str, name: str) -> dict[str, Any]:
+    """CreateTrainingJob's request for a job that succeeds; `fail` or `slow` in its name makes it fail or stay."""
+    return training_job(f"{name}-job", role=job_role, bucket=front_door["Bucket"])
+
+
+@pytest.fixture
 def name() -> str:
     """A name no other test has."""
     return f"t{next(_numbers)}"
@@ -187,15 +245,3 @@ _numbers = itertools.count()
 def allow(action: str | list[str], resource: str | list[str]) -> dict[str, Any]:
     """A policy statement."""
     return {"Effect": "Allow", "Action": action, "Resource": resource}
-
-
-def training_job(job: str, *, role: str, bucket: str) -> dict[str, Any]:
-    """CreateTrainingJob's request for a job that reads nothing."""
-    return {
-        "TrainingJobName": job,
-        "RoleArn": role,
-        "AlgorithmSpecification": {"TrainingImage": TRAINING_IMAGE, "TrainingInputMode": "File"},
-        "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/output"},
-        "ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
-    }

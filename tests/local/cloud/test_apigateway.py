@@ -17,8 +17,8 @@ class Api:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def post(self, path: str, body: bytes = b"photo", **headers: str) -> urllib3.BaseHTTPResponse:
-        sent = {"Content-Type": "image/jpeg", "Accept": "*/*"} | headers
+    def post(self, path: str, body: bytes = b"photo", key: str | None = None) -> urllib3.BaseHTTPResponse:
+        sent = {"Content-Type": "image/jpeg", "Accept": "*/*"} | ({"x-api-key": key} if key else {})
         return http.request("POST", self._url + path, body=body, headers=sent, timeout=60)
 
 
@@ -34,15 +34,15 @@ def test_bytes_pass_through_unchanged_both_ways(api: Api) -> None:
     assert answer.headers["Content-Type"] == "application/octet-stream"
 
 
-@pytest.mark.parametrize("key", [{}, {"x-api-key": "another"}])
-def test_a_missing_or_unknown_key_is_refused_in_the_words_of_the_template(api: Api, key: dict[str, str]) -> None:
-    answer = api.post("guarded", **key)
+@pytest.mark.parametrize("key", [None, "another"])
+def test_a_missing_or_unknown_key_is_refused_in_the_words_of_the_template(api: Api, key: str | None) -> None:
+    answer = api.post("guarded", key=key)
     assert (answer.status, answer.json()) == (403, {"title": "no key", "detail": "Forbidden"})
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
 def test_the_key_opens_the_door_until_the_plan_is_used_up(api: Api) -> None:
-    answers = [api.post("guarded", **{"x-api-key": "a-key-of-the-front-door"}) for _ in range(3)]
+    answers = [api.post("guarded", key="a-key-of-the-front-door") for _ in range(3)]
     assert [answer.status for answer in answers] == [200, 200, 429]
     assert answers[-1].json() == {"title": "refused", "detail": "Too Many Requests"}
 

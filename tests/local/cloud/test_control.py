@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 
 from local import control
@@ -131,20 +134,15 @@ def test_no_process_and_no_file_of_the_server_survives_a_stop(state: Path) -> No
 
 
 def _invoke_a_function(cloud: control.Cloud) -> None:
-    import io
-    import zipfile
-
-    import boto3
-
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("index.py", "def handler(event, context): return event")
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    iam = boto3.client("iam", endpoint_url=cloud.endpoint_url, **keys)
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    iam = session.client("iam", endpoint_url=cloud.endpoint_url)
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     role = iam.create_role(RoleName="function", AssumeRolePolicyDocument=document)["Role"]["Arn"]
-    functions = boto3.client("lambda", endpoint_url=cloud.endpoint_url, **keys)
+    functions = session.client("lambda", endpoint_url=cloud.endpoint_url)
     functions.create_function(
         FunctionName="echo",
         Runtime="python3.13",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,22 +28,6 @@ def all_of_sagemaker(account: Account, name: str) -> str:
         "states.amazonaws.com",
         {"Effect": "Allow", "Action": ["sagemaker:*", "iam:PassRole"], "Resource": "*"},
     )
-
-
-@pytest.fixture
-def job(front_door: dict[str, str], job_role: str, name: str) -> dict[str, Any]:
-    """CreateTrainingJob's request for a job that succeeds."""
-    return {
-        "TrainingJobName": f"{name}-job",
-        "RoleArn": job_role,
-        "AlgorithmSpecification": {
-            "TrainingImage": "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch:2.13-cpu-amzn2023-sagemaker",
-            "TrainingInputMode": "File",
-        },
-        "OutputDataConfig": {"S3OutputPath": f"s3://{front_door['Bucket']}/output"},
-        "ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
-    }
 
 
 def test_sync_waits_and_answers_with_the_jobs_description(
@@ -287,8 +272,6 @@ def _allow(action: str | list[str], resource: str) -> dict[str, Any]:
 
 
 def _until_status(account: Account, job: str, status: str) -> None:
-    import time
-
     sagemaker = account.client("sagemaker")
     deadline = time.monotonic() + 30
     while True:
