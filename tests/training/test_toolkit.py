@@ -11,7 +11,6 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from training import contract
 from training.feature_store import SplitWriter, write_index
@@ -91,15 +90,9 @@ def test_a_trial_runs_from_the_source_bundle_and_its_log_holds_the_objective(tmp
     assert "validation:accuracy=1.000000;" in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "reason"),
-    [("epochs", "0", "epochs=0 is outside 1 to 1000"), ("lr", "1", "unknown hyperparameter")],
-)
-def test_the_failure_file_says_what_was_wrong_in_plain_words(
-    tmp_path: Path, name: str, value: str, reason: str
-) -> None:
-    result = run_trial(tmp_path / "ml", **{name: value})
+def test_the_failure_file_says_what_was_wrong_in_plain_words(tmp_path: Path) -> None:
+    result = run_trial(tmp_path / "ml", epochs="0")
     assert result.returncode != 0
     failure = (tmp_path / "ml/output/failure").read_text(encoding="utf-8")
-    assert reason in failure
+    assert "epochs=0 is outside 1 to 1000" in failure
     assert "Traceback" not in failure
