@@ -317,7 +317,7 @@ class FeaturesIndex(TypedDict):
 
 
 TRANSFORM_VERSION: Final = 1
-"""Raise when decoding, cropping, augmentation or the backbone's levels change: features made before are then not reused."""
+"""Raise when decoding, cropping, augmentation or the backbone's levels change: older features are then not reused."""
 
 
 def features_key(*, dataset_fingerprint: str, hyperparameters: Hyperparameters, weights: str) -> str:
