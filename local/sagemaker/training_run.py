@@ -57,6 +57,7 @@ class TrainingRun(JobRun):
         self._log: LogStream | None = None
 
     def execute(self) -> None:
+        """Run the job to its end. Raises JobFailure with the FailureReason."""
         credentials = self.context.credentials(self._record["RoleArn"], "SageMaker")
         transfer = Transfer(
             credentials,
@@ -95,9 +96,11 @@ class TrainingRun(JobRun):
             self._finish("Completed", "Completed", **times)
 
     def fail(self, reason: str) -> None:
+        """Record the end as Failed."""
         self._finish("Failed", "Failed", FailureReason=reason[:MAX_REASON])
 
     def clean_up(self) -> None:
+        """Send the last log lines and remove the job's files."""
         if self._log is not None:
             self._log.close()
         shutil.rmtree(self._base, ignore_errors=True)  # as the instance's disk is gone on AWS
