@@ -7,7 +7,6 @@ sees them: what is reported is what will be served.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from training import contract, preprocess
 from training.calibration import fit_temperature
+from training.course import Course
 from training.dataset import Manifest
 from training.environment import JobError
 from training.evaluation import measure
@@ -24,7 +24,7 @@ from training.export import Classifier, check_export, export
 from training.onnx_model import OnnxModel, milliseconds_an_image
 from training.precision import Choice, choose
 from training.quantization import can_be_quantized, quantize
-from training.results import HistoryRow, write_json, write_results
+from training.results import write_json, write_results
 from training.served_photos import Crop, as_served, batches, crops, spread
 
 __all__ = ["CALIBRATION_IMAGES", "Trained", "deliver"]
@@ -42,9 +42,8 @@ class Trained:
     validation_logits: NDArray[np.float32]
     """(images, classes), of the kept epoch."""
     validation_labels: NDArray[np.int64]
-    history: Sequence[HistoryRow]
-    best_epoch: int
-    """Whose weights the classifier has, counted from 1."""
+    course: Course
+    """Every epoch's results; the classifier has the weights of the best one."""
 
 
 def deliver(
@@ -69,8 +68,13 @@ def deliver(
         output_dir: gets the evaluation, its tables and its pictures.
 
     Raises:
-        JobError: the exported model does not answer as PyTorch does, or no test photo can be read.
+        JobError: no epoch was trained, the exported model does not answer as PyTorch does, or no test photo can be
+            read.
     """
+    best = trained.course.best
+    if best is None:
+        raise JobError("no epoch was trained; set epochs to at least 1")
+    print(f"best epoch: {best.number}", flush=True)
     temperature = fit_temperature(trained.validation_logits, trained.validation_labels)
     trained.classifier.temperature = temperature
     print(f"calibration: temperature {temperature:.3f}, fitted on the validation photos", flush=True)
@@ -116,7 +120,7 @@ def deliver(
         "classes": manifest.classes,
         "dataset_fingerprint": manifest.summary["fingerprint"],
         "test_fingerprint": manifest.summary["test_fingerprint"],
-        "validation_accuracy": trained.history[trained.best_epoch - 1].validation_accuracy,
+        "validation_accuracy": best.validation.accuracy,
         **scores[choice.precision],
         "precision": choice.precision,
         "precision_reason": choice.reason,
@@ -127,7 +131,7 @@ def deliver(
         model_dir / contract.Artefact.MODEL_CARD,
         _card(evaluation, hyperparameters=hyperparameters, temperature=temperature),
     )
-    write_results(output_dir, evaluation, history=trained.history, best_epoch=trained.best_epoch)
+    write_results(output_dir, evaluation, epochs=trained.course.epochs, best=best)
     _print_summary(evaluation)
     return evaluation
 

@@ -5,35 +5,24 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from training import contract, plots
+from training.course import Epoch
 
-__all__ = ["HistoryRow", "write_json", "write_results"]
-
-
-@dataclass(frozen=True)
-class HistoryRow:
-    """One epoch's results."""
-
-    train_loss: float
-    validation_loss: float
-    validation_accuracy: float
+__all__ = ["write_json", "write_results"]
 
 
-def write_results(
-    folder: Path, evaluation: contract.Evaluation, *, history: Sequence[HistoryRow], best_epoch: int
-) -> None:
+def write_results(folder: Path, evaluation: contract.Evaluation, *, epochs: Sequence[Epoch], best: Epoch) -> None:
     """Write `evaluation.json`, and each picture with its numbers as a table.
 
     Args:
         folder: the job's output folder.
         evaluation: what goes into the file of that name.
-        history: every epoch, in order.
-        best_epoch: whose model was kept, counted from 1.
+        epochs: in order.
+        best: the one whose model was kept.
     """
     write_json(folder / contract.Artefact.EVALUATION, evaluation)
     classes, matrix = evaluation["classes"], evaluation["confusion_matrix"]
@@ -48,17 +37,14 @@ def write_results(
     _write_table(
         folder / contract.Artefact.HISTORY,
         ["epoch", "train_loss", "validation_loss", "validation_accuracy"],
-        (
-            [number, row.train_loss, row.validation_loss, row.validation_accuracy]
-            for number, row in enumerate(history, start=1)
-        ),
+        ([epoch.number, epoch.train_loss, epoch.validation.loss, epoch.validation.accuracy] for epoch in epochs),
     )
     plots.draw_history(
         folder / contract.Artefact.HISTORY_PNG,
-        train_loss=[row.train_loss for row in history],
-        validation_loss=[row.validation_loss for row in history],
-        validation_accuracy=[row.validation_accuracy for row in history],
-        best=best_epoch,
+        train_loss=[epoch.train_loss for epoch in epochs],
+        validation_loss=[epoch.validation.loss for epoch in epochs],
+        validation_accuracy=[epoch.validation.accuracy for epoch in epochs],
+        best=best.number,
     )
     bins = evaluation["calibration"]["bins"]
     _write_table(folder / contract.Artefact.RELIABILITY_CSV, bins[0], (entry.values() for entry in bins))

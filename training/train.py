@@ -1,60 +1,34 @@
-"""Entry point of the training with the best trial's values: the head, its test results, the model to be served."""
+"""Entry point of the training with the best trial's values: the model to be served, and its test results."""
 
 from __future__ import annotations
 
-import copy
 import os
 
 import torch
 
 from training import contract, environment
-from training.dataset import read_manifest
+from training.checkpoints import Checkpoints
+from training.course import Course, epoch_line
+from training.dataset import Manifest, read_manifest
 from training.delivery import Trained, deliver
 from training.environment import JobError
 from training.export import Classifier
 from training.feature_store import read_index, read_split
-from training.heads import Epoch, fit, logits, new_head
-from training.results import HistoryRow
-from training.trial import epoch_line
+from training.heads import fit, logits, new_head
 from training.weights import load_backbone
 
 
 def main() -> None:
-    """Train the head, keep its best epoch, and deliver it: exported, tested on the test photos, described."""
+    """Train, keep the best epoch, and deliver it: exported, tested on the test photos, described."""
     hyperparameters = environment.hyperparameters()
     torch.manual_seed(hyperparameters.seed)
     manifest = read_manifest(environment.channel(contract.Channel.MANIFEST))
-    folder, index = read_index(environment.channel(contract.Channel.FEATURES))
-    backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
-    _check_features(index, hyperparameters=hyperparameters, classes=manifest.classes, weights=weights)
-
-    train, validation = read_split(folder, "train"), read_split(folder, "validation")
-    head = new_head(train, levels=index["levels"], classes=len(manifest.classes))
-    history: list[Epoch] = []
-    best, best_head = None, head
-    for epoch in fit(head, train=train, validation=validation, hyperparameters=hyperparameters):
-        history.append(epoch)
-        print(epoch_line(epoch, epochs=hyperparameters.epochs), flush=True)
-        if best is None or _rank(epoch) > _rank(best):
-            best, best_head = epoch, copy.deepcopy(head)
-    if best is None:
-        raise JobError("no epoch was trained; set epochs to at least 1")
-    print(f"best epoch: {best.number}", flush=True)
-
-    trained = Trained(
-        classifier=Classifier(backbone=backbone, head=best_head.folded()).eval(),
-        validation_logits=logits(best_head, validation),
-        validation_labels=validation.labels,
-        history=[
-            HistoryRow(
-                train_loss=epoch.train_loss,
-                validation_loss=epoch.validation.loss,
-                validation_accuracy=epoch.validation.accuracy,
-            )
-            for epoch in history
-        ],
-        best_epoch=best.number,
-    )
+    if hyperparameters.mode == "finetune":
+        trained = _fine_tuned(hyperparameters)
+        if trained is None:
+            return
+    else:
+        trained = _trained_head(hyperparameters, manifest=manifest)
     deliver(
         trained,
         run=os.environ.get(contract.JobVariable.RUN) or environment.job_name(),
@@ -66,8 +40,49 @@ def main() -> None:
     )
 
 
-def _rank(epoch: Epoch) -> tuple[float, float]:
-    return epoch.validation.accuracy, -epoch.validation.loss
+def _fine_tuned(hyperparameters: contract.Hyperparameters) -> Trained | None:
+    """The backbone trained with its head; None in all but one of torchrun's processes, the one that writes."""
+    from training import finetune
+
+    tuned = finetune.train(hyperparameters)
+    if not tuned.leads:
+        return None
+    return Trained(
+        classifier=tuned.classifier,
+        course=tuned.course,
+        validation_logits=tuned.validation.logits,
+        validation_labels=tuned.validation.labels,
+    )
+
+
+def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manifest) -> Trained:
+    """A head on the features of the frozen backbone."""
+    folder, index = read_index(environment.channel(contract.Channel.FEATURES))
+    backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
+    _check_features(index, hyperparameters=hyperparameters, classes=manifest.classes, weights=weights)
+    train, validation = read_split(folder, "train"), read_split(folder, "validation")
+    head = new_head(train, levels=index["levels"], classes=len(manifest.classes))
+    course = Course()
+    checkpoints = Checkpoints(
+        environment.checkpoint_dir(),
+        identity={**hyperparameters.to_strings(), "job": "train", "features": index["key"], "weights": weights},
+    )
+    for epoch in fit(
+        head,
+        train=train,
+        validation=validation,
+        hyperparameters=hyperparameters,
+        checkpoints=checkpoints,
+        course=course,
+    ):
+        print(epoch_line(epoch, epochs=hyperparameters.epochs), flush=True)
+    head.load_state_dict(course.weights)
+    return Trained(
+        classifier=Classifier(backbone=backbone, head=head.folded()).eval(),
+        course=course,
+        validation_logits=logits(head, validation),
+        validation_labels=validation.labels,
+    )
 
 
 def _check_features(

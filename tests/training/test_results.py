@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from training import contract, plots
+from training.course import Epoch, Scores
 from training.evaluation import measure
-from training.results import HistoryRow, write_results
+from training.results import write_results
 
 NAMES = ["$x_1$", "a,b", 'say "hi"', "ordinary"]
 
@@ -37,8 +38,12 @@ def rows(file: Path) -> list[list[str]]:
 
 def test_every_picture_has_its_numbers_beside_it_with_any_class_names(tmp_path: Path) -> None:
     result = evaluation(NAMES)
-    history = [HistoryRow(train_loss=2 / n, validation_loss=3 / n, validation_accuracy=1 - 1 / n) for n in (1, 2, 3)]
-    write_results(tmp_path, result, history=history, best_epoch=3)
+    nothing = np.empty(0, dtype=np.int64)
+    epochs = [
+        Epoch(number=n, train_loss=2 / n, validation=Scores(loss=3 / n, accuracy=1 - 1 / n, predictions=nothing))
+        for n in (1, 2, 3)
+    ]
+    write_results(tmp_path, result, epochs=epochs, best=epochs[2])
     assert '"a,b"' in (tmp_path / contract.Artefact.CONFUSION_MATRIX_CSV).read_text(encoding="utf-8")
     assert [row[0] for row in rows(tmp_path / contract.Artefact.PER_CLASS_CSV)] == ["name", *NAMES]
     assert [row[0] for row in rows(tmp_path / contract.Artefact.HISTORY)] == ["epoch", "1", "2", "3"]
