@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,7 +19,7 @@ from constructs import Construct
 from infra.lambdas import PythonFunction
 from infra.names import Names
 
-__all__ = ["ServingImage", "content_tag", "stage_context"]
+__all__ = ["ServingImage", "content_tag", "repository_of", "stage_context"]
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = "inference/Dockerfile"
@@ -53,6 +54,12 @@ def content_tag(context: Path) -> str:
             digest.update(path.relative_to(context).as_posix().encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def repository_of(image_uri: str) -> str | None:
+    """ARN of the ECR repository an image lies in; None for an image of another registry."""
+    match = re.fullmatch(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?:[:@].+)?", image_uri)
+    return f"arn:{cdk.Aws.PARTITION}:ecr:{match[2]}:{match[1]}:repository/{match[3]}" if match else None
 
 
 _BUILD = {

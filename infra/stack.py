@@ -15,7 +15,7 @@ from infra.notifications import Notifications
 from infra.outputs import StackOutput
 from infra.release import Cleanup, EndpointLogs
 from infra.roles import EndpointRole, TrainingRole
-from infra.serving_image import ServingImage
+from infra.serving_image import ServingImage, repository_of
 from infra.settings import Settings
 from infra.source_bundle import SourceBundle
 from infra.workflow.jobs import JobParts
@@ -37,6 +37,7 @@ class WhippetStack(cdk.Stack):
         sources = SourceBundle(self, "Sources")
         image = TrainingImage(self, "TrainingImage")
         serving = None if settings.release.image_uri else ServingImage(self, "ServingImage", names=names)
+        serving_uri = serving.uri if serving else str(settings.release.image_uri)
         training_role = TrainingRole(
             self,
             "TrainingRole",
@@ -50,7 +51,7 @@ class WhippetStack(cdk.Stack):
             "EndpointRole",
             dataset=dataset,
             names=names,
-            repository_arn=serving.repository.repository_arn if serving else None,
+            repository_arn=serving.repository.repository_arn if serving else repository_of(serving_uri),
         )
         EndpointLogs(self, "EndpointLogs", names=names)
         functions = RunFunctions(
@@ -71,14 +72,14 @@ class WhippetStack(cdk.Stack):
                 weights_uri=dataset.uri(weights) if weights else None,
             ),
             functions=functions.arns,
-            serving_image=serving.uri if serving else settings.release.image_uri or "",
+            serving_image=serving_uri,
             endpoint_role_arn=endpoint_role.role.role_arn,
         )
         api = Api(self, "Api", names=names, settings=settings.api)
         cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix)
         cleanup.resource.node.add_dependency(workflow, training_role, endpoint_role, functions)
         self._outputs(names, dataset, workflow, api)
-        acknowledge_findings(self)
+        acknowledge_findings(self, names=names, dataset=dataset)
 
     def _outputs(self, names: Names, dataset: Dataset, workflow: Workflow, api: Api) -> None:
         arn = workflow.state_machine.state_machine_arn

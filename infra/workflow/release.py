@@ -131,7 +131,7 @@ class ReleasePhase(Construct):
         for text in THROTTLED:
             missing.when(sfn.Condition.string_matches("$.lookup.Cause", text), wait)
         missing.otherwise(
-            self.failure.fail(self.states, "EndpointNotDescribed", error="EndpointNotDescribed", cause="$.lookup.Cause")
+            self.failure.fail(self.states, "EndpointNotDescribed", error="$.lookup.Error", cause="$.lookup.Cause")
         )
         describe.add_catch(missing, errors=["States.ALL"], result_path="$.lookup")
 

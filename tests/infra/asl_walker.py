@@ -1,0 +1,150 @@
+"""Walks a state machine's definition with faked tasks: enough of the Amazon States Language for ours."""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:whippet-dev:run-1"
+_CONTEXT = {
+    "Execution": {"Name": "run-1", "Id": EXECUTION},
+    "StateMachine": {"Id": "arn:aws:states:eu-west-1:123456789012:stateMachine:whippet-dev"},
+}
+
+
+class TaskError(Exception):
+    """What a faked task raises: an error's name and cause."""
+
+    def __init__(self, error: str, cause: str) -> None:
+        super().__init__(cause)
+        self.error, self.cause = error, cause
+
+
+Task = Callable[[dict[str, Any]], Any]
+
+
+@dataclass
+class Walk:
+    """How an execution went."""
+
+    path: list[str] = field(default_factory=list)
+    payloads: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    status: str = ""
+    error: str = ""
+    cause: str = ""
+
+
+def walk(definition: Mapping[str, Any], tasks: Mapping[str, Task], start_input: Any, *, limit: int = 200) -> Walk:
+    """Run the state machine; `tasks` answers each Task state by name, with its rendered payload."""
+    result, name, data = Walk(), definition["StartAt"], copy.deepcopy(start_input)
+    while len(result.path) < limit:
+        state = definition["States"][name]
+        result.path.append(name)
+        kind = state["Type"]
+        if kind in ("Succeed", "Fail"):
+            result.status = "SUCCEEDED" if kind == "Succeed" else "FAILED"
+            if kind == "Fail":
+                result.error, result.cause = look_up(state["ErrorPath"], data), look_up(state["CausePath"], data)
+                assert isinstance(result.error, str)
+                assert isinstance(result.cause, str)
+            return result
+        if kind == "Choice":
+            name = next((rule["Next"] for rule in state["Choices"] if holds(rule, data)), state["Default"])
+        elif kind == "Wait":
+            name = state["Next"]
+        elif kind == "Pass":
+            value = render(state["Parameters"], data) if "Parameters" in state else state.get("Result", data)
+            data, name = place(state.get("ResultPath", "$"), data, value), state["Next"]
+        else:
+            data, name = _task(name, state, data, tasks, result)
+    raise AssertionError(f"no end after {limit} states: … {' → '.join(result.path[-10:])}")
+
+
+def _task(name: str, state: Mapping[str, Any], data: Any, tasks: Mapping[str, Task], result: Walk) -> tuple[Any, str]:
+    payload = render(state["Parameters"], data)
+    result.payloads.append((name, payload))
+    try:
+        answer = tasks[name](payload)
+    except TaskError as failure:
+        for catcher in state["Catch"]:
+            if "States.ALL" in catcher["ErrorEquals"] or failure.error in catcher["ErrorEquals"]:
+                details = {"Error": failure.error, "Cause": failure.cause}
+                return place(catcher.get("ResultPath", "$"), data, details), catcher["Next"]
+        raise
+    if "ResultSelector" in state:
+        answer = render(state["ResultSelector"], answer)
+    return place(state.get("ResultPath", "$"), data, answer), state["Next"]
+
+
+def render(template: Any, data: Any) -> Any:
+    """Parameters and ResultSelector: keys that end in `.$` are paths or intrinsic functions."""
+    if isinstance(template, list):
+        return [render(item, data) for item in template]
+    if not isinstance(template, dict):
+        return template
+    return {
+        key.removesuffix(".$"): evaluate(value, data) if key.endswith(".$") else render(value, data)
+        for key, value in template.items()
+    }
+
+
+def evaluate(expression: str, data: Any) -> Any:
+    match = re.fullmatch(r"States\.Format\('(.*)', (\$.*)\)", expression)
+    if match:
+        values = (str(look_up(path.strip(), data)) for path in match[2].split(","))
+        return re.sub(r"\{\}", lambda _: next(values), match[1])
+    return look_up(expression, data)
+
+
+def look_up(path: str, data: Any) -> Any:
+    if path.startswith("$$"):
+        path, data = path[1:], _CONTEXT
+    for part in path.removeprefix("$").split("."):
+        if part:
+            if not isinstance(data, dict) or part not in data:
+                raise AssertionError(f"States.Runtime: {path} is not in the state's input")
+            data = data[part]
+    return copy.deepcopy(data)
+
+
+def place(path: str | None, data: Any, value: Any) -> Any:
+    if path is None:
+        return data
+    if path == "$":
+        return value
+    data = copy.deepcopy(data)
+    *parents, last = path.removeprefix("$.").split(".")
+    node = data
+    for part in parents:
+        node = node.setdefault(part, {})
+    node[last] = value
+    return data
+
+
+def holds(rule: Mapping[str, Any], data: Any) -> bool:
+    if "And" in rule:
+        return all(holds(part, data) for part in rule["And"])
+    if "Or" in rule:
+        return any(holds(part, data) for part in rule["Or"])
+    if "Not" in rule:
+        return not holds(rule["Not"], data)
+    if "IsPresent" in rule:
+        try:
+            look_up(rule["Variable"], data)
+        except AssertionError:
+            return not rule["IsPresent"]
+        return bool(rule["IsPresent"])
+    value = look_up(rule["Variable"], data)
+    if "StringEquals" in rule:
+        return bool(value == rule["StringEquals"])
+    if "StringEqualsPath" in rule:
+        return bool(value == look_up(rule["StringEqualsPath"], data))
+    if "StringMatches" in rule:
+        return fnmatch.fnmatchcase(value, rule["StringMatches"])
+    if "BooleanEquals" in rule:
+        return bool(value == rule["BooleanEquals"])
+    raise AssertionError(f"no such comparison here: {rule}")

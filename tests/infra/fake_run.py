@@ -1,0 +1,143 @@
+"""A run in which everything goes well, as faked tasks; tests break one of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tests.infra.asl_walker import Task, TaskError
+
+RUN = "run-1"
+NEW_CONFIG = "whippet-dev-run-1"
+NOT_FOUND = TaskError("SageMaker.SageMakerException", 'Could not find endpoint "arn:…". (Service: SageMaker)')
+
+
+def plan(*, features_ready: bool = False) -> dict[str, Any]:
+    """What CheckDataset returns; its own tests compare it with this."""
+    from training import contract
+
+    return {
+        "run": RUN,
+        "name": NEW_CONFIG,
+        "images": 30,
+        "classes": 2,
+        "dataset_uri": "s3://data-bucket/dataset/",
+        "manifest_uri": f"s3://data-bucket/runs/{RUN}/manifest/",
+        "hyperparameters": contract.Hyperparameters().to_strings(),
+        "features": {
+            "ready": features_ready,
+            "key": "0" * 32,
+            "job": "whippet-dev-run-1-features",
+            "output": f"s3://data-bucket/features/{'0' * 32}/",
+            "uri": f"s3://data-bucket/features/{'0' * 32}/whippet-dev-run-1-features/output/model/",
+        },
+        "tuning": {
+            "job": "whippet-dev-run-1",
+            "output": f"s3://data-bucket/runs/{RUN}/tuning/",
+            "epochs": "5",
+            "trials": 8,
+            "parallel_trials": 2,
+            "max_seconds": 18_000,
+            "ranges": contract.parameter_ranges(),
+        },
+        "training": {"job": "whippet-dev-run-1-train", "output": f"s3://data-bucket/runs/{RUN}/training/"},
+    }
+
+
+class Endpoint:
+    """The endpoint as SageMaker keeps it: what it serves, and what becomes of changes."""
+
+    def __init__(self, config: str | None = None, status: str = "InService") -> None:
+        self.config, self.status = config, status
+        self.calls: list[str] = []
+        self.rolls_back = False
+        self.reason: str | None = None
+
+    def describe(self, _: dict[str, Any]) -> dict[str, Any]:
+        if self.config is None:
+            raise NOT_FOUND
+        seen = {"EndpointName": "whippet-dev", "EndpointConfigName": self.config, "EndpointStatus": self.status}
+        if self.reason:
+            seen["FailureReason"] = self.reason
+        if self.status == "Deleting":
+            self.config = None
+        elif self.status in ("Creating", "Updating"):
+            self.status = "InService"
+        return seen
+
+    def create(self, payload: dict[str, Any]) -> dict[str, Any]:
+        assert self.config is None
+        self.calls.append("create")
+        self.config, self.status = payload["EndpointConfigName"], "Creating"
+        return {"EndpointArn": "arn"}
+
+    def update(self, payload: dict[str, Any]) -> dict[str, Any]:
+        assert self.status == "InService"
+        self.calls.append(f"update to {payload['EndpointConfigName']}")
+        if not self.rolls_back:
+            self.config = payload["EndpointConfigName"]
+        self.status = "Updating"
+        return {"EndpointArn": "arn"}
+
+    def delete(self, _: dict[str, Any]) -> dict[str, Any]:
+        assert self.config is not None
+        self.calls.append("delete")
+        self.status = "Deleting"
+        return {}
+
+
+def notify(payload: dict[str, Any]) -> dict[str, str]:
+    """The real composer, without SNS."""
+    from run_message import compose
+
+    message = compose(payload["run"], execution=payload["execution"])
+    return {"status": message.status, "error": message.error, "cause": message.cause}
+
+
+def tasks(
+    endpoint: Endpoint, *, features_ready: bool = False, broken: Mapping[str, TaskError] | None = None
+) -> dict[str, Task]:
+    """Every task of the run; `broken` names those that fail, and how."""
+
+    def answer(value: Any) -> Task:
+        return lambda _: value
+
+    model = "s3://data-bucket/runs/run-1/training/whippet-dev-run-1-train/output/model.tar.gz"
+    best = {"TrainingJobName": "t-1", "TunedHyperParameters": {"learning_rate": "0.01", "batch_size": "32"}}
+    verdict = {"test_accuracy": 0.9, "test_images": 10, "reasons": ["Good."], "decision": "s3://d"}
+    smoke = {"photo": "cat/1.jpg", "truth": "cat", "predicted": "cat", "score": 0.9, "endpoint": "whippet-dev"}
+    known: dict[str, Task] = {
+        "CheckDataset": answer(plan(features_ready=features_ready)),
+        "Features": answer({"TrainingJobName": "f"}),
+        "Tune": answer({"BestTrainingJob": best}),
+        "Train": answer({"TrainingJobName": "whippet-dev-run-1-train", "ModelArtifacts": {"S3ModelArtifacts": model}}),
+        "Verdict": answer(verdict),
+        "CreateModel": answer({"ModelArn": "arn"}),
+        "CreateEndpointConfig": answer({"EndpointConfigArn": "arn"}),
+        "DescribeEndpoint": endpoint.describe,
+        "CreateEndpoint": endpoint.create,
+        "UpdateEndpoint": endpoint.update,
+        "DeleteBrokenEndpoint": endpoint.delete,
+        "DescribeRollout": endpoint.describe,
+        "SmokeTest": answer(smoke),
+        "DescribeBeforeRollback": endpoint.describe,
+        "RemoveEndpoint": endpoint.delete,
+        "RestoreEndpoint": endpoint.update,
+        "DescribeRollback": endpoint.describe,
+        "Retire": answer({"configs": [], "models": []}),
+        "Notify": notify,
+    }
+
+    def fails(failure: TaskError) -> Task:
+        def raise_it(_: dict[str, Any]) -> Any:
+            raise failure
+
+        return raise_it
+
+    return known | {name: fails(failure) for name, failure in (broken or {}).items()}
+
+
+def job_failed(reason: str) -> TaskError:
+    """How Step Functions reports a failed job: the whole description as JSON."""
+    return TaskError("States.TaskFailed", json.dumps({"TrainingJobStatus": "Failed", "FailureReason": reason}))

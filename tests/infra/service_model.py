@@ -1,0 +1,55 @@
+"""A request checked against botocore's model of a service: types, required members, and what botocore leaves out."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from botocore.loaders import Loader
+from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape, StructureShape
+from botocore.validate import ParamValidator
+
+_MODEL = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+
+
+def problems(call: str, payload: dict[str, Any]) -> list[str]:
+    """Everything that is wrong with a SageMaker request; `call` as Step Functions writes it."""
+    shape = _MODEL.operation_model(call[0].upper() + call[1:].removesuffix(".sync")).input_shape
+    assert shape is not None
+    report = ParamValidator().validate(payload, shape)
+    return ([report.generate_report()] if report.has_errors() else []) + _constraints(shape, payload, call)
+
+
+def _constraints(shape: Shape, value: Any, place: str) -> list[str]:
+    found: list[str] = []
+    if isinstance(shape, StructureShape):
+        for name, item in value.items():
+            if name in shape.members:
+                found += _constraints(shape.members[name], item, f"{place}.{name}")
+    elif isinstance(shape, ListShape):
+        found += _size(shape, len(value), place)
+        for index, item in enumerate(value):
+            found += _constraints(shape.member, item, f"{place}[{index}]")
+    elif isinstance(shape, MapShape):
+        found += _size(shape, len(value), place)
+        for key, item in value.items():
+            found += _constraints(shape.key, key, f"{place} key")
+            found += _constraints(shape.value, item, f"{place}.{key}")
+    elif isinstance(shape, StringShape):
+        found += _size(shape, len(value), place)
+        pattern = shape.metadata.get("pattern")
+        # Python's regular expressions have no Unicode properties; \w and \s cover those that the model uses.
+        if pattern and not re.fullmatch(re.sub(r"\\p\{[LN]\}", r"\\w", pattern).replace(r"\p{Z}", r"\s"), value):
+            found.append(f"{place}={value!r} does not match {pattern}")
+        if shape.enum and value not in shape.enum:
+            found.append(f"{place}={value!r} is none of the allowed values")
+    elif shape.type_name in ("integer", "long", "float"):
+        found += _size(shape, value, place)
+    return found
+
+
+def _size(shape: Shape, size: float, place: str) -> list[str]:
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    if (low is not None and size < low) or (high is not None and size > high):
+        return [f"{place}: {size} is outside {low} to {high}"]
+    return []

@@ -1,0 +1,260 @@
+"""The state machine: its shape, the payloads it sends, and where each failure leads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.infra.asl_walker import TaskError, walk
+from tests.infra.fake_run import NEW_CONFIG, Endpoint, job_failed, tasks
+from tests.infra.service_model import problems
+from tests.infra.template import Template
+from training import contract
+
+OLD_CONFIG = "whippet-dev-old"
+LAST_STATES = {"Succeeded", "Failed", "NotNotified"}
+
+
+@pytest.fixture(scope="session")
+def definition(template: Template) -> dict[str, Any]:
+    return template.definition()
+
+
+def test_every_task_has_a_time_limit_and_a_catch_for_everything(definition: dict[str, Any]) -> None:
+    for name, state in definition["States"].items():
+        if state["Type"] == "Task":
+            assert 0 < state["TimeoutSeconds"] <= 30 * 24 * 3600, name
+            assert any(catcher["ErrorEquals"] == ["States.ALL"] for catcher in state["Catch"]), name
+
+
+def test_every_choice_has_a_default_and_every_state_can_be_reached(definition: dict[str, Any]) -> None:
+    states = definition["States"]
+    reached, waiting = set(), [definition["StartAt"]]
+    while waiting:
+        name = waiting.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        state = states[name]
+        if state["Type"] == "Choice":
+            assert "Default" in state, name
+        following = [state.get("Next"), state.get("Default")]
+        following += [item["Next"] for key in ("Choices", "Catch") for item in state.get(key, [])]
+        waiting += [item for item in following if item]
+    assert reached == set(states)
+
+
+def test_api_answers_that_nobody_needs_leave_the_data_alone(definition: dict[str, Any]) -> None:
+    """Without an explicit null the answer would replace the whole of the state's data."""
+    for name, state in definition["States"].items():
+        if state["Type"] == "Task":
+            assert "ResultPath" in state, name
+            assert state["ResultPath"] != "$", name
+    discarded = {name for name, state in definition["States"].items() if state.get("ResultPath", "$") is None}
+    assert discarded == {
+        "Features",
+        "CreateModel",
+        "CreateEndpointConfig",
+        "CreateEndpoint",
+        "UpdateEndpoint",
+        "DeleteBrokenEndpoint",
+        "RemoveEndpoint",
+        "RestoreEndpoint",
+    }
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("weights", [None, "weights/resnet50.pth"])
+def test_every_sagemaker_payload_is_what_the_service_takes(synthesise: Any, gpu: bool, weights: str | None) -> None:
+    overrides = {"training.instance_type": "ml.g5.xlarge"} if gpu else {}
+    overrides |= {"training.weights": weights} if weights else {}
+    definition = synthesise(**overrides).definition()
+    seen = set()
+    failures: tuple[dict[str, TaskError], ...] = ({}, {"SmokeTest": TaskError("SmokeTestFailed", "no")})
+    for before, status in ((None, ""), (OLD_CONFIG, "InService"), (OLD_CONFIG, "Failed")):
+        for broken in failures:
+            result = walk(definition, tasks(Endpoint(before, status), broken=broken), {})
+            for name, payload in result.payloads:
+                resource = definition["States"][name]["Resource"]
+                if "sagemaker:" in resource:
+                    seen.add(name)
+                    assert problems(resource.rsplit(":", 1)[1], payload) == [], name
+    called = {
+        name
+        for name, state in definition["States"].items()
+        if state["Type"] == "Task" and "sagemaker:" in state["Resource"]
+    }
+    assert seen == called
+
+
+def test_hyperparameters_of_every_job_are_those_the_scripts_parse(definition: dict[str, Any]) -> None:
+    payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
+    features = payloads["Features"]["HyperParameters"]
+    train = payloads["Train"]["HyperParameters"]
+    trial = payloads["Tune"]["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert features["sagemaker_program"] == contract.EntryPoint.FEATURES
+    assert train["sagemaker_program"] == contract.EntryPoint.TRAIN
+    assert trial["sagemaker_program"] == contract.EntryPoint.TRIAL
+    assert contract.Hyperparameters.from_strings(features) == contract.Hyperparameters()
+    assert contract.Hyperparameters.from_strings(train) == contract.Hyperparameters(learning_rate=0.01, batch_size=32)
+    assert contract.Hyperparameters.from_strings(trial) == contract.Hyperparameters(epochs=5)
+    assert not {"learning_rate", "batch_size"} & set(trial)
+    assert trial["sagemaker_submit_directory"] != train["sagemaker_submit_directory"]
+
+
+def test_jobs_know_their_run_and_the_features_job_its_key(definition: dict[str, Any]) -> None:
+    payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
+    assert payloads["Features"]["Environment"] == {"WHIPPET_RUN": "run-1", "WHIPPET_FEATURES_KEY": "0" * 32}
+    assert payloads["Tune"]["TrainingJobDefinition"]["Environment"] == {"WHIPPET_RUN": "run-1"}
+    assert payloads["Train"]["Environment"] == {"WHIPPET_RUN": "run-1"}
+
+
+def test_gpu_instances_get_the_gpu_image_of_the_region(synthesise: Any) -> None:
+    definition = synthesise(**{"training.instance_type": "ml.g5.xlarge"}).definition()
+    payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
+    registry = "763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch"
+    image = payloads["Train"]["AlgorithmSpecification"]["TrainingImage"]
+    trial = payloads["Tune"]["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"]
+    assert image == f"{registry}:2.13-cu133-amzn2023-sagemaker"
+    assert trial == f"{registry}:2.13-cpu-amzn2023-sagemaker"
+
+
+def test_the_first_run_creates_the_endpoint(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint()
+    result = walk(definition, tasks(endpoint), {})
+    assert result.status == "SUCCEEDED"
+    assert endpoint.calls == ["create"]
+    assert endpoint.config == NEW_CONFIG
+    assert "Features" in result.path
+
+
+def test_a_later_run_updates_the_endpoint(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    result = walk(definition, tasks(endpoint), {"epochs": 3})
+    assert result.status == "SUCCEEDED"
+    assert endpoint.calls == [f"update to {NEW_CONFIG}"]
+    payloads = dict(result.payloads)
+    assert payloads["CheckDataset"]["overrides"] == {"epochs": 3}
+    assert payloads["Retire"] == {"current": NEW_CONFIG, "previous": OLD_CONFIG}
+
+
+def test_complete_features_are_not_computed_again(definition: dict[str, Any]) -> None:
+    assert "Features" not in walk(definition, tasks(Endpoint(), features_ready=True), {}).path
+
+
+@pytest.mark.parametrize("status", ["Failed", "OutOfService", "UpdateRollbackFailed"])
+def test_a_broken_endpoint_is_deleted_and_created_anew(definition: dict[str, Any], status: str) -> None:
+    endpoint = Endpoint(OLD_CONFIG, status)
+    assert walk(definition, tasks(endpoint), {}).status == "SUCCEEDED"
+    assert endpoint.calls == ["delete", "create"]
+
+
+@pytest.mark.parametrize("status", ["Creating", "Updating"])
+def test_a_busy_endpoint_is_waited_for(definition: dict[str, Any], status: str) -> None:
+    endpoint = Endpoint(OLD_CONFIG, status)
+    result = walk(definition, tasks(endpoint), {})
+    assert result.status == "SUCCEEDED"
+    assert result.path.index("WaitForEndpoint") < result.path.index("UpdateEndpoint")
+
+
+def test_a_run_that_finds_the_endpoint_taken_waits_for_its_turn(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    attempts = []
+
+    def update(payload: dict[str, Any]) -> Any:
+        attempts.append(payload)
+        if len(attempts) == 1:
+            raise TaskError("SageMaker.AmazonSageMakerException", 'Cannot update in-progress endpoint "arn".')
+        return endpoint.update(payload)
+
+    result = walk(definition, tasks(endpoint) | {"UpdateEndpoint": update}, {})
+    assert result.status == "SUCCEEDED"
+    assert len(attempts) == 2
+
+
+def test_an_update_that_sagemaker_rolled_back_fails_the_run(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    endpoint.rolls_back = True
+    result = walk(definition, tasks(endpoint), {})
+    assert (result.status, result.error) == ("FAILED", "RolloutFailed")
+    assert OLD_CONFIG in result.cause
+    assert endpoint.config == OLD_CONFIG
+    endpoint = Endpoint(OLD_CONFIG)
+    endpoint.rolls_back, endpoint.reason = True, "The container did not pass the ping health check."
+    result = walk(definition, tasks(endpoint), {})
+    assert "ping health check" in result.cause
+
+
+def test_a_failed_smoke_test_brings_the_previous_model_back(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    result = walk(definition, tasks(endpoint, broken={"SmokeTest": TaskError("SmokeTestFailed", "wrong shape")}), {})
+    assert (result.status, result.error) == ("FAILED", "SmokeTestFailed")
+    assert "wrong shape" in result.cause
+    assert endpoint.config == OLD_CONFIG
+    assert endpoint.calls == [f"update to {NEW_CONFIG}", f"update to {OLD_CONFIG}"]
+
+
+def test_a_failed_smoke_test_of_the_first_model_removes_the_endpoint(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint()
+    result = walk(definition, tasks(endpoint, broken={"SmokeTest": TaskError("SmokeTestFailed", "wrong shape")}), {})
+    assert result.error == "SmokeTestFailed"
+    assert endpoint.calls == ["create", "delete"]
+
+
+def test_a_rollback_leaves_another_runs_model_alone(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+
+    def smoke_test(_: dict[str, Any]) -> Any:
+        endpoint.config = "whippet-dev-other"
+        raise TaskError("SmokeTestFailed", "labels of another model")
+
+    result = walk(definition, tasks(endpoint) | {"SmokeTest": smoke_test}, {})
+    assert result.error == "SmokeTestFailed"
+    assert endpoint.config == "whippet-dev-other"
+
+
+def test_a_tuning_job_without_a_finished_trial_fails_the_run(definition: dict[str, Any]) -> None:
+    result = walk(definition, tasks(Endpoint()) | {"Tune": lambda _: {"BestTrainingJob": {}}}, {})
+    assert result.error == "NoTrialSucceeded"
+    assert "Train" not in result.path
+
+
+@pytest.mark.parametrize(
+    ("state", "failure", "words"),
+    [
+        ("CheckDataset", TaskError("BadDataset", '{"errorMessage": "there are no photos"}'), "no photos"),
+        ("Features", job_failed("AlgorithmError: cannot decode"), "cannot decode"),
+        ("Tune", TaskError("SageMaker.ResourceLimitExceededException", "quota ml.c5.xlarge"), "quota"),
+        ("Train", job_failed("AlgorithmError: out of memory"), "out of memory"),
+        ("Verdict", TaskError("ModelRejected", '{"errorMessage": "below the floor"}'), "below the floor"),
+        ("CreateModel", TaskError("SageMaker.AmazonSageMakerException", "no such image"), "no such image"),
+        ("CreateEndpointConfig", TaskError("SageMaker.AmazonSageMakerException", "no such type"), "no such type"),
+        ("DescribeEndpoint", TaskError("SageMaker.SageMakerException", "not authorized"), "not authorized"),
+        ("CreateEndpoint", TaskError("SageMaker.AmazonSageMakerException", "not authorized"), "not authorized"),
+        ("DescribeRollout", TaskError("States.Timeout", ""), "no reason"),
+    ],
+)  # fmt: skip
+def test_every_failure_is_notified_and_ends_the_execution_with_its_reason(
+    definition: dict[str, Any], state: str, failure: TaskError, words: str
+) -> None:
+    result = walk(definition, tasks(Endpoint(), broken={state: failure}), {})
+    assert (result.status, result.error) == ("FAILED", failure.error)
+    assert words in result.cause
+    assert result.path[-3:] == ["Notify", "Outcome?", "Failed"]
+
+
+def test_a_rejected_model_never_reaches_the_endpoint(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    walk(definition, tasks(endpoint, broken={"Verdict": TaskError("ModelRejected", "bad")}), {})
+    assert endpoint.calls == []
+
+
+def test_old_models_that_cannot_be_deleted_do_not_undo_the_release(definition: dict[str, Any]) -> None:
+    result = walk(definition, tasks(Endpoint(OLD_CONFIG), broken={"Retire": TaskError("ClientError", "denied")}), {})
+    assert result.status == "SUCCEEDED"
+
+
+def test_a_broken_notification_says_so(definition: dict[str, Any]) -> None:
+    result = walk(definition, tasks(Endpoint(), broken={"Notify": TaskError("KeyError", "'plan'")}), {})
+    assert (result.status, result.error, result.path[-1]) == ("FAILED", "KeyError", "NotNotified")
