@@ -106,9 +106,7 @@ def test_the_plain_view_is_the_endpoints(workspace: Workspace, records: list[con
 def test_ranks_share_every_global_batch(workspace: Workspace, records: list[contract.ImageRecord]) -> None:
     (whole,) = ([set(batch.positions.tolist()) for batch in loader_of(workspace, records, batch_size=8)],)
     ranks = [list(loader_of(workspace, records, batch_size=4, rank=rank, world=2)) for rank in (0, 1)]
-    together = [
-        set(one.positions.tolist()) | set(other.positions.tolist()) for one, other in zip(*ranks, strict=True)
-    ]
+    together = [set(one.positions.tolist()) | set(other.positions.tolist()) for one, other in zip(*ranks, strict=True)]
     assert together == whole
 
 
@@ -117,8 +115,8 @@ def test_the_last_batch_is_filled_up_so_that_all_ranks_step_alike(
 ) -> None:
     ranks = [list(loader_of(workspace, records[:10], batch_size=2, rank=rank, world=3)) for rank in range(3)]
     assert [[len(batch.labels) for batch in batches] for batches in ranks] == [[2, 2]] * 3
-    valid = [batch.positions[batch.valid].tolist() for batches in ranks for batch in batches]
-    assert sorted(sum(valid, [])) == list(range(10))
+    valid = [at for batches in ranks for batch in batches for at in batch.positions[batch.valid].tolist()]
+    assert sorted(valid) == list(range(10))
     assert sum(int((~batch.valid).sum()) for batches in ranks for batch in batches) == 2
 
 
