@@ -56,6 +56,7 @@ MOMENTS: dict[str, list[tuple[str, int, signal.Signals]]] = {
 
 def digest(weights: dict[str, torch.Tensor], course: Course) -> str:
     """Changes with a single bit of the weights, or of any epoch's results."""
+    assert all(bool(value.isfinite().all()) for value in weights.values()), "infinities are all alike"
     content = hashlib.sha256(json.dumps(course.state()["epochs"]).encode())
     for name, value in sorted(weights.items()):
         content.update(name.encode() + value.contiguous().numpy().tobytes())
@@ -90,7 +91,7 @@ def train_network() -> str:
 
 def strike(where: str, time_there: int, number: signal.Signals) -> None:
     """Make this process hit itself with a signal at a moment."""
-    from training import finetune_loop, heads, views
+    from training import finetune_loop, heads, prediction, views
 
     count = 0
 
@@ -117,7 +118,7 @@ def strike(where: str, time_there: int, number: signal.Signals) -> None:
     elif where == "renaming a checkpoint":
         Path.replace = watched(Path.replace)  # type: ignore[method-assign]
     elif where == "validating":
-        finetune_loop.predict = watched(finetune_loop.predict)
+        finetune_loop.__dict__["predict"] = watched(prediction.predict)
         heads.evaluate = watched(heads.evaluate)
     else:
         raise ValueError(f"no moment is called {where!r}")

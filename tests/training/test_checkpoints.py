@@ -39,7 +39,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
     if damage == "flipped bit":
         content[len(content) // 2] ^= 1
     newest.write_bytes(
-        {"flipped bit": bytes(content), "cut": content[:-20], "empty": b"", "other file": b"x" * 999}[damage]
+        {"flipped bit": bytes(content), "cut": bytes(content[:-20]), "empty": b"", "other file": b"x" * 999}[damage]
     )
     reader = checkpoints(tmp_path)
     state = reader.load()
