@@ -1,4 +1,9 @@
-"""Training on cached features is training through the frozen network, to the bit."""
+"""Training on cached features is training through the frozen network, to the bit.
+
+Under these conditions: the plain crop, float32, batch norm in eval mode (its running statistics, which are as frozen as
+the weights), and batches of the same size, since oneDNN picks its kernels by a batch's shape. With 224-pixel photos and
+ResNet or ShuffleNet even the size made no difference where it was tried; with EfficientNet-Lite0, of 2e-12.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +21,11 @@ from tests.training.conftest import BACKBONE, IMAGE_SIZE, Workspace
 from training import contract, features
 from training.backbones import Backbone
 from training.embedding import views_of
-from training.feature_store import SplitFeatures, StoredFeatures, read_index, read_split
+from training.feature_store import StoredFeatures, read_index, read_split
 from training.heads import fit, new_head
 from training.weights import load_backbone
+
+BATCH = 12
 
 
 class OnlineFeatures:
@@ -43,9 +50,9 @@ class OnlineFeatures:
 def test_heads_on_cached_features_are_those_of_the_online_way_to_the_bit(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the plain crop, in float32, with batch norm in eval mode (its running statistics, which are frozen too)."""
     monkeypatch.setattr("training.embedding.fast_bfloat16", lambda _: False)
-    records = [record for record in workspace.fill(each=15) if record["split"] == "train"]
+    monkeypatch.setattr("training.embedding.BATCH_PIXELS", BATCH * IMAGE_SIZE**2)
+    records = [record for record in workspace.fill(each=20) if record["split"] == "train"]
     workspace.write_weights()
     workspace.start(channels=("dataset", "manifest", "weights"), model="features", views=0)
     features.main()
@@ -57,15 +64,14 @@ def test_heads_on_cached_features_are_those_of_the_online_way_to_the_bit(
     online = OnlineFeatures(backbone, photos=workspace.root / "dataset", records=records, dim=index["dim"])
     first = new_head(cached, levels=index["levels"], classes=3)
     second = copy.deepcopy(first)
-    hyperparameters = contract.Hyperparameters(epochs=3, batch_size=8, learning_rate=0.05)
+    hyperparameters = contract.Hyperparameters(epochs=3, batch_size=BATCH, learning_rate=0.05)
 
     epochs = list(fit(first, train=cached, validation=validation, hyperparameters=hyperparameters))
     through_the_network = replace(cached, features=cast(StoredFeatures, online))
     again = list(fit(second, train=through_the_network, validation=validation, hyperparameters=hyperparameters))
 
-    assert online.batches == 3 * -(-len(records) // 8)
+    assert online.batches == 3 * len(records) / BATCH
     assert torch.equal(first.linear.weight, second.linear.weight)
     assert torch.equal(first.linear.bias, second.linear.bias)
     assert [epoch.train_loss for epoch in epochs] == [epoch.train_loss for epoch in again]
     assert first.linear.weight.abs().max() > 0
-    assert isinstance(cached, SplitFeatures)
