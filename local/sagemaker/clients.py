@@ -43,10 +43,10 @@ def logs_client(credentials: Mapping[str, str]) -> CloudWatchLogsClient:
     return client
 
 
-def _client(service: str, credentials: Mapping[str, str]) -> Any:
+def _client(service: Any, credentials: Mapping[str, str]) -> Any:
     with _LOCK:
         return _session().client(
-            service,  # type: ignore[call-overload]
+            service,
             endpoint_url=credentials.get("AWS_ENDPOINT_URL"),
             region_name=credentials.get("AWS_REGION"),
             aws_access_key_id=credentials.get("AWS_ACCESS_KEY_ID"),

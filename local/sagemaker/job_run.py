@@ -59,7 +59,7 @@ class JobRun(ABC):
     def fail(self, reason: str) -> None:
         """Record the end as Failed."""
 
-    def clean_up(self) -> None:
+    def clean_up(self) -> None:  # noqa: B027 - not every kind of job holds anything
         """Give back what the job held; called once, whatever happened."""
 
     def run(self) -> None:
