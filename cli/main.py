@@ -212,8 +212,10 @@ def down(context: typer.Context) -> None:
     """Destroy the stack, with all that the runs made; on this machine end the local cloud too."""
     target = context.obj.target()
     deployment.destroy(target)
+    console.print(f"{target.settings.stack_name} is destroyed {target.place}", highlight=False)
     if target.cloud is not None:
         control.stop(STATE)
+        console.print("the local cloud has ended")
 
 
 @typer_app.command()
