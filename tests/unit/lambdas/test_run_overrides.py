@@ -7,7 +7,7 @@ from run_overrides import KNOWN, InvalidInput, RunSettings, resolve
 
 from infra.settings import Settings
 
-_PLAIN = ("backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed")
+_PLAIN = ("backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "quantize")
 SETTINGS = Settings().model_dump(mode="json", include={"dataset", "tuning", "training"})
 
 
@@ -34,6 +34,7 @@ def test_every_known_key_has_its_effect() -> None:
         "weight_decay": 0,
         "label_smoothing": 0.1,
         "seed": 7,
+        "quantize": False,
         "batch_sizes": [8, 16],
         "dataset_prefix": "other/",
         "learning_rate": {"min": 0.01, "max": 0.02},
