@@ -2,13 +2,16 @@
 #
 # .venv           the project: CDK app, whippet command, tests (with node, npm and cdk in its bin)
 # .envs/cloud     the local cloud (it pins its own botocore)
-# .envs/training  what the training image holds; .envs/inference: what the endpoint's container holds
+# .envs/training  what the training image holds; .envs/inference: what the endpoint's container holds, and test tools
 # .envs/tools     uv, which makes the others
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 UV := .envs/tools/bin/uv
 RUN := $(UV) run
+IN_TRAINING := .envs/training/bin/python
+IN_INFERENCE := .envs/inference/bin/python
+IN_CLOUD := .envs/cloud/bin/python
 ENVIRONMENTS := .envs/cloud/.ready .envs/training/.ready .envs/inference/.ready
 
 .DEFAULT_GOAL := help
@@ -24,18 +27,21 @@ demo: setup ## the whole system on this machine: deploy, tune, train, release, c
 
 test: setup ## every test
 	$(RUN) pytest
-	.envs/training/bin/python -m pytest tests/training
-	.envs/inference/bin/python -m pytest tests/inference
-	.envs/cloud/bin/python -m pytest tests/local/sagemaker
+	$(IN_TRAINING) -m pytest tests/training
+	$(IN_INFERENCE) -m pytest tests/inference
+	$(IN_CLOUD) -m pytest tests/local/sagemaker
 
 lint: setup ## ruff, mypy, formatting
-	$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) mypy
+	$(RUN) ruff check . && $(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) mypy --python-executable $(IN_TRAINING) training tests/training
+	$(RUN) mypy --python-executable $(IN_INFERENCE) inference tests/inference
 
 bench: setup ## measured side by side with what a user would pick instead
 	$(RUN) python -m benchmarks
 
 soak: setup ## the same run again and again on one local cloud
-	$(RUN) pytest -m soak
+	$(RUN) pytest -s tests/soak
 
 synth: setup ## the CloudFormation template, in cdk.out
 	$(RUN) cdk synth --quiet
@@ -53,7 +59,7 @@ clean: stop ## remove everything that was made here
 	rm -rf .venv .envs .whippet node_modules cdk.out
 
 locks: $(UV) ## compile locks/*.in anew
-	cd locks && for e in tools app cloud training inference; do \
+	cd locks && for e in tools app cloud training inference inference-test; do \
 		excludes=; test ! -e $$e.excludes || excludes="--excludes $$e.excludes"; \
 		../$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $$excludes $$e.in -o $$e.txt; done
 	$(RUN) npm install --package-lock-only --omit-lockfile-registry-resolved
@@ -69,6 +75,12 @@ $(UV): locks/tools.txt
 	$(UV) pip sync --quiet --python .venv --require-hashes locks/app.txt
 	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	.venv/bin/python -m cli.node .venv/bin
+	@touch $@
+
+# The tests of the serving code run beside the very versions that its container gets.
+.envs/inference/.ready: locks/inference-test.txt | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .envs/inference
+	$(UV) pip sync --quiet --python .envs/inference --require-hashes locks/inference-test.txt
 	@touch $@
 
 .envs/%/.ready: locks/%.txt | $(UV)

@@ -72,7 +72,7 @@ class Workflow(Construct):
         train = training_phase(self, parts=parts, failure=failure)
         tune = tuning_phase(self, parts=parts, failure=failure, following=train)
         features = features_phase(self, parts=parts, failure=failure, following=tune)
-        start, check = dataset_phase(self, function_arn=functions.check_dataset, failure=failure)
+        start, check = dataset_phase(self, parts=parts, function_arn=functions.check_dataset, failure=failure)
         check.next(features)
         train.next(verdict)
         verdict.next(release.start)

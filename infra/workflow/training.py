@@ -7,7 +7,7 @@ from constructs import Construct
 
 from infra.workflow.jobs import JobParts, channel, hyperparameters, wait_for_machine
 from infra.workflow.task import FailureRoute, sagemaker_task
-from infra.workflow.tuning import BEST_VALUES
+from infra.workflow.tuning import BEST_VALUES, searched
 from training.contract import METRICS, Channel, EntryPoint, JobVariable
 
 __all__ = ["training_phase"]
@@ -30,10 +30,7 @@ def training_phase(scope: Construct, *, parts: JobParts, failure: FailureRoute) 
             "HyperParameters": hyperparameters(
                 program=EntryPoint.TRAIN,
                 source_uri=parts.source_uri,
-                paths={
-                    "learning_rate": f"{BEST_VALUES}.learning_rate",
-                    "batch_size": f"{BEST_VALUES}.batch_size",
-                },
+                paths={name: f"{BEST_VALUES}.{name}" for name in searched(parts.settings.tuning)},
             ),
             "InputDataConfig": [
                 channel(Channel.FEATURES, path="$.plan.features.uri"),

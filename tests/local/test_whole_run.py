@@ -13,95 +13,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-import urllib3
 
 from cli.digits import write_digits
 from cli.target import ROOT
 from infra.outputs import StackOutput
 from local import control
-
-OVERRIDES = {
-    "training.backbone": "efficientnet_lite0",
-    "tuning.trials": "2",
-    "tuning.epochs": "2",
-    "release.min_accuracy": "0.4",
-    "dataset.keep_at_destroy": "false",
-}
-INPUT = {"image_size": 64, "views": 0, "epochs": 6}
-STACK = "Whippet-dev"
-ENDPOINT = "whippet-dev"
-
-
-@dataclass(frozen=True)
-class System:
-    """A local cloud of this test's own, with the `whippet` and `aws` commands pointed at it."""
-
-    state: Path
-
-    @property
-    def cloud(self) -> control.Cloud:
-        cloud = control.running(self.state)
-        assert cloud is not None, "the local cloud has ended"
-        return cloud
-
-    def whippet(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        overrides = [part for name, value in OVERRIDES.items() for part in ("-c", f"{name}={value}")]
-        command = [sys.executable, "-m", "cli.main", *overrides, *arguments]
-        environment = {**os.environ, "WHIPPET_STATE": str(self.state), "COLUMNS": "200"}
-        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        if check:
-            assert result.returncode == 0, f"{arguments}: {result.stdout[-4000:]}\n{result.stderr[-4000:]}"
-        return result
-
-    def aws(self, *arguments: str) -> dict[str, Any]:
-        command = [str(Path(sys.executable).parent / "aws"), "--endpoint-url", self.cloud.endpoint_url, *arguments]
-        environment = {"PATH": os.environ["PATH"], **_without_path(self.cloud.environment()), "AWS_ENDPOINT_URL": ""}
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stderr
-        answer: dict[str, Any] = json.loads(result.stdout)
-        return answer
-
-    def client(self, service: str) -> Any:
-        environment = self.cloud.environment()
-        return boto3.client(  # type: ignore[call-overload]
-            service,
-            endpoint_url=self.cloud.endpoint_url,
-            region_name=environment["AWS_REGION"],
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        )
-
-    def output(self, name: StackOutput) -> str:
-        stack = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
-        return str({output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}[name])
-
-    def api(self, method: str, path: str, body: bytes | None = None, **headers: str) -> urllib3.BaseHTTPResponse:
-        url = self.output(StackOutput.API_URL).removeprefix("https://").rstrip("/")
-        host, _, stage = url.partition("/")
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        base = self.cloud.api_url(host.split(".")[0], stage)
-        return urllib3.request(method, base + path, body=body, headers=headers, timeout=60, retries=False)
-
-    def key(self) -> str:
-        answer = self.client("apigateway").get_api_key(apiKey=self.output(StackOutput.API_KEY_ID), includeValue=True)
-        return str(answer["value"])
-
-    def last_execution(self) -> dict[str, Any]:
-        stepfunctions = self.client("stepfunctions")
-        machine = self.output(StackOutput.STATE_MACHINE_ARN)
-        newest = stepfunctions.list_executions(stateMachineArn=machine, maxResults=1)["executions"][0]
-        described: dict[str, Any] = stepfunctions.describe_execution(executionArn=newest["executionArn"])
-        return described
-
-
-def _without_path(environment: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name != "PATH"}
+from tests.local.system import ENDPOINT, INPUT, OVERRIDES, STACK, System
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +115,7 @@ def test_json_is_answered_as_bytes_are(system: System, picture: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "content_type", "status", "says"),
     [
-        (b"", "image/jpeg", 400, "empty"),
+        (b"", "image/jpeg", 400, "no body"),
         (b"I am not a picture", "image/jpeg", 400, "image"),
         (b"I am not a picture", "text/plain", 415, "image/"),
         (b'{"inputs": "!!!"}', "application/json", 422, "base64"),

@@ -1,0 +1,136 @@
+"""The settings: what is allowed, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import annotated_types
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from infra.settings import Settings, SettingsError
+from tests.infra.conftest import cdk_context
+from training import contract
+
+
+def settings(**overrides: str) -> Settings:
+    return Settings.from_context(cdk_context() | overrides)
+
+
+def numeric_fields() -> list[tuple[str, FieldInfo]]:
+    found = []
+    for section, field in Settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            for name, inner in kind.model_fields.items():
+                if inner.annotation in (int, float):
+                    found.append((f"{section}.{name}", inner))
+    return found
+
+
+def beyond(field: FieldInfo) -> list[float]:
+    """The nearest values outside of a field's limits."""
+    step = 1 if field.annotation is int else 1e-9
+    outside: list[float] = []
+    for limit in field.metadata:
+        if isinstance(limit, annotated_types.Ge):
+            outside.append(float(str(limit.ge)) - step)
+        elif isinstance(limit, annotated_types.Gt):
+            outside.append(float(str(limit.gt)))
+        elif isinstance(limit, annotated_types.Le):
+            outside.append(float(str(limit.le)) + max(step, abs(float(str(limit.le))) * 1e-9 if step < 1 else 0))
+    return outside
+
+
+@pytest.mark.parametrize(("name", "field"), numeric_fields(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_number_has_two_limits_and_is_refused_beyond_them(name: str, field: FieldInfo) -> None:
+    outside = beyond(field)
+    assert len(outside) == 2, f"{name} lacks a limit"
+    for value in outside:
+        text = str(int(value)) if field.annotation is int else repr(value)
+        with pytest.raises(SettingsError) as refused:
+            settings(**{name: text})
+        assert f"{name}='{text}'" in str(refused.value)
+        assert "-c NAME=VALUE" in str(refused.value)
+
+
+def test_defaults_are_the_contracts() -> None:
+    default = settings()
+    contracts = contract.Hyperparameters()
+    for name in ("backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed"):
+        assert getattr(default.training, name) == getattr(contracts, name), name
+    assert default.tuning.batch_sizes == contract.BATCH_SIZES
+    assert default.prefix == "whippet-dev"
+    assert default.stack_name == "Whippet-dev"
+
+
+def test_overrides_from_the_command_line_are_converted() -> None:
+    chosen = settings(
+        **{
+            "training.epochs": "3",
+            "training.flip": "false",
+            "tuning.batch_sizes": "16,32",
+            "dataset.bucket": "",
+            "notifications.email": "a@example.org",
+        }
+    )
+    assert (chosen.training.epochs, chosen.training.flip) == (3, False)
+    assert chosen.tuning.batch_sizes == (16, 32)
+    assert chosen.dataset.bucket is None
+    assert settings(**{"tuning.batch_sizes": "64"}).tuning.batch_sizes == (64,)
+
+
+def test_prod_differs_from_dev_and_takes_overrides_too() -> None:
+    prod = settings(env="prod", **{"release.min_accuracy": "0.9"})
+    assert prod.prefix == "whippet-prod"
+    assert prod.release.min_accuracy == 0.9
+    assert prod.release.instance_count > settings().release.instance_count
+
+
+def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
+    context: dict[str, Any] = cdk_context() | {"env": "abcdefgh"}
+    context["environments"] = {"abcdefgh": {}}
+    name = contract.tuning_job_name(Settings.from_context(context).prefix, "x" * 13)
+    assert len(name) <= 32
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"env": "test"}, "env='test' is not an environment of cdk.json, which has dev, prod"),
+        ({"trainig.epochs": "3"}, "unknown setting -c trainig.epochs=3; known are env, dataset.bucket"),
+        ({"epochs": "3"}, "unknown setting -c epochs=3"),
+        ({"training.epoch": "3"}, "training.epoch: there is no such setting"),
+        ({"training.epochs": "many"}, "training.epochs='many'"),
+        ({"training.instance_type": "c5.xlarge"}, "training.instance_type='c5.xlarge'"),
+        ({"tuning.learning_rate_min": "0.5"}, "must be below learning_rate_max=0.1"),
+        ({"tuning.parallel_trials": "9"}, "parallel_trials=9 must not exceed trials=8"),
+        ({"tuning.strategy": "Grid"}, "tuning.strategy='Grid'"),
+        ({"tuning.batch_sizes": "16,0"}, "tuning.batch_sizes"),
+        ({"dataset.prefix": "no-slash"}, "dataset.prefix='no-slash'"),
+        ({"dataset.bucket": "Bad_Name"}, "dataset.bucket='Bad_Name'"),
+        ({"notifications.email": "nobody"}, "notifications.email='nobody'"),
+    ],
+)
+def test_wrong_settings_are_refused_in_words(overrides: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings(**overrides)
+    assert words in str(refused.value)
+
+
+def test_every_wrong_setting_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings(**{"training.epochs": "0", "api.rate": "0"})
+    assert "training.epochs" in str(refused.value)
+    assert "api.rate" in str(refused.value)
+
+
+def test_a_section_that_is_no_object_is_refused() -> None:
+    with pytest.raises(SettingsError, match="training"):
+        Settings.from_context({"environments": {"dev": {"training": 3}}})
+
+
+@pytest.mark.parametrize("key", ["@aws-cdk/core:x", "@aws-cdk-containers/x:y", "aws:cdk:enable-path-metadata"])
+def test_cdks_own_context_is_passed_over(key: str) -> None:
+    assert settings(**{key: "true"}) == settings()
