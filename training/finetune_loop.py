@@ -142,7 +142,9 @@ class FineTuning:
         self._micro = state["micro_batch"]  # another split of the batch would be another rounding
 
     def _train_epoch(self) -> None:
-        set_training(self.network.backbone.network, trained=self._trained)
+        # A few late stages, on mostly few photos, lose more by statistics of small batches than they win (measured in
+        # docs/training.md); a whole network follows its photos.
+        set_training(self.network.backbone.network, trained=self._trained, statistics=not self._values.unfreeze_from)
         self._train.set_epoch(self._epoch - 1, start_batch=self._step)
         start = printed = time.monotonic()
         first = self._step

@@ -61,17 +61,24 @@ def test_earlier_stages_learn_more_slowly_and_norms_do_not_decay() -> None:
     assert decay_of[id(net.layer4[0].bn1.weight)] == decay_of[id(head.bias)] == 0
 
 
+def changed_statistics(net: nn.Module) -> set[str]:
+    before = {name: value.clone() for name, value in net.named_buffers()}
+    net(torch.rand(2, 3, 64, 64))
+    return {name for name, value in net.named_buffers() if not torch.equal(value, before[name])}
+
+
 def test_frozen_stages_keep_their_statistics_and_trained_ones_do_not() -> None:
     net = models.resnet18(weights=None)
     trained = freeze(net, until="layer3.1")
     assert trained[0] == "layer3.1"
-    set_training(net, trained=trained)
-    before = {name: value.clone() for name, value in net.named_buffers()}
-    net(torch.rand(2, 3, 64, 64))
-    changed = {name for name, value in net.named_buffers() if not torch.equal(value, before[name])}
+    set_training(net, trained=trained, statistics=True)
+    changed = changed_statistics(net)
     assert "layer3.1.bn1.running_mean" in changed
     assert "layer4.0.bn1.running_mean" in changed
     assert not {name for name in changed if name.startswith(("bn1", "layer1", "layer2", "layer3.0"))}
+    set_training(net, trained=trained, statistics=False)
+    assert not changed_statistics(net)
+    assert net.training
     assert net.layer3[1].conv1.weight.requires_grad
     assert not net.layer3[0].conv1.weight.requires_grad
 
