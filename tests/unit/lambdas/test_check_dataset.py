@@ -5,6 +5,7 @@ from typing import Any
 
 import check_dataset
 import pytest
+from earlier_tuning import NewTuning
 from photo_listing import BadDataset
 from run_overrides import InvalidInput
 
@@ -116,7 +117,7 @@ def test_a_warm_start_names_an_earlier_job_where_there_is_one(
     monkeypatch.setenv("SETTINGS", settings.model_dump_json(include={"dataset", "tuning", "training"}))
     asked = []
 
-    def find(_: Any, *, name_prefix: str, new: check_dataset.NewTuning) -> dict[str, Any] | None:
+    def find(_: Any, *, name_prefix: str, new: NewTuning) -> dict[str, Any] | None:
         asked.append((name_prefix, new))
         return {"WarmStartType": "TransferLearning"} if len(asked) > 1 else None
 
