@@ -17,6 +17,7 @@ from training import contract
 __all__ = [
     "JobError",
     "channel",
+    "hosts",
     "hyperparameters",
     "job_name",
     "model_dir",
@@ -71,6 +72,17 @@ def output_dir() -> Path:
 def job_name() -> str:
     """The training job's name, as in CreateTrainingJob."""
     return _variable("TRAINING_JOB_NAME")
+
+
+def hosts() -> tuple[int, int]:
+    """This host's number, from 0, and how many the job runs on: (0, 1) outside SageMaker."""
+    names = sorted(json.loads(os.environ.get("SM_HOSTS", "[]")))
+    current = os.environ.get("SM_CURRENT_HOST", "")
+    if len(names) < 2:
+        return 0, 1
+    if current not in names:
+        raise JobError(f"SM_CURRENT_HOST is {current!r} and not one of SM_HOSTS, {names}; start all hosts of the job")
+    return names.index(current), len(names)
 
 
 def run_job(main: Callable[[], None]) -> None:

@@ -6,6 +6,7 @@ import copy
 import csv
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def _check_features(
             )
 
 
-def _some_photos(root: Path, paths: list[str], *, image_size: int) -> NDArray[np.uint8]:
+def _some_photos(root: Path, paths: Sequence[str], *, image_size: int) -> NDArray[np.uint8]:
     """Test photos spread over the classes, as the endpoint will see them: uint8, (N, S, S, 3)."""
     resize = preprocess.resize_for(image_size)
     spread = np.linspace(0, len(paths) - 1, num=min(_IMAGES_TO_CHECK, len(paths)), dtype=int)
