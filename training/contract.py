@@ -23,6 +23,7 @@ __all__ = [
     "MAX_IMAGE_BYTES",
     "MAX_IMAGE_PIXELS",
     "METRICS",
+    "MODES",
     "OBJECTIVE",
     "PHOTO_SUFFIXES",
     "SPLITS",
@@ -67,6 +68,9 @@ BATCH_SIZES: Final = (16, 32, 64, 128, 256, 512)
 BATCH_SIZE_LIMITS: Final = (1, 4096)
 LEARNING_RATE_BOUNDS: Final = (1e-6, 10.0)
 
+MODES: Final = ("features", "finetune")
+"""What is trained: a head on the frozen backbone's features, or the backbone too."""
+
 ScalingType = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
 
 
@@ -95,8 +99,28 @@ class Hyperparameters:
     weight_decay: float = 1e-4
     label_smoothing: float = 0.0
     seed: int = 0
+    quantize: bool = True
+    """Whether an int8 model is made, which is served if it is as good as the float32 one."""
+    mode: str = "features"
+    """`features`: a head on the frozen backbone's features; `finetune`: the backbone is trained too (`MODES`)."""
+    unfreeze_from: str = ""
+    """Fine-tuning: dotted name of the first stage of the backbone that is trained; empty for the whole network."""
+    backbone_rate: float = 0.1
+    """Fine-tuning: learning rate of the deepest backbone stage relative to the head's; earlier ones are lower still."""
+    warmup_epochs: float = 1.0
+    """Fine-tuning: epochs over which the learning rate rises from zero, at most half of all."""
+    ema: float = 0.0
+    """Fine-tuning: decay of the moving average of the weights, which is then what is evaluated; 0 for none."""
+    mixup: float = 0.0
+    """Fine-tuning: alpha of mixup's Beta distribution; 0 for none."""
+    cutmix: float = 0.0
+    """Fine-tuning: alpha of CutMix's Beta distribution; 0 for none. With mixup too, each batch takes one of them."""
+    randaugment: int = 0
+    """Fine-tuning: magnitude of RandAugment's two operations, of 30; 0 for none."""
 
     def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ContractError(f"hyperparameter mode={self.mode!r} is not known; give one of {', '.join(MODES)}")
         for name, (low, high) in _LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -106,6 +130,18 @@ class Hyperparameters:
                 f"hyperparameter backbone={self.backbone!r} is not a model's name; "
                 "give a torchvision classifier's builder such as resnet50, or efficientnet_lite0"
             )
+        if not re.fullmatch(r"(\w+(\.\w+)*)?", self.unfreeze_from, re.ASCII):
+            raise ContractError(
+                f"hyperparameter unfreeze_from={self.unfreeze_from!r} is not a stage's name; "
+                "give a dotted name such as layer4 or features.7, or nothing for the whole network"
+            )
+        if self.mode != "finetune":
+            for name in ("unfreeze_from", "ema", "mixup", "cutmix", "randaugment"):
+                if getattr(self, name):
+                    raise ContractError(
+                        f"hyperparameter {name}={getattr(self, name)} has no effect with mode={self.mode}; "
+                        "set mode to finetune, or leave it out"
+                    )
 
     def to_strings(self) -> dict[str, str]:
         """As SageMaker's `HyperParameters`: every value a string."""
@@ -154,6 +190,12 @@ _LIMITS: Final[dict[str, tuple[float, float]]] = {
     "weight_decay": (0.0, 1.0),
     "label_smoothing": (0.0, 0.5),
     "seed": (0, 2**32 - 1),
+    "backbone_rate": (0.0, 1.0),
+    "warmup_epochs": (0.0, 1000.0),
+    "ema": (0.0, 0.99999),
+    "mixup": (0.0, 10.0),
+    "cutmix": (0.0, 10.0),
+    "randaugment": (0, 30),
 }
 
 
@@ -231,6 +273,11 @@ class Artefact(StrEnum):
     CONFUSION_MATRIX_PNG = "confusion_matrix.png"
     HISTORY = "history.csv"
     """epoch, train_loss, validation_loss, validation_accuracy of the best-trial training."""
+    HISTORY_PNG = "history.png"
+    PER_CLASS_CSV = "per_class.csv"
+    PER_CLASS_PNG = "per_class.png"
+    RELIABILITY_CSV = "reliability.csv"
+    RELIABILITY_PNG = "reliability.png"
     DECISION = "decision.json"
 
 
@@ -456,6 +503,15 @@ MAX_ERROR_CHARACTERS: Final = 1000
 """SageMaker's FailureReason and SNS's e-mail stay readable below this length."""
 
 
+Precision = Literal["fp32", "int8"]
+
+INT8_ACCURACY_LOSS: Final = 0.005
+"""Test accuracy an int8 model may lose against float32 and still be served."""
+
+INT8_CLASS_LOSS: Final = 0.03
+"""The same for the recall of any single class."""
+
+
 class ModelCard(TypedDict):
     """`Artefact.MODEL_CARD`: everything a server needs to know of the model beside it."""
 
@@ -467,6 +523,15 @@ class ModelCard(TypedDict):
     """Shorter side before the centre crop, in pixels."""
     dataset_fingerprint: str
     test_accuracy: float
+    """Of the file that is served."""
+    temperature: float
+    """By which the logits are divided before the softmax; it stands in the model file, nobody has to apply it."""
+    precision: Precision
+    precision_reason: str
+    """Why this precision is served, in plain words."""
+    test_accuracy_fp32: float
+    test_accuracy_int8: float | None
+    """None where no int8 model was made."""
 
 
 class Prediction(TypedDict):
@@ -505,7 +570,98 @@ class ClassScores(TypedDict):
     f1: float
 
 
-class Evaluation(TypedDict):
+class Interval(TypedDict):
+    """A confidence interval from the bootstrap."""
+
+    low: float
+    high: float
+    level: float
+    resamples: int
+
+
+class ReliabilityBin(TypedDict):
+    """The photos whose likeliest class got a probability from `low` to `high`; zeros where there are none."""
+
+    low: float
+    high: float
+    images: int
+    confidence: float
+    accuracy: float
+
+
+class Calibration(TypedDict):
+    """How far the scores are from being frequencies, as served and before temperature scaling."""
+
+    temperature: float
+    expected_calibration_error: float
+    expected_calibration_error_before: float
+    bins: list[ReliabilityBin]
+
+
+class Mistake(TypedDict):
+    """A test photo that was misjudged."""
+
+    path: str
+    label: str
+    predicted: str
+    confidence: float
+    label_score: float
+    """Probability that was given to the true class."""
+
+
+class UncertainMetric(TypedDict):
+    value: float
+    standard_deviation: float
+
+
+class MulticlassMetrics(TypedDict):
+    """The multiclass part of AWS's page "Model quality metrics and Amazon CloudWatch monitoring"."""
+
+    confusion_matrix: dict[str, dict[str, int]]
+    """True class -> predicted class -> photos."""
+    accuracy: UncertainMetric
+    weighted_recall: UncertainMetric
+    weighted_precision: UncertainMetric
+    weighted_f0_5: UncertainMetric
+    weighted_f1: UncertainMetric
+    weighted_f2: UncertainMetric
+    accuracy_best_constant_classifier: UncertainMetric
+    weighted_recall_best_constant_classifier: UncertainMetric
+    weighted_precision_best_constant_classifier: UncertainMetric
+    weighted_f0_5_best_constant_classifier: UncertainMetric
+    weighted_f1_best_constant_classifier: UncertainMetric
+    weighted_f2_best_constant_classifier: UncertainMetric
+
+
+class TestScores(TypedDict):
+    """What the test photos say about the model that is served."""
+
+    test_accuracy: float
+    test_accuracy_interval: Interval
+    test_top_5_accuracy: float
+    test_loss: float
+    test_images: int
+    per_class: list[ClassScores]
+    confusion_matrix: list[list[int]]
+    """Rows: the true class; columns: the predicted one; both in the order of `classes`."""
+    calibration: Calibration
+    hardest_mistakes: list[Mistake]
+    """At most 20, the surest first."""
+    multiclass_classification_metrics: MulticlassMetrics
+    """SageMaker's own shape of the same."""
+
+
+class ModelFile(TypedDict):
+    """One precision the model was exported in."""
+
+    precision: Precision
+    test_accuracy: float
+    bytes: int
+    milliseconds: float
+    """Median time of one photo through the network on one CPU thread of the training job's machine."""
+
+
+class Evaluation(TestScores):
     """`Artefact.EVALUATION`: how good the model is on photos it has not seen."""
 
     run: str
@@ -513,10 +669,7 @@ class Evaluation(TypedDict):
     dataset_fingerprint: str
     test_fingerprint: str
     validation_accuracy: float
-    test_accuracy: float
-    test_loss: float
-    test_images: int
-    per_class: list[ClassScores]
-    confusion_matrix: list[list[int]]
-    """Rows: the true class; columns: the predicted one; both in the order of `classes`."""
+    precision: Precision
+    precision_reason: str
+    model_files: list[ModelFile]
     hyperparameters: dict[str, str]
