@@ -14,6 +14,8 @@ from local.sagemaker.early_stopping import MedianRule
 from local.sagemaker.errors import JobFailure, SageMakerError, validation
 from local.sagemaker.job_run import MAX_RUNNING, JobRun, RunningJobs
 from local.sagemaker.resources import TRAINING_JOB, TUNING_JOB
+from local.sagemaker.search import Search
+from local.sagemaker.search_space import check_ranges
 from local.sagemaker.store import Record
 from local.sagemaker.training import TrainingJobs
 from local.sagemaker.training_request import check_training_request
@@ -96,15 +98,12 @@ class TuningRun(JobRun):
         self._running: set[str] = set()
 
     def execute(self) -> None:
-        from local.sagemaker.search import Search  # Optuna takes a second to import: only tuning jobs pay for it
-
         maximum = self._limits.get("MaxNumberOfTrainingJobs", 0)
         search = Search(
             ranges=self._config["ParameterRanges"],
             strategy=self._config["Strategy"],
             maximise=self._maximise,
             seed=self._config.get("RandomSeed"),
-            trials=maximum,
         )
         count = min(filter(None, (maximum, search.size)))
         deadline = time.monotonic() + self._limits.get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME)
@@ -171,7 +170,7 @@ class TuningRun(JobRun):
         except SageMakerError as error:  # it has just ended
             _LOGGER.info("trial %s was not stopped: %s", name, error.message)
 
-    def _settle(self, name: str, search: Any) -> None:
+    def _settle(self, name: str, search: Search) -> None:
         status = self.context.store.get(TRAINING_JOB, name)["TrainingJobStatus"]
         with self._lock:
             self._running.discard(name)
@@ -210,8 +209,6 @@ def _no_metric(count: int) -> str:
 
 
 def _check(context: Context, parameters: Record) -> None:
-    from local.sagemaker.search import check_ranges
-
     config = parameters["HyperParameterTuningJobConfig"]
     definition = parameters.get("TrainingJobDefinition")
     for name in ("TrainingJobDefinitions", "WarmStartConfig", "Autotune"):

@@ -169,7 +169,7 @@ def test_a_missing_tuning_job_is_not_found(jobs: Jobs) -> None:
 
 
 def search(ranges: dict[str, Any], *, strategy: str = "Bayesian", seed: int | None = 0) -> Search:
-    return Search(ranges=ranges, strategy=strategy, maximise=True, seed=seed, trials=30)
+    return Search(ranges=ranges, strategy=strategy, maximise=True, seed=seed)
 
 
 def _walk(found: Search, trials: int) -> list[float]:
@@ -229,6 +229,14 @@ def test_the_median_rule_spares_the_good_and_stops_the_bad() -> None:
     assert rule.should_stop([0.1, 0.2])
     assert not rule.should_stop([0.1, 0.65])
     assert not rule.should_stop([0.1, 0.2, 0.3, 0.4])  # further than any trial before
+
+
+def test_a_trial_as_good_as_the_others_is_spared_whatever_the_rounding() -> None:
+    for level in (0.9, 0.7, 0.1):
+        rule = MedianRule(maximise=True)
+        for _ in range(3):
+            rule.complete([level] * 20)
+        assert not any(rule.should_stop([level] * epochs) for epochs in range(1, 21))
 
 
 def test_the_median_rule_minimises_too() -> None:
