@@ -23,6 +23,7 @@ __all__ = [
     "MAX_IMAGE_BYTES",
     "MAX_IMAGE_PIXELS",
     "METRICS",
+    "MODES",
     "OBJECTIVE",
     "PHOTO_SUFFIXES",
     "SPLITS",
@@ -65,6 +66,9 @@ BATCH_SIZES: Final = (16, 32, 64, 128, 256, 512)
 BATCH_SIZE_LIMITS: Final = (1, 4096)
 LEARNING_RATE_BOUNDS: Final = (1e-6, 10.0)
 
+MODES: Final = ("features", "finetune")
+"""What is trained: a head on the frozen backbone's features, or the backbone too."""
+
 ScalingType = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
 
 
@@ -93,8 +97,26 @@ class Hyperparameters:
     weight_decay: float = 1e-4
     label_smoothing: float = 0.0
     seed: int = 0
+    mode: str = "features"
+    """`features`: a head on the frozen backbone's features; `finetune`: the backbone is trained too (`MODES`)."""
+    unfreeze_from: str = ""
+    """Fine-tuning: dotted name of the first stage of the backbone that is trained; empty for the whole network."""
+    backbone_rate: float = 0.1
+    """Fine-tuning: learning rate of the deepest backbone stage relative to the head's; earlier ones are lower still."""
+    warmup_epochs: float = 1.0
+    """Fine-tuning: epochs over which the learning rate rises from zero, at most half of all."""
+    ema: float = 0.0
+    """Fine-tuning: decay of the moving average of the weights, which is then what is evaluated; 0 for none."""
+    mixup: float = 0.0
+    """Fine-tuning: alpha of mixup's Beta distribution; 0 for none."""
+    cutmix: float = 0.0
+    """Fine-tuning: alpha of CutMix's Beta distribution; 0 for none. With mixup too, each batch takes one of them."""
+    randaugment: int = 0
+    """Fine-tuning: magnitude of RandAugment's two operations, of 30; 0 for none."""
 
     def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ContractError(f"hyperparameter mode={self.mode!r} is not known; give one of {', '.join(MODES)}")
         for name, (low, high) in _LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -104,6 +126,18 @@ class Hyperparameters:
                 f"hyperparameter backbone={self.backbone!r} is not a model's name; "
                 "give a torchvision classifier's builder such as resnet50, or efficientnet_lite0"
             )
+        if not re.fullmatch(r"(\w+(\.\w+)*)?", self.unfreeze_from, re.ASCII):
+            raise ContractError(
+                f"hyperparameter unfreeze_from={self.unfreeze_from!r} is not a stage's name; "
+                "give a dotted name such as layer4 or features.7, or nothing for the whole network"
+            )
+        if self.mode != "finetune":
+            for name in ("unfreeze_from", "ema", "mixup", "cutmix", "randaugment"):
+                if getattr(self, name):
+                    raise ContractError(
+                        f"hyperparameter {name}={getattr(self, name)} has no effect with mode={self.mode}; "
+                        "set mode to finetune, or leave it out"
+                    )
 
     def to_strings(self) -> dict[str, str]:
         """As SageMaker's `HyperParameters`: every value a string."""
@@ -152,6 +186,12 @@ _LIMITS: Final[dict[str, tuple[float, float]]] = {
     "weight_decay": (0.0, 1.0),
     "label_smoothing": (0.0, 0.5),
     "seed": (0, 2**32 - 1),
+    "backbone_rate": (0.0, 1.0),
+    "warmup_epochs": (0.0, 1000.0),
+    "ema": (0.0, 0.99999),
+    "mixup": (0.0, 10.0),
+    "cutmix": (0.0, 10.0),
+    "randaugment": (0, 30),
 }
 
 

@@ -18,6 +18,14 @@ CHANGED = Hyperparameters(
     weight_decay=0.0,
     label_smoothing=0.1,
     seed=2**32 - 1,
+    mode="finetune",
+    unfreeze_from="network._blocks.10",
+    backbone_rate=0.05,
+    warmup_epochs=0.5,
+    ema=0.999,
+    mixup=0.2,
+    cutmix=1.0,
+    randaugment=9,
 )
 
 
@@ -42,6 +50,12 @@ def test_the_sent_form_may_be_quoted_and_carry_sagemakers_own_names() -> None:
         ({"image_size": "8"}, "image_size=8 is outside 32 to 1024"),
         ({"learning_rate": "nan"}, "learning_rate=nan is outside"),
         ({"backbone": "../x"}, "is not a model's name"),
+        ({"mode": "both"}, "mode='both' is not known; give one of features, finetune"),
+        ({"mode": "finetune", "unfreeze_from": "a..b"}, "unfreeze_from='a..b' is not a stage's name"),
+        ({"mode": "finetune", "ema": "1"}, "ema=1.0 is outside 0.0 to 0.99999"),
+        ({"mode": "finetune", "randaugment": "31"}, "randaugment=31 is outside 0 to 30"),
+        ({"mixup": "0.2"}, "mixup=0.2 has no effect with mode=features; set mode to finetune"),
+        ({"unfreeze_from": "layer4"}, "unfreeze_from=layer4 has no effect with mode=features"),
     ],
 )
 def test_wrong_hyperparameters_are_named(sent: dict[str, str], reason: str) -> None:
