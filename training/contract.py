@@ -52,6 +52,7 @@ __all__ = [
     "parameter_ranges",
     "run_id",
     "training_job_name",
+    "transform_key",
     "tuning_job_name",
 ]
 
@@ -244,6 +245,8 @@ class Channel(StrEnum):
     """What CheckDataset wrote: `Artefact.DATASET_SUMMARY` and `Artefact.MANIFEST`."""
     FEATURES = "features"
     """What the features job wrote: `Artefact.FEATURES_INDEX` and the arrays it lists."""
+    PREVIOUS_FEATURES = "previous"
+    """Features of an earlier state of the photos, which the features job extends instead of starting anew."""
     WEIGHTS = "weights"
     """Pretrained weights, where the job should not (or cannot) fetch them from the hub."""
 
@@ -360,13 +363,13 @@ TRANSFORM_VERSION: Final = 1
 """Raise when decoding, cropping, augmentation or the backbone's levels change: older features are then not reused."""
 
 
-def features_key(*, dataset_fingerprint: str, hyperparameters: Hyperparameters, weights: str) -> str:
-    """Name of the features of this data under this backbone: 32 hexadecimal digits.
+def transform_key(*, hyperparameters: Hyperparameters, weights: str) -> str:
+    """Name of what makes a photo's features, whatever the photos: 32 hexadecimal digits.
 
-    `weights` says where the backbone's weights come from (`hub`, or the S3 URI and ETag of a file).
+    Features of the same transform key can be extended by photos they lack. `weights` says where the backbone's weights
+    come from (`hub`, or the S3 URI and ETag of a file).
     """
     parts = {
-        "dataset": dataset_fingerprint,
         "backbone": hyperparameters.backbone,
         "image_size": hyperparameters.image_size,
         "views": hyperparameters.views,
@@ -375,6 +378,16 @@ def features_key(*, dataset_fingerprint: str, hyperparameters: Hyperparameters, 
         "weights": weights,
         "transform": TRANSFORM_VERSION,
     }
+    return _digest(parts)
+
+
+def features_key(*, dataset_fingerprint: str, hyperparameters: Hyperparameters, weights: str) -> str:
+    """Name of the features of this data under this backbone: 32 hexadecimal digits."""
+    transform = transform_key(hyperparameters=hyperparameters, weights=weights)
+    return _digest({"dataset": dataset_fingerprint, "transform_key": transform})
+
+
+def _digest(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
