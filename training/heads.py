@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training import contract
+from training.checkpoints import Checkpoints
+from training.course import Course, Epoch, Scores
 from training.feature_store import SplitFeatures
+from training.interruption import Interruption
 
-__all__ = ["Epoch", "Head", "Scores", "evaluate", "fit", "new_head", "train_one_epoch"]
+__all__ = ["Epoch", "Head", "Scores", "evaluate", "fit", "new_head"]
 
 _LENGTH = 4.0
 """Typical length of a scaled feature vector: makes learning rates of 0.001 to 0.1 right for any backbone's `dim`."""
@@ -49,25 +52,6 @@ class Head(nn.Module):
         return layer.requires_grad_(False)
 
 
-@dataclass(frozen=True)
-class Scores:
-    """How a head does on a split."""
-
-    loss: float
-    accuracy: float
-    predictions: NDArray[np.int64]
-    """(images,): the class with the highest score."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One epoch's results; `number` counts from 1."""
-
-    number: int
-    train_loss: float
-    validation: Scores
-
-
 def new_head(train: SplitFeatures, *, levels: list[int], classes: int) -> Head:
     """An untrained head with the training features' mean and deviation; it starts from equal scores for all classes."""
     dim = train.features.shape[2]
@@ -88,56 +72,107 @@ def new_head(train: SplitFeatures, *, levels: list[int], classes: int) -> Head:
 
 
 def fit(
-    head: Head, *, train: SplitFeatures, validation: SplitFeatures, hyperparameters: contract.Hyperparameters
-) -> Iterator[Epoch]:
-    """Train the head in place for the given epochs and yield each one's results.
-
-    The learning rate falls to zero along a cosine, so that few epochs and many both end settled.
-    """
-    steps = hyperparameters.epochs * math.ceil(len(train.labels) / hyperparameters.batch_size)
-    optimizer = torch.optim.AdamW(
-        head.linear.parameters(), lr=hyperparameters.learning_rate, weight_decay=hyperparameters.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for number in range(1, hyperparameters.epochs + 1):
-        loss = train_one_epoch(
-            head,
-            train,
-            optimizer=optimizer,
-            schedule=schedule,
-            batch_size=hyperparameters.batch_size,
-            label_smoothing=hyperparameters.label_smoothing,
-            chance=np.random.default_rng([hyperparameters.seed, number]),
-        )
-        yield Epoch(number=number, train_loss=loss, validation=evaluate(head, validation))
-
-
-def train_one_epoch(
     head: Head,
-    train: SplitFeatures,
     *,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    batch_size: int,
-    label_smoothing: float,
-    chance: np.random.Generator,
-) -> float:
-    """Show the head every training photo once, each in a view drawn by chance; returns the mean loss."""
-    views, images, _ = train.features.shape
-    order = chance.permutation(np.arange(images))
-    view_of = chance.integers(np.full(images, views))
-    total = 0.0
-    for start in range(0, images, batch_size):
-        picked = order[start : start + batch_size]
-        features = torch.from_numpy(train.features[view_of[picked], picked])
-        labels = torch.from_numpy(train.labels[picked])
-        loss = functional.cross_entropy(head(features), labels, label_smoothing=label_smoothing)
-        optimizer.zero_grad()
+    train: SplitFeatures,
+    validation: SplitFeatures,
+    hyperparameters: contract.Hyperparameters,
+    checkpoints: Checkpoints | None = None,
+    course: Course | None = None,
+) -> Iterator[Epoch]:
+    """Train the head in place for the given epochs and yield each one's results, which `course` gathers.
+
+    The learning rate falls to zero along a cosine, so that few epochs and many both end settled. With `checkpoints`,
+    it goes on where an earlier process was killed, and yields the epochs that are left.
+    """
+    training = _Training(head, train=train, hyperparameters=hyperparameters)
+    checkpoints = checkpoints or Checkpoints(None, identity={})
+    course = course if course is not None else Course()
+    state = checkpoints.load()
+    if state is not None:
+        training.restore(state)
+        course.restore(state["course"])
+        print(f"resumed at epoch {training.epoch}, step {training.step} of {training.steps}", flush=True)
+
+    def save() -> None:
+        checkpoints.save({**training.state(), "course": course.state()})
+
+    with Interruption() as interruption:
+        while training.epoch <= hyperparameters.epochs:
+            while training.step < training.steps:
+                training.take_step()
+                if interruption.requested:
+                    save()
+                    interruption.stop(kept=checkpoints.kept, where=f"epoch {training.epoch}, step {training.step}")
+                if checkpoints.due():
+                    save()
+            epoch = Epoch(number=training.epoch, train_loss=training.mean_loss(), validation=evaluate(head, validation))
+            course.add(epoch, head.state_dict())
+            training.begin_epoch(epoch.number + 1)
+            if checkpoints.due() or epoch.number == hyperparameters.epochs:
+                save()
+            yield epoch
+
+
+class _Training:
+    """Where a head's training stands. Each epoch's order and views are drawn from the seed and its number alone."""
+
+    def __init__(self, head: Head, *, train: SplitFeatures, hyperparameters: contract.Hyperparameters):
+        self._head, self._train, self._values = head, train, hyperparameters
+        self.steps = math.ceil(len(train.labels) / hyperparameters.batch_size)
+        """Steps of an epoch."""
+        self._optimizer = torch.optim.AdamW(
+            head.linear.parameters(), lr=hyperparameters.learning_rate, weight_decay=hyperparameters.weight_decay
+        )
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            self._optimizer, hyperparameters.epochs * self.steps
+        )
+        self.begin_epoch(1)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Show the head every training photo once more, each in a view drawn by chance."""
+        views, images, _ = self._train.features.shape
+        chance = np.random.default_rng([self._values.seed, epoch])
+        self._order = chance.permutation(np.arange(images))
+        self._view_of = chance.integers(np.full(images, views))
+        self.epoch, self.step, self._loss = epoch, 0, 0.0
+
+    def take_step(self) -> None:
+        """One update of the head from the next batch."""
+        size = self._values.batch_size
+        picked = self._order[self.step * size : (self.step + 1) * size]
+        features = torch.from_numpy(self._train.features[self._view_of[picked], picked])
+        labels = torch.from_numpy(self._train.labels[picked])
+        loss = functional.cross_entropy(self._head(features), labels, label_smoothing=self._values.label_smoothing)
+        self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        total += float(loss.item()) * len(picked)
-    return total / len(order)
+        self._optimizer.step()
+        self._schedule.step()
+        self._loss += float(loss.item()) * len(picked)
+        self.step += 1
+
+    def mean_loss(self) -> float:
+        """Of the epoch's photos so far."""
+        return self._loss / len(self._order)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            "head": self._head.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss": self._loss,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        self._head.load_state_dict(state["head"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self.begin_epoch(state["epoch"])
+        self.step, self._loss = state["step"], state["loss"]
 
 
 @torch.inference_mode()

@@ -1,11 +1,11 @@
-"""Entry point of the training with the best trial's values: the head, its test results, the model to be served."""
+"""Entry point of the training with the best trial's values: the model to be served, and its test results."""
 
 from __future__ import annotations
 
-import copy
 import csv
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,50 +13,55 @@ import torch
 from numpy.typing import NDArray
 
 from training import contract, environment, preprocess
+from training.checkpoints import Checkpoints
+from training.course import Course, Epoch, Scores, epoch_line
 from training.dataset import Manifest, read_manifest, read_photo
 from training.environment import JobError
 from training.evaluation import class_scores, confusion_matrix, write_confusion_matrix
 from training.export import Classifier, check_export, export
 from training.feature_store import read_index, read_split
-from training.heads import Epoch, Scores, evaluate, fit, new_head
-from training.trial import epoch_line
+from training.heads import evaluate, fit, new_head
 from training.weights import load_backbone
 
 _IMAGES_TO_CHECK = 16
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What a training of either kind ends in."""
+
+    classifier: Classifier
+    course: Course
+    tested: Scores
+    labels: NDArray[np.int64]
+    """Of the test photos, as their paths are."""
+    paths: list[str]
+
+
 def main() -> None:
-    """Train the head, keep its best epoch, evaluate it once on the test photos, export and write everything."""
+    """Train, keep the best epoch, evaluate it once on the test photos, export and write everything."""
     hyperparameters = environment.hyperparameters()
     torch.manual_seed(hyperparameters.seed)
     manifest = read_manifest(environment.channel(contract.Channel.MANIFEST))
-    folder, index = read_index(environment.channel(contract.Channel.FEATURES))
-    backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
-    _check_features(index, hyperparameters=hyperparameters, classes=manifest.classes, weights=weights)
-
-    train, validation, test = (read_split(folder, split) for split in contract.SPLITS)
-    head = new_head(train, levels=index["levels"], classes=len(manifest.classes))
-    history: list[Epoch] = []
-    best, best_head = None, head
-    for epoch in fit(head, train=train, validation=validation, hyperparameters=hyperparameters):
-        history.append(epoch)
-        print(epoch_line(epoch, epochs=hyperparameters.epochs), flush=True)
-        if best is None or _rank(epoch) > _rank(best):
-            best, best_head = epoch, copy.deepcopy(head)
+    if hyperparameters.mode == "finetune":
+        outcome = _fine_tuned(hyperparameters)
+        if outcome is None:
+            return
+    else:
+        outcome = _trained_head(hyperparameters, manifest=manifest)
+    best, tested = outcome.course.best, outcome.tested
     if best is None:
         raise JobError("no epoch was trained; set epochs to at least 1")
-    tested = evaluate(best_head, test)
     test_loss, test_accuracy = contract.metric("test:loss"), contract.metric("test:accuracy")
     print(f"best epoch {best.number}: {test_loss.line(tested.loss)} {test_accuracy.line(tested.accuracy)}", flush=True)
 
-    classifier = Classifier(backbone=backbone, head=best_head.folded()).eval()
     model_file = environment.model_dir() / contract.Artefact.MODEL
-    export(classifier, model_file, image_size=hyperparameters.image_size)
+    export(outcome.classifier, model_file, image_size=hyperparameters.image_size)
     difference = check_export(
-        classifier,
+        outcome.classifier,
         model_file,
         images=_some_photos(
-            environment.channel(contract.Channel.DATASET), test.paths, image_size=hyperparameters.image_size
+            environment.channel(contract.Channel.DATASET), outcome.paths, image_size=hyperparameters.image_size
         ),
     )
     print(f"exported {model_file.name}: probabilities within {difference:.1e} of PyTorch's", flush=True)
@@ -66,13 +71,56 @@ def main() -> None:
         manifest=manifest,
         best=best,
         tested=tested,
-        labels=test.labels,
-        history=history,
+        labels=outcome.labels,
+        history=outcome.course.epochs,
     )
 
 
-def _rank(epoch: Epoch) -> tuple[float, float]:
-    return epoch.validation.accuracy, -epoch.validation.loss
+def _fine_tuned(hyperparameters: contract.Hyperparameters) -> _Outcome | None:
+    """The backbone trained with its head; None in all but one of torchrun's processes, the one that writes."""
+    from training import finetune
+
+    tuned = finetune.train(hyperparameters)
+    if not tuned.leads:
+        return None
+    return _Outcome(
+        classifier=tuned.classifier,
+        course=tuned.course,
+        tested=tuned.test.scores(),
+        labels=tuned.test.labels,
+        paths=tuned.test.paths,
+    )
+
+
+def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manifest) -> _Outcome:
+    """A head on the features of the frozen backbone."""
+    folder, index = read_index(environment.channel(contract.Channel.FEATURES))
+    backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
+    _check_features(index, hyperparameters=hyperparameters, classes=manifest.classes, weights=weights)
+    train, validation, test = (read_split(folder, split) for split in contract.SPLITS)
+    head = new_head(train, levels=index["levels"], classes=len(manifest.classes))
+    course = Course()
+    checkpoints = Checkpoints(
+        environment.checkpoint_dir(),
+        identity={**hyperparameters.to_strings(), "job": "train", "features": index["key"], "weights": weights},
+    )
+    for epoch in fit(
+        head,
+        train=train,
+        validation=validation,
+        hyperparameters=hyperparameters,
+        checkpoints=checkpoints,
+        course=course,
+    ):
+        print(epoch_line(epoch, epochs=hyperparameters.epochs), flush=True)
+    head.load_state_dict(course.weights)
+    return _Outcome(
+        classifier=Classifier(backbone=backbone, head=head.folded()).eval(),
+        course=course,
+        tested=evaluate(head, test),
+        labels=test.labels,
+        paths=test.paths,
+    )
 
 
 def _check_features(

@@ -8,13 +8,20 @@ from __future__ import annotations
 import torch
 
 from training import contract, environment
+from training.checkpoints import Checkpoints
+from training.course import epoch_line
 from training.feature_store import read_index, read_split
-from training.heads import Epoch, fit, new_head
+from training.heads import fit, new_head
 
 
 def main() -> None:
     """Train for the given epochs and print each one's metrics, which SageMaker reads from the log."""
     hyperparameters = environment.hyperparameters()
+    if hyperparameters.mode == "finetune":
+        from training import finetune  # and with it torchvision, which a head on features does without
+
+        finetune.run_trial(hyperparameters)
+        return
     # One thread is fastest for matrices this small, and gives the same numbers on every machine.
     torch.set_num_threads(1)
     torch.manual_seed(hyperparameters.seed)
@@ -26,20 +33,19 @@ def main() -> None:
         flush=True,
     )
     head = new_head(train, levels=index["levels"], classes=len(index["classes"]))
-    for epoch in fit(head, train=train, validation=validation, hyperparameters=hyperparameters):
-        print(epoch_line(epoch, epochs=hyperparameters.epochs), flush=True)
-
-
-def epoch_line(epoch: Epoch, *, epochs: int) -> str:
-    """One epoch for people and for SageMaker's metric regexes."""
-    return " ".join(
-        [
-            f"epoch {epoch.number}/{epochs}:",
-            contract.metric("train:loss").line(epoch.train_loss),
-            contract.metric("validation:loss").line(epoch.validation.loss),
-            contract.metric("validation:accuracy").line(epoch.validation.accuracy),
-        ]
+    checkpoints = Checkpoints(
+        environment.checkpoint_dir(),
+        identity={
+            **hyperparameters.to_strings(),
+            "job": "trial",
+            "features": index["key"],
+            "weights": index["weights"],
+        },
     )
+    for epoch in fit(
+        head, train=train, validation=validation, hyperparameters=hyperparameters, checkpoints=checkpoints
+    ):
+        print(epoch_line(epoch, epochs=hyperparameters.epochs), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,94 @@
+"""The processes of one training, as torchrun starts them: one a GPU, on one host or several; one process without it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+__all__ = ["Group", "joined"]
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process's place among those that train together."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process prints and writes for all."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum over the processes; every one must call it."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def agree(self, flag: bool) -> bool:
+        """True everywhere if it is true anywhere; every process must call it."""
+        if self.size == 1:
+            return flag
+        return bool(self.sum(torch.tensor(float(flag), device=self.device)).item())
+
+    def gather(self, thing: Thing) -> list[Thing]:
+        """Every process's thing, by rank, in every process."""
+        if self.size == 1:
+            return [thing]
+        things: list[Any] = [None] * self.size
+        dist.all_gather_object(things, thing)
+        return things
+
+    def from_leader(self, thing: Thing) -> Thing:
+        """The leader's thing in every process; the others' is passed over."""
+        if self.size == 1:
+            return thing
+        things = [thing]
+        dist.broadcast_object_list(things, src=0, device=self.device)
+        return things[0]
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite tensors (running statistics, say) by the leader's."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network with its gradients averaged over the processes."""
+        if self.size == 1:
+            return network
+        return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
+
+
+@contextmanager
+def joined() -> Iterator[Group]:
+    """Join the other processes, NCCL between GPUs and Gloo between CPUs; leave them at the end.
+
+    torchrun's variables RANK, LOCAL_RANK and WORLD_SIZE say which process this is; the hyperparameter
+    `sagemaker_torch_distributed_enabled` makes the sagemaker-training toolkit start torchrun.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+    if size == 1:
+        yield Group(rank=0, size=1, device=device)
+        return
+    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield Group(rank=dist.get_rank(), size=size, device=device)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,42 @@
+"""SIGTERM, which a spot instance or a stopped job gets some time before it is killed: finish the step, keep the state.
+
+SageMaker leaves 120 seconds between SIGTERM and SIGKILL (StopTrainingJob, and Managed Spot Training).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType, TracebackType
+from typing import Any, Final, NoReturn
+
+__all__ = ["EXIT_STATUS", "Interruption"]
+
+EXIT_STATUS: Final = 128 + signal.SIGTERM
+"""Not 0: a training that did not end must not count as one that did."""
+
+
+class Interruption:
+    """While entered, SIGTERM does not end the process but is noted in `requested`."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: Any = signal.SIG_DFL
+
+    def __enter__(self) -> Interruption:
+        self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def stop(self, *, kept: bool, where: str) -> NoReturn:
+        """End the process with a plain message: what was reached, and whether the next attempt goes on from there."""
+        after = "the next attempt goes on from there" if kept else "it has no checkpoint folder, so all of it is lost"
+        print(f"interrupted by SIGTERM at {where}; {after}", flush=True)
+        sys.exit(EXIT_STATUS)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.requested = True
