@@ -59,7 +59,7 @@ class JobParts:
         """`StoppingCondition` and what becomes of a job whose machine is lost."""
         stopping = {"MaxRuntimeInSeconds": minutes * 60}
         if spot:
-            stopping["MaxWaitTimeInSeconds"] = minutes * 60 + _SPOT_WAIT.to_seconds()
+            stopping["MaxWaitTimeInSeconds"] = minutes * 60 + int(_SPOT_WAIT.to_seconds())
         return {
             "StoppingCondition": stopping,
             "RetryStrategy": {"MaximumRetryAttempts": _RETRIES},
