@@ -11,7 +11,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from cli import deployment
@@ -162,7 +162,7 @@ def classify(
 ) -> None:
     """POST photos to the API and show what they are."""
     api = Api.of(context.obj.target())
-    table = Table("photo", "label", "score", box=None, padding=(0, 2, 0, 0))
+    table = Table(Column("photo", overflow="fold"), "label", "score", box=None, padding=(0, 2, 0, 0))
     failures = []
     for photo in photos:
         try:
@@ -172,7 +172,8 @@ def classify(
             continue
         for index, prediction in enumerate(predictions):
             table.add_row("" if index else str(photo), prediction["label"], f"{prediction['score']:.3f}")
-    console.print(table, highlight=False)
+    if table.rows:
+        console.print(table, highlight=False)
     if failures:
         raise CliError("\n".join(failures))
 
@@ -211,8 +212,10 @@ def down(context: typer.Context) -> None:
     """Destroy the stack, with all that the runs made; on this machine end the local cloud too."""
     target = context.obj.target()
     deployment.destroy(target)
+    console.print(f"{target.settings.stack_name} is destroyed {target.place}", highlight=False)
     if target.cloud is not None:
         control.stop(STATE)
+        console.print("the local cloud has ended")
 
 
 @typer_app.command()

@@ -23,14 +23,17 @@ RUNS_SHOWN = 5
 
 def show(target: Target, *, console: Console) -> None:
     """Print the outputs, the endpoint with its model, and the last runs."""
-    facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    facts.add_row("stack", f"{target.settings.stack_name}, deployed {target.place}")
+    facts = {
+        "stack": f"{target.settings.stack_name}, deployed {target.place}",
+        "photos": target.output(StackOutput.DATASET_URI),
+        "API": target.api_url,
+        "endpoint": _endpoint(target),
+    }
     if target.cloud is not None:
-        facts.add_row("local cloud", f"{target.cloud.endpoint_url} (aws --endpoint-url {target.cloud.endpoint_url} …)")
-    facts.add_row("photos", target.output(StackOutput.DATASET_URI))
-    facts.add_row("API", target.api_url)
-    facts.add_row("endpoint", _endpoint(target))
-    console.print(facts, highlight=False)
+        facts["local cloud"] = f"{target.endpoint_url} (aws --endpoint-url {target.endpoint_url} …)"
+    for name, fact in facts.items():
+        # Not a table: it would cut what a user wants to copy.
+        console.print(f"{name:<12} {fact}", highlight=False, markup=False, soft_wrap=True)
     console.print(_runs(target), highlight=False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -33,23 +33,20 @@ def _session() -> boto3.Session:
 
 def s3_client(credentials: Mapping[str, str]) -> S3Client:
     """S3 as the role of these `AWS_…` variables."""
-    with _LOCK:
-        return _session().client(
-            "s3",
-            endpoint_url=credentials.get("AWS_ENDPOINT_URL"),
-            region_name=credentials.get("AWS_REGION"),
-            aws_access_key_id=credentials.get("AWS_ACCESS_KEY_ID"),
-            aws_secret_access_key=credentials.get("AWS_SECRET_ACCESS_KEY"),
-            aws_session_token=credentials.get("AWS_SESSION_TOKEN") or None,
-            config=_CONFIG,
-        )
+    client: S3Client = _client("s3", credentials)
+    return client
 
 
 def logs_client(credentials: Mapping[str, str]) -> CloudWatchLogsClient:
     """CloudWatch Logs as the role of these `AWS_…` variables."""
+    client: CloudWatchLogsClient = _client("logs", credentials)
+    return client
+
+
+def _client(service: Any, credentials: Mapping[str, str]) -> Any:
     with _LOCK:
         return _session().client(
-            "logs",
+            service,
             endpoint_url=credentials.get("AWS_ENDPOINT_URL"),
             region_name=credentials.get("AWS_REGION"),
             aws_access_key_id=credentials.get("AWS_ACCESS_KEY_ID"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from local.sagemaker.context import INTERNAL_ERROR, Context
@@ -40,7 +41,7 @@ class Outcome:
         return self.status > 128 and not self.stopped and not self.timed_out
 
 
-class JobRun:
+class JobRun(ABC):
     """One job, run from start to end in a thread of its own.
 
     A kind of job overrides `execute` and `fail`; whatever goes wrong in `execute` ends in `fail`, so that no job stays
@@ -55,15 +56,15 @@ class JobRun:
         self.stop_requested = threading.Event()
         self.ended = threading.Event()
 
+    @abstractmethod
     def execute(self) -> None:
         """Run the job to its end. Raises JobFailure with the FailureReason."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fail(self, reason: str) -> None:
         """Record the end as Failed."""
-        raise NotImplementedError
 
-    def clean_up(self) -> None:
+    def clean_up(self) -> None:  # noqa: B027 - not every kind of job holds anything
         """Give back what the job held; called once, whatever happened."""
 
     def run(self) -> None:
