@@ -98,6 +98,8 @@ class Hyperparameters:
     weight_decay: float = 1e-4
     label_smoothing: float = 0.0
     seed: int = 0
+    quantize: bool = True
+    """Whether an int8 model is made, which is served if it is as good as the float32 one."""
     mode: str = "features"
     """`features`: a head on the frozen backbone's features; `finetune`: the backbone is trained too (`MODES`)."""
     unfreeze_from: str = ""
@@ -270,6 +272,11 @@ class Artefact(StrEnum):
     CONFUSION_MATRIX_PNG = "confusion_matrix.png"
     HISTORY = "history.csv"
     """epoch, train_loss, validation_loss, validation_accuracy of the best-trial training."""
+    HISTORY_PNG = "history.png"
+    PER_CLASS_CSV = "per_class.csv"
+    PER_CLASS_PNG = "per_class.png"
+    RELIABILITY_CSV = "reliability.csv"
+    RELIABILITY_PNG = "reliability.png"
     DECISION = "decision.json"
 
 
@@ -484,6 +491,15 @@ MAX_ERROR_CHARACTERS: Final = 1000
 """SageMaker's FailureReason and SNS's e-mail stay readable below this length."""
 
 
+Precision = Literal["fp32", "int8"]
+
+INT8_ACCURACY_LOSS: Final = 0.005
+"""Test accuracy an int8 model may lose against float32 and still be served."""
+
+INT8_CLASS_LOSS: Final = 0.03
+"""The same for the recall of any single class."""
+
+
 class ModelCard(TypedDict):
     """`Artefact.MODEL_CARD`: everything a server needs to know of the model beside it."""
 
@@ -495,6 +511,15 @@ class ModelCard(TypedDict):
     """Shorter side before the centre crop, in pixels."""
     dataset_fingerprint: str
     test_accuracy: float
+    """Of the file that is served."""
+    temperature: float
+    """By which the logits are divided before the softmax; it stands in the model file, nobody has to apply it."""
+    precision: Precision
+    precision_reason: str
+    """Why this precision is served, in plain words."""
+    test_accuracy_fp32: float
+    test_accuracy_int8: float | None
+    """None where no int8 model was made."""
 
 
 class Prediction(TypedDict):
@@ -533,7 +558,98 @@ class ClassScores(TypedDict):
     f1: float
 
 
-class Evaluation(TypedDict):
+class Interval(TypedDict):
+    """A confidence interval from the bootstrap."""
+
+    low: float
+    high: float
+    level: float
+    resamples: int
+
+
+class ReliabilityBin(TypedDict):
+    """The photos whose likeliest class got a probability from `low` to `high`; zeros where there are none."""
+
+    low: float
+    high: float
+    images: int
+    confidence: float
+    accuracy: float
+
+
+class Calibration(TypedDict):
+    """How far the scores are from being frequencies, as served and before temperature scaling."""
+
+    temperature: float
+    expected_calibration_error: float
+    expected_calibration_error_before: float
+    bins: list[ReliabilityBin]
+
+
+class Mistake(TypedDict):
+    """A test photo that was misjudged."""
+
+    path: str
+    label: str
+    predicted: str
+    confidence: float
+    label_score: float
+    """Probability that was given to the true class."""
+
+
+class UncertainMetric(TypedDict):
+    value: float
+    standard_deviation: float
+
+
+class MulticlassMetrics(TypedDict):
+    """The multiclass part of AWS's page "Model quality metrics and Amazon CloudWatch monitoring"."""
+
+    confusion_matrix: dict[str, dict[str, int]]
+    """True class -> predicted class -> photos."""
+    accuracy: UncertainMetric
+    weighted_recall: UncertainMetric
+    weighted_precision: UncertainMetric
+    weighted_f0_5: UncertainMetric
+    weighted_f1: UncertainMetric
+    weighted_f2: UncertainMetric
+    accuracy_best_constant_classifier: UncertainMetric
+    weighted_recall_best_constant_classifier: UncertainMetric
+    weighted_precision_best_constant_classifier: UncertainMetric
+    weighted_f0_5_best_constant_classifier: UncertainMetric
+    weighted_f1_best_constant_classifier: UncertainMetric
+    weighted_f2_best_constant_classifier: UncertainMetric
+
+
+class TestScores(TypedDict):
+    """What the test photos say about the model that is served."""
+
+    test_accuracy: float
+    test_accuracy_interval: Interval
+    test_top_5_accuracy: float
+    test_loss: float
+    test_images: int
+    per_class: list[ClassScores]
+    confusion_matrix: list[list[int]]
+    """Rows: the true class; columns: the predicted one; both in the order of `classes`."""
+    calibration: Calibration
+    hardest_mistakes: list[Mistake]
+    """At most 20, the surest first."""
+    multiclass_classification_metrics: MulticlassMetrics
+    """SageMaker's own shape of the same."""
+
+
+class ModelFile(TypedDict):
+    """One precision the model was exported in."""
+
+    precision: Precision
+    test_accuracy: float
+    bytes: int
+    milliseconds: float
+    """Median time of one photo through the network on one CPU thread of the training job's machine."""
+
+
+class Evaluation(TestScores):
     """`Artefact.EVALUATION`: how good the model is on photos it has not seen."""
 
     run: str
@@ -541,10 +657,7 @@ class Evaluation(TypedDict):
     dataset_fingerprint: str
     test_fingerprint: str
     validation_accuracy: float
-    test_accuracy: float
-    test_loss: float
-    test_images: int
-    per_class: list[ClassScores]
-    confusion_matrix: list[list[int]]
-    """Rows: the true class; columns: the predicted one; both in the order of `classes`."""
+    precision: Precision
+    precision_reason: str
+    model_files: list[ModelFile]
     hyperparameters: dict[str, str]

@@ -62,10 +62,14 @@ def read_photo(root: Path, path: str) -> bytes:
     Raises:
         ImageError: there is no such file below the channel's folder.
     """
-    file = (root / path).resolve()
-    if not file.is_relative_to(root.resolve()) or not file.is_file():
+    # By its text alone: resolving it would ask the file system, which in FastFile mode is S3, about every folder.
+    if path.startswith("/") or ".." in path.split("/"):
         raise ImageError("the file is not in the dataset channel")
-    return file.read_bytes()
+    try:
+        with open(f"{root}/{path}", "rb", buffering=0) as file:  # noqa: PTH123 (a third of pathlib's time a photo)
+            return file.readall()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise ImageError("the file is not in the dataset channel") from None
 
 
 @dataclass

@@ -1,19 +1,64 @@
-"""What the test photos say about a model: scores a class, and the confusion matrix as numbers and as a picture."""
+"""What the test photos say about a model, computed from its probabilities alone: any kind of model will do."""
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training import contract
+from training.calibration import expected_calibration_error, reliability, rescaled
+from training.model_quality import accuracy_interval, model_quality
 
-__all__ = ["class_scores", "confusion_matrix", "write_confusion_matrix"]
+__all__ = ["MISTAKES", "class_scores", "confusion_matrix", "hardest_mistakes", "measure", "top_k_accuracy"]
 
-_MOST_LABELLED = 30
-"""Classes up to which the picture writes the numbers into its cells; beyond, they would not be legible."""
+MISTAKES = 20
+_TOP = 5
+_SURE = 1e-12
+"""Probability below which a class's loss is not counted higher: one absurd photo must not make it infinite."""
+
+
+def measure(
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    *,
+    paths: list[str],
+    classes: list[str],
+    temperature: float,
+    seed: int,
+) -> contract.TestScores:
+    """Everything that is said of a model's answers to the test photos.
+
+    Args:
+        probabilities: (N, classes), as served: their logits are divided by `temperature` already.
+        labels: (N,)
+        paths: the photos' file names, (N,)
+        classes: names of the classes.
+        temperature: what calibration found, to tell what it brought.
+        seed: of the bootstrap.
+    """
+    matrix = confusion_matrix(labels, probabilities.argmax(axis=1), classes=len(classes))
+    bins = reliability(probabilities, labels)
+    before = reliability(rescaled(probabilities, temperature=1 / temperature), labels)
+    of_labels = probabilities[np.arange(len(labels)), labels]
+    return {
+        "test_accuracy": float(np.trace(matrix) / len(labels)),
+        "test_accuracy_interval": accuracy_interval(matrix, seed=seed),
+        "test_top_5_accuracy": top_k_accuracy(probabilities, labels, k=_TOP),
+        "test_loss": float(-np.log(np.maximum(of_labels, _SURE)).mean()),
+        "test_images": len(labels),
+        "per_class": class_scores(matrix, classes=classes),
+        "confusion_matrix": matrix.tolist(),
+        "calibration": {
+            "temperature": temperature,
+            "expected_calibration_error": expected_calibration_error(bins),
+            "expected_calibration_error_before": expected_calibration_error(before),
+            "bins": bins,
+        },
+        "hardest_mistakes": hardest_mistakes(probabilities, labels, paths=paths, classes=classes),
+        "multiclass_classification_metrics": model_quality(matrix, classes=classes, seed=seed),
+    }
 
 
 def confusion_matrix(labels: NDArray[np.int64], predictions: NDArray[np.int64], *, classes: int) -> NDArray[np.int64]:
@@ -42,31 +87,27 @@ def class_scores(matrix: NDArray[np.int64], *, classes: list[str]) -> list[contr
     return scores
 
 
-def write_confusion_matrix(folder: Path, matrix: NDArray[np.int64], *, classes: list[str]) -> None:
-    """Write the matrix as CSV (first row and column: class names) and as PNG."""
-    with (folder / contract.Artefact.CONFUSION_MATRIX_CSV).open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["true \\ predicted", *classes])
-        rows.writerows([name, *row] for name, row in zip(classes, matrix.tolist(), strict=True))
-
-    from matplotlib.figure import Figure  # not pyplot: no display, no global state
-
-    side = min(4 + 0.4 * len(classes), 24)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted", ylabel="true", title=f"{np.trace(matrix)} of {matrix.sum()} test photos right")
-    if len(classes) <= _MOST_LABELLED:
-        axes.set_xticks(range(len(classes)), [_plain(name) for name in classes], rotation=90)
-        axes.set_yticks(range(len(classes)), [_plain(name) for name in classes])
-        for row, column in np.argwhere(matrix):
-            strong = matrix[row, column] > matrix[row].sum() / 2
-            axes.text(
-                column, row, str(matrix[row, column]), ha="center", va="center", color="white" if strong else "black"
-            )
-    figure.savefig(folder / contract.Artefact.CONFUSION_MATRIX_PNG, dpi=100)
+def top_k_accuracy(probabilities: NDArray[Any], labels: NDArray[np.int64], *, k: int) -> float:
+    """Share of the photos whose class is among the `k` likeliest; ties are counted against the model."""
+    of_labels = probabilities[np.arange(len(labels)), labels]
+    at_least_as_likely = (probabilities >= of_labels[:, np.newaxis]).sum(axis=1)
+    return float((at_least_as_likely <= k).mean())
 
 
-def _plain(name: str) -> str:
-    """A class name as matplotlib prints it literally: dollar signs would start a formula."""
-    return name.replace("$", r"\$")
+def hardest_mistakes(
+    probabilities: NDArray[Any], labels: NDArray[np.int64], *, paths: list[str], classes: list[str]
+) -> list[contract.Mistake]:
+    """The wrong answers the model was surest of, surest first: often wrong labels, which are worth a look."""
+    answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(answers != labels)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    return [
+        {
+            "path": paths[index],
+            "label": classes[labels[index]],
+            "predicted": classes[answers[index]],
+            "confidence": float(confidence[index]),
+            "label_score": float(probabilities[index, labels[index]]),
+        }
+        for index in surest
+    ]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training.backbones import Backbone
 from training.environment import JobError
+from training.onnx_model import OnnxModel
 
 __all__ = ["TOLERANCE", "Classifier", "check_export", "export"]
 
@@ -23,14 +24,15 @@ TOLERANCE = 1e-3
 class Classifier(nn.Module):
     """What is served: uint8 pixels (N, S, S, 3) -> probabilities, float32 (N, classes)."""
 
-    def __init__(self, *, backbone: Backbone, head: nn.Linear):
+    def __init__(self, *, backbone: Backbone, head: nn.Module, temperature: float = 1.0):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self.temperature = temperature
 
     def forward(self, image: Tensor) -> Tensor:
-        """Probabilities of the classes."""
-        return torch.softmax(self.head(self.backbone(image)), dim=1)
+        """Probabilities of the classes; the temperature makes them calibrated (see `calibration`)."""
+        return torch.softmax(self.head(self.backbone(image)) / self.temperature, dim=1)
 
 
 def export(classifier: Classifier, file: Path, *, image_size: int) -> None:
@@ -58,10 +60,7 @@ def check_export(classifier: Classifier, file: Path, *, images: NDArray[np.uint8
     Raises:
         JobError: they differ by more than `TOLERANCE`, so the file must not be served.
     """
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (served,) = session.run(["probabilities"], {"image": images})
+    served = OnnxModel(file).probabilities(images)
     with torch.inference_mode():
         expected = classifier(torch.from_numpy(images)).numpy()
     difference = float(np.abs(served - expected).max())

@@ -39,7 +39,6 @@ class FineTuned:
     """Of the leader; on the CPU."""
     course: Course
     validation: Predicted
-    test: Predicted
     leads: bool
     """Whether this process is the one to write the results."""
 
@@ -51,19 +50,22 @@ def run_trial(hyperparameters: contract.Hyperparameters) -> None:
 
 
 def train(hyperparameters: contract.Hyperparameters) -> FineTuned:
-    """Fine-tune, take the best epoch's weights, and look at the validation and test photos with them, in float32."""
+    """Fine-tune, take the best epoch's weights, and look at the validation photos with them, in float32."""
     with _set_up(hyperparameters, job="train") as setup:
         course = setup.run()
         setup.network.load_state_dict(course.weights)
-        validation, test = (
-            predict(setup.network, setup.photos(split), group=setup.group, precision=None)
-            for split in ("validation", "test")
-        )
+        validation = predict(setup.network, setup.photos("validation"), group=setup.group, precision=None)
+        if setup.group.leads and course.best is not None:
+            scores = validation.scores()
+            print(
+                f"best epoch {course.best.number} in float32: loss {scores.loss:.6f} and accuracy {scores.accuracy:.6f}"
+                f" on {len(validation.labels)} validation photos",
+                flush=True,
+            )
         return FineTuned(
             classifier=setup.network.classifier(),
             course=course,
             validation=validation,
-            test=test,
             leads=setup.group.leads,
         )
 

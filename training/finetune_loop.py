@@ -21,6 +21,7 @@ from training.checkpoints import Checkpoints
 from training.compute import autocast
 from training.course import Course, Epoch, Scores
 from training.distributed import Group
+from training.environment import JobError
 from training.interruption import Interruption
 from training.loader import Batch, PhotoLoader, on_device
 from training.network import Network
@@ -30,6 +31,9 @@ from training.stages import parameter_groups, set_training
 __all__ = ["FineTuning", "learning_rate_factor"]
 
 _MOMENTUM: Final = 0.9
+_LARGEST_GRADIENT: Final = 1.0
+"""Norm to which gradients are cut, as in the fine-tuning of vision transformers (Dosovitskiy et al., 2021, B.1.1)."""
+
 _PROGRESS_SECONDS: Final = 30
 
 
@@ -96,6 +100,11 @@ class FineTuning:
         with self._interruption:
             while self._epoch <= self._values.epochs:
                 self._train_epoch()
+                if not bool(self._loss.isfinite()):
+                    raise JobError(
+                        f"the training diverged in epoch {self._epoch}: its loss is {self._loss.item()}; "
+                        f"make learning_rate ({self._values.learning_rate:g}) or backbone_rate smaller"
+                    )
                 scores = self._validate()
                 epoch = Epoch(number=self._epoch, train_loss=float(self._loss.item()) / self._steps, validation=scores)
                 with self._average.applied() if self._average else nullcontext():
@@ -181,6 +190,8 @@ class FineTuning:
                 mean = (losses * counted[part]).sum() / total * group.size
                 self._scaler.scale(mean).backward()  # type: ignore[no-untyped-call]
             loss += mean.detach().double() / group.size
+        self._scaler.unscale_(self._optimizer)
+        nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         if self._average:

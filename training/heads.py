@@ -18,7 +18,7 @@ from training.course import Course, Epoch, Scores
 from training.feature_store import SplitFeatures
 from training.interruption import Interruption
 
-__all__ = ["Epoch", "Head", "Scores", "evaluate", "fit", "new_head"]
+__all__ = ["Epoch", "Head", "Scores", "evaluate", "fit", "logits", "new_head"]
 
 _LENGTH = 4.0
 """Typical length of a scaled feature vector: makes learning rates of 0.001 to 0.1 right for any backbone's `dim`."""
@@ -176,14 +176,18 @@ class _Training:
 
 
 @torch.inference_mode()
+def logits(head: Head, split: SplitFeatures, *, chunk: int = 4096) -> NDArray[np.float32]:
+    """The head's logits on the plain view of a split: (images, classes)."""
+    plain = split.features[0]
+    parts = [
+        head(torch.from_numpy(np.array(plain[start : start + chunk]))).numpy() for start in range(0, len(plain), chunk)
+    ]
+    return np.concatenate(parts)
+
+
 def evaluate(head: Head, split: SplitFeatures, *, chunk: int = 4096) -> Scores:
     """Loss and accuracy on the plain view of a split."""
-    plain, loss = split.features[0], 0.0
-    predictions: list[NDArray[np.int64]] = []
-    for start in range(0, len(plain), chunk):
-        logits = head(torch.from_numpy(np.array(plain[start : start + chunk])))
-        labels = torch.from_numpy(split.labels[start : start + chunk])
-        loss += functional.cross_entropy(logits, labels, reduction="sum").item()
-        predictions.append(logits.argmax(dim=1).numpy())
-    predicted = np.concatenate(predictions)
-    return Scores(loss=loss / len(plain), accuracy=float((predicted == split.labels).mean()), predictions=predicted)
+    scores = logits(head, split, chunk=chunk)
+    loss = functional.cross_entropy(torch.from_numpy(scores), torch.from_numpy(split.labels)).item()
+    predicted = scores.argmax(axis=1)
+    return Scores(loss=loss, accuracy=float((predicted == split.labels).mean()), predictions=predicted)

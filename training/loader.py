@@ -19,6 +19,7 @@ from torch import Tensor
 
 from training import contract, preprocess
 from training.dataset import BrokenImages, read_photo
+from training.decoded_cache import DecodedCache
 from training.machine import LoaderPlan, plan_loader
 from training.preprocess import ImageError
 from training.views import CROP_AREA, ViewMaker
@@ -108,11 +109,17 @@ class PhotoLoader:
         self._shuffle, self._seed, self._rank, self._world = shuffle, seed, rank, world
         self._augment = split == "train" if augment is None else augment
         self._views = ViewMaker(image_size=self._size, flip=hyperparameters.flip, crop_area=crop_area)
+        self._cache_side = preprocess.resize_for(self._size)
         self._plan = plan or plan_loader(batch_size=batch_size, image_size=self._size)
-        self._cache = None
+        self._cache = (
+            DecodedCache.open_for(records, folder=cache, side=self._cache_side)
+            if cache is not None and self._augment
+            else None
+        )
         self._known_broken: set[int] = set()
         self._epoch = self._start_batch = 0
-        print(f"loader of {split}: {len(records)} photos, {self._plan.describe()}", flush=True)
+        kept = f", decoded photos kept in {self._cache.folder}" if self._cache is not None else ""
+        print(f"loader of {split}: {len(records)} photos, {self._plan.describe()}{kept}", flush=True)
 
     def __len__(self) -> int:
         """Batches of an epoch, the skipped ones included."""
@@ -130,7 +137,8 @@ class PhotoLoader:
         """
         order, epoch = self._order(), self._epoch
         starts = iter(range(self._start_batch * self.batch_size, len(order), self.batch_size))
-        pool = ThreadPoolExecutor(self._plan.threads, thread_name_prefix="photos")
+        torch.get_num_threads()  # settles this thread's own number before the decoding threads set theirs
+        pool = ThreadPoolExecutor(self._plan.threads, "photos", initializer=torch.set_num_threads, initargs=(1,))
         try:
             waiting: deque[tuple[Batch, list[Future[dict[int, ImageError]]]]] = deque()
             for start in starts:
@@ -149,7 +157,7 @@ class PhotoLoader:
             np.random.default_rng([self._seed, self._epoch]).permutation(count) if self._shuffle else np.arange(count)
         )
         order = np.append(order, np.full(-count % self._world, _PADDING))
-        return order[self._rank :: self._world].astype(np.int64)
+        return np.ascontiguousarray(order[self._rank :: self._world], dtype=np.int64)
 
     def _begin(
         self, pool: ThreadPoolExecutor, positions: NDArray[np.int64], *, epoch: int
@@ -171,11 +179,14 @@ class PhotoLoader:
         errors: dict[int, ImageError] = {}
         for place in range(part.start, part.stop):
             position = int(batch.positions[place])
-            if position == _PADDING or position in self._known_broken:
+            if position == _PADDING:
                 images[place] = 0
                 continue
             record = self.records[position]
             labels[place] = record["label"]
+            if position in self._known_broken:
+                images[place] = 0
+                continue
             try:
                 images[place] = self._pixels(position, record, epoch=epoch)
                 valid[place] = True
@@ -186,10 +197,23 @@ class PhotoLoader:
 
     def _pixels(self, position: int, record: contract.ImageRecord, *, epoch: int) -> NDArray[np.uint8]:
         """One photo as it is seen in an epoch: uint8, (S, S, 3)."""
-        data = read_photo(self._root, record["path"])
-        if self._augment:
-            return self._views.random(data, seed=f"{self._seed}/{epoch}/{record['path']}")
-        return self._views.plain(data)
+        if not self._augment:
+            return self._views.plain(read_photo(self._root, record["path"]))
+        seed = f"{self._seed}/{epoch}/{record['path']}"
+        if self._cache is None:
+            return self._views.random(read_photo(self._root, record["path"]), seed=seed)
+        pixels, sides = self._cache.get(position) or self._keep(self._cache, position, record)
+        return self._views.random_of(torch.from_numpy(pixels), seed=seed, sides=sides)
+
+    def _keep(
+        self, cache: DecodedCache, position: int, record: contract.ImageRecord
+    ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """Decode a photo into the cache. Its first view is made from there too: full or empty, the same views."""
+        whole = self._views.whole(read_photo(self._root, record["path"]))
+        height, width, _ = whole.shape
+        pixels = self._views.squeezed(whole, side=self._cache_side)
+        cache.put(position, pixels, sides=(width, height))
+        return pixels, (width, height)
 
     def _finished(self, batch: Batch, parts: list[Future[dict[int, ImageError]]]) -> Batch:
         for part in parts:
@@ -204,7 +228,7 @@ def on_device(batches: Iterator[Batch] | PhotoLoader, device: torch.device) -> I
     if device.type != "cuda":
         yield from (batch.to(device) for batch in batches)
         return
-    copying = torch.cuda.Stream(device)
+    copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     coming: Batch | None = None
     for batch in batches:
         current, coming = coming, None

@@ -27,6 +27,11 @@ def write_model(folder: Path) -> Path:
         "resize": 37,
         "dataset_fingerprint": "f" * 64,
         "test_accuracy": 1.0,
+        "temperature": 1.0,
+        "precision": "fp32",
+        "precision_reason": "it is the only one",
+        "test_accuracy_fp32": 1.0,
+        "test_accuracy_int8": None,
     }
     (folder / contract.Artefact.MODEL_CARD).write_text(json.dumps(card), encoding="utf-8")
     return folder

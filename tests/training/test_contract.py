@@ -18,6 +18,7 @@ CHANGED = Hyperparameters(
     weight_decay=0.0,
     label_smoothing=0.1,
     seed=2**32 - 1,
+    quantize=False,
     mode="finetune",
     unfreeze_from="network._blocks.10",
     backbone_rate=0.05,
@@ -74,7 +75,9 @@ def test_features_are_known_by_everything_that_makes_them(change: str) -> None:
     assert len(keys) == 2
 
 
-@pytest.mark.parametrize("change", ["epochs", "learning_rate", "batch_size", "weight_decay", "label_smoothing"])
+@pytest.mark.parametrize(
+    "change", ["epochs", "learning_rate", "batch_size", "weight_decay", "label_smoothing", "quantize"]
+)
 def test_features_are_reused_whatever_the_heads_hyperparameters(change: str) -> None:
     texts = Hyperparameters().to_strings()
     texts[change] = CHANGED.to_strings()[change]

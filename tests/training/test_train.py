@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import onnxruntime
@@ -73,7 +73,7 @@ def test_training_writes_everything_the_contract_promises(
     assert sorted(path.name for path in model.iterdir()) == ["model.json", "model.onnx"]
 
     evaluation = json.loads((output / contract.Artefact.EVALUATION).read_text(encoding="utf-8"))
-    assert set(evaluation) == set(contract.Evaluation.__annotations__)
+    assert set(evaluation) == set(get_type_hints(contract.Evaluation))
     assert evaluation["test_images"] == 12 == np.array(evaluation["confusion_matrix"]).sum()
     assert evaluation["test_accuracy"] == card["test_accuracy"] > 0.8
     assert evaluation["test_fingerprint"] == "t" * 64
@@ -84,7 +84,9 @@ def test_training_writes_everything_the_contract_promises(
         rows = list(csv.reader(file))
     assert rows[0][1:] == classes == [row[0] for row in rows[1:]]
     assert [[int(cell) for cell in row[1:]] for row in rows[1:]] == evaluation["confusion_matrix"]
-    assert preprocess.decode((output / contract.Artefact.CONFUSION_MATRIX_PNG).read_bytes()).width > 200
+    for picture in ("CONFUSION_MATRIX_PNG", "HISTORY_PNG", "PER_CLASS_PNG", "RELIABILITY_PNG"):
+        assert preprocess.decode((output / contract.Artefact[picture]).read_bytes()).width > 200
+    assert {path.name for path in output.iterdir()} <= {str(name) for name in contract.Artefact}
 
     with (output / contract.Artefact.HISTORY).open(encoding="utf-8", newline="") as file:
         history = list(csv.DictReader(file))

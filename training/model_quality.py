@@ -1,0 +1,118 @@
+"""The test result as SageMaker's Model Monitor writes it, with its uncertainty.
+
+Names and shape are those of the multiclass part of AWS's page "Model quality metrics and Amazon CloudWatch
+monitoring", so that the model registry and the monitor's own tools read the file. The standard deviations come from
+the bootstrap: the test photos are drawn again, as many as there are and with repetition, and everything is computed
+anew. All metrics here depend on nothing but the confusion matrix, so its cells are drawn in place of the photos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training import contract
+
+__all__ = ["RESAMPLES", "accuracy_interval", "model_quality"]
+
+RESAMPLES = 1000
+_LEVEL = 0.95
+
+
+def model_quality(
+    matrix: NDArray[np.int64], *, classes: list[str], seed: int, resamples: int = RESAMPLES
+) -> contract.MulticlassMetrics:
+    """SageMaker's `multiclass_classification_metrics` of a confusion matrix (rows true, columns predicted).
+
+    The "best constant classifier" calls everything what is most frequent among the test photos: what a model must beat.
+    """
+    point, drawn = _once(matrix), _resampled(matrix, seed=seed, resamples=resamples)
+    constant = int(matrix.sum(axis=1).argmax())
+    metrics: dict[str, contract.UncertainMetric] = {}
+    for suffix, values, spread in (
+        ("", _weighted(point), _weighted(drawn)),
+        (
+            "_best_constant_classifier",
+            _weighted(point.constant(constant)),
+            _weighted(drawn.constant(constant)),
+        ),
+    ):
+        for name, value in values.items():
+            metrics[name + suffix] = {
+                "value": float(value[0]),
+                "standard_deviation": float(spread[name].std(ddof=1)),
+            }
+    nested = {
+        name: dict(zip(classes, (int(count) for count in row), strict=True))
+        for name, row in zip(classes, matrix, strict=True)
+    }
+    return cast(contract.MulticlassMetrics, {"confusion_matrix": nested, **metrics})
+
+
+def accuracy_interval(matrix: NDArray[np.int64], *, seed: int, resamples: int = RESAMPLES) -> contract.Interval:
+    """Where the accuracy on other photos of the same kind would lie 95 times in 100: the bootstrap's percentiles."""
+    drawn = _resampled(matrix, seed=seed, resamples=resamples)
+    accuracies = drawn.right.sum(axis=1) / drawn.images
+    low, high = np.quantile(accuracies, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return {"low": float(low), "high": float(high), "level": _LEVEL, "resamples": resamples}
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What the metrics need of one or more confusion matrices; each (matrices, classes)."""
+
+    right: NDArray[np.int64]
+    present: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+
+    @property
+    def images(self) -> int:
+        return int(self.present[0].sum())
+
+    def constant(self, label: int) -> _Counts:
+        """The same photos, each called `label`."""
+        right, predicted = np.zeros_like(self.right), np.zeros_like(self.predicted)
+        right[:, label] = self.present[:, label]
+        predicted[:, label] = self.images
+        return _Counts(right=right, present=self.present, predicted=predicted)
+
+
+def _once(matrix: NDArray[np.int64]) -> _Counts:
+    return _Counts(
+        right=np.diag(matrix)[np.newaxis],
+        present=matrix.sum(axis=1)[np.newaxis],
+        predicted=matrix.sum(axis=0)[np.newaxis],
+    )
+
+
+def _resampled(matrix: NDArray[np.int64], *, seed: int, resamples: int) -> _Counts:
+    rows, columns = np.nonzero(matrix)
+    cells = matrix[rows, columns]
+    chance = np.random.default_rng(seed)
+    drawn = chance.multinomial(int(cells.sum()), cells / cells.sum(), size=resamples)  # (resamples, cells)
+    right, present, predicted = (np.zeros((len(matrix), resamples), dtype=np.int64) for _ in range(3))
+    np.add.at(present, rows, drawn.T)
+    np.add.at(predicted, columns, drawn.T)
+    diagonal = rows == columns
+    right[rows[diagonal]] = drawn.T[diagonal]
+    return _Counts(right=right.T, present=present.T, predicted=predicted.T)
+
+
+def _weighted(counts: _Counts) -> dict[str, NDArray[np.float64]]:
+    """Accuracy, and the classes' scores weighed by how many photos each has: (matrices,) each."""
+    weight = counts.present / counts.images
+    precision = counts.right / np.maximum(counts.predicted, 1)
+    recall = counts.right / np.maximum(counts.present, 1)
+    metrics = {
+        "accuracy": counts.right.sum(axis=1) / counts.images,
+        "weighted_recall": (weight * recall).sum(axis=1),
+        "weighted_precision": (weight * precision).sum(axis=1),
+    }
+    for name, beta in (("weighted_f0_5", 0.5), ("weighted_f1", 1.0), ("weighted_f2", 2.0)):
+        # (1 + b^2) TP / ((1 + b^2) TP + b^2 FN + FP), which is 0 and not undefined for a class never met nor predicted
+        scale = beta**2 * counts.present + counts.predicted
+        metrics[name] = (weight * (1 + beta**2) * counts.right / np.maximum(scale, 1e-12)).sum(axis=1)
+    return metrics
