@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from infra.workflow.jobs import JobParts, channel, hyperparameters
+from infra.instances import gpus
+from infra.workflow.jobs import CHECKPOINTS, JobParts, channel, hyperparameters
 from infra.workflow.task import FailureRoute, sagemaker_task
-from training.contract import METRICS, OBJECTIVE, Channel, EntryPoint, JobVariable
+from training.contract import METRICS, OBJECTIVE, Channel, EntryPoint
 
-__all__ = ["BEST_VALUES", "tuning_phase"]
+__all__ = ["BEST_VALUES", "no_trial_succeeded", "tuning_phase"]
 
 BEST_VALUES = "$.tuning.BestTrainingJob.TunedHyperParameters"
 _LONGEST_TUNING = cdk.Duration.days(30)
@@ -20,13 +23,24 @@ _TRIAL_METRICS = ("train:loss", "validation:loss", "validation:accuracy")
 
 
 def tuning_phase(
-    scope: Construct, *, parts: JobParts, failure: FailureRoute, following: sfn.IChainable
+    scope: Construct,
+    *,
+    parts: JobParts,
+    failure: FailureRoute,
+    finetune: bool,
+    no_trial: sfn.IChainable,
+    following: sfn.IChainable,
 ) -> sfn.CustomState:
-    """Tune → TrialSucceeded? → `following`; returns the first. The best values stand at `BEST_VALUES`."""
+    """Tune → TrialSucceeded? → `following` or `no_trial`; returns the first. The best values stand at `BEST_VALUES`.
+
+    Where the backbone is trained, too, the states are TuneNetwork and NetworkTrialSucceeded?, and a trial needs the
+    photos, the machine and the packages of a training, where otherwise the features are enough.
+    """
     tuning, training = parts.settings.tuning, parts.settings.training
+    machine = training.instance_type if finetune else tuning.instance_type
     job = sagemaker_task(
         scope,
-        "Tune",
+        "TuneNetwork" if finetune else "Tune",
         call="createHyperParameterTuningJob.sync",
         payload={
             "HyperParameterTuningJobName.$": "$.plan.tuning.job",
@@ -45,24 +59,21 @@ def tuning_phase(
             "TrainingJobDefinition": {
                 "StaticHyperParameters": hyperparameters(
                     program=EntryPoint.TRIAL,
-                    source_uri=parts.trial_source_uri,
+                    source_uri=parts.source_uri if finetune else parts.trial_source_uri,
                     paths={"epochs": "$.plan.tuning.epochs"},
                     left_out=("learning_rate", "batch_size"),
+                    processes=gpus(machine) if finetune else 1,
                 ),
                 "AlgorithmSpecification": {
-                    "TrainingImage": parts.tuning_image,
+                    "TrainingImage": parts.training_image if finetune else parts.tuning_image,
                     "TrainingInputMode": "File",
                     "MetricDefinitions": [METRICS[name].definition for name in _TRIAL_METRICS],
                 },
-                "InputDataConfig": [channel(Channel.FEATURES, path="$.plan.features.uri")],
+                **_inputs(parts, finetune=finetune),
                 "OutputDataConfig": {"S3OutputPath.$": "$.plan.tuning.output"},
-                "ResourceConfig": {
-                    "InstanceType": tuning.instance_type,
-                    "InstanceCount": 1,
-                    "VolumeSizeInGB": training.volume_gib,
-                },
-                "StoppingCondition": {"MaxRuntimeInSeconds": tuning.max_minutes * 60},
-                "Environment": {f"{JobVariable.RUN}.$": "$.plan.run"},
+                "ResourceConfig": parts.resources(machine),
+                **parts.limits(tuning.max_minutes, spot=training.spot and finetune),
+                "Environment": parts.environment(machine, {}),
                 "RoleArn": parts.role_arn,
             },
             "Tags": parts.tags,
@@ -71,16 +82,31 @@ def tuning_phase(
         timeout=_LONGEST_TUNING,
     )
     failure.catch(job)
-    found = sfn.Choice(scope, "TrialSucceeded?")
+    found = sfn.Choice(scope, "NetworkTrialSucceeded?" if finetune else "TrialSucceeded?")
     found.when(sfn.Condition.is_present(BEST_VALUES), following)
-    found.otherwise(
-        failure.fail(
-            scope,
-            "NoTrialSucceeded",
-            error="NoTrialSucceeded",
-            cause="The tuning job ended without a single finished trial; look at its training jobs' logs in "
-            "/aws/sagemaker/TrainingJobs.",
-        )
-    )
+    found.otherwise(no_trial)
     job.next(found)
     return job
+
+
+def no_trial_succeeded(scope: Construct, *, failure: FailureRoute) -> sfn.Pass:
+    """Where a tuning job without a best trial leads."""
+    return failure.fail(
+        scope,
+        "NoTrialSucceeded",
+        error="NoTrialSucceeded",
+        cause="The tuning job ended without a single finished trial; look at its training jobs' logs in "
+        "/aws/sagemaker/TrainingJobs.",
+    )
+
+
+def _inputs(parts: JobParts, *, finetune: bool) -> dict[str, Any]:
+    """What a trial reads. A trial on features takes seconds and starts anew; fine-tuning goes on where it was."""
+    if not finetune:
+        return {"InputDataConfig": [channel(Channel.FEATURES, path="$.plan.features.uri")]}
+    return {
+        "InputDataConfig": parts.photo_channels(),
+        # The checkpoints of two trials cannot be mistaken for each other, in one folder or in several: they carry
+        # what they belong to (training/checkpoints.py).
+        "CheckpointConfig": {"S3Uri.$": "$.plan.tuning.checkpoints", "LocalPath": CHECKPOINTS},
+    }

@@ -11,7 +11,10 @@ from training import contract
 
 __all__ = ["KNOWN", "InvalidInput", "RunSettings", "resolve"]
 
-_HYPERPARAMETERS = ("backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed")
+_HYPERPARAMETERS = (
+    "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "mode",
+    "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
+)  # fmt: skip
 KNOWN = (
     *_HYPERPARAMETERS,
     "batch_sizes",
@@ -45,6 +48,7 @@ class RunSettings:
     learning_rate_scale: contract.ScalingType
     batch_sizes: tuple[int, ...]
     weights_key: str | None
+    spot: bool
 
 
 def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str) -> RunSettings:
@@ -79,6 +83,7 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
         learning_rate_scale=tuning["learning_rate_scale"],
         batch_sizes=_batch_sizes(overrides, tuple(tuning["batch_sizes"])),
         weights_key=training["weights"],
+        spot=training["spot"],
     )
 
 
@@ -86,8 +91,8 @@ def _hyperparameters(overrides: Mapping[str, Any], training: Mapping[str, Any]) 
     defaults = contract.Hyperparameters()
     values: dict[str, Any] = {}
     for name in _HYPERPARAMETERS:
-        value = overrides.get(name, training[name])
         default = getattr(defaults, name)
+        value = overrides.get(name, default if training[name] is None else training[name])
         fits = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))
         if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
             raise InvalidInput(f"{name}={value!r} in the input is {_kind(value)}; give {_kind(default)}")
