@@ -110,7 +110,8 @@ class Search:
             process = GaussianProcess(points, values)
         seen = process.predict(points)[0]
         best = points[np.argsort(-seen)[:5]]
-        near = self._chance.choice(best, _NEAR_BEST) + self._chance.normal(scale=_NEAR, size=(_NEAR_BEST, best.shape[1]))
+        steps = self._chance.normal(scale=_NEAR, size=(_NEAR_BEST, best.shape[1]))
+        near = self._chance.choice(best, _NEAR_BEST) + steps
         anywhere = self._chance.random((_CANDIDATES, best.shape[1]))
         candidates = np.array([self._space.snapped(point) for point in np.clip(np.concatenate([anywhere, near]), 0, 1)])
         mean, deviation = process.predict(candidates)
