@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from training.features import fast_bfloat16
+from training.embedding import fast_bfloat16
 
 __all__ = ["autocast", "compile_stages", "micro_batch", "training_precision"]
 

@@ -37,6 +37,7 @@ __all__ = [
     "EntryPoint",
     "Evaluation",
     "FeaturesIndex",
+    "FeaturesPart",
     "Hyperparameters",
     "ImageRecord",
     "JobVariable",
@@ -47,6 +48,7 @@ __all__ = [
     "SplitName",
     "features_job_name",
     "features_key",
+    "features_part_folder",
     "job_prefix",
     "metric",
     "parameter_ranges",
@@ -248,7 +250,7 @@ class Channel(StrEnum):
     FEATURES = "features"
     """What the features job wrote: `Artefact.FEATURES_INDEX` and the arrays it lists."""
     PREVIOUS_FEATURES = "previous"
-    """Features of an earlier state of the photos, which the features job extends instead of starting anew."""
+    """Features of an earlier run, for the features job: photos it shares with them are not embedded again."""
     WEIGHTS = "weights"
     """Pretrained weights, where the job should not (or cannot) fetch them from the hub."""
 
@@ -341,12 +343,20 @@ class FeaturesFile(TypedDict):
     bytes: int
 
 
-class FeaturesIndex(TypedDict):
-    """Describes the arrays of a features job, which lie beside it as `.npy` files.
+class FeaturesPart(TypedDict):
+    """Which host's share of the photos this is, from 0, and how many there are."""
 
-    `{split}_features.npy`: float32, (views, images, dim); view 0 is the plain centre crop, and the validation and test
-    splits have only that one. `{split}_labels.npy`: int64, (images,). `{split}_paths.json`: the images' paths in the
-    arrays' order.
+    number: int
+    of: int
+
+
+class FeaturesIndex(TypedDict):
+    """Describes the arrays of a features job, or of one host's part of it, which lie beside it.
+
+    `{split}_features.npy`: (images, views, dim), of `precision`; view 0 is the plain centre crop, and the validation
+    and test splits have only that one. `{split}_labels.npy`: int64, (images,). `{split}_positions.npy`: int64,
+    (images,), where in the manifest's split each photo stands: readers put the images, of all parts, in that order.
+    `{split}_photos.jsonl`: path and ETag of each, a JSON list a line.
     """
 
     key: str
@@ -363,11 +373,24 @@ class FeaturesIndex(TypedDict):
     """Paths of the images that could not be decoded and were left out."""
     weights: str
     """SHA-256 of the backbone's weights, so that training and features cannot disagree."""
+    precision: Literal["float32", "bfloat16"]
+    """Of the arrays; bfloat16, the upper half of float32, is kept as uint16, which numpy knows."""
+    seed: int
+    flip: bool
+    transform: int
+    """`TRANSFORM_VERSION`"""
+    part: FeaturesPart
     files: list[FeaturesFile]
 
 
-TRANSFORM_VERSION: Final = 1
-"""Raise when decoding, cropping, augmentation or the backbone's levels change: older features are then not reused."""
+TRANSFORM_VERSION: Final = 2
+"""Raise when decoding, cropping, augmentation, the backbone's levels or the arrays' layout change: older features are
+then not reused."""
+
+
+def features_part_folder(*, number: int, of: int) -> str:
+    """Folder, below the features', of one host's part: hosts upload to the same place. Empty where there is one."""
+    return f"part-{number}-of-{of}" if of > 1 else ""
 
 
 def transform_key(*, hyperparameters: Hyperparameters, weights: str) -> str:

@@ -3,25 +3,62 @@
 from __future__ import annotations
 
 import json
-import os
+import zlib
+from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from training import contract
 from training.environment import JobError
+from training.lines import Lines, line_offsets
+from training.machine import cores
 from training.preprocess import ImageError
 
-__all__ = ["BROKEN_SHARE", "BrokenImages", "Manifest", "decode_workers", "in_order", "read_manifest", "read_photo"]
+__all__ = [
+    "BROKEN_SHARE",
+    "BrokenImages",
+    "Manifest",
+    "PhotoList",
+    "decode_workers",
+    "in_order",
+    "read_manifest",
+    "read_photo",
+    "share_of",
+]
 
 BROKEN_SHARE = 0.05
 """Share of broken photos up to which they are left out and named; above it the job stops."""
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class PhotoList(Sequence[contract.ImageRecord]):
+    """Records of the manifest, read from its file as they are asked for: a million take 8 MB, not a gigabyte."""
+
+    def __init__(self, lines: Lines):
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, index: int) -> contract.ImageRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[contract.ImageRecord]: ...
+    def __getitem__(self, index: int | slice) -> contract.ImageRecord | list[contract.ImageRecord]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        record: contract.ImageRecord = json.loads(self._lines[index])
+        return record
 
 
 @dataclass(frozen=True)
@@ -29,7 +66,7 @@ class Manifest:
     """What CheckDataset wrote: the classes, and the records of each split in key order."""
 
     summary: contract.DatasetSummary
-    records: dict[contract.SplitName, list[contract.ImageRecord]]
+    records: dict[contract.SplitName, Sequence[contract.ImageRecord]]
 
     @property
     def classes(self) -> list[str]:
@@ -38,22 +75,39 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest channel.
+    """Read the manifest channel, line by line.
 
     Raises:
         JobError: a file is missing, or a split has no photos.
     """
+    file = folder / contract.Artefact.MANIFEST
+    offsets: dict[contract.SplitName, array[int]] = {split: array("q") for split in contract.SPLITS}
     try:
         summary = json.loads((folder / contract.Artefact.DATASET_SUMMARY).read_text(encoding="utf-8"))
-        with (folder / contract.Artefact.MANIFEST).open(encoding="utf-8") as lines:
-            every: list[contract.ImageRecord] = [json.loads(line) for line in lines if line.strip()]
+        for offset, line in line_offsets(file):
+            offsets[json.loads(line)["split"]].append(offset)
     except (FileNotFoundError, json.JSONDecodeError) as error:
         raise JobError(f"the manifest cannot be read ({error}); run the state machine's CheckDataset again") from error
-    records = {split: [record for record in every if record["split"] == split] for split in contract.SPLITS}
-    for split, found in records.items():
+    for split, found in offsets.items():
         if not found:
             raise JobError(f"the manifest has no {split} photos; run the state machine's CheckDataset again")
-    return Manifest(summary=summary, records=records)
+    return Manifest(
+        summary=summary,
+        records={
+            split: PhotoList(Lines(file, np.frombuffer(found, dtype=np.int64))) for split, found in offsets.items()
+        },
+    )
+
+
+def share_of(records: Sequence[contract.ImageRecord], *, host: int, hosts: int) -> NDArray[np.int64]:
+    """Positions of the records that one of several hosts works on.
+
+    A photo's key alone decides, so that its host stays the same when others are added.
+    """
+    if hosts == 1:
+        return np.arange(len(records), dtype=np.int64)
+    mine = array("q", (at for at, record in enumerate(records) if zlib.crc32(record["path"].encode()) % hosts == host))
+    return np.frombuffer(mine, dtype=np.int64) if mine else np.zeros(0, dtype=np.int64)
 
 
 def read_photo(root: Path, path: str) -> bytes:
@@ -98,26 +152,26 @@ class BrokenImages:
 
 def decode_workers() -> int:
     """Threads that decode: one for each core this process may use. Pillow's decoders let go of the interpreter."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 def in_order(
-    work: Callable[[contract.ImageRecord], Result], records: Sequence[contract.ImageRecord], *, ahead: int
-) -> Iterator[tuple[contract.ImageRecord, Result | ImageError]]:
-    """Do `work` on the records in threads, at most `ahead` of them in advance; results in the records' order.
+    work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
+) -> Iterator[tuple[Item, Result | ImageError]]:
+    """Do `work` on the items in threads, at most `ahead` of them in advance; results in the items' order.
 
     An ImageError is handed over in place of the result; any other exception ends the iteration.
     """
-    remaining = iter(records)
+    remaining = iter(items)
     with ThreadPoolExecutor(decode_workers(), thread_name_prefix="decode") as pool:
-        waiting: deque[tuple[contract.ImageRecord, Future[Result]]] = deque()
-        for record in islice(remaining, ahead):
-            waiting.append((record, pool.submit(work, record)))
+        waiting: deque[tuple[Item, Future[Result]]] = deque()
+        for item in islice(remaining, ahead):
+            waiting.append((item, pool.submit(work, item)))
         while waiting:
-            record, future = waiting.popleft()
+            item, future = waiting.popleft()
             for following in islice(remaining, 1):
                 waiting.append((following, pool.submit(work, following)))
             try:
-                yield record, future.result()
+                yield item, future.result()
             except ImageError as error:
-                yield record, error
+                yield item, error

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -19,14 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import contract
+from training.mapped_array import MappedArray
 
 __all__ = ["DecodedCache"]
 
 _VERSION = 1
 """Raise when what is kept of a photo changes."""
-
-_FORGET_BYTES = 64 * 2**20
-"""Pages read since they were last let go of; they stay in the system's cache, but not in this process's memory."""
 
 
 class DecodedCache:
@@ -37,9 +34,9 @@ class DecodedCache:
 
     def __init__(self, folder: Path, *, side: int, count: int):
         """Open a cache that `open_for` made."""
-        self._pixels = np.memmap(folder / "pixels", dtype=np.uint8, mode="r+", shape=(count, side, side, 3))
+        pixels = np.memmap(folder / "pixels", dtype=np.uint8, mode="r+", shape=(count, side, side, 3))
+        self._pixels, self._map = pixels, MappedArray(pixels)
         self._sides = np.memmap(folder / "sides", dtype=np.uint32, mode="r+", shape=(count, 2))
-        self._read = 0
         self.folder = folder
 
     @classmethod
@@ -63,7 +60,7 @@ class DecodedCache:
         height, width = (int(value) for value in self._sides[position])
         if not width:
             return None
-        self._let_go(self._pixels[0].nbytes)
+        self._map.touched(self._pixels[0].nbytes)
         return self._pixels[position], (width, height)
 
     def put(self, position: int, pixels: NDArray[np.uint8], *, sides: tuple[int, int]) -> None:
@@ -72,15 +69,7 @@ class DecodedCache:
         width, height = sides
         self._sides[position, 0] = height
         self._sides[position, 1] = width  # last: `get` looks at it first
-        self._let_go(self._pixels[0].nbytes)
-
-    def _let_go(self, count: int) -> None:
-        """Keep this process's memory small; a lost count between threads only shifts the moment."""
-        self._read += count
-        if self._read > _FORGET_BYTES:
-            self._read = 0
-            mapping: mmap.mmap = self._pixels._mmap  # type: ignore[attr-defined]  # numpy offers no public way
-            mapping.madvise(mmap.MADV_DONTNEED)
+        self._map.touched(self._pixels[0].nbytes)
 
 
 def _fingerprint(records: Sequence[contract.ImageRecord], *, side: int) -> str:

@@ -146,7 +146,7 @@ class _Tested:
     """Some of the photos, spread over the classes."""
 
 
-def _test(files: dict[contract.Precision, Path], records: list[contract.ImageRecord], crop: Crop) -> _Tested:
+def _test(files: dict[contract.Precision, Path], records: Sequence[contract.ImageRecord], crop: Crop) -> _Tested:
     """Run every model file over the test photos, which are decoded once for all of them."""
     models = {precision: OnnxModel(file) for precision, file in files.items()}
     answers: dict[contract.Precision, list[NDArray[np.float32]]] = {precision: [] for precision in files}

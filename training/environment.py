@@ -20,6 +20,7 @@ __all__ = [
     "JobError",
     "channel",
     "checkpoint_dir",
+    "hosts",
     "hyperparameters",
     "job_name",
     "model_dir",
@@ -95,6 +96,17 @@ def checkpoint_dir() -> Path | None:
 def job_name() -> str:
     """The training job's name, as in CreateTrainingJob."""
     return _variable("TRAINING_JOB_NAME")
+
+
+def hosts() -> tuple[int, int]:
+    """This host's number, from 0, and how many the job runs on: (0, 1) outside SageMaker."""
+    names = sorted(json.loads(os.environ.get("SM_HOSTS", "[]")))
+    current = os.environ.get("SM_CURRENT_HOST", "")
+    if len(names) < 2:
+        return 0, 1
+    if current not in names:
+        raise JobError(f"SM_CURRENT_HOST is {current!r} and not one of SM_HOSTS, {names}; start all hosts of the job")
+    return names.index(current), len(names)
 
 
 def run_job(main: Callable[[], None]) -> None:

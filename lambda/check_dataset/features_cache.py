@@ -6,6 +6,7 @@ They lie at `features/<transform key>/<features key>/<job>/output/model/`, so th
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,23 +17,40 @@ if TYPE_CHECKING:
 
 __all__ = ["find_features"]
 
+_PART = re.compile(r"part-\d+-of-\d+/$")
+"""Folder of one host's part: `contract.features_part_folder`."""
+
 
 def find_features(s3: S3Client, *, bucket: str, prefix: str) -> str | None:
     """Key prefix of complete features below `prefix` (the newest ones), or None.
 
-    Complete means: the index is there, and every file it lists, with the size it says; a job that was stopped while
-    its output was uploaded leaves less.
+    Complete means: the index is there, of each host where there were several, and every file it lists, with the size
+    it says; a job that was stopped while its output was uploaded leaves less.
     """
     sizes: dict[str, int] = {}
-    indices: list[tuple[datetime, str]] = []
+    found: dict[str, tuple[datetime, list[str]]] = {}
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
             sizes[item["Key"]] = item["Size"]
             if item["Key"].endswith(f"/{Artefact.FEATURES_INDEX}"):
-                indices.append((item["LastModified"], item["Key"]))
-    for _, key in sorted(indices, reverse=True):
-        folder = key.removesuffix(Artefact.FEATURES_INDEX)
-        index: FeaturesIndex = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-        if all(sizes.get(folder + file["name"]) == file["bytes"] for file in index["files"]):
+                part = item["Key"].removesuffix(Artefact.FEATURES_INDEX)
+                folder = _PART.sub("", part)
+                newest, parts = found.get(folder, (item["LastModified"], []))
+                found[folder] = max(newest, item["LastModified"]), [*parts, part]
+    for folder, (_, parts) in sorted(found.items(), key=lambda entry: entry[1][0], reverse=True):
+        if _complete(s3, bucket=bucket, parts=parts, sizes=sizes):
             return folder
     return None
+
+
+def _complete(s3: S3Client, *, bucket: str, parts: list[str], sizes: dict[str, int]) -> bool:
+    numbers: set[int] = set()
+    expected: set[int] = set()
+    for part in parts:
+        body = s3.get_object(Bucket=bucket, Key=part + Artefact.FEATURES_INDEX)["Body"].read()
+        index: FeaturesIndex = json.loads(body)
+        if any(sizes.get(part + file["name"]) != file["bytes"] for file in index["files"]):
+            return False
+        numbers.add(index["part"]["number"])
+        expected |= set(range(index["part"]["of"]))
+    return numbers == expected

@@ -47,7 +47,7 @@ def test_the_same_seed_gives_the_same_head_and_another_seed_another() -> None:
 
 def test_training_sees_the_augmented_views() -> None:
     train = blobs(120, views=3)
-    plain_only = SplitFeatures(features=train.features[:1], labels=train.labels, paths=train.paths)
+    plain_only = SplitFeatures(features=np.asarray(train.features)[:1], labels=train.labels, paths=train.paths)
     hyperparameters = contract.Hyperparameters(epochs=1, batch_size=16)
     heads = []
     for split in (train, plain_only):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from training import contract
-from training.feature_store import SplitWriter, write_index
+from training.feature_files import SplitWriter, write_index
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,11 +23,13 @@ def write_features(folder: Path) -> None:
     folder.mkdir(parents=True)
     counts: dict[contract.SplitName, int] = {"train": 20, "validation": 10, "test": 10}
     for split, count in counts.items():
-        writer = SplitWriter(folder, split=split, views=1, images=count, dim=4)
         labels = [index % 2 for index in range(count)]
-        features = np.random.default_rng(count).normal(size=(1, count, 4)) + 5 * np.array(labels)[:, np.newaxis]
-        writer.add(features.astype(np.float32), labels=labels, paths=[f"{index}.jpg" for index in range(count)])
-        writer.close()
+        features = np.random.default_rng(count).normal(size=(count, 1, 4)) + 5 * np.array(labels)[:, None, None]
+        records: list[contract.ImageRecord] = [
+            {"path": f"{index}.jpg", "label": label, "split": split, "etag": "e"} for index, label in enumerate(labels)
+        ]
+        with SplitWriter(folder, split=split, views=1, dim=4, precision="float32") as writer:
+            writer.add(features.astype(np.float32), records=records, positions=range(count))
     index: contract.FeaturesIndex = {
         "key": "k",
         "backbone": "resnet50",
@@ -39,6 +41,11 @@ def write_features(folder: Path) -> None:
         "views": {"train": 1, "validation": 1, "test": 1},
         "broken": [],
         "weights": "w",
+        "precision": "float32",
+        "seed": 0,
+        "flip": True,
+        "transform": contract.TRANSFORM_VERSION,
+        "part": {"number": 0, "of": 1},
         "files": [],
     }
     write_index(folder, index)

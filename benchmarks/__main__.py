@@ -1,0 +1,96 @@
+"""`make bench`: run the benchmarks, each in the environment it needs, and say what came out.
+
+    python -m benchmarks [--quick] [benchmark ...]
+
+Results go to benchmarks/results.json and docs/benchmarks.md; with --quick, which measures too little to be quoted, they
+are only shown. A benchmark that fails is shown with its error; the others go on, and the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe, today
+from benchmarks.report import merged, rendered, table
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results.json"
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+
+MODULES = {
+    "input_pipeline": "training",
+    "training_step": "training",
+    "tuning": "training",
+    "memory_growth": "training",
+    "search_trials": "cloud",
+}
+"""Benchmarks in the order they run, and the environment below .envs that each needs."""
+
+
+class BenchmarkFailed(RuntimeError):  # noqa: N818 (it says what happened)
+    """A benchmark ended without results; the message is the end of what it said."""
+
+
+def main() -> int:
+    """Run the benchmarks named on the command line, or all; returns the exit status."""
+    arguments = _parser().parse_args()
+    print(f"on {describe()}")
+    results: list[dict[str, Any]] = []
+    failures: dict[str, str] = {}
+    for module in arguments.benchmarks or MODULES:
+        print(f"{module} ...", flush=True)
+        try:
+            results += measure(module, environment=MODULES[module], quick=arguments.quick)
+        except BenchmarkFailed as error:
+            failures[module] = str(error)
+    print(table(results))
+    for module, failure in failures.items():
+        print(f"{module} FAILED: {failure}")
+    if not arguments.quick and results:
+        before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+        every = merged(before, results)
+        RESULTS.write_text(json.dumps(every, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        DOCUMENT.parent.mkdir(exist_ok=True)
+        DOCUMENT.write_text(rendered(every), encoding="utf-8")
+        print(f"written to {RESULTS.relative_to(ROOT)} and {DOCUMENT.relative_to(ROOT)}")
+    return 1 if failures else 0
+
+
+def measure(module: str, *, environment: str, quick: bool) -> list[dict[str, Any]]:
+    """Run one benchmark in a process of its own.
+
+    Raises:
+        BenchmarkFailed: the process failed, or its last line is no list of results.
+    """
+    python = ROOT / ".envs" / environment / "bin" / "python"
+    process = subprocess.run(
+        [str(python), "-m", f"benchmarks.{module}", *(["--quick"] if quick else [])],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    *_, last = process.stdout.strip().splitlines() or [""]
+    if process.returncode != 0:
+        said = (process.stderr.strip() or process.stdout.strip()).splitlines()
+        raise BenchmarkFailed("\n".join(said[-15:]) or f"exit status {process.returncode}")
+    try:
+        results: list[dict[str, Any]] = json.loads(last)
+    except json.JSONDecodeError:
+        raise BenchmarkFailed(f"its last line is no list of results: {last[:200]!r}") from None
+    return [{**result, "machine": describe(), "date": today()} for result in results]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measured against what else there is.")
+    parser.add_argument("benchmarks", nargs="*", choices=[*MODULES, []], metavar="benchmark", help=", ".join(MODULES))
+    parser.add_argument("--quick", action="store_true", help="small and rough: to see that they run")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""The photos that are measured with: a real data set beside the checkout where there is one, else made-up ones."""
+
+from __future__ import annotations
+
+import atexit
+import io
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from training import contract
+
+__all__ = ["bench_records", "describe_photos"]
+
+_REAL = Path(__file__).parents[2] / "shared" / "data" / "clothing10"
+_MADE_UP_CLASSES = 5
+
+
+def describe_photos() -> str:
+    """Which photos they are, for the results."""
+    return "clothing10" if _REAL.is_dir() else "synthetic photos"
+
+
+def bench_records(limit: int | None = None) -> tuple[Path, list[contract.ImageRecord]]:
+    """Root of the photos, and their records: a fifth each for validation and test, spread evenly over the classes."""
+    root = _REAL if _REAL.is_dir() else _made_up(limit or 1000)
+    files = sorted(root.rglob("*.jpg"))
+    if limit is not None and limit < len(files):
+        files = [files[at] for at in np.linspace(0, len(files) - 1, num=limit, dtype=int)]
+    classes = sorted({file.parent.name for file in files})
+    splits: tuple[contract.SplitName, ...] = ("train", "train", "train", "validation", "test")
+    return root, [
+        {
+            "path": file.relative_to(root).as_posix(),
+            "label": classes.index(file.parent.name),
+            "split": splits[number % len(splits)],
+            "etag": str(file.stat().st_size),
+        }
+        for number, file in enumerate(files)
+    ]
+
+
+def _made_up(count: int) -> Path:
+    """Photos of 400 x 533 pixels, about 40 KB each: smooth shapes with fine noise, coloured by class."""
+    root = Path(tempfile.mkdtemp(prefix="whippet-bench-"))
+    atexit.register(shutil.rmtree, root)
+    for number in range(count):
+        noise, label = np.random.default_rng(number), number % _MADE_UP_CLASSES
+        coarse = noise.integers(40, 200, size=(8, 6, 3), dtype=np.uint8)
+        coarse[:, :, label % 3] //= 1 + label
+        pixels = np.asarray(Image.fromarray(coarse).resize((400, 533), Image.Resampling.BICUBIC)).astype(np.int16)
+        pixels = np.clip(pixels + noise.integers(-6, 6, size=pixels.shape), 0, 255)
+        file = root / f"class-{label}" / f"{number:06}.jpg"
+        file.parent.mkdir(exist_ok=True)
+        data = io.BytesIO()
+        Image.fromarray(pixels.astype(np.uint8)).save(data, "JPEG", quality=85)
+        file.write_bytes(data.getvalue())
+    return root

@@ -1,0 +1,93 @@
+"""Arrays on disk: how numbers are kept, and that memory does not grow with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from training import contract
+from training.feature_files import Names, SplitWriter, floats, rounded
+from training.feature_store import read_split
+from training.lines import Lines
+from training.mapped_array import MappedArray
+
+
+def records_of(count: int) -> list[contract.ImageRecord]:
+    return [{"path": f"class/é {at}.jpg", "label": at % 3, "split": "train", "etag": f"e{at}"} for at in range(count)]
+
+
+def write(folder: Path, values: np.ndarray[Any, np.dtype[np.float32]], positions: list[int], **options: Any) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / contract.Artefact.FEATURES_INDEX).write_text("{}")
+    _, views, dim = values.shape
+    records = records_of(len(positions))
+    with SplitWriter(folder, split="train", views=views, dim=dim, **{"precision": "float32", **options}) as writer:
+        for start in range(0, len(positions), 4):
+            part = slice(start, start + 4)
+            writer.add(values[part], records=records[part], positions=positions[part])
+
+
+def test_bfloat16_is_rounded_as_torch_rounds() -> None:
+    values = np.random.default_rng(0).normal(scale=100, size=5000).astype(np.float32)
+    values[:4] = (0.0, -0.0, 1 + 2**-8, 1 + 3 * 2**-8)  # the last two lie halfway between neighbours
+    expected = torch.from_numpy(values).to(torch.bfloat16).to(torch.float32).numpy()
+    np.testing.assert_array_equal(floats(rounded(values, "bfloat16")), expected)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 0.0), ("bfloat16", 2**-8)])
+def test_features_come_back_in_the_manifests_order(tmp_path: Path, precision: str, tolerance: float) -> None:
+    values = np.random.default_rng(0).normal(size=(10, 3, 5)).astype(np.float32)
+    positions = [9, 0, 8, 1, 7, 2, 6, 3, 5, 4]
+    write(tmp_path, values, positions, precision=precision)
+    split = read_split(tmp_path, "train")
+    order = np.argsort(positions)
+    expected = values[order].transpose(1, 0, 2)
+    assert split.features.shape == (3, 10, 5)
+    np.testing.assert_allclose(np.asarray(split.features), expected, rtol=tolerance)
+    np.testing.assert_allclose(split.features[1][2:7], expected[1, 2:7], rtol=tolerance)
+    views, images = np.array([2, 0, 1]), np.array([9, 3, 3])
+    np.testing.assert_allclose(split.features[views, images], expected[views, images], rtol=tolerance)
+    assert list(split.paths) == [f"class/é {at}.jpg" for at in order]
+    assert split.paths[-1] == f"class/é {order[-1]}.jpg"
+    assert split.labels.tolist() == [at % 3 for at in order]
+
+
+def test_the_array_is_a_plain_npy_file(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(10, 3, 5)).astype(np.float32)
+    write(tmp_path, values, list(range(10)))
+    np.testing.assert_array_equal(np.load(tmp_path / Names("train").features, mmap_mode="r"), values)
+
+
+def resident(pages_of: str) -> int:
+    """Bytes of a mapped file in this process's memory."""
+    total, inside = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split(" ", 1)[0] and not line.split(" ", 1)[0].endswith(":"):
+            inside = line.endswith(pages_of)
+        elif inside and line.startswith("Rss:"):
+            total += int(line.split()[1]) * 1024
+    return total
+
+
+def test_walking_over_a_large_array_does_not_fill_the_memory(tmp_path: Path) -> None:
+    file = tmp_path / "large.npy"
+    np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(300, 2**20))[:] = 1
+    mapped, largest = MappedArray.of_npy(file), 0
+    for start in range(0, 300, 10):
+        assert mapped.values[start : start + 10].sum() == 10 * 2**20
+        mapped.touched(10 * 2**20)
+        largest = max(largest, resident("large.npy"))
+    assert 0 < largest < 100 * 2**20
+
+
+def test_lines_are_found_by_number(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    file.write_text("eins\n\n  \nzwei é\ndrei", encoding="utf-8")
+    lines = Lines(file)
+    assert [lines[at].decode() for at in range(len(lines))] == ["eins", "zwei é", "drei"]
+    file.write_text("")
+    assert len(Lines(file)) == 0
