@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -28,7 +29,8 @@ class MedianRule:
         averages = [statistics.fmean(completed[:epoch]) for completed in self._completed if len(completed) >= epoch]
         if epoch == 0 or len(averages) < _MIN_TRIALS:
             return False
-        return max(self._sign * value for value in values) < statistics.median(averages)
+        best, middle = max(self._sign * value for value in values), statistics.median(averages)
+        return best < middle and not math.isclose(best, middle)  # an average of equal numbers may be a bit above them
 
     def complete(self, values: Sequence[float]) -> None:
         """Tell the objectives of a trial that ran to its end."""

@@ -1,41 +1,49 @@
-"""Which hyperparameters the next trial gets: Optuna behind SageMaker's ranges and strategies."""
+"""Which hyperparameters the next trial gets: SageMaker's strategies."""
 
 from __future__ import annotations
 
 import itertools
-import math
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import optuna  # type: ignore[import-not-found, unused-ignore]  # only the local cloud's environment has it
+import numpy as np
+from numpy.typing import NDArray
 
-from local.sagemaker.errors import validation
+from local.sagemaker.gaussian_process import GaussianProcess, expected_improvement
+from local.sagemaker.search_space import Ranges, SearchSpace
 
-__all__ = ["Search", "check_ranges"]
+__all__ = ["Search"]
 
-_LOG_RATIO = 100
-"""ScalingType Auto searches on a log scale where the largest value is at least this many times the smallest."""
+Array = NDArray[np.float64]
 
-Ranges = Mapping[str, Sequence[Mapping[str, Any]]]
-"""SageMaker's ParameterRanges."""
+_MIN_FIRST, _MAX_FIRST = 3, 10
+"""Trials spread evenly before the first guess: with fewer the search is blind, more would be all of a small job."""
+_CANDIDATES, _NEAR_BEST, _NEAR = 1000, 200, 0.05
+_TRANSFERRED = 3
+"""Best trials of a job on other data or of another algorithm that are tried first."""
 
 
 class Search:
     """Proposes hyperparameters and learns from the trials' objectives.
 
-    Bayesian is Optuna's TPE, which by default also reckons with the trials still running; Random draws; Grid walks
-    through every combination of the categorical values.
+    Bayesian is a Gaussian process with expected improvement, which reckons with the trials still running as if they
+    ended as expected; Random draws; Grid walks through every combination of the categorical values.
     """
 
-    def __init__(self, *, ranges: Ranges, strategy: str, maximise: bool, seed: int | None, trials: int) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._ranges = ranges
+    def __init__(self, *, ranges: Ranges, strategy: str, maximise: bool, seed: int | None) -> None:
+        self._space = SearchSpace(ranges)
+        self._bayesian = strategy == "Bayesian"
+        self._sign = 1.0 if maximise else -1.0
+        self._chance = np.random.default_rng(seed)
         self._grid = _grid(ranges, seed) if strategy == "Grid" else None
-        self._study = optuna.create_study(
-            direction="maximize" if maximise else "minimize", sampler=_sampler(strategy, seed, trials)
-        )
-        self._trials: dict[int, optuna.trial.Trial] = {}
+        self._first = min(_MAX_FIRST, max(_MIN_FIRST, self._space.dimensions + 1))
+        self._start = self._chance.random(self._space.dimensions)
+        self._proposed = 0
+        self._running: dict[int, Array] = {}
+        self._points: list[Array] = []
+        self._values: list[float] = []
+        self._failed: list[Array] = []
+        self._recommended: list[Array] = []
 
     @property
     def size(self) -> int | None:
@@ -44,80 +52,91 @@ class Search:
 
     def propose(self) -> tuple[int, dict[str, str]]:
         """A trial's number and its hyperparameters, as strings."""
-        trial = self._study.ask()
-        self._trials[trial.number] = trial
+        number = self._proposed
+        self._proposed += 1
         if self._grid is not None:
-            return trial.number, self._grid[trial.number]
-        values: dict[str, str] = {}
-        for entry in self._ranges.get("ContinuousParameterRanges", []):
-            values[entry["Name"]] = repr(_continuous(trial, entry))
-        for entry in self._ranges.get("IntegerParameterRanges", []):
-            low, high = int(entry["MinValue"]), int(entry["MaxValue"])
-            values[entry["Name"]] = str(trial.suggest_int(entry["Name"], low, high, log=_is_log(entry, low, high)))
-        for entry in self._ranges.get("CategoricalParameterRanges", []):
-            values[entry["Name"]] = str(trial.suggest_categorical(entry["Name"], list(entry["Values"])))
-        return trial.number, values
+            return number, self._grid[number]
+        self._running[number] = point = self._space.snapped(self._next(number))
+        return number, self._space.values(point)
 
     def learn(self, number: int, objective: float | None) -> None:
         """Tell a trial's objective; None where it has none."""
-        trial = self._trials.pop(number)
-        if objective is None:
-            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        if self._grid is not None:
+            return
+        point = self._running.pop(number)
+        if objective is None or not np.isfinite(objective):
+            self._failed.append(point)
         else:
-            self._study.tell(trial, objective)
+            self._points.append(point)
+            self._values.append(self._sign * objective)
+
+    def recall(self, trials: Sequence[tuple[Mapping[str, str], float]], *, same: bool) -> None:
+        """Begin with what earlier trials found; those outside of the ranges say nothing here.
+
+        Args:
+            trials: hyperparameters and objective of each.
+            same: the data and the algorithm are the same, so that the objectives are as good as own ones. Else
+                objectives mean something else here, and only the hyperparameters of the best are tried first.
+        """
+        found = [(self._space.point(values), self._sign * objective) for values, objective in trials]
+        kept = [(point, value) for point, value in found if point is not None and np.isfinite(value)]
+        if same:
+            self._points += [point for point, _ in kept]
+            self._values += [value for _, value in kept]
+        else:
+            best = sorted(kept, key=lambda trial: trial[1], reverse=True)
+            self._recommended += [point for point, _ in best[:_TRANSFERRED]]
+
+    def _next(self, number: int) -> Array:
+        if self._recommended:
+            return self._recommended.pop(0)
+        if not self._bayesian:
+            return self._chance.random(self._space.dimensions)
+        if len(self._points) + len(self._running) < self._first or not self._points:
+            return _spread(number, start=self._start)
+        return self._most_promising()
+
+    def _most_promising(self) -> Array:
+        """Where the expected improvement is highest, among places everywhere and near the best ones so far."""
+        values = _without_abysses(np.array(self._values))
+        # A trial that failed counts as bad as any, so that the search keeps away; one that runs, as bad as expected.
+        points = np.array(self._points + self._failed)
+        values = np.concatenate([values, np.full(len(self._failed), values.min())])
+        process = GaussianProcess(points, values)
+        if self._running:
+            waiting = np.array(list(self._running.values()))
+            points = np.concatenate([points, waiting])
+            values = np.concatenate([values, process.predict(waiting)[0]])
+            process = GaussianProcess(points, values)
+        seen = process.predict(points)[0]
+        best = points[np.argsort(-seen)[:5]]
+        near = self._chance.choice(best, _NEAR_BEST) + self._chance.normal(
+            scale=_NEAR, size=(_NEAR_BEST, best.shape[1])
+        )
+        anywhere = self._chance.random((_CANDIDATES, best.shape[1]))
+        candidates = np.array([self._space.snapped(point) for point in np.clip(np.concatenate([anywhere, near]), 0, 1)])
+        mean, deviation = process.predict(candidates)
+        chosen: Array = candidates[expected_improvement(mean, deviation, best=float(seen.max())).argmax()]
+        return chosen
 
 
-def check_ranges(ranges: Ranges, strategy: str) -> None:
-    """Raises SageMakerError (ValidationException) for ranges nothing can be drawn from."""
-    names = [entry["Name"] for entries in ranges.values() for entry in entries]
-    if not names:
-        raise validation("You must specify at least one hyperparameter range.")
-    if len(set(names)) != len(names):
-        raise validation(f"Hyperparameter names of the ranges must be unique: {', '.join(names)}")
-    if ranges.get("AutoParameters"):
-        raise validation("The local SageMaker has no AutoParameters; give the ranges.")
-    if strategy == "Grid" and (ranges.get("ContinuousParameterRanges") or ranges.get("IntegerParameterRanges")):
-        raise validation("Grid search supports categorical hyperparameters only.")
-    for kind, number in (("ContinuousParameterRanges", float), ("IntegerParameterRanges", int)):
-        for entry in ranges.get(kind, []):
-            _check_range(entry, number)
-            if kind == "IntegerParameterRanges" and entry.get("ScalingType") == "ReverseLogarithmic":
-                raise validation(f"{entry['Name']}: ReverseLogarithmic scaling is for continuous ranges only.")
+def _without_abysses(values: Array) -> Array:
+    """Outliers at the bottom brought up to Tukey's outer fence: a diverged trial would make all others look alike."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    return values if low == high else np.maximum(values, low - 3 * (high - low))
 
 
-def _check_range(entry: Mapping[str, Any], number: type[float] | type[int]) -> None:
-    name, scaling = entry["Name"], entry.get("ScalingType", "Auto")
-    try:
-        low, high = number(entry["MinValue"]), number(entry["MaxValue"])
-    except ValueError:
-        raise validation(f"{name}: '{entry['MinValue']}' to '{entry['MaxValue']}' is no range of numbers.") from None
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise validation(f"{name}: MinValue {low} must not be above MaxValue {high}.")
-    if scaling == "Logarithmic" and low <= 0:
-        raise validation(f"{name}: Logarithmic scaling needs a MinValue above 0, not {low}.")
-    if scaling == "ReverseLogarithmic" and not 0 <= low <= high < 1:
-        raise validation(f"{name}: ReverseLogarithmic scaling needs a range within 0 <= x < 1, not {low} to {high}.")
+def _spread(number: int, *, start: Array) -> Array:
+    """The number-th of points that fill the cube evenly: multiples of powers of a generalised golden ratio.
 
-
-def _continuous(trial: optuna.trial.Trial, entry: Mapping[str, Any]) -> float:
-    name, low, high = entry["Name"], float(entry["MinValue"]), float(entry["MaxValue"])
-    if entry.get("ScalingType") == "ReverseLogarithmic":
-        drawn = trial.suggest_float(name, 1 - high, 1 - low, log=True)
-        return float(min(max(1 - drawn, low), high))
-    return float(trial.suggest_float(name, low, high, log=_is_log(entry, low, high)))
-
-
-def _is_log(entry: Mapping[str, Any], low: float, high: float) -> bool:
-    scaling = entry.get("ScalingType", "Auto")
-    return bool(scaling == "Logarithmic" or (scaling == "Auto" and low > 0 and high / low >= _LOG_RATIO))
-
-
-def _sampler(strategy: str, seed: int | None, trials: int) -> optuna.samplers.BaseSampler:
-    if strategy != "Bayesian":
-        return optuna.samplers.RandomSampler(seed=seed)
-    # Optuna's ten random trials at the start would be all of a small tuning job; with a quarter of them the best of
-    # eight trials is nearer to the optimum, with fewer than three the search is blind.
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(3, trials // 4)))
+    Roberts, "The Unreasonable Effectiveness of Quasirandom Sequences" (2018).
+    """
+    ratio = 2.0
+    for _ in range(30):
+        ratio = (1 + ratio) ** (1 / (len(start) + 1))
+    steps = ratio ** -np.arange(1, len(start) + 1)
+    place: Array = (start + (number + 1) * steps) % 1
+    return place
 
 
 def _grid(ranges: Ranges, seed: int | None) -> list[dict[str, str]]:

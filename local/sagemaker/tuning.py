@@ -14,10 +14,13 @@ from local.sagemaker.early_stopping import MedianRule
 from local.sagemaker.errors import JobFailure, SageMakerError, validation
 from local.sagemaker.job_run import MAX_RUNNING, JobRun, RunningJobs
 from local.sagemaker.resources import TRAINING_JOB, TUNING_JOB
+from local.sagemaker.search import Search
+from local.sagemaker.search_space import check_ranges
 from local.sagemaker.store import Record
 from local.sagemaker.training import TrainingJobs
 from local.sagemaker.training_request import check_training_request
 from local.sagemaker.trials import best_trial, trials_of, with_counters
+from local.sagemaker.warm_start import check_warm_start, recall_parents
 
 __all__ = ["TuningJobs"]
 
@@ -86,6 +89,7 @@ class TuningRun(JobRun):
         self._config = config
         self._objective = config["HyperParameterTuningJobObjective"]["MetricName"]
         self._maximise = config["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
+        self._has_parents = bool(record.get("WarmStartConfig"))
         self._limits = config["ResourceLimits"]
         self._rule = MedianRule(maximise=self._maximise)
         self._stops_early = config.get("TrainingJobEarlyStoppingType", "Off") == "Auto"
@@ -96,16 +100,15 @@ class TuningRun(JobRun):
         self._running: set[str] = set()
 
     def execute(self) -> None:
-        from local.sagemaker.search import Search  # Optuna takes a second to import: only tuning jobs pay for it
-
         maximum = self._limits.get("MaxNumberOfTrainingJobs", 0)
         search = Search(
             ranges=self._config["ParameterRanges"],
             strategy=self._config["Strategy"],
             maximise=self._maximise,
             seed=self._config.get("RandomSeed"),
-            trials=maximum,
         )
+        if self._has_parents:
+            recall_parents(self.context.store, self.context.store.get(TUNING_JOB, self.name), search)
         count = min(filter(None, (maximum, search.size)))
         deadline = time.monotonic() + self._limits.get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME)
         started = 0
@@ -174,7 +177,7 @@ class TuningRun(JobRun):
         except SageMakerError as error:  # it has just ended
             _LOGGER.info("trial %s was not stopped: %s", name, error.message)
 
-    def _settle(self, name: str, search: Any) -> None:
+    def _settle(self, name: str, search: Search) -> None:
         status = self.context.store.get(TRAINING_JOB, name)["TrainingJobStatus"]
         with self._lock:
             self._running.discard(name)
@@ -213,11 +216,9 @@ def _no_metric(count: int) -> str:
 
 
 def _check(context: Context, parameters: Record) -> None:
-    from local.sagemaker.search import check_ranges
-
     config = parameters["HyperParameterTuningJobConfig"]
     definition = parameters.get("TrainingJobDefinition")
-    for name in ("TrainingJobDefinitions", "WarmStartConfig", "Autotune"):
+    for name in ("TrainingJobDefinitions", "Autotune"):
         if parameters.get(name):
             raise validation(f"The local SageMaker has no {name}; leave it out.")
     if config.get("TuningJobCompletionCriteria"):
@@ -251,3 +252,5 @@ def _check(context: Context, parameters: Record) -> None:
     if ranged & set(static):
         raise validation(f"Hyperparameters both static and with a range: {', '.join(sorted(ranged & set(static)))}")
     check_training_request(context, definition)
+    if parameters.get("WarmStartConfig"):
+        check_warm_start(context.store, parameters)
