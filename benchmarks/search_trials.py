@@ -70,9 +70,7 @@ Searcher = Callable[[int, Callable[[Trial], float]], Ask]
 
 
 def ours(seed: int, measure: Callable[[Trial], float]) -> Ask:
-    search = Search(
-        ranges=contract.parameter_ranges(), strategy="Bayesian", maximise=True, seed=seed
-    )
+    search = Search(ranges=contract.parameter_ranges(), strategy="Bayesian", maximise=True, seed=seed)
     while True:
         number, values = search.propose()
         trial = float(values["learning_rate"]), int(values["batch_size"])
@@ -96,7 +94,7 @@ def random_log_search(seed: int, measure: Callable[[Trial], float]) -> Ask:
 
 def optuna_default(seed: int, measure: Callable[[Trial], float]) -> Ask:
     """Optuna as it comes: TPE, the learning rate on a log scale, the batch size categorical."""
-    import optuna
+    import optuna  # type: ignore[import-not-found, unused-ignore]  # only the local cloud's environment has it
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))

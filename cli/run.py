@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "start", "watch"]
 
 POLL_SECONDS = 1.0
-TUNING_STATES = ("Tune", "TuneNetwork")
+TUNING_STATES = ("Tune", "TuneFromEarlier", "TuneNetwork")
 JOB_OF_STATE = {
     "Features": "features",
     "ExtendFeatures": "features",

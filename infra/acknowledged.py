@@ -29,7 +29,12 @@ _WILDCARDS: dict[str, dict[str, str]] = {
         "job streams": _STREAMS,
     },
     "EndpointRole/Policy": {"*": _NO_RESOURCES, "runs": _OBJECTS, "endpoint streams": _STREAMS},
-    "Functions/CheckDataset/Policy": {"runs": _OBJECTS, "features": _OBJECTS},
+    "Functions/CheckDataset/Policy": {
+        "*": _NO_RESOURCES,
+        "runs": _OBJECTS,
+        "features": _OBJECTS,
+        "hyper-parameter-tuning-job": _OF_RUNS,
+    },
     "Functions/Verdict/Policy": {"runs": _OBJECTS},
     "Functions/SmokeTest/Policy": {"runs": _OBJECTS, "photos": _PHOTOS},
     "Functions/Retire/Policy": {"*": _NO_RESOURCES, **_MODELS},

@@ -69,11 +69,22 @@ class RunFunctions(Construct):
                     resources=[dataset.arn("features/*"), *([dataset.arn(weights)] if weights else [])],
                 ),
                 iam.PolicyStatement(actions=["s3:PutObject"], resources=[dataset.arn("runs/*")]),
+                *(self._earlier_tuning() if self.settings.tuning.warm_start else []),
             ],
             # 100,000 photos are listed in 100 calls and fit well below this; a whole vCPU starts at 1,769 MiB.
             timeout=cdk.Duration.minutes(15),
             memory_mib=1769,
         )
+
+    def _earlier_tuning(self) -> list[iam.PolicyStatement]:
+        return [
+            # Listing has no resources in IAM; the Lambda takes only what carries the prefix.
+            iam.PolicyStatement(actions=["sagemaker:ListHyperParameterTuningJobs"], resources=["*"]),
+            iam.PolicyStatement(
+                actions=["sagemaker:DescribeHyperParameterTuningJob"],
+                resources=self.names.of_runs("hyper-parameter-tuning-job"),
+            ),
+        ]
 
     def _verdict(self) -> PythonFunction:
         release = self.settings.release

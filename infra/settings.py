@@ -71,9 +71,29 @@ class TuningSettings(_Section):
     batch_sizes: tuple[Annotated[int, Field(ge=1, le=contract.BATCH_SIZE_LIMITS[1])], ...] = Field(
         default=contract.BATCH_SIZES, min_length=1, max_length=30, description="Batch sizes to choose from."
     )
+    search_weight_decay: bool = Field(
+        default=False,
+        description="Search the weight decay too (0.000001 to 0.1), not take training.weight_decay.",
+    )
+    search_label_smoothing: bool = Field(
+        default=False,
+        description="Search the label smoothing too (0 to 0.3), not take training.label_smoothing.",
+    )
+    objective: contract.ObjectiveName = Field(
+        default="accuracy", description="What the best trial is best in, on the validation photos: accuracy or loss."
+    )
+    warm_start: bool = Field(
+        default=False,
+        description="Begin the search with what the newest tuning job that fits has found.",
+    )
     early_stopping: bool = Field(default=True, description="Let SageMaker stop trials that will not win.")
     instance_type: InstanceType = Field(default="ml.c5.xlarge", description="Machine of a trial.")
     max_minutes: int = Field(default=60, ge=5, le=7200, description="Time limit of one trial.")
+
+    @property
+    def also_searched(self) -> tuple[str, ...]:
+        """Hyperparameters that are searched beside learning rate and batch size."""
+        return tuple(name for name in contract.ALSO_SEARCHED if getattr(self, f"search_{name}"))
 
     @field_validator("batch_sizes", mode="before")
     @classmethod
@@ -126,6 +146,9 @@ class TrainingSettings(_Section):
     weight_decay: float = Field(default=1e-4, ge=0, le=1, description="Decoupled weight decay (AdamW).")
     label_smoothing: float = Field(default=0.0, ge=0, le=0.5, description="Of the cross-entropy loss.")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="The same seed gives the same result.")
+    quantize: bool = Field(
+        default=True, description="Serve the model in 8-bit integers where that costs at most half a point of accuracy."
+    )
     unfreeze_from: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$",
@@ -225,6 +248,15 @@ class Settings(_Section):
     release: ReleaseSettings = ReleaseSettings()
     api: ApiSettings = ApiSettings()
     notifications: NotificationSettings = NotificationSettings()
+
+    @model_validator(mode="after")
+    def _warm_start_fits(self) -> Settings:
+        if self.tuning.warm_start and self.training.mode == "finetune":
+            raise ValueError(
+                "tuning.warm_start=true has no effect with training.mode=finetune: only trials on features are "
+                "compared with earlier ones; switch one of them off"
+            )
+        return self
 
     @model_validator(mode="after")
     def _batches_can_be_shared(self) -> Settings:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
 __all__ = [
+    "ALSO_SEARCHED",
     "BATCH_SIZES",
     "BATCH_SIZE_LIMITS",
     "LEARNING_RATE_LIMITS",
@@ -25,9 +26,11 @@ __all__ = [
     "METRICS",
     "MODES",
     "OBJECTIVE",
+    "OBJECTIVES",
     "PHOTO_SUFFIXES",
     "SPLITS",
     "SPLIT_FOLDERS",
+    "TRIAL_METRICS",
     "Artefact",
     "Channel",
     "ClassSummary",
@@ -43,6 +46,9 @@ __all__ = [
     "JobVariable",
     "Metric",
     "ModelCard",
+    "Objective",
+    "ObjectiveName",
+    "Precision",
     "Prediction",
     "ProblemDetails",
     "SplitName",
@@ -73,6 +79,12 @@ MODES: Final = ("features", "finetune")
 """What is trained: a head on the frozen backbone's features, or the backbone too."""
 
 ScalingType = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
+
+ALSO_SEARCHED: Final[dict[str, tuple[float, float, ScalingType]]] = {
+    "weight_decay": (1e-6, 0.1, "Logarithmic"),
+    "label_smoothing": (0.0, 0.3, "Linear"),
+}
+"""Hyperparameters that a setting adds to the search, with their ranges and scales."""
 
 
 class ContractError(ValueError):
@@ -205,16 +217,22 @@ def parameter_ranges(
     learning_rate: tuple[float, float] = LEARNING_RATE_LIMITS,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     scaling: ScalingType = "Logarithmic",
+    also: Sequence[str] = (),
 ) -> dict[str, list[dict[str, Any]]]:
-    """SageMaker's `ParameterRanges` of the tuning job: what is searched, under the names the trials parse."""
+    """SageMaker's `ParameterRanges` of the tuning job: what is searched, under the names the trials parse.
+
+    `also` names hyperparameters of `ALSO_SEARCHED` that are searched beside the two.
+    """
+    continuous = [("learning_rate", *learning_rate, scaling), *((name, *ALSO_SEARCHED[name]) for name in also)]
     return {
         "ContinuousParameterRanges": [
             {
-                "Name": "learning_rate",
-                "MinValue": repr(float(learning_rate[0])),
-                "MaxValue": repr(float(learning_rate[1])),
-                "ScalingType": scaling,
+                "Name": name,
+                "MinValue": repr(float(low)),
+                "MaxValue": repr(float(high)),
+                "ScalingType": scale,
             }
+            for name, low, high, scale in continuous
         ],
         "CategoricalParameterRanges": [{"Name": "batch_size", "Values": [str(size) for size in batch_sizes]}],
     }
@@ -456,8 +474,32 @@ METRICS: Final = {
     )
 }
 
-OBJECTIVE: Final = METRICS["validation:accuracy"]
-"""What the tuning job maximises."""
+ObjectiveName = Literal["accuracy", "loss"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the tuning job looks for the best of."""
+
+    metric: Metric
+    type: Literal["Maximize", "Minimize"]
+
+    @property
+    def definition(self) -> dict[str, str]:
+        """`HyperParameterTuningJobObjective`."""
+        return {"Type": self.type, "MetricName": self.metric.name}
+
+
+OBJECTIVES: Final[dict[ObjectiveName, Objective]] = {
+    "accuracy": Objective(METRICS["validation:accuracy"], "Maximize"),
+    "loss": Objective(METRICS["validation:loss"], "Minimize"),
+}
+
+OBJECTIVE: Final = OBJECTIVES["accuracy"].metric
+"""What the tuning job maximises unless a setting says otherwise."""
+
+TRIAL_METRICS: Final = ("train:loss", "validation:loss", "validation:accuracy")
+"""Metrics that a trial prints after each epoch."""
 
 
 def metric(name: str) -> Metric:

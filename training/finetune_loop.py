@@ -147,7 +147,7 @@ class FineTuning:
         start = printed = time.monotonic()
         first = self._step
         for batch in islice(on_device(self._train, self._group.device), self._steps - first):
-            self._take_step(batch)
+            self.take_step(batch)
             self._boundary()
             now = time.monotonic()
             self.rate = (self._step - first) * self._images_of_step / max(now - start, 1e-9)
@@ -159,7 +159,7 @@ class FineTuning:
     def _images_of_step(self) -> int:
         return self._train.batch_size * self._group.size
 
-    def _take_step(self, batch: Batch) -> None:
+    def take_step(self, batch: Batch) -> None:
         """One update of the weights from one batch, which goes through the network in parts."""
         values, group = self._values, self._group
         chance = np.random.default_rng([values.seed, self._epoch, self._step, group.rank])

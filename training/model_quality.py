@@ -20,6 +20,8 @@ __all__ = ["RESAMPLES", "accuracy_interval", "model_quality"]
 
 RESAMPLES = 1000
 _LEVEL = 0.95
+_MOST_ZEROS = 100
+"""Classes up to which pairs that never met stand in the matrix; of a thousand classes they would be a million lines."""
 
 
 def model_quality(
@@ -46,7 +48,9 @@ def model_quality(
                 "standard_deviation": float(spread[name].std(ddof=1)),
             }
     nested = {
-        name: dict(zip(classes, (int(count) for count in row), strict=True))
+        name: {
+            other: int(count) for other, count in zip(classes, row, strict=True) if count or len(classes) <= _MOST_ZEROS
+        }
         for name, row in zip(classes, matrix, strict=True)
     }
     return cast(contract.MulticlassMetrics, {"confusion_matrix": nested, **metrics})

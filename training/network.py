@@ -27,6 +27,9 @@ _AUXILIARY: Final = ("aux1", "aux2", "AuxLogits")
 _PROBE: Final = {"epochs": 20, "learning_rate": 0.01, "batch_size": 64}
 """A head on features is settled with these values, whatever the fine-tuning's own."""
 
+_LARGEST_SCALE: Final = 2.0
+"""Scale of a feature relative to its level's median."""
+
 
 class Network(nn.Module):
     """uint8 or float pixels of 0 to 255, (N, S, S, 3) -> logits, float32 (N, classes)."""
@@ -74,6 +77,10 @@ def probed_head(
         blank = torch.zeros(1, hyperparameters.image_size, hyperparameters.image_size, 3, dtype=torch.uint8)
         levels = [level.shape[1] for level in backbone.levels(blank.to(group.device))]
     head = new_head(train, levels=levels, classes=classes)
+    for scales in torch.split(head.scale, levels):
+        # A feature that hardly varies over these photos is blown up by its standardisation; it would drown all others
+        # as soon as batch norm, in training, shifts it by a little.
+        scales.clamp_(max=_LARGEST_SCALE * float(scales.median()))
     values = contract.Hyperparameters(
         seed=hyperparameters.seed,
         weight_decay=hyperparameters.weight_decay,

@@ -82,7 +82,7 @@ class Workflow(Construct):
         mode = sfn.Choice(self, "Mode?", comment="Fine-tuning changes the backbone, so its features are of no use.")
         mode.when(sfn.Condition.string_equals("$.plan.hyperparameters.mode", "finetune"), tune_network)
         mode.otherwise(features)
-        start, check = dataset_phase(self, function_arn=functions.check_dataset, failure=failure)
+        start, check = dataset_phase(self, parts=parts, function_arn=functions.check_dataset, failure=failure)
         check.next(mode)
         verdict.next(release.start)
 

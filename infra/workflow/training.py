@@ -8,7 +8,7 @@ from constructs import Construct
 from infra.instances import gpus
 from infra.workflow.jobs import CHECKPOINTS, JobParts, channel, hyperparameters
 from infra.workflow.task import FailureRoute, sagemaker_task
-from infra.workflow.tuning import BEST_VALUES
+from infra.workflow.tuning import BEST_VALUES, searched
 from training.contract import METRICS, Channel, EntryPoint
 
 __all__ = ["training_phase"]
@@ -33,10 +33,7 @@ def training_phase(scope: Construct, *, parts: JobParts, failure: FailureRoute, 
             "HyperParameters": hyperparameters(
                 program=EntryPoint.TRAIN,
                 source_uri=parts.source_uri,
-                paths={
-                    "learning_rate": f"{BEST_VALUES}.learning_rate",
-                    "batch_size": f"{BEST_VALUES}.batch_size",
-                },
+                paths={name: f"{BEST_VALUES}.{name}" for name in searched(parts.settings.tuning)},
                 processes=processes,
             ),
             "InputDataConfig": [*features, *parts.photo_channels()],

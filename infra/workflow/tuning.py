@@ -9,17 +9,16 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.instances import gpus
+from infra.settings import TuningSettings
 from infra.workflow.jobs import CHECKPOINTS, JobParts, channel, hyperparameters
 from infra.workflow.task import FailureRoute, sagemaker_task
-from training.contract import METRICS, OBJECTIVE, Channel, EntryPoint
+from training.contract import METRICS, OBJECTIVES, TRIAL_METRICS, Channel, EntryPoint
 
-__all__ = ["BEST_VALUES", "no_trial_succeeded", "tuning_phase"]
+__all__ = ["BEST_VALUES", "no_trial_succeeded", "searched", "tuning_phase"]
 
 BEST_VALUES = "$.tuning.BestTrainingJob.TunedHyperParameters"
 _LONGEST_TUNING = cdk.Duration.days(30)
 """SageMaker's quota for a tuning job; the plan's own, shorter limit stands in `ResourceLimits`."""
-
-_TRIAL_METRICS = ("train:loss", "validation:loss", "validation:accuracy")
 
 
 def tuning_phase(
@@ -30,23 +29,53 @@ def tuning_phase(
     finetune: bool,
     no_trial: sfn.IChainable,
     following: sfn.IChainable,
-) -> sfn.CustomState:
+) -> sfn.State:
     """Tune → TrialSucceeded? → `following` or `no_trial`; returns the first. The best values stand at `BEST_VALUES`.
 
     Where the backbone is trained, too, the states are TuneNetwork and NetworkTrialSucceeded?, and a trial needs the
     photos, the machine and the packages of a training, where otherwise the features are enough.
     """
+    found = sfn.Choice(scope, "NetworkTrialSucceeded?" if finetune else "TrialSucceeded?")
+    found.when(sfn.Condition.is_present(BEST_VALUES), following)
+    found.otherwise(no_trial)
+    cold = _job(scope, "TuneNetwork" if finetune else "Tune", parts=parts, failure=failure, finetune=finetune)
+    cold.next(found)
+    if finetune or not parts.settings.tuning.warm_start:
+        return cold
+    # A request's member cannot be left out by a JSONPath, hence two states that differ in it.
+    warm = _job(scope, "TuneFromEarlier", parts=parts, failure=failure, warm_start="$.plan.tuning.warm_start")
+    warm.next(found)
+    first = sfn.Choice(scope, "EarlierTuningFits?")
+    first.when(sfn.Condition.is_present("$.plan.tuning.warm_start"), warm).otherwise(cold)
+    return first
+
+
+def searched(tuning: TuningSettings) -> tuple[str, ...]:
+    """Hyperparameters whose values the tuning job chooses."""
+    return ("learning_rate", "batch_size", *tuning.also_searched)
+
+
+def _job(
+    scope: Construct,
+    name: str,
+    *,
+    parts: JobParts,
+    failure: FailureRoute,
+    finetune: bool = False,
+    warm_start: str | None = None,
+) -> sfn.CustomState:
+    """The tuning job's state; `warm_start` is where the request's `WarmStartConfig` stands, if it has one."""
     tuning, training = parts.settings.tuning, parts.settings.training
     machine = training.instance_type if finetune else tuning.instance_type
     job = sagemaker_task(
         scope,
-        "TuneNetwork" if finetune else "Tune",
+        name,
         call="createHyperParameterTuningJob.sync",
         payload={
             "HyperParameterTuningJobName.$": "$.plan.tuning.job",
             "HyperParameterTuningJobConfig": {
                 "Strategy": tuning.strategy,
-                "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": OBJECTIVE.name},
+                "HyperParameterTuningJobObjective": OBJECTIVES[tuning.objective].definition,
                 "ResourceLimits": {
                     "MaxNumberOfTrainingJobs.$": "$.plan.tuning.trials",
                     "MaxParallelTrainingJobs.$": "$.plan.tuning.parallel_trials",
@@ -61,13 +90,13 @@ def tuning_phase(
                     program=EntryPoint.TRIAL,
                     source_uri=parts.source_uri if finetune else parts.trial_source_uri,
                     paths={"epochs": "$.plan.tuning.epochs"},
-                    left_out=("learning_rate", "batch_size"),
+                    left_out=searched(tuning),
                     processes=gpus(machine) if finetune else 1,
                 ),
                 "AlgorithmSpecification": {
                     "TrainingImage": parts.training_image if finetune else parts.tuning_image,
                     "TrainingInputMode": "File",
-                    "MetricDefinitions": [METRICS[name].definition for name in _TRIAL_METRICS],
+                    "MetricDefinitions": [METRICS[metric].definition for metric in TRIAL_METRICS],
                 },
                 **_inputs(parts, finetune=finetune),
                 "OutputDataConfig": {"S3OutputPath.$": "$.plan.tuning.output"},
@@ -76,16 +105,13 @@ def tuning_phase(
                 "Environment": parts.environment(machine, {}),
                 "RoleArn": parts.role_arn,
             },
+            **({"WarmStartConfig.$": warm_start} if warm_start else {}),
             "Tags": parts.tags,
         },
         result_path="$.tuning",
         timeout=_LONGEST_TUNING,
     )
     failure.catch(job)
-    found = sfn.Choice(scope, "NetworkTrialSucceeded?" if finetune else "TrialSucceeded?")
-    found.when(sfn.Condition.is_present(BEST_VALUES), following)
-    found.otherwise(no_trial)
-    job.next(found)
     return job
 
 

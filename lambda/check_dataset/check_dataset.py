@@ -12,6 +12,7 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
+from earlier_tuning import NewTuning, find_warm_start
 from features_cache import find_features
 from photo_listing import list_photos
 from photo_splits import Manifest, make_manifest
@@ -23,6 +24,7 @@ __all__ = ["handler"]
 
 logger = Logger()
 s3 = boto3.client("s3")
+sagemaker = boto3.client("sagemaker")
 
 _QUEUE_SECONDS = 3600
 _SPOT_QUEUE_SECONDS = 24 * 3600
@@ -54,7 +56,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         "data set checked",
         extra={key: value for key, value in manifest.summary.items() if key != "classes"} | {"run": run},
     )
-    return _plan(bucket, name_prefix, run=run, settings=settings, manifest=manifest, weights=weights)
+    plan = _plan(bucket, name_prefix, run=run, settings=settings, manifest=manifest, weights=weights)
+    if settings.warm_start and settings.hyperparameters.mode == "features":
+        _begin_with_earlier(plan, name_prefix, settings=settings, trial=event["trial"])
+    return plan
 
 
 def _plan(
@@ -105,6 +110,7 @@ def _plan(
                 learning_rate=settings.learning_rate,
                 batch_sizes=settings.batch_sizes,
                 scaling=settings.learning_rate_scale,
+                also=settings.also_searched,
             ),
         },
         "training": {
@@ -113,6 +119,30 @@ def _plan(
             "checkpoints": f"{base}runs/{run}/checkpoints/{contract.training_job_name(name_prefix, run)}/",
         },
     }
+
+
+def _begin_with_earlier(
+    plan: dict[str, Any], name_prefix: str, *, settings: RunSettings, trial: dict[str, str]
+) -> None:
+    """Add `tuning.warm_start` to the plan where an earlier tuning job fits; `trial` has a trial's image and source."""
+    searched = frozenset({"learning_rate", "batch_size", *settings.also_searched})
+    values = {**plan["hyperparameters"], "epochs": plan["tuning"]["epochs"]}
+    static = {name: value for name, value in values.items() if name not in searched}
+    new = NewTuning(
+        objective=contract.OBJECTIVES[settings.objective].metric.name,
+        static={
+            "sagemaker_program": contract.EntryPoint.TRIAL.value,
+            "sagemaker_submit_directory": trial["source"],
+            **static,
+        },
+        searched=searched,
+        features_uri=plan["features"]["uri"],
+        image=trial["image"],
+    )
+    warm_start = find_warm_start(sagemaker, name_prefix=name_prefix, new=new)
+    if warm_start is not None:
+        plan["tuning"]["warm_start"] = warm_start
+    logger.info("looked for an earlier tuning job", extra={"warm_start": warm_start})
 
 
 def _weights_identity(bucket: str, key: str | None) -> str:

@@ -12,8 +12,8 @@ from training import contract
 __all__ = ["KNOWN", "InvalidInput", "RunSettings", "resolve"]
 
 _HYPERPARAMETERS = (
-    "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "mode",
-    "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
+    "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "quantize",
+    "mode", "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
 )  # fmt: skip
 KNOWN = (
     *_HYPERPARAMETERS,
@@ -47,6 +47,9 @@ class RunSettings:
     learning_rate: tuple[float, float]
     learning_rate_scale: contract.ScalingType
     batch_sizes: tuple[int, ...]
+    also_searched: tuple[str, ...]
+    objective: contract.ObjectiveName
+    warm_start: bool
     weights_key: str | None
     spot: bool
 
@@ -82,6 +85,9 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
         learning_rate=_learning_rate(overrides, (tuning["learning_rate_min"], tuning["learning_rate_max"])),
         learning_rate_scale=tuning["learning_rate_scale"],
         batch_sizes=_batch_sizes(overrides, tuple(tuning["batch_sizes"])),
+        also_searched=tuple(name for name in contract.ALSO_SEARCHED if tuning[f"search_{name}"]),
+        objective=tuning["objective"],
+        warm_start=tuning["warm_start"],
         weights_key=training["weights"],
         spot=training["spot"],
     )

@@ -110,8 +110,9 @@ class Search:
             process = GaussianProcess(points, values)
         seen = process.predict(points)[0]
         best = points[np.argsort(-seen)[:5]]
-        steps = self._chance.normal(scale=_NEAR, size=(_NEAR_BEST, best.shape[1]))
-        near = self._chance.choice(best, _NEAR_BEST) + steps
+        near = self._chance.choice(best, _NEAR_BEST) + self._chance.normal(
+            scale=_NEAR, size=(_NEAR_BEST, best.shape[1])
+        )
         anywhere = self._chance.random((_CANDIDATES, best.shape[1]))
         candidates = np.array([self._space.snapped(point) for point in np.clip(np.concatenate([anywhere, near]), 0, 1)])
         mean, deviation = process.predict(candidates)
@@ -120,9 +121,9 @@ class Search:
 
 
 def _without_abysses(values: Array) -> Array:
-    """Values far below the middle brought up to it by some: a diverged trial would make all others look alike."""
-    middle = float(np.median(values))
-    return np.maximum(values, middle - 2 * (float(values.max()) - middle))
+    """Outliers at the bottom brought up to Tukey's outer fence: a diverged trial would make all others look alike."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    return values if low == high else np.maximum(values, low - 3 * (high - low))
 
 
 def _spread(number: int, *, start: Array) -> Array:

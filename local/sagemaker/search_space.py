@@ -153,8 +153,8 @@ class _Choices:
         return self._values[int(part.argmax())]
 
     def place(self, value: str) -> Array:
-        corner: Array = np.eye(self.dimensions)[self._values.index(value)]
-        return corner
+        place: Array = np.eye(self.dimensions)[self._values.index(value)]
+        return place
 
     def holds(self, value: str) -> bool:
         return value in self._values

@@ -8,7 +8,7 @@ from local.sagemaker.listing import page
 from local.sagemaker.resources import TRAINING_JOB, TUNING_JOB
 from local.sagemaker.store import Record, Store
 
-__all__ = ["best_trial", "list_trials", "trials_of", "with_counters"]
+__all__ = ["best_trial", "list_trials", "objectives", "trials_of", "with_counters"]
 
 _COUNTERS = {
     "Completed": "Completed",
@@ -45,7 +45,32 @@ def with_counters(store: Store, tuning_job: Record) -> Record:
         "Strategy": config["Strategy"],
         "ResourceLimits": config["ResourceLimits"],
         **({"BestTrainingJob": best} if best is not None else {}),
+        **_overall_best(store, tuning_job, best),
     }
+
+
+def objectives(store: Store, tuning_job: Record) -> list[tuple[dict[str, str], float]]:
+    """Hyperparameters and objective of every trial that has one."""
+    summaries = [_summary(tuning_job, trial) for trial in trials_of(store, tuning_job["HyperParameterTuningJobArn"])]
+    return [
+        ({**tuning_job["TrainingJobDefinition"].get("StaticHyperParameters", {}), **summary["TunedHyperParameters"]},
+         _objective(summary))
+        for summary in summaries
+        if summary["ObjectiveStatus"] == "Succeeded"
+    ]  # fmt: skip
+
+
+def _overall_best(store: Store, tuning_job: Record, best: dict[str, Any] | None) -> dict[str, Any]:
+    """`OverallBestTrainingJob`: also of the parents, where their objectives mean the same."""
+    warm_start = tuning_job.get("WarmStartConfig")
+    if not warm_start or warm_start["WarmStartType"] != "IdenticalDataAndAlgorithm":
+        return {}
+    found = [{**best, "TuningJobName": tuning_job["HyperParameterTuningJobName"]}] if best else []
+    for parent in warm_start["ParentHyperParameterTuningJobs"]:
+        name = parent["HyperParameterTuningJobName"]
+        of_parent = best_trial(store, store.get(TUNING_JOB, name))
+        found += [{**of_parent, "TuningJobName": name}] if of_parent else []
+    return {"OverallBestTrainingJob": _best_of(tuning_job, found)} if found else {}
 
 
 def best_trial(store: Store, tuning_job: Record) -> dict[str, Any] | None:
@@ -58,8 +83,12 @@ def best_trial(store: Store, tuning_job: Record) -> dict[str, Any] | None:
     found = [summary for summary in summaries if summary["ObjectiveStatus"] == "Succeeded"]
     if not found:
         return None
+    return _best_of(tuning_job, found)
+
+
+def _best_of(tuning_job: Record, summaries: list[dict[str, Any]]) -> dict[str, Any]:
     maximise = tuning_job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
-    return (max if maximise else min)(found, key=_objective)
+    return (max if maximise else min)(summaries, key=_objective)
 
 
 def list_trials(store: Store, parameters: Record) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from local.sagemaker.store import Record
 from local.sagemaker.training import TrainingJobs
 from local.sagemaker.training_request import check_training_request
 from local.sagemaker.trials import best_trial, trials_of, with_counters
+from local.sagemaker.warm_start import check_warm_start, recall_parents
 
 __all__ = ["TuningJobs"]
 
@@ -88,6 +89,7 @@ class TuningRun(JobRun):
         self._config = config
         self._objective = config["HyperParameterTuningJobObjective"]["MetricName"]
         self._maximise = config["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
+        self._has_parents = bool(record.get("WarmStartConfig"))
         self._limits = config["ResourceLimits"]
         self._rule = MedianRule(maximise=self._maximise)
         self._stops_early = config.get("TrainingJobEarlyStoppingType", "Off") == "Auto"
@@ -105,6 +107,8 @@ class TuningRun(JobRun):
             maximise=self._maximise,
             seed=self._config.get("RandomSeed"),
         )
+        if self._has_parents:
+            recall_parents(self.context.store, self.context.store.get(TUNING_JOB, self.name), search)
         count = min(filter(None, (maximum, search.size)))
         deadline = time.monotonic() + self._limits.get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME)
         started = 0
@@ -214,7 +218,7 @@ def _no_metric(count: int) -> str:
 def _check(context: Context, parameters: Record) -> None:
     config = parameters["HyperParameterTuningJobConfig"]
     definition = parameters.get("TrainingJobDefinition")
-    for name in ("TrainingJobDefinitions", "WarmStartConfig", "Autotune"):
+    for name in ("TrainingJobDefinitions", "Autotune"):
         if parameters.get(name):
             raise validation(f"The local SageMaker has no {name}; leave it out.")
     if config.get("TuningJobCompletionCriteria"):
@@ -248,3 +252,5 @@ def _check(context: Context, parameters: Record) -> None:
     if ranged & set(static):
         raise validation(f"Hyperparameters both static and with a range: {', '.join(sorted(ranged & set(static)))}")
     check_training_request(context, definition)
+    if parameters.get("WarmStartConfig"):
+        check_warm_start(context.store, parameters)

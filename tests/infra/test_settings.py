@@ -112,6 +112,7 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
         ({"tuning.parallel_trials": "9"}, "parallel_trials=9 must not exceed trials=8"),
         ({"training.ema": "0.99"}, "ema=0.99 has no effect with mode=features; set mode=finetune"),
         ({"training.instance_count": "2"}, "instance_count=2 has no effect with mode=features"),
+        ({"training.mode": "finetune", "tuning.warm_start": "true"}, "warm_start=true has no effect with"),
         ({"training.mode": "all"}, "training.mode='all'"),
         ({"training.unfreeze_from": "layer 4"}, "training.unfreeze_from='layer 4'"),
         (

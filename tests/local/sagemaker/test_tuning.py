@@ -221,6 +221,109 @@ def test_bayesian_search_learns_and_a_seed_repeats_it() -> None:
     assert _walk(search(ranges), 10) == _walk(search(ranges), 10)
 
 
+def test_batch_sizes_are_searched_in_their_order() -> None:
+    """Knowing 16 and 64 says something of 32: one hot column each would have to try all of them."""
+    sizes = [str(2**power) for power in range(4, 10)]
+    ranges = {"CategoricalParameterRanges": [{"Name": "size", "Values": list(reversed(sizes))}]}
+    for seed in range(5):
+        found, tried = search(ranges, seed=seed), []
+        for _ in range(12):
+            number, values = found.propose()
+            tried.append(values["size"])
+            found.learn(number, -abs(math.log2(int(values["size"])) - 7))
+        assert tried[4:].count("128") >= 4
+
+
+def test_names_without_an_order_can_be_searched() -> None:
+    ranges = {"CategoricalParameterRanges": [{"Name": "kind", "Values": ["a", "b", "c"]}]}
+    found, tried = search(ranges), []
+    for _ in range(12):
+        number, values = found.propose()
+        tried.append(values["kind"])
+        found.learn(number, float(values["kind"] == "b"))
+    assert tried[6:].count("b") >= 4
+
+
+def test_trials_that_run_at_once_are_not_the_same(jobs: Jobs) -> None:
+    found = search(RANGES)
+    for _ in range(4):
+        number, values = found.propose()
+        found.learn(number, -abs(float(values["x"]) - 0.5))
+    at_once = [float(found.propose()[1]["x"]) for _ in range(4)]
+    assert len({round(value, 3) for value in at_once}) == 4
+
+
+def test_failed_trials_are_kept_away_from() -> None:
+    found = search(RANGES)
+    tried = []
+    for _ in range(20):
+        number, values = found.propose()
+        tried.append(float(values["x"]))
+        found.learn(number, None if tried[-1] > 0.5 else tried[-1])
+    assert sum(value > 0.55 for value in tried[10:]) <= 2
+    assert max(value for value in tried if value <= 0.5) > 0.4
+
+
+def test_what_identical_jobs_found_spares_the_blind_trials() -> None:
+    earlier = [({"x": f"{x / 10}"}, -abs(x / 10 - 0.7)) for x in range(1, 10)]
+    found = search(RANGES)
+    found.recall([*earlier, ({"x": "7"}, 1.0), ({}, 1.0)], same=True)
+    assert abs(float(found.propose()[1]["x"]) - 0.7) < 0.1
+
+
+def test_what_other_jobs_found_is_tried_first_and_not_taken_for_own() -> None:
+    found = search(RANGES)
+    found.recall([({"x": "0.2"}, 50.0), ({"x": "0.8"}, 100.0)], same=False)
+    assert [float(found.propose()[1]["x"]) for _ in range(2)] == pytest.approx([0.8, 0.2])
+    found.learn(0, 0.1)
+    found.learn(1, 0.3)
+    for _ in range(8):
+        number, values = found.propose()
+        found.learn(number, 0.5 - abs(float(values["x"]) - 0.3))
+    assert abs(float(found.propose()[1]["x"]) - 0.3) < 0.1
+
+
+def parents(kind: str, *names: str) -> dict[str, Any]:
+    return {
+        "WarmStartConfig": {
+            "WarmStartType": kind,
+            "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": name} for name in names],
+        }
+    }
+
+
+def test_a_warm_start_goes_on_where_its_parent_ended(jobs: Jobs) -> None:
+    jobs.sagemaker.call("CreateHyperParameterTuningJob", request(jobs, "parent", trials=6, parallel=1))
+    best = ended(jobs, "parent")["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"]
+    child = {**request(jobs, "child", trials=2, parallel=1), **parents("IdenticalDataAndAlgorithm", "parent")}
+    jobs.sagemaker.call("CreateHyperParameterTuningJob", child)
+    job = ended(jobs, "child")
+    assert job["WarmStartConfig"] == child["WarmStartConfig"]
+    overall = job["OverallBestTrainingJob"]
+    assert overall["TuningJobName"] in ("parent", "child")
+    assert overall["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] >= best
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "absent"}, "absent does not exist"),
+        ({"data": "s3://elsewhere/photos/"}, "demands the training image and the input data"),
+        ({"static": {"epochs": "2"}}, "total number of static and tunable"),
+    ],
+)
+def test_a_parent_of_another_kind_is_refused(jobs: Jobs, change: dict[str, Any], message: str) -> None:
+    jobs.sagemaker.call("CreateHyperParameterTuningJob", request(jobs, "first", trials=1, parallel=1))
+    ended(jobs, "first")
+    given = request(jobs, "second", trials=1, parallel=1, static=change.get("static"))
+    given |= parents("IdenticalDataAndAlgorithm", change.get("name", "first"))
+    if "data" in change:
+        source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": change["data"]}}
+        given["TrainingJobDefinition"]["InputDataConfig"] = [{"ChannelName": "photos", "DataSource": source}]
+    with pytest.raises(SageMakerError, match=message):
+        jobs.sagemaker.call("CreateHyperParameterTuningJob", given)
+
+
 def test_the_median_rule_spares_the_good_and_stops_the_bad() -> None:
     rule = MedianRule(maximise=True)
     assert not rule.should_stop([0.0, 0.0])  # nothing to compare with
@@ -266,3 +369,17 @@ def test_early_stopping_stops_a_hopeless_trial_and_keeps_its_objective(jobs: Job
     assert job["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == 0.9
     assert job["TrainingJobStatusCounters"]["Stopped"] == len(stopped)
     assert job["ObjectiveStatusCounters"]["Succeeded"] == 10
+
+
+def test_a_killed_trial_goes_on_from_checkpoints_of_its_own(jobs: Jobs, s3: Any) -> None:
+    asked = request(jobs, "kept", trials=2, static={"action": "count", "steps": "2"})
+    asked["TrainingJobDefinition"] |= {
+        "CheckpointConfig": {"S3Uri": f"s3://{jobs.bucket}/kept/", "LocalPath": "/opt/ml/checkpoints"},
+        "RetryStrategy": {"MaximumRetryAttempts": 2},
+    }
+    jobs.sagemaker.call("CreateHyperParameterTuningJob", asked)
+    ended(jobs, "kept")
+    names = [trial["TrainingJobName"] for trial in trials(jobs, "kept")]
+    found = {entry["Key"] for entry in s3.list_objects_v2(Bucket=jobs.bucket, Prefix="kept/")["Contents"]}
+    assert found == {f"kept/{name}/steps.txt" for name in names}
+    assert [trial["TrainingJobStatus"] for trial in trials(jobs, "kept")] == ["Completed", "Completed"]

@@ -39,7 +39,10 @@ def store_features(s3: FakeS3, plan: dict[str, Any], job: str, *, missing: bool 
     folder = f"{plan['features']['output'].removeprefix('s3://data/')}{job}/output/model/"
     for name, body in FEATURES[: 1 if missing else 2]:
         s3.put_object(Bucket="data", Key=folder + name, Body=body[:-1] if short else body)
-    index = {"files": [{"name": name, "bytes": len(body)} for name, body in FEATURES]}
+    index = {
+        "files": [{"name": name, "bytes": len(body)} for name, body in FEATURES],
+        "part": {"number": 0, "of": 1},
+    }
     s3.put_object(Bucket="data", Key=folder + contract.Artefact.FEATURES_INDEX, Body=json.dumps(index).encode())
 
 

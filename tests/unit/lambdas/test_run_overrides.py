@@ -8,8 +8,8 @@ from run_overrides import KNOWN, InvalidInput, RunSettings, resolve
 from infra.settings import Settings
 
 _PLAIN = (
-    "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "mode",
-    "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
+    "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "quantize",
+    "mode", "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
 )  # fmt: skip
 SETTINGS = Settings().model_dump(mode="json", include={"dataset", "tuning", "training"})
 
@@ -45,6 +45,7 @@ def test_every_known_key_has_its_effect() -> None:
         "mixup": 0.2,
         "cutmix": 1,
         "randaugment": 9,
+        "quantize": False,
         "batch_sizes": [8, 16],
         "dataset_prefix": "other/",
         "learning_rate": {"min": 0.01, "max": 0.02},

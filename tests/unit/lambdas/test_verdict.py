@@ -32,6 +32,7 @@ def evaluation(**changes: Any) -> Evaluation:
         "confusion_matrix": [[50, 0], [10, 40]],
         "hyperparameters": {"epochs": "20"},
     }
+    value = dict.fromkeys(Evaluation.__required_keys__) | value  # the rest is not the verdict's business
     return value | changes  # type: ignore[return-value]
 
 
@@ -158,7 +159,7 @@ def test_an_accuracy_that_is_no_number_is_rejected() -> None:
         (archive("something.json"), "holds no evaluation.json"),
         (archive(content=b"{"), "is not JSON"),
         (archive(content=b"[]"), "lacks everything"),
-        (archive(content=b'{"run": "x"}'), "lacks classes"),
+        (archive(content=b'{"run": "x"}'), "lacks calibration, classes"),
     ],
 )
 def test_broken_outputs_are_named(monkeypatch: pytest.MonkeyPatch, context: Context, output: bytes, words: str) -> None:

@@ -1,0 +1,287 @@
+"""Images a second that a ResNet50 learns from, on batches that are already there, and with the loader attached.
+
+* the seed's loop: float32, the memory layout PyTorch starts with, one plain loop with SGD;
+* torchvision's reference script (references/classification) with its `--amp`;
+* timm's loop as it is usually run: channels_last and bfloat16;
+* ours: what `training.finetune_loop` does in a job, in a process with the job's environment.
+
+Each candidate is a process of its own that waits its turn, since the allocator's settings are read at a process's
+start. The same batches of synthetic pixels for all, the same number of threads, CPU time: a busy neighbour does not
+count. On a GPU it is wall-clock time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torchvision import models
+
+from benchmarks.photos import bench_records, describe_photos
+from benchmarks.result import Result, emit
+from benchmarks.timing import interleave, median
+from training import contract
+from training.backbones import Backbone, Statistics
+from training.checkpoints import Checkpoints
+from training.compute import compile_stages, training_precision
+from training.distributed import Group
+from training.environment import JOB_ENVIRONMENT
+from training.finetune_loop import FineTuning
+from training.heads import Head
+from training.loader import Batch, PhotoLoader, on_device
+from training.network import Network
+from training.stages import freeze, stages
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+BATCH = 128 if DEVICE.type == "cuda" else 32
+CLASSES = 100
+THREADS = 1
+STEPS = {"quick": 1, "full": 4}
+
+Step = Callable[[], None]
+
+
+def synthetic() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """One batch again and again: uint8, (N, 224, 224, 3), and its labels."""
+    chance = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (BATCH, 224, 224, 3), dtype=torch.uint8, generator=chance)
+    return itertools.repeat((images, torch.randint(0, CLASSES, (BATCH,), generator=chance)))
+
+
+def a_classifier() -> nn.Module:
+    torch.manual_seed(0)
+    network: nn.Module = models.resnet50(weights=None, num_classes=CLASSES).to(DEVICE).train()
+    return network
+
+
+def floats(images: torch.Tensor) -> torch.Tensor:
+    """What the peers' pipelines hand over: normalised float32, (N, 3, S, S), contiguous; made beforehand."""
+    return ((images.permute(0, 3, 1, 2).float() / 255 - 0.45) / 0.225).contiguous().to(DEVICE)
+
+
+def the_seeds_loop() -> Step:
+    network = a_classifier()
+    images, labels = next(synthetic())
+    pixels, labels = floats(images), labels.to(DEVICE)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(network(pixels), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        loss.item()
+
+    return step
+
+
+def torchvisions_script() -> Step:
+    network = a_classifier()
+    images, labels = next(synthetic())
+    pixels, labels = floats(images), labels.to(DEVICE)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    scaler = torch.amp.GradScaler(DEVICE.type, enabled=DEVICE.type == "cuda")
+
+    def step() -> None:
+        with torch.autocast(DEVICE.type):
+            output = network(pixels)
+            loss = functional.cross_entropy(output, labels, label_smoothing=0.1)
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.step(optimizer)
+        scaler.update()
+        output.topk(5)[1].eq(labels[:, None]).float().sum().item()  # it counts the accuracy of every step
+        loss.item()
+
+    return step
+
+
+def timms_loop() -> Step:
+    network = a_classifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images, labels = next(synthetic())
+    pixels, labels = floats(images).contiguous(memory_format=torch.channels_last), labels.to(DEVICE)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=2e-5)
+
+    def step() -> None:
+        with torch.autocast(DEVICE.type, torch.bfloat16):
+            loss = functional.cross_entropy(network(pixels), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def a_tuning(loader: PhotoLoader) -> FineTuning:
+    """Ours, as `training.finetune` puts it together, but with random weights and an untrained head."""
+    torch.manual_seed(0)
+    network = models.resnet50(weights=None)
+    network.fc = nn.Identity()
+    half = Statistics(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
+    backbone = Backbone(network=network, middle=None, statistics=half)
+    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    head = Head(mean=torch.zeros(2048), scale=torch.ones(2048), classes=CLASSES)
+    trained = freeze(network, until="")
+    whole = Network(backbone=backbone, head=head).to(DEVICE)
+    if DEVICE.type == "cuda":
+        compile_stages(network, stages=stages(network), watched=[], backend="inductor")
+    return FineTuning(
+        whole,
+        trained=trained,
+        train=loader,
+        validation=loader,
+        hyperparameters=contract.Hyperparameters(mode="finetune", batch_size=BATCH, learning_rate=0.01, epochs=1000),
+        group=Group(rank=0, size=1, device=DEVICE),
+        precision=training_precision(DEVICE),
+        micro_batch=BATCH,
+        checkpoints=Checkpoints(None, identity={}),
+    )
+
+
+def photos() -> PhotoLoader:
+    root, records = bench_records(limit=20 * BATCH)
+    return PhotoLoader(
+        records=records,
+        root=root,
+        split="train",
+        hyperparameters=contract.Hyperparameters(),
+        batch_size=BATCH,
+        shuffle=True,
+        seed=0,
+    )
+
+
+def ours() -> Step:
+    tuning = a_tuning(photos())
+    tuning.network.train()
+    images, labels = next(synthetic())
+    every = torch.ones(BATCH, dtype=torch.bool)
+    batch = Batch(images, labels, every, torch.arange(BATCH)).to(DEVICE)
+    return lambda: tuning.take_step(batch)
+
+
+def ours_with_the_loader() -> Step:
+    loader = photos()
+    tuning = a_tuning(loader)
+    tuning.network.train()
+
+    def batches() -> Iterator[Batch]:
+        for epoch in itertools.count():
+            loader.set_epoch(epoch)
+            yield from (batch for batch in on_device(loader, DEVICE) if len(batch.labels) == BATCH)
+
+    coming = batches()
+    return lambda: tuning.take_step(next(coming))
+
+
+CANDIDATES: dict[str, Callable[[], Step]] = {
+    "the seed's loop": the_seeds_loop,
+    "torchvision's script": torchvisions_script,
+    "timm's loop": timms_loop,
+    "ours": ours,
+    "ours with the loader": ours_with_the_loader,
+}
+
+
+def serve(name: str, *, steps: int) -> None:
+    """A candidate's process: a line in, so many steps, the images a second out."""
+    torch.set_num_threads(THREADS)
+    step = CANDIDATES[name]()
+    step()
+    print("ready", flush=True)
+    clock = time.perf_counter if DEVICE.type == "cuda" else time.process_time
+    for _ in sys.stdin:
+        start = clock()
+        for _ in range(steps):
+            step()
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()
+        print(steps * BATCH / (clock() - start), flush=True)
+
+
+class Candidate:
+    """A candidate's process, from outside."""
+
+    def __init__(self, name: str, *, steps: int):
+        settings = JOB_ENVIRONMENT if name.startswith("ours") else {}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.training_step", "--serve", name, str(steps)],
+            cwd=Path(__file__).parents[1],
+            env={**os.environ, "OMP_NUM_THREADS": str(THREADS), **settings},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._until("ready")
+
+    def measure(self) -> float:
+        _pipe(self._process.stdin).write("go\n")
+        _pipe(self._process.stdin).flush()
+        return float(_pipe(self._process.stdout).readline())
+
+    def end(self) -> None:
+        _pipe(self._process.stdin).close()
+        self._process.wait()
+
+    def _until(self, line: str) -> None:
+        for said in _pipe(self._process.stdout):
+            if said.strip() == line:
+                return
+        raise RuntimeError(f"a candidate ended with status {self._process.wait()} before it was ready")
+
+
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    if pipe is None:
+        raise RuntimeError("the process was started without pipes")
+    return pipe
+
+
+def run(*, quick: bool) -> list[Result]:
+    steps = STEPS["quick" if quick else "full"]
+    candidates = {name: Candidate(name, steps=steps) for name in CANDIDATES}
+    try:
+        measured = interleave({name: one.measure for name, one in candidates.items()}, rounds=2 if quick else 7)
+    finally:
+        for candidate in candidates.values():
+            candidate.end()
+    rates = {name: median(values) for name, values in measured.items()}
+    seed, own, attached = rates["the seed's loop"], rates["ours"], rates["ours with the loader"]
+    unit = f"images/s, ResNet50, batch {BATCH}, {'one GPU' if DEVICE.type == 'cuda' else 'one core'}"
+    return [
+        Result(
+            name="training_step",
+            unit=unit,
+            ours=own,
+            peers={name: rate for name, rate in rates.items() if not name.startswith("ours")},
+            ratio=own / seed,
+            against="the seed's loop",
+            goal="at least 2.5",
+            holds=own >= 2.5 * seed,
+        ),
+        Result(
+            name="training_loader",
+            unit=f"{unit}, {describe_photos()}",
+            ours=attached,
+            peers={"the same on synthetic data": own},
+            ratio=attached / own,
+            against="the same on synthetic data",
+            goal="at least 0.95",
+            holds=attached >= 0.95 * own,
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    if "--serve" in sys.argv:
+        serve(sys.argv[-2], steps=int(sys.argv[-1]))
+    else:
+        emit(run(quick="--quick" in sys.argv))
