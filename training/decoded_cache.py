@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import contract
-from training.mapped_array import MappedArray
+from training.disk_rows import DiskRows
 
 __all__ = ["DecodedCache"]
 
@@ -34,8 +34,7 @@ class DecodedCache:
 
     def __init__(self, folder: Path, *, side: int, count: int):
         """Open a cache that `open_for` made."""
-        pixels = np.memmap(folder / "pixels", dtype=np.uint8, mode="r+", shape=(count, side, side, 3))
-        self._pixels, self._map = pixels, MappedArray(pixels)
+        self._pixels = DiskRows(folder / "pixels", shape=(count, side, side, 3), dtype=np.uint8, write=True)
         self._sides = np.memmap(folder / "sides", dtype=np.uint32, mode="r+", shape=(count, 2))
         self.folder = folder
 
@@ -60,16 +59,14 @@ class DecodedCache:
         height, width = (int(value) for value in self._sides[position])
         if not width:
             return None
-        self._map.touched(self._pixels[0].nbytes)
-        return self._pixels[position], (width, height)
+        return self._pixels.rows(np.array([position]))[0], (width, height)
 
     def put(self, position: int, pixels: NDArray[np.uint8], *, sides: tuple[int, int]) -> None:
         """Keep a photo's pixels (side, side, 3) and its own width and height."""
-        self._pixels[position] = pixels
+        self._pixels.write(position, pixels)
         width, height = sides
         self._sides[position, 0] = height
         self._sides[position, 1] = width  # last: `get` looks at it first
-        self._map.touched(self._pixels[0].nbytes)
 
 
 def _fingerprint(records: Sequence[contract.ImageRecord], *, side: int) -> str:

@@ -7,6 +7,7 @@ sees them: what is reported is what will be served.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Features on disk, as `contract.FeaturesIndex` describes them: reading what the features job wrote.
 
-The arrays are memory-mapped and may lie in several parts, one a host; `StoredFeatures` looks like one array of float32.
+The arrays stay on disk and may lie in several parts, one a host; `StoredFeatures` looks like one array of float32.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import contract
+from training.disk_rows import DiskRows
 from training.environment import JobError
 from training.feature_files import Names, floats
 from training.lines import Lines
-from training.mapped_array import MappedArray
 
 __all__ = ["SplitFeatures", "StoredFeatures", "StoredView", "photos_of", "read_index", "read_split"]
 
@@ -29,10 +29,10 @@ class StoredFeatures:
     Only what is asked for is read; nothing but positions is held in memory.
     """
 
-    def __init__(self, parts: Sequence[MappedArray], *, part_of: NDArray[np.int32], row_of: NDArray[np.int64]):
+    def __init__(self, parts: Sequence[DiskRows], *, part_of: NDArray[np.int32], row_of: NDArray[np.int64]):
         """Image i is row `row_of[i]` of part `part_of[i]`; every part is (rows, views, dim)."""
         self._parts, self._part_of, self._row_of = parts, part_of, row_of
-        _, views, dim = parts[0].values.shape
+        _, views, dim = parts[0].shape
         self.shape: tuple[int, int, int] = (views, len(row_of), dim)
         self.dtype = np.dtype(np.float32)
 
@@ -62,9 +62,7 @@ class StoredFeatures:
         found = np.empty((len(rows), self.shape[2]), dtype=np.float32)
         for number, part in enumerate(self._parts):
             here = slice(None) if len(self._parts) == 1 else parts == number
-            raw = part.values[rows[here], views[here]]
-            part.touched(raw.nbytes)
-            found[here] = floats(raw)
+            found[here] = floats(part.cells(rows[here], views[here]))
         return found
 
 
@@ -140,7 +138,7 @@ def read_split(folder: Path, split: contract.SplitName) -> SplitFeatures:
     row_of = np.concatenate([np.arange(len(part), dtype=np.int64) for part in positions])[order]
     return SplitFeatures(
         features=StoredFeatures(
-            [MappedArray.of_npy(part / names.features) for part in folders], part_of=part_of, row_of=row_of
+            [DiskRows.of_npy(part / names.features) for part in folders], part_of=part_of, row_of=row_of
         ),
         labels=np.concatenate([np.load(part / names.labels) for part in folders])[order],
         paths=_Paths([photos_of(part, split) for part in folders], part_of=part_of, row_of=row_of),

@@ -124,11 +124,14 @@ def _set_up(values: contract.Hyperparameters, *, job: str) -> Iterator[_Setup]:
         )
         state = group.from_leader(checkpoints.load() if group.leads else None)
         broken = BrokenImages(total=sum(len(records) for records in manifest.records.values()))
+        train_photos = _photos(
+            manifest, "train", root=root, values=values, group=group, broken=broken, shown="training"
+        )
         if state is None:
-            plain = _photos(manifest, "train", root=root, values=values, group=group, broken=broken)
             head = probed_head(
                 backbone,
-                photos=plain,
+                plain=_photos(manifest, "train", root=root, values=values, group=group, broken=broken),
+                augmented=train_photos,
                 classes=len(manifest.classes),
                 group=group,
                 precision=precision,
@@ -151,7 +154,7 @@ def _set_up(values: contract.Hyperparameters, *, job: str) -> Iterator[_Setup]:
         tuning = FineTuning(
             network,
             trained=trained,
-            train=_photos(manifest, "train", root=root, values=values, group=group, broken=broken, shown="training"),
+            train=train_photos,
             validation=_photos(manifest, "validation", root=root, values=values, group=group, broken=broken),
             hyperparameters=values,
             group=group,

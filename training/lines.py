@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
+import os
+import weakref
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Lines", "line_offsets"]
+
+_READ_BYTES = 512
+"""More than nearly every line has."""
 
 
 def line_offsets(file: Path) -> Iterator[tuple[int, bytes]]:
@@ -24,7 +28,7 @@ def line_offsets(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 class Lines:
-    """Some lines of a file: eight bytes of memory each, read as they are asked for."""
+    """Some lines of a file: eight bytes of memory each, read as they are asked for, by any number of threads."""
 
     def __init__(self, file: Path, offsets: NDArray[np.int64] | None = None):
         """`offsets` are the lines' beginnings; by default those of all lines that are not blank."""
@@ -32,13 +36,16 @@ class Lines:
             found = array("q", (offset for offset, _ in line_offsets(file)))
             offsets = np.frombuffer(found, dtype=np.int64) if found else np.zeros(0, dtype=np.int64)
         self._offsets = offsets
-        with file.open("rb") as opened:
-            self._bytes = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if file.stat().st_size else b""
+        self._descriptor = os.open(file, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
 
     def __len__(self) -> int:
         return len(self._offsets)
 
     def __getitem__(self, number: int) -> bytes:
-        start = int(self._offsets[number])
-        end = self._bytes.find(b"\n", start)
-        return self._bytes[start : end if end >= 0 else None]
+        start, size = int(self._offsets[number]), _READ_BYTES
+        while True:
+            line, newline, _ = os.pread(self._descriptor, size, start).partition(b"\n")
+            if newline or len(line) < size:
+                return line
+            size *= 4

@@ -61,7 +61,8 @@ class Network(nn.Module):
 def probed_head(
     backbone: Backbone,
     *,
-    photos: PhotoLoader,
+    plain: PhotoLoader,
+    augmented: PhotoLoader,
     classes: int,
     group: Group,
     precision: torch.dtype | None,
@@ -70,9 +71,16 @@ def probed_head(
     """A head trained on the features of the backbone as it is, before anything of it is trained.
 
     From an untrained head, the first steps would pull good features about to please random scores (Kumar et al.,
-    2022: "Fine-tuning can distort pretrained features").
+    2022: "Fine-tuning can distort pretrained features"). Like a head on features, it sees every photo as it is and in
+    `views` augmented versions.
     """
-    train = _embedded(backbone, photos=photos, group=group, precision=precision)
+    views = [_embedded(backbone, photos=plain, group=group, precision=precision)]
+    for view in range(hyperparameters.views):
+        augmented.set_epoch(view)
+        views.append(_embedded(backbone, photos=augmented, group=group, precision=precision))
+    train = SplitFeatures(
+        features=np.concatenate([view.features for view in views]), labels=views[0].labels, paths=views[0].paths
+    )
     with torch.inference_mode():
         blank = torch.zeros(1, hyperparameters.image_size, hyperparameters.image_size, 3, dtype=torch.uint8)
         levels = [level.shape[1] for level in backbone.levels(blank.to(group.device))]
@@ -92,7 +100,7 @@ def probed_head(
 
 
 def _embedded(backbone: Backbone, *, photos: PhotoLoader, group: Group, precision: torch.dtype | None) -> SplitFeatures:
-    """Features of the plain crops, embedded by all processes together, in the records' order."""
+    """Features of one view, (1, images, dim), embedded by all processes together, in the records' order."""
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
     for batch in readable(on_device(photos, group.device)):
         with torch.inference_mode(), autocast(group.device, precision):

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import contract
+from training.disk_rows import DiskRows
 from training.environment import JobError
 from training.feature_files import Names
 from training.feature_store import photos_of, read_index
 from training.lines import Lines
-from training.mapped_array import MappedArray
 
 __all__ = ["Known", "PreviousFeatures"]
 
@@ -52,7 +52,7 @@ class PreviousFeatures:
 class Known:
     """One part's photos, found by path and ETag."""
 
-    features: MappedArray
+    features: DiskRows
     photos: Lines
     keys: NDArray[np.uint64]
     """Hashes of path and ETag, ascending: eight bytes a photo in place of its name."""
@@ -65,8 +65,8 @@ class Known:
         photos = photos_of(folder, split)
         keys = np.fromiter((_key(*json.loads(photos[row])) for row in range(len(photos))), np.uint64, len(photos))
         rows = np.argsort(keys, kind="stable")
-        features = MappedArray.of_npy(folder / Names(split).features)
-        if len(features.values) != len(photos):
+        features = DiskRows.of_npy(folder / Names(split).features)
+        if len(features) != len(photos):
             raise JobError(f"the previous {split} features and their names do not match; delete these features")
         return cls(features=features, photos=photos, keys=keys[rows], rows=rows)
 
@@ -94,9 +94,8 @@ class Known:
             yield self._rows(found)
 
     def _rows(self, found: list[tuple[int, int]]) -> tuple[list[int], NDArray[Any]]:
-        stored = self.features.values[[row for _, row in found]]
-        self.features.touched(stored.nbytes)
-        return [position for position, _ in found], stored
+        rows = np.array([row for _, row in found], dtype=np.int64)
+        return [position for position, _ in found], self.features.rows(rows)
 
 
 def _key(path: str, etag: str) -> int:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from training import contract
+from training.disk_rows import DiskRows
 from training.feature_files import Names, SplitWriter, floats, rounded
 from training.feature_store import read_split
 from training.lines import Lines
-from training.mapped_array import MappedArray
 
 
 def records_of(count: int) -> list[contract.ImageRecord]:
@@ -62,32 +62,53 @@ def test_the_array_is_a_plain_npy_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.load(tmp_path / Names("train").features, mmap_mode="r"), values)
 
 
-def resident(pages_of: str) -> int:
-    """Bytes of a mapped file in this process's memory."""
-    total, inside = 0, False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        if "-" in line.split(" ", 1)[0] and not line.split(" ", 1)[0].endswith(":"):
-            inside = line.endswith(pages_of)
-        elif inside and line.startswith("Rss:"):
-            total += int(line.split()[1]) * 1024
-    return total
+def resident() -> int:
+    """Bytes of files in this process's memory."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["RssFile"].split()[0]) * 1024
 
 
-def test_walking_over_a_large_array_does_not_fill_the_memory(tmp_path: Path) -> None:
-    file = tmp_path / "large.npy"
-    np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(300, 2**20))[:] = 1
-    mapped, largest = MappedArray.of_npy(file), 0
-    for start in range(0, 300, 10):
-        assert mapped.values[start : start + 10].sum() == 10 * 2**20
-        mapped.touched(10 * 2**20)
-        largest = max(largest, resident("large.npy"))
-    assert 0 < largest < 100 * 2**20
+@pytest.mark.parametrize("order", ["ascending", "by chance"])
+def test_walking_over_a_large_array_does_not_fill_the_memory(tmp_path: Path, order: str) -> None:
+    file, count = tmp_path / "large.npy", 40_000
+    np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(count, 5, 1024))[:] = 1  # 200 MB
+    numbers = np.arange(count)
+    if order == "by chance":
+        numbers = np.random.default_rng(0).permutation(numbers)
+    before, stored = resident(), DiskRows.of_npy(file)
+    for picked in np.split(numbers, count // 500):
+        assert stored.cells(picked, picked % 5).sum() == 500 * 1024
+    assert resident() - before < 20 * 2**20
+
+
+def test_rows_are_read_and_written_by_number(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 255, size=(6, 2, 3), dtype=np.uint16)
+    np.save(tmp_path / "values.npy", values)
+    stored = DiskRows.of_npy(tmp_path / "values.npy")
+    assert (len(stored), stored.shape, stored.dtype) == (6, (6, 2, 3), np.dtype(np.uint16))
+    np.testing.assert_array_equal(stored.rows(np.array([5, 0, 5])), values[[5, 0, 5]])
+    np.testing.assert_array_equal(stored.cells(np.array([5, 0]), np.array([1, 0])), values[[5, 0], [1, 0]])
+    assert stored.rows(np.zeros(0, dtype=np.int64)).shape == (0, 2, 3)
+    (tmp_path / "plain").write_bytes(bytes(6 * 12))
+    plain = DiskRows(tmp_path / "plain", shape=(6, 2, 3), dtype=np.uint16, write=True)
+    plain.write(4, values[4])
+    np.testing.assert_array_equal(plain.rows(np.array([3, 4])), np.stack([np.zeros((2, 3)), values[4]]))
+
+
+def test_a_file_cut_short_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    np.save(tmp_path / "values.npy", np.zeros((6, 2, 3)))
+    stored = DiskRows.of_npy(tmp_path / "values.npy")
+    with (tmp_path / "values.npy").open("r+b") as file:
+        file.truncate(200)
+    with pytest.raises(OSError, match="ends before row 5"):
+        stored.rows(np.array([0, 5]))
 
 
 def test_lines_are_found_by_number(tmp_path: Path) -> None:
     file = tmp_path / "lines"
-    file.write_text("eins\n\n  \nzwei é\ndrei", encoding="utf-8")
+    long = "x" * 5000
+    file.write_text(f"eins\n\n  \nzwei é\n{long}\n{'y' * 512}\ndrei", encoding="utf-8")
     lines = Lines(file)
-    assert [lines[at].decode() for at in range(len(lines))] == ["eins", "zwei é", "drei"]
+    assert [lines[at].decode() for at in range(len(lines))] == ["eins", "zwei é", long, "y" * 512, "drei"]
     file.write_text("")
     assert len(Lines(file)) == 0

@@ -1,0 +1,132 @@
+"""The benchmarks' frame: it runs them, keeps going, and tells what came out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import __main__ as bench
+from benchmarks.report import merged, rendered, table
+from benchmarks.result import Result, emit
+from benchmarks.timing import interleave, median
+
+FIELDS = ["name", "unit", "ours", "peers", "ratio", "against", "goal", "holds", "machine", "date"]
+
+
+def result(name: str, *, holds: bool = True, ours: float = 2.0) -> Result:
+    return Result(
+        name=name,
+        unit="images/s",
+        ours=ours,
+        peers={"theirs | old": 1.0},
+        ratio=ours,
+        against="theirs",
+        goal="at least 1.5",
+        holds=holds,
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    monkeypatch.setattr(bench, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(bench, "DOCUMENT", tmp_path / "docs" / "benchmarks.md")
+    monkeypatch.setattr(bench, "MODULES", {"good": "training", "bad": "cloud", "mute": "cloud"})
+    return tmp_path
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    """What was started; `good` gives a result, `bad` fails, `mute` ends without results."""
+    started: list[list[str]] = []
+    emit([result("speed")])
+    line = capsys.readouterr().out
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        started.append(command)
+        name = command[2].removeprefix("benchmarks.")
+        if name == "bad":
+            return subprocess.CompletedProcess(command, 1, stdout="", stderr="Traceback\nValueError: no [disk]\n")
+        return subprocess.CompletedProcess(command, 0, stdout=f"log\n{line}" if name == "good" else "log\n", stderr="")
+
+    monkeypatch.setattr("benchmarks.__main__.subprocess.run", run)
+    return started
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["benchmarks", *arguments])
+    return bench.main()
+
+
+def test_results_are_written_with_machine_and_date(
+    root: Path, processes: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "good") == 0
+    (written,) = json.loads((root / "results.json").read_text())
+    assert list(written) == FIELDS
+    assert (written["name"], written["ratio"], written["holds"]) == ("speed", 2.0, True)
+    assert processes[0] == [str(root / ".envs/training/bin/python"), "-m", "benchmarks.good"]
+    assert "speed" in (root / "docs" / "benchmarks.md").read_text()
+    assert "at least 1.5" in capsys.readouterr().out
+
+
+def test_a_benchmark_that_fails_is_shown_and_the_others_go_on(
+    root: Path, processes: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "bad", "mute", "good") == 1
+    out = capsys.readouterr().out
+    assert "bad FAILED: Traceback\nValueError: no [disk]" in out
+    assert "mute FAILED: its last line is no list of results: 'log'" in out
+    assert [entry["name"] for entry in json.loads((root / "results.json").read_text())] == ["speed"]
+
+
+def test_all_run_where_none_is_named(root: Path, processes: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch) == 1
+    assert [command[2] for command in processes] == ["benchmarks.good", "benchmarks.bad", "benchmarks.mute"]
+
+
+def test_quick_results_are_shown_only(root: Path, processes: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "--quick", "good") == 0
+    assert processes[0][-1] == "--quick"
+    assert not (root / "results.json").exists()
+
+
+def test_an_unknown_benchmark_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "unheard_of")
+
+
+def test_every_benchmark_of_the_list_is_there() -> None:
+    folder = Path(bench.__file__).parent
+    missing = [name for name in bench.MODULES if not (folder / f"{name}.py").exists()]
+    assert not missing
+
+
+def test_a_new_measurement_replaces_the_old_one_of_its_name() -> None:
+    before = [{"name": "a", "ours": 1}, {"name": "b", "ours": 1}]
+    assert merged(before, [{"name": "a", "ours": 2}]) == [{"name": "b", "ours": 1}, {"name": "a", "ours": 2}]
+
+
+def test_what_does_not_hold_is_plain_to_see() -> None:
+    failed = {**vars(result("speed", holds=False, ours=1234.5)), "machine": "M", "date": "2026-01-01"}
+    assert "NO" in table([failed])
+    page = rendered([failed])
+    assert "| speed | images/s | 1,234 | theirs / old 1 | 1,234 x theirs | at least 1.5 | NO |" in page
+    assert "- M, 2026-01-01" in page
+
+
+def test_candidates_take_turns() -> None:
+    turns: list[str] = []
+
+    def candidate(name: str) -> float:
+        turns.append(name)
+        return float(len(turns))
+
+    measured = interleave({"a": lambda: candidate("a"), "b": lambda: candidate("b")}, rounds=3)
+    assert turns == ["a", "b", "b", "a", "a", "b"]
+    assert measured == {"a": [1, 4, 5], "b": [2, 3, 6]}
+    assert median([5, 1, 3]) == 3
