@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from training import contract
@@ -113,8 +115,10 @@ def run_job(main: Callable[[], None]) -> None:
     """Run a job's `main`; an expected failure ends the process with one readable line in place of a traceback.
 
     The toolkit makes `FailureReason` of what follows the first name of a Python error in the output, hence the line's
-    start.
+    start. SIGTERM ends it with a message too; a training that can keep its state for the next attempt handles the
+    signal by itself.
     """
+    signal.signal(signal.SIGTERM, _end)
     try:
         main()
     except (JobError, ValueError) as error:
@@ -123,6 +127,11 @@ def run_job(main: Callable[[], None]) -> None:
         reason = " ".join(str(error).split())[: contract.MAX_ERROR_CHARACTERS]
         print(f"RuntimeError: {reason}", file=sys.stderr, flush=True)
         sys.exit(1)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    print("interrupted by SIGTERM; the next attempt goes on from the last checkpoint, where there is one", flush=True)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _variable(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -83,9 +84,11 @@ def fit(
     """Train the head in place for the given epochs and yield each one's results, which `course` gathers.
 
     The learning rate falls to zero along a cosine, so that few epochs and many both end settled. With `checkpoints`,
-    it goes on where an earlier process was killed, and yields the epochs that are left.
+    it goes on where an earlier process was killed, and yields the epochs that are left; SIGTERM ends it after a step.
     """
     training = _Training(head, train=train, hyperparameters=hyperparameters)
+    interruption = Interruption()
+    watching = interruption if checkpoints is not None else nullcontext()
     checkpoints = checkpoints or Checkpoints(None, identity={})
     course = course if course is not None else Course()
     state = checkpoints.load()
@@ -97,7 +100,7 @@ def fit(
     def save() -> None:
         checkpoints.save({**training.state(), "course": course.state()})
 
-    with Interruption() as interruption:
+    with watching:
         while training.epoch <= hyperparameters.epochs:
             while training.step < training.steps:
                 training.take_step()

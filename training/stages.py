@@ -18,6 +18,8 @@ __all__ = ["freeze", "parameter_groups", "set_training", "stages"]
 _EARLIEST: Final = 0.1
 """Learning rate of the first stage relative to the last one's; geometric in between (Howard and Ruder, 2018)."""
 
+_MOMENTUM: Final = 0.1
+
 
 def stages(network: nn.Module) -> list[str]:
     """Dotted names of the stages that have weights, in the order they are defined, which is from the input on."""
@@ -47,9 +49,14 @@ def freeze(network: nn.Module, *, until: str) -> list[str]:
 def set_training(network: nn.Module, *, trained: Iterable[str]) -> None:
     """Training mode for the trained stages and for dropout, evaluation mode for the frozen ones.
 
-    Batch norm so takes its statistics from the batch exactly where its weights are trained.
+    Batch norm so takes its statistics from the batch exactly where its weights are trained. There, its running ones
+    follow at PyTorch's usual pace at least: EfficientNet's would stay ImageNet's for all of a short training, and what
+    is evaluated would not be what was trained.
     """
     network.train()
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is not None:
+            module.momentum = max(module.momentum, _MOMENTUM)
     for stage in set(stages(network)) - set(trained):
         network.get_submodule(stage).eval()
 

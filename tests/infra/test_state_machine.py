@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import Any
 
@@ -119,6 +120,60 @@ def test_hyperparameters_of_every_job_are_those_the_scripts_parse(definition: di
     assert contract.Hyperparameters.from_strings(trial) == contract.Hyperparameters(epochs=5)
     assert not {"learning_rate", "batch_size"} & set(trial)
     assert trial["sagemaker_submit_directory"] != train["sagemaker_submit_directory"]
+
+
+@pytest.mark.parametrize(("objective", "direction"), [("accuracy", "Maximize"), ("loss", "Minimize")])
+def test_the_objective_is_among_the_metrics_that_the_trials_print(
+    synthesise: Any, objective: str, direction: str
+) -> None:
+    definition = synthesise(**{"tuning.objective": objective}).definition()
+    payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
+    tune = payloads["Tune"]
+    wanted = tune["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
+    assert wanted == {"Type": direction, "MetricName": f"validation:{objective}"}
+    definitions = tune["TrainingJobDefinition"]["AlgorithmSpecification"]["MetricDefinitions"]
+    assert wanted["MetricName"] in [entry["Name"] for entry in definitions]
+    # What the trial's line looks like is the contract's; that trials print exactly it, tests/training says.
+    line = "epoch 1/5: " + " ".join(contract.metric(name).line(0.25) for name in contract.TRIAL_METRICS)
+    for payload in (tune["TrainingJobDefinition"], payloads["Train"]):
+        for entry in payload["AlgorithmSpecification"]["MetricDefinitions"]:
+            found = re.findall(entry["Regex"], line)
+            assert found == (["0.250000"] if entry["Name"] in contract.TRIAL_METRICS else []), entry
+
+
+def test_what_is_searched_beside_is_searched_and_not_fixed(synthesise: Any) -> None:
+    overrides = {"tuning.search_weight_decay": "true", "tuning.search_label_smoothing": "true"}
+    definition = synthesise(**overrides).definition()
+    best = {"learning_rate": "0.01", "batch_size": "32", "weight_decay": "0.001", "label_smoothing": "0.1"}
+    found = {"BestTrainingJob": {"TrainingJobName": "t-1", "TunedHyperParameters": best}}
+    payloads = dict(walk(definition, tasks(Endpoint()) | {"Tune": lambda _: found}, {}).payloads)
+    assert not set(best) & set(payloads["Tune"]["TrainingJobDefinition"]["StaticHyperParameters"])
+    trained = contract.Hyperparameters.from_strings(payloads["Train"]["HyperParameters"])
+    assert (trained.weight_decay, trained.label_smoothing) == (0.001, 0.1)
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_a_warm_start_goes_with_the_request_only_where_there_is_a_parent(synthesise: Any, found: bool) -> None:
+    template = synthesise(**{"tuning.warm_start": "true"})
+    config = {
+        "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "whippet-dev-old"}],
+        "WarmStartType": "TransferLearning",
+    }
+    planned = plan()
+    if found:
+        planned["tuning"]["warm_start"] = config
+    known = tasks(Endpoint())
+    result = walk(
+        template.definition(),
+        known | {"CheckDataset": lambda _: planned, "TuneFromEarlier": known["Tune"]},
+        {},
+    )
+    assert result.status == "SUCCEEDED"
+    payloads = dict(result.payloads)
+    assert ("TuneFromEarlier" in payloads, "Tune" in payloads) == (found, not found)
+    payload = payloads["TuneFromEarlier" if found else "Tune"]
+    assert payload.get("WarmStartConfig") == (config if found else None)
+    assert problems("createHyperParameterTuningJob.sync", payload) == []
 
 
 def test_jobs_know_their_run_and_the_features_job_its_key(definition: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import check_dataset
 import pytest
+from earlier_tuning import NewTuning
 from photo_listing import BadDataset
 from run_overrides import InvalidInput
 
@@ -149,3 +150,29 @@ def test_nothing_is_written_for_photos_that_are_refused(s3: FakeS3, context: Con
     with pytest.raises(BadDataset, match="only one class"):
         check(context)
     assert not any(key.startswith("runs/") for key in s3.objects)
+
+
+def test_a_warm_start_names_an_earlier_job_where_there_is_one(
+    s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.model_validate({"tuning": {"warm_start": True, "search_weight_decay": True}})
+    monkeypatch.setenv("SETTINGS", settings.model_dump_json(include={"dataset", "tuning", "training"}))
+    asked = []
+
+    def find(_: Any, *, name_prefix: str, new: NewTuning) -> dict[str, Any] | None:
+        asked.append((name_prefix, new))
+        return {"WarmStartType": "TransferLearning"} if len(asked) > 1 else None
+
+    monkeypatch.setattr(check_dataset, "find_warm_start", find)
+    trial = {"image": "image:1", "source": "s3://assets/trial.tar.gz"}
+    event = {"overrides": {}, "execution": "run-1", "trial": trial}
+    first, second = (check_dataset.handler(event, context)["tuning"] for _ in range(2))  # type: ignore[arg-type]
+    assert "warm_start" not in first
+    assert second["warm_start"] == {"WarmStartType": "TransferLearning"}
+    prefix, new = asked[0]
+    assert prefix == "whippet-dev"
+    assert new.searched == {"learning_rate", "batch_size", "weight_decay"}
+    assert not new.searched & set(new.static)
+    assert new.static["epochs"] == first["epochs"]
+    names = [entry["Name"] for entry in first["ranges"]["ContinuousParameterRanges"]]
+    assert names == ["learning_rate", "weight_decay"]
