@@ -63,7 +63,7 @@ def record(features: Path) -> dict[str, object]:
 
 def _together(*splits: SplitFeatures) -> SplitFeatures:
     return SplitFeatures(
-        features=np.concatenate([split.features[:1] for split in splits], axis=1),
+        features=np.concatenate([split.features[0][:] for split in splits])[np.newaxis],
         labels=np.concatenate([split.labels for split in splits]),
         paths=[path for split in splits for path in split.paths],
     )
