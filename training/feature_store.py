@@ -26,7 +26,8 @@ __all__ = ["SplitFeatures", "StoredFeatures", "StoredView", "photos_of", "read_i
 class StoredFeatures:
     """(views, images, dim) of float32, on disk: indexed by a view, or by an array of views and one of images.
 
-    Only what is asked for is read; nothing but positions is held in memory.
+    Only what is asked for is read, and nothing but positions held in memory. A slice of views, and the whole as a
+    numpy array, are asking for all of it.
     """
 
     def __init__(self, parts: Sequence[DiskRows], *, part_of: NDArray[np.int32], row_of: NDArray[np.int64]):
@@ -45,16 +46,22 @@ class StoredFeatures:
     @overload
     def __getitem__(self, key: int) -> StoredView: ...
     @overload
+    def __getitem__(self, key: slice) -> NDArray[np.float32]: ...
+    @overload
     def __getitem__(self, key: tuple[NDArray[np.int64], NDArray[np.int64]]) -> NDArray[np.float32]: ...
-    def __getitem__(self, key: int | tuple[NDArray[np.int64], NDArray[np.int64]]) -> StoredView | NDArray[np.float32]:
+    def __getitem__(
+        self, key: int | slice | tuple[NDArray[np.int64], NDArray[np.int64]]
+    ) -> StoredView | NDArray[np.float32]:
         if isinstance(key, tuple):
             return self._gather(*key)
+        if isinstance(key, slice):
+            return np.stack([np.asarray(self[view]) for view in range(*key.indices(len(self)))])
         if not 0 <= key < len(self):
             raise IndexError(f"view {key} of {len(self)}")
         return StoredView(self, view=key)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.stack([np.asarray(view, dtype=dtype) for view in self])
+        return self[:].astype(dtype or np.float32, copy=False)
 
     def _gather(self, views: NDArray[np.int64], images: NDArray[np.int64]) -> NDArray[np.float32]:
         """(N, dim): view `views[n]` of image `images[n]`."""

@@ -49,6 +49,7 @@ def test_features_come_back_in_the_manifests_order(tmp_path: Path, precision: st
     assert split.features.shape == (3, 10, 5)
     np.testing.assert_allclose(np.asarray(split.features), expected, rtol=tolerance)
     np.testing.assert_allclose(split.features[1][2:7], expected[1, 2:7], rtol=tolerance)
+    np.testing.assert_allclose(split.features[:2], expected[:2], rtol=tolerance)
     views, images = np.array([2, 0, 1]), np.array([9, 3, 3])
     np.testing.assert_allclose(split.features[views, images], expected[views, images], rtol=tolerance)
     assert list(split.paths) == [f"class/é {at}.jpg" for at in order]
