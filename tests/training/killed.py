@@ -89,10 +89,12 @@ def train_network() -> str:
     return digest(tuned.classifier.state_dict(), tuned.course)
 
 
-def strike(where: str, time_there: int, number: signal.Signals) -> None:
+def strike(kind: str, where: str, time_there: int, number: signal.Signals) -> None:
     """Make this process hit itself with a signal at a moment."""
     from training import finetune_loop, heads, prediction, views
 
+    # Fine-tuning begins with a head too: its own steps are those of its own optimiser.
+    optimizer = torch.optim.AdamW if kind == "head" else torch.optim.SGD
     count = 0
 
     def watched(function: Callable[..., Any], *, after: bool = False) -> Callable[..., Any]:
@@ -109,17 +111,18 @@ def strike(where: str, time_there: int, number: signal.Signals) -> None:
     if where == "decoding":
         views.ViewMaker.random = watched(views.ViewMaker.random)  # type: ignore[method-assign]
     elif where == "before the update":
-        torch.optim.Optimizer.zero_grad = watched(torch.optim.Optimizer.zero_grad)  # type: ignore[method-assign]
+        optimizer.zero_grad = watched(optimizer.zero_grad)  # type: ignore[method-assign]
     elif where == "after the update":
-        for optimizer in (torch.optim.SGD, torch.optim.AdamW):
-            optimizer.step = watched(optimizer.step, after=True)  # type: ignore[method-assign]
+        optimizer.step = watched(optimizer.step, after=True)  # type: ignore[method-assign]
     elif where == "synchronising a checkpoint":
         os.fsync = watched(os.fsync)
     elif where == "renaming a checkpoint":
         Path.replace = watched(Path.replace)  # type: ignore[method-assign]
     elif where == "validating":
-        finetune_loop.__dict__["predict"] = watched(prediction.predict)
-        heads.evaluate = watched(heads.evaluate)
+        if kind == "head":
+            heads.evaluate = watched(heads.evaluate)
+        else:
+            finetune_loop.__dict__["predict"] = watched(prediction.predict)
     else:
         raise ValueError(f"no moment is called {where!r}")
 
@@ -180,7 +183,7 @@ def main() -> None:
 
     for where, count, number in MOMENTS[kind]:
         name = f"{where} {count} {number.name}"
-        report(name, *whole(name, first=lambda w=where, c=count, n=number: strike(w, c, n)))  # type: ignore[misc]
+        report(name, *whole(name, first=lambda w=where, c=count, n=number: strike(kind, w, c, n)))  # type: ignore[misc]
     draw = random.Random(int(os.environ.get("KILL_SEED", "0")))
     for index in range(random_moments):
         when, number = draw.uniform(0, seconds), draw.choice([signal.SIGKILL, signal.SIGTERM])
