@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "start", "watch"]
 
 POLL_SECONDS = 1.0
+TUNING_STATES = ("Tune", "TuneFromEarlier", "TuneNetwork")
+JOB_OF_STATE = {
+    "Features": "features",
+    "ExtendFeatures": "features",
+    "Train": "train",
+    "TrainNetwork": "train",
+}
+"""How the name of a state's job ends."""
 ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 
 
@@ -111,10 +119,10 @@ class _Progress:
 
     def jobs(self) -> None:
         """Show what the jobs of the present state have done since the last look."""
-        if self.state == "Tune":
+        if self.state in TUNING_STATES:
             self._trials()
-        elif self.state in ("Features", "Train"):
-            self._log(self.prefix + ("-features" if self.state == "Features" else "-train"))
+        elif kind := JOB_OF_STATE.get(self.state):
+            self._log(f"{self.prefix}-{kind}")
 
     def _trials(self) -> None:
         sagemaker = self.target.client("sagemaker")

@@ -6,6 +6,8 @@ import aws_cdk as cdk
 from aws_cdk import region_info
 from constructs import Construct
 
+from infra.instances import gpus
+
 __all__ = ["TRAINING_REPOSITORY", "TrainingImage", "training_tag"]
 
 TRAINING_REPOSITORY = "pytorch"
@@ -27,9 +29,8 @@ _ACCOUNTS_UNKNOWN_TO_CDK = {
 
 
 def training_tag(instance_type: str) -> str:
-    """Tag for an instance type: families g and p (ml.g5.xlarge, ml.p4d.24xlarge) have GPUs, the others do not."""
-    family = instance_type.removeprefix("ml.")
-    return GPU_TAG if family.startswith(("g", "p")) else CPU_TAG
+    """Tag for an instance type: with CUDA where it has GPUs."""
+    return GPU_TAG if gpus(instance_type) else CPU_TAG
 
 
 class TrainingImage(Construct):

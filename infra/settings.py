@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from infra.instances import gpus
 from training import contract
 
 __all__ = ["ApiSettings", "ReleaseSettings", "Settings", "SettingsError", "TrainingSettings", "TuningSettings"]
@@ -37,6 +38,11 @@ class DatasetSettings(_Section):
     )
     min_images_per_class: int = Field(
         default=5, ge=3, le=10_000, description="A class with fewer photos than this stops the run."
+    )
+    input_mode: Literal["File", "FastFile"] = Field(
+        default="File",
+        description="How a job gets the photos: copied to its disk before it starts, or read from S3 as it goes "
+        "(FastFile, for data sets larger than the disk).",
     )
     keep_at_destroy: bool = Field(
         default=True, description="Keep the bucket and the photos when the stack is destroyed."
@@ -106,9 +112,21 @@ class TuningSettings(_Section):
         return self
 
 
+class FeaturesSettings(_Section):
+    """The features job."""
+
+    instance_count: int = Field(
+        default=1, ge=1, le=100, description="Machines that share the photos of the features job among them."
+    )
+
+
 class TrainingSettings(_Section):
     """The network and the best-trial training."""
 
+    mode: Literal["features", "finetune"] = Field(
+        default="features",
+        description="Train a head on the frozen backbone's features, or fine-tune the backbone, too.",
+    )
     backbone: str = Field(
         default="resnet50",
         pattern=r"^[a-z][a-z0-9_]{0,63}$",
@@ -131,13 +149,53 @@ class TrainingSettings(_Section):
     quantize: bool = Field(
         default=True, description="Serve the model in 8-bit integers where that costs at most half a point of accuracy."
     )
+    unfreeze_from: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$",
+        description="Fine-tuning: first stage of the backbone that is trained, such as layer4; empty: all of it.",
+    )
+    backbone_rate: float = Field(
+        default=0.1, ge=0, le=1, description="Fine-tuning: the backbone's learning rate relative to the head's."
+    )
+    warmup_epochs: float = Field(
+        default=1.0, ge=0, le=1000, description="Fine-tuning: epochs over which the learning rate rises from zero."
+    )
+    ema: float = Field(
+        default=0.0, ge=0, le=0.99999, description="Fine-tuning: decay of the weights' moving average; 0: none."
+    )
+    mixup: float = Field(default=0.0, ge=0, le=10, description="Fine-tuning: alpha of mixup; 0: none.")
+    cutmix: float = Field(default=0.0, ge=0, le=10, description="Fine-tuning: alpha of CutMix; 0: none.")
+    randaugment: int = Field(
+        default=0, ge=0, le=30, description="Fine-tuning: magnitude of RandAugment, of 30; 0: none."
+    )
     instance_type: InstanceType = Field(
-        default="ml.c5.2xlarge", description="Machine of the features job and of the training."
+        default="ml.c5.2xlarge", description="Machine of the features job, the training and fine-tuning trials."
+    )
+    instance_count: int = Field(
+        default=1, ge=1, le=32, description="Fine-tuning: machines of the best trial's training; a batch is shared."
+    )
+    spot: bool = Field(
+        default=False,
+        description="Train (and try fine-tuning) on spot instances: cheaper, and resumed when interrupted.",
     )
     volume_gib: int = Field(default=50, ge=1, le=16_384, description="Disk of a job, in GiB.")
     max_minutes: int = Field(
         default=240, ge=5, le=7200, description="Time limit of the features job and of the training."
     )
+
+    @model_validator(mode="after")
+    def _of_the_mode(self) -> TrainingSettings:
+        if self.mode == "finetune":
+            return self
+        for name in ("unfreeze_from", "ema", "mixup", "cutmix", "randaugment"):
+            if getattr(self, name):
+                raise ValueError(f"{name}={getattr(self, name)} has no effect with mode=features; set mode=finetune")
+        if self.instance_count > 1:
+            raise ValueError(
+                f"instance_count={self.instance_count} has no effect with mode=features, where a head trains in "
+                "seconds; set mode=finetune, or features.instance_count to share the embedding"
+            )
+        return self
 
 
 class ReleaseSettings(_Section):
@@ -184,11 +242,35 @@ class Settings(_Section):
 
     env: str = Field(default="dev", pattern=r"^[a-z][a-z0-9]{0,7}$", description="Environment; part of every name.")
     dataset: DatasetSettings = DatasetSettings()
+    features: FeaturesSettings = FeaturesSettings()
     tuning: TuningSettings = TuningSettings()
     training: TrainingSettings = TrainingSettings()
     release: ReleaseSettings = ReleaseSettings()
     api: ApiSettings = ApiSettings()
     notifications: NotificationSettings = NotificationSettings()
+
+    @model_validator(mode="after")
+    def _warm_start_fits(self) -> Settings:
+        if self.tuning.warm_start and self.training.mode == "finetune":
+            raise ValueError(
+                "tuning.warm_start=true has no effect with training.mode=finetune: only trials on features are "
+                "compared with earlier ones; switch one of them off"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _batches_can_be_shared(self) -> Settings:
+        """A batch is shared evenly by the processes of a fine-tuning: one a GPU, or one a machine without any."""
+        training = self.training
+        processes = max(1, gpus(training.instance_type)) * training.instance_count
+        uneven = [size for size in self.tuning.batch_sizes if size % processes]
+        if training.mode == "finetune" and uneven:
+            raise ValueError(
+                f"training.instance_type={training.instance_type} with training.instance_count="
+                f"{training.instance_count} makes {processes} processes, which cannot share a batch of "
+                f"{', '.join(map(str, uneven))} evenly; change tuning.batch_sizes or the machines"
+            )
+        return self
 
     @property
     def prefix(self) -> str:

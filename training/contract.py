@@ -60,6 +60,7 @@ __all__ = [
     "parameter_ranges",
     "run_id",
     "training_job_name",
+    "transform_key",
     "tuning_job_name",
 ]
 
@@ -410,13 +411,13 @@ def features_part_folder(*, number: int, of: int) -> str:
     return f"part-{number}-of-{of}" if of > 1 else ""
 
 
-def features_key(*, dataset_fingerprint: str, hyperparameters: Hyperparameters, weights: str) -> str:
-    """Name of the features of this data under this backbone: 32 hexadecimal digits.
+def transform_key(*, hyperparameters: Hyperparameters, weights: str) -> str:
+    """Name of what makes a photo's features, whatever the photos: 32 hexadecimal digits.
 
-    `weights` says where the backbone's weights come from (`hub`, or the S3 URI and ETag of a file).
+    Features of the same transform key can be extended by photos they lack. `weights` says where the backbone's weights
+    come from (`hub`, or the S3 URI and ETag of a file).
     """
     parts = {
-        "dataset": dataset_fingerprint,
         "backbone": hyperparameters.backbone,
         "image_size": hyperparameters.image_size,
         "views": hyperparameters.views,
@@ -425,6 +426,16 @@ def features_key(*, dataset_fingerprint: str, hyperparameters: Hyperparameters, 
         "weights": weights,
         "transform": TRANSFORM_VERSION,
     }
+    return _digest(parts)
+
+
+def features_key(*, dataset_fingerprint: str, hyperparameters: Hyperparameters, weights: str) -> str:
+    """Name of the features of this data under this backbone: 32 hexadecimal digits."""
+    transform = transform_key(hyperparameters=hyperparameters, weights=weights)
+    return _digest({"dataset": dataset_fingerprint, "transform_key": transform})
+
+
+def _digest(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 

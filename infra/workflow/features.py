@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from infra.workflow.jobs import JobParts, channel, hyperparameters, wait_for_machine
+from infra.workflow.jobs import JobParts, channel, hyperparameters
 from infra.workflow.task import FailureRoute, sagemaker_task
 from training.contract import Channel, EntryPoint, JobVariable
 
@@ -15,41 +17,46 @@ __all__ = ["features_phase"]
 def features_phase(
     scope: Construct, *, parts: JobParts, failure: FailureRoute, following: sfn.IChainable
 ) -> sfn.Choice:
-    """FeaturesReady? → Features → `following`; returns the choice. The arrays lie at `$.plan.features.uri`."""
+    """FeaturesReady? → Features or ExtendFeatures → `following`; returns the choice.
+
+    The arrays lie at `$.plan.features.uri`.
+    """
+    compute = _job(scope, "Features", parts=parts)
+    # A channel whose prefix holds nothing fails a job, so the job that starts anew must not have this one.
+    previous = channel(Channel.PREVIOUS_FEATURES, path="$.plan.features.previous")
+    extend = _job(scope, "ExtendFeatures", parts=parts, further_channels=[previous])
+    for job in (compute, extend):
+        failure.catch(job)
+        job.next(following)
+    ready = sfn.Choice(scope, "FeaturesReady?", comment="No photo is embedded twice.")
+    ready.when(sfn.Condition.boolean_equals("$.plan.features.ready", True), following)
+    ready.when(sfn.Condition.boolean_equals("$.plan.features.extends", True), extend)
+    ready.otherwise(compute)
+    return ready
+
+
+def _job(
+    scope: Construct, name: str, *, parts: JobParts, further_channels: list[dict[str, Any]] | None = None
+) -> sfn.CustomState:
     training = parts.settings.training
-    job = sagemaker_task(
+    return sagemaker_task(
         scope,
-        "Features",
+        name,
         call="createTrainingJob.sync",
         payload={
             "TrainingJobName.$": "$.plan.features.job",
             "AlgorithmSpecification": {"TrainingImage": parts.training_image, "TrainingInputMode": "File"},
             "HyperParameters": hyperparameters(program=EntryPoint.FEATURES, source_uri=parts.source_uri, paths={}),
-            "InputDataConfig": [
-                channel(Channel.DATASET, path="$.plan.dataset_uri"),
-                channel(Channel.MANIFEST, path="$.plan.manifest_uri"),
-                *parts.weights_channel(),
-            ],
+            "InputDataConfig": [*parts.photo_channels(), *(further_channels or [])],
             # Not packed: the trials read the arrays as they lie, and CheckDataset can see each with its size.
             "OutputDataConfig": {"S3OutputPath.$": "$.plan.features.output", "CompressionType": "NONE"},
-            "ResourceConfig": {
-                "InstanceType": training.instance_type,
-                "InstanceCount": 1,
-                "VolumeSizeInGB": training.volume_gib,
-            },
-            "StoppingCondition": {"MaxRuntimeInSeconds": training.max_minutes * 60},
-            "Environment": {
-                f"{JobVariable.RUN}.$": "$.plan.run",
-                f"{JobVariable.FEATURES_KEY}.$": "$.plan.features.key",
-            },
+            "ResourceConfig": parts.resources(training.instance_type, count=parts.settings.features.instance_count),
+            **parts.limits(training.max_minutes),
+            "Environment": parts.environment(
+                training.instance_type, {f"{JobVariable.FEATURES_KEY}.$": "$.plan.features.key"}
+            ),
             "RoleArn": parts.role_arn,
             "Tags": parts.tags,
         },
-        timeout=wait_for_machine(training.max_minutes),
+        timeout=parts.wait(training.max_minutes),
     )
-    failure.catch(job)
-    job.next(following)
-    ready = sfn.Choice(scope, "FeaturesReady?", comment="An unchanged data set is never embedded twice.")
-    ready.when(sfn.Condition.boolean_equals("$.plan.features.ready", True), following)
-    ready.otherwise(job)
-    return ready

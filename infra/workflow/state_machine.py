@@ -19,7 +19,7 @@ from infra.workflow.release import ReleasePhase
 from infra.workflow.retire import retire_phase
 from infra.workflow.task import FailureRoute
 from infra.workflow.training import training_phase
-from infra.workflow.tuning import tuning_phase
+from infra.workflow.tuning import no_trial_succeeded, tuning_phase
 from infra.workflow.verdict import verdict_phase
 
 __all__ = ["FunctionArns", "Workflow"]
@@ -69,12 +69,21 @@ class Workflow(Construct):
             following=retire_phase(self, function_arn=functions.retire, following=notify),
         )
         verdict = verdict_phase(self, function_arn=functions.verdict, failure=failure)
-        train = training_phase(self, parts=parts, failure=failure)
-        tune = tuning_phase(self, parts=parts, failure=failure, following=train)
+        no_trial = no_trial_succeeded(self, failure=failure)
+        searches = []
+        for finetune in (False, True):
+            train = training_phase(self, parts=parts, failure=failure, finetune=finetune)
+            train.next(verdict)
+            searches.append(
+                tuning_phase(self, parts=parts, failure=failure, finetune=finetune, no_trial=no_trial, following=train)
+            )
+        tune, tune_network = searches
         features = features_phase(self, parts=parts, failure=failure, following=tune)
+        mode = sfn.Choice(self, "Mode?", comment="Fine-tuning changes the backbone, so its features are of no use.")
+        mode.when(sfn.Condition.string_equals("$.plan.hyperparameters.mode", "finetune"), tune_network)
+        mode.otherwise(features)
         start, check = dataset_phase(self, parts=parts, function_arn=functions.check_dataset, failure=failure)
-        check.next(features)
-        train.next(verdict)
+        check.next(mode)
         verdict.next(release.start)
 
         log_group = logs.LogGroup(

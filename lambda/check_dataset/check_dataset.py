@@ -27,6 +27,8 @@ s3 = boto3.client("s3")
 sagemaker = boto3.client("sagemaker")
 
 _QUEUE_SECONDS = 3600
+_SPOT_QUEUE_SECONDS = 24 * 3600
+"""What fine-tuning trials on spot instances may wait for capacity."""
 _LONGEST_TUNING_SECONDS = 30 * 24 * 3600
 """SageMaker's quota for a tuning job."""
 
@@ -55,7 +57,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         extra={key: value for key, value in manifest.summary.items() if key != "classes"} | {"run": run},
     )
     plan = _plan(bucket, name_prefix, run=run, settings=settings, manifest=manifest, weights=weights)
-    if settings.warm_start:
+    if settings.warm_start and settings.hyperparameters.mode == "features":
         _begin_with_earlier(plan, name_prefix, settings=settings, trial=event["trial"])
     return plan
 
@@ -68,10 +70,15 @@ def _plan(
     key = contract.features_key(
         dataset_fingerprint=manifest.summary["fingerprint"], hyperparameters=hyperparameters, weights=weights
     )
-    features_prefix = f"features/{key}/"
-    found = find_features(s3, bucket=bucket, prefix=features_prefix)
+    same_transform = f"features/{contract.transform_key(hyperparameters=hyperparameters, weights=weights)}/"
+    features_prefix = f"{same_transform}{key}/"
+    found = previous = None
+    if hyperparameters.mode == "features":
+        found = find_features(s3, bucket=bucket, prefix=features_prefix)
+        previous = found or find_features(s3, bucket=bucket, prefix=same_transform)
     features_job = contract.features_job_name(name_prefix, run)
     features_folder = found or f"{features_prefix}{features_job}/output/model/"
+    queue_seconds = _SPOT_QUEUE_SECONDS if settings.spot and hyperparameters.mode == "finetune" else _QUEUE_SECONDS
     rounds = math.ceil(settings.trials / settings.parallel_trials)
     base = f"s3://{bucket}/"
     return {
@@ -84,6 +91,8 @@ def _plan(
         "hyperparameters": hyperparameters.to_strings(),
         "features": {
             "ready": found is not None,
+            "extends": found is None and previous is not None,
+            "previous": base + previous if previous else "",
             "key": key,
             "job": features_job,
             "output": base + features_prefix,
@@ -92,10 +101,11 @@ def _plan(
         "tuning": {
             "job": contract.tuning_job_name(name_prefix, run),
             "output": f"{base}runs/{run}/tuning/",
+            "checkpoints": f"{base}runs/{run}/checkpoints/{contract.tuning_job_name(name_prefix, run)}/",
             "epochs": str(replace(hyperparameters, epochs=settings.trial_epochs).epochs),
             "trials": settings.trials,
             "parallel_trials": settings.parallel_trials,
-            "max_seconds": min(rounds * settings.trial_minutes * 60 + _QUEUE_SECONDS, _LONGEST_TUNING_SECONDS),
+            "max_seconds": min(rounds * settings.trial_minutes * 60 + queue_seconds, _LONGEST_TUNING_SECONDS),
             "ranges": contract.parameter_ranges(
                 learning_rate=settings.learning_rate,
                 batch_sizes=settings.batch_sizes,
@@ -106,6 +116,7 @@ def _plan(
         "training": {
             "job": contract.training_job_name(name_prefix, run),
             "output": f"{base}runs/{run}/training/",
+            "checkpoints": f"{base}runs/{run}/checkpoints/{contract.training_job_name(name_prefix, run)}/",
         },
     }
 

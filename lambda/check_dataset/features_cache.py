@@ -1,4 +1,7 @@
-"""Features that an earlier run computed of the same photos under the same backbone."""
+"""Features that an earlier run computed: of the same photos, or of other photos in the same way.
+
+They lie at `features/<transform key>/<features key>/<job>/output/model/`, so that a prefix tells one from the other.
+"""
 
 from __future__ import annotations
 

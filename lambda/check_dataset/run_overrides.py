@@ -12,16 +12,9 @@ from training import contract
 __all__ = ["KNOWN", "InvalidInput", "RunSettings", "resolve"]
 
 _HYPERPARAMETERS = (
-    "backbone",
-    "image_size",
-    "views",
-    "flip",
-    "epochs",
-    "weight_decay",
-    "label_smoothing",
-    "seed",
-    "quantize",
-)
+    "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "quantize",
+    "mode", "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
+)  # fmt: skip
 KNOWN = (
     *_HYPERPARAMETERS,
     "batch_sizes",
@@ -58,6 +51,7 @@ class RunSettings:
     objective: contract.ObjectiveName
     warm_start: bool
     weights_key: str | None
+    spot: bool
 
 
 def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str) -> RunSettings:
@@ -95,6 +89,7 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
         objective=tuning["objective"],
         warm_start=tuning["warm_start"],
         weights_key=training["weights"],
+        spot=training["spot"],
     )
 
 
@@ -102,8 +97,8 @@ def _hyperparameters(overrides: Mapping[str, Any], training: Mapping[str, Any]) 
     defaults = contract.Hyperparameters()
     values: dict[str, Any] = {}
     for name in _HYPERPARAMETERS:
-        value = overrides.get(name, training[name])
         default = getattr(defaults, name)
+        value = overrides.get(name, default if training[name] is None else training[name])
         fits = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))
         if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
             raise InvalidInput(f"{name}={value!r} in the input is {_kind(value)}; give {_kind(default)}")

@@ -18,8 +18,7 @@ __all__ = ["HOST_NAME", "ML_ROOT", "environment", "localised", "program_of", "wr
 ML_ROOT: Final = "/opt/ml"
 
 HOST_NAME: Final = "localhost"
-"""The job's only host. SageMaker says `algo-1`, which this machine does not resolve; the sagemaker-training toolkit
-looks every host up before it starts and retries for 15 minutes."""
+"""The only host of a job on one instance (`training_host.host_names` says more)."""
 
 _INHERITED: Final = (
     "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
@@ -81,29 +80,34 @@ def localised(value: str, places: Iterable[tuple[str, Path]]) -> str:
     return value
 
 
-def write_training_config(base: Path, record: Mapping[str, Any], *, name: str, arn: str) -> None:
+def write_training_config(
+    base: Path, record: Mapping[str, Any], *, name: str, arn: str, hosts: Sequence[str], current: str
+) -> None:
     """The tree of a training container: input/config/*.json and every folder the program may expect."""
     for folder in ("input/config", "input/data", "model", "output/data", "checkpoints", "code"):
         (base / folder).mkdir(parents=True, exist_ok=True)
     instance_type = record["ResourceConfig"].get("InstanceType", "ml.m5.large")
-    group = {"instance_group_name": "homogeneousCluster", "instance_type": instance_type, "hosts": [HOST_NAME]}
+    group = {"instance_group_name": "homogeneousCluster", "instance_type": instance_type, "hosts": list(hosts)}
     places = [(ML_ROOT, base)]
+    default_mode = record["AlgorithmSpecification"]["TrainingInputMode"]
     config: dict[str, Any] = {
         "hyperparameters": {key: localised(value, places) for key, value in record.get("HyperParameters", {}).items()},
         "inputdataconfig": {
             channel["ChannelName"]: {
-                "TrainingInputMode": "File",
-                "S3DistributionType": "FullyReplicated",
+                "TrainingInputMode": channel.get("InputMode", default_mode),
+                "S3DistributionType": channel["DataSource"]["S3DataSource"].get(
+                    "S3DataDistributionType", "FullyReplicated"
+                ),
                 "RecordWrapperType": channel.get("RecordWrapperType", "None"),
                 **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
             }
             for channel in record.get("InputDataConfig", [])
         },
         "resourceconfig": {
-            "current_host": HOST_NAME,
+            "current_host": current,
             "current_instance_type": instance_type,
             "current_group_name": "homogeneousCluster",
-            "hosts": [HOST_NAME],
+            "hosts": list(hosts),
             "instance_groups": [group],
             "network_interface_name": "lo0" if sys.platform == "darwin" else "lo",
         },

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from local.sagemaker.context import INTERNAL_ERROR, Context
 from local.sagemaker.errors import JobFailure, SageMakerError
@@ -34,6 +34,11 @@ class Outcome:
         self.status = status
         self.stopped = stopped
         self.timed_out = timed_out
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended it that the service did not send."""
+        return self.status > 128 and not self.stopped and not self.timed_out
 
 
 class JobRun(ABC):
@@ -86,35 +91,50 @@ class JobRun(ABC):
         except Exception:
             _LOGGER.exception("the failure of %s %s was not recorded: %s", self.kind.name, self.name, reason)
 
-    def follow(self, program: Program, max_seconds: float) -> Outcome:
-        """Wait for the program, ending it when the job is stopped, its time is over or the service closes.
+    def follow(self, programs: Sequence[Program], max_seconds: float) -> Outcome:
+        """Wait for the programs, ending them when the job is stopped, its time is over or the service closes.
+
+        Where one fails the others are ended, too; the status is the first failure's.
 
         Raises:
             JobFailure: the service closed.
         """
         deadline = time.monotonic() + max_seconds
+        running = list(programs)
         while True:
-            status = program.wait(_POLL)
+            for program in list(running):
+                status = program.wait(_POLL / len(running))
+                if status is None:
+                    continue
+                running.remove(program)
+                if status != 0 or not running:
+                    self._end(running)
+                    return Outcome(status, stopped=self.stop_requested.is_set())
             if self.context.closing.is_set():
-                program.kill()
-                program.wait()
+                for program in running:
+                    program.kill()
+                    program.wait()
                 raise JobFailure("InternalServerError: The local SageMaker was stopped while the job ran.")
-            if status is not None:
-                return Outcome(status, stopped=self.stop_requested.is_set())
             if self.stop_requested.is_set():
-                return Outcome(self._end(program), stopped=True)
+                return Outcome(self._end(running), stopped=True)
             if time.monotonic() >= deadline:
-                return Outcome(self._end(program), timed_out=True)
+                return Outcome(self._end(running), timed_out=True)
 
-    def _end(self, program: Program) -> int:
-        program.terminate()
+    def _end(self, programs: Sequence[Program]) -> int:
+        """Ask them to end, and make them when the time for it is over; the first status that is not 0, or 0."""
+        for program in programs:
+            program.terminate()
         deadline = time.monotonic() + STOP_GRACE
-        while time.monotonic() < deadline and not self.context.closing.is_set():
-            status = program.wait(_POLL)
-            if status is not None:
-                return status
-        program.kill()
-        return program.wait() or 0
+        statuses = []
+        for program in programs:
+            status = None
+            while status is None and time.monotonic() < deadline and not self.context.closing.is_set():
+                status = program.wait(_POLL)
+            if status is None:
+                program.kill()
+                status = program.wait()
+            statuses.append(status or 0)
+        return next(filter(None, statuses), 0)
 
 
 class RunningJobs:

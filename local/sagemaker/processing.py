@@ -159,7 +159,7 @@ class ProcessingRun(JobRun):
         )
         program = Program(argv, environment=env, folder=self._base, on_line=self._log.write)
         stopping = self._record.get("StoppingCondition", {})
-        return self.follow(program, stopping.get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME))
+        return self.follow([program], stopping.get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME))
 
     def _exit_message(self) -> dict[str, str]:
         path = self._local(f"{ML_ROOT}/output/message")

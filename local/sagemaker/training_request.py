@@ -12,6 +12,7 @@ from local.sagemaker.metrics import MetricReader
 
 __all__ = ["check_training_request"]
 
+MAX_INSTANCES = 8
 _REQUIRED = ("AlgorithmSpecification", "RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")
 _UNSUPPORTED = ("DebugRuleConfigurations", "ProfilerRuleConfigurations", "ServerlessJobConfig", "ModelPackageConfig")
 
@@ -40,8 +41,14 @@ def check_training_request(context: Context, parameters: Mapping[str, Any]) -> I
     if image.train is None and "ContainerEntrypoint" not in algorithm:
         raise validation(f"The image '{algorithm['TrainingImage']}' cannot train on this machine.")
     MetricReader(algorithm.get("MetricDefinitions", []))
-    if parameters["ResourceConfig"].get("InstanceCount", 1) != 1 or "InstanceGroups" in parameters["ResourceConfig"]:
-        raise validation("The local SageMaker trains on one instance; give ResourceConfig.InstanceCount=1.")
+    resources = parameters["ResourceConfig"]
+    if "InstanceGroups" in resources:
+        raise validation("The local SageMaker has no InstanceGroups; give InstanceType and InstanceCount.")
+    if not 1 <= resources.get("InstanceCount", 1) <= MAX_INSTANCES:
+        raise validation(
+            f"The local SageMaker trains on at most {MAX_INSTANCES} instances, each a process of this machine; give "
+            "ResourceConfig.InstanceCount within that."
+        )
     if parameters.get("EnableManagedSpotTraining"):
         stopping = parameters["StoppingCondition"]
         if stopping.get("MaxWaitTimeInSeconds", 0) < stopping.get("MaxRuntimeInSeconds", 86_400):

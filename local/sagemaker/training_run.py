@@ -1,4 +1,9 @@
-"""One training job on its way: download, run the image's `train`, upload."""
+"""One training job on its way: download, run the image's `train`, upload; again when its process is lost.
+
+SageMaker's RetryStrategy is for faults of its own (InternalServerError), an instance that dies above all. Here a
+program that a signal ended (SIGKILL, say, to its process group) stands for that: it starts again on a fresh disk with
+its checkpoints. A program that ends by itself with a status of 1 to 128 has failed, and is not tried again.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +11,19 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any, Final
 
-from local.sagemaker.container import ML_ROOT, environment, localised, program_of, write_training_config
+from local.sagemaker.checkpoint_sync import CheckpointSync
 from local.sagemaker.context import MAX_REASON, Context
 from local.sagemaker.errors import JobFailure
 from local.sagemaker.host import Image
 from local.sagemaker.job_run import JobRun, Outcome
-from local.sagemaker.logs import LogStream
 from local.sagemaker.metrics import MetricReader
 from local.sagemaker.process import Program
 from local.sagemaker.resources import TRAINING_JOB
 from local.sagemaker.store import Record
+from local.sagemaker.training_host import TrainingHost, host_names
 from local.sagemaker.transfer import Transfer
 
 __all__ = ["MESSAGES", "OnMetric", "TrainingRun", "artefact_uri", "enter"]
@@ -33,6 +38,7 @@ MESSAGES: Final = {
     "Downloading": "Downloading input data",
     "Training": "Training image download completed. Training in progress.",
     "Stopping": "Stopping the training job",
+    "Restarting": "Restarting the training job",
     "Uploading": "Uploading generated training model",
     "Completed": "Training job completed",
     "Failed": "Training job failed",
@@ -50,35 +56,96 @@ class TrainingRun(JobRun):
     def __init__(self, context: Context, record: Record, *, image: Image, on_metric: OnMetric | None) -> None:
         super().__init__(context, record["TrainingJobName"])
         self._record = record
-        self._image = image
         self._on_metric = on_metric
         self._base = context.root / "training-jobs" / self.name
         self._metrics = MetricReader(record["AlgorithmSpecification"].get("MetricDefinitions", []))
-        self._log: LogStream | None = None
+        count = record["ResourceConfig"].get("InstanceCount", 1)
+        names = host_names(count)
+        self._hosts = [
+            TrainingHost(
+                record,
+                image=image,
+                base=self._base if count == 1 else self._base / f"algo-{number}",
+                hosts=names,
+                number=number,
+            )
+            for number in range(1, count + 1)
+        ]
 
     def execute(self) -> None:
         """Run the job to its end. Raises JobFailure with the FailureReason."""
-        credentials = self.context.credentials(self._record["RoleArn"], "SageMaker")
-        transfer = Transfer(
+        retries = self._record.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
+        limit = self._record["StoppingCondition"]["MaxRuntimeInSeconds"]
+        used = 0.0
+        while True:
+            credentials = self.context.credentials(self._record["RoleArn"], "SageMaker")
+            transfer = self._transfer(credentials)
+            started = time.time()
+            outcome = self._attempt(transfer, credentials, limit - used)
+            if outcome is None:
+                self._finish("Stopped", "Stopped")
+                return
+            used += time.time() - started
+            if not outcome.was_killed or retries == 0 or used >= limit:
+                break
+            retries -= 1
+            _LOGGER.warning("training job %s lost its process and is started again", self.name)
+            self._enter("Restarting")
+        elapsed = max(1, round(used))
+        self._settle(outcome, transfer, TrainingTimeInSeconds=elapsed, BillableTimeInSeconds=elapsed)
+
+    def fail(self, reason: str) -> None:
+        """Record the end as Failed."""
+        self._finish("Failed", "Failed", FailureReason=reason[:MAX_REASON])
+
+    def clean_up(self) -> None:
+        """Send the last log lines and remove the job's files."""
+        for host in self._hosts:
+            host.close_log()
+        shutil.rmtree(self._base, ignore_errors=True)  # as the instances' disks are gone on AWS
+
+    def _transfer(self, credentials: dict[str, str]) -> Transfer:
+        return Transfer(
             credentials,
             role_arn=self._record["RoleArn"],
             cache=self.context.cache,
             kms_key_id=self._record["OutputDataConfig"].get("KmsKeyId"),
         )
+
+    def _attempt(self, transfer: Transfer, credentials: dict[str, str], seconds: float) -> Outcome | None:
+        """Run the programs once, on fresh disks; None where the job was stopped before they started."""
         shutil.rmtree(self._base, ignore_errors=True)
-        write_training_config(self._base, self._record, name=self.name, arn=self._record["TrainingJobArn"])
+        for host in self._hosts:
+            host.set_up()
         self._enter("Downloading")
-        self._download(transfer)
-        if self.stop_requested.is_set():
-            self._finish("Stopped", "Stopped")
-            return
-        started = time.time()
-        self._enter("Training", TrainingStartTime=started)
-        outcome = self._train(credentials)
-        ended = time.time()
+        with ExitStack() as stack:
+            if "CheckpointConfig" in self._record:
+                folders = [host.checkpoints for host in self._hosts]
+                checkpoints = CheckpointSync(transfer, uri=self._record["CheckpointConfig"]["S3Uri"], folders=folders)
+                checkpoints.restore()
+                stack.enter_context(checkpoints)
+            for channel in self._record.get("InputDataConfig", []):
+                for host in self._hosts:
+                    host.download(channel, transfer)
+                if self.stop_requested.is_set():
+                    return None
+            if self.stop_requested.is_set():
+                return None
+            self._enter("Training", TrainingStartTime=self._record.setdefault("TrainingStartTime", time.time()))
+            programs: list[Program] = []
+            try:
+                for host in self._hosts:
+                    on_line = self._read if host is self._hosts[0] else _ignore
+                    programs.append(host.start(credentials, on_line=on_line))
+            except BaseException:
+                for program in programs:
+                    program.stop(0)
+                raise
+            return self.follow(programs, seconds)
+
+    def _settle(self, outcome: Outcome, transfer: Transfer, **times: int) -> None:
+        """Upload what the programs left, and record the end."""
         self._enter("Uploading", FinalMetricDataList=self._metrics.final)
-        elapsed = max(1, round(ended - started))
-        times = {"TrainingTimeInSeconds": elapsed, "BillableTimeInSeconds": elapsed}
         failure = None if outcome.status == 0 or outcome.stopped or outcome.timed_out else self._failure(outcome.status)
         try:
             self._upload(transfer)
@@ -95,65 +162,7 @@ class TrainingRun(JobRun):
         else:
             self._finish("Completed", "Completed", **times)
 
-    def fail(self, reason: str) -> None:
-        """Record the end as Failed."""
-        self._finish("Failed", "Failed", FailureReason=reason[:MAX_REASON])
-
-    def clean_up(self) -> None:
-        """Send the last log lines and remove the job's files."""
-        if self._log is not None:
-            self._log.close()
-        shutil.rmtree(self._base, ignore_errors=True)  # as the instance's disk is gone on AWS
-
-    def _download(self, transfer: Transfer) -> None:
-        checkpoints = self._record.get("CheckpointConfig")
-        if checkpoints is not None:
-            transfer.download_prefix(_folder(checkpoints["S3Uri"]), self._checkpoints, may_be_empty=True)
-        for channel in self._record.get("InputDataConfig", []):
-            source = channel["DataSource"]["S3DataSource"]
-            folder = self._base / "input" / "data" / channel["ChannelName"]
-            folder.mkdir()
-            if source["S3DataType"] == "ManifestFile":
-                transfer.download_manifest(source["S3Uri"], folder)
-            else:
-                transfer.download_prefix(source["S3Uri"], folder)
-            if self.stop_requested.is_set():
-                return
-
-    @property
-    def _checkpoints(self) -> Path:
-        return self._base / "checkpoints"
-
-    def _train(self, credentials: dict[str, str]) -> Outcome:
-        algorithm = self._record["AlgorithmSpecification"]
-        places = [(ML_ROOT, self._base)]
-        if "LocalPath" in self._record.get("CheckpointConfig", {}):
-            places.append((self._record["CheckpointConfig"]["LocalPath"].rstrip("/"), self._checkpoints))
-        own = {key: localised(value, places) for key, value in self._record.get("Environment", {}).items()}
-        env = environment(
-            self._image,
-            {
-                "SAGEMAKER_BASE_DIR": str(self._base),
-                "TRAINING_JOB_NAME": self.name,
-                "TRAINING_JOB_ARN": self._record["TrainingJobArn"],
-            },
-            own,
-            credentials,
-        )
-        argv = list(algorithm.get("ContainerEntrypoint", self._image.train or ()))
-        argv += [localised(argument, places) for argument in algorithm.get("ContainerArguments", [])]
-        argv = program_of(argv, env)
-        self._log = LogStream(
-            credentials,
-            group="/aws/sagemaker/TrainingJobs",
-            stream=f"{self.name}/algo-1-{int(time.time())}",
-        )
-        program = Program(argv, environment=env, folder=self._base, on_line=self._read)
-        return self.follow(program, self._record["StoppingCondition"]["MaxRuntimeInSeconds"])
-
     def _read(self, line: str) -> None:
-        if self._log is not None:
-            self._log.write(line)
         for name, value in self._metrics.read(line):
             with self.context.store.change(TRAINING_JOB, self.name) as record:
                 record["FinalMetricDataList"] = self._metrics.final
@@ -161,20 +170,19 @@ class TrainingRun(JobRun):
                 self._on_metric(name, value)
 
     def _upload(self, transfer: Transfer) -> None:
-        model, output = self._base / "model", self._base / "output" / "data"
+        """The hosts' folders merged; a file that several hosts have is the first host's."""
+        models, outputs = [host.model for host in self._hosts], [host.output for host in self._hosts]
         if self._record["OutputDataConfig"].get("CompressionType", "GZIP") == "NONE":
-            transfer.upload_tree(model, artefact_uri(self._record, "model"))
-            transfer.upload_tree(output, artefact_uri(self._record, "output/data"))
+            for folders, what in ((models, "model"), (outputs, "output/data")):
+                for folder in reversed(folders):  # so that the first host's files are the last to be written
+                    transfer.upload_tree(folder, artefact_uri(self._record, what))
         else:
-            transfer.upload_archive(model, artefact_uri(self._record, "model"))
-            transfer.upload_archive(output, artefact_uri(self._record, "output"))
-        if "CheckpointConfig" in self._record:
-            transfer.upload_tree(self._checkpoints, self._record["CheckpointConfig"]["S3Uri"])
+            transfer.upload_archive(models, artefact_uri(self._record, "model"))
+            transfer.upload_archive(outputs, artefact_uri(self._record, "output"))
 
     def _failure(self, status: int) -> str:
         ending = f", exit code: {status}"
-        path = self._base / "output" / "failure"
-        told = path.read_text(errors="replace").strip() if path.is_file() else ""
+        told = next(filter(None, (host.told_failure for host in self._hosts)), "")
         message = f"AlgorithmError: {told or 'Please see the job log for more information'}"
         return message[: MAX_REASON - len(ending)] + ending
 
@@ -186,8 +194,8 @@ class TrainingRun(JobRun):
         self.context.announce(TRAINING_JOB, self.name)
 
     def _finish(self, status: str, secondary: str, **members: Any) -> None:
-        if self._log is not None:
-            self._log.close()  # before the end is told: whoever waits for it finds every line
+        for host in self._hosts:
+            host.close_log()
         with self.context.store.change(TRAINING_JOB, self.name) as record:
             record |= members
             enter(record, secondary, status=status)
@@ -217,5 +225,5 @@ def artefact_uri(parameters: Record, what: str) -> str:
     return f"{base}/{what}.tar.gz"
 
 
-def _folder(uri: str) -> str:
-    return f"{uri.rstrip('/')}/"
+def _ignore(_line: str) -> None:
+    """SageMaker reads metrics of all hosts; ours print them on the first only."""

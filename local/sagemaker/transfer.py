@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -50,8 +50,12 @@ class Transfer:
             {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
         )
 
-    def download_prefix(self, uri: str, folder: Path, *, may_be_empty: bool = False) -> int:
-        """Every object under the prefix, below `folder`; how many.
+    def download_prefix(
+        self, uri: str, folder: Path, *, may_be_empty: bool = False, share: tuple[int, int] | None = None
+    ) -> int:
+        """Every object under the prefix, below `folder`; how many there are.
+
+        With `share=(i, n)` only the i-th, (i + n)-th … of them, counted from 0: ShardedByS3Key.
 
         Raises:
             JobFailure: there are none (unless `may_be_empty`), or one could not be read.
@@ -66,7 +70,9 @@ class Transfer:
                     f'objects exist under that S3 prefix, and that the role "{self._role_arn}" has "s3:ListBucket" '
                     f'permissions on bucket "{bucket}".'
                 )
-            self._download(bucket, [(entry, _below(prefix, entry["Key"])) for entry in listed], folder)
+            first, step = share or (0, 1)
+            mine = listed[first::step]
+            self._download(bucket, [(entry, _below(prefix, entry["Key"])) for entry in mine], folder)
         except _READ_ERRORS as error:
             raise JobFailure(f"ClientError: Data download failed:{uri}: {error}") from error
         return len(listed)
@@ -131,39 +137,54 @@ class Transfer:
         Raises:
             JobFailure: one could not be written.
         """
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        self.upload_files(files, folder, uri)
+        return len(files)
+
+    def upload_files(self, files: Sequence[Path], folder: Path, uri: str, *, may_vanish: bool = False) -> None:
+        """These files below `folder` to the prefix; with `may_vanish` one that is gone by now is passed over.
+
+        Raises:
+            JobFailure: one could not be written.
+        """
         bucket, prefix = split_uri(uri)
         base = f"{prefix.rstrip('/')}/" if prefix else ""
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
 
         def upload(path: Path) -> None:
-            self._s3.upload_file(
-                str(path), bucket, base + path.relative_to(folder).as_posix(), ExtraArgs=self._encryption
-            )
+            try:
+                self._s3.upload_file(
+                    str(path), bucket, base + path.relative_to(folder).as_posix(), ExtraArgs=self._encryption
+                )
+            except OSError:
+                if not may_vanish or path.exists():
+                    raise
 
         try:
             with ThreadPoolExecutor(_PARALLEL) as pool:
                 list(pool.map(upload, files))
         except (BotoCoreError, ClientError, OSError, Boto3Error) as error:
             raise JobFailure(f"ClientError: Artifact upload failed:{uri}: {error}") from error
-        return len(files)
 
-    def upload_archive(self, folder: Path, uri: str) -> bool:
-        """The content of `folder` as a tar.gz object; False (and no object) where the folder is empty.
+    def upload_archive(self, folders: Sequence[Path], uri: str) -> bool:
+        """The content of the folders together as a tar.gz object; False (and no object) where all are empty.
+
+        A name that stands in several folders is taken from the first of them.
 
         Raises:
             JobFailure: it could not be written.
         """
-        if not any(folder.iterdir()):
+        members: dict[str, Path] = {}
+        for folder in folders:
+            for path in sorted(folder.rglob("*")):
+                members.setdefault(path.relative_to(folder).as_posix(), path)
+        if not members:
             return False
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            archive = Path(scratch) / "archive.tar.gz"
+        with tempfile.TemporaryDirectory(dir=folders[0].parent) as scratch:
+            archive = Path(scratch) / PurePosixPath(split_uri(uri)[1]).name
             with tarfile.open(archive, "w:gz", compresslevel=3) as tar:
-                for path in sorted(folder.iterdir()):
-                    tar.add(path, arcname=path.name)
-            target = Path(scratch) / "upload" / PurePosixPath(split_uri(uri)[1]).name
-            target.parent.mkdir()
-            archive.rename(target)
-            self.upload_tree(target.parent, uri.rpartition("/")[0])
+                for name in sorted(members):
+                    tar.add(members[name], arcname=name, recursive=False)
+            self.upload_files([archive], archive.parent, uri.rpartition("/")[0])
         return True
 
     def _objects(self, bucket: str, prefix: str) -> Iterator[ObjectTypeDef]:

@@ -30,7 +30,7 @@ _MAX_WITHOUT_METRIC = 5
 """Completed trials without the objective after which SageMaker gives a tuning job up."""
 _DEFAULT_RUNTIME = 2_592_000
 _ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
-_NOT_A_TRIALS = ("DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticHyperParameters", "RetryStrategy")
+_NOT_A_TRIALS = ("DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticHyperParameters")
 
 
 class TuningJobs:
@@ -140,6 +140,9 @@ class TuningRun(JobRun):
         name = f"{self.name}-{index:03d}-{secrets.token_hex(4)}"
         definition = {key: value for key, value in self._definition.items() if key not in _NOT_A_TRIALS}
         static = {**self._definition.get("StaticHyperParameters", {}), "_tuning_objective_metric": self._objective}
+        if "CheckpointConfig" in definition:  # a trial's checkpoints are its own
+            config = definition["CheckpointConfig"]
+            definition["CheckpointConfig"] = {**config, "S3Uri": f"{config['S3Uri'].rstrip('/')}/{name}"}
         with self._lock:
             self._values[name] = []
             self._numbers[name] = number

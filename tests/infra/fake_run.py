@@ -13,10 +13,11 @@ NEW_CONFIG = "whippet-dev-run-1"
 NOT_FOUND = TaskError("SageMaker.SageMakerException", 'Could not find endpoint "arn:…". (Service: SageMaker)')
 
 
-def plan(*, features_ready: bool = False) -> dict[str, Any]:
+def plan(*, features_ready: bool = False, extends: bool = False, mode: str = "features") -> dict[str, Any]:
     """What CheckDataset returns; its own tests compare it with this."""
     from training import contract
 
+    transform = f"s3://data-bucket/features/{'1' * 32}/"
     return {
         "run": RUN,
         "name": NEW_CONFIG,
@@ -24,24 +25,31 @@ def plan(*, features_ready: bool = False) -> dict[str, Any]:
         "classes": 2,
         "dataset_uri": "s3://data-bucket/dataset/",
         "manifest_uri": f"s3://data-bucket/runs/{RUN}/manifest/",
-        "hyperparameters": contract.Hyperparameters().to_strings(),
+        "hyperparameters": contract.Hyperparameters(mode=mode).to_strings(),
         "features": {
             "ready": features_ready,
+            "extends": extends,
+            "previous": f"{transform}{'2' * 32}/whippet-dev-old-features/output/model/" if extends else "",
             "key": "0" * 32,
             "job": "whippet-dev-run-1-features",
-            "output": f"s3://data-bucket/features/{'0' * 32}/",
-            "uri": f"s3://data-bucket/features/{'0' * 32}/whippet-dev-run-1-features/output/model/",
+            "output": f"{transform}{'0' * 32}/",
+            "uri": f"{transform}{'0' * 32}/whippet-dev-run-1-features/output/model/",
         },
         "tuning": {
             "job": "whippet-dev-run-1",
             "output": f"s3://data-bucket/runs/{RUN}/tuning/",
+            "checkpoints": f"s3://data-bucket/runs/{RUN}/checkpoints/whippet-dev-run-1/",
             "epochs": "5",
             "trials": 8,
             "parallel_trials": 2,
             "max_seconds": 18_000,
             "ranges": contract.parameter_ranges(),
         },
-        "training": {"job": "whippet-dev-run-1-train", "output": f"s3://data-bucket/runs/{RUN}/training/"},
+        "training": {
+            "job": "whippet-dev-run-1-train",
+            "output": f"s3://data-bucket/runs/{RUN}/training/",
+            "checkpoints": f"s3://data-bucket/runs/{RUN}/checkpoints/whippet-dev-run-1-train/",
+        },
     }
 
 
@@ -95,23 +103,22 @@ def notify(payload: dict[str, Any]) -> dict[str, str]:
     return {"status": message.status, "error": message.error, "cause": message.cause}
 
 
-def tasks(
-    endpoint: Endpoint, *, features_ready: bool = False, broken: Mapping[str, TaskError] | None = None
-) -> dict[str, Task]:
-    """Every task of the run; `broken` names those that fail, and how."""
+def tasks(endpoint: Endpoint, *, broken: Mapping[str, TaskError] | None = None, **planned: Any) -> dict[str, Task]:
+    """Every task of the run; `broken` names those that fail, and how; `planned` goes to `plan`."""
 
     def answer(value: Any) -> Task:
         return lambda _: value
 
     model = "s3://data-bucket/runs/run-1/training/whippet-dev-run-1-train/output/model.tar.gz"
+    trained = {"TrainingJobName": "whippet-dev-run-1-train", "ModelArtifacts": {"S3ModelArtifacts": model}}
     best = {"TrainingJobName": "t-1", "TunedHyperParameters": {"learning_rate": "0.01", "batch_size": "32"}}
     verdict = {"test_accuracy": 0.9, "test_images": 10, "reasons": ["Good."], "decision": "s3://d"}
     smoke = {"photo": "cat/1.jpg", "truth": "cat", "predicted": "cat", "score": 0.9, "endpoint": "whippet-dev"}
     known: dict[str, Task] = {
-        "CheckDataset": answer(plan(features_ready=features_ready)),
-        "Features": answer({"TrainingJobName": "f"}),
-        "Tune": answer({"BestTrainingJob": best}),
-        "Train": answer({"TrainingJobName": "whippet-dev-run-1-train", "ModelArtifacts": {"S3ModelArtifacts": model}}),
+        "CheckDataset": answer(plan(**planned)),
+        **dict.fromkeys(("Features", "ExtendFeatures"), answer({"TrainingJobName": "f"})),
+        **dict.fromkeys(("Tune", "TuneNetwork"), answer({"BestTrainingJob": best})),
+        **dict.fromkeys(("Train", "TrainNetwork"), answer(trained)),
         "Verdict": answer(verdict),
         "CreateModel": answer({"ModelArn": "arn"}),
         "CreateEndpointConfig": answer({"EndpointConfigArn": "arn"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import annotated_types
@@ -58,8 +59,11 @@ def test_every_number_has_two_limits_and_is_refused_beyond_them(name: str, field
 def test_defaults_are_the_contracts() -> None:
     default = settings()
     contracts = contract.Hyperparameters()
-    for name in ("backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed"):
-        assert getattr(default.training, name) == getattr(contracts, name), name
+    tuned = {"learning_rate", "batch_size"}
+    for name, value in dataclasses.asdict(contracts).items():
+        if name not in tuned:
+            chosen = getattr(default.training, name)
+            assert chosen == value or (chosen is None and value == ""), name
     assert default.tuning.batch_sizes == contract.BATCH_SIZES
     assert default.prefix == "whippet-dev"
     assert default.stack_name == "Whippet-dev"
@@ -106,6 +110,15 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
         ({"training.instance_type": "c5.xlarge"}, "training.instance_type='c5.xlarge'"),
         ({"tuning.learning_rate_min": "0.5"}, "must be below learning_rate_max=0.1"),
         ({"tuning.parallel_trials": "9"}, "parallel_trials=9 must not exceed trials=8"),
+        ({"training.ema": "0.99"}, "ema=0.99 has no effect with mode=features; set mode=finetune"),
+        ({"training.instance_count": "2"}, "instance_count=2 has no effect with mode=features"),
+        ({"training.mode": "finetune", "tuning.warm_start": "true"}, "warm_start=true has no effect with"),
+        ({"training.mode": "all"}, "training.mode='all'"),
+        ({"training.unfreeze_from": "layer 4"}, "training.unfreeze_from='layer 4'"),
+        (
+            {"training.mode": "finetune", "training.instance_type": "ml.g5.12xlarge", "tuning.batch_sizes": "30,32"},
+            "training.instance_count=1 makes 4 processes, which cannot share a batch of 30 evenly",
+        ),
         ({"tuning.strategy": "Grid"}, "tuning.strategy='Grid'"),
         ({"tuning.batch_sizes": "16,0"}, "tuning.batch_sizes"),
         ({"dataset.prefix": "no-slash"}, "dataset.prefix='no-slash'"),

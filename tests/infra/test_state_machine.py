@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.infra.fake_run import NEW_CONFIG, Endpoint, job_failed, plan, tasks
 from tests.infra.service_model import problems
 from tests.infra.template import Template
 from training import contract
+from training.environment import JOB_ENVIRONMENT
 
 OLD_CONFIG = "whippet-dev-old"
 LAST_STATES = {"Succeeded", "Failed", "NotNotified"}
@@ -55,6 +57,7 @@ def test_api_answers_that_nobody_needs_leave_the_data_alone(definition: dict[str
     discarded = {name for name, state in definition["States"].items() if state.get("ResultPath", "$") is None}
     assert discarded == {
         "Features",
+        "ExtendFeatures",
         "CreateModel",
         "CreateEndpointConfig",
         "CreateEndpoint",
@@ -65,17 +68,32 @@ def test_api_answers_that_nobody_needs_leave_the_data_alone(definition: dict[str
     }
 
 
-@pytest.mark.parametrize("gpu", [False, True])
-@pytest.mark.parametrize("weights", [None, "weights/resnet50.pth"])
-def test_every_sagemaker_payload_is_what_the_service_takes(synthesise: Any, gpu: bool, weights: str | None) -> None:
-    overrides = {"training.instance_type": "ml.g5.xlarge"} if gpu else {}
-    overrides |= {"training.weights": weights} if weights else {}
+MODES: tuple[dict[str, Any], ...] = ({}, {"extends": True}, {"mode": "finetune"})
+"""What CheckDataset may plan of the first phases."""
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {},
+        {"training.instance_type": "ml.g5.xlarge", "training.weights": "weights/resnet50.pth"},
+        {
+            "training.mode": "finetune",
+            "training.instance_type": "ml.g5.12xlarge",
+            "training.instance_count": "2",
+            "training.spot": "true",
+            "dataset.input_mode": "FastFile",
+            "features.instance_count": "3",
+        },
+    ],
+)
+def test_every_sagemaker_payload_is_what_the_service_takes(synthesise: Any, overrides: dict[str, str]) -> None:
     definition = synthesise(**overrides).definition()
     seen = set()
     failures: tuple[dict[str, TaskError], ...] = ({}, {"SmokeTest": TaskError("SmokeTestFailed", "no")})
     for before, status in ((None, ""), (OLD_CONFIG, "InService"), (OLD_CONFIG, "Failed")):
-        for broken in failures:
-            result = walk(definition, tasks(Endpoint(before, status), broken=broken), {})
+        for broken, planned in product(failures, MODES):
+            result = walk(definition, tasks(Endpoint(before, status), broken=broken, **planned), {})
             for name, payload in result.payloads:
                 resource = definition["States"][name]["Resource"]
                 if "sagemaker:" in resource:
@@ -160,9 +178,132 @@ def test_a_warm_start_goes_with_the_request_only_where_there_is_a_parent(synthes
 
 def test_jobs_know_their_run_and_the_features_job_its_key(definition: dict[str, Any]) -> None:
     payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
-    assert payloads["Features"]["Environment"] == {"WHIPPET_RUN": "run-1", "WHIPPET_FEATURES_KEY": "0" * 32}
-    assert payloads["Tune"]["TrainingJobDefinition"]["Environment"] == {"WHIPPET_RUN": "run-1"}
+    assert payloads["Features"]["Environment"] == {
+        "WHIPPET_RUN": "run-1",
+        "WHIPPET_FEATURES_KEY": "0" * 32,
+        **JOB_ENVIRONMENT,
+    }
+    assert payloads["Tune"]["TrainingJobDefinition"]["Environment"] == {"WHIPPET_RUN": "run-1", **JOB_ENVIRONMENT}
+    assert payloads["Train"]["Environment"] == {"WHIPPET_RUN": "run-1", **JOB_ENVIRONMENT}
+
+
+def test_allocator_settings_are_for_jobs_on_cpus(synthesise: Any) -> None:
+    definition = synthesise(**{"training.instance_type": "ml.g5.xlarge"}).definition()
+    payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
     assert payloads["Train"]["Environment"] == {"WHIPPET_RUN": "run-1"}
+    assert "MALLOC_TOP_PAD_" in payloads["Tune"]["TrainingJobDefinition"]["Environment"]
+
+
+def channels(job: dict[str, Any]) -> list[str]:
+    return [item["ChannelName"] for item in job["InputDataConfig"]]
+
+
+def test_features_are_extended_by_a_job_that_reads_the_earlier_ones(definition: dict[str, Any]) -> None:
+    anew = walk(definition, tasks(Endpoint()), {})
+    assert channels(dict(anew.payloads)["Features"]) == ["dataset", "manifest"]
+    assert "ExtendFeatures" not in anew.path
+    extended = walk(definition, tasks(Endpoint(), extends=True), {})
+    job = dict(extended.payloads)["ExtendFeatures"]
+    assert channels(job) == ["dataset", "manifest", contract.Channel.PREVIOUS_FEATURES]
+    assert (
+        job["InputDataConfig"][-1]["DataSource"]["S3DataSource"]["S3Uri"] == plan(extends=True)["features"]["previous"]
+    )
+    assert "Features" not in extended.path
+    assert extended.path[extended.path.index("ExtendFeatures") + 1] == "Tune"
+    assert extended.status == "SUCCEEDED"
+
+
+def test_fine_tuning_goes_past_the_features_and_reads_the_photos(synthesise: Any) -> None:
+    definition = synthesise(**{"training.weights": "weights/resnet50.pth"}).definition()
+    result = walk(definition, tasks(Endpoint(), mode="finetune"), {})
+    assert result.status == "SUCCEEDED"
+    assert result.path[1:7] == [
+        "CheckDataset", "Mode?", "TuneNetwork", "NetworkTrialSucceeded?", "TrainNetwork", "Verdict",
+    ]  # fmt: skip
+    payloads = dict(result.payloads)
+    trial, train = payloads["TuneNetwork"]["TrainingJobDefinition"], payloads["TrainNetwork"]
+    assert channels(trial) == channels(train) == ["dataset", "manifest", "weights"]
+    assert trial["StaticHyperParameters"]["mode"] == train["HyperParameters"]["mode"] == "finetune"
+    assert train["HyperParameters"]["learning_rate"] == "0.01"
+    # A trial through the network needs the packages and the machine of the training.
+    assert (
+        trial["StaticHyperParameters"]["sagemaker_submit_directory"]
+        == train["HyperParameters"]["sagemaker_submit_directory"]
+    )
+    assert trial["ResourceConfig"] == train["ResourceConfig"]
+    assert trial["AlgorithmSpecification"]["TrainingImage"] == train["AlgorithmSpecification"]["TrainingImage"]
+
+
+def test_jobs_that_are_interrupted_go_on_from_their_checkpoints(definition: dict[str, Any]) -> None:
+    folder = "s3://data-bucket/runs/run-1/checkpoints/"
+    for mode, train in (("features", "Train"), ("finetune", "TrainNetwork")):
+        payloads = dict(walk(definition, tasks(Endpoint(), mode=mode), {}).payloads)
+        assert payloads[train]["CheckpointConfig"] == {
+            "S3Uri": f"{folder}whippet-dev-run-1-train/",
+            "LocalPath": "/opt/ml/checkpoints",
+        }
+        assert payloads[train]["RetryStrategy"]["MaximumRetryAttempts"] >= 1
+    trial = payloads["TuneNetwork"]["TrainingJobDefinition"]
+    assert trial["CheckpointConfig"]["S3Uri"] == f"{folder}whippet-dev-run-1/"
+    assert trial["RetryStrategy"]["MaximumRetryAttempts"] >= 1
+
+
+def test_spot_instances_are_for_jobs_that_can_resume_and_are_waited_for(
+    definition: dict[str, Any], synthesise: Any
+) -> None:
+    def jobs(chosen: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for mode in ("features", "finetune"):
+            found |= dict(walk(chosen, tasks(Endpoint(), mode=mode), {}).payloads)
+        for name in ("Tune", "TuneNetwork"):
+            found[name] = found[name]["TrainingJobDefinition"]
+        return {name: job for name, job in found.items() if "StoppingCondition" in job}
+
+    assert not any("EnableManagedSpotTraining" in job for job in jobs(definition).values())
+    spot = synthesise(**{"training.spot": "true"}).definition()
+    on_spot = {name: job for name, job in jobs(spot).items() if job.get("EnableManagedSpotTraining")}
+    assert set(on_spot) == {"Train", "TrainNetwork", "TuneNetwork"}
+    for name, job in on_spot.items():
+        stopping = job["StoppingCondition"]
+        assert stopping["MaxWaitTimeInSeconds"] > stopping["MaxRuntimeInSeconds"], name
+        assert spot["States"][name]["TimeoutSeconds"] >= stopping["MaxWaitTimeInSeconds"], name
+        assert "CheckpointConfig" in job, name
+
+
+def test_several_processes_are_started_by_torchrun(definition: dict[str, Any], synthesise: Any) -> None:
+    def distributed(chosen: dict[str, Any], mode: str) -> set[str]:
+        payloads = dict(walk(chosen, tasks(Endpoint(), mode=mode), {}).payloads)
+        values = {
+            name: job.get("HyperParameters") or job["TrainingJobDefinition"]["StaticHyperParameters"]
+            for name, job in payloads.items()
+            if "HyperParameters" in job or "TrainingJobDefinition" in job
+        }
+        return {name for name, given in values.items() if given.get("sagemaker_torch_distributed_enabled") == "true"}
+
+    assert distributed(definition, "finetune") == set()
+    several = {"training.mode": "finetune", "training.instance_count": "2"}
+    hosts = synthesise(**several).definition()
+    assert distributed(hosts, "finetune") == {"TrainNetwork"}
+    payloads = dict(walk(hosts, tasks(Endpoint(), mode="finetune"), {}).payloads)
+    assert payloads["TrainNetwork"]["ResourceConfig"]["InstanceCount"] == 2
+    assert payloads["TuneNetwork"]["TrainingJobDefinition"]["ResourceConfig"]["InstanceCount"] == 1
+    gpus = synthesise(**several, **{"training.instance_type": "ml.g5.12xlarge"}).definition()
+    assert distributed(gpus, "finetune") == {"TrainNetwork", "TuneNetwork"}
+    assert distributed(gpus, "features") == set()
+
+
+def test_the_embedding_is_shared_by_the_machines_of_the_setting(synthesise: Any) -> None:
+    definition = synthesise(**{"features.instance_count": "3"}).definition()
+    payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
+    assert payloads["Features"]["ResourceConfig"]["InstanceCount"] == 3
+    assert payloads["Train"]["ResourceConfig"]["InstanceCount"] == 1
+
+
+def test_photos_are_streamed_where_the_setting_says_so(synthesise: Any) -> None:
+    definition = synthesise(**{"dataset.input_mode": "FastFile"}).definition()
+    payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
+    modes = {item["ChannelName"]: item["InputMode"] for item in payloads["Train"]["InputDataConfig"]}
+    assert modes == {"features": "File", "dataset": "FastFile", "manifest": "File"}
 
 
 def test_gpu_instances_get_the_gpu_image_of_the_region(synthesise: Any) -> None:
@@ -269,10 +410,11 @@ def test_a_rollback_leaves_another_runs_model_alone(definition: dict[str, Any]) 
     assert endpoint.config == "whippet-dev-other"
 
 
-def test_a_tuning_job_without_a_finished_trial_fails_the_run(definition: dict[str, Any]) -> None:
-    result = walk(definition, tasks(Endpoint()) | {"Tune": lambda _: {"BestTrainingJob": {}}}, {})
+@pytest.mark.parametrize(("mode", "tune"), [("features", "Tune"), ("finetune", "TuneNetwork")])
+def test_a_tuning_job_without_a_finished_trial_fails_the_run(definition: dict[str, Any], mode: str, tune: str) -> None:
+    result = walk(definition, tasks(Endpoint(), mode=mode) | {tune: lambda _: {"BestTrainingJob": {}}}, {})
     assert result.error == "NoTrialSucceeded"
-    assert "Train" not in result.path
+    assert not {"Train", "TrainNetwork"} & set(result.path)
 
 
 @pytest.mark.parametrize(

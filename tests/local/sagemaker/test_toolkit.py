@@ -26,6 +26,18 @@ pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"], "seen.json").write_text(json.dump
 print("objective=0.5;")
 """
 
+TOGETHER = """
+import os, torch
+from torch import distributed
+distributed.init_process_group("gloo")
+total = torch.tensor([distributed.get_rank() + 1.0])
+distributed.all_reduce(total)
+if distributed.get_rank() == 0:
+    print(f"objective={total.item()};")
+print(os.environ["SM_CURRENT_HOST"], os.environ["SM_HOSTS"], distributed.get_world_size())
+distributed.destroy_process_group()
+"""
+
 
 @pytest.fixture
 def toolkit_jobs(host: FakeHost, root: Path, s3: Any, bucket: str) -> Any:
@@ -38,9 +50,10 @@ def toolkit_jobs(host: FakeHost, root: Path, s3: Any, bucket: str) -> Any:
     )
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as tar:
-        entry = tarfile.TarInfo("training/job.py")
-        entry.size = len(SCRIPT)
-        tar.addfile(entry, io.BytesIO(SCRIPT.encode()))
+        for name, script in (("job", SCRIPT), ("together", TOGETHER)):
+            entry = tarfile.TarInfo(f"training/{name}.py")
+            entry.size = len(script)
+            tar.addfile(entry, io.BytesIO(script.encode()))
     s3.put_object(Bucket=bucket, Key="code/source.tar.gz", Body=content.getvalue())
     s3.put_object(Bucket=bucket, Key="photos/a.txt", Body=b"a photo")
     service = SageMaker(host=host, images=[image], root=root)
@@ -83,3 +96,11 @@ def test_the_scripts_own_error_is_the_failure_reason(toolkit_jobs: Jobs) -> None
     assert "ValueError" in job["FailureReason"]
     assert "asked to crash" in job["FailureReason"]
     assert job["FailureReason"].endswith("exit code: 1")
+
+
+def test_two_hosts_train_together_under_torchrun(toolkit_jobs: Jobs) -> None:
+    given = request(toolkit_jobs, sagemaker_program="training/together.py", sagemaker_torch_distributed_enabled="true")
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 10}
+    job = toolkit_jobs.run("together", **given, ResourceConfig=resources)
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    assert job["FinalMetricDataList"][0]["Value"] == 3.0

@@ -217,7 +217,9 @@ def test_closing_the_service_ends_what_runs(jobs: Jobs) -> None:
         ),
         ({"HyperParameters": {"epochs": 3}}, "must be a string"),
         ({"Colour": "blue"}, "Unknown member 'Colour'"),
-        ({"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2}}, "one instance"),
+        ({"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 9}}, "at most 8 instances"),
+        ({"EnableManagedSpotTraining": True}, "Invalid MaxWaitTimeInSeconds"),
+        ({"RetryStrategy": {"MaximumRetryAttempts": 0}}, "greater than or equal to 1"),
         ({"StoppingCondition": {"MaxRuntimeInSeconds": 0}}, "greater than or equal to 1"),
     ],
 )

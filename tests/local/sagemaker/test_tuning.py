@@ -369,3 +369,17 @@ def test_early_stopping_stops_a_hopeless_trial_and_keeps_its_objective(jobs: Job
     assert job["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == 0.9
     assert job["TrainingJobStatusCounters"]["Stopped"] == len(stopped)
     assert job["ObjectiveStatusCounters"]["Succeeded"] == 10
+
+
+def test_a_killed_trial_goes_on_from_checkpoints_of_its_own(jobs: Jobs, s3: Any) -> None:
+    asked = request(jobs, "kept", trials=2, static={"action": "count", "steps": "2"})
+    asked["TrainingJobDefinition"] |= {
+        "CheckpointConfig": {"S3Uri": f"s3://{jobs.bucket}/kept/", "LocalPath": "/opt/ml/checkpoints"},
+        "RetryStrategy": {"MaximumRetryAttempts": 2},
+    }
+    jobs.sagemaker.call("CreateHyperParameterTuningJob", asked)
+    ended(jobs, "kept")
+    names = [trial["TrainingJobName"] for trial in trials(jobs, "kept")]
+    found = {entry["Key"] for entry in s3.list_objects_v2(Bucket=jobs.bucket, Prefix="kept/")["Contents"]}
+    assert found == {f"kept/{name}/steps.txt" for name in names}
+    assert [trial["TrainingJobStatus"] for trial in trials(jobs, "kept")] == ["Completed", "Completed"]

@@ -37,11 +37,13 @@ def keys(value: Any) -> Any:
 
 
 def store_features(s3: FakeS3, plan: dict[str, Any], job: str, *, missing: bool = False, short: bool = False) -> None:
-    folder = f"features/{plan['features']['key']}/{job}/output/model/"
+    folder = f"{plan['features']['output'].removeprefix('s3://data/')}{job}/output/model/"
     for name, body in FEATURES[: 1 if missing else 2]:
         s3.put_object(Bucket="data", Key=folder + name, Body=body[:-1] if short else body)
-    files = [{"name": name, "bytes": len(body)} for name, body in FEATURES]
-    index = {"files": files, "part": {"number": 0, "of": 1}}
+    index = {
+        "files": [{"name": name, "bytes": len(body)} for name, body in FEATURES],
+        "part": {"number": 0, "of": 1},
+    }
     s3.put_object(Bucket="data", Key=folder + contract.Artefact.FEATURES_INDEX, Body=json.dumps(index).encode())
 
 
@@ -85,6 +87,45 @@ def test_another_photo_or_backbone_means_other_features(s3: FakeS3, context: Con
     assert check(context, backbone="efficientnet_lite0")["features"]["key"] != first
     s3.put_object(Bucket="data", Key="dataset/cat/new.jpg", Body=b"new")
     assert check(context)["features"]["key"] != first
+
+
+def test_features_of_other_photos_are_extended(s3: FakeS3, context: Context) -> None:
+    before = check(context)
+    assert not before["features"]["extends"]
+    store_features(s3, before, "whippet-dev-old-features")
+    assert not check(context)["features"]["extends"], "they are used as they are"
+    s3.put_object(Bucket="data", Key="dataset/cat/new.jpg", Body=b"new")
+    features = check(context)["features"]
+    assert (features["ready"], features["extends"]) == (False, True)
+    assert features["previous"] == f"{before['features']['output']}whippet-dev-old-features/output/model/"
+    assert features["output"] != before["features"]["output"]
+
+
+@pytest.mark.parametrize("change", [{"backbone": "efficientnet_lite0"}, {"views": 2}, {"seed": 1}, {"image_size": 96}])
+def test_features_made_in_another_way_are_not_extended(s3: FakeS3, context: Context, change: dict[str, Any]) -> None:
+    store_features(s3, check(context), "whippet-dev-old-features")
+    features = check(context, **change)["features"]
+    assert (features["ready"], features["extends"], features["previous"]) == (False, False, "")
+
+
+def test_incomplete_features_are_not_extended(s3: FakeS3, context: Context) -> None:
+    store_features(s3, check(context), "whippet-dev-old-features", missing=True)
+    s3.put_object(Bucket="data", Key="dataset/cat/new.jpg", Body=b"new")
+    assert not check(context)["features"]["extends"]
+
+
+def test_fine_tuning_looks_for_no_features(s3: FakeS3, context: Context) -> None:
+    store_features(s3, check(context), "whippet-dev-old-features")
+    plan = check(context, mode="finetune", ema=0.99)
+    assert plan["hyperparameters"]["mode"] == "finetune"
+    assert plan["hyperparameters"]["ema"] == "0.99"
+    assert not plan["features"]["ready"]
+
+
+def test_jobs_keep_their_checkpoints_apart(s3: FakeS3, context: Context) -> None:
+    plan = check(context)
+    assert plan["tuning"]["checkpoints"] == "s3://data/runs/run-1/checkpoints/whippet-dev-run-1/"
+    assert plan["training"]["checkpoints"] == "s3://data/runs/run-1/checkpoints/whippet-dev-run-1-train/"
 
 
 def test_a_uuid_as_execution_name_fits_into_a_tuning_jobs_name(s3: FakeS3, context: Context) -> None:

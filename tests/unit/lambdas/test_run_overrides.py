@@ -7,7 +7,10 @@ from run_overrides import KNOWN, InvalidInput, RunSettings, resolve
 
 from infra.settings import Settings
 
-_PLAIN = ("backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "quantize")
+_PLAIN = (
+    "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "quantize",
+    "mode", "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
+)  # fmt: skip
 SETTINGS = Settings().model_dump(mode="json", include={"dataset", "tuning", "training"})
 
 
@@ -34,6 +37,14 @@ def test_every_known_key_has_its_effect() -> None:
         "weight_decay": 0,
         "label_smoothing": 0.1,
         "seed": 7,
+        "mode": "finetune",
+        "unfreeze_from": "features.3",
+        "backbone_rate": 0.05,
+        "warmup_epochs": 1,
+        "ema": 0.99,
+        "mixup": 0.2,
+        "cutmix": 1,
+        "randaugment": 9,
         "quantize": False,
         "batch_sizes": [8, 16],
         "dataset_prefix": "other/",
@@ -56,13 +67,15 @@ def test_every_known_key_has_its_effect() -> None:
         ([], "must be a JSON object"),
         ("run", "must be a JSON object"),
         (None, "is null"),
-        ({"epoch": 3}, "unknown key in the input: epoch; known are backbone, batch_sizes"),
+        ({"epoch": 3}, "unknown key in the input: epoch; known are backbone, backbone_rate, batch_sizes"),
         ({"epochs": "3"}, "epochs='3' in the input is a text; give a whole number"),
         ({"epochs": True}, "give a whole number"),
         ({"epochs": 0}, "epochs=0 is outside 1 to 1000"),
         ({"flip": 1}, "give true or false"),
         ({"image_size": 5000}, "image_size=5000 is outside 32 to 1024"),
         ({"backbone": "Not A Model"}, "not a model's name"),
+        ({"mode": "both"}, "mode='both' is not known; give one of features, finetune"),
+        ({"mixup": 0.2}, "no effect with mode=features"),
         ({"trials": 0}, "trials=0 in the input is not a whole number from 1 to 750"),
         ({"trials": 2.5}, "trials=2.5"),
         ({"learning_rate": 0.1}, "is no range"),

@@ -11,6 +11,33 @@ base = Path(os.environ["SAGEMAKER_BASE_DIR"])
 given = json.loads((base / "input/config/hyperparameters.json").read_text())
 action = given.get("action", "train")
 
+resources = json.loads((base / "input/config/resourceconfig.json").read_text())
+host = resources["current_host"]
+
+if action == "hosts":
+    print("host", host, "of", json.dumps(resources["hosts"]), flush=True)
+    files = sorted(path.name for path in (base / "input/data").rglob("*") if path.is_file())
+    (base / "model" / f"files-of-{resources['hosts'].index(host) + 1}.json").write_text(json.dumps(files))
+    (base / "model/shared.txt").write_text(host)
+    if given.get("failing") == host:
+        (base / "output/failure").write_text(f"{host} has had enough")
+        sys.exit(4)
+    if "failing" in given:
+        time.sleep(120)
+    sys.exit(0)
+if action == "count":  # one step an attempt, a kill after each but the last
+    steps = base / "checkpoints/steps.txt"
+    done = int(steps.read_text()) if steps.exists() else 0
+    print("begins at step", done, flush=True)
+    steps.write_text(str(done + 1))
+    if done + 1 < int(given["steps"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    (base / "model/steps.txt").write_text(str(done + 1))
+    sys.exit(0)
+if action == "save-and-wait":
+    (base / "checkpoints/saved.txt").write_text("kept")
+    print("waiting", flush=True)
+    time.sleep(120)
 if action == "fail":
     (base / "output/failure").write_text("the loss is not a number")
     sys.exit(3)
