@@ -32,7 +32,7 @@ from benchmarks.timing import interleave, median
 from training import contract
 from training.backbones import Backbone, Statistics
 from training.checkpoints import Checkpoints
-from training.compute import compile_stages, training_precision
+from training.compute import compile_stages, micro_batch, training_precision
 from training.distributed import Group
 from training.environment import JOB_ENVIRONMENT
 from training.finetune_loop import FineTuning
@@ -42,10 +42,10 @@ from training.network import Network
 from training.stages import freeze, stages
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-BATCH = 128 if DEVICE.type == "cuda" else 32
+BATCH = 128 if DEVICE.type == "cuda" else contract.Hyperparameters().batch_size
 CLASSES = 100
 THREADS = 1
-STEPS = {"quick": 1, "full": 4}
+STEPS = {"quick": 1, "full": 2}
 
 Step = Callable[[], None]
 
@@ -132,6 +132,7 @@ def a_tuning(loader: PhotoLoader) -> FineTuning:
     head = Head(mean=torch.zeros(2048), scale=torch.ones(2048), classes=CLASSES)
     trained = freeze(network, until="")
     whole = Network(backbone=backbone, head=head).to(DEVICE)
+    precision = training_precision(DEVICE)
     if DEVICE.type == "cuda":
         compile_stages(network, stages=stages(network), watched=[], backend="inductor")
     return FineTuning(
@@ -141,14 +142,14 @@ def a_tuning(loader: PhotoLoader) -> FineTuning:
         validation=loader,
         hyperparameters=contract.Hyperparameters(mode="finetune", batch_size=BATCH, learning_rate=0.01, epochs=1000),
         group=Group(rank=0, size=1, device=DEVICE),
-        precision=training_precision(DEVICE),
-        micro_batch=BATCH,
+        precision=precision,
+        micro_batch=micro_batch(whole, batch_size=BATCH, image_size=224, device=DEVICE, precision=precision),
         checkpoints=Checkpoints(None, identity={}),
     )
 
 
 def photos() -> PhotoLoader:
-    root, records = bench_records(limit=20 * BATCH)
+    root, records = bench_records(limit=10 * BATCH)
     return PhotoLoader(
         records=records,
         root=root,
