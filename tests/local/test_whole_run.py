@@ -28,10 +28,13 @@ from tests.local.system import ENDPOINT, INPUT, OVERRIDES, STACK, System
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     state = tmp_path_factory.mktemp("whole-run")
     system = System(state)
-    system.whippet("up")
-    yield system
-    control.stop(state)
-    shutil.rmtree(state, ignore_errors=True)
+    try:
+        system.whippet("up")
+        yield system
+    finally:
+        # Also when the deployment failed: a cloud left behind would go on for ever.
+        control.stop(state)
+        shutil.rmtree(state, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
