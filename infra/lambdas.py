@@ -32,7 +32,7 @@ def stage_function(name: str, target: Path) -> None:
             shutil.copyfile(module, target / module.name)
     (target / "training").mkdir()
     (target / "training" / "__init__.py").touch()
-    shutil.copyfile(ROOT / "training" / "contract.py", target / "training" / "contract.py")
+    shutil.copytree(ROOT / "training" / "contract", target / "training" / "contract", ignore=_IGNORED)
     for package in _DEPENDENCIES:
         spec = find_spec(package)
         if spec is None or spec.origin is None:

@@ -26,7 +26,7 @@ DOCKERFILE = "inference/Dockerfile"
 _CONTEXT = (
     "inference",
     "training/__init__.py",
-    "training/contract.py",
+    "training/contract",
     "training/preprocess.py",
     "locks/inference.txt",
 )

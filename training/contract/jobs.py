@@ -1,0 +1,71 @@
+"""What jobs are told and what files they leave: entry points, variables, channels, artefacts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = [
+    "Artefact",
+    "Channel",
+    "EntryPoint",
+    "JobVariable",
+]
+
+
+class EntryPoint(StrEnum):
+    """`sagemaker_program` of each kind of job, relative to the source bundle's root."""
+
+    FEATURES = "training/features.py"
+    TRIAL = "training/trial.py"
+    TRAIN = "training/train.py"
+
+
+class JobVariable(StrEnum):
+    """Names in the jobs' `Environment`: what a job says of itself and is no hyperparameter."""
+
+    RUN = "WHIPPET_RUN"
+    """`run_id` of the run the job belongs to."""
+    FEATURES_KEY = "WHIPPET_FEATURES_KEY"
+    """`features_key` the features job works for."""
+
+
+class Channel(StrEnum):
+    """Names of the jobs' input channels."""
+
+    DATASET = "dataset"
+    """The photos, as they lie in the bucket."""
+    MANIFEST = "manifest"
+    """What CheckDataset wrote: `Artefact.DATASET_SUMMARY` and `Artefact.MANIFEST`."""
+    FEATURES = "features"
+    """What the features job wrote: `Artefact.FEATURES_INDEX` and the arrays it lists."""
+    PREVIOUS_FEATURES = "previous"
+    """Features of an earlier run, for the features job: photos it shares with them are not embedded again."""
+    WEIGHTS = "weights"
+    """Pretrained weights, where the job should not (or cannot) fetch them from the hub."""
+
+
+class Artefact(StrEnum):
+    """File names that one part writes and another reads."""
+
+    DATASET_SUMMARY = "dataset.json"
+    """`DatasetSummary`, in the run's manifest folder."""
+    MANIFEST = "manifest.jsonl"
+    """One `ImageRecord` a line, in key order."""
+    FEATURES_INDEX = "features.json"
+    """`FeaturesIndex`; lists every other file of the features with its size."""
+    MODEL = "model.onnx"
+    """Input `image`: uint8, (N, image_size, image_size, 3), RGB. Output `probabilities`: float32, (N, classes)."""
+    MODEL_CARD = "model.json"
+    """`ModelCard`: labels and preprocessing, beside the model."""
+    EVALUATION = "evaluation.json"
+    """`Evaluation`, in the job's output data."""
+    CONFUSION_MATRIX_CSV = "confusion_matrix.csv"
+    CONFUSION_MATRIX_PNG = "confusion_matrix.png"
+    HISTORY = "history.csv"
+    """epoch, train_loss, validation_loss, validation_accuracy of the best-trial training."""
+    HISTORY_PNG = "history.png"
+    PER_CLASS_CSV = "per_class.csv"
+    PER_CLASS_PNG = "per_class.png"
+    RELIABILITY_CSV = "reliability.csv"
+    RELIABILITY_PNG = "reliability.png"
+    DECISION = "decision.json"
