@@ -60,8 +60,8 @@ clean: stop ## remove everything that was made here
 
 locks: $(UV) ## compile locks/*.in anew
 	cd locks && for e in tools app cloud training inference inference-test; do \
-		excludes=; test ! -e $$e.excludes || excludes="--excludes $$e.excludes"; \
-		../$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $$excludes $$e.in -o $$e.txt; done
+		also=; for k in excludes overrides; do test ! -e $$e.$$k || also="--$$k $$e.$$k"; done; \
+		../$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $$also $$e.in -o $$e.txt; done
 	$(RUN) npm install --package-lock-only --omit-lockfile-registry-resolved
 
 $(UV): locks/tools.txt

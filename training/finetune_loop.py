@@ -19,13 +19,14 @@ from training.augmentation import draw_mix, randaugment
 from training.averaging import MovingAverage
 from training.checkpoints import Checkpoints
 from training.compute import autocast
-from training.course import Course, Epoch, Scores
+from training.course import Course, Epoch
 from training.distributed import Group
 from training.environment import JobError
 from training.interruption import Interruption
 from training.loader import Batch, PhotoLoader, on_device
 from training.network import Network
-from training.prediction import predict, readable
+from training.observer import Observer
+from training.prediction import Predicted, predict, readable
 from training.stages import parameter_groups, set_training
 
 __all__ = ["FineTuning", "learning_rate_factor"]
@@ -63,10 +64,11 @@ class FineTuning:
         precision: torch.dtype | None,
         micro_batch: int,
         checkpoints: Checkpoints,
+        observer: Observer | None = None,
     ):
         self.network, self._trained, self._train, self._validation = network, trained, train, validation
         self._values, self._group, self._precision, self._micro = hyperparameters, group, precision, micro_batch
-        self._checkpoints = checkpoints
+        self._checkpoints, self._observer = checkpoints, observer or Observer()
         self.course = Course()
         self._epoch, self._step = 1, 0
         self._loss = torch.zeros((), dtype=torch.float64, device=group.device)
@@ -105,7 +107,12 @@ class FineTuning:
                         f"the training diverged in epoch {self._epoch}: its loss is {self._loss.item()}; "
                         f"make learning_rate ({self._values.learning_rate:g}) or backbone_rate smaller"
                     )
-                scores = self._validate()
+                with self._observer.phase("validation"):
+                    seen = self._validate()
+                scores = seen.scores()
+                self._observer.validated(
+                    loss=scores.loss, logits=torch.from_numpy(seen.logits), labels=torch.from_numpy(seen.labels)
+                )
                 epoch = Epoch(number=self._epoch, train_loss=float(self._loss.item()) / self._steps, validation=scores)
                 with self._average.applied() if self._average else nullcontext():
                     self.course.add(epoch, self.network.state_dict())
@@ -148,7 +155,8 @@ class FineTuning:
         self._train.set_epoch(self._epoch - 1, start_batch=self._step)
         start = printed = time.monotonic()
         first = self._step
-        for batch in islice(on_device(self._train, self._group.device), self._steps - first):
+        batches = on_device(self._train, self._group.device, observer=self._observer)
+        for batch in self._observer.each("data", islice(batches, self._steps - first)):
             self.take_step(batch)
             self._boundary()
             now = time.monotonic()
@@ -163,7 +171,8 @@ class FineTuning:
 
     def take_step(self, batch: Batch) -> None:
         """One update of the weights from one batch, which goes through the network in parts."""
-        values, group = self._values, self._group
+        values, group, observer = self._values, self._group, self._observer
+        observer.begin_step((self._epoch - 1) * self._steps + self._step)
         chance = np.random.default_rng([values.seed, self._epoch, self._step, group.rank])
         torch.manual_seed(int(chance.integers(2**63)))
         batch = next(readable([batch]), batch)
@@ -179,27 +188,33 @@ class FineTuning:
         parts = torch.arange(len(images), device=group.device).tensor_split(math.ceil(len(images) / self._micro))
         for part in parts:
             with self._gradients_shared(part is parts[-1]):
-                with autocast(group.device, self._precision):
+                with observer.phase("forward"), autocast(group.device, self._precision):
                     logits = self._wrapped(mix.images(images, part) if mix else images[part])
-                losses = (
-                    mix.losses(logits, labels, part, label_smoothing=values.label_smoothing)
-                    if mix
-                    else functional.cross_entropy(
-                        logits, labels[part], reduction="none", label_smoothing=values.label_smoothing
+                with observer.phase("forward"):
+                    losses = (
+                        mix.losses(logits, labels, part, label_smoothing=values.label_smoothing)
+                        if mix
+                        else functional.cross_entropy(
+                            logits, labels[part], reduction="none", label_smoothing=values.label_smoothing
+                        )
                     )
-                )
-                # Gradients are averaged over the processes, hence the factor: the mean is over all their images.
-                mean = (losses * counted[part]).sum() / total * group.size
-                self._scaler.scale(mean).backward()  # type: ignore[no-untyped-call]
+                    # Gradients are averaged over the processes, hence the factor: the mean is over all their images.
+                    mean = (losses * counted[part]).sum() / total * group.size
+                with observer.phase("backward"):
+                    self._scaler.scale(mean).backward()  # type: ignore[no-untyped-call]
             loss += mean.detach().double() / group.size
         self._scaler.unscale_(self._optimizer)
-        nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-        if self._average:
-            self._average.update()
-        self._loss += group.sum(loss)
+        observer.after_backward()
+        with observer.phase("optimizer"):
+            nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+            if self._average:
+                self._average.update()
+        loss = group.sum(loss)
+        self._loss += loss
         self._step += 1
+        observer.end_step(loss=loss, logits=logits.detach(), labels=labels[parts[-1]])
 
     def _schedule(self) -> None:
         steps = self._values.epochs * self._steps
@@ -215,12 +230,12 @@ class FineTuning:
         context: AbstractContextManager[Any] = self._wrapped.no_sync()  # type: ignore[operator]
         return context
 
-    def _validate(self) -> Scores:
+    def _validate(self) -> Predicted:
         self._group.share(buffer for buffer in self.network.buffers())
         with self._average.applied() if self._average else nullcontext():
             return predict(
                 self.network, self._validation, group=self._group, precision=self._precision, between=self._boundary
-            ).scores()
+            )
 
     def _boundary(self) -> None:
         """Between two steps: write a checkpoint if it is time, and stop if the job is to stop."""
@@ -232,7 +247,7 @@ class FineTuning:
 
     def _save(self) -> None:
         if self._group.leads:
-            with self._average.lifted() if self._average else nullcontext():
+            with self._observer.phase("saving"), self._average.lifted() if self._average else nullcontext():
                 self._checkpoints.save(self.state())
 
 

@@ -18,6 +18,7 @@ from training.checkpoints import Checkpoints
 from training.course import Course, Epoch, Scores
 from training.feature_store import SplitFeatures
 from training.interruption import Interruption
+from training.observer import Observer
 
 __all__ = ["Epoch", "Head", "Scores", "evaluate", "fit", "logits", "new_head"]
 
@@ -80,13 +81,15 @@ def fit(
     hyperparameters: contract.Hyperparameters,
     checkpoints: Checkpoints | None = None,
     course: Course | None = None,
+    observer: Observer | None = None,
 ) -> Iterator[Epoch]:
     """Train the head in place for the given epochs and yield each one's results, which `course` gathers.
 
     The learning rate falls to zero along a cosine, so that few epochs and many both end settled. With `checkpoints`,
     it goes on where an earlier process was killed, and yields the epochs that are left; SIGTERM ends it after a step.
     """
-    training = _Training(head, train=train, hyperparameters=hyperparameters)
+    observer = observer or Observer()
+    training = _Training(head, train=train, hyperparameters=hyperparameters, observer=observer)
     interruption = Interruption()
     watching = interruption if checkpoints is not None else nullcontext()
     checkpoints = checkpoints or Checkpoints(None, identity={})
@@ -98,7 +101,8 @@ def fit(
         print(f"resumed at epoch {training.epoch}, step {training.step} of {training.steps}", flush=True)
 
     def save() -> None:
-        checkpoints.save({**training.state(), "course": course.state()})
+        with observer.phase("saving"):
+            checkpoints.save({**training.state(), "course": course.state()})
 
     with watching:
         while training.epoch <= hyperparameters.epochs:
@@ -109,7 +113,13 @@ def fit(
                     interruption.stop(kept=checkpoints.kept, where=f"epoch {training.epoch}, step {training.step}")
                 if checkpoints.due():
                     save()
-            epoch = Epoch(number=training.epoch, train_loss=training.mean_loss(), validation=evaluate(head, validation))
+            with observer.phase("validation"):
+                answers = logits(head, validation)
+                scores = _scores(answers, validation.labels)
+            observer.validated(
+                loss=scores.loss, logits=torch.from_numpy(answers), labels=torch.from_numpy(validation.labels)
+            )
+            epoch = Epoch(number=training.epoch, train_loss=training.mean_loss(), validation=scores)
             course.add(epoch, head.state_dict())
             training.begin_epoch(epoch.number + 1)
             if checkpoints.due() or epoch.number == hyperparameters.epochs:
@@ -120,8 +130,10 @@ def fit(
 class _Training:
     """Where a head's training stands. Each epoch's order and views are drawn from the seed and its number alone."""
 
-    def __init__(self, head: Head, *, train: SplitFeatures, hyperparameters: contract.Hyperparameters):
-        self._head, self._train, self._values = head, train, hyperparameters
+    def __init__(
+        self, head: Head, *, train: SplitFeatures, hyperparameters: contract.Hyperparameters, observer: Observer
+    ):
+        self._head, self._train, self._values, self._observer = head, train, hyperparameters, observer
         self.steps = math.ceil(len(train.labels) / hyperparameters.batch_size)
         """Steps of an epoch."""
         self._optimizer = torch.optim.AdamW(
@@ -142,17 +154,25 @@ class _Training:
 
     def take_step(self) -> None:
         """One update of the head from the next batch."""
-        size = self._values.batch_size
-        picked = self._order[self.step * size : (self.step + 1) * size]
-        features = torch.from_numpy(self._train.features[self._view_of[picked], picked])
-        labels = torch.from_numpy(self._train.labels[picked])
-        loss = functional.cross_entropy(self._head(features), labels, label_smoothing=self._values.label_smoothing)
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
-        self._schedule.step()
-        self._loss += float(loss.item()) * len(picked)
+        observer, size = self._observer, self._values.batch_size
+        observer.begin_step((self.epoch - 1) * self.steps + self.step)
+        with observer.phase("data"):
+            picked = self._order[self.step * size : (self.step + 1) * size]
+            features = torch.from_numpy(self._train.features[self._view_of[picked], picked])
+            labels = torch.from_numpy(self._train.labels[picked])
+        with observer.phase("forward"):
+            answers = self._head(features)
+            loss = functional.cross_entropy(answers, labels, label_smoothing=self._values.label_smoothing)
+        with observer.phase("backward"):
+            self._optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+        observer.after_backward()
+        with observer.phase("optimizer"):
+            self._optimizer.step()
+            self._schedule.step()
+            self._loss += float(loss.item()) * len(picked)
         self.step += 1
+        observer.end_step(loss=loss.detach(), logits=answers.detach(), labels=labels)
 
     def mean_loss(self) -> float:
         """Of the epoch's photos so far."""
@@ -190,7 +210,10 @@ def logits(head: Head, split: SplitFeatures, *, chunk: int = 4096) -> NDArray[np
 
 def evaluate(head: Head, split: SplitFeatures, *, chunk: int = 4096) -> Scores:
     """Loss and accuracy on the plain view of a split."""
-    scores = logits(head, split, chunk=chunk)
-    loss = functional.cross_entropy(torch.from_numpy(scores), torch.from_numpy(split.labels)).item()
-    predicted = scores.argmax(axis=1)
-    return Scores(loss=loss, accuracy=float((predicted == split.labels).mean()), predictions=predicted)
+    return _scores(logits(head, split, chunk=chunk), split.labels)
+
+
+def _scores(answers: NDArray[np.float32], labels: NDArray[np.int64]) -> Scores:
+    loss = functional.cross_entropy(torch.from_numpy(answers), torch.from_numpy(labels)).item()
+    predicted = answers.argmax(axis=1)
+    return Scores(loss=loss, accuracy=float((predicted == labels).mean()), predictions=predicted)

@@ -21,6 +21,7 @@ from training import contract, preprocess
 from training.dataset import BrokenImages, read_photo
 from training.decoded_cache import DecodedCache
 from training.machine import LoaderPlan, plan_loader
+from training.observer import Observer
 from training.preprocess import ImageError
 from training.views import CROP_AREA, ViewMaker
 
@@ -223,8 +224,11 @@ class PhotoLoader:
         return batch
 
 
-def on_device(batches: Iterator[Batch] | PhotoLoader, device: torch.device) -> Iterator[Batch]:
+def on_device(
+    batches: Iterator[Batch] | PhotoLoader, device: torch.device, *, observer: Observer | None = None
+) -> Iterator[Batch]:
     """The batches on a device; on a GPU the next batch is copied while the network works on this one."""
+    observer = observer or Observer()
     if device.type != "cuda":
         yield from (batch.to(device) for batch in batches)
         return
@@ -232,7 +236,7 @@ def on_device(batches: Iterator[Batch] | PhotoLoader, device: torch.device) -> I
     coming: Batch | None = None
     for batch in batches:
         current, coming = coming, None
-        with torch.cuda.stream(copying):
+        with observer.phase("transfer"), torch.cuda.stream(copying):
             coming = batch.to(device)
         if current is not None:
             yield current

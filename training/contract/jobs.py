@@ -9,6 +9,7 @@ __all__ = [
     "Channel",
     "EntryPoint",
     "JobVariable",
+    "rule_variable",
 ]
 
 
@@ -27,6 +28,16 @@ class JobVariable(StrEnum):
     """`run_id` of the run the job belongs to."""
     FEATURES_KEY = "WHIPPET_FEATURES_KEY"
     """`features_key` the features job works for."""
+    SAVE_INTERVAL = "WHIPPET_SAVE_INTERVAL"
+    """Steps between two at which the debugger hook saves more than the loss; not set: there is no hook."""
+
+
+def rule_variable(rule: str) -> str:
+    """Name of the environment variable that asks a job for a rule; its value is the rule's parameters, a JSON object.
+
+    A variable a rule, since a processing job's hold 256 characters each (CreateProcessingJob).
+    """
+    return f"WHIPPET_RULE_{rule}"
 
 
 class Channel(StrEnum):
@@ -68,4 +79,17 @@ class Artefact(StrEnum):
     PER_CLASS_PNG = "per_class.png"
     RELIABILITY_CSV = "reliability.csv"
     RELIABILITY_PNG = "reliability.png"
+    PREDICTIONS = "test_predictions.csv"
+    """path, label, predicted, confidence of every test photo, in the order of their paths."""
+    HARDEST_MISTAKES = "mistakes"
+    """Folder of JPEGs, named by their place in `Evaluation.hardest_mistakes`: 00.jpg, 01.jpg …"""
+    TENSORS = "tensors"
+    """Folder of what the debugger hook saved, in smdebug's format."""
+    HOOK_REPORT = "hook.json"
+    """`HookReport`"""
+    PROFILE = "profile.json"
+    """`Profile`"""
+    RULES = "rules.json"
+    """`RulesReport`, of the rules' job."""
     DECISION = "decision.json"
+    REPORT = "report.html"

@@ -8,6 +8,7 @@ import re
 __all__ = [
     "features_job_name",
     "job_prefix",
+    "result_key",
     "run_id",
     "training_job_name",
     "tuning_job_name",
@@ -46,3 +47,11 @@ def tuning_job_name(prefix: str, run: str) -> str:
 def training_job_name(prefix: str, run: str) -> str:
     """The best-trial training."""
     return f"{job_prefix(prefix, run)}-train"
+
+
+def result_key(run: str, name: str) -> str:
+    """Key of a file of the best training's output (`Artefact.EVALUATION`, `Artefact.PROFILE` …).
+
+    The verdict unpacks them from the job's archive, so that reports and later verdicts read them one by one.
+    """
+    return f"runs/{run}/results/{name}"

@@ -1,0 +1,248 @@
+"""The debugger's rules: their names, parameters and defaults as SageMaker documents them, and which are used here.
+
+Sources: "List of Debugger built-in rules" and "List of Debugger built-in profiler rules" (Amazon SageMaker AI developer
+guide), and the package smdebug-rulesconfig, which declares the profiler rules' parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from training.contract.hyperparameters import ContractError
+
+__all__ = [
+    "BLOCKING_RULES",
+    "DEFAULT_PARAMETERS",
+    "DEFAULT_RULES",
+    "RULES",
+    "ParameterValue",
+    "Rule",
+    "RuleKind",
+    "checked_parameters",
+]
+
+ParameterValue = bool | int | float | str | None
+RuleKind = Literal["debug", "profiler"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A built-in rule; its parameters by name, each with its documented default."""
+
+    name: str
+    kind: RuleKind
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+
+
+_SCAN: Final = {"scan_interval_us": 60_000_000}
+
+RULES: Final[dict[str, Rule]] = {
+    rule.name: rule
+    for rule in (
+        Rule("VanishingGradient", "debug", {"threshold": 1e-7}),
+        Rule("ExplodingTensor", "debug", {"collection_names": None, "tensor_regex": None, "only_nan": False}),
+        Rule(
+            "LossNotDecreasing",
+            "debug",
+            {
+                "collection_names": None,
+                "tensor_regex": None,
+                "use_losses_collection": True,
+                "num_steps": 10,
+                "diff_percent": 0.1,
+                "increase_threshold_percent": 5.0,
+                "mode": None,
+            },
+        ),
+        Rule("Overfit", "debug", {"tensor_regex": None, "start_step": 0, "patience": 1, "ratio_threshold": 0.1}),
+        Rule("Overtraining", "debug", {"patience_train": 5, "patience_validation": 10, "delta": 0.01}),
+        Rule(
+            "PoorWeightInitialization",
+            "debug",
+            {
+                "activation_inputs_regex": ".*relu_input",
+                "threshold": 10.0,
+                "distribution_range": 0.001,
+                "patience": 5,
+                "steps": 10,
+            },
+        ),
+        Rule(
+            "DeadRelu",
+            "debug",
+            {"tensor_regex": ".*relu_output", "threshold_inactivity": 1.0, "threshold_layer": 50.0},
+        ),
+        Rule("AllZero", "debug", {"collection_names": None, "tensor_regex": None, "threshold": 100.0}),
+        Rule(
+            "SaturatedActivation",
+            "debug",
+            {
+                "collection_names": None,
+                "tensor_regex": ".*tanh_input|.*sigmoid_input",
+                "threshold_tanh_min": -9.4999,
+                "threshold_tanh_max": 9.4999,
+                "threshold_sigmoid_min": -23.0,
+                "threshold_sigmoid_max": 16.99999,
+                "threshold_inactivity": 1.0,
+                "threshold_layer": 50.0,
+            },
+        ),
+        Rule(
+            "UnchangedTensor",
+            "debug",
+            {
+                "collection_names": None,
+                "tensor_regex": None,
+                "num_steps": 3,
+                "rtol": 1e-5,
+                "atol": 1e-8,
+                "equal_nan": False,
+            },
+        ),
+        Rule(
+            "WeightUpdateRatio",
+            "debug",
+            {"num_steps": None, "large_threshold": 10.0, "small_threshold": 1e-8, "epsilon": 1e-9},
+        ),
+        Rule(
+            "ClassImbalance",
+            "debug",
+            {
+                "threshold_imbalance": 10.0,
+                "threshold_misprediction": 0.7,
+                "samples": 500,
+                "argmax": False,
+                "labels_regex": ".*labels",
+                "predictions_regex": ".*predictions",
+            },
+        ),
+        Rule(
+            "Confusion",
+            "debug",
+            {
+                "category_no": None,
+                "labels": "labels",
+                "predictions": "predictions",
+                "labels_collection": "labels",
+                "predictions_collection": "predictions",
+                "min_diag": 0.9,
+                "max_off_diag": 0.1,
+            },
+        ),
+        Rule(
+            "BatchSize",
+            "profiler",
+            {
+                "cpu_threshold_p95": 70,
+                "gpu_threshold_p95": 70,
+                "gpu_memory_threshold_p95": 70,
+                "patience": 1000,
+                "window": 500,
+                **_SCAN,
+            },
+        ),
+        Rule(
+            "CPUBottleneck",
+            "profiler",
+            {"threshold": 50, "gpu_threshold": 10, "cpu_threshold": 90, "patience": 1000, **_SCAN},
+        ),
+        Rule("Dataloader", "profiler", {"min_threshold": 70, "max_threshold": 200, **_SCAN}),
+        Rule("GPUMemoryIncrease", "profiler", {"increase": 5, "patience": 1000, "window": 10, **_SCAN}),
+        Rule(
+            "IOBottleneck",
+            "profiler",
+            {"threshold": 50, "gpu_threshold": 10, "io_threshold": 50, "patience": 1000, **_SCAN},
+        ),
+        Rule("LoadBalancing", "profiler", {"threshold": 0.5, "patience": 1000, **_SCAN}),
+        Rule(
+            "LowGPUUtilization",
+            "profiler",
+            {"threshold_p95": 70, "threshold_p5": 10, "window": 500, "patience": 1000, **_SCAN},
+        ),
+        Rule("MaxInitializationTime", "profiler", {"threshold": 20, **_SCAN}),
+        Rule("OverallSystemUsage", "profiler", _SCAN),
+        Rule("StepOutlier", "profiler", {"stddev": 3, "mode": None, "n_outliers": 10, **_SCAN}),
+        Rule("ProfilerReport", "profiler"),
+    )
+}
+
+_PROFILER_RULES: Final = tuple(name for name, rule in RULES.items() if rule.kind == "profiler")
+
+DEFAULT_RULES: Final[dict[str, tuple[str, ...]]] = {
+    "features": (
+        "ExplodingTensor",
+        "VanishingGradient",
+        "LossNotDecreasing",
+        "Overfit",
+        "Overtraining",
+        "PoorWeightInitialization",
+        "UnchangedTensor",
+        "AllZero",
+        "WeightUpdateRatio",
+        "ClassImbalance",
+        *_PROFILER_RULES,
+    ),
+    "finetune": (
+        "ExplodingTensor",
+        "VanishingGradient",
+        "LossNotDecreasing",
+        "Overfit",
+        "Overtraining",
+        "PoorWeightInitialization",
+        "DeadRelu",
+        "AllZero",
+        "UnchangedTensor",
+        "WeightUpdateRatio",
+        "ClassImbalance",
+        *_PROFILER_RULES,
+    ),
+}
+"""By the hyperparameter `mode`."""
+
+DEFAULT_PARAMETERS: Final[dict[str, dict[str, dict[str, ParameterValue]]]] = {"features": {}, "finetune": {}}
+"""By `mode` and rule: where this project's own default differs from SageMaker's, which suits long trainings of large
+networks whose loss is saved every 500 steps."""
+
+BLOCKING_RULES: Final = (
+    "ExplodingTensor",
+    "LossNotDecreasing",
+    "PoorWeightInitialization",
+    "VanishingGradient",
+    "Overfit",
+)
+"""Rules that, unless a setting says otherwise, keep a model out of service when they find an issue."""
+
+
+def checked_parameters(rule: str, given: Mapping[str, object]) -> dict[str, ParameterValue]:
+    """The given parameters of a rule, each of its default's type.
+
+    Raises:
+        ContractError: no such rule, no such parameter of it, or a value of another type; lists the right ones.
+    """
+    if rule not in RULES:
+        raise ContractError(f"there is no debugger rule {rule!r}; known are {', '.join(RULES)}")
+    known = RULES[rule].parameters
+    checked: dict[str, ParameterValue] = {}
+    for name, value in given.items():
+        if name not in known:
+            allowed = ", ".join(f"{key} (default {default})" for key, default in known.items()) or "none"
+            raise ContractError(f"rule {rule} has no parameter {name!r}; it has {allowed}")
+        checked[name] = _converted(rule, name, value, known[name])
+    return checked
+
+
+def _converted(rule: str, name: str, value: object, default: ParameterValue) -> ParameterValue:
+    text = str(value).strip()
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        if isinstance(default, int):
+            return int(text)
+        if isinstance(default, float):
+            return float(text)
+    except (ValueError, KeyError):
+        expected = "true or false" if isinstance(default, bool) else f"a number such as {default}"
+        raise ContractError(f"parameter {name}={value!r} of rule {rule} is wrong; give {expected}") from None
+    return text
