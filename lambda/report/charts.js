@@ -15,7 +15,7 @@
 
   const short = (value) => typeof value !== "number" ? String(value)
     : value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e6) ? value.toExponential(1) : String(Number(value.toPrecision(4)));
-  const percent = (value) => (100 * value).toFixed(1) + " %";
+  const percent = (value) => (100 * value).toFixed(1) + "%";
   const seconds = (value) => value < 1 ? short(value * 1000) + " ms" : short(value) + " s";
   const cut = (name, length) => name.length > length ? name.slice(0, length - 1) + "…" : name;
 
@@ -36,15 +36,10 @@
 
   const draw = {
     parallel(t, search) {
-      const scale = (p) => {
-        const values = search.trials.map((trial) => trial.values[p.name]);
-        if (p.scale === "category" || values.some((value) => typeof value !== "number"))
-          return {type: "category", data: [...new Set(values)].sort().map(String)};
-        return p.scale === "log" && Math.min(...values) > 0
-          ? {type: "log", min: Math.min(...values) / 1.15, max: Math.max(...values) * 1.15} : {type: "value", scale: true};
-      };
+      const scale = (p) => p.scale === "choice" ? {type: "category", data: p.choices}
+        : {type: p.scale === "log" ? "log" : "value", min: p.low, max: p.high};
       const objectives = search.trials.map((trial) => trial.objective);
-      const place = (value, p) => typeof value === "number" && scale(p).type !== "category" ? value : String(value);
+      const place = (value, p) => p.scale === "choice" ? String(value) : value;
       const ends = [Math.min(...objectives), Math.max(...objectives)];
       return {
         tooltip: tooltip(t, {formatter: (point) => describeTrial(search.trials[point.dataIndex], search)}),
@@ -84,8 +79,8 @@
         ],
       };
     },
-    losses: (t, curves) => lines(t, curves, {"training": curves.train_loss, "validation": curves.validation_loss}, "loss"),
-    accuracy: (t, curves) => lines(t, curves, {"validation": curves.validation_accuracy}, "accuracy", 1),
+    losses: (t, curves) => lines(t, curves, "loss", [{title: "training", values: curves.train_loss, style: "dashed"}, {title: "validation", values: curves.validation_loss}]),
+    accuracy: (t, curves) => lines(t, curves, "accuracy", [{title: "validation", values: curves.validation_accuracy}], 1),
     confusion(t, {classes, cells, totals}) {
       const many = classes.length > 40;
       const label = (name) => cut(name, 18);
@@ -109,24 +104,24 @@
       return {
         tooltip: tooltip(t, {trigger: "item", formatter: ({data}) => data.bin && `${percent(data.bin.low)} to ${percent(data.bin.high)}<br>${data.bin.images} photos, mean confidence ${percent(data.bin.confidence)}<br><b>right: ${percent(data.bin.accuracy)}</b>`}),
         grid: grid(), legend: legend(t),
-        xAxis: axis(t, {type: "value", min: 0, max: 1, name: "confidence", axisLabel: {color: t.soft, formatter: (v) => 100 * v + " %"}}),
-        yAxis: axis(t, {type: "value", min: 0, max: 1, name: "accuracy", nameGap: 46, axisLabel: {color: t.soft, formatter: (v) => 100 * v + " %"}}),
+        xAxis: axis(t, {type: "value", min: 0, max: 1, name: "confidence", axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
+        yAxis: axis(t, {type: "value", min: 0, max: 1, name: "accuracy", nameGap: 46, axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
         series: [
           {name: "accuracy of the bin", type: "scatter", itemStyle: {color: t.colours[0]}, z: 3,
             data: filled.map((bin) => ({value: [bin.confidence, bin.accuracy], bin, symbolSize: 8 + 26 * Math.sqrt(bin.images / Math.max(...filled.map((b) => b.images)))}))},
-          {name: "a score that is a probability", type: "line", showSymbol: false, silent: true, itemStyle: {color: t.soft}, lineStyle: {color: t.soft, type: "dashed", width: 1.5}, data: [[0, 0], [1, 1]]},
+          {name: "perfectly calibrated", type: "line", showSymbol: false, silent: true, itemStyle: {color: t.soft}, lineStyle: {color: t.soft, type: "dashed", width: 1.5}, data: [[0, 0], [1, 1]]},
         ],
       };
     },
-    phases(t, phases) {
+    phases(t, phases, element) {
       return {
         color: t.colours, tooltip: tooltip(t, {formatter: ({seriesName, value}) => `${escape(seriesName)}: <b>${percent(value)}</b>`}),
         legend: legend(t), grid: {left: 8, right: 18, top: 48, bottom: 26},
-        xAxis: axis(t, {type: "value", max: 1, axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + " %"}}),
+        xAxis: axis(t, {type: "value", max: 1, axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
         yAxis: {type: "category", data: [""], axisLine: {show: false}, axisTick: {show: false}},
         series: phases.filter((phase) => phase.share > 0).map((phase) => ({name: phase.phase, type: "bar", stack: "time", barWidth: 34, data: [phase.share],
           itemStyle: {borderColor: t.card, borderWidth: 1},
-          label: {show: phase.share > 0.07, formatter: () => percent(phase.share), color: "#fff", textBorderColor: "#000", textBorderWidth: 2}})),
+          label: {show: phase.share * element.clientWidth > 56, formatter: () => percent(phase.share), color: "#fff", textBorderColor: "#000", textBorderWidth: 2}})),
       };
     },
     steps(t, {seconds: values, outliers, all}) {
@@ -183,15 +178,15 @@
     },
   };
 
-  function lines(t, curves, columns, name, max) {
+  function lines(t, curves, name, columns, max) {
+    const best = {silent: true, symbol: "none", lineStyle: {color: t.soft}, label: {formatter: "best", color: t.soft}, data: [{xAxis: curves.best}]};
     return {
-      color: t.colours, legend: legend(t), grid: grid(), tooltip: tooltip(t, {trigger: "axis",
+      legend: legend(t), grid: grid(), tooltip: tooltip(t, {trigger: "axis",
         formatter: (points) => `epoch ${points[0].value[0]}<br>` + points.map((p) => `${escape(p.seriesName)}: <b>${p.value[1] === null ? "not a number" : short(p.value[1])}</b>`).join("<br>")}),
       xAxis: axis(t, {type: "value", name: "epoch", min: 1, max: Math.max(2, curves.epoch[curves.epoch.length - 1]), minInterval: 1}),
       yAxis: axis(t, {type: "value", name, nameGap: 46, scale: true, max, axisLabel: {color: t.soft, formatter: short}}),
-      series: Object.entries(columns).map(([title, values], i) => ({name: title, type: "line", symbolSize: 5, lineStyle: {type: i ? "solid" : "dashed", width: 2},
-        data: curves.epoch.map((epoch, j) => [epoch, values[j]]),
-        markLine: i === Object.keys(columns).length - 1 ? {silent: true, symbol: "none", lineStyle: {color: t.soft}, label: {formatter: "best", color: t.soft}, data: [{xAxis: curves.best}]} : undefined})),
+      series: columns.map(({title, values, style}, i) => ({name: title, type: "line", symbolSize: 5, color: t.colours[style ? 0 : 1], lineStyle: {type: style || "solid", width: 2},
+        data: curves.epoch.map((epoch, j) => [epoch, values[j]]), markLine: i ? undefined : best})),
     };
   }
 

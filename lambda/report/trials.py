@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from importance import MIN_TRIALS, importance
+from importance import MIN_TRIALS, Importance, importance
 from run_context import RunContext
 from run_files import Missing
 from sagemaker_jobs import described, seconds_between
@@ -17,7 +16,22 @@ from training import contract
 
 __all__ = ["Trial", "Tuning", "read_tuning", "tuning"]
 
-_LABELS = {"learning_rate": "learning rate", "batch_size": "batch size", "weight_decay": "weight decay"}
+
+@dataclass(frozen=True)
+class Range:
+    """A hyperparameter that was searched."""
+
+    name: str
+    scale: Literal["log", "linear", "choice"]
+    numeric: bool
+    low: float | None = None
+    high: float | None = None
+    choices: list[str] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return self.name.replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -43,8 +57,7 @@ class Tuning:
     strategy: str
     objective: str
     maximise: bool
-    ranges: dict[str, str]
-    """Searched hyperparameters, each with its scale: `log`, `linear` or `category`."""
+    ranges: list[Range]
     best: str | None
     trials: list[Trial]
     instance_type: str
@@ -82,7 +95,7 @@ def read_tuning(run: RunContext) -> Tuning:
         strategy=config["Strategy"],
         objective=objective["MetricName"],
         maximise=objective["Type"] == "Maximize",
-        ranges=_scales(config.get("ParameterRanges", {})),
+        ranges=_ranges(config.get("ParameterRanges", {})),
         best=answer.get("BestTrainingJob", {}).get("TrainingJobName"),
         trials=[_trial(number, summary) for number, summary in enumerate(summaries, start=1)],
         instance_type=definition["ResourceConfig"]["InstanceType"],
@@ -97,49 +110,47 @@ def tuning(run: RunContext) -> dict[str, Any]:
     if not search.trials:
         raise Missing(f"The tuning job {search.job} started no trial (status {search.status}).")
     shown = search.with_objective()
-    numeric = {
-        name: scale for name, scale in search.ranges.items() if all(_is_number(t.values.get(name)) for t in shown)
-    }
-    measured = [
-        found
-        for name, scale in numeric.items()
-        if (
-            found := importance(
-                name,
-                [float(trial.values[name]) for trial in shown],
-                [trial.objective for trial in shown if trial.objective is not None],
-                logarithmic=scale == "log",
-            )
-        )
-    ]
+    measured = [found for searched in search.ranges if (found := _importance(searched, shown))]
     return {
         "tuning": search,
-        "labels": {name: _LABELS.get(name, name.replace("_", " ")) for name in search.ranges},
         "importance": sorted(measured, key=lambda entry: -entry.explained),
         "min_trials": MIN_TRIALS,
-        "charts": {"trials": _chart(search, shown, [asdict(entry) for entry in measured])} if shown else {},
+        "charts": {"trials": _chart(search, shown)} if shown else {},
     }
 
 
-def _chart(search: Tuning, shown: Sequence[Trial], measured: list[dict[str, Any]]) -> dict[str, Any]:
+def _importance(searched: Range, trials: Sequence[Trial]) -> Importance | None:
+    """Choices that are numbers double, as batch sizes do, so they are taken on a log scale, too."""
+    if not searched.numeric:
+        return None
+    return importance(
+        searched.label,
+        [float(trial.values[searched.name]) for trial in trials],
+        [trial.objective for trial in trials if trial.objective is not None],
+        logarithmic=searched.scale != "linear",
+    )
+
+
+def _chart(search: Tuning, shown: Sequence[Trial]) -> dict[str, Any]:
     return {
         "objective": search.objective,
         "maximise": search.maximise,
-        "parameters": [
-            {"name": name, "label": _LABELS.get(name, name.replace("_", " ")), "scale": scale}
-            for name, scale in search.ranges.items()
-        ],
+        "parameters": [{**asdict(searched), "label": searched.label} for searched in search.ranges],
         "trials": [
             {
                 "number": trial.number,
                 "objective": trial.objective,
-                "values": {name: float(value) if _is_number(value) else value for name, value in trial.values.items()},
+                "values": {
+                    searched.name: float(trial.values[searched.name])
+                    if searched.numeric
+                    else trial.values[searched.name]
+                    for searched in search.ranges
+                },
                 "best": trial.job == search.best,
                 "status": trial.status,
             }
             for trial in shown
         ],
-        "importance": measured,
     }
 
 
@@ -157,20 +168,20 @@ def _trial(number: int, summary: Mapping[str, Any]) -> Trial:
     )
 
 
-def _scales(ranges: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
-    """A category of whole numbers, such as the batch sizes, which double, is laid out on a log scale, too."""
-    scales: dict[str, str] = {}
-    for kind, entries in ranges.items():
+def _ranges(given: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Range]:
+    """The learning rate first: it matters most."""
+    ranges = []
+    for kind, entries in given.items():
         for entry in entries:
             if kind == "CategoricalParameterRanges":
-                scales[entry["Name"]] = "log" if all(map(_is_positive, entry["Values"])) else "category"
+                numeric = all(map(_is_number, entry["Values"]))
+                choices = sorted(entry["Values"], key=float) if numeric else sorted(entry["Values"])
+                ranges.append(Range(entry["Name"], "choice", numeric, choices=choices))
             else:
-                scales[entry["Name"]] = "log" if entry.get("ScalingType") == "Logarithmic" else "linear"
-    return dict(sorted(scales.items(), reverse=True, key=lambda item: item[0] == "learning_rate"))
-
-
-def _is_positive(text: str) -> bool:
-    return re.fullmatch(r"[1-9]\d*", text) is not None
+                scale = "log" if entry.get("ScalingType") == "Logarithmic" else "linear"
+                low, high = float(entry["MinValue"]), float(entry["MaxValue"])
+                ranges.append(Range(entry["Name"], scale, True, low=low, high=high))
+    return sorted(ranges, key=lambda found: found.name != "learning_rate")
 
 
 def _is_number(text: str | None) -> bool:

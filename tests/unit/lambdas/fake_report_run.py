@@ -174,7 +174,7 @@ def _evaluation(classes: Sequence[str], *, each: int, chance: random.Random) -> 
         for _ in range(each):
             right = chance.random() < 0.8 + 0.18 * math.sin(row)
             matrix[row][row if right else (row + chance.choice((1, 1, 1, 2, 3))) % count] += 1
-    right = sum(matrix[index][index] for index in range(count))
+    of_all = sum(matrix[index][index] for index in range(count))
     columns = [sum(row[index] for row in matrix) for index in range(count)]
     scores = [
         {
@@ -214,7 +214,7 @@ def _evaluation(classes: Sequence[str], *, each: int, chance: random.Random) -> 
         "dataset_fingerprint": "d" * 64,
         "test_fingerprint": "e" * 64,
         "validation_accuracy": 0.8571,
-        "test_accuracy": right / (each * count),
+        "test_accuracy": of_all / (each * count),
         "test_accuracy_interval": {"low": 0.79, "high": 0.87, "level": 0.95, "resamples": 1000},
         "test_top_5_accuracy": 0.985,
         "test_loss": 0.52,
@@ -238,7 +238,7 @@ def _evaluation(classes: Sequence[str], *, each: int, chance: random.Random) -> 
 
 def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
     worst = min(evaluation["per_class"], key=lambda score: score["recall"])
-    rules = [
+    rules: list[dict[str, Any]] = [
         {"rule": name, "status": "NoIssuesFound", "detail": "nothing of 580 steps", "step": None, "source": "own"}
         for name in DEFAULT_RULES["features"]
     ]
@@ -248,8 +248,8 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
         "GPUMemoryIncrease": ("NotApplicable", "the machine has no GPU", None),
     }
     for rule in rules:
-        if str(rule["rule"]) in found:
-            rule["status"], rule["detail"], rule["step"] = found[str(rule["rule"])]
+        if rule["rule"] in found:
+            rule["status"], rule["detail"], rule["step"] = found[rule["rule"]]
     accuracy = evaluation["test_accuracy"]
     return {
         "run": RUN,
