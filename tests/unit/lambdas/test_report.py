@@ -158,6 +158,24 @@ def test_a_model_that_a_person_turned_down_is_rejected_for_the_reason_given(writ
     assert "Approval: too many shirts among the pants" in page.sections["outcome"]
 
 
+@pytest.mark.parametrize(
+    ("approval", "failure", "says"),
+    [
+        ({"approved": True}, None, "Accepted, and released on whippet-dev approved by a person"),
+        (
+            {"Error": "States.Timeout"},
+            {"ApprovalTimedOut": {"Error": "ApprovalTimedOut", "Cause": "Nobody answered within 24 hours."}},
+            "Rejected: the model was not released a person was asked for approval",
+        ),
+    ],
+)
+def test_an_approval_is_told_with_its_answer(write: Any, approval: Any, failure: Any, says: str) -> None:
+    objects = changed(files(), "decision.json", approval="PendingManualApproval")
+    verdict = Parsed(write(objects, approval=approval, failure=failure)).sections["outcome"]
+    assert says in " ".join(verdict.split())
+    assert ("Nobody answered" in verdict) is (failure is not None)
+
+
 def test_a_run_that_failed_at_its_start_has_a_page_that_says_where_and_why(write: Any) -> None:
     class Nothing(FakeSageMaker):
         def _check(self, job: str) -> None:
