@@ -81,7 +81,10 @@ def read_tuning(run: RunContext) -> Tuning:
         lambda: run.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=job), job=job
     )
     pages = run.sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
-        HyperParameterTuningJobName=job, SortBy="CreationTime", SortOrder="Ascending"
+        HyperParameterTuningJobName=job,
+        SortBy="CreationTime",
+        SortOrder="Ascending",
+        PaginationConfig={"PageSize": 100},
     )
     summaries: list[Any] = described(
         lambda: [summary for page in pages for summary in page["TrainingJobSummaries"]], job=job
