@@ -14,9 +14,10 @@ from training.rules.finished_trial import FinishedTrial
 
 # isort: split
 from smdebug.core.modes import ModeKeys
+from smdebug.exceptions import RuleEvaluationConditionMet
 from smdebug.rules.rule import Rule
 
-__all__ = ["DebugRule", "ModeKeys", "listed"]
+__all__ = ["GRADIENTS", "LOSSES", "WEIGHTS", "DebugRule", "ModeKeys", "listed"]
 
 GRADIENTS: Final = "gradients"
 LOSSES: Final = "losses"
@@ -60,6 +61,15 @@ class DebugRule(Rule):  # type: ignore[misc]
         """Whether it fires at a look back, when the last step is over."""
         return False
 
+    def conclude(self, last_step: int) -> None:
+        """As `invoke`, for the look back.
+
+        Raises:
+            RuleEvaluationConditionMet: it fires.
+        """
+        if self.invoke_at_end():
+            raise RuleEvaluationConditionMet(self.rule_name, last_step)
+
     def fire(self, why: str) -> bool:
         """True, with a reason."""
         self.why = why
@@ -69,7 +79,9 @@ class DebugRule(Rule):  # type: ignore[misc]
         """Whether a global step is one of the optimiser's, not of validation."""
         return bool(self.trial.mode_at(step) != ModeKeys.EVAL)
 
-    def names_at(self, step: int, *, collections: list[str] | None = None, regexes: list[str] | None = None) -> list[str]:
+    def names_at(
+        self, step: int, *, collections: list[str] | None = None, regexes: list[str] | None = None
+    ) -> list[str]:
         """The matching tensors saved at a global step: the union of both, or all where neither is given."""
         if not collections and not regexes:
             regexes = [".*"]

@@ -16,10 +16,11 @@ __all__ = ["ClassImbalance"]
 class ClassImbalance(DebugRule):
     """Some classes are far rarer than others, or the model mostly misses one.
 
-    Over the labels that were trained on, `samples` of them at least, the rule compares the commonest class with the
-    rarest that occurs: it fires above `threshold_imbalance`. At the end it looks at the last `samples` predictions, and
-    fires if more than the part `threshold_misprediction` of a class is wrong; those of the first steps say nothing of
-    the model that came out. Predictions may be class numbers, or with `argmax` scores of all classes.
+    Once `samples` labels of training were seen, the rule compares the commonest class with the rarest that occurs: it
+    fires above `threshold_imbalance`. At the end it looks at the predictions of the last validation (or, where
+    validations were not saved, at the last `samples` of training): it fires if more than the part
+    `threshold_misprediction` of a class is wrong. Predictions may be class numbers, or with `argmax` scores of all
+    classes.
 
     Source: "ClassImbalance", List of Debugger built-in rules (Amazon SageMaker AI developer guide), which leaves open
     which predictions count.
@@ -41,29 +42,56 @@ class ClassImbalance(DebugRule):
         super().__init__(base_trial)
         self._imbalance, self._misprediction, self._samples = threshold_imbalance, threshold_misprediction, samples
         self._argmax, self._labels, self._predictions = argmax, listed(labels_regex), listed(predictions_regex)
-        self._pairs: list[NDArray[Any]] = []
+        self._trained: list[NDArray[np.int64]] = []
+        self._validated: NDArray[np.int64] | None = None
         self._count = 0
 
     def waits_for(self) -> str:
         """How many, and how many there were."""
-        return f"{self._samples} labels (samples; {self._count} were saved)"
+        return f"{self._samples} labels of training (samples; {self._count} were saved)"
 
     def invoke_at_step(self, step: int) -> bool:
         """Count the step's labels."""
-        if not self.in_training(step):
-            return False
-        predictions = self.names_at(step, regexes=self._predictions)
-        for label, prediction in zip(self.names_at(step, regexes=self._labels), predictions, strict=False):
-            labels, answers = self.trial.value_at(label, step), self.trial.value_at(prediction, step)
-            if labels is None or answers is None:
+        labels, predictions = (self.names_at(step, regexes=names) for names in (self._labels, self._predictions))
+        for label, prediction in zip(labels, predictions, strict=False):
+            pairs = self._pairs(self.trial.value_at(label, step), self.trial.value_at(prediction, step))
+            if pairs is None:
                 continue
-            pairs = np.stack([labels.ravel(), answers.argmax(axis=1) if self._argmax else answers.ravel()])
-            self._pairs.append(pairs.astype(np.int64))
-            self._count += labels.size
-        if self._count < self._samples or not self._pairs:
+            if self.in_training(step):
+                self._trained.append(pairs)
+                self._count += pairs.shape[1]
+            else:
+                self._validated = pairs
+        return self.in_training(step) and self._count >= self._samples and self._imbalanced()
+
+    def invoke_at_end(self) -> bool:
+        """Count the wrong predictions of each class."""
+        if self._validated is not None:
+            labels, answers = self._validated
+        elif self.judged:
+            labels, answers = np.concatenate(self._trained, axis=1)[:, -self._samples :]
+        else:
             return False
         self.judged += 1
-        classes, counts = np.unique(np.concatenate(self._pairs, axis=1)[0], return_counts=True)
+        for label in np.unique(labels):
+            wrong = float((answers[labels == label] != label).mean())
+            if wrong > self._misprediction:
+                return self.fire(
+                    f"{wrong:.0%} of the {int((labels == label).sum())} samples of class {label} were predicted "
+                    f"wrongly at the end, threshold_misprediction {self._misprediction:g}"
+                )
+        return False
+
+    def _pairs(self, labels: NDArray[Any] | None, answers: NDArray[Any] | None) -> NDArray[np.int64] | None:
+        """Class numbers of labels and predictions: (2, N)."""
+        if labels is None or answers is None:
+            return None
+        chosen = answers.argmax(axis=1) if self._argmax else answers.ravel()
+        return np.stack([labels.ravel(), chosen]).astype(np.int64)
+
+    def _imbalanced(self) -> bool:
+        self.judged += 1
+        classes, counts = np.unique(np.concatenate(self._trained, axis=1)[0], return_counts=True)
         rarest, commonest = int(counts.argmin()), int(counts.argmax())
         ratio = float(counts[commonest] / counts[rarest])
         if ratio <= self._imbalance:
@@ -72,17 +100,3 @@ class ClassImbalance(DebugRule):
             f"class {classes[commonest]} has {counts[commonest]} and class {classes[rarest]} {counts[rarest]} of "
             f"{self._count} labels: {ratio:.3g} times, above threshold_imbalance {self._imbalance:g}"
         )
-
-    def invoke_at_end(self) -> bool:
-        """Count the last wrong predictions."""
-        if not self.judged:
-            return False
-        labels, answers = np.concatenate(self._pairs, axis=1)[:, -self._samples :]
-        for label in np.unique(labels):
-            wrong = float((answers[labels == label] != label).mean())
-            if wrong > self._misprediction:
-                return self.fire(
-                    f"{wrong:.0%} of the last {int((labels == label).sum())} samples of class {label} were predicted "
-                    f"wrongly, threshold_misprediction {self._misprediction:g}"
-                )
-        return False

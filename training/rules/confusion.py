@@ -17,9 +17,9 @@ class Confusion(DebugRule):
     """The confusion matrix is bad: too little of what is predicted as a class is of it.
 
     With `confusion[label][prediction]` counted over the last validation (or, where validations were not saved, over the
-    last step of training), the rule fires if for a class `confusion[i][i] / sum_j(confusion[j][i])` is below `min_diag`,
-    or if `confusion[j][i] / sum_j(confusion[j][i])` of another is above `max_off_diag`. Classes that were not predicted
-    are left out. `category_no` is the number of classes, else the largest number seen tells.
+    last step of training), the rule fires if for a class `confusion[i][i] / sum_j(confusion[j][i])` is below
+    `min_diag`, or if `confusion[j][i] / sum_j(confusion[j][i])` of another is above `max_off_diag`. Classes that were
+    not predicted are left out. `category_no` is the number of classes, else the largest number seen tells.
 
     Source: "Confusion", List of Debugger built-in rules (Amazon SageMaker AI developer guide). Its formula divides the
     diagonal by the diagonal's sum, of which no class of several could have nine tenths: it is taken as a slip.

@@ -76,7 +76,8 @@ class LossNotDecreasing(DebugRule):
     def _too_little(self, name: str, *, old: float, new: float, before: int, now: int) -> bool:
         self.judged += 1
         fell = 100 * (old - new) / max(abs(old), 1e-12)
-        said = f"{name} went from {old:.4g} at {self._mode.name} step {before} to {new:.4g} at {self._mode.name} step {now}"
+        mode = self._mode.name
+        said = f"{name} went from {old:.4g} at {mode} step {before} to {new:.4g} at {mode} step {now}"
         if 0 <= fell < self._least:
             return self.fire(f"{said}: it fell by {fell:.3g} %, less than diff_percent {self._least:g} %")
         if -fell > self._most:

@@ -18,7 +18,7 @@ __all__ = ["UnchangedTensor"]
 class UnchangedTensor(DebugRule):
     """A tensor no longer changes: its last `num_steps` saved values are equal.
 
-    Equal by `numpy.allclose` with `rtol`, `atol` and `equal_nan`. Where only reductions were saved, it is judged by them.
+    Equal by `numpy.allclose` with `rtol`, `atol` and `equal_nan`. Where only reductions were saved, these are compared.
 
     Source: "UnchangedTensor", List of Debugger built-in rules (Amazon SageMaker AI developer guide).
     """

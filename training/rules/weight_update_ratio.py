@@ -20,8 +20,8 @@ class WeightUpdateRatio(DebugRule):
     `epsilon`. Compared are successive saved steps of training, or with `num_steps` such that are at least so far apart.
     A weight that still is zero, as that of a new head, has no ratio.
 
-    Source: "WeightUpdateRatio", List of Debugger built-in rules (Amazon SageMaker AI developer guide), which leaves open
-    how the ratio is taken over a tensor.
+    Source: "WeightUpdateRatio", List of Debugger built-in rules (Amazon SageMaker AI developer guide), which leaves
+    open how the ratio is taken over a tensor.
     """
 
     inspects: ClassVar[str] = "weights of two steps (collection weights)"
