@@ -51,6 +51,6 @@ def _wanted(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         size, files = size + member.size, files + 1
         if size > _MOST_BYTES or files > _MOST_FILES:
             raise ArchiveError(
-                f"it unpacks to more than {_MOST_BYTES >> 30} GiB or {_MOST_FILES:,} files of tensors: save them less often"
+                f"its tensors are more than {_MOST_BYTES >> 30} GiB or {_MOST_FILES:,} files: save them less often"
             )
         yield member

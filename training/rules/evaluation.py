@@ -70,7 +70,7 @@ def evaluate(
     source: contract.RuleSource,
     hook: contract.HookReport | None = None,
 ) -> list[contract.RuleResult]:
-    """Judge the tensors in a folder by the given debug rules and those of their parameters that differ from SageMaker's.
+    """Judge the tensors in a folder by debug rules, given with the parameters that differ from SageMaker's defaults.
 
     `mode` is the training's: `features` or `finetune`. `hook` is what the hook itself reported. All rules walk through
     the steps together, so that each step's tensors are read once. A folder without tensors ends every rule as Error.
