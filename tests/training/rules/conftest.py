@@ -33,7 +33,7 @@ class Recorder:
         self._export()
 
     def training(self, step: int | None = None, *, only: str = "", **collections: dict[str, Any]) -> None:
-        """Save the tensors of an optimiser step: gradients={"gradient/w": …}; `only` names a reduction to save them as."""
+        """Save an optimiser step's tensors: gradients={"gradient/w": …}; `only` names a reduction to save them as."""
         self._save(ModeKeys.TRAIN, step, only, collections)
 
     def validation(self, **collections: dict[str, Any]) -> None:
