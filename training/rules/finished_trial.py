@@ -12,6 +12,7 @@ from training import smdebug_shim  # noqa: F401
 
 # isort: split
 from smdebug.core.modes import ModeKeys
+from smdebug.core.utils import get_worker_name_from_collection_file
 from smdebug.exceptions import MissingCollectionFiles, TensorUnavailableForStep
 from smdebug.trials.local_trial import LocalTrial
 
@@ -47,6 +48,7 @@ class FinishedTrial(LocalTrial):  # type: ignore[misc]
         if not files:
             raise MissingCollectionFiles
         self._read_collections(files)
+        self.worker_set = {get_worker_name_from_collection_file(file) for file in files}
 
     def maybe_refresh(self, name: str | None = None) -> None:
         """Nothing is added to a training that is over."""
@@ -99,12 +101,15 @@ class FinishedTrial(LocalTrial):  # type: ignore[misc]
             (name, reduction, absolute),
             lambda: self.tensor(name).reduction_value(step, reduction, abs=absolute),
         )
-        return None if value is None else float(value)
+        return None if value is None else float(value.item())
 
     def reductions_at(self, name: str, step: int) -> dict[str, float]:
         """All saved reductions of a tensor, by names such as `abs_mean`."""
         saved = self.tensor(name).reduction_values(step)
-        return {f"abs_{kind}" if absolute else kind: float(value) for (kind, absolute), value in saved.items()}
+        return {
+            f"abs_{kind}" if absolute else kind: float(np.asarray(value).item())
+            for (kind, absolute), value in saved.items()
+        }
 
     def _cached(self, step: int, key: tuple[str, str, bool], read: Any) -> NDArray[Any] | None:
         if step != self._step_at_hand:

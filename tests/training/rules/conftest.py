@@ -73,9 +73,9 @@ class Recorder:
     def _export(self) -> None:
         self._collections.export(str(self.folder), f"{WORKER}_collections.json")
 
-    def judge(self, rule: str, *, mode: str = "features", **parameters: Any) -> contract.RuleResult:
+    def judge(self, rule: str, *, of: str = "features", **parameters: Any) -> contract.RuleResult:
         """What a rule says."""
-        (result,) = evaluate(self.folder, {rule: parameters}, mode=mode, source="own")
+        (result,) = evaluate(self.folder, {rule: parameters}, mode=of, source="own")
         return result
 
 

@@ -86,29 +86,29 @@ def images(*, dead: int, channels: int = 4) -> np.ndarray[tuple[int, ...], np.dt
 
 def test_dead_relu(recorder: Recorder) -> None:
     recorder.training(relu_output={"layer1.relu_output_0": images(dead=2)})
-    assert recorder.judge("DeadRelu", mode="finetune")["status"] == "NoIssuesFound"
-    assert recorder.judge("DeadRelu", mode="finetune", threshold_layer=49)["status"] == "IssuesFound"
-    assert recorder.judge("DeadRelu", mode="finetune", threshold_inactivity=24)["status"] == "NoIssuesFound"
-    assert recorder.judge("DeadRelu", mode="finetune", threshold_inactivity=26)["status"] == "IssuesFound"
+    assert recorder.judge("DeadRelu", of="finetune")["status"] == "NoIssuesFound"
+    assert recorder.judge("DeadRelu", of="finetune", threshold_layer=49)["status"] == "IssuesFound"
+    assert recorder.judge("DeadRelu", of="finetune", threshold_inactivity=24)["status"] == "NoIssuesFound"
+    assert recorder.judge("DeadRelu", of="finetune", threshold_inactivity=26)["status"] == "IssuesFound"
     recorder.training(relu_output={"layer1.relu_output_0": images(dead=3)})
-    found = recorder.judge("DeadRelu", mode="finetune")
+    found = recorder.judge("DeadRelu", of="finetune")
     assert (found["status"], found["step"]) == ("IssuesFound", 1)
     assert "75 % of the ReLUs of layer1.relu_output_0" in found["detail"]
 
 
 def test_dead_relu_of_vectors(recorder: Recorder) -> None:
     recorder.training(relu_output={"fc.relu_output_0": [[0, 0, 1], [0, 0, 0]]})
-    assert recorder.judge("DeadRelu", mode="finetune")["status"] == "IssuesFound"
+    assert recorder.judge("DeadRelu", of="finetune")["status"] == "IssuesFound"
 
 
 def test_saturated_activation(recorder: Recorder) -> None:
     inputs = {"gate.sigmoid_input_0": [[-22.0, 3.0], [0.0, 16.0]], "gate.tanh_input_0": [[9.4, 0.0], [0.0, -9.4]]}
     recorder.training(gates=inputs)
-    assert recorder.judge("SaturatedActivation", mode="finetune")["status"] == "NoIssuesFound"
-    narrow = recorder.judge("SaturatedActivation", mode="finetune", threshold_sigmoid_max=-1, threshold_layer=40)
+    assert recorder.judge("SaturatedActivation", of="finetune")["status"] == "NoIssuesFound"
+    narrow = recorder.judge("SaturatedActivation", of="finetune", threshold_sigmoid_max=-1, threshold_layer=40)
     assert narrow["status"] == "IssuesFound"
     recorder.training(gates={"gate.tanh_input_0": [[9.6, 11.0], [-9.6, -12.0]]})
-    found = recorder.judge("SaturatedActivation", mode="finetune")
+    found = recorder.judge("SaturatedActivation", of="finetune")
     assert (found["status"], found["step"]) == ("IssuesFound", 1)
     assert "gate.tanh_input_0" in found["detail"]
 
@@ -119,18 +119,18 @@ def test_a_head_has_no_activation_functions_and_does_not_pass_for_it(recorder: R
     result = recorder.judge(rule)
     assert result["status"] == "NotApplicable"
     assert "a head on features is one linear layer" in result["detail"]
-    other = recorder.judge(rule, mode="finetune")
+    other = recorder.judge(rule, of="finetune")
     assert other["status"] == "NotApplicable"
     assert "the network has no" in other["detail"]
 
 
 def test_poor_weight_initialization_by_variances(recorder: Recorder) -> None:
     recorder.training(relu_input={"a.relu_input_0": [[-1.0, 1.0]], "b.relu_input_0": [[-3.0, 3.0]]})
-    assert recorder.judge("PoorWeightInitialization", mode="finetune")["status"] == "NoIssuesFound"
-    found = recorder.judge("PoorWeightInitialization", mode="finetune", threshold=8.9)
+    assert recorder.judge("PoorWeightInitialization", of="finetune")["status"] == "NoIssuesFound"
+    found = recorder.judge("PoorWeightInitialization", of="finetune", threshold=8.9)
     assert (found["status"], found["step"]) == ("IssuesFound", 0)
     assert "9 times, above threshold 8.9" in found["detail"]
-    assert recorder.judge("PoorWeightInitialization", mode="finetune", threshold=9.1)["status"] == "NoIssuesFound"
+    assert recorder.judge("PoorWeightInitialization", of="finetune", threshold=9.1)["status"] == "NoIssuesFound"
 
 
 def test_poor_weight_initialization_by_gradients(recorder: Recorder) -> None:
