@@ -15,12 +15,15 @@ from typing import Any
 import pytest
 
 from tests.training.rules.conftest import Recorder
-from training import contract
+from training import contract, smdebug_shim
 from training.evaluate_rules import asked_for, main
 from training.rules import archive
 from training.rules.archive import ArchiveError, extract
 from training.rules.evaluation import DEBUG_RULES, evaluate
 from training.rules.profiler import profiler_result
+
+# isort: split
+import smdebug
 
 ROOT = Path(__file__).parents[3]
 
@@ -211,19 +214,20 @@ def test_the_profiler_report_stands_for_the_other_profiler_rules() -> None:
     assert profiler_result("Dataloader", loud, source="managed")["status"] == "Error"
 
 
-def test_the_program_runs_from_a_zip(recorder: Recorder, tmp_path: Path) -> None:
+def test_the_program_runs_from_a_zip_with_smdebug_in_it(recorder: Recorder, tmp_path: Path) -> None:
     recorder.losses(1.0, 0.5)
     bundle = tmp_path / "source.zip"
     with zipfile.ZipFile(bundle, "w") as source:
-        for file in (ROOT / "training").rglob("*.py"):
-            source.write(file, file.relative_to(ROOT))
+        for package in (ROOT / "training", Path(smdebug.__file__).parent):
+            for file in package.rglob("*.py"):
+                source.write(file, file.relative_to(package.parent))
         source.writestr("__main__.py", "from training.evaluate_rules import main\nraise SystemExit(main())\n")
     output = tmp_path / "output"
     arguments = ["--mode", "features", "--archive", packed(tmp_path, recorder), "--source", "own", "--output", output]
     done = subprocess.run(
         [sys.executable, str(bundle), *map(str, arguments)],
         cwd=tmp_path,
-        env={"WHIPPET_RULE_ExplodingTensor": "{}", "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"},
+        env={"WHIPPET_RULE_ExplodingTensor": "{}", **smdebug_shim.ENVIRONMENT},
         capture_output=True,
         text=True,
         check=False,
