@@ -130,7 +130,7 @@ def timer_of(device: torch.device) -> Timer[Any]:
 
 
 class StepClock(Generic[_Mark]):
-    """A `training.observer.Clock`. It runs from the first phase on, and all time since is somebody's.
+    """A `training.observer.Clock`. It runs from the first phase to the last, and all time between is somebody's.
 
     A phase costs about a microsecond of a CPU; memory is bounded however long the training is.
     """
@@ -166,14 +166,14 @@ class StepClock(Generic[_Mark]):
             self._settle(*self._waiting.popleft())
 
     def finish(self) -> StepTimes:
-        """The end of the training, once; what came after the last step counts as no step.
+        """What was measured until the last phase's end; what came after the last step counts as no step.
 
         Raises:
-            RuntimeError: the GPU has not come to the end; call it after its results were used.
+            RuntimeError: the GPU has not come to that point yet.
         """
-        self.laps.append((self.stack[-1], self.now()))
-        self._waiting.append((self.laps, False))
-        self.laps = []
+        if self.laps:
+            self._waiting.append((self.laps, False))
+            self.laps = []
         while self._waiting:
             laps, is_step = self._waiting.popleft()
             if not self._timer.reached(laps[-1][1]):

@@ -34,12 +34,16 @@ class Samples:
     failures: list[str] = field(default_factory=list)
     """What could not be watched, and why."""
 
-    def since(self, moment: float) -> Samples:
-        """Without what was before a moment of `time.perf_counter()`, and with times from there on."""
-        first = sum(at <= moment for at in self.times)
+    def between(self, start: float, end: float) -> Samples:
+        """What was seen from one moment of `time.perf_counter()` to another; times count from the first of them.
+
+        The last sample tells of the end too, being the first one after it.
+        """
+        first = sum(at <= start for at in self.times)
+        stop = min(sum(at < end for at in self.times) + 1, len(self.times))
         return Samples(
-            times=[at - moment for at in self.times[first:]],
-            values={name: values[first:] for name, values in self.values.items()},
+            times=[at - start for at in self.times[first:stop]],
+            values={name: values[first:stop] for name, values in self.values.items()},
             failures=self.failures,
         )
 

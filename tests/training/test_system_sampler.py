@@ -120,9 +120,11 @@ def test_a_probe_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyP
     assert "missing" in samples.failures[0]
 
 
-def test_what_was_before_the_training_is_left_out() -> None:
-    samples = Samples(times=[1.0, 2.0, 3.0], values={"cpu": [10, 20, 30]}, failures=["no disks"])
-    assert samples.since(1.5) == Samples(times=[0.5, 1.5], values={"cpu": [20, 30]}, failures=["no disks"])
+def test_what_was_before_and_after_the_training_is_left_out() -> None:
+    samples = Samples(times=[1.0, 2.0, 3.0, 4.0], values={"cpu": [10, 20, 30, 40]}, failures=["no disks"])
+    assert samples.between(1.5, 2.5) == Samples(times=[0.5, 1.5], values={"cpu": [20, 30]}, failures=["no disks"])
+    assert samples.between(1.5, 9).times == [0.5, 1.5, 2.5]
+    assert samples.between(1.2, 1.3).values["cpu"] == [20]  # a training of a moment
 
 
 def cpu_times(**seconds: float) -> Any:
