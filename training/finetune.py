@@ -6,7 +6,7 @@ Under torchrun (one process a GPU) every process runs this same code, and the le
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,10 @@ from training.finetune_loop import FineTuning
 from training.heads import Head
 from training.loader import PhotoLoader
 from training.network import Network, probed_head
+from training.observer import Observer
 from training.prediction import Predicted, predict
 from training.stages import freeze, stages
+from training.watching import watched_training
 from training.weights import load_backbone
 
 __all__ = ["FineTuned", "run_trial", "train"]
@@ -104,7 +106,7 @@ def _set_up(values: contract.Hyperparameters, *, job: str) -> Iterator[_Setup]:
     Raises:
         JobError: a channel is missing, `unfreeze_from` names no stage, or the processes are more than the batch.
     """
-    with joined() as group:
+    with joined() as group, _observed(values, group=group, job=job) as observer:
         torch.manual_seed(values.seed)
         manifest = read_manifest(environment.channel(contract.Channel.MANIFEST))
         root = environment.channel(contract.Channel.DATASET)
@@ -161,6 +163,7 @@ def _set_up(values: contract.Hyperparameters, *, job: str) -> Iterator[_Setup]:
             precision=precision,
             micro_batch=micro,
             checkpoints=checkpoints,
+            observer=observer,
         )
         if state is not None:
             tuning.restore(state)
@@ -182,6 +185,11 @@ def _set_up(values: contract.Hyperparameters, *, job: str) -> Iterator[_Setup]:
             tuning=tuning,
             broken=broken,
         )
+
+
+def _observed(values: contract.Hyperparameters, *, group: Group, job: str) -> AbstractContextManager[Observer]:
+    """Only the last training is watched: a tuning job cannot carry debugger rules, and its trials are many."""
+    return watched_training(values, leads=group.leads) if job == "train" else nullcontext(Observer())
 
 
 def _photos(

@@ -15,6 +15,7 @@ from training.environment import JobError
 from training.export import Classifier
 from training.feature_store import read_index, read_split
 from training.heads import fit, logits, new_head
+from training.watching import watched_training
 from training.weights import load_backbone
 
 
@@ -67,15 +68,17 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
         environment.checkpoint_dir(),
         identity={**hyperparameters.to_strings(), "job": "train", "features": index["key"], "weights": weights},
     )
-    for epoch in fit(
-        head,
-        train=train,
-        validation=validation,
-        hyperparameters=hyperparameters,
-        checkpoints=checkpoints,
-        course=course,
-    ):
-        print(epoch_line(epoch, epochs=hyperparameters.epochs), flush=True)
+    with watched_training(hyperparameters) as observer:
+        for epoch in fit(
+            head,
+            train=train,
+            validation=validation,
+            hyperparameters=hyperparameters,
+            checkpoints=checkpoints,
+            course=course,
+            observer=observer,
+        ):
+            print(epoch_line(epoch, epochs=hyperparameters.epochs), flush=True)
     head.load_state_dict(course.weights)
     return Trained(
         classifier=Classifier(backbone=backbone, head=head.folded()).eval(),
