@@ -9,6 +9,7 @@ import numpy as np
 
 from training.contract import Phase, Recommendation
 from training.measurements import Measurements
+from training.step_clock import SlowStep
 
 __all__ = ["recommendations"]
 
@@ -62,11 +63,14 @@ def _waiting_for_features(seen: Measurements) -> Recommendation | None:
 
 
 def _waiting_for_photos(seen: Measurements) -> Recommendation | None:
-    waited = seen.steps.phases["data"]
-    if not seen.decoding_threads or seen.waiting_share < _WAITS or waited < _WORTH_SECONDS:
+    # A few late batches are no reason for more workers; they have their own advice.
+    waited = seen.steps.phases["data"] - sum(
+        step.seconds - seen.steps.mean for step in _outliers(seen) if step.phase == "data"
+    )
+    if not seen.decoding_threads or waited < _WORTH_SECONDS or waited < _WAITS * seen.steps.own:
         return None
     evidence = (
-        f"{waited:.1f} s, {seen.waiting_share:.0%} of the steps' time, went by waiting for photos, which"
+        f"{waited:.1f} s, {waited / seen.steps.own:.0%} of the steps' time, went by waiting for photos, which"
         f" {seen.decoding_threads} threads decode on {seen.cpus} cores{_utilized(seen, 'cpu', 'io_wait', 'disk_read')}."
     )
     features = "mode=features decodes every photo once and keeps its features, instead of once an epoch"
@@ -181,7 +185,7 @@ def _full_memory(seen: Measurements) -> Recommendation | None:
 
 
 def _slow_steps(seen: Measurements) -> Recommendation | None:
-    slow = [step for step in seen.steps.slowest if step.seconds > seen.steps.limit(3)]
+    slow = _outliers(seen)
     lost = sum(step.seconds - seen.steps.mean for step in slow)
     if lost < _WORTH_SECONDS or lost < 0.1 * seen.steps.own:
         return None
@@ -227,6 +231,11 @@ _ADVISERS: Final[tuple[Callable[[Measurements], Recommendation | None], ...]] = 
     _validation,
     _idle_machine,
 )
+
+
+def _outliers(seen: Measurements) -> list[SlowStep]:
+    """The slowest of them."""
+    return [step for step in seen.steps.slowest if step.seconds > seen.steps.limit(3)]
 
 
 def _spent(seen: Measurements, phase: Phase) -> tuple[float, float]:

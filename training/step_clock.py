@@ -36,6 +36,7 @@ class SlowStep:
 
     seconds: float
     step: int
+    """From 0 over the whole training, earlier attempts included."""
     phase: Phase | Literal["other"]
 
 
@@ -146,10 +147,15 @@ class StepClock(Generic[_Mark]):
         self._until: _Mark | None = None
         self.started: float | None = None
         """`time.perf_counter()` of the first phase's beginning."""
+        self._done = 0
         self._total = [0.0] * (_PAUSE + 1)
         self._steps, self._sum, self._squares = 0, 0.0, 0.0
         self._seconds = Thinned(_KEPT_STEPS)
         self._slowest: list[tuple[float, int, list[float]]] = []
+
+    def begin_training(self, *, done: int) -> None:
+        """See `Clock.begin_training`."""
+        self._done = done
 
     def phase(self, name: Phase) -> AbstractContextManager[None]:
         """See `Clock.phase`."""
@@ -219,7 +225,7 @@ class StepClock(Generic[_Mark]):
     def _described(self, seconds: float, step: int, spent: list[float]) -> SlowStep:
         """The phase that took the most beyond its mean."""
         worst = max(_OF_A_STEP, key=lambda slot: spent[slot] - self._total[slot] / self._steps)
-        return SlowStep(seconds=seconds, step=step, phase="other" if worst == _OTHER else PHASES[worst])
+        return SlowStep(seconds=seconds, step=self._done + step, phase="other" if worst == _OTHER else PHASES[worst])
 
 
 class _Phase(AbstractContextManager[None]):

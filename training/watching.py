@@ -6,14 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from training import contract
-from training.observer import Clock, Observer
+from training.distributed import Group
+from training.observer import Observer
+from training.profiling import Profiler
 
 __all__ = ["watched_training"]
 
 
 @contextmanager
 def watched_training(
-    hyperparameters: contract.Hyperparameters, *, leads: bool = True, clock: Clock | None = None
+    hyperparameters: contract.Hyperparameters, *, profiler: Profiler, group: Group | None = None
 ) -> Iterator[Observer]:
-    """An observer for the training that happens inside; of several processes, the one that `leads` is watched."""
-    yield Observer(clock=clock if leads else None)
+    """An observer for the training that happens inside, alone or in a group whose every process calls this.
+
+    Time is measured in every process, and how busy each host was is known to all at the end.
+    """
+    profiler.start()
+    try:
+        yield Observer(clock=profiler.clock)
+    finally:
+        profiler.stop()
+    if group is not None:
+        profiler.gather(group)
