@@ -13,6 +13,7 @@ serverless, asynchronous and multi-container endpoints …) is refused by name. 
 
 from local.sagemaker.errors import SageMakerError
 from local.sagemaker.host import Host, Image
+from local.sagemaker.rule_evaluator import RuleEvaluator, RuleOutcome, RuleTask
 from local.sagemaker.service import SageMaker
 
-__all__ = ["Host", "Image", "SageMaker", "SageMakerError"]
+__all__ = ["Host", "Image", "RuleEvaluator", "RuleOutcome", "RuleTask", "SageMaker", "SageMakerError"]

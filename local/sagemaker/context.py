@@ -71,4 +71,8 @@ class Context:
 
 def _milliseconds(key: str, value: Any) -> Any:
     """SageMaker's events carry times as milliseconds."""
+    if isinstance(value, dict):
+        return {name: _milliseconds(name, item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_milliseconds(key, item) for item in value]
     return int(value * 1000) if key.endswith("Time") and isinstance(value, float) else value

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from local.sagemaker.context import Context
+from local.sagemaker.debugger import Debugger
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import SageMakerError
 from local.sagemaker.host import Host, Image
@@ -45,13 +46,14 @@ class SageMaker:
 
     def __init__(self, *, host: Host, images: Sequence[Image], root: Path) -> None:
         root = root.resolve()
-        for name in ("training-jobs", "processing-jobs", "endpoints"):
+        for name in ("training-jobs", "processing-jobs", "endpoints", "rule-evaluations"):
             shutil.rmtree(root / name, ignore_errors=True)  # what a service that was killed left behind
             (root / name).mkdir(parents=True)
         store = Store(region=host.region, account_id=host.account_id)
         cache = ObjectCache(root / "object-cache")
         self._context = Context(host=host, images=tuple(images), root=root, store=store, cache=cache)
-        self._training = TrainingJobs(self._context)
+        self._debugger = Debugger(self._context)
+        self._training = TrainingJobs(self._context, self._debugger)
         self._tuning = TuningJobs(self._context, self._training)
         self._processing = ProcessingJobs(self._context)
         self._endpoints = Endpoints(self._context)
@@ -126,7 +128,7 @@ class SageMaker:
             return
         self._context.closing.set()
         self._endpoints.close()
-        for jobs in (self._tuning, self._training, self._processing):
+        for jobs in (self._tuning, self._training, self._debugger, self._processing):
             jobs.join(timeout=10)
         atexit.unregister(self.close)
 
