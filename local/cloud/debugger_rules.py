@@ -1,6 +1,6 @@
-"""Debugger's rules on this machine: `python -m training.evaluate_rules`, the program of the own way, told to be managed.
+"""Debugger's rules on this machine: `python -m training.evaluate_rules`, as in the own way but for its source.
 
-SageMaker has no status for a rule that does not apply to a training. It stands as `Error` here, and StatusDetails begins
+SageMaker has no status for a rule that does not apply to a training. Here that is `Error`, and StatusDetails begins
 with `NotApplicable: `. The step at which a rule fired stands in StatusDetails as AWS words it:
 `RuleEvaluationConditionMet: Evaluation of the rule X at step N resulted in the condition being met`.
 """

@@ -17,7 +17,6 @@ __all__ = [
     "HOST_NAME",
     "ML_ROOT",
     "environment",
-    "local_folder",
     "localised",
     "program_of",
     "tensors_folder",
@@ -89,15 +88,11 @@ def localised(value: str, places: Iterable[tuple[str, Path]]) -> str:
     return value
 
 
-def local_folder(base: Path, path: str) -> Path:
-    """Where a container path of the request lies, with `base` for /opt/ml: everything stays below it."""
-    below = path.removeprefix(ML_ROOT) if path == ML_ROOT or path.startswith(f"{ML_ROOT}/") else f"root/{path}"
-    return base.joinpath(*filter(None, below.split("/")))
-
-
 def tensors_folder(base: Path, record: Mapping[str, Any]) -> Path:
-    """Where Debugger's hook saves tensors: DebugHookConfig's LocalPath."""
-    return local_folder(base, record["DebugHookConfig"].get("LocalPath", f"{ML_ROOT}/output/tensors"))
+    """Where Debugger's hook saves tensors: DebugHookConfig's LocalPath, with `base` for /opt/ml; always below it."""
+    path = str(record["DebugHookConfig"].get("LocalPath", f"{ML_ROOT}/output/tensors"))
+    below = path.removeprefix(ML_ROOT) if path.startswith(f"{ML_ROOT}/") else f"root/{path}"
+    return base.joinpath(*filter(None, below.split("/")))
 
 
 def write_training_config(

@@ -46,8 +46,8 @@ def check_debugger_request(context: Context, parameters: Mapping[str, Any]) -> N
     if not context.host.debugger_access:
         raise SageMakerError(
             "AccessDeniedException",
-            "Thank you for your interest in Amazon SageMaker Debugger. Amazon SageMaker Debugger is no longer available "
-            "to new customers.",
+            "Thank you for your interest in Amazon SageMaker Debugger. Amazon SageMaker Debugger is no longer "
+            "available to new customers.",
         )
     if "TensorBoardOutputConfig" in parameters:
         raise validation("The local SageMaker has no TensorBoardOutputConfig; leave it out.")
