@@ -168,7 +168,10 @@ class Registry:
         with self._store.change(MODEL_PACKAGE, key) as record:
             if "ModelApprovalStatus" in changes and "ModelPackageGroupName" not in record:
                 raise validation("ModelApprovalStatus can be given only to a version in a model package group.")
-            metadata = record.get("CustomerMetadataProperties", {}) | changes.pop("CustomerMetadataProperties", {})
+            metadata = {
+                **(record.get("CustomerMetadataProperties") or {}),
+                **changes.pop("CustomerMetadataProperties", {}),
+            }
             for name in changes.pop("CustomerMetadataPropertiesToRemove", []):
                 metadata.pop(name, None)
             if len(metadata) > _MAX_METADATA:
