@@ -19,6 +19,7 @@ from local.cloud import (
     codebuild,
     images,
     lambda_,
+    model_package_groups,
     paths,
     sagemaker,
     seam,
@@ -99,6 +100,7 @@ def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
         paths.apply()
         lambda_.apply()
         cloudformation.apply()
+        model_package_groups.apply(service)
         apigateway.apply()
         codebuild.apply(known)
         asyncio.run(_serve(service, port=port, state=state, debugger_access=debugger_access))
