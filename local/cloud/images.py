@@ -78,8 +78,6 @@ def standard_images() -> list[Image]:
             ),
             environment={
                 "PATH": os.pathsep.join([str(training), os.environ.get("PATH", os.defpath)]),
-                # smdebug reads both when it is imported (training/smdebug_shim.py).
-                "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python",
                 "SMDEBUG_LOG_LEVEL": "warning",
                 **_QUIET_THREADS,
             },
