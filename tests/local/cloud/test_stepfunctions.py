@@ -322,6 +322,17 @@ def test_a_path_that_finds_nothing_fails_the_execution(account: Account, name: s
     assert "output" not in ended
 
 
+def test_a_path_with_a_filter_is_not_taken_for_null(account: Account, name: str) -> None:
+    role = account.role(name, "states.amazonaws.com")
+    states = {
+        "Start": {"Type": "Pass", "Result": {"rules": [{"status": "InProgress"}]}, "Next": "Look"},
+        "Look": {"Type": "Pass", "Parameters": {"open.$": "$.rules[?(@.status=='InProgress')]"}, "End": True},
+    }
+    ended = account.run(name, role, states)
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
+    assert "filters" in ended["cause"]
+
+
 def test_a_choice_may_ask_whether_a_path_is_there(account: Account, name: str) -> None:
     role = account.role(name, "states.amazonaws.com")
     rule = {"Variable": "$.missing", "IsPresent": False, "Next": "End"}
