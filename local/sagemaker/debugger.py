@@ -24,6 +24,7 @@ from local.sagemaker.folder_sync import FolderSync
 from local.sagemaker.host import Image, find_image
 from local.sagemaker.job_run import JobRun, RunningJobs
 from local.sagemaker.logs import LogStream
+from local.sagemaker.object_cache import ObjectCache
 from local.sagemaker.process import Program
 from local.sagemaker.resources import PROCESSING_JOB, TRAINING_JOB
 from local.sagemaker.rule_evaluator import RuleOutcome, RuleTask
@@ -162,7 +163,7 @@ class RuleRun(JobRun):
         transfer = Transfer(
             credentials,
             role_arn=self._record["RoleArn"],
-            cache=self.context.cache,
+            cache=ObjectCache(self._base / "cache"),  # nobody asks for these objects again
             kms_key_id=self._record["OutputDataConfig"].get("KmsKeyId"),
         )
         mark = self._base / "mark" / _END_OF_JOB
