@@ -1,0 +1,98 @@
+"""The debugger hook's collections: which tensors of the training are saved, under which names, and how often."""
+
+from __future__ import annotations
+
+from typing import Final, TypedDict
+
+from training.contract.hyperparameters import MODES, ContractError
+
+__all__ = [
+    "FIRST_STEPS",
+    "GRADIENT_PREFIX",
+    "LABELS_TENSOR",
+    "LOSS_TENSOR",
+    "MAX_SAMPLE",
+    "PREDICTIONS_TENSOR",
+    "CollectionConfiguration",
+    "hook_collections",
+]
+
+LOSS_TENSOR: Final = "CrossEntropyLoss_output_0"
+"""In `losses`: what smdebug itself calls the output of torch's CrossEntropyLoss."""
+
+LABELS_TENSOR: Final = "labels"
+PREDICTIONS_TENSOR: Final = "predictions"
+
+GRADIENT_PREFIX: Final = "gradient/"
+"""The gradient of parameter NAME is tensor `gradient/NAME`, the parameter itself tensor NAME, as in smdebug."""
+
+FIRST_STEPS: Final = 3
+"""Steps at the training's start at which everything is saved, whatever the interval."""
+
+MAX_SAMPLE: Final = 4096
+"""Values of a weight, a gradient, labels or predictions that are saved at most."""
+
+
+class CollectionConfiguration(TypedDict):
+    """A member of CreateTrainingJob's `DebugHookConfig.CollectionConfigurations`."""
+
+    CollectionName: str
+    CollectionParameters: dict[str, str]
+
+
+def hook_collections(mode: str, save_interval: int) -> list[CollectionConfiguration]:
+    """The collections of a training in `mode`, in the shape of CreateTrainingJob's `CollectionConfigurations`.
+
+    smdebug's mode TRAIN counts optimiser steps from 0, EVAL the looks at the validation photos, one an epoch, from 0;
+    GLOBAL steps count both, in the order they happen. "At the interval" is at TRAIN steps 0, 1 and 2 (`FIRST_STEPS`),
+    at every multiple of `save_interval`, and at the training's last step.
+
+    Both modes:
+
+    - `losses`: `CrossEntropyLoss_output_0`, float32 of shape (1,), the batch's mean at every TRAIN step and the mean
+      over the validation photos at every EVAL step.
+    - `weights`, `biases`: each trained parameter whose name holds `weight` or `bias`, float32, at the interval, as it
+      was when the step's gradients were taken, before the update. Names are the model's own, such as `linear.weight`
+      (features) or `head.linear.weight`, `backbone.network.layer4.0.conv1.weight` (finetune). Parameters that are not
+      trained are not saved.
+    - `gradients`: `gradient/NAME` of each of those, before clipping.
+    - `labels`, `predictions`: class numbers, int64 of shape (N,), pairwise: the given class and the one with the
+      highest score. TRAIN at the interval (the last part of a batch that goes through the network in parts), and
+      EVAL every epoch, of the first `MAX_SAMPLE` photos.
+
+    A weight or gradient of more than `MAX_SAMPLE` values is saved as a sample of that many, of shape (MAX_SAMPLE,),
+    spread over the tensor and at the same places at every step; where the tensor holds a value that is not finite, so
+    does the sample. Each gradient also comes with smdebug's reduction `abs_mean`, taken over the whole tensor.
+
+    `finetune` also, at the interval, for every module of torch's classes ReLU and ReLU6 in the trained stages and
+    those before them:
+
+    - `relu_input`, `relu_output`: `MODULE.relu_input_K` and `MODULE.relu_output_K` (MODULE ends in `relu` or gets
+      `.relu` appended; K counts a module's calls in one forward pass, from 0), float32, a sample of at most 4 images
+      by all channels by at most 4 x 4 places: (n, C, h, w), or (n, C) behind the pooling.
+    - `tanh_input`, `sigmoid_input`: likewise for Tanh and Sigmoid, of networks that have them.
+
+    Raises:
+        ContractError: an unknown mode, or an interval below 1.
+    """
+    if mode not in MODES:
+        raise ContractError(f"mode {mode!r} is not known; give one of {', '.join(MODES)}")
+    if save_interval < 1:
+        raise ContractError(f"a save interval of {save_interval} steps cannot be; give 1 or more")
+    interval = {"save_interval": str(save_interval)}
+    with_every_epoch = {"train.save_interval": str(save_interval), "eval.save_interval": "1"}
+    collections = {
+        "losses": {"train.save_interval": "1", "eval.save_interval": "1"},
+        "gradients": {**interval, "reductions": "abs_mean", "save_raw_tensor": "true"},
+        "weights": interval,
+        "biases": interval,
+        "labels": {**with_every_epoch, "include_regex": f"^{LABELS_TENSOR}$"},
+        "predictions": {**with_every_epoch, "include_regex": f"^{PREDICTIONS_TENSOR}$"},
+    }
+    if mode == "finetune":
+        for name in ("relu_input", "relu_output", "tanh_input", "sigmoid_input"):
+            collections[name] = {**interval, "include_regex": rf".*\.{name}_"}
+    return [
+        CollectionConfiguration(CollectionName=name, CollectionParameters=parameters)
+        for name, parameters in collections.items()
+    ]
