@@ -48,7 +48,6 @@ class TrainingRole(Construct):
         readable = ["*"] if dataset.owned else [f"{dataset.prefix}*", "runs/*", "features/*"]
         if weights and not dataset.owned:
             readable.append(weights)
-        assets = [sources.with_requirements, sources.bare]
         asset_bucket = sources.bare.bucket
         statements = [
             *read_objects(dataset, readable),
@@ -59,7 +58,7 @@ class TrainingRole(Construct):
             iam.PolicyStatement(actions=["s3:GetBucketLocation"], resources=[dataset.bucket.bucket_arn]),
             iam.PolicyStatement(
                 actions=["s3:GetObject"],
-                resources=[f"{asset_bucket.bucket_arn}/{asset.s3_object_key}" for asset in assets],
+                resources=[f"{asset_bucket.bucket_arn}/{asset.s3_object_key}" for asset in sources.all],
             ),
             _write_logs(Names.job_log_groups()),
             _metrics("/aws/sagemaker/TrainingJobs"),

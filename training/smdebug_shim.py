@@ -17,10 +17,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ENVIRONMENT"]
+from training.environment import SMDEBUG_ENVIRONMENT as ENVIRONMENT
 
-ENVIRONMENT: Final = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python", "SMDEBUG_LOG_LEVEL": "warning"}
-"""For the `Environment` of jobs that import smdebug."""
+__all__ = ["ENVIRONMENT"]
 
 _OF_THE_PROFILER: Final = ("pandas", "pyinstrument", "pyinstrument.renderers", "requests")
 
