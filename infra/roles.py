@@ -32,7 +32,7 @@ def read_objects(dataset: Dataset, key_patterns: Sequence[str]) -> list[iam.Poli
 
 
 class TrainingRole(Construct):
-    """For the features, tuning and training jobs: read their channels and code, write features and runs."""
+    """For the features, tuning, training and rules' jobs: read their channels and code, write features and runs."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class TrainingRole(Construct):
                 resources=[f"{asset_bucket.bucket_arn}/{asset.s3_object_key}" for asset in sources.all],
             ),
             _write_logs(Names.job_log_groups()),
-            _metrics("/aws/sagemaker/TrainingJobs"),
+            _metrics("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs"),
             iam.PolicyStatement(actions=_PULL, resources=[image.repository_arn]),
             iam.PolicyStatement(actions=[_REGISTRY_LOGIN], resources=["*"]),
         ]
@@ -108,10 +108,10 @@ def _write_logs(log_groups: Sequence[str]) -> iam.PolicyStatement:
     )
 
 
-def _metrics(namespace: str) -> iam.PolicyStatement:
-    """PutMetricData has no resources; the condition narrows it to SageMaker's namespace."""
+def _metrics(*namespaces: str) -> iam.PolicyStatement:
+    """PutMetricData has no resources; the condition narrows it to SageMaker's namespaces."""
     return iam.PolicyStatement(
         actions=["cloudwatch:PutMetricData"],
         resources=["*"],
-        conditions={"StringEquals": {"cloudwatch:namespace": namespace}},
+        conditions={"StringEquals": {"cloudwatch:namespace": list(namespaces)}},
     )
