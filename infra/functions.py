@@ -214,10 +214,11 @@ class RunFunctions(Construct):
             files=[_CHARTING_LIBRARY],
             statements=[
                 *read_objects(dataset, ["runs/*"]),
-                iam.PolicyStatement(actions=["s3:PutObject"], resources=[dataset.arn("runs/*/report.html")]),
                 iam.PolicyStatement(
-                    actions=["sagemaker:DescribeTrainingJob"], resources=names.of_runs("training-job")
+                    actions=["s3:PutObject"],
+                    resources=[dataset.arn("runs/*/report.html"), dataset.arn("runs/*/profile.html")],
                 ),
+                iam.PolicyStatement(actions=["sagemaker:DescribeTrainingJob"], resources=names.of_runs("training-job")),
                 iam.PolicyStatement(
                     actions=[
                         "sagemaker:DescribeHyperParameterTuningJob",
@@ -227,6 +228,9 @@ class RunFunctions(Construct):
                 ),
                 iam.PolicyStatement(
                     actions=["sagemaker:DescribeProcessingJob"], resources=names.of_runs("processing-job")
+                ),
+                iam.PolicyStatement(
+                    actions=["sagemaker:DescribeEndpointConfig"], resources=names.of_runs("endpoint-config")
                 ),
             ],
             timeout=cdk.Duration.minutes(5),

@@ -1,8 +1,8 @@
 """Phase 5c, where the settings want it: a person is asked before a good model goes into service.
 
-    AskApproval ─ yes ──────→ ApproveModel → `following`
-        ├ ModelRejected ────→ RejectModel → …failed
-        └ no answer in time → ExpireApproval → ApprovalTimedOut → …failed
+AskApproval ─ yes ──────→ ApproveModel → `following`
+    ├ ModelRejected ────→ RejectModel → …failed
+    └ no answer in time → ExpireApproval → ApprovalTimedOut → …failed
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """Phase 4b: the debugger's rules on the best-trial training, evaluated by SageMaker or by a processing job of ours.
 
-    auto:     DebuggerWay … DebuggerOffered? ─ managed ─→ TrainManaged ───────────→ DescribeRules ⇄ WaitForRules → Verdict
-                               │                            │ refused at its creation
-                               └ own ─→ Train → Rules → Verdict   ↑
-                                         ↑────────── GoOnWithOwnRules
+    DebuggerOffered? ─ managed ─→ TrainManaged ──────────→ DescribeRules ⇄ WaitForRules ─→ Verdict
+        │                             └ refused ┐                                            ↑
+        └ own ────────────────────────────────→ Train → Rules ───────────────────────────────┘
 
-`managed` leaves out the way back, `own` is Train → Rules → Verdict, `off` is Train → Verdict.
+That is `auto`; `managed` has no way to Train, `own` begins there, and `off` has no Rules.
 """
 
 from __future__ import annotations
@@ -123,10 +122,7 @@ def rules_job(scope: Construct, *, parts: JobParts, failure: FailureRoute, mode:
                 _input("code", {"S3Uri": parts.rules_program_uri}, _CODE),
                 _input(
                     "training",
-                    {
-                        "S3Uri.$": "States.Format('{}{}/output/output.tar.gz', $.plan.training.output, "
-                        "$.training.job)"
-                    },
+                    {"S3Uri.$": "States.Format('{}{}/output/output.tar.gz', $.plan.training.output, $.training.job)"},
                     _TRAINING,
                 ),
             ],
@@ -189,11 +185,13 @@ def managed_rules(
         "evaluate the rules itself (debugger.mode=own).",
     )
     pending = sfn.Condition.or_(
-        *(sfn.Condition.string_matches(f"$.rule_statuses.{kind}", f"*{status}*") for kind in kinds for status in _NOT_FINAL)
+        *(
+            sfn.Condition.string_matches(f"$.rule_statuses.{kind}", f"*{status}*")
+            for kind in kinds
+            for status in _NOT_FINAL
+        )
     )
-    too_long = sfn.Condition.number_greater_than_equals(
-        "$.debugger.looks", debugger.max_minutes * 60 // _POLL_SECONDS
-    )
+    too_long = sfn.Condition.number_greater_than_equals("$.debugger.looks", debugger.max_minutes * 60 // _POLL_SECONDS)
     done = sfn.Choice(scope, "RulesDone?")
     done.when(sfn.Condition.and_(pending, too_long), late)
     done.when(pending, wait)
@@ -229,9 +227,7 @@ def _rule(parts: JobParts, rule: str, mode: str) -> dict[str, Any]:
 
 
 def _rule_variables(debugger: DebuggerSettings, rules: tuple[str, ...] | list[str], mode: str) -> dict[str, str]:
-    return {
-        rule_variable(rule): json.dumps(debugger.parameters_of(rule, mode), sort_keys=True) for rule in rules
-    }
+    return {rule_variable(rule): json.dumps(debugger.parameters_of(rule, mode), sort_keys=True) for rule in rules}
 
 
 def _input(name: str, location: dict[str, str], local_path: str) -> dict[str, Any]:

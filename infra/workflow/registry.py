@@ -44,9 +44,7 @@ def register_phase(
                 "SupportedRealtimeInferenceInstanceTypes": [settings.instance_type],
             },
             "ModelMetrics": {
-                "ModelQuality": {
-                    "Statistics": {"ContentType": "application/json", "S3Uri.$": "$.verdict.evaluation"}
-                }
+                "ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri.$": "$.verdict.evaluation"}}
             },
             "ModelApprovalStatus.$": "$.verdict.approval",
             "MetadataProperties": {"CommitId": code_version, "GeneratedBy.$": "$.training.job"},

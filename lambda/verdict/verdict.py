@@ -20,7 +20,7 @@ from service_comparison import compare
 from split_leakage import find_leakage
 from training_output import evaluation_of, unpack
 
-from training.contract import Artefact, Decision, RuleResult, RuleSource, Thresholds
+from training.contract import Artefact, Decision, RuleResult, RuleSource, Thresholds, result_key
 
 __all__ = ["handler"]
 
@@ -61,7 +61,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     )
     stored = _store(bucket, decision)
     logger.info("decided", extra={"run": run, "accepted": decision["accepted"], "reasons": decision["reasons"]})
-    return _summary(decision, stored)
+    return _summary(decision, uri=stored, evaluation=f"s3://{bucket}/{result_key(run, Artefact.EVALUATION)}")
 
 
 def _thresholds(settings: Mapping[str, str]) -> Thresholds:
@@ -97,7 +97,7 @@ def _store(bucket: str, decision: Decision) -> str:
     return f"s3://{bucket}/{key}"
 
 
-def _summary(decision: Decision, uri: str) -> dict[str, Any]:
+def _summary(decision: Decision, *, uri: str, evaluation: str) -> dict[str, Any]:
     """What the later states need. Step Functions takes no NaN, which is not JSON, so such an accuracy is told as 0."""
     accuracy = decision["test_accuracy"]
     return {
@@ -108,5 +108,6 @@ def _summary(decision: Decision, uri: str) -> dict[str, Any]:
         "test_accuracy": accuracy if math.isfinite(accuracy) else 0.0,
         "test_images": decision["test_images"],
         "decision": uri,
+        "evaluation": evaluation,
         "metadata": package_metadata(decision, decision_uri=uri),
     }
