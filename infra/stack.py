@@ -83,6 +83,7 @@ class WhippetStack(cdk.Stack):
                 weights_uri=dataset.uri(weights) if weights else None,
                 rules_image=image.uri(settings.debugger.instance_type),
                 rules_program_uri=sources.rules.s3_object_url,
+                rules_program=sources.rules.s3_object_key,
                 debugger_image=debugger_image.uri,
                 debugger_way=debugger_image.way,
                 code_version=code_version,

@@ -97,7 +97,6 @@ def managed_request(parts: JobParts, *, mode: str) -> dict[str, Any]:
 def rules_job(scope: Construct, *, parts: JobParts, failure: FailureRoute, mode: str) -> sfn.CustomState:
     """Rules, or NetworkRules: one processing job on the training image evaluates every debug rule in turn."""
     debugger = parts.settings.debugger
-    program = parts.rules_program_uri.rpartition("/")[2]
     job = sagemaker_task(
         scope,
         "NetworkRules" if mode == "finetune" else "Rules",
@@ -106,7 +105,7 @@ def rules_job(scope: Construct, *, parts: JobParts, failure: FailureRoute, mode:
             "ProcessingJobName.$": "$.plan.rules.job",
             "AppSpecification": {
                 "ImageUri": parts.rules_image,
-                "ContainerEntrypoint": ["python3", f"{_CODE}/{program}"],
+                "ContainerEntrypoint": ["python3", f"{_CODE}/{parts.rules_program}"],
                 "ContainerArguments": [
                     *("--archive", f"{_TRAINING}/output.tar.gz"),
                     *("--output", _OUTPUT),

@@ -41,6 +41,8 @@ class JobParts:
     weights_uri: str | None
     rules_image: str
     rules_program_uri: str
+    rules_program: str
+    """The file's name in the job."""
     debugger_image: str
     debugger_way: str
     """`managed` where the region has Debugger's image, else `own`."""
