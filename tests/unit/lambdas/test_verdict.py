@@ -10,6 +10,7 @@ import verdict
 from package_metadata import package_metadata
 from training_output import UnreadableOutput
 
+from tests.infra import fake_run
 from tests.infra.service_model import problems
 from tests.unit.lambdas.conftest import Context
 from tests.unit.lambdas.fake_s3 import FakeS3
@@ -53,6 +54,8 @@ def test_the_first_good_model_is_accepted_with_everything_it_was_judged_by(judge
     answer, decision = judge(bucket())
     assert (answer["accepted"], answer["approval"], answer["test_accuracy"]) == (True, "Approved", 0.9)
     assert answer["decision"] == "s3://data/runs/run-2/decision.json"
+    assert answer["evaluation"] == "s3://data/runs/run-2/results/evaluation.json"
+    assert answer.keys() == fake_run.verdict().keys()
     assert set(decision) == Decision.__required_keys__
     assert decision["in_service"] is None
     assert decision["thresholds"] == {
