@@ -43,8 +43,8 @@ JOB_ENVIRONMENT: Final = {
 and faulting it in anew every step (1.4 times as fast a training step), and idle OpenMP threads leave their cores to
 the decoding ones. Read by libc and libgomp at a process's start, hence no use in setting it later."""
 
-SMDEBUG_ENVIRONMENT: Final = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python", "SMDEBUG_LOG_LEVEL": "warning"}
-"""For the `Environment` of jobs that import smdebug: see `training.smdebug_shim`."""
+SMDEBUG_ENVIRONMENT: Final = {"SMDEBUG_LOG_LEVEL": "warning"}
+"""For the `Environment` of jobs that import smdebug: its log stays short."""
 
 
 class JobError(RuntimeError):

@@ -99,6 +99,12 @@ class FineTuning:
 
     def epochs(self) -> Iterator[Epoch]:
         """Train, and yield each epoch's results; after a restored checkpoint, those of the epochs that are left."""
+        self._observer.begin_training(
+            self.network,
+            epochs=self._values.epochs,
+            steps=self._steps,
+            done=(self._epoch - 1) * self._steps + self._step,
+        )
         with self._interruption:
             while self._epoch <= self._values.epochs:
                 self._train_epoch()

@@ -100,6 +100,13 @@ def fit(
         course.restore(state["course"])
         print(f"resumed at epoch {training.epoch}, step {training.step} of {training.steps}", flush=True)
 
+    observer.begin_training(
+        head,
+        epochs=hyperparameters.epochs,
+        steps=training.steps,
+        done=(training.epoch - 1) * training.steps + training.step,
+    )
+
     def save() -> None:
         with observer.phase("saving"):
             checkpoints.save({**training.state(), "course": course.state()})

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.contract import Phase
 
@@ -21,6 +21,9 @@ _Item = TypeVar("_Item")
 class Clock(Protocol):
     """Where the time of a step goes."""
 
+    def begin_training(self, *, done: int) -> None:
+        """Before the first step; an interrupted attempt has done so many already."""
+
     def phase(self, name: Phase) -> AbstractContextManager[None]:
         """Time spent in it is that phase's; of a phase within a phase, the inner one's only."""
 
@@ -30,6 +33,10 @@ class Clock(Protocol):
 
 class TensorHook(Protocol):
     """What saves tensors for the debugger rules; it never raises."""
+
+    def begin_training(self, model: nn.Module, *, epochs: int, steps: int, done: int) -> None:
+        """Before the first step: the model that learns, all epochs, the optimiser steps of each, and how many of the
+        steps an interrupted attempt has done already."""
 
     def begin_step(self, step: int) -> None:
         """Before the forward pass of an optimiser step; steps count from 0 over the whole training."""
@@ -64,6 +71,14 @@ class Observer:
                 except StopIteration:
                     return
             yield item
+
+    def begin_training(self, model: nn.Module, *, epochs: int, steps: int, done: int) -> None:
+        """See `TensorHook.begin_training`."""
+        if self._clock:
+            self._clock.begin_training(done=done)
+        if self._hook:
+            with self.phase("saving"):
+                self._hook.begin_training(model, epochs=epochs, steps=steps, done=done)
 
     def begin_step(self, step: int) -> None:
         """See `TensorHook.begin_step`."""

@@ -1,20 +1,28 @@
 """smdebug 1.0.34, the last release, on the Python packages of today's training images.
 
-It needs three things. Its generated protobuf code runs with protobuf 4 and later only where the variables of
-`ENVIRONMENT` are set at the process's start. Its writer calls a method that numpy 2.3 removed. And it imports, at its
-start, packages that only its profiler uses, which SageMaker ended with PyTorch 2.0 and no image brings any more.
+It needs three things. Its protobuf code was generated for protobuf 3, whose way of describing messages later versions
+take only in pure Python, and then for everybody in the process, so that writing an ONNX model takes 20 times as long.
+Its writer calls a method that numpy 2.3 removed. And it imports, at its start, packages that only its profiler uses,
+which SageMaker ended with PyTorch 2.0 and no image brings any more.
 Importing this module imports smdebug; import it first.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import InspectLoader, Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.internal import builder
 from numpy.typing import NDArray
 
 from training.environment import SMDEBUG_ENVIRONMENT as ENVIRONMENT
@@ -33,13 +41,55 @@ class _NotInstalled(ModuleType):
         return type(name, (), {})
 
 
+class _MessagesLoader(Loader):
+    """Loads a generated module as today's protobuf compiler would have written it.
+
+    All it needs is the file's serialized description, which the old code carries as a literal. The file may lie in a
+    zip, as that of a processing job's source does.
+    """
+
+    def __init__(self, found: ModuleSpec):
+        self._source = cast(InspectLoader, found.loader).get_source(found.name) or ""
+
+    def exec_module(self, module: ModuleType) -> None:
+        (described,) = (
+            ast.literal_eval(keyword.value)
+            for node in ast.walk(ast.parse(self._source))
+            if isinstance(node, ast.Call)
+            for keyword in node.keywords
+            if keyword.arg == "serialized_pb"
+        )
+        for imported in descriptor_pb2.FileDescriptorProto.FromString(described).dependency:
+            importlib.import_module(imported.removesuffix(".proto").replace("/", ".") + "_pb2")
+        descriptor = descriptor_pool.Default().AddSerializedFile(described)
+        builder.BuildMessageAndEnumDescriptors(descriptor, module.__dict__)
+        builder.BuildTopDescriptorsAndMessages(descriptor, module.__name__, module.__dict__)
+
+
+class _MessagesFinder(MetaPathFinder):
+    """Finds smdebug's generated modules where they are, for `_MessagesLoader`."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not fullname.startswith("smdebug.") or not fullname.endswith("_pb2"):
+            return None
+        found = PathFinder.find_spec(fullname, path, target)
+        if found is None or found.origin is None:
+            return None
+        return importlib.util.spec_from_file_location(fullname, found.origin, loader=_MessagesLoader(found))
+
+
 def _import() -> None:
     """Import smdebug with stand-ins, which are gone again afterwards: others ask whether these packages are there."""
+    sys.meta_path.insert(0, _MessagesFinder())
     missing = [name for name in _OF_THE_PROFILER if importlib.util.find_spec(name.partition(".")[0]) is None]
     sys.modules |= {name: _NotInstalled(name) for name in missing}
     try:
-        for module in ("smdebug.pytorch", "smdebug.trials", "smdebug.rules"):
-            importlib.import_module(module)
+        with warnings.catch_warnings():  # of Python's compiler, at the first import: old escapes in strings
+            warnings.simplefilter("ignore")
+            for module in ("smdebug.pytorch", "smdebug.trials", "smdebug.rules"):
+                importlib.import_module(module)
     finally:
         for name in missing:
             del sys.modules[name]

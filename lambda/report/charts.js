@@ -26,6 +26,7 @@
   });
   const tooltip = (t, more) => ({backgroundColor: t.card, borderColor: t.line, textStyle: {color: t.text, fontSize: 13}, confine: true, ...more});
   const grid = (more) => ({left: 62, right: 18, top: 34, bottom: 46, ...more});
+  const closer = (more) => ({type: "inside", zoomOnMouseWheel: "ctrl", ...more}); // the wheel alone scrolls the page
   const legend = (t) => ({textStyle: {color: t.text}, inactiveColor: t.soft, top: 0, left: 0, type: "scroll", pageTextStyle: {color: t.soft}});
   const numbers = (trial, search) => search.parameters.map((p) => `${escape(p.label)} ${escape(short(trial.values[p.name]))}`).join("<br>");
   const describeTrial = (trial, search) => `Trial ${trial.number}${trial.best ? ", the best" : ""}<br>${numbers(trial, search)}<br><b>${escape(search.objective)} ${short(trial.objective)}</b>`;
@@ -86,14 +87,14 @@
       const label = (name) => cut(name, 18);
       const category = (more) => axis(t, {type: "category", data: classes, splitLine: {show: false}, axisTick: {show: false},
         axisLabel: {color: t.soft, fontSize: many ? 10 : 12, formatter: label, interval: classes.length > 60 ? "auto" : 0, hideOverlap: true, ...more.axisLabel}, ...more.axis});
-      const zoom = many ? [{type: "inside", xAxisIndex: 0, filterMode: "empty"}, {type: "inside", yAxisIndex: 0, filterMode: "empty"}] : [];
+      const zoom = many ? [closer({xAxisIndex: 0, filterMode: "empty"}), closer({yAxisIndex: 0, filterMode: "empty"})] : [];
       return {
         animation: false, dataZoom: zoom,
         tooltip: tooltip(t, {formatter: ({value}) => `${escape(classes[value[1]])}, taken for <b>${escape(classes[value[0]])}</b><br>${value[3]} of ${totals[value[1]]} photos (${percent(value[2])})`}),
         grid: {left: 128, right: 16, top: 10, bottom: 120},
         xAxis: category({axisLabel: {rotate: classes.length > 6 ? 55 : 0}, axis: {name: "taken for", nameGap: 96}}),
         yAxis: category({axis: {inverse: true, name: "shows", nameGap: 112}, axisLabel: {}}),
-        visualMap: {show: false, min: 0, max: 1, dimension: 2, inRange: {color: t.ramp}},
+        visualMap: {show: false, min: 0, max: 1, dimension: 2, inRange: {color: many ? t.ramp.slice(1) : t.ramp}},
         series: [{type: "heatmap", progressive: 0, itemStyle: {borderWidth: many ? 0 : 1, borderColor: t.card},
           data: cells.map(([x, y, count]) => [x, y, totals[y] ? count / totals[y] : 0, count]),
           label: {show: classes.length <= 20, fontSize: 11, formatter: ({value}) => String(value[3])}}],
@@ -128,7 +129,7 @@
       const stride = values.length ? all.steps / values.length : 1;
       return {
         tooltip: tooltip(t, {formatter: ({value}) => `step ${Math.round(value[0])}: <b>${seconds(value[1])}</b>${value[2] ? "<br>slow in " + escape(value[2]) : ""}`}),
-        legend: legend(t), grid: grid(), dataZoom: [{type: "inside", filterMode: "none"}],
+        legend: legend(t), grid: grid(), dataZoom: [closer({filterMode: "none"})],
         xAxis: axis(t, {type: "value", name: "step", max: "dataMax"}),
         yAxis: axis(t, {type: "value", name: "", min: 0, axisLabel: {color: t.soft, formatter: seconds}}),
         series: [
@@ -157,7 +158,7 @@
       return {
         color: t.colours, legend: legend(t), axisPointer: {link: [{xAxisIndex: "all"}]},
         tooltip: tooltip(t, {trigger: "axis", formatter: (points) => `${short(points[0].value[0])} s<br>` + points.map((p) => `${escape(p.seriesName)}: <b>${escape(short(p.value[1]))} ${escape(units[p.seriesName.replaceAll(" ", "_")] || "")}</b>`).join("<br>")}),
-        dataZoom: [{type: "inside", xAxisIndex: kinds.map((_, i) => i)}, {type: "slider", xAxisIndex: kinds.map((_, i) => i), height: 18, bottom: 4, textStyle: {color: t.soft}}],
+        dataZoom: [closer({xAxisIndex: kinds.map((_, i) => i)}), {type: "slider", xAxisIndex: kinds.map((_, i) => i), height: 18, bottom: 4, textStyle: {color: t.soft}}],
         grid: kinds.map((_, i) => ({left: 72, right: 18, top: 56 + i * (height + 26), height})),
         xAxis: kinds.map((_, i) => axis(t, {type: "value", gridIndex: i, min: at[0], max: at[at.length - 1], axisLabel: {color: t.soft, show: i === kinds.length - 1}})),
         yAxis: kinds.map((kind, i) => axis(t, {type: "value", gridIndex: i, name: kind, nameGap: 54, min: 0, splitNumber: 3, axisLabel: {color: t.soft, formatter: short}})),
@@ -170,7 +171,7 @@
       return {
         color: t.colours, legend: legend(t), tooltip: tooltip(t, {trigger: "axis", axisPointer: {type: "shadow"},
           formatter: (points) => `<b>${escape(points[0].name)}</b><br>` + points.map((p) => `${escape(p.seriesName)}: ${p.value}`).join("<br>")}),
-        grid: grid({bottom: many ? 40 : 92}), dataZoom: many ? [{type: "inside"}] : [],
+        grid: grid({bottom: many ? 40 : 92}), dataZoom: many ? [closer({})] : [],
         xAxis: axis(t, {type: "category", data: classes.map((entry) => entry.name), axisLabel: {color: t.soft, rotate: classes.length > 6 ? 45 : 0, formatter: (name) => cut(name, 16), show: !many}}),
         yAxis: axis(t, {type: "value", name: "photos", nameGap: 46, minInterval: 1}),
         series: ["train", "validation", "test"].map((split) => ({name: split, type: "bar", stack: "photos", data: classes.map((entry) => entry[split])})),

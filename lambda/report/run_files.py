@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, NotRequired, TypeVar, cast, get_origin, get_type_hints
 
 from botocore.exceptions import ClientError
 
@@ -22,6 +22,9 @@ MAX_FILE_BYTES = 64 * 2**20
 """A thousand classes' evaluation takes some megabytes; more is none of ours."""
 MAX_PICTURE_BYTES = 64 * 2**10
 """A thumbnail of 192 pixels takes about 8 kB."""
+
+
+Kind = TypeVar("Kind")
 
 
 class Missing(Exception):
@@ -43,32 +46,32 @@ class RunFiles:
         Raises:
             Missing: it is not there or cannot be read; so do all others of this class.
         """
-        return cast(contract.DatasetSummary, self._json(f"runs/{self.run}/manifest/{Artefact.DATASET_SUMMARY}"))
+        return self._json(f"runs/{self.run}/manifest/{Artefact.DATASET_SUMMARY}", contract.DatasetSummary)
 
     @cached_property
     def decision(self) -> contract.Decision:
         """The verdict, with all it was decided on."""
-        return cast(contract.Decision, self._json(f"runs/{self.run}/{Artefact.DECISION}"))
+        return self._json(f"runs/{self.run}/{Artefact.DECISION}", contract.Decision)
 
     @cached_property
     def evaluation(self) -> contract.Evaluation:
         """How good the model is on the test photos."""
-        return cast(contract.Evaluation, self._json(self._result(Artefact.EVALUATION)))
+        return self._json(self._result(Artefact.EVALUATION), contract.Evaluation)
 
     @cached_property
     def profile(self) -> contract.Profile:
         """Where the training's time went."""
-        return cast(contract.Profile, self._json(self._result(Artefact.PROFILE)))
+        return self._json(self._result(Artefact.PROFILE), contract.Profile)
 
     @cached_property
     def hook(self) -> contract.HookReport:
         """What the debugger hook saved."""
-        return cast(contract.HookReport, self._json(self._result(Artefact.HOOK_REPORT)))
+        return self._json(self._result(Artefact.HOOK_REPORT), contract.HookReport)
 
     @cached_property
     def rules(self) -> contract.RulesReport:
         """What the rules' job of ours found."""
-        return cast(contract.RulesReport, self._json(f"runs/{self.run}/rules/{Artefact.RULES}"))
+        return self._json(f"runs/{self.run}/rules/{Artefact.RULES}", contract.RulesReport)
 
     @cached_property
     def history(self) -> list[dict[str, str]]:
@@ -87,14 +90,17 @@ class RunFiles:
     def _result(self, name: str) -> str:
         return contract.result_key(self.run, name)
 
-    def _json(self, key: str) -> dict[str, Any]:
+    def _json(self, key: str, kind: type[Kind]) -> Kind:
         try:
             value = json.loads(self._bytes(key))
         except ValueError as error:
             raise Missing(f"{_name(key)} cannot be read: {error}.") from None
         if not isinstance(value, dict):
             raise Missing(f"{_name(key)} cannot be read: it holds no JSON object.")
-        return value
+        lacking = sorted(_required(kind) - set(value))
+        if lacking:
+            raise Missing(f"{_name(key)} cannot be read: it lacks {', '.join(lacking)}.")
+        return cast(Kind, value)
 
     def _text(self, key: str) -> str:
         try:
@@ -112,6 +118,12 @@ class RunFiles:
         if len(content) > limit:
             raise Missing(f"{_name(key)} is not shown: it has more than {limit:,} bytes.")
         return content
+
+
+def _required(kind: type) -> set[str]:
+    """Members of a TypedDict; its own `__required_keys__` cannot tell where annotations are text."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name for name, hint in hints.items() if get_origin(hint) is not NotRequired}
 
 
 def _name(key: str) -> str:

@@ -170,18 +170,22 @@ def _trial(number: int, summary: Mapping[str, Any]) -> Trial:
 
 def _ranges(given: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Range]:
     """The learning rate first: it matters most."""
-    ranges = []
-    for kind, entries in given.items():
-        for entry in entries:
-            if kind == "CategoricalParameterRanges":
-                numeric = all(map(_is_number, entry["Values"]))
-                choices = sorted(entry["Values"], key=float) if numeric else sorted(entry["Values"])
-                ranges.append(Range(entry["Name"], "choice", numeric, choices=choices))
-            else:
-                scale = "log" if entry.get("ScalingType") == "Logarithmic" else "linear"
-                low, high = float(entry["MinValue"]), float(entry["MaxValue"])
-                ranges.append(Range(entry["Name"], scale, True, low=low, high=high))
-    return sorted(ranges, key=lambda found: found.name != "learning_rate")
+    found = [_range(kind, entry) for kind, entries in given.items() for entry in entries]
+    return sorted(found, key=lambda searched: searched.name != "learning_rate")
+
+
+def _range(kind: str, entry: Mapping[str, Any]) -> Range:
+    if kind == "CategoricalParameterRanges":
+        numeric = all(map(_is_number, entry["Values"]))
+        choices = sorted(entry["Values"], key=float if numeric else str)
+        return Range(entry["Name"], "choice", numeric, choices=choices)
+    return Range(
+        entry["Name"],
+        "log" if entry.get("ScalingType") == "Logarithmic" else "linear",
+        numeric=True,
+        low=float(entry["MinValue"]),
+        high=float(entry["MaxValue"]),
+    )
 
 
 def _is_number(text: str | None) -> bool:

@@ -45,7 +45,8 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
 
     smdebug's mode TRAIN counts optimiser steps from 0, EVAL the looks at the validation photos, one an epoch, from 0;
     GLOBAL steps count both, in the order they happen. "At the interval" is at TRAIN steps 0, 1 and 2 (`FIRST_STEPS`),
-    at every multiple of `save_interval`, and at the training's last step.
+    at every multiple of `save_interval`, and at the training's last step; a long training of a large network leaves
+    some of the multiples out, to stay below the hook's bound in bytes (`training.hook.MAX_BYTES`).
 
     Both modes:
 
@@ -64,13 +65,13 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
     spread over the tensor and at the same places at every step; where the tensor holds a value that is not finite, so
     does the sample. Each gradient also comes with smdebug's reduction `abs_mean`, taken over the whole tensor.
 
-    `finetune` also, at the interval, for every module of torch's classes ReLU and ReLU6 in the trained stages and
-    those before them:
+    `finetune` also, for every module of torch's classes ReLU and ReLU6:
 
-    - `relu_input`, `relu_output`: `MODULE.relu_input_K` and `MODULE.relu_output_K` (MODULE ends in `relu` or gets
-      `.relu` appended; K counts a module's calls in one forward pass, from 0), float32, a sample of at most 4 images
-      by all channels by at most 4 x 4 places: (n, C, h, w), or (n, C) behind the pooling.
-    - `tanh_input`, `sigmoid_input`: likewise for Tanh and Sigmoid, of networks that have them.
+    - `relu_output` at the interval, `relu_input` at every tenth of its multiples: `MODULE.relu_input_K` and
+      `MODULE.relu_output_K` (MODULE's name ends in `relu`, or gets `.relu` appended; K counts its calls in one forward
+      pass, from 0), float32, a sample of at most 4 images by all channels by at most 4 x 4 places: (n, C, h, w), or
+      (n, C) behind the pooling.
+    - `tanh_input`, `sigmoid_input`, at the interval: likewise for Tanh and Sigmoid, of networks that have them.
 
     Raises:
         ContractError: an unknown mode, or an interval below 1.
@@ -79,8 +80,14 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
         raise ContractError(f"mode {mode!r} is not known; give one of {', '.join(MODES)}")
     if save_interval < 1:
         raise ContractError(f"a save interval of {save_interval} steps cannot be; give 1 or more")
-    interval = {"save_interval": str(save_interval)}
-    with_every_epoch = {"train.save_interval": str(save_interval), "eval.save_interval": "1"}
+    first = ",".join(str(step) for step in range(FIRST_STEPS))
+    interval = {"save_interval": str(save_interval), "save_steps": first}
+    seldom = {"save_interval": str(10 * save_interval), "save_steps": first}
+    with_every_epoch = {
+        "train.save_interval": str(save_interval),
+        "train.save_steps": first,
+        "eval.save_interval": "1",
+    }
     collections = {
         "losses": {"train.save_interval": "1", "eval.save_interval": "1"},
         "gradients": {**interval, "reductions": "abs_mean", "save_raw_tensor": "true"},
@@ -91,7 +98,7 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
     }
     if mode == "finetune":
         for name in ("relu_input", "relu_output", "tanh_input", "sigmoid_input"):
-            collections[name] = {**interval, "include_regex": rf".*\.{name}_"}
+            collections[name] = {**(seldom if name == "relu_input" else interval), "include_regex": rf"{name}_\d+$"}
     return [
         CollectionConfiguration(CollectionName=name, CollectionParameters=parameters)
         for name, parameters in collections.items()
