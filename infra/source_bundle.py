@@ -25,10 +25,12 @@ DEBUGGER = "smdebug"
 """The debugger hook's library, in no training image any more; its other dependencies are there or not needed
 (training/smdebug_shim.py)."""
 
-_PROGRAM = b"""from training.evaluate_rules import main
+_PROGRAM = b"""import sys
+
+from training.evaluate_rules import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
 """
 
 

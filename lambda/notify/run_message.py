@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from console_links import execution_link
 from plain_cause import plain_cause
 
 __all__ = ["ADVICE", "Message", "compose", "report_of"]
@@ -47,7 +46,7 @@ def compose(run: Mapping[str, Any], *, execution: str) -> Message:
     """A message from the state machine's data, where `failure` holds `{state: {Error, Cause}}` of what failed."""
     name = run.get("plan", {}).get("run") or run.get("execution", "?")
     failure: Mapping[str, Mapping[str, str]] = run.get("failure") or {}
-    link = execution_link(execution)
+    link = console_link(execution)
     if not failure:
         text = "\n".join([*_good_news(run), "", *_report(run), f"Execution: {link}"])
         return Message("succeeded", "", "", f"whippet: run {name} released its model", text)
@@ -99,3 +98,10 @@ def _good_news(run: Mapping[str, Any]) -> list[str]:
     if "Error" in retired:
         lines.append(f"Superseded models could not be deleted: {plain_cause(retired.get('Cause', ''))}")
     return lines
+
+
+def console_link(execution: str) -> str:
+    """The execution in the AWS console, from its ARN."""
+    parts = execution.split(":")
+    region = parts[3] if len(parts) > 3 else ""
+    return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
