@@ -25,7 +25,6 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.internal import builder
 from numpy.typing import NDArray
 
-
 _OF_THE_PROFILER: Final = ("pandas", "pyinstrument", "pyinstrument.renderers", "requests")
 
 
