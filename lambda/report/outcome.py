@@ -27,7 +27,7 @@ def outcome(run: RunContext) -> dict[str, Any]:
     """State, headline and reasons; the checks and the main figures as far as there are any."""
     decision, evaluation = _decision(run), _evaluation(run)
     failure: Mapping[str, Mapping[str, str]] = run.at("failure") or {}
-    causes = [f"{state}: {plain_cause(error.get('Cause', ''))}" for state, error in failure.items()]
+    causes = [_cause(state, error) for state, error in failure.items()]
     reasons = decision["reasons"] if decision else []
     if any(error.get("Error") in _REJECTIONS for error in failure.values()) or (
         not failure and decision and not decision["accepted"]
@@ -55,6 +55,12 @@ def outcome(run: RunContext) -> dict[str, Any]:
         "evaluation": evaluation,
         "decision": decision,
     }
+
+
+def _cause(state: str, error: Mapping[str, str]) -> str:
+    """Of a failed state; one that only ends the run is named for its error, which the headline tells already."""
+    cause = plain_cause(error.get("Cause", ""))
+    return cause if state == error.get("Error") else f"{state}: {cause}"
 
 
 def _approval(run: RunContext, decision: contract.Decision) -> str:

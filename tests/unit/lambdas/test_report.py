@@ -135,6 +135,19 @@ def test_the_trials_charts_and_importance_leave_out_the_failed_trial(write: Any)
     assert int(explained[1]) > 60 > 40 > int(explained[2])
 
 
+def test_a_trial_that_diverged_stands_in_the_table_alone(write: Any) -> None:
+    class Diverged(FakeSageMaker):
+        def _trials(self) -> list[dict[str, Any]]:
+            trials = super()._trials()
+            trials[6]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] = float("nan")
+            return trials
+
+    page = Parsed(write(files(), sagemaker=Diverged()))
+    assert 7 not in [trial["number"] for trial in page.charts["trials"]["trials"]]
+    assert "not a number" in page.sections["tuning"].split("Trials")[1]
+    assert "With 14 trials" in page.sections["tuning"]
+
+
 def test_a_rejected_model_is_told_with_the_blocking_rule(write: Any) -> None:
     objects = files()
     key = f"runs/{RUN}/decision.json"
