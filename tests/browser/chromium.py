@@ -93,6 +93,8 @@ class Page:
         )
         colours = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[colours])
+        # The page is told of it with the next frame.
+        self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def hover(self, x: float, y: float) -> None:
         """Move the mouse there."""
