@@ -60,6 +60,12 @@ class TrainingRole(Construct):
                 actions=["s3:GetObject"],
                 resources=[f"{asset_bucket.bucket_arn}/{asset.s3_object_key}" for asset in sources.all],
             ),
+            # A processing job lists the prefix that its code's key is; the toolkit fetches a training job's by the key.
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[asset_bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": [sources.rules.s3_object_key]}},
+            ),
             _write_logs(Names.job_log_groups()),
             _metrics("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs"),
             iam.PolicyStatement(actions=_PULL, resources=[image.repository_arn]),

@@ -25,10 +25,6 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.internal import builder
 from numpy.typing import NDArray
 
-from training.environment import SMDEBUG_ENVIRONMENT as ENVIRONMENT
-
-__all__ = ["ENVIRONMENT"]
-
 _OF_THE_PROFILER: Final = ("pandas", "pyinstrument", "pyinstrument.renderers", "requests")
 
 

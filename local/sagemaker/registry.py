@@ -68,6 +68,7 @@ class Registry:
         self._store = context.store
         self._lock = threading.Lock()
         self._versions: dict[str, int] = {}
+        self._by_token: dict[str, str] = {}
 
     def create_group(self, parameters: Record) -> Record:
         """CreateModelPackageGroup.
@@ -114,6 +115,8 @@ class Registry:
     def create_package(self, parameters: Record) -> Record:
         """CreateModelPackage: the next version in a group, or a package of its own name.
 
+        A request that is sent again with its ClientToken makes nothing new.
+
         Raises:
             SageMakerError: the request is wrong, there is no such group, or the name is taken.
         """
@@ -131,7 +134,13 @@ class Registry:
         if "InferenceSpecification" not in parameters and "SourceUri" not in parameters:
             raise validation("You must specify InferenceSpecification or SourceUri.")
         request = {key: value for key, value in parameters.items() if key != "ClientToken"}
-        record = self._create_version(request) if grouped else self._create_unversioned(request)
+        with self._lock:
+            token = parameters.get("ClientToken")
+            if token in self._by_token:
+                return {"ModelPackageArn": self._by_token[token]}
+            record = self._create_version(request) if grouped else self._create_unversioned(request)
+            if token is not None:
+                self._by_token[token] = record["ModelPackageArn"]
         self._context.announce(MODEL_PACKAGE, package_key(record["ModelPackageArn"]))
         return {"ModelPackageArn": record["ModelPackageArn"]}
 
@@ -192,20 +201,21 @@ class Registry:
         if request.get("Tags"):
             raise validation("Tags cannot be given to a version: it has those of its model package group.")
         group = group_key(request["ModelPackageGroupName"])
-        with self._lock:  # numbers are never given twice, not even those of deleted versions
-            self._store.get(MODEL_PACKAGE_GROUP, group)
-            version = self._versions[group] = self._versions[group] + 1
-            return self._store.create(
-                MODEL_PACKAGE,
-                {
-                    "ModelApprovalStatus": "PendingManualApproval",
-                    **request,
-                    "ModelPackageName": f"{group}/{version}",
-                    "ModelPackageGroupName": group,
-                },
-                ModelPackageVersion=version,
-                **_COMPLETED,
-            )
+        self._store.get(MODEL_PACKAGE_GROUP, group)
+        version = self._versions[group] + 1
+        record = self._store.create(
+            MODEL_PACKAGE,
+            {
+                "ModelApprovalStatus": "PendingManualApproval",
+                **request,
+                "ModelPackageName": f"{group}/{version}",
+                "ModelPackageGroupName": group,
+            },
+            ModelPackageVersion=version,
+            **_COMPLETED,
+        )
+        self._versions[group] = version  # never given twice, not even that of a deleted version
+        return record
 
     def _create_unversioned(self, request: Record) -> Record:
         if "ModelApprovalStatus" in request:

@@ -126,6 +126,13 @@ def test_a_group_with_packages_cannot_be_deleted_and_numbers_are_not_given_again
         register(sagemaker, group)
 
 
+def test_a_request_sent_again_with_its_token_makes_nothing_new(sagemaker: SageMaker, group: str) -> None:
+    first = register(sagemaker, group, ClientToken="run-1")
+    assert register(sagemaker, group, ClientToken="run-1") == first
+    assert register(sagemaker, group, ClientToken="run-2") != first
+    assert listed(sagemaker, ModelPackageGroupName=group) == [2, 1]
+
+
 def test_a_package_without_a_group_has_a_name_and_no_approval(sagemaker: SageMaker) -> None:
     request = {"ModelPackageName": "alone", "InferenceSpecification": SPECIFICATION}
     arn = sagemaker.call("CreateModelPackage", request)["ModelPackageArn"]
