@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
-from training import contract
-from training.distributed import Group
-from training.observer import Observer
+from training import contract, environment
+from training.interruption import EXIT_STATUS
+from training.observer import Observer, TensorHook
 from training.profiling import Profiler
 
 __all__ = ["watched_training"]
@@ -15,16 +18,53 @@ __all__ = ["watched_training"]
 
 @contextmanager
 def watched_training(
-    hyperparameters: contract.Hyperparameters, *, profiler: Profiler, group: Group | None = None
+    hyperparameters: contract.Hyperparameters, *, leads: bool = True, profiler: Profiler | None = None
 ) -> Iterator[Observer]:
-    """An observer for the training that happens inside, alone or in a group whose every process calls this.
+    """An observer for the training that happens inside; of several processes, the one that `leads` saves tensors."""
+    interval = os.environ.get(contract.JobVariable.SAVE_INTERVAL) if leads else None
+    with (
+        profiler or nullcontext(),
+        _hooked(hyperparameters.mode, interval=interval) if interval else nullcontext() as hook,
+    ):
+        yield Observer(clock=profiler.clock if profiler else None, hook=hook)
 
-    Time is measured in every process, and how busy each host was is known to all at the end.
-    """
-    profiler.start()
+
+@contextmanager
+def _hooked(mode: str, *, interval: str) -> Iterator[TensorHook | None]:
+    """The debugger hook, closed however the training ends; None, and a report that says why, where it cannot be had."""
+    output = environment.output_dir()
     try:
-        yield Observer(clock=profiler.clock)
+        from training.hook import DebuggerHook  # imports smdebug, which takes most of a second
+        from training.hook_collections import Collections, managed_configuration, own_configuration
+
+        managed = managed_configuration()
+        configured = managed or own_configuration(mode, save_interval=int(interval), output_dir=output)
+        hook = DebuggerHook(folder=Path(configured["LocalPath"]), collections=Collections(configured))
+    except Exception as error:  # as with a tensor that cannot be saved: the training is worth more
+        failure = f"there is no debugger hook: {type(error).__name__}: {error}"[: contract.MAX_ERROR_CHARACTERS]
+        print(f"{failure}; the training goes on without", flush=True)
+        _write(
+            contract.HookReport(steps=0, first_step=0, tensors=0, bytes=0, seconds=0.0, failures=[failure], failed=1),
+            output,
+        )
+        yield None
+        return
+    goes_on = False
+    try:
+        yield hook
+    except SystemExit as end:
+        # SageMaker Debugger's evaluators run beside the job, over all attempts of a spot training.
+        goes_on = managed is not None and end.code == EXIT_STATUS
+        raise
     finally:
-        profiler.stop()
-    if group is not None:
-        profiler.gather(group)
+        hook.close(ended=not goes_on)
+        _write(hook.report(), output)
+
+
+def _write(report: contract.HookReport, output: Path) -> None:
+    try:
+        (output / contract.Artefact.HOOK_REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+    except OSError as error:
+        print(
+            f"cannot write {contract.Artefact.HOOK_REPORT} ({error}), which would say {json.dumps(report)}", flush=True
+        )

@@ -226,11 +226,18 @@ class TwoHosts(Group):
         return [thing, {name.replace("host 0", "host 1"): [1.0] * len(values) for name, values in thing.items()}]
 
 
-def test_every_host_is_known_to_the_leader(hyperparameters: contract.Hyperparameters) -> None:
+def test_every_host_is_known_to_the_leader(
+    hyperparameters: contract.Hyperparameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SM_HOSTS", '["algo-1", "algo-2"]')
+    monkeypatch.setenv("SM_CURRENT_HOST", "algo-1")
     profiler = Profiler(hyperparameters)
-    group = TwoHosts(rank=0, size=2, device=torch.device("cpu"))
-    with watched_training(hyperparameters, profiler=profiler, group=group) as observer:
+    with watched_training(hyperparameters, profiler=profiler) as observer:
         take_steps(observer)
+        profiler.gather(TwoHosts(rank=0, size=2, device=torch.device("cpu")))
+        steps = profiler.measurements().steps
+        time.sleep(0.02)
+    assert profiler.measurements().steps == steps  # what comes after is no part of the training
     workloads = profiler.measurements().workloads
     assert set(workloads) == {"host 0 cpu", "host 1 cpu"}
     assert set(workloads["host 1 cpu"]) == {1.0}
