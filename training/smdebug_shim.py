@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -28,13 +29,13 @@ from numpy.typing import NDArray
 __all__ = ["ENVIRONMENT"]
 
 ENVIRONMENT: Final = {"SMDEBUG_LOG_LEVEL": "warning"}
-"""For the `Environment` of jobs that import smdebug."""
+"""For the `Environment` of jobs that import smdebug; what is not set is set here, before smdebug reads it."""
 
 _OF_THE_PROFILER: Final = ("pandas", "pyinstrument", "pyinstrument.renderers", "requests")
 
 
-class _NotInstalled(ModuleType):
-    """Stands for a package that is not there, as long as only its names are wanted."""
+class _Unused(ModuleType):
+    """Stands for a package of which only the names are wanted."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -82,17 +83,17 @@ class _MessagesFinder(MetaPathFinder):
 
 
 def _import() -> None:
-    """Import smdebug with stand-ins, which are gone again afterwards: others ask whether these packages are there."""
+    """Import smdebug with stand-ins, there or not, which are gone again afterwards: others may want the real ones."""
     sys.meta_path.insert(0, _MessagesFinder())
-    missing = [name for name in _OF_THE_PROFILER if importlib.util.find_spec(name.partition(".")[0]) is None]
-    sys.modules |= {name: _NotInstalled(name) for name in missing}
+    replaced = [name for name in _OF_THE_PROFILER if name not in sys.modules]
+    sys.modules |= {name: _Unused(name) for name in replaced}
     try:
-        with warnings.catch_warnings():  # of Python's compiler, at the first import: old escapes in strings
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its sources have escape sequences that Python has come to warn of
             for module in ("smdebug.pytorch", "smdebug.trials", "smdebug.rules"):
                 importlib.import_module(module)
     finally:
-        for name in missing:
+        for name in replaced:
             del sys.modules[name]
 
 
@@ -112,6 +113,8 @@ def _mend_writer() -> None:
     util.make_tensor_proto = writer.make_tensor_proto = make_tensor_proto
 
 
+for _name, _value in ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
 _import()
 if not hasattr(np.ndarray, "tostring"):
     _mend_writer()

@@ -218,7 +218,7 @@ DEFAULT_PARAMETERS: Final[dict[str, dict[str, dict[str, ParameterValue]]]] = {
         # The narrowest first gradients of healthy heads were 0.002 wide (batches of 512). At learning rate 0.1 losses
         # rise at first, but not for 20 steps.
         "PoorWeightInitialization": {"distribution_range": 1e-4, "steps": 20, "patience": 19},
-        # SageMaker wants its tensors named. Those of a new head are zero, and so is its bias's gradient where the classes
+        # SageMaker wants its tensors named. A new head is zero, and so is its bias's gradient where the classes
         # are balanced in a batch.
         "AllZero": {"tensor_regex": "^gradient/.*weight$"},
         # At the end of the cosine, weights of healthy heads changed by less than 1e-5 between saved steps.
