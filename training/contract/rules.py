@@ -234,8 +234,11 @@ DEFAULT_PARAMETERS: Final[dict[str, dict[str, dict[str, ParameterValue]]]] = {
         "Overfit": {"patience": 3, "ratio_threshold": 150.0},
         "Overtraining": {"patience_validation": 20},
         # Pretrained networks' variances differ by nature: by 41 in efficientnet_lite0. Their first gradients may be as
-        # narrow as the photos are easy, since the head is a trained one; and its first loss may be the lowest of ten.
-        "PoorWeightInitialization": {"threshold": 10_000.0, "distribution_range": 1e-9, "patience": 10},
+        # narrow as the photos are easy, since the head is a trained one, and mostly zero in a 5 x 5 convolution over
+        # maps of 2 x 2; and its first loss may be the lowest of ten.
+        "PoorWeightInitialization": {"threshold": 10_000.0, "distribution_range": 0.0, "patience": 10},
+        # Channels that a few photos leave silent are half of a pretrained layer where its maps are 2 x 2.
+        "DeadRelu": {"threshold_layer": 95.0},
         "AllZero": {"tensor_regex": "^gradient/.*weight$"},
         "UnchangedTensor": {"collection_names": "weights", "num_steps": 5, "rtol": 1e-7, "atol": 1e-12},
         "WeightUpdateRatio": {"num_steps": 10},
