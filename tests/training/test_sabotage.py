@@ -94,8 +94,6 @@ class HeadTraining:
         for name, value in self.beyond_limits.items():
             object.__setattr__(hyperparameters, name, value)
         head: Head = new_head(self.train, levels=[self.train.features.shape[2]], classes=CLASSES)
-        head.mean.nan_to_num_()
-        head.scale.nan_to_num_(1.0)
         configured = own_configuration("features", save_interval=SAVE_INTERVAL, output_dir=folder)
         hook = DebuggerHook(folder=Path(configured["LocalPath"]), collections=Collections(configured))
         for _ in fit(
@@ -157,7 +155,7 @@ SABOTAGED_HEADS: list[tuple[Callable[[HeadTraining], None], str, int, str]] = [
     (all_zero_input, "AllZero", 0, "100 % of gradient/linear.weight are zero"),
     (label_shuffle, "ClassImbalance", 199, "were predicted wrongly"),
     (tiny_training_split, "Overfit", -1, "above it"),
-    (nan_image, "ExplodingTensor", -1, "holds nan"),
+    (nan_image, "ExplodingTensor", 0, "holds nan"),
     (one_class_95_percent, "ClassImbalance", -1, "of 512 labels"),
 ]
 """Sabotage, the rule that finds it, at which step (-1: not fixed), and words of what it says."""
