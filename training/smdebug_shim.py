@@ -26,11 +26,6 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.internal import builder
 from numpy.typing import NDArray
 
-__all__ = ["ENVIRONMENT"]
-
-ENVIRONMENT: Final = {"SMDEBUG_LOG_LEVEL": "warning"}
-"""For the `Environment` of jobs that import smdebug; what is not set is set here, before smdebug reads it."""
-
 _OF_THE_PROFILER: Final = ("pandas", "pyinstrument", "pyinstrument.renderers", "requests")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.training.rules.conftest import Recorder
-from training import contract, smdebug_shim
+from training import contract, environment
 from training.evaluate_rules import asked_for, main
 from training.rules import archive
 from training.rules.archive import ArchiveError, extract
@@ -227,7 +227,7 @@ def test_the_program_runs_from_a_zip_with_smdebug_in_it(recorder: Recorder, tmp_
     done = subprocess.run(
         [sys.executable, str(bundle), *map(str, arguments)],
         cwd=tmp_path,
-        env={"WHIPPET_RULE_ExplodingTensor": "{}", **smdebug_shim.ENVIRONMENT},
+        env={"WHIPPET_RULE_ExplodingTensor": "{}", **environment.SMDEBUG_ENVIRONMENT},
         capture_output=True,
         text=True,
         check=False,
