@@ -1,7 +1,7 @@
 """smdebug 1.0.34, the last release, on the Python packages of today's training images.
 
 It needs three things. Its protobuf code was generated for protobuf 3, whose way of describing messages later versions
-take only in pure Python, and then for everybody in the process, so that writing an ONNX model takes 20 times as long.
+take only where a variable, set before the process starts, gives everybody in it the implementation in pure Python.
 Its writer calls a method that numpy 2.3 removed. And it imports, at its start, packages that only its profiler uses,
 which SageMaker ended with PyTorch 2.0 and no image brings any more.
 Importing this module imports smdebug; import it first.
