@@ -26,6 +26,7 @@ from training.loader import PhotoLoader
 from training.network import Network, probed_head
 from training.observer import Observer
 from training.prediction import Predicted, predict
+from training.profiling import Profiler
 from training.stages import freeze, stages
 from training.watching import watched_training
 from training.weights import load_backbone
@@ -51,9 +52,9 @@ def run_trial(hyperparameters: contract.Hyperparameters) -> None:
         setup.run()
 
 
-def train(hyperparameters: contract.Hyperparameters) -> FineTuned:
+def train(hyperparameters: contract.Hyperparameters, *, profiler: Profiler | None = None) -> FineTuned:
     """Fine-tune, take the best epoch's weights, and look at the validation photos with them, in float32."""
-    with _set_up(hyperparameters, job="train") as setup:
+    with _set_up(hyperparameters, job="train", profiler=profiler or Profiler(hyperparameters)) as setup:
         course = setup.run()
         setup.network.load_state_dict(course.weights)
         validation = predict(setup.network, setup.photos("validation"), group=setup.group, precision=None)
@@ -100,13 +101,13 @@ class _Setup:
 
 
 @contextmanager
-def _set_up(values: contract.Hyperparameters, *, job: str) -> Iterator[_Setup]:
+def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | None = None) -> Iterator[_Setup]:
     """Read the data, load the backbone, find a head or a checkpoint to begin with.
 
     Raises:
         JobError: a channel is missing, `unfreeze_from` names no stage, or the processes are more than the batch.
     """
-    with joined() as group, _observed(values, group=group, job=job) as observer:
+    with joined() as group, _observed(values, group=group, profiler=profiler) as observer:
         torch.manual_seed(values.seed)
         manifest = read_manifest(environment.channel(contract.Channel.MANIFEST))
         root = environment.channel(contract.Channel.DATASET)
@@ -187,9 +188,11 @@ def _set_up(values: contract.Hyperparameters, *, job: str) -> Iterator[_Setup]:
         )
 
 
-def _observed(values: contract.Hyperparameters, *, group: Group, job: str) -> AbstractContextManager[Observer]:
+def _observed(
+    values: contract.Hyperparameters, *, group: Group, profiler: Profiler | None
+) -> AbstractContextManager[Observer]:
     """Only the last training is watched: a tuning job cannot carry debugger rules, and its trials are many."""
-    return watched_training(values, leads=group.leads) if job == "train" else nullcontext(Observer())
+    return watched_training(values, profiler=profiler, group=group) if profiler else nullcontext(Observer())
 
 
 def _photos(

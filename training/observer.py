@@ -21,6 +21,9 @@ _Item = TypeVar("_Item")
 class Clock(Protocol):
     """Where the time of a step goes."""
 
+    def begin_training(self, *, done: int) -> None:
+        """Before the first step; an interrupted attempt has done so many already."""
+
     def phase(self, name: Phase) -> AbstractContextManager[None]:
         """Time spent in it is that phase's; of a phase within a phase, the inner one's only."""
 
@@ -71,6 +74,8 @@ class Observer:
 
     def begin_training(self, model: nn.Module, *, epochs: int, steps: int, done: int) -> None:
         """See `TensorHook.begin_training`."""
+        if self._clock:
+            self._clock.begin_training(done=done)
         if self._hook:
             with self.phase("saving"):
                 self._hook.begin_training(model, epochs=epochs, steps=steps, done=done)

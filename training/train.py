@@ -15,6 +15,7 @@ from training.environment import JobError
 from training.export import Classifier
 from training.feature_store import read_index, read_split
 from training.heads import fit, logits, new_head
+from training.profiling import Profiler
 from training.watching import watched_training
 from training.weights import load_backbone
 
@@ -23,13 +24,14 @@ def main() -> None:
     """Train, keep the best epoch, and deliver it: exported, tested on the test photos, described."""
     hyperparameters = environment.hyperparameters()
     torch.manual_seed(hyperparameters.seed)
+    profiler = Profiler(hyperparameters)
     manifest = read_manifest(environment.channel(contract.Channel.MANIFEST))
     if hyperparameters.mode == "finetune":
-        trained = _fine_tuned(hyperparameters)
+        trained = _fine_tuned(hyperparameters, profiler=profiler)
         if trained is None:
             return
     else:
-        trained = _trained_head(hyperparameters, manifest=manifest)
+        trained = _trained_head(hyperparameters, manifest=manifest, profiler=profiler)
     deliver(
         trained,
         run=os.environ.get(contract.JobVariable.RUN) or environment.job_name(),
@@ -39,13 +41,14 @@ def main() -> None:
         model_dir=environment.model_dir(),
         output_dir=environment.output_dir(),
     )
+    profiler.write(environment.output_dir())
 
 
-def _fine_tuned(hyperparameters: contract.Hyperparameters) -> Trained | None:
+def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler) -> Trained | None:
     """The backbone trained with its head; None in all but one of torchrun's processes, the one that writes."""
     from training import finetune
 
-    tuned = finetune.train(hyperparameters)
+    tuned = finetune.train(hyperparameters, profiler=profiler)
     if not tuned.leads:
         return None
     return Trained(
@@ -56,7 +59,7 @@ def _fine_tuned(hyperparameters: contract.Hyperparameters) -> Trained | None:
     )
 
 
-def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manifest) -> Trained:
+def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manifest, profiler: Profiler) -> Trained:
     """A head on the features of the frozen backbone."""
     folder, index = read_index(environment.channel(contract.Channel.FEATURES))
     backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
@@ -68,7 +71,7 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
         environment.checkpoint_dir(),
         identity={**hyperparameters.to_strings(), "job": "train", "features": index["key"], "weights": weights},
     )
-    with watched_training(hyperparameters) as observer:
+    with watched_training(hyperparameters, profiler=profiler) as observer:
         for epoch in fit(
             head,
             train=train,

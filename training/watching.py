@@ -9,23 +9,33 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from training import contract, environment
+from training.distributed import Group
 from training.interruption import EXIT_STATUS
-from training.observer import Clock, Observer, TensorHook
+from training.observer import Observer, TensorHook
+from training.profiling import Profiler
 
 __all__ = ["watched_training"]
 
 
 @contextmanager
 def watched_training(
-    hyperparameters: contract.Hyperparameters, *, leads: bool = True, clock: Clock | None = None
+    hyperparameters: contract.Hyperparameters, *, profiler: Profiler, group: Group | None = None
 ) -> Iterator[Observer]:
-    """An observer for the training that happens inside; of several processes, the one that `leads` is watched."""
-    if not leads:
-        yield Observer()
-        return
-    interval = os.environ.get(contract.JobVariable.SAVE_INTERVAL)
-    with _hooked(hyperparameters.mode, interval=interval) if interval else nullcontext() as hook:
-        yield Observer(clock=clock, hook=hook)
+    """An observer for the training that happens inside, alone or in a group whose every process calls this.
+
+    Time is measured in every process, and how busy each host was is known to all at the end; tensors are saved by the
+    process that leads.
+    """
+    leads = group is None or group.leads
+    interval = os.environ.get(contract.JobVariable.SAVE_INTERVAL) if leads else None
+    profiler.start()
+    try:
+        with _hooked(hyperparameters.mode, interval=interval) if interval else nullcontext() as hook:
+            yield Observer(clock=profiler.clock, hook=hook)
+    finally:
+        profiler.stop()
+    if group is not None:
+        profiler.gather(group)
 
 
 @contextmanager

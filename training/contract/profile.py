@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypedDict, get_args
+from typing import Final, Literal, NotRequired, TypedDict, get_args
 
 from training.contract.debugger import RuleResult
 
@@ -84,3 +84,5 @@ class Profile(TypedDict):
     recommendations: list[Recommendation]
     rules: list[RuleResult]
     """What the profiler rules say."""
+    failures: NotRequired[list[str]]
+    """What could not be watched, and why; its names are missing in `utilization` and `timeline`."""

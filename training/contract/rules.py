@@ -1,11 +1,13 @@
 """The debugger's rules: their names, parameters and defaults as SageMaker documents them, and which are used here.
 
 Sources: "List of Debugger built-in rules" and "List of Debugger built-in profiler rules" (Amazon SageMaker AI developer
-guide), and the package smdebug-rulesconfig, which declares the profiler rules' parameters.
+guide), and the package smdebug-rulesconfig, which declares the profiler rules' parameters. The page gives two defaults
+for LossNotDecreasing's `mode`, GLOBAL and none; here it is none, as its text describes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -233,9 +235,23 @@ def checked_parameters(rule: str, given: Mapping[str, object]) -> dict[str, Para
     return checked
 
 
+_WHOLE_NUMBERS: Final = ("num_steps", "category_no")
+"""Parameters that hold a whole number, also where their default is none."""
+
+_TRAINING_MODES: Final = ("TRAIN", "EVAL", "GLOBAL")
+
+
 def _converted(rule: str, name: str, value: object, default: ParameterValue) -> ParameterValue:
     text = str(value).strip()
+    if default is None and (value is None or text in ("", "None")):
+        return None
+    if name == "mode" and text not in _TRAINING_MODES:
+        raise ContractError(f"parameter mode={value!r} of rule {rule} is wrong; give {', '.join(_TRAINING_MODES)}")
+    if name.endswith("regex"):
+        _compiled(rule, name, text)
     try:
+        if name in _WHOLE_NUMBERS:
+            return int(text)
         if isinstance(default, bool):
             return {"true": True, "false": False}[text.lower()]
         if isinstance(default, int):
@@ -243,6 +259,20 @@ def _converted(rule: str, name: str, value: object, default: ParameterValue) -> 
         if isinstance(default, float):
             return float(text)
     except (ValueError, KeyError):
-        expected = "true or false" if isinstance(default, bool) else f"a number such as {default}"
+        if isinstance(default, bool):
+            expected = "true or false"
+        elif default is None or isinstance(default, int):
+            expected = f"a whole number such as {10 if default is None else default}"
+        else:
+            expected = f"a number such as {default}"
         raise ContractError(f"parameter {name}={value!r} of rule {rule} is wrong; give {expected}") from None
     return text
+
+
+def _compiled(rule: str, name: str, text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ContractError(
+            f"parameter {name}={text!r} of rule {rule} is no regular expression: {error}; give one such as '.*weight'"
+        ) from None

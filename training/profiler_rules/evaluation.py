@@ -1,0 +1,100 @@
+"""Judging a training by the profiler rules that its job was asked for: each ends with a status and a reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from training import contract
+from training.measurements import Measurements
+from training.profiler_rules.base import ProfilerRule
+from training.profiler_rules.batch_size import BatchSize
+from training.profiler_rules.cpu_bottleneck import CPUBottleneck
+from training.profiler_rules.dataloader import Dataloader
+from training.profiler_rules.gpu_memory_increase import GPUMemoryIncrease
+from training.profiler_rules.io_bottleneck import IOBottleneck
+from training.profiler_rules.load_balancing import LoadBalancing
+from training.profiler_rules.low_gpu_utilization import LowGPUUtilization
+from training.profiler_rules.max_initialization_time import MaxInitializationTime
+from training.profiler_rules.overall_system_usage import OverallSystemUsage
+from training.profiler_rules.step_outlier import StepOutlier
+
+__all__ = ["PROFILER_RULES", "evaluate", "requested"]
+
+PROFILER_RULES: Final[dict[str, type[ProfilerRule]]] = {
+    rule.rule_name: rule
+    for rule in (
+        BatchSize,
+        CPUBottleneck,
+        Dataloader,
+        GPUMemoryIncrease,
+        IOBottleneck,
+        LoadBalancing,
+        LowGPUUtilization,
+        MaxInitializationTime,
+        OverallSystemUsage,
+        StepOutlier,
+    )
+}
+
+_REPORT: Final = "ProfilerReport"
+
+
+def requested(environment: Mapping[str, str]) -> dict[str, str]:
+    """The profiler rules that variables ask for, with their parameters' JSON, in `contract.RULES`' order."""
+    profiler = [name for name, rule in contract.RULES.items() if rule.kind == "profiler"]
+    variables = {name: contract.rule_variable(name) for name in profiler}
+    return {name: environment[variable] for name, variable in variables.items() if variable in environment}
+
+
+def evaluate(rules: Mapping[str, str], seen: Measurements) -> list[contract.RuleResult]:
+    """How each rule ends; its parameters are those of the JSON object, and SageMaker's defaults.
+
+    ProfilerReport stands for all the others: it evaluates them, asked for or not, and finds an issue where any does.
+
+    Nothing is raised: a rule that cannot be evaluated ends as Error.
+
+    Source of ProfilerReport: List of Debugger built-in profiler rules (Amazon SageMaker AI developer guide).
+    """
+    wanted = {name: rules.get(name, "{}") for name in PROFILER_RULES if name in rules or _REPORT in rules}
+    results = {name: _result(name, parameters, seen) for name, parameters in wanted.items()}
+    if _REPORT in rules:
+        results[_REPORT] = _report(list(results.values()))
+    return [results[name] for name in rules]
+
+
+def _result(name: str, parameters: str, seen: Measurements) -> contract.RuleResult:
+    status: contract.RuleStatus
+    step = None
+    try:
+        rule = PROFILER_RULES[name](**{**contract.RULES[name].parameters, **_parsed(name, parameters)})
+        if reason := rule.inapplicable(seen):
+            status, detail = "NotApplicable", reason
+        else:
+            status = "IssuesFound" if rule.invoke(seen) else "NoIssuesFound"
+            detail, step = rule.detail, rule.step
+    except Exception as error:
+        status, detail = "Error", f"the rule could not be evaluated: {type(error).__name__}: {error}"
+    return {"rule": name, "status": status, "detail": detail, "step": step, "source": "own"}
+
+
+def _parsed(name: str, parameters: str) -> dict[str, Any]:
+    given = json.loads(parameters or "{}")
+    if not isinstance(given, dict):
+        raise contract.ContractError(f"{contract.rule_variable(name)} holds {parameters!r}; give a JSON object")
+    return dict(contract.checked_parameters(name, given))
+
+
+def _report(results: list[contract.RuleResult]) -> contract.RuleResult:
+    found = [result for result in results if result["status"] == "IssuesFound"]
+    judged = [result for result in results if result["status"] in ("IssuesFound", "NoIssuesFound")]
+    counts = f"{len(found)} of the {len(judged)} profiler rules that apply here found an issue"
+    named = f": {', '.join(result['rule'] for result in found)}" if found else ""
+    return {
+        "rule": _REPORT,
+        "status": "IssuesFound" if found else "NoIssuesFound",
+        "detail": counts + named,
+        "step": found[0]["step"] if found else None,
+        "source": "own",
+    }
