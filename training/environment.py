@@ -44,11 +44,7 @@ and faulting it in anew every step (1.4 times as fast a training step), and idle
 the decoding ones. Read by libc and libgomp at a process's start, hence no use in setting it later."""
 
 SMDEBUG_ENVIRONMENT: Final = {"SMDEBUG_LOG_LEVEL": "warning"}
-<<<<<<< HEAD
 """For the `Environment` of jobs that import smdebug."""
-=======
-"""For the `Environment` of jobs that import smdebug: its log stays short."""
->>>>>>> infra
 
 
 class JobError(RuntimeError):
