@@ -211,8 +211,9 @@ def _job(folder: Path, photos_root: Path, *, hooked: bool) -> float:
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
         **JOB_ENVIRONMENT,
-        **({contract.JobVariable.SAVE_INTERVAL: str(SAVE_INTERVAL)} if hooked else {}),
     }
+    if hooked:
+        variables[contract.JobVariable.SAVE_INTERVAL] = str(SAVE_INTERVAL)
     return _children_seconds([str(ROOT / contract.EntryPoint.TRAIN)], variables)
 
 
@@ -271,7 +272,7 @@ class Steps:
         observer.begin_training(tuning.network, epochs=EPOCHS, steps=_STEPS_OF_EPOCH, done=0)
         images, labels = next(synthetic())
         batch = Batch(images, labels, torch.ones(BATCH, dtype=torch.bool), torch.arange(BATCH)).to(DEVICE)
-        self._step = lambda: tuning.take_step(batch)
+        self._step: Callable[[], None] = lambda: tuning.take_step(batch)
         self._step()
 
     def take(self) -> float:
