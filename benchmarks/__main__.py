@@ -27,6 +27,7 @@ MODULES = {
     "training_step": "training",
     "tuning": "training",
     "memory_growth": "training",
+    "hook_cost": "training",
     "search_trials": "cloud",
 }
 """Benchmarks in the order they run, and the environment below .envs that each needs."""
