@@ -28,6 +28,7 @@ MODULES = {
     "profile_cost": "training",
     "tuning": "training",
     "memory_growth": "training",
+    "hook_cost": "training",
     "search_trials": "cloud",
 }
 """Benchmarks in the order they run, and the environment below .envs that each needs."""

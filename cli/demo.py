@@ -96,6 +96,7 @@ def _classify(api: Api, answers: dict[Path, str], console: Console) -> int:
 _NEXT = """\
 your photos       whippet upload FOLDER && whippet run && whippet classify PHOTO   (a folder of photos for each class)
 what stands       whippet status     (and: aws --endpoint-url {endpoint_url} sagemaker list-training-jobs)
+its report        whippet report     (one page: trials, curves, mistakes, rules, profile, verdict, cost)
 logs of the jobs  whippet logs
 on AWS            whippet --profile NAME up      (README.md, “On AWS”)
 end it            whippet down       (or `make stop`; all of it lives in {state})

@@ -18,17 +18,18 @@ from cli import deployment
 from cli import settings as settings_table
 from cli import status as status_verb
 from cli.api import Api
+from cli.approve import answer
 from cli.demo import demo as run_demo
 from cli.errors import CliError
-from cli.joblogs import JobLogs
+from cli.joblogs import run_lines
 from cli.photos import find_photos
+from cli.report import ReportPage, fetch_report, open_report, report_uri
 from cli.run import Outcome, start, watch
+from cli.runs import newest_run
 from cli.target import STATE, Target, find_target, read_settings
 from cli.upload import compare
 from cli.upload import upload as upload_photos
-from infra.outputs import StackOutput
 from local import control
-from training import contract
 
 __all__ = ["main"]
 
@@ -124,20 +125,27 @@ def run(
         console.print(execution, highlight=False)
         return
     try:
-        report(watch(target, execution=execution, console=console))
+        outcome = watch(target, execution=execution, console=console)
     except KeyboardInterrupt:
         console.print("the run goes on; look again with `whippet status`")
         raise typer.Exit(130) from None
+    uri = report_uri(target, run=outcome.run)
+    if uri:
+        console.print(
+            f"report: {uri} (`whippet report {outcome.run}` opens it)", highlight=False, markup=False, soft_wrap=True
+        )
+    conclude(outcome)
 
 
-def report(outcome: Outcome) -> None:
+def conclude(outcome: Outcome) -> None:
     """Say how a run ended.
 
     Raises:
-        CliError: it failed.
+        CliError: it failed, or its model was rejected.
     """
     if not outcome.succeeded:
-        raise CliError(f"the run failed: {outcome.error}: {outcome.cause}")
+        happened = "the model was rejected" if outcome.error == "ModelRejected" else f"the run failed: {outcome.error}"
+        raise CliError(f"{happened}: {outcome.cause}")
     result = outcome.output
     console.print(
         f"released on {result['endpoint']}: test accuracy {result['test_accuracy']:.4f} "
@@ -145,6 +153,41 @@ def report(outcome: Outcome) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+@typer_app.command()
+def report(
+    context: typer.Context,
+    run: Annotated[
+        str | None, typer.Argument(help="A run as `whippet status` lists it; the newest one if none is given.")
+    ] = None,
+    *,
+    page: Annotated[ReportPage, typer.Option(help="The whole report, or the training's profile alone.")] = (
+        ReportPage.REPORT
+    ),
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+) -> None:
+    """Fetch a run's report and open it in the browser."""
+    target = context.obj.target()
+    file = fetch_report(target, run=run or newest_run(target), page=page, folder=STATE / "reports")
+    if show and not open_report(file):
+        console.print("there is no browser here; the page is one file, to be opened anywhere:")
+    typer.echo(file)
+
+
+@typer_app.command()
+def approve(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="A run that waits for an answer.")],
+    *,
+    reject: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Keep the model out of service, and say why.")
+    ] = None,
+) -> None:
+    """Let a run's model go into service (setting release.approval=manual), or keep it out."""
+    answer(context.obj.target(), run=run, rejection=reject)
+    verdict = "goes into service" if reject is None else "was rejected; the one in service stays"
+    console.print(f"the model of run {run} {verdict}", highlight=False, markup=False)
 
 
 @typer_app.command()
@@ -187,24 +230,8 @@ def logs(
 ) -> None:
     """Print the logs of a run's jobs."""
     target = context.obj.target()
-    if run is None:
-        machine = target.output(StackOutput.STATE_MACHINE_ARN)
-        executions = target.client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=1)["executions"]
-        if not executions:
-            raise CliError("there has been no run yet: start one with `whippet run`")
-        run = contract.run_id(executions[0]["name"])
-    prefix = contract.job_prefix(target.settings.prefix, run)
-    jobs = (
-        target.client("sagemaker")
-        .get_paginator("list_training_jobs")
-        .paginate(NameContains=prefix, SortBy="CreationTime", SortOrder="Ascending")
-    )
-    names = [job["TrainingJobName"] for page in jobs for job in page["TrainingJobSummaries"]]
-    if not names:
-        raise CliError(f"run {run} has no jobs {target.place}: `whippet status` lists the runs")
-    for name in names:
-        for line in JobLogs(target.client("logs"), name).new_lines():
-            console.print(f"[dim]{name}[/] {line}", highlight=False, soft_wrap=True)
+    for name, line in run_lines(target, run=run or newest_run(target)):
+        console.print(f"[dim]{name}[/] {line}", highlight=False, soft_wrap=True)
 
 
 @typer_app.command()

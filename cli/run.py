@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from cli.errors import CliError
-from cli.joblogs import JobLogs
+from cli.joblogs import PROCESSING_LOG_GROUP, TRAINING_LOG_GROUP, JobLogs
 from infra.outputs import StackOutput
 from training import contract
 
@@ -28,9 +28,16 @@ JOB_OF_STATE = {
     "Features": "features",
     "ExtendFeatures": "features",
     "Train": "train",
+    "TrainManaged": "train",
     "TrainNetwork": "train",
+    "TrainNetworkManaged": "train",
+    "Rules": "rules",
+    "NetworkRules": "rules",
 }
 """How the name of a state's job ends."""
+RULES_STATES = ("Rules", "NetworkRules")
+"""Those whose job is a processing job, of whose log every line says something: one a rule."""
+APPROVAL_STATE = "AskApproval"
 ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 
 
@@ -38,6 +45,7 @@ ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 class Outcome:
     """How an execution ended."""
 
+    run: str
     succeeded: bool
     output: dict[str, Any]
     error: str
@@ -69,7 +77,7 @@ def watch(target: Target, *, execution: str, console: Console) -> Outcome:
     """Follow an execution to its end, printing each state, trial and epoch as it comes."""
     stepfunctions = target.client("stepfunctions")
     run = contract.run_id(execution.rsplit(":", 1)[-1])
-    progress = _Progress(target=target, prefix=contract.job_prefix(target.settings.prefix, run), console=console)
+    progress = _Progress(target=target, run=run, console=console)
     console.print(f"run [bold]{run}[/] started {target.place}: {execution}", highlight=False, soft_wrap=True)
     with console.status("starting …") as status:
         while True:
@@ -80,6 +88,7 @@ def watch(target: Target, *, execution: str, console: Console) -> Outcome:
             status.update(f"{progress.state} … {progress.latest}")
             if described["status"] in ENDED:
                 return Outcome(
+                    run=run,
                     succeeded=described["status"] == "SUCCEEDED",
                     output=json.loads(described.get("output") or "{}"),
                     error=described.get("error", described["status"]),
@@ -93,13 +102,14 @@ class _Progress:
     """What has been shown already, and what is shown next."""
 
     target: Target
-    prefix: str
+    run: str
     console: Console
     state: str = "starting"
     latest: str = ""
     """The newest line of the job that runs, for the status line."""
     last_event: int = 0
     entered: dict[str, float] = field(default_factory=dict)
+    left: set[str] = field(default_factory=set)
     trials: set[str] = field(default_factory=set)
     logs: dict[str, JobLogs] = field(default_factory=dict)
 
@@ -108,11 +118,17 @@ class _Progress:
         self.last_event = event["id"]
         if details := event.get("stateEnteredEventDetails"):
             self.state, self.latest = details["name"], ""
-            self.entered[self.state] = event["timestamp"].timestamp()
+            self.entered.setdefault(self.state, event["timestamp"].timestamp())
+            if self.state == APPROVAL_STATE:
+                self._print(
+                    f"the model waits for your approval: `whippet approve {self.run}`, or "
+                    f'`whippet approve {self.run} --reject "why"`'
+                )
         elif details := event.get("stateExitedEventDetails"):
             # Short states that only decide or wait would bury the ones that work.
-            if not event["type"].startswith("Task"):
+            if not event["type"].startswith("Task") or details["name"] in self.left:
                 return
+            self.left.add(details["name"])  # one that looks again and again is told once
             self.jobs()
             seconds = event["timestamp"].timestamp() - self.entered.get(details["name"], event["timestamp"].timestamp())
             self._print(f"{details['name']} [dim]{seconds:.0f} s[/]")
@@ -122,13 +138,17 @@ class _Progress:
         if self.state in TUNING_STATES:
             self._trials()
         elif kind := JOB_OF_STATE.get(self.state):
-            self._log(f"{self.prefix}-{kind}")
+            self._log(f"{self._prefix}-{kind}", rules=self.state in RULES_STATES)
+
+    @property
+    def _prefix(self) -> str:
+        return contract.job_prefix(self.target.settings.prefix, self.run)
 
     def _trials(self) -> None:
         sagemaker = self.target.client("sagemaker")
         try:
             pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
-                HyperParameterTuningJobName=self.prefix, SortBy="CreationTime", SortOrder="Ascending"
+                HyperParameterTuningJobName=self._prefix, SortBy="CreationTime", SortOrder="Ascending"
             )
             trials = [trial for page in pages for trial in page["TrainingJobSummaries"]]
         except ClientError as error:
@@ -152,10 +172,12 @@ class _Progress:
             self._print(f"  trial {number}: {values} → {result}{stopped}")
         self.latest = f"{done} of {len(trials)} trials done"
 
-    def _log(self, job: str) -> None:
-        logs = self.logs.setdefault(job, JobLogs(self.target.client("logs"), job))
-        for line in logs.new_lines():
-            if line.startswith("epoch "):
+    def _log(self, job: str, *, rules: bool) -> None:
+        if job not in self.logs:
+            group = PROCESSING_LOG_GROUP if rules else TRAINING_LOG_GROUP
+            self.logs[job] = JobLogs(self.target.client("logs"), job, group=group)
+        for line in self.logs[job].new_lines():
+            if rules or line.startswith("epoch "):
                 self._print(f"  {line}")
             self.latest = line
 

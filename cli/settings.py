@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -33,8 +33,10 @@ def markdown(settings: Settings) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return "(none)"
+    if isinstance(value, Mapping):
+        value = tuple(f"{rule}.{name}={chosen}" for rule, given in value.items() for name, chosen in given.items())
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        return ",".join(map(str, value)) or "(none)"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -50,4 +52,4 @@ def _allowed(schema: dict[str, Any]) -> str:
     low = schema.get("minimum", f"above {schema['exclusiveMinimum']}" if "exclusiveMinimum" in schema else None)
     if low is not None:
         return f"{low} to {schema['maximum']}"
-    return {"boolean": "true, false"}.get(schema["type"], "text")
+    return {"boolean": "true, false", "object": "list of RULE.PARAMETER=VALUE"}.get(schema["type"], "text")

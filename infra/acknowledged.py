@@ -7,6 +7,7 @@ from constructs import Construct
 
 from infra.dataset import Dataset
 from infra.names import Names
+from training import contract
 
 __all__ = ["acknowledge_findings"]
 
@@ -18,7 +19,8 @@ _OBJECTS = "A run's objects lie below this prefix of the data bucket."
 _PHOTOS = "The photos lie below this prefix; in a bucket of our own a run may name any."
 _STREAMS = "SageMaker names the streams of its log groups itself."
 _MODELS = {"endpoint-config": _OF_RUNS, "model": _OF_RUNS}
-_JOBS = {"training-job": _OF_RUNS, "hyper-parameter-tuning-job": _OF_RUNS}
+_JOBS = {"training-job": _OF_RUNS, "hyper-parameter-tuning-job": _OF_RUNS, "processing-job": _OF_RUNS}
+_VERSIONS = "A model package's number is not known when the stack is deployed."
 
 _WILDCARDS: dict[str, dict[str, str]] = {
     "TrainingRole/Policy": {
@@ -27,6 +29,7 @@ _WILDCARDS: dict[str, dict[str, str]] = {
         "runs": _OBJECTS,
         "features": _OBJECTS,
         "job streams": _STREAMS,
+        "processing streams": _STREAMS,
     },
     "EndpointRole/Policy": {"*": _NO_RESOURCES, "runs": _OBJECTS, "endpoint streams": _STREAMS},
     "Functions/CheckDataset/Policy": {
@@ -35,17 +38,31 @@ _WILDCARDS: dict[str, dict[str, str]] = {
         "features": _OBJECTS,
         "hyper-parameter-tuning-job": _OF_RUNS,
     },
-    "Functions/Verdict/Policy": {"runs": _OBJECTS},
+    "Functions/Verdict/Policy": {"runs": _OBJECTS, "training-job": _OF_RUNS},
+    "Functions/AskApproval/Policy": {"approvals": _OBJECTS},
+    "Functions/Report/Policy": {
+        "runs": _OBJECTS,
+        "reports": _OBJECTS,
+        "profiles": _OBJECTS,
+        **_JOBS,
+        "endpoint-config": _OF_RUNS,
+    },
     "Functions/SmokeTest/Policy": {"runs": _OBJECTS, "photos": _PHOTOS},
     "Functions/Retire/Policy": {"*": _NO_RESOURCES, **_MODELS},
     "Cleanup/Function/Policy": {
         "*": _NO_RESOURCES,
         "photos": "Every object of the bucket is deleted when the setting keep_at_destroy is off.",
         "executions": "Every running execution is stopped.",
+        "packages": _VERSIONS,
         **_MODELS,
         **_JOBS,
     },
-    "Workflow/StateMachine/Role/DefaultPolicy": {"*": _NO_RESOURCES, **_MODELS, **_JOBS},
+    "Workflow/StateMachine/Role/DefaultPolicy": {
+        "*": _NO_RESOURCES,
+        "packages": _VERSIONS,
+        **_MODELS,
+        **_JOBS,
+    },
     "Api/Function/Policy": {"*": _NO_RESOURCES},
     "ServingImage/BuildPolicy": {"*": _NO_RESOURCES},
 }
@@ -98,12 +115,19 @@ def _wildcard_resources(stack: cdk.Stack, names: Names, dataset: Dataset) -> dic
         "runs": f"{bucket}/runs/*",
         "features": f"{bucket}/features/*",
         "job streams": f"{logs}/aws/sagemaker/TrainingJobs:log-stream:*",
+        "processing streams": f"{logs}/aws/sagemaker/ProcessingJobs:log-stream:*",
+        **{
+            kind: f"{bucket}/runs/*/{file}"
+            for kind, file in {
+                "approvals": "approval.json",
+                "reports": contract.Artefact.REPORT.value,
+                "profiles": "profile.html",
+            }.items()
+        },
+        "packages": f"arn:<AWS::Partition>:sagemaker:{here}:model-package/{names.model_package_group}/*",
         "endpoint streams": f"{logs}{names.endpoint_log_group}:log-stream:*",
         "executions": f"arn:<AWS::Partition>:states:{here}:execution:{names.prefix}:*",
-        **{
-            kind: f"arn:<AWS::Partition>:sagemaker:{here}:{kind}/{names.prefix}-*"
-            for kind in ("training-job", "hyper-parameter-tuning-job", "model", "endpoint-config")
-        },
+        **{kind: f"arn:<AWS::Partition>:sagemaker:{here}:{kind}/{names.prefix}-*" for kind in (*_JOBS, *_MODELS)},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, fields
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -14,13 +15,35 @@ from infra.lambdas import PythonFunction
 from infra.names import Names
 from infra.roles import read_objects
 from infra.settings import Settings
-from infra.workflow.state_machine import FunctionArns
+from training import contract
 
-__all__ = ["RunFunctions"]
+__all__ = ["FunctionArns", "RunFunctions"]
+
+_REPORT_PACKAGES = ("jinja2", "markupsafe")
+_CHARTING_LIBRARY = "node_modules/echarts/dist/echarts.min.js"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionArns:
+    """The Lambda functions of the run."""
+
+    check_dataset: str
+    verdict: str
+    ask_approval: str | None
+    """Only where a person approves of models."""
+    smoke_test: str
+    retire: str
+    report: str
+    notify: str
+
+    def all(self) -> list[str]:
+        """For the permission to invoke them."""
+        arns = (getattr(self, field.name) for field in fields(self))
+        return [arn for arn in arns if arn is not None]
 
 
 class RunFunctions(Construct):
-    """CheckDataset, Verdict, SmokeTest, Retire and Notify."""
+    """CheckDataset, Verdict, AskApproval, SmokeTest, Retire, Report and Notify."""
 
     def __init__(
         self,
@@ -31,15 +54,18 @@ class RunFunctions(Construct):
         names: Names,
         dataset: Dataset,
         topic: sns.Topic,
+        code_version: str,
     ) -> None:
         super().__init__(scope, construct_id)
         self.settings, self.names, self.dataset = settings, names, dataset
         self._common = {"BUCKET": dataset.bucket.bucket_name, "NAME_PREFIX": names.prefix}
         self.arns = FunctionArns(
             check_dataset=self._check_dataset().arn,
-            verdict=self._verdict().arn,
+            verdict=self._verdict(code_version).arn,
+            ask_approval=self._ask_approval(topic).arn if settings.release.approval == "manual" else None,
             smoke_test=self._smoke_test().arn,
             retire=self._retire().arn,
+            report=self._report().arn,
             notify=self._notify(topic).arn,
         )
 
@@ -86,8 +112,19 @@ class RunFunctions(Construct):
             ),
         ]
 
-    def _verdict(self) -> PythonFunction:
-        release = self.settings.release
+    def _verdict(self, code_version: str) -> PythonFunction:
+        release, debugger = self.settings.release, self.settings.debugger
+        statements = [
+            *read_objects(self.dataset, ["runs/*"]),
+            iam.PolicyStatement(actions=["s3:PutObject"], resources=[self.dataset.arn("runs/*")]),
+            iam.PolicyStatement(actions=["sagemaker:DescribeEndpoint"], resources=[self.names.endpoint_arn]),
+        ]
+        if debugger.mode in ("auto", "managed"):
+            statements.append(
+                iam.PolicyStatement(
+                    actions=["sagemaker:DescribeTrainingJob"], resources=self.names.of_runs("training-job")
+                )
+            )
         return PythonFunction(
             self,
             "Verdict",
@@ -97,15 +134,36 @@ class RunFunctions(Construct):
                 **self._common,
                 "ENDPOINT_NAME": self.names.endpoint,
                 "MIN_ACCURACY": str(release.min_accuracy),
+                "MIN_CLASS_RECALL": str(release.min_class_recall),
                 "TOLERANCE": str(release.tolerance),
+                "SIGNIFICANCE": str(release.significance),
+                "APPROVAL": release.approval,
+                "BLOCKING_RULES": json.dumps(debugger.block),
+                "RULES": json.dumps({mode: debugger.evaluated(mode) for mode in contract.MODES}),
+                "CODE_VERSION": code_version,
+            },
+            statements=statements,
+            # The archive is streamed, the tensors in it are unpacked and passed over.
+            timeout=cdk.Duration.minutes(10),
+            memory_mib=1769,
+        )
+
+    def _ask_approval(self, topic: sns.Topic) -> PythonFunction:
+        return PythonFunction(
+            self,
+            "AskApproval",
+            name="ask_approval",
+            description="Asks a person whether the model may go into service",
+            environment={
+                **self._common,
+                "TOPIC_ARN": topic.topic_arn,
+                "APPROVAL_HOURS": str(self.settings.release.approval_hours),
             },
             statements=[
-                *read_objects(self.dataset, ["runs/*"]),
-                iam.PolicyStatement(actions=["s3:PutObject"], resources=[self.dataset.arn("runs/*")]),
-                iam.PolicyStatement(actions=["sagemaker:DescribeEndpoint"], resources=[self.names.endpoint_arn]),
+                iam.PolicyStatement(actions=["s3:PutObject"], resources=[self.dataset.arn("runs/*/approval.json")]),
+                iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn]),
             ],
-            timeout=cdk.Duration.minutes(5),
-            memory_mib=512,
+            timeout=cdk.Duration.minutes(1),
         )
 
     def _smoke_test(self) -> PythonFunction:
@@ -142,6 +200,41 @@ class RunFunctions(Construct):
                 ),
             ],
             timeout=cdk.Duration.minutes(5),
+        )
+
+    def _report(self) -> PythonFunction:
+        dataset, names = self.dataset, self.names
+        return PythonFunction(
+            self,
+            "Report",
+            name="report",
+            description="Writes the run's report, one page",
+            environment=self._common,
+            packages=_REPORT_PACKAGES,
+            files=[_CHARTING_LIBRARY],
+            statements=[
+                *read_objects(dataset, ["runs/*"]),
+                iam.PolicyStatement(
+                    actions=["s3:PutObject"],
+                    resources=[dataset.arn("runs/*/report.html"), dataset.arn("runs/*/profile.html")],
+                ),
+                iam.PolicyStatement(actions=["sagemaker:DescribeTrainingJob"], resources=names.of_runs("training-job")),
+                iam.PolicyStatement(
+                    actions=[
+                        "sagemaker:DescribeHyperParameterTuningJob",
+                        "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
+                    ],
+                    resources=names.of_runs("hyper-parameter-tuning-job"),
+                ),
+                iam.PolicyStatement(
+                    actions=["sagemaker:DescribeProcessingJob"], resources=names.of_runs("processing-job")
+                ),
+                iam.PolicyStatement(
+                    actions=["sagemaker:DescribeEndpointConfig"], resources=names.of_runs("endpoint-config")
+                ),
+            ],
+            timeout=cdk.Duration.minutes(5),
+            memory_mib=1024,
         )
 
     def _notify(self, topic: sns.Topic) -> PythonFunction:

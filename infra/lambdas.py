@@ -20,28 +20,41 @@ ROOT = Path(__file__).resolve().parent.parent
 _DEPENDENCIES = ("aws_lambda_powertools", "jmespath", "typing_extensions")
 """Powertools and what it imports; all pure Python, so the copy runs on any architecture. boto3 is Lambda's own."""
 
-_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.so")
+"""Compiled parts are left out, since they run on one kind of processor; packages that are carried do without them."""
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 
 
-def stage_function(name: str, target: Path) -> None:
-    """Copy a function's modules, the shared ones, the contract and Powertools into `target`: the content of its zip."""
-    for folder in (name, "shared"):
-        for module in sorted((ROOT / "lambda" / folder).glob("*.py")):
-            shutil.copyfile(module, target / module.name)
+def stage_function(name: str, target: Path, *, packages: Sequence[str] = (), files: Sequence[str] = ()) -> None:
+    """Fill `target` with what a function's zip holds.
+
+    These are its folder, the shared modules, the contract, Powertools, and of its own further `packages` of this
+    environment and `files`, which are named from the project's root and put beside its modules.
+    """
+    shutil.copytree(ROOT / "lambda" / name, target, ignore=_IGNORED, dirs_exist_ok=True)
+    for module in sorted((ROOT / "lambda" / "shared").glob("*.py")):
+        shutil.copyfile(module, target / module.name)
     (target / "training").mkdir()
     (target / "training" / "__init__.py").touch()
     shutil.copytree(ROOT / "training" / "contract", target / "training" / "contract", ignore=_IGNORED)
-    for package in _DEPENDENCIES:
-        spec = find_spec(package)
-        if spec is None or spec.origin is None:
-            raise RuntimeError(f"{package} is not installed, but the Lambda functions carry it; run `make setup`")
-        origin = Path(spec.origin)
-        if origin.name == "__init__.py":
-            shutil.copytree(origin.parent, target / package, ignore=_IGNORED)
-        else:
-            shutil.copyfile(origin, target / origin.name)
+    for file in files:
+        if not (ROOT / file).is_file():
+            raise RuntimeError(f"{file} is not there, but the Lambda function {name} carries it; run `make setup`")
+        shutil.copyfile(ROOT / file, target / Path(file).name)
+    for package in (*_DEPENDENCIES, *packages):
+        _copy_package(package, target)
+
+
+def _copy_package(package: str, target: Path) -> None:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"{package} is not installed, but the Lambda functions carry it; run `make setup`")
+    origin = Path(spec.origin)
+    if origin.name == "__init__.py":
+        shutil.copytree(origin.parent, target / package, ignore=_IGNORED)
+    else:
+        shutil.copyfile(origin, target / origin.name)
 
 
 class PythonFunction(Construct):
@@ -59,6 +72,8 @@ class PythonFunction(Construct):
         timeout: cdk.Duration,
         memory_mib: int = 256,
         tracing: bool = False,
+        packages: Sequence[str] = (),
+        files: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, construct_id)
         self.log_group = logs.LogGroup(self, "Logs", retention=LOG_RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY)
@@ -68,7 +83,7 @@ class PythonFunction(Construct):
         )
         policy = iam.Policy(self, "Policy", statements=[write_logs, *statements], roles=[self.role])
         with tempfile.TemporaryDirectory() as folder:
-            stage_function(name, Path(folder))
+            stage_function(name, Path(folder), packages=packages, files=files)
             code = lambda_.Code.from_asset(folder)
             self.function = lambda_.Function(
                 self,

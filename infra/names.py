@@ -41,18 +41,39 @@ class Names:
         """The endpoint itself."""
         return _sagemaker(f"endpoint/{self.endpoint}")
 
+    @property
+    def model_package_group(self) -> str:
+        """The registry's group; every judged model is a version in it."""
+        return self.prefix
+
+    @property
+    def model_package_group_arn(self) -> str:
+        """The group itself."""
+        return _sagemaker(f"model-package-group/{self.model_package_group}")
+
+    @property
+    def model_package_arns(self) -> str:
+        """ARN pattern of the group's versions."""
+        return _sagemaker(f"model-package/{self.model_package_group}/*")
+
     @staticmethod
     def job_log_groups() -> list[str]:
         """The log groups that SageMaker's jobs of an account share (fixed by the service), with their streams."""
-        group = "log-group:/aws/sagemaker/TrainingJobs"
-        return [f"arn:{PARTITION}:logs:{REGION}:{ACCOUNT}:{group}{part}" for part in ("", ":log-stream:*")]
+        return [
+            f"arn:{PARTITION}:logs:{REGION}:{ACCOUNT}:log-group:/aws/sagemaker/{kind}{part}"
+            for kind in ("TrainingJobs", "ProcessingJobs")
+            for part in ("", ":log-stream:*")
+        ]
 
     @staticmethod
-    def step_functions_rules() -> list[str]:
-        """EventBridge rules by which Step Functions hears of finished jobs ("IAM policies for SageMaker")."""
+    def step_functions_rules(*kinds: str) -> list[str]:
+        """EventBridge rules by which Step Functions hears of finished jobs of these kinds: `Training`, `Tuning` …
+
+        Source: "IAM policies for calling SageMaker AI with Step Functions".
+        """
         return [
             f"arn:{PARTITION}:events:{REGION}:{ACCOUNT}:rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule"
-            for kind in ("Training", "Tuning")
+            for kind in kinds
         ]
 
 

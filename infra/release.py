@@ -65,15 +65,22 @@ class Cleanup(Construct):
                 actions=[
                     "sagemaker:ListTrainingJobs",
                     "sagemaker:ListHyperParameterTuningJobs",
+                    "sagemaker:ListProcessingJobs",
                     "sagemaker:ListEndpointConfigs",
                     "sagemaker:ListModels",
+                    "sagemaker:ListModelPackages",
                 ],
                 resources=["*"],
             ),
             iam.PolicyStatement(
-                actions=["sagemaker:StopTrainingJob", "sagemaker:StopHyperParameterTuningJob"],
-                resources=names.of_runs("training-job", "hyper-parameter-tuning-job"),
+                actions=[
+                    "sagemaker:StopTrainingJob",
+                    "sagemaker:StopHyperParameterTuningJob",
+                    "sagemaker:StopProcessingJob",
+                ],
+                resources=names.of_runs("training-job", "hyper-parameter-tuning-job", "processing-job"),
             ),
+            iam.PolicyStatement(actions=["sagemaker:DeleteModelPackage"], resources=[names.model_package_arns]),
             iam.PolicyStatement(
                 actions=["sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel"],
                 resources=names.of_runs("endpoint-config", "model"),
@@ -93,7 +100,7 @@ class Cleanup(Construct):
             self,
             "Function",
             name="cleanup",
-            description="At destroy: stops jobs, deletes endpoint, configurations and models",
+            description="At destroy: stops jobs, deletes endpoint, configurations, models, packages",
             environment={},
             statements=statements,
             timeout=cdk.Duration.minutes(15),
@@ -106,6 +113,7 @@ class Cleanup(Construct):
             properties={
                 "Prefix": names.prefix,
                 "Endpoint": names.endpoint,
+                "ModelPackageGroup": names.model_package_group,
                 "StateMachineArn": state_machine,
                 "EmptyBucket": dataset.bucket.bucket_name if dataset.emptied_at_destroy else "",
             },

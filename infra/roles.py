@@ -32,7 +32,7 @@ def read_objects(dataset: Dataset, key_patterns: Sequence[str]) -> list[iam.Poli
 
 
 class TrainingRole(Construct):
-    """For the features, tuning and training jobs: read their channels and code, write features and runs."""
+    """For the features, tuning, training and rules' jobs: read their channels and code, write features and runs."""
 
     def __init__(
         self,
@@ -48,7 +48,6 @@ class TrainingRole(Construct):
         readable = ["*"] if dataset.owned else [f"{dataset.prefix}*", "runs/*", "features/*"]
         if weights and not dataset.owned:
             readable.append(weights)
-        assets = [sources.with_requirements, sources.bare]
         asset_bucket = sources.bare.bucket
         statements = [
             *read_objects(dataset, readable),
@@ -59,10 +58,16 @@ class TrainingRole(Construct):
             iam.PolicyStatement(actions=["s3:GetBucketLocation"], resources=[dataset.bucket.bucket_arn]),
             iam.PolicyStatement(
                 actions=["s3:GetObject"],
-                resources=[f"{asset_bucket.bucket_arn}/{asset.s3_object_key}" for asset in assets],
+                resources=[f"{asset_bucket.bucket_arn}/{asset.s3_object_key}" for asset in sources.all],
+            ),
+            # A processing job lists the prefix that its code's key is; the toolkit fetches a training job's by the key.
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[asset_bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": [sources.rules.s3_object_key]}},
             ),
             _write_logs(Names.job_log_groups()),
-            _metrics("/aws/sagemaker/TrainingJobs"),
+            _metrics("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs"),
             iam.PolicyStatement(actions=_PULL, resources=[image.repository_arn]),
             iam.PolicyStatement(actions=[_REGISTRY_LOGIN], resources=["*"]),
         ]
@@ -109,10 +114,10 @@ def _write_logs(log_groups: Sequence[str]) -> iam.PolicyStatement:
     )
 
 
-def _metrics(namespace: str) -> iam.PolicyStatement:
-    """PutMetricData has no resources; the condition narrows it to SageMaker's namespace."""
+def _metrics(*namespaces: str) -> iam.PolicyStatement:
+    """PutMetricData has no resources; the condition narrows it to SageMaker's namespaces."""
     return iam.PolicyStatement(
         actions=["cloudwatch:PutMetricData"],
         resources=["*"],
-        conditions={"StringEquals": {"cloudwatch:namespace": namespace}},
+        conditions={"StringEquals": {"cloudwatch:namespace": list(namespaces)}},
     )

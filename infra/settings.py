@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from infra.instances import gpus
+from infra.settings_context import SettingsError, from_context
+from infra.settings_debugger import DebuggerSettings
+from infra.settings_section import InstanceType, Section
 from training import contract
 
-__all__ = ["ApiSettings", "ReleaseSettings", "Settings", "SettingsError", "TrainingSettings", "TuningSettings"]
-
-InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
-
-
-class SettingsError(ValueError):
-    """A setting is wrong; the message names the setting, the value, what is allowed and where to change it."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+__all__ = [
+    "ApiSettings",
+    "DebuggerSettings",
+    "ReleaseSettings",
+    "Settings",
+    "SettingsError",
+    "TrainingSettings",
+    "TuningSettings",
+]
 
 
-class DatasetSettings(_Section):
+class DatasetSettings(Section):
     """The photos and the bucket they lie in."""
 
     bucket: str | None = Field(
@@ -52,7 +53,7 @@ class DatasetSettings(_Section):
     )
 
 
-class TuningSettings(_Section):
+class TuningSettings(Section):
     """The search for the best hyperparameters."""
 
     trials: int = Field(default=8, ge=1, le=750, description="Training jobs of the tuning job.")
@@ -112,7 +113,7 @@ class TuningSettings(_Section):
         return self
 
 
-class FeaturesSettings(_Section):
+class FeaturesSettings(Section):
     """The features job."""
 
     instance_count: int = Field(
@@ -120,7 +121,7 @@ class FeaturesSettings(_Section):
     )
 
 
-class TrainingSettings(_Section):
+class TrainingSettings(Section):
     """The network and the best-trial training."""
 
     mode: Literal["features", "finetune"] = Field(
@@ -198,15 +199,32 @@ class TrainingSettings(_Section):
         return self
 
 
-class ReleaseSettings(_Section):
+class ReleaseSettings(Section):
     """When a model goes into service, and what it runs on."""
 
     min_accuracy: float = Field(default=0.7, ge=0, le=1, description="Floor of the test accuracy; below it no release.")
+    min_class_recall: float = Field(
+        default=0.2, ge=0, le=1, description="Floor of the worst class's recall; below it no release."
+    )
     tolerance: float = Field(
         default=0.01,
         ge=0,
         le=1,
         description="How much worse than the model in service a new one may be, on the same photos.",
+    )
+    significance: float = Field(
+        default=0.05,
+        ge=0.000001,
+        le=1,
+        description="A model that is worse by more than the tolerance is kept out where chance does that less often "
+        "than this (McNemar's test).",
+    )
+    approval: Literal["automatic", "manual"] = Field(
+        default="automatic",
+        description="Whether a model that passed every check goes into service by itself, or a person is asked first.",
+    )
+    approval_hours: int = Field(
+        default=24, ge=1, le=720, description="How long the person may take; afterwards the model is rejected."
     )
     instance_type: InstanceType = Field(default="ml.m5.large", description="Machine of the endpoint.")
     instance_count: int = Field(default=1, ge=1, le=100, description="Machines of the endpoint.")
@@ -217,7 +235,7 @@ class ReleaseSettings(_Section):
     )
 
 
-class ApiSettings(_Section):
+class ApiSettings(Section):
     """What an API key may do."""
 
     rate: float = Field(
@@ -227,7 +245,7 @@ class ApiSettings(_Section):
     daily_quota: int = Field(default=10_000, ge=1, le=1_000_000_000, description="Requests a day an API key may make.")
 
 
-class NotificationSettings(_Section):
+class NotificationSettings(Section):
     """Who hears how the runs end."""
 
     email: str | None = Field(
@@ -237,7 +255,7 @@ class NotificationSettings(_Section):
     )
 
 
-class Settings(_Section):
+class Settings(Section):
     """The settings of one environment."""
 
     env: str = Field(default="dev", pattern=r"^[a-z][a-z0-9]{0,7}$", description="Environment; part of every name.")
@@ -245,6 +263,7 @@ class Settings(_Section):
     features: FeaturesSettings = FeaturesSettings()
     tuning: TuningSettings = TuningSettings()
     training: TrainingSettings = TrainingSettings()
+    debugger: DebuggerSettings = DebuggerSettings()
     release: ReleaseSettings = ReleaseSettings()
     api: ApiSettings = ApiSettings()
     notifications: NotificationSettings = NotificationSettings()
@@ -256,6 +275,11 @@ class Settings(_Section):
                 "tuning.warm_start=true has no effect with training.mode=finetune: only trials on features are "
                 "compared with earlier ones; switch one of them off"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _rules_are_evaluated(self) -> Settings:
+        self.debugger.check_mode(self.training.mode)
         return self
 
     @model_validator(mode="after")
@@ -291,63 +315,4 @@ class Settings(_Section):
         Raises:
             SettingsError: naming every wrong setting, its value and what is allowed.
         """
-        environments = context.get("environments", {})
-        env = str(context.get("env", "dev"))
-        if env not in environments:
-            raise SettingsError(
-                f"env={env!r} is not an environment of cdk.json, which has {', '.join(sorted(environments)) or 'none'};"
-                " choose one with -c env=NAME or add it under context.environments"
-            )
-        values: dict[str, Any] = {
-            section: dict(settings) if isinstance(settings, Mapping) else settings
-            for section, settings in environments[env].items()
-        }
-        values["env"] = env
-        for key, value in context.items():
-            section, dot, name = key.partition(".")
-            if _is_cdks_own(key):
-                continue
-            if not dot or section not in cls.model_fields:
-                raise SettingsError(f"unknown setting -c {key}={value}; {_known_settings(cls)}")
-            if isinstance(chosen := values.setdefault(section, {}), dict):
-                chosen[name] = _from_text(value)
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise SettingsError(_explain(error, cls)) from None
-
-
-def _is_cdks_own(key: str) -> bool:
-    """Whether a context key belongs to the CDK (feature flags, look-ups, modes) and not to the settings."""
-    return key in ("env", "environments", "tree-metadata") or key.startswith(("@aws-cdk", "aws:", "aws-cdk:", "cdk-"))
-
-
-def _from_text(value: Any) -> Any:
-    """A `-c` override is text: `16,32,64` is a list, `` (nothing) is no value; pydantic converts the rest."""
-    if not isinstance(value, str):
-        return value
-    if value == "":
-        return None
-    return [part.strip() for part in value.split(",")] if "," in value else value
-
-
-def _known_settings(model: type[BaseModel]) -> str:
-    names = []
-    for section, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names += [f"{section}.{name}" for name in kind.model_fields]
-    return f"known are env, {', '.join(names)}"
-
-
-def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    lines = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{place}: there is no such setting; {_known_settings(model)}")
-        elif problem["type"] == "value_error":
-            lines.append(f"{place}: {problem['ctx']['error']!s}")
-        else:
-            lines.append(f"{place}={problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
-    return "wrong settings (change them in cdk.json or with -c NAME=VALUE):\n  " + "\n  ".join(lines)
+        return from_context(cls, context)

@@ -1,4 +1,4 @@
-"""The training code as the SageMaker toolkit wants it: a tar.gz, the same bytes for the same files."""
+"""The training code as the jobs want it: a tar.gz or a zip, the same bytes for the same files."""
 
 from __future__ import annotations
 
@@ -6,32 +6,66 @@ import gzip
 import io
 import tarfile
 import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
-__all__ = ["SourceBundle", "write_bundle"]
+from infra.vendored import package_files
+
+__all__ = ["SourceBundle", "write_bundle", "write_program"]
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING = ROOT / "training"
 _SKIPPED_FOLDERS = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
+DEBUGGER = "smdebug"
+"""The debugger hook's library, in no training image any more; its other dependencies are there or not needed
+(training/smdebug_shim.py)."""
+
+_PROGRAM = b"""import sys
+
+from training.evaluate_rules import main
+
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
 
 def write_bundle(target: Path, *, source: Path = TRAINING, requirements: bool) -> None:
     """Write `source` as a folder `training/` into a gzipped tar, without times, owners or caches.
 
-    With `requirements`, `requirements.txt` also stands at the root, where the toolkit looks for it and runs pip.
+    With `requirements`, `requirements.txt` also stands at the root, where the toolkit looks for it and runs pip, and
+    the debugger's library beside it.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path in sorted(source.rglob("*"), key=lambda path: path.relative_to(source).as_posix()):
-            if path.is_file() and not _SKIPPED_FOLDERS & set(path.parts) and path.suffix != ".pyc":
-                _add(tar, f"training/{path.relative_to(source).as_posix()}", path.read_bytes())
+        for name, content in _training(source):
+            _add(tar, name, content)
         if requirements:
             _add(tar, "requirements.txt", (source / "requirements.txt").read_bytes())
+            for name, path in package_files(DEBUGGER).items():
+                _add(tar, name, path.read_bytes())
     with target.open("wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
         packed.write(buffer.getvalue())
+
+
+def write_program(target: Path, *, source: Path = TRAINING) -> None:
+    """Write a zip that `python3` runs as a program: the rules' evaluation, with the debugger's library."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        _add_zipped(archive, "__main__.py", _PROGRAM)
+        for name, content in _training(source):
+            _add_zipped(archive, name, content)
+        for name, path in package_files(DEBUGGER).items():
+            _add_zipped(archive, name, path.read_bytes())
+
+
+def _training(source: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(source.rglob("*"), key=lambda path: path.relative_to(source).as_posix()):
+        if path.is_file() and not _SKIPPED_FOLDERS & set(path.parts) and path.suffix != ".pyc":
+            yield f"training/{path.relative_to(source).as_posix()}", path.read_bytes()
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -41,19 +75,35 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(info, io.BytesIO(content))
 
 
-class SourceBundle(Construct):
-    """Both variants of the bundle as assets in the bootstrap bucket.
+def _add_zipped(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    info = zipfile.ZipInfo(name)  # its time is the format's zero, 1980
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.external_attr = 0o644 << 16
+    archive.writestr(info, content)
 
-    Features and training jobs install what the AWS image lacks; a trial needs nothing of it and never runs pip.
+
+class SourceBundle(Construct):
+    """The variants of the bundle as assets in the bootstrap bucket.
+
+    Features and training jobs install what the AWS image lacks; a trial needs nothing of it and never runs pip; the
+    rules' job runs a program that needs neither.
     """
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
         super().__init__(scope, construct_id)
-        self.with_requirements = self._asset("Source", requirements=True)
-        self.bare = self._asset("TrialSource", requirements=False)
+        self.with_requirements = self._asset(
+            "Source", "source.tar.gz", lambda path: write_bundle(path, requirements=True)
+        )
+        self.bare = self._asset("TrialSource", "source.tar.gz", lambda path: write_bundle(path, requirements=False))
+        self.rules = self._asset("RulesProgram", "rules.zip", write_program)
 
-    def _asset(self, construct_id: str, *, requirements: bool) -> s3_assets.Asset:
+    @property
+    def all(self) -> list[s3_assets.Asset]:
+        """For the permission to read them."""
+        return [self.with_requirements, self.bare, self.rules]
+
+    def _asset(self, construct_id: str, name: str, write: Callable[[Path], None]) -> s3_assets.Asset:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "source.tar.gz"
-            write_bundle(path, requirements=requirements)
+            path = Path(folder) / name
+            write(path)
             return s3_assets.Asset(self, construct_id, path=str(path))

@@ -8,8 +8,10 @@ from constructs import Construct
 from infra.acknowledged import acknowledge_findings
 from infra.api import Api
 from infra.dataset import Dataset
+from infra.debugger_images import DebuggerImage
 from infra.functions import RunFunctions
 from infra.images import TrainingImage
+from infra.model_registry import ModelRegistry
 from infra.names import Names
 from infra.notifications import Notifications
 from infra.outputs import StackOutput
@@ -54,9 +56,18 @@ class WhippetStack(cdk.Stack):
             repository_arn=serving.repository.repository_arn if serving else repository_of(serving_uri),
         )
         EndpointLogs(self, "EndpointLogs", names=names)
+        code_version = sources.with_requirements.asset_hash
         functions = RunFunctions(
-            self, "Functions", settings=settings, names=names, dataset=dataset, topic=notifications.topic
+            self,
+            "Functions",
+            settings=settings,
+            names=names,
+            dataset=dataset,
+            topic=notifications.topic,
+            code_version=code_version,
         )
+        debugger_image = DebuggerImage(self, "DebuggerImage")
+        registry = ModelRegistry(self, "ModelRegistry", names=names)
         weights = settings.training.weights
         workflow = Workflow(
             self,
@@ -70,14 +81,21 @@ class WhippetStack(cdk.Stack):
                 source_uri=sources.with_requirements.s3_object_url,
                 trial_source_uri=sources.bare.s3_object_url,
                 weights_uri=dataset.uri(weights) if weights else None,
+                rules_image=image.uri(settings.debugger.instance_type),
+                rules_program_uri=sources.rules.s3_object_url,
+                rules_program=sources.rules.s3_object_key,
+                debugger_image=debugger_image.uri,
+                debugger_way=debugger_image.way,
+                code_version=code_version,
             ),
             functions=functions.arns,
             serving_image=serving_uri,
             endpoint_role_arn=endpoint_role.role.role_arn,
         )
+        workflow.node.add_dependency(registry)
         api = Api(self, "Api", names=names, settings=settings.api)
         cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix)
-        cleanup.resource.node.add_dependency(workflow, training_role, endpoint_role, functions)
+        cleanup.resource.node.add_dependency(workflow, training_role, endpoint_role, functions, registry)
         self._outputs(names, dataset, workflow, api)
         acknowledge_findings(self, names=names, dataset=dataset)
 

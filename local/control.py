@@ -33,6 +33,10 @@ _IDENTITY_PATH: Final = "/_whippet/cloud"
 _HEALTH_PATH: Final = "/_ministack/health"
 _RECORD: Final = "cloud.json"
 _LOG: Final = "cloud.log"
+_DEBUGGER_ACCESS: Final = "WHIPPET_DEBUGGER_ACCESS"
+"""Variable that says, true or false, whether the account may use SageMaker Debugger (default: false, as every new
+account)."""
+
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0
 
@@ -124,7 +128,8 @@ def start(state: Path, port: int | None = None) -> Cloud:
     The server is detached: it goes on when this process ends.
 
     Raises:
-        CloudError: it did not come up; the message ends with the server's log. Or it runs, but on another port.
+        CloudError: it did not come up; the message ends with the server's log. Or it runs, but on another port, or with
+            another WHIPPET_DEBUGGER_ACCESS than this process's.
     """
     state = state.resolve()
     state.mkdir(parents=True, exist_ok=True)
@@ -136,8 +141,20 @@ def start(state: Path, port: int | None = None) -> Cloud:
                     f"the local cloud of {state} runs on port {found.port}, not on {port}; "
                     "use that one or stop it first"
                 )
+            _check_debugger_access(found)
             return found
         return _launch(state, port if port is not None else _free_port())
+
+
+def _check_debugger_access(cloud: Cloud) -> None:
+    """Whether the account may use Debugger is decided when the cloud starts, and later only by starting it anew."""
+    wanted = os.environ.get(_DEBUGGER_ACCESS)
+    played = "true" if (_ask(cloud.port, _IDENTITY_PATH) or {}).get("debugger_access") else "false"
+    if wanted and wanted != played:
+        raise CloudError(
+            f"{_DEBUGGER_ACCESS} is {wanted}, but the local cloud of {cloud.state} was started with {played}; stop it "
+            "first"
+        )
 
 
 def running(state: Path) -> Cloud | None:

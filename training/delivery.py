@@ -25,7 +25,7 @@ from training.export import Classifier, check_export, export
 from training.onnx_model import OnnxModel, milliseconds_an_image
 from training.precision import Choice, choose
 from training.quantization import can_be_quantized, quantize
-from training.results import write_json, write_results
+from training.results import write_json, write_mistakes, write_predictions, write_results
 from training.served_photos import Crop, as_served, batches, crops, spread
 
 __all__ = ["CALIBRATION_IMAGES", "Trained", "deliver"]
@@ -133,6 +133,14 @@ def deliver(
         _card(evaluation, hyperparameters=hyperparameters, temperature=temperature),
     )
     write_results(output_dir, evaluation, epochs=trained.course.epochs, best=best)
+    write_predictions(
+        output_dir,
+        tested.probabilities[choice.precision],
+        tested.labels,
+        paths=tested.paths,
+        classes=manifest.classes,
+    )
+    write_mistakes(output_dir, evaluation["hardest_mistakes"], photos=photos)
     _print_summary(evaluation)
     return evaluation
 

@@ -19,6 +19,7 @@ from training import contract
 
 __all__ = [
     "JOB_ENVIRONMENT",
+    "SMDEBUG_ENVIRONMENT",
     "JobError",
     "channel",
     "checkpoint_dir",
@@ -41,6 +42,9 @@ JOB_ENVIRONMENT: Final = {
 """For the `Environment` of jobs on CPU instances. glibc's allocator then keeps freed memory instead of handing it back
 and faulting it in anew every step (1.4 times as fast a training step), and idle OpenMP threads leave their cores to
 the decoding ones. Read by libc and libgomp at a process's start, hence no use in setting it later."""
+
+SMDEBUG_ENVIRONMENT: Final = {"SMDEBUG_LOG_LEVEL": "warning"}
+"""For the `Environment` of jobs that import smdebug."""
 
 
 class JobError(RuntimeError):

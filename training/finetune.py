@@ -194,7 +194,7 @@ def _observed(
     values: contract.Hyperparameters, *, group: Group, profiler: Profiler | None
 ) -> AbstractContextManager[Observer]:
     """Only the last training is watched: a tuning job cannot carry debugger rules, and its trials are many."""
-    return watched_training(values, leads=group.leads, profiler=profiler) if profiler else nullcontext(Observer())
+    return watched_training(values, profiler=profiler, group=group) if profiler else nullcontext(Observer())
 
 
 def _photos(

@@ -1,7 +1,7 @@
 """smdebug 1.0.34, the last release, on the Python packages of today's training images.
 
 It needs three things. Its protobuf code was generated for protobuf 3, whose way of describing messages later versions
-take only in pure Python, and then for everybody in the process, so that writing an ONNX model takes 20 times as long.
+take only where a variable, set before the process starts, gives everybody in it the implementation in pure Python.
 Its writer calls a method that numpy 2.3 removed. And it imports, at its start, packages that only its profiler uses,
 which SageMaker ended with PyTorch 2.0 and no image brings any more.
 Importing this module imports smdebug; import it first.
@@ -12,24 +12,18 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.abc import InspectLoader, Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.internal import builder
 from numpy.typing import NDArray
-
-__all__ = ["ENVIRONMENT"]
-
-ENVIRONMENT: Final = {"SMDEBUG_LOG_LEVEL": "warning"}
-"""For the `Environment` of jobs that import smdebug; what is not set is set here, before smdebug reads it."""
 
 _OF_THE_PROFILER: Final = ("pandas", "pyinstrument", "pyinstrument.renderers", "requests")
 
@@ -43,16 +37,20 @@ class _Unused(ModuleType):
         return type(name, (), {})
 
 
-class _MessagesLoader(SourceFileLoader):
+class _MessagesLoader(Loader):
     """Loads a generated module as today's protobuf compiler would have written it.
 
-    All it needs is the file's serialized description, which the old code carries as a literal.
+    All it needs is the file's serialized description, which the old code carries as a literal. The file may lie in a
+    zip, as that of a processing job's source does.
     """
+
+    def __init__(self, found: ModuleSpec):
+        self._source = cast(InspectLoader, found.loader).get_source(found.name) or ""
 
     def exec_module(self, module: ModuleType) -> None:
         (described,) = (
             ast.literal_eval(keyword.value)
-            for node in ast.walk(ast.parse(self.get_data(self.path)))
+            for node in ast.walk(ast.parse(self._source))
             if isinstance(node, ast.Call)
             for keyword in node.keywords
             if keyword.arg == "serialized_pb"
@@ -75,9 +73,7 @@ class _MessagesFinder(MetaPathFinder):
         found = PathFinder.find_spec(fullname, path, target)
         if found is None or found.origin is None:
             return None
-        return importlib.util.spec_from_file_location(
-            fullname, found.origin, loader=_MessagesLoader(fullname, found.origin)
-        )
+        return importlib.util.spec_from_file_location(fullname, found.origin, loader=_MessagesLoader(found))
 
 
 def _import() -> None:
@@ -111,8 +107,6 @@ def _mend_writer() -> None:
     util.make_tensor_proto = writer.make_tensor_proto = make_tensor_proto
 
 
-for _name, _value in ENVIRONMENT.items():
-    os.environ.setdefault(_name, _value)
 _import()
 if not hasattr(np.ndarray, "tostring"):
     _mend_writer()

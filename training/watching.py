@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from training import contract, environment
+from training.distributed import Group
 from training.interruption import EXIT_STATUS
 from training.observer import Observer, TensorHook
 from training.profiling import Profiler
@@ -18,15 +19,19 @@ __all__ = ["watched_training"]
 
 @contextmanager
 def watched_training(
-    hyperparameters: contract.Hyperparameters, *, leads: bool = True, profiler: Profiler | None = None
+    hyperparameters: contract.Hyperparameters, *, profiler: Profiler, group: Group | None = None
 ) -> Iterator[Observer]:
-    """An observer for the training that happens inside; of several processes, the one that `leads` saves tensors."""
+    """An observer for the training that happens inside, alone or in a group.
+
+    Time is measured in every process; tensors are saved by the one that leads.
+    """
+    leads = group is None or group.leads
     interval = os.environ.get(contract.JobVariable.SAVE_INTERVAL) if leads else None
     with (
-        profiler or nullcontext(),
+        profiler,
         _hooked(hyperparameters.mode, interval=interval) if interval else nullcontext() as hook,
     ):
-        yield Observer(clock=profiler.clock if profiler else None, hook=hook)
+        yield Observer(clock=profiler.clock, hook=hook)
 
 
 @contextmanager

@@ -39,6 +39,15 @@ class JobParts:
     source_uri: str
     trial_source_uri: str
     weights_uri: str | None
+    rules_image: str
+    rules_program_uri: str
+    rules_program: str
+    """The file's name in the job."""
+    debugger_image: str
+    debugger_way: str
+    """`managed` where the region has Debugger's image, else `own`."""
+    code_version: str
+    """Hash of the training code's bundle."""
 
     @property
     def tags(self) -> list[dict[str, str]]:

@@ -45,6 +45,8 @@ def notify_phase(scope: Construct, *, function_arn: str) -> sfn.CustomState:
             "test_accuracy.$": "$.verdict.test_accuracy",
             "test_images.$": "$.verdict.test_images",
             "decision.$": "$.verdict.decision",
+            "model_package.$": "$.package.arn",
+            "report.$": "$.outcome.report",
         },
     )
     result.next(sfn.Succeed(scope, "Succeeded"))

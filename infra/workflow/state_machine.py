@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import aws_cdk as cdk
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from infra.functions import FunctionArns
 from infra.names import Names
+from infra.workflow.approval import approval_phase
 from infra.workflow.dataset import dataset_phase
+from infra.workflow.debugger import debugger_not_offered, debugger_way, managed_rules, way_of
 from infra.workflow.features import features_phase
 from infra.workflow.jobs import JobParts
 from infra.workflow.notify import notify_phase
+from infra.workflow.permissions import permissions
+from infra.workflow.registry import register_phase
 from infra.workflow.release import ReleasePhase
+from infra.workflow.report import report_phase
 from infra.workflow.retire import retire_phase
 from infra.workflow.task import FailureRoute
-from infra.workflow.training import training_phase
+from infra.workflow.training import ManagedWay, training_phase
 from infra.workflow.tuning import no_trial_succeeded, tuning_phase
-from infra.workflow.verdict import verdict_phase
+from infra.workflow.verdict import accepted, verdict_phase
 
-__all__ = ["FunctionArns", "Workflow"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FunctionArns:
-    """The Lambda functions of the run."""
-
-    check_dataset: str
-    verdict: str
-    smoke_test: str
-    retire: str
-    notify: str
-
-    def all(self) -> list[str]:
-        """For the permission to invoke them."""
-        return [self.check_dataset, self.verdict, self.smoke_test, self.retire, self.notify]
+__all__ = ["Workflow"]
 
 
 class Workflow(Construct):
@@ -56,7 +44,8 @@ class Workflow(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         notify = notify_phase(self, function_arn=functions.notify)
-        failure = FailureRoute(notify)
+        report = report_phase(self, function_arn=functions.report, following=notify)
+        failure = FailureRoute(report)
         release = ReleasePhase(
             self,
             settings=parts.settings.release,
@@ -66,25 +55,32 @@ class Workflow(Construct):
             tags=parts.tags,
             smoke_test_arn=functions.smoke_test,
             failure=failure,
-            following=retire_phase(self, function_arn=functions.retire, following=notify),
+            following=retire_phase(self, function_arn=functions.retire, following=report),
         )
-        verdict = verdict_phase(self, function_arn=functions.verdict, failure=failure)
+        register = register_phase(
+            self,
+            settings=parts.settings.release,
+            group=names.model_package_group,
+            image_uri=serving_image,
+            code_version=parts.code_version,
+            failure=failure,
+            following=accepted(
+                self, failure=failure, following=self._approved(parts, functions, failure, release.start)
+            ),
+        )
+        verdict = verdict_phase(self, function_arn=functions.verdict, failure=failure, following=register)
+        train, train_network = self._trainings(parts, failure, verdict)
         no_trial = no_trial_succeeded(self, failure=failure)
-        searches = []
-        for finetune in (False, True):
-            train = training_phase(self, parts=parts, failure=failure, finetune=finetune)
-            train.next(verdict)
-            searches.append(
-                tuning_phase(self, parts=parts, failure=failure, finetune=finetune, no_trial=no_trial, following=train)
-            )
-        tune, tune_network = searches
+        tune, tune_network = (
+            tuning_phase(self, parts=parts, failure=failure, finetune=finetune, no_trial=no_trial, following=following)
+            for finetune, following in ((False, train), (True, train_network))
+        )
         features = features_phase(self, parts=parts, failure=failure, following=tune)
         mode = sfn.Choice(self, "Mode?", comment="Fine-tuning changes the backbone, so its features are of no use.")
         mode.when(sfn.Condition.string_equals("$.plan.hyperparameters.mode", "finetune"), tune_network)
         mode.otherwise(features)
         start, check = dataset_phase(self, parts=parts, function_arn=functions.check_dataset, failure=failure)
-        check.next(mode)
-        verdict.next(release.start)
+        check.next(debugger_way(self, parts=parts)).next(mode)
 
         log_group = logs.LogGroup(
             self,
@@ -104,49 +100,32 @@ class Workflow(Construct):
             tracing_enabled=True,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        for statement in _permissions(names, parts, functions, endpoint_role_arn):
+        for statement in permissions(names, parts, functions, endpoint_role_arn):
             self.state_machine.add_to_role_policy(statement)
 
+    def _approved(
+        self, parts: JobParts, functions: FunctionArns, failure: FailureRoute, following: sfn.State
+    ) -> sfn.State:
+        """What comes before the release of an accepted model: `following` at once, or a person's answer."""
+        if functions.ask_approval is None:
+            return following
+        return approval_phase(
+            self,
+            function_arn=functions.ask_approval,
+            hours=parts.settings.release.approval_hours,
+            failure=failure,
+            following=following,
+        )
 
-def _permissions(
-    names: Names, parts: JobParts, functions: FunctionArns, endpoint_role_arn: str
-) -> list[iam.PolicyStatement]:
-    endpoint_parts = names.of_runs("model", "endpoint-config")
-    jobs = names.of_runs("training-job", "hyper-parameter-tuning-job")
-    return [
-        iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=functions.all()),
-        iam.PolicyStatement(
-            actions=[
-                "sagemaker:CreateTrainingJob",
-                "sagemaker:DescribeTrainingJob",
-                "sagemaker:StopTrainingJob",
-                "sagemaker:CreateHyperParameterTuningJob",
-                "sagemaker:DescribeHyperParameterTuningJob",
-                "sagemaker:StopHyperParameterTuningJob",
-            ],
-            resources=jobs,
-        ),
-        iam.PolicyStatement(
-            actions=["sagemaker:AddTags", "sagemaker:ListTags"],
-            resources=[*jobs, *endpoint_parts, names.endpoint_arn],
-        ),
-        iam.PolicyStatement(
-            actions=["sagemaker:CreateModel", "sagemaker:CreateEndpointConfig"], resources=endpoint_parts
-        ),
-        iam.PolicyStatement(
-            actions=["sagemaker:CreateEndpoint", "sagemaker:UpdateEndpoint"],
-            resources=[names.endpoint_arn, *names.of_runs("endpoint-config")],
-        ),
-        iam.PolicyStatement(
-            actions=["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], resources=[names.endpoint_arn]
-        ),
-        iam.PolicyStatement(
-            actions=["iam:PassRole"],
-            resources=[parts.role_arn, endpoint_role_arn],
-            conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-        ),
-        iam.PolicyStatement(
-            actions=["events:PutTargets", "events:PutRule", "events:DescribeRule"],
-            resources=names.step_functions_rules(),
-        ),
-    ]
+    def _trainings(self, parts: JobParts, failure: FailureRoute, verdict: sfn.State) -> list[sfn.State]:
+        """Train and TrainNetwork, with what watches them."""
+        managed, way = None, way_of(parts.settings.debugger)
+        if way in ("auto", "managed"):
+            managed = ManagedWay(
+                rules=managed_rules(self, parts=parts, failure=failure, following=verdict),
+                not_offered=debugger_not_offered(self, failure=failure) if way == "managed" else None,
+            )
+        return [
+            training_phase(self, parts=parts, failure=failure, finetune=finetune, managed=managed, following=verdict)
+            for finetune in (False, True)
+        ]

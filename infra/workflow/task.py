@@ -9,7 +9,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-__all__ = ["ANY_ERROR", "FailureRoute", "lambda_task", "sagemaker_task"]
+__all__ = ["ANY_ERROR", "FailureRoute", "callback_task", "lambda_task", "sagemaker_task"]
 
 ANY_ERROR = ["States.ALL"]
 _API_TIMEOUT_SECONDS = 120
@@ -19,6 +19,7 @@ _OPTIMISED = {
     "createEndpointConfig",
     "createHyperParameterTuningJob.sync",
     "createModel",
+    "createProcessingJob.sync",
     "createTrainingJob.sync",
     "updateEndpoint",
 }
@@ -123,6 +124,31 @@ def lambda_task(
             "Type": "Task",
             "Resource": function_arn,
             "Parameters": dict(payload),
+            "ResultPath": result_path,
+            "TimeoutSeconds": timeout.to_seconds(),
+        },
+    )
+    _retry(state, _LAMBDA_TRANSIENT)
+    return state
+
+
+def callback_task(
+    scope: Construct,
+    name: str,
+    *,
+    function_arn: str,
+    payload: Mapping[str, Any],
+    result_path: str,
+    timeout: cdk.Duration,
+) -> sfn.CustomState:
+    """A Lambda invocation that hands on the task's token; the state waits until somebody answers with it."""
+    state = sfn.CustomState(
+        scope,
+        name,
+        state_json={
+            "Type": "Task",
+            "Resource": f"arn:{cdk.Aws.PARTITION}:states:::lambda:invoke.waitForTaskToken",
+            "Parameters": {"FunctionName": function_arn, "Payload": dict(payload)},
             "ResultPath": result_path,
             "TimeoutSeconds": timeout.to_seconds(),
         },

@@ -118,6 +118,11 @@ def _plan(
             "output": f"{base}runs/{run}/training/",
             "checkpoints": f"{base}runs/{run}/checkpoints/{contract.training_job_name(name_prefix, run)}/",
         },
+        "rules": {
+            "job": contract.rules_job_name(name_prefix, run),
+            "output": f"{base}runs/{run}/rules/",
+            "tensors": f"{base}runs/{run}/debug/",
+        },
     }
 
 

@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from bucket_emptying import empty_bucket
 from custom_resource import Deadline, respond
-from run_remains import delete_endpoint, delete_models, stop_executions, stop_jobs
+from run_remains import delete_endpoint, delete_model_packages, delete_models, stop_executions, stop_jobs
 
 __all__ = ["handler"]
 
@@ -39,5 +39,6 @@ def _clean_up(properties: Mapping[str, str], deadline: Deadline) -> None:
     stop_jobs(sagemaker, prefix)
     delete_endpoint(sagemaker, properties["Endpoint"], deadline)
     delete_models(sagemaker, prefix)
+    delete_model_packages(sagemaker, properties["ModelPackageGroup"])
     if properties["EmptyBucket"]:
         empty_bucket(s3, properties["EmptyBucket"], deadline)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_stepfunctions import SFNClient
 
-__all__ = ["delete_endpoint", "delete_models", "stop_executions", "stop_jobs"]
+__all__ = ["delete_endpoint", "delete_model_packages", "delete_models", "stop_executions", "stop_jobs"]
 
 logger = Logger(child=True)
 POLL_SECONDS = 5.0
@@ -59,7 +59,17 @@ def stop_jobs(sagemaker: SageMakerClient, prefix: str) -> None:
     ]
     for name in training_jobs:
         _tolerating(sagemaker.stop_training_job, TrainingJobName=name)
-    logger.info("jobs stopped", extra={"tuning": tuning_jobs, "training": training_jobs})
+    processing_jobs = [
+        job["ProcessingJobName"]
+        for page in sagemaker.get_paginator("list_processing_jobs").paginate(
+            NameContains=prefix, StatusEquals="InProgress"
+        )
+        for job in page["ProcessingJobSummaries"]
+        if job["ProcessingJobName"].startswith(prefix)
+    ]
+    for name in processing_jobs:
+        _tolerating(sagemaker.stop_processing_job, ProcessingJobName=name)
+    logger.info("jobs stopped", extra={"tuning": tuning_jobs, "training": training_jobs, "processing": processing_jobs})
 
 
 def delete_endpoint(sagemaker: SageMakerClient, endpoint: str, deadline: Deadline) -> None:
@@ -97,6 +107,23 @@ def delete_models(sagemaker: SageMakerClient, prefix: str) -> None:
     for name in models:
         _tolerating(sagemaker.delete_model, ModelName=name)
     logger.info("models deleted", extra={"configs": configs, "models": models})
+
+
+def delete_model_packages(sagemaker: SageMakerClient, group: str) -> None:
+    """Delete the versions of a group of the model registry; CloudFormation deletes only a group that is empty."""
+    try:
+        packages = [
+            package["ModelPackageArn"]
+            for page in sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
+            for package in page["ModelPackageSummaryList"]
+        ]
+    except ClientError as error:
+        if not _says(error, _GONE):
+            raise
+        packages = []
+    for arn in packages:
+        _tolerating(sagemaker.delete_model_package, ModelPackageName=arn)
+    logger.info("model packages deleted", extra={"packages": packages})
 
 
 def _tolerating(call: Callable[..., object], **names: str) -> None:

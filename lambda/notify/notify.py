@@ -9,7 +9,7 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
-from run_message import Message, compose
+from run_message import Message, compose, report_of
 
 __all__ = ["handler"]
 
@@ -24,7 +24,7 @@ MAX_CAUSE = 32_000
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
-    """Publish the message, and return `status`, `error` and `cause` for the end of the execution.
+    """Publish the message, and return `status`, `error`, `cause` and `report` for the end of the execution.
 
     A message that cannot be published does not change how the run ended; it is logged, and said in the cause.
     """
@@ -32,7 +32,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
     problem = _publish(message)
     cause = f"{message.cause} (The notification could not be sent: {problem})" if problem else message.cause
     logger.info("run ended", extra={"status": message.status, "error": message.error, "cause": message.cause})
-    return {"status": message.status, "error": message.error, "cause": cause[:MAX_CAUSE]}
+    report = report_of(event["run"])
+    return {"status": message.status, "error": message.error, "cause": cause[:MAX_CAUSE], "report": report}
 
 
 def _publish(message: Message) -> str:

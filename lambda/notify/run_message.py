@@ -8,13 +8,16 @@ from typing import Any
 
 from plain_cause import plain_cause
 
-__all__ = ["ADVICE", "Message", "compose"]
+__all__ = ["ADVICE", "Message", "compose", "report_of"]
 
 ADVICE = {
     "InvalidInput": "Start the execution again with an input of the known keys, or with {}.",
     "BadDataset": "Change the photos in the bucket as said, then start the execution again with {}.",
-    "ModelRejected": "The model in service was left alone. More or clearer photos usually help most; the decision with "
-    "every number lies in the bucket, and the floor is the setting release.min_accuracy.",
+    "ModelRejected": "The model in service was left alone. The decision with every number lies in the bucket "
+    "and in the model registry; each reason names the setting that holds its threshold.",
+    "ApprovalTimedOut": "Start the execution again to be asked anew, or raise the setting release.approval_hours.",
+    "RulesNotFinished": "Raise the setting debugger.max_minutes, or set debugger.mode=own.",
+    "DebuggerNotOffered": "Set debugger.mode to auto or own.",
     "SmokeTestFailed": "The previous model is in service again, if there was one. Look at the endpoint's log group "
     "/aws/sagemaker/Endpoints.",
     "RolloutFailed": "SageMaker keeps the previous model in service. Look at the endpoint's log group "
@@ -45,25 +48,42 @@ def compose(run: Mapping[str, Any], *, execution: str) -> Message:
     failure: Mapping[str, Mapping[str, str]] = run.get("failure") or {}
     link = console_link(execution)
     if not failure:
-        text = "\n".join([*_good_news(run), "", f"Execution: {link}"])
+        text = "\n".join([*_good_news(run), "", *_report(run), f"Execution: {link}"])
         return Message("succeeded", "", "", f"whippet: run {name} released its model", text)
     # A failed smoke test comes first; a rollback that failed after it is told, too.
     state, error = next(iter(failure.items()))
-    reason = f"{state}: {plain_cause(error.get('Cause', ''))}"
+    error_name = error.get("Error", "States.TaskFailed")
+    reason = plain_cause(error.get("Cause", ""))
+    if state != error_name:
+        reason = f"{state}: {reason}"
     for later, further in list(failure.items())[1:]:
         reason += f" Then {later} failed, too: {plain_cause(further.get('Cause', ''))}"
-    error_name = error.get("Error", "States.TaskFailed")
     advice = ADVICE.get(error_name, _JOB_ADVICE if error_name == "States.TaskFailed" else _DEFAULT_ADVICE)
+    headline = f"run {name} rejected its model" if error_name == "ModelRejected" else f"run {name} failed in {state}"
     lines = [
-        f"Run {name} failed in {state}.",
+        f"{headline[0].upper()}{headline[1:]}.",
         "",
         f"Reason ({error_name}): {reason}",
         "",
         advice,
         "",
+        *_report(run),
         f"Execution: {link}",
     ]
-    return Message("failed", error_name, reason, f"whippet: run {name} failed in {state}", "\n".join(lines))
+    return Message("failed", error_name, reason, f"whippet: {headline}", "\n".join(lines))
+
+
+def report_of(run: Mapping[str, Any]) -> str:
+    """URI of the run's report; empty where none could be written."""
+    uri: str = run.get("report", {}).get("uri", "")
+    return uri
+
+
+def _report(run: Mapping[str, Any]) -> list[str]:
+    report = run.get("report", {})
+    if "Error" in report:
+        return [f"The report could not be written: {plain_cause(report.get('Cause', ''))}"]
+    return [f"Report: {report['console']} ({report['uri']})"] if report else []
 
 
 def _good_news(run: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from training.contract import Artefact
+from training.contract import Artefact, result_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -19,11 +19,12 @@ __all__ = ["ModelInService", "find_model_in_service"]
 
 @dataclass(frozen=True)
 class ModelInService:
-    """The configuration in service, and its run's decision where that can be read."""
+    """The configuration in service, and its run's decision and test predictions where they can be read."""
 
     config: str
     run: str
     decision: dict[str, Any] | None
+    predictions: bytes | None
 
 
 def find_model_in_service(
@@ -40,15 +41,20 @@ def find_model_in_service(
         return None
     config = described["EndpointConfigName"]
     run = config.removeprefix(f"{name_prefix}-")
-    return ModelInService(config, run, _decision(s3, bucket, run))
+    decision = _read(s3, bucket, f"runs/{run}/{Artefact.DECISION}")
+    return ModelInService(
+        config,
+        run,
+        json.loads(decision) if decision is not None else None,
+        _read(s3, bucket, result_key(run, Artefact.PREDICTIONS)),
+    )
 
 
-def _decision(s3: S3Client, bucket: str, run: str) -> dict[str, Any] | None:
+def _read(s3: S3Client, bucket: str, key: str) -> bytes | None:
+    """An object, or None where there is none."""
     try:
-        body = s3.get_object(Bucket=bucket, Key=f"runs/{run}/{Artefact.DECISION}")["Body"].read()
+        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
             return None
         raise
-    decision: dict[str, Any] = json.loads(body)
-    return decision

@@ -3,67 +3,91 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from typing import Any
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from job_output import read_evaluation
 from model_in_service import find_model_in_service
-from release_rules import Decision, decide
+from package_metadata import package_metadata
+from release_decision import decide
+from rule_results import managed_results, own_results, profile_results, with_missing
+from service_comparison import compare
+from split_leakage import find_leakage
+from training_output import evaluation_of, unpack
 
-from training import contract
+from training.contract import Artefact, Decision, RuleResult, RuleSource, Thresholds, result_key
 
-__all__ = ["ModelRejected", "handler"]
+__all__ = ["handler"]
 
 logger = Logger()
 s3 = boto3.client("s3")
 sagemaker = boto3.client("sagemaker")
 
 
-class ModelRejected(Exception):
-    """The model may not be released; the message gives the reasons. Step Functions sees this class's name."""
-
-
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Judge the model of `event["run"]`, trained by `event["training_job"]`; store and return the decision.
+    """Judge the model of `event["run"]`, trained by `event["training_job"]` in `event["mode"]`; store the decision.
+
+    `event["debugger"]` says who evaluated the rules. Returns the decision's summary, of a rejected model, too.
 
     Raises:
-        ModelRejected: the model is not good enough; the one in service stays.
         UnreadableOutput: the training job left no evaluation.
     """
     bucket, run = os.environ["BUCKET"], event["run"]
-    evaluation = read_evaluation(
-        s3, bucket=bucket, key=f"runs/{run}/training/{event['training_job']}/output/output.tar.gz"
-    )
+    key = f"runs/{run}/training/{event['training_job']}/output/output.tar.gz"
+    files = unpack(s3, bucket=bucket, key=key, run=run)
+    evaluation = evaluation_of(files, uri=f"s3://{bucket}/{key}")
     in_service = find_model_in_service(
         s3, sagemaker, bucket=bucket, endpoint=os.environ["ENDPOINT_NAME"], name_prefix=os.environ["NAME_PREFIX"]
     )
+    way: RuleSource | Literal["off"] = event["debugger"]
     decision = decide(
         evaluation,
         run=run,
         model=event["model"],
-        min_accuracy=float(os.environ["MIN_ACCURACY"]),
-        tolerance=float(os.environ["TOLERANCE"]),
-        in_service=in_service,
+        code_version=os.environ["CODE_VERSION"],
+        decided_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        thresholds=_thresholds(os.environ),
+        manual_approval=os.environ["APPROVAL"] == "manual",
+        comparison=compare(evaluation, files.get(Artefact.PREDICTIONS), in_service),
+        leakage=find_leakage(s3, bucket=bucket, run=run),
+        way=way,
+        rules=_rules(event, bucket, way=way, profile=files.get(Artefact.PROFILE)),
     )
     stored = _store(bucket, decision)
     logger.info("decided", extra={"run": run, "accepted": decision["accepted"], "reasons": decision["reasons"]})
-    if not decision["accepted"]:
-        raise ModelRejected(" ".join(decision["reasons"]))
-    return {
-        "test_accuracy": decision["test_accuracy"],
-        "test_images": decision["test_images"],
-        "reasons": decision["reasons"],
-        "decision": stored,
-    }
+    return _summary(decision, uri=stored, evaluation=f"s3://{bucket}/{result_key(run, Artefact.EVALUATION)}")
+
+
+def _thresholds(settings: Mapping[str, str]) -> Thresholds:
+    return Thresholds(
+        min_accuracy=float(settings["MIN_ACCURACY"]),
+        min_class_recall=float(settings["MIN_CLASS_RECALL"]),
+        tolerance=float(settings["TOLERANCE"]),
+        significance=float(settings["SIGNIFICANCE"]),
+        blocking_rules=json.loads(settings["BLOCKING_RULES"]),
+    )
+
+
+def _rules(
+    event: Mapping[str, Any], bucket: str, *, way: RuleSource | Literal["off"], profile: bytes | None
+) -> list[RuleResult]:
+    results = profile_results(profile)
+    if way == "managed":
+        results = managed_results(sagemaker, event["training_job"]) + results
+    elif way == "own":
+        results = own_results(s3, bucket=bucket, run=event["run"]) + results
+    return with_missing(results, json.loads(os.environ["RULES"])[event["mode"]], way=way)
 
 
 def _store(bucket: str, decision: Decision) -> str:
     """Write the decision; returns its URI."""
-    key = f"runs/{decision['run']}/{contract.Artefact.DECISION}"
+    key = f"runs/{decision['run']}/{Artefact.DECISION}"
     s3.put_object(
         Bucket=bucket,
         Key=key,
@@ -71,3 +95,19 @@ def _store(bucket: str, decision: Decision) -> str:
         ContentType="application/json",
     )
     return f"s3://{bucket}/{key}"
+
+
+def _summary(decision: Decision, *, uri: str, evaluation: str) -> dict[str, Any]:
+    """What the later states need. Step Functions takes no NaN, which is not JSON, so such an accuracy is told as 0."""
+    accuracy = decision["test_accuracy"]
+    return {
+        "accepted": decision["accepted"],
+        "approval": decision["approval"],
+        "cause": " ".join(decision["reasons"]),
+        "reasons": decision["reasons"],
+        "test_accuracy": accuracy if math.isfinite(accuracy) else 0.0,
+        "test_images": decision["test_images"],
+        "decision": uri,
+        "evaluation": evaluation,
+        "metadata": package_metadata(decision, decision_uri=uri),
+    }

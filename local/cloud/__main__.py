@@ -1,4 +1,7 @@
-"""`python -m local.cloud --port N --state DIR`: the local cloud in the foreground, in the environment .envs/cloud."""
+"""`python -m local.cloud --port N --state DIR`: the local cloud in the foreground, in the environment .envs/cloud.
+
+WHIPPET_DEBUGGER_ACCESS=true in its environment makes the account one that may use SageMaker Debugger.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,17 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True, help="folder for its files; emptied at every start")
     arguments = parser.parse_args()
 
+    access = os.environ.get("WHIPPET_DEBUGGER_ACCESS") or "false"
+    if access not in ("true", "false"):
+        parser.error(f"WHIPPET_DEBUGGER_ACCESS={access} is neither true nor false")
+
     # ministack reads its settings when it is imported: they must stand in the environment first.
     from local.cloud.seam import SeamError
     from local.cloud.server import prepare, serve
 
     prepare(port=arguments.port, state=arguments.state)
     try:
-        serve(port=arguments.port, state=arguments.state)
+        serve(port=arguments.port, state=arguments.state, debugger_access=access == "true")
     except SeamError as error:
         print(f"local cloud: {error}", file=sys.stderr)
         return 1

@@ -14,8 +14,9 @@ __all__ = ["MinistackHost"]
 class MinistackHost:
     """`local.sagemaker.Host` on ministack: sessions of roles, and events."""
 
-    def __init__(self, *, endpoint_url: str) -> None:
+    def __init__(self, *, endpoint_url: str, debugger_access: bool = False) -> None:
         self.endpoint_url = endpoint_url
+        self.debugger_access = debugger_access
         responses = seam.module("core.responses")
         self.account_id: str = responses.get_account_id()
         self.region: str = responses.get_region()

@@ -11,15 +11,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from local.cloud.debugger_rules import DebuggerRules
 from local.sagemaker import Image
 
-__all__ = ["SERVING_PATTERN", "TRAINING_PATTERN", "environments_root", "repository_root", "standard_images"]
+__all__ = [
+    "RULES_PATTERN",
+    "SERVING_PATTERN",
+    "TRAINING_PATTERN",
+    "environments_root",
+    "repository_root",
+    "standard_images",
+]
 
 TRAINING_PATTERN: Final = r"^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/pytorch(-training)?:[\w.-]*sagemaker"
 """AWS's PyTorch training images, of any account, Region and tag."""
 
 SERVING_PATTERN: Final = r"(^|/)[a-z0-9][a-z0-9._/-]*-serving[:@]"
 """The repository the stack builds the endpoint's image into."""
+
+RULES_PATTERN: Final = r"^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/sagemaker-debugger-rules(:|@|$)"
+"""AWS's image of Debugger's built-in rules, which every Region has in another account."""
 
 _QUIET_THREADS: Final = {
     # Spinning OpenMP threads cost up to four times the work on shared cores (measured), and nobody has cores to spare.
@@ -39,10 +50,10 @@ def environments_root() -> Path:
 
 
 def standard_images() -> list[Image]:
-    """The training images of AWS and the serving image of the stack.
+    """The training images of AWS, its image of Debugger's rules, and the serving image of the stack.
 
-    An image whose environment is not installed has no program (`train` or `serve` is None): a job that asks for it
-    fails saying so.
+    An image whose environment is not installed has no program (`train`, `serve` and `evaluate` are None): a job that
+    asks for it fails saying so.
     """
     training = environments_root() / "training" / "bin"
     serving = environments_root() / "inference" / "bin"
@@ -55,6 +66,19 @@ def standard_images() -> list[Image]:
             environment={
                 "PATH": os.pathsep.join([str(training), os.environ.get("PATH", os.defpath)]),
                 "SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main",
+                **_QUIET_THREADS,
+            },
+        ),
+        Image(
+            pattern=RULES_PATTERN,
+            evaluate=(
+                DebuggerRules(python=training / "python", root=repository_root())
+                if (training / "python").exists()
+                else None
+            ),
+            environment={
+                "PATH": os.pathsep.join([str(training), os.environ.get("PATH", os.defpath)]),
+                "SMDEBUG_LOG_LEVEL": "warning",
                 **_QUIET_THREADS,
             },
         ),

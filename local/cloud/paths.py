@@ -1,6 +1,7 @@
 """JSONPaths that find nothing fail the execution, as on AWS; ministack reads them as null and goes on.
 
-A state that drops its input by mistake would otherwise pass here and fail in the cloud.
+A state that drops its input by mistake would otherwise pass here and fail in the cloud. So do paths that ministack does
+not understand (filters, slices), which AWS does.
 """
 
 from __future__ import annotations
@@ -31,7 +32,13 @@ def apply() -> None:
     def found(path: Any, data: Any) -> bool:
         if not isinstance(path, str) or not path.startswith(("$.", "$[")):
             return True
-        return _reaches(tokens_of(path) or [], data)
+        tokens = tokens_of(path)
+        if tokens is None:
+            raise error(
+                "States.Runtime",
+                f"The local cloud cannot follow the JSONPath '{path}': filters, slices and '..' are not known here",
+            )
+        return _reaches(tokens, data)
 
     def parameters(template: Any, data: Any, ctx: Any = None) -> Any:
         for field, path in _own_paths(template):

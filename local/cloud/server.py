@@ -19,6 +19,7 @@ from local.cloud import (
     codebuild,
     images,
     lambda_,
+    model_package_groups,
     paths,
     sagemaker,
     seam,
@@ -76,8 +77,13 @@ def prepare(*, port: int, state: Path) -> None:
     )
 
 
-def serve(*, port: int, state: Path) -> None:
+def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
     """Run until SIGTERM or SIGINT; then end every Lambda, job and endpoint.
+
+    Args:
+        port: on loopback.
+        state: folder for its files.
+        debugger_access: whether the account may use SageMaker Debugger, which is closed to new customers.
 
     Raises:
         SeamError: ministack is not the expected one.
@@ -85,9 +91,8 @@ def serve(*, port: int, state: Path) -> None:
     """
     seam.check_version()
     known = images.standard_images()
-    service = SageMaker(
-        host=MinistackHost(endpoint_url=f"http://{LOOPBACK}:{port}"), images=known, root=state / "sagemaker"
-    )
+    host = MinistackHost(endpoint_url=f"http://{LOOPBACK}:{port}", debugger_access=debugger_access)
+    service = SageMaker(host=host, images=known, root=state / "sagemaker")
     try:
         auth.apply()
         sagemaker.register(service)
@@ -95,9 +100,10 @@ def serve(*, port: int, state: Path) -> None:
         paths.apply()
         lambda_.apply()
         cloudformation.apply()
+        model_package_groups.apply(service)
         apigateway.apply()
         codebuild.apply(known)
-        asyncio.run(_serve(service, port=port, state=state))
+        asyncio.run(_serve(service, port=port, state=state, debugger_access=debugger_access))
     finally:
         _end(service, state)
 
@@ -110,7 +116,7 @@ def _end(service: SageMaker, state: Path) -> None:
         shutil.rmtree(state / name, ignore_errors=True)
 
 
-async def _serve(service: SageMaker, *, port: int, state: Path) -> None:
+async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access: bool) -> None:
     application = seam.expect(seam.module("app"), "app", "scope", "receive", "send")
     config = importlib.import_module("hypercorn.config").Config()
     config.bind = [f"{LOOPBACK}:{port}"]
@@ -123,15 +129,16 @@ async def _serve(service: SageMaker, *, port: int, state: Path) -> None:
         loop.add_signal_handler(number, stopped.set)
     run = importlib.import_module("hypercorn.asyncio").serve
     try:
-        await run(_identified(application, state), config, shutdown_trigger=stopped.wait)
+        identity = {"pid": os.getpid(), "state": str(state.resolve()), "debugger_access": debugger_access}
+        await run(_identified(application, identity), config, shutdown_trigger=stopped.wait)
     finally:
         # Before the loop closes: it waits for its threads, and those wait for Lambdas and endpoints.
         _end(service, state)
 
 
-def _identified(application: Callable[[Scope, Receive, Send], Awaitable[None]], state: Path) -> Any:
+def _identified(application: Callable[[Scope, Receive, Send], Awaitable[None]], told: dict[str, Any]) -> Any:
     """`application`, with `IDENTITY_PATH` answered before it."""
-    identity = json.dumps({"pid": os.getpid(), "state": str(state.resolve())}).encode()
+    identity = json.dumps(told).encode()
 
     async def identified(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == IDENTITY_PATH:

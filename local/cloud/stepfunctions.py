@@ -1,4 +1,4 @@
-"""Step Functions: the SageMaker integrations, the state machine's role, and what ministack's interpreter leaves out."""
+"""Step Functions: the SageMaker integrations, and what ministack's interpreter leaves out."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import contextvars
 import json
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-from local.cloud import asl, auth, seam, task_errors, task_permissions
+from local.cloud import asl, attempt, seam, task_errors, task_permissions, task_roles, task_tokens
 from local.cloud.sagemaker import check_trust
 from local.sagemaker import SageMaker, SageMakerError
 
@@ -31,25 +29,6 @@ _MAX_PAYLOAD_BYTES: Final = 256 * 1024
 """Quota of Step Functions: the largest input or output of a state."""
 
 
-@dataclass
-class _Attempt:
-    """The execution a task runs for, and whether its state has timed out."""
-
-    execution: dict[str, Any]
-    timed_out: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def cancelled(self) -> bool:
-        return self.timed_out.is_set() or self.execution["status"] != "RUNNING"
-
-
-class _Cancelled(Exception):  # noqa: N818 - not an error: the execution is over
-    """The execution was stopped or timed out while a task waited."""
-
-
-_attempt: contextvars.ContextVar[_Attempt | None] = contextvars.ContextVar("attempt", default=None)
-
-
 def apply(sagemaker: SageMaker) -> None:
     """Replace the parts of ministack's interpreter; raises SeamError where it is not the expected one."""
     states = seam.module("services.stepfunctions")
@@ -57,7 +36,8 @@ def apply(sagemaker: SageMaker) -> None:
     _check_definitions(states)
     _follow_executions(states)
     _add_integrations(states, sagemaker)
-    _enforce_roles(states, sagemaker)
+    task_roles.apply(states, sagemaker)
+    task_tokens.apply(states)
 
 
 def _check_definitions(states: Any) -> None:
@@ -87,14 +67,14 @@ def _follow_executions(states: Any) -> None:
     seam.expect(states, "now_iso")
 
     def execute_task(state_def: Any, raw_input: Any, execution: Any, ctx: Any) -> tuple[Any, Any]:
-        token = _attempt.set(_Attempt(execution))
+        token = attempt.current.set(attempt.Attempt(execution))
         try:
             output, following = execute(state_def, raw_input, execution, ctx)
-        except _Cancelled:
+        except attempt.CancelledError:
             # Past Retry and Catch, on purpose: neither may run for an execution that is over.
             raise states._ExecutionError("States.Aborted", "the execution is over") from None
         finally:
-            _attempt.reset(token)
+            attempt.current.reset(token)
         size = len(json.dumps(output).encode())
         if size > _MAX_PAYLOAD_BYTES:
             raise states._ExecutionError(
@@ -115,11 +95,11 @@ def _follow_executions(states: Any) -> None:
         try:
             return with_timeout(resource, input_data, timeout)
         except states._ExecutionError as error:
-            attempt = _attempt.get()
-            if attempt and error.error == "States.Timeout":
-                attempt.timed_out.set()
+            task = attempt.current.get()
+            if task and error.error == "States.Timeout":
+                task.timed_out.set()
                 # The next attempt of a Retry has its own time.
-                _attempt.set(_Attempt(attempt.execution))
+                attempt.current.set(attempt.Attempt(task.execution))
             raise
 
     def run_execution(exec_arn: str) -> None:
@@ -201,58 +181,13 @@ def _wait(states: Any, sagemaker: SageMaker, kind: str, name: str) -> dict[str, 
         status = description[f"{kind}Status"]
         if status in ("Completed", "Failed", "Stopped"):
             break
-        attempt = _attempt.get()
-        if attempt and attempt.cancelled:
+        task = attempt.current.get()
+        if task and task.cancelled:
             if status != "Stopping":
                 sagemaker.call(f"Stop{kind}", which)
-            raise _Cancelled
+            raise attempt.CancelledError
         time.sleep(_POLL_SECONDS)
     answer = task_errors.shown(f"Describe{kind}", description, sdk=False)
     if status != "Completed":
         raise states._ExecutionError("States.TaskFailed", json.dumps(answer, default=str))
     return answer
-
-
-def _enforce_roles(states: Any, sagemaker: SageMaker) -> None:
-    """Every call of a Task is checked against the state machine's role, which ministack does not do."""
-    invoke = seam.expect(states, "_invoke_resource", "resource", "input_data")
-    responses = seam.module("core.responses")
-
-    def invoke_resource(resource: str, input_data: Any) -> Any:
-        attempt = _attempt.get()
-        if attempt:
-            _check(attempt, _permissions(resource, input_data), sdk=":aws-sdk:" in resource)
-        return invoke(resource, input_data)
-
-    def _permissions(resource: str, input_data: Any) -> list[task_permissions.Permission]:
-        resource_arn: Callable[[str, dict[str, Any]], str] = sagemaker.resource_arn
-        account, region = responses.get_account_id(), responses.get_region()
-        return task_permissions.needed(resource, input_data, resource_arn=resource_arn, account=account, region=region)
-
-    def _check(attempt: _Attempt, permissions: list[task_permissions.Permission], *, sdk: bool) -> None:
-        machine = states._state_machines.get(attempt.execution["stateMachineArn"])
-        for permission in permissions:
-            denial = auth.role_may(
-                machine["roleArn"],
-                action=permission.action,
-                resource=permission.resource,
-                session=str(attempt.execution["name"])[:64],
-                context=permission.context,
-            )
-            if denial:
-                raise states._ExecutionError(*_denied(permission, denial, sdk=sdk))
-
-    states._invoke_resource = invoke_resource
-
-
-def _denied(permission: task_permissions.Permission, denial: str, *, sdk: bool) -> tuple[str, str]:
-    """Error name and cause of a refused call."""
-    service = permission.action.partition(":")[0]
-    if service in ("sagemaker", "iam"):
-        cause = task_errors.cause(denial, code="AccessDeniedException", status=400, sdk=sdk)
-        return task_errors.name("AccessDeniedException", sdk=sdk), cause
-    return {
-        "lambda": "Lambda.AWSLambdaException",
-        "sns": "SNS.AuthorizationErrorException",
-        "s3": "S3.S3Exception",
-    }.get(service, f"{service.capitalize()}.AccessDeniedException"), denial

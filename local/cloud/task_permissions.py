@@ -87,6 +87,10 @@ def _sagemaker(task: Task, parameters: dict[str, Any], resource_arn: ResourceArn
         # Both calls are authorised on the endpoint and on its configuration.
         config = resource_arn("DescribeEndpointConfig", {"EndpointConfigName": parameters["EndpointConfigName"]})
         permissions.append(Permission(f"sagemaker:{task.operation}", config))
+    if task.operation == "CreateModelPackage" and "ModelPackageGroupName" in parameters:
+        # On the versions of the group, and on the group.
+        group = {"ModelPackageGroupName": parameters["ModelPackageGroupName"]}
+        permissions.append(Permission("sagemaker:CreateModelPackage", resource_arn("DescribeModelPackageGroup", group)))
     if parameters.get("Tags"):
         permissions.append(Permission("sagemaker:AddTags", arn))
     job = _JOBS.get(task.operation)

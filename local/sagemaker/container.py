@@ -13,7 +13,15 @@ from typing import Any, Final
 from local.sagemaker.errors import validation
 from local.sagemaker.host import Image
 
-__all__ = ["HOST_NAME", "ML_ROOT", "environment", "localised", "program_of", "write_training_config"]
+__all__ = [
+    "HOST_NAME",
+    "ML_ROOT",
+    "environment",
+    "localised",
+    "program_of",
+    "tensors_folder",
+    "write_training_config",
+]
 
 ML_ROOT: Final = "/opt/ml"
 
@@ -80,6 +88,13 @@ def localised(value: str, places: Iterable[tuple[str, Path]]) -> str:
     return value
 
 
+def tensors_folder(base: Path, record: Mapping[str, Any]) -> Path:
+    """Where Debugger's hook saves tensors: DebugHookConfig's LocalPath, with `base` for /opt/ml; always below it."""
+    path = str(record["DebugHookConfig"].get("LocalPath", f"{ML_ROOT}/output/tensors"))
+    below = path.removeprefix(ML_ROOT) if path.startswith(f"{ML_ROOT}/") else f"root/{path}"
+    return base.joinpath(*filter(None, below.split("/")))
+
+
 def write_training_config(
     base: Path, record: Mapping[str, Any], *, name: str, arn: str, hosts: Sequence[str], current: str
 ) -> None:
@@ -114,6 +129,9 @@ def write_training_config(
         "trainingjobconfig": {"TrainingJobName": name, "TrainingJobArn": arn},
     }
     if "DebugHookConfig" in record:
-        config["debughookconfig"] = record["DebugHookConfig"]
+        # Its program looks below /opt/ml where it is told nothing else.
+        config["debughookconfig"] = {**record["DebugHookConfig"], "LocalPath": str(tensors_folder(base, record))}
+    if "ProfilerConfig" in record:
+        config["profilerconfig"] = record["ProfilerConfig"]
     for stem, content in config.items():
         (base / "input/config" / f"{stem}.json").write_text(json.dumps(content))

@@ -12,7 +12,7 @@ from typing import Any, Final
 from local.sagemaker.errors import JobFailure
 from local.sagemaker.host import Host, Image
 from local.sagemaker.object_cache import ObjectCache
-from local.sagemaker.resources import ENDPOINT, PROCESSING_JOB, TRAINING_JOB, TUNING_JOB, Kind
+from local.sagemaker.resources import ENDPOINT, MODEL_PACKAGE, PROCESSING_JOB, TRAINING_JOB, TUNING_JOB, Kind
 from local.sagemaker.store import Store
 
 __all__ = ["INTERNAL_ERROR", "MAX_REASON", "Context"]
@@ -29,6 +29,7 @@ _EVENTS: Final[dict[Kind, str]] = {
     TUNING_JOB: "SageMaker HyperParameter Tuning Job State Change",
     PROCESSING_JOB: "SageMaker Processing Job State Change",
     ENDPOINT: "SageMaker Endpoint State Change",
+    MODEL_PACKAGE: "SageMaker Model Package State Change",
 }
 
 
@@ -57,12 +58,14 @@ class Context:
         except Exception as error:
             raise JobFailure(f"ClientError: Cannot assume the role {role_arn}: {error}") from error
 
-    def announce(self, kind: Kind, name: str) -> None:
-        """Publish the resource's state to EventBridge; a bus that does not answer never harms the resource."""
+    def announce(self, kind: Kind, name: str, **members: Any) -> None:
+        """Publish the resource's state to EventBridge, with further members of the event's detail.
+
+        A bus that does not answer never harms the resource.
+        """
         record = self.store.get(kind, name)
-        detail = {key: _milliseconds(key, value) for key, value in record.items()} | {
-            "Tags": self.store.tags(record[kind.arn_member])
-        }
+        detail = {key: _milliseconds(key, value) for key, value in record.items() if value is not None}
+        detail |= {"Tags": self.store.tags(record[kind.arn_member]), **members}
         try:
             self.host.publish(detail_type=_EVENTS[kind], detail=detail, resources=[record[kind.arn_member]])
         except Exception:
@@ -71,4 +74,8 @@ class Context:
 
 def _milliseconds(key: str, value: Any) -> Any:
     """SageMaker's events carry times as milliseconds."""
+    if isinstance(value, dict):
+        return {name: _milliseconds(name, item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_milliseconds(key, item) for item in value]
     return int(value * 1000) if key.endswith("Time") and isinstance(value, float) else value

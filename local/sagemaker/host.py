@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from local.sagemaker.errors import validation
+from local.sagemaker.rule_evaluator import RuleEvaluator
 
 __all__ = ["Host", "Image", "find_image"]
 
@@ -21,12 +22,14 @@ class Image:
         train: argv of a training job's program, or None where the image cannot train. The folder of `argv[0]` comes
             first on the PATH of everything that runs in this image.
         serve: argv of an endpoint's program, or None where the image cannot serve.
+        evaluate: what evaluates Debugger's rules, or None where the image cannot.
         environment: the image's own environment variables (a Dockerfile's ENV).
     """
 
     pattern: str
     train: Sequence[str] | None = None
     serve: Sequence[str] | None = None
+    evaluate: RuleEvaluator | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -46,6 +49,11 @@ class Host(Protocol):
     @property
     def endpoint_url(self) -> str:
         """Where the cloud's services answer."""
+        ...
+
+    @property
+    def debugger_access(self) -> bool:
+        """Whether the account used Debugger before 2026-07-30, when it was closed to new customers."""
         ...
 
     def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:

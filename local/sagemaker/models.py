@@ -5,7 +5,8 @@ from __future__ import annotations
 from local.sagemaker.context import Context
 from local.sagemaker.errors import validation
 from local.sagemaker.host import find_image
-from local.sagemaker.resources import ENDPOINT_CONFIG, MODEL
+from local.sagemaker.registry import package_key
+from local.sagemaker.resources import ENDPOINT_CONFIG, MODEL, MODEL_PACKAGE
 from local.sagemaker.store import Record
 
 __all__ = ["create_endpoint_config", "create_model"]
@@ -19,6 +20,7 @@ def create_model(context: Context, parameters: Record) -> str:
     Raises:
         SageMakerError: the request is wrong, the name is taken, or its image cannot serve on this machine.
     """
+    parameters = _from_registry(context, parameters)
     containers = parameters.get("Containers") or []
     if ("PrimaryContainer" in parameters) == bool(containers):
         raise validation("You must specify either PrimaryContainer or Containers.")
@@ -28,7 +30,7 @@ def create_model(context: Context, parameters: Record) -> str:
     if "ExecutionRoleArn" not in parameters:
         raise validation("You must specify ExecutionRoleArn.")
     if "Image" not in container:
-        raise validation("You must specify the container's Image; the local SageMaker has no model packages.")
+        raise validation("You must specify the container's Image or ModelPackageName.")
     if container.get("Mode") == "MultiModel":
         raise validation("The local SageMaker has no multi-model containers; give Mode=SingleModel.")
     if "ModelDataUrl" in container and "ModelDataSource" in container:
@@ -38,6 +40,28 @@ def create_model(context: Context, parameters: Record) -> str:
     isolation = parameters.get("EnableNetworkIsolation", False)
     record = context.store.create(MODEL, parameters, EnableNetworkIsolation=isolation)
     return str(record["ModelArn"])
+
+
+def _from_registry(context: Context, parameters: Record) -> Record:
+    """The request with its model package, if it names one, replaced by the package's container.
+
+    Raises:
+        SageMakerError: there is no such package, it is rejected or waits for its approval, or has not one container.
+    """
+    container = parameters.get("PrimaryContainer") or {}
+    if "ModelPackageName" not in container:
+        return parameters
+    if "Image" in container or "ModelDataUrl" in container or "ModelDataSource" in container:
+        raise validation("You must specify either ModelPackageName, or Image and the model's data.")
+    package = context.store.get(MODEL_PACKAGE, package_key(container["ModelPackageName"]))
+    if package.get("ModelApprovalStatus", "Approved") != "Approved":
+        raise validation(f"Model package {package['ModelPackageArn']} is not approved.")
+    packaged = package.get("InferenceSpecification", {}).get("Containers", [])
+    if len(packaged) != 1:
+        raise validation(f"The local SageMaker serves one container; {package['ModelPackageArn']} has {len(packaged)}.")
+    given = {name: packaged[0][name] for name in ("Image", "ModelDataUrl", "ModelDataSource") if name in packaged[0]}
+    variables = {**packaged[0].get("Environment", {}), **container.get("Environment", {})}
+    return {**parameters, "PrimaryContainer": {**container, **given, "Environment": variables}}
 
 
 def create_endpoint_config(context: Context, parameters: Record) -> str:

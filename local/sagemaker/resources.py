@@ -12,6 +12,8 @@ __all__ = [
     "ENDPOINT_CONFIG",
     "KINDS",
     "MODEL",
+    "MODEL_PACKAGE",
+    "MODEL_PACKAGE_GROUP",
     "PROCESSING_JOB",
     "TRAINING_JOB",
     "TUNING_JOB",
@@ -53,8 +55,9 @@ class Kind:
         return f"{self.name}Status"
 
     def arn(self, name: str, *, region: str, account_id: str) -> str:
-        """SageMaker writes names in lower case into ARNs."""
-        return f"arn:aws:sagemaker:{region}:{account_id}:{self.path}/{name.lower()}"
+        """SageMaker writes names in lower case into ARNs, but for those of its Model Registry."""
+        written = name if self.path.startswith("model-package") else name.lower()
+        return f"arn:aws:sagemaker:{region}:{account_id}:{self.path}/{written}"
 
 
 TRAINING_JOB: Final = Kind("TrainingJob", "training-job", "TrainingJobs", "TrainingJobSummaries")
@@ -69,6 +72,13 @@ MODEL: Final = Kind("Model", "model", "Models", "Models")
 ENDPOINT_CONFIG: Final = Kind("EndpointConfig", "endpoint-config", "EndpointConfigs", "EndpointConfigs")
 ENDPOINT: Final = Kind("Endpoint", "endpoint", "Endpoints", "Endpoints")
 KINDS: Final = (TRAINING_JOB, TUNING_JOB, PROCESSING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
+"""Those whose operations are alike."""
+
+MODEL_PACKAGE_GROUP: Final = Kind(
+    "ModelPackageGroup", "model-package-group", "ModelPackageGroups", "ModelPackageGroupSummaryList"
+)
+MODEL_PACKAGE: Final = Kind("ModelPackage", "model-package", "ModelPackages", "ModelPackageSummaryList")
+"""The name of a version in a group is `group/version`."""
 
 _NOUNS: Final = {MODEL: "model", ENDPOINT_CONFIG: "endpoint configuration", ENDPOINT: "endpoint"}
 
@@ -79,6 +89,8 @@ def not_found(kind: Kind, name: str, arn: str) -> SageMakerError:
         return validation("Requested resource not found.")
     if kind is PROCESSING_JOB:
         return validation(f"Could not find requested job with name: {name}")
+    if kind in (MODEL_PACKAGE, MODEL_PACKAGE_GROUP):
+        return validation(f"{kind.name} {arn} does not exist.")
     if kind is TUNING_JOB:
         return SageMakerError("ResourceNotFound", f"Amazon SageMaker can't find a tuning job with the name {name}.")
     return validation(f'Could not find {_NOUNS[kind]} "{arn}".')
@@ -92,6 +104,10 @@ def already_exists(kind: Kind, arn: str) -> SageMakerError:
         noun, what = "Hyperparameter tuning job", "a hyperparameter tuning job"
     elif kind is PROCESSING_JOB:
         noun, what = "Job", "a job"
+    elif kind is MODEL_PACKAGE_GROUP:
+        return validation(f"Model Package Group already exists: {arn}")
+    elif kind is MODEL_PACKAGE:
+        return validation(f"ModelPackage already exists: {arn}")
     else:
         return validation(f'Cannot create already existing {_NOUNS[kind]} "{arn}".')
     return SageMakerError(

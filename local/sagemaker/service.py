@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from local.sagemaker.context import Context
+from local.sagemaker.debugger import Debugger
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import SageMakerError
 from local.sagemaker.host import Host, Image
@@ -19,6 +20,7 @@ from local.sagemaker.listing import page, select
 from local.sagemaker.models import create_endpoint_config, create_model
 from local.sagemaker.object_cache import ObjectCache
 from local.sagemaker.processing import ProcessingJobs
+from local.sagemaker.registry import Registry, registry_arn
 from local.sagemaker.resources import ENDPOINT, ENDPOINT_CONFIG, KINDS, MODEL, TUNING_JOB, Kind
 from local.sagemaker.schema import operation as operation_model
 from local.sagemaker.schema import shaped, validate
@@ -45,16 +47,18 @@ class SageMaker:
 
     def __init__(self, *, host: Host, images: Sequence[Image], root: Path) -> None:
         root = root.resolve()
-        for name in ("training-jobs", "processing-jobs", "endpoints"):
+        for name in ("training-jobs", "processing-jobs", "endpoints", "rule-evaluations"):
             shutil.rmtree(root / name, ignore_errors=True)  # what a service that was killed left behind
             (root / name).mkdir(parents=True)
         store = Store(region=host.region, account_id=host.account_id)
         cache = ObjectCache(root / "object-cache")
         self._context = Context(host=host, images=tuple(images), root=root, store=store, cache=cache)
-        self._training = TrainingJobs(self._context)
+        self._debugger = Debugger(self._context)
+        self._training = TrainingJobs(self._context, self._debugger)
         self._tuning = TuningJobs(self._context, self._training)
         self._processing = ProcessingJobs(self._context)
         self._endpoints = Endpoints(self._context)
+        self._registry = Registry(self._context)
         self._closed = threading.Lock()
         self._operations = self._table()
         atexit.register(self.close)
@@ -115,6 +119,9 @@ class SageMaker:
             return self._context.store.arn(ENDPOINT, str(parameters.get("EndpointName", "")))
         if operation == "ListTrainingJobsForHyperParameterTuningJob":
             return self._context.store.arn(TUNING_JOB, str(parameters.get(TUNING_JOB.name_member, "")))
+        arn = registry_arn(self._context.store, operation, parameters)
+        if arn is not None:
+            return arn
         for kind in KINDS:
             if operation in (f"{verb}{kind.name}" for verb in ("Create", "Describe", "Stop", "Update", "Delete")):
                 return self._context.store.arn(kind, str(parameters.get(kind.name_member, "")))
@@ -126,7 +133,7 @@ class SageMaker:
             return
         self._context.closing.set()
         self._endpoints.close()
-        for jobs in (self._tuning, self._training, self._processing):
+        for jobs in (self._tuning, self._training, self._debugger, self._processing):
             jobs.join(timeout=10)
         atexit.unregister(self.close)
 
@@ -147,6 +154,15 @@ class SageMaker:
             "DeleteEndpointConfig": lambda p: store.delete(ENDPOINT_CONFIG, p["EndpointConfigName"]),
             "DeleteEndpoint": lambda p: self._endpoints.delete(p["EndpointName"]),
             "ListTrainingJobsForHyperParameterTuningJob": lambda p: list_trials(store, p),
+            "CreateModelPackageGroup": self._registry.create_group,
+            "DescribeModelPackageGroup": self._registry.describe_group,
+            "ListModelPackageGroups": self._registry.list_groups,
+            "DeleteModelPackageGroup": self._registry.delete_group,
+            "CreateModelPackage": self._registry.create_package,
+            "DescribeModelPackage": self._registry.describe_package,
+            "ListModelPackages": self._registry.list_packages,
+            "UpdateModelPackage": self._registry.update_package,
+            "DeleteModelPackage": self._registry.delete_package,
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
             "DeleteTags": lambda p: store.delete_tags(p["ResourceArn"], p["TagKeys"]),

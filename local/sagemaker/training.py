@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from local.sagemaker.context import Context
+from local.sagemaker.debugger import Debugger, first_statuses
 from local.sagemaker.errors import validation
 from local.sagemaker.job_run import RunningJobs
 from local.sagemaker.resources import TRAINING_JOB
@@ -22,8 +23,9 @@ _DEFAULT_RUNTIME = 86_400
 class TrainingJobs:
     """CreateTrainingJob and StopTrainingJob."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, debugger: Debugger) -> None:
         self._context = context
+        self._debugger = debugger
         self._running = RunningJobs(TRAINING_JOB)
 
     def create(
@@ -65,9 +67,16 @@ class TrainingJobs:
             EnableInterContainerTrafficEncryption=parameters.get("EnableInterContainerTrafficEncryption", False),
             EnableManagedSpotTraining=parameters.get("EnableManagedSpotTraining", False),
             **({"TuningJobArn": tuning_job_arn} if tuning_job_arn else {}),
+            **first_statuses(self._context.store, parameters),
         )
         self._context.announce(TRAINING_JOB, name)
-        self._running.start(TrainingRun(self._context, record, image=image, on_metric=on_metric), on_end=on_end)
+
+        def ended(job: str) -> None:
+            self._debugger.training_ended(record)
+            if on_end is not None:
+                on_end(job)
+
+        self._running.start(TrainingRun(self._context, record, image=image, on_metric=on_metric), on_end=ended)
         return str(record["TrainingJobArn"])
 
     def stop(self, name: str) -> None:

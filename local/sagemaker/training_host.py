@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from local.sagemaker.container import ML_ROOT, environment, localised, program_of, write_training_config
+from local.sagemaker.container import (
+    ML_ROOT,
+    environment,
+    localised,
+    program_of,
+    tensors_folder,
+    write_training_config,
+)
 from local.sagemaker.host import Image
 from local.sagemaker.logs import LogStream
 from local.sagemaker.process import Program
@@ -46,6 +53,11 @@ class TrainingHost:
     def checkpoints(self) -> Path:
         """Folder that CheckpointConfig's S3Uri is kept in step with."""
         return self.base / "checkpoints"
+
+    @property
+    def tensors(self) -> Path:
+        """Folder that Debugger's hook saves to, where the job has one."""
+        return tensors_folder(self.base, self._record)
 
     @property
     def model(self) -> Path:

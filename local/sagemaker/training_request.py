@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from local.sagemaker.context import Context
+from local.sagemaker.debugger_request import check_debugger_request
 from local.sagemaker.errors import validation
 from local.sagemaker.host import Image, find_image
 from local.sagemaker.metrics import MetricReader
@@ -14,7 +15,7 @@ __all__ = ["check_training_request"]
 
 MAX_INSTANCES = 8
 _REQUIRED = ("AlgorithmSpecification", "RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")
-_UNSUPPORTED = ("DebugRuleConfigurations", "ProfilerRuleConfigurations", "ServerlessJobConfig", "ModelPackageConfig")
+_UNSUPPORTED = ("ServerlessJobConfig", "ModelPackageConfig")
 
 
 def check_training_request(context: Context, parameters: Mapping[str, Any]) -> Image:
@@ -32,6 +33,7 @@ def check_training_request(context: Context, parameters: Mapping[str, Any]) -> I
     for name in _UNSUPPORTED:
         if parameters.get(name):
             raise validation(f"The local SageMaker has no {name}; leave it out.")
+    check_debugger_request(context, parameters)
     algorithm = parameters["AlgorithmSpecification"]
     if "TrainingImage" not in algorithm:
         raise validation(

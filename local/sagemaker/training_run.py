@@ -14,9 +14,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final
 
-from local.sagemaker.checkpoint_sync import CheckpointSync
 from local.sagemaker.context import MAX_REASON, Context
+from local.sagemaker.debugger import keep_output, tensor_sync
 from local.sagemaker.errors import JobFailure
+from local.sagemaker.folder_sync import FolderSync
 from local.sagemaker.host import Image
 from local.sagemaker.job_run import JobRun, Outcome
 from local.sagemaker.metrics import MetricReader
@@ -102,6 +103,7 @@ class TrainingRun(JobRun):
         """Send the last log lines and remove the job's files."""
         for host in self._hosts:
             host.close_log()
+        keep_output(self.context, self._record, self._hosts[0].output)
         shutil.rmtree(self._base, ignore_errors=True)  # as the instances' disks are gone on AWS
 
     def _transfer(self, credentials: dict[str, str]) -> Transfer:
@@ -121,9 +123,11 @@ class TrainingRun(JobRun):
         with ExitStack() as stack:
             if "CheckpointConfig" in self._record:
                 folders = [host.checkpoints for host in self._hosts]
-                checkpoints = CheckpointSync(transfer, uri=self._record["CheckpointConfig"]["S3Uri"], folders=folders)
+                checkpoints = FolderSync(transfer, uri=self._record["CheckpointConfig"]["S3Uri"], folders=folders)
                 checkpoints.restore()
                 stack.enter_context(checkpoints)
+            if "DebugHookConfig" in self._record:
+                stack.enter_context(tensor_sync(self._record, transfer, [host.tensors for host in self._hosts]))
             for channel in self._record.get("InputDataConfig", []):
                 for host in self._hosts:
                     host.download(channel, transfer)

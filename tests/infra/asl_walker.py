@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import fnmatch
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:whippet-dev:run-1"
+TOKEN = "token-1"
 _CONTEXT = {
     "Execution": {"Name": "run-1", "Id": EXECUTION},
+    "Task": {"Token": TOKEN},
     "StateMachine": {"Id": "arn:aws:states:eu-west-1:123456789012:stateMachine:whippet-dev"},
 }
 
@@ -66,6 +69,8 @@ def walk(definition: Mapping[str, Any], tasks: Mapping[str, Task], start_input: 
 
 def _task(name: str, state: Mapping[str, Any], data: Any, tasks: Mapping[str, Task], result: Walk) -> tuple[Any, str]:
     payload = render(state["Parameters"], data)
+    if state["Resource"].endswith("lambda:invoke.waitForTaskToken"):
+        payload = payload["Payload"]
     result.payloads.append((name, payload))
     try:
         answer = tasks[name](payload)
@@ -97,12 +102,19 @@ def evaluate(expression: str, data: Any) -> Any:
     if match:
         values = (str(look_up(path.strip(), data)) for path in match[2].split(","))
         return re.sub(r"\{\}", lambda _: next(values), match[1])
+    if match := re.fullmatch(r"States\.JsonToString\((\$.*)\)", expression):
+        return json.dumps(look_up(match[1], data))
+    if match := re.fullmatch(r"States\.MathAdd\((\$.*), (\d+)\)", expression):
+        return look_up(match[1], data) + int(match[2])
     return look_up(expression, data)
 
 
 def look_up(path: str, data: Any) -> Any:
     if path.startswith("$$"):
         path, data = path[1:], _CONTEXT
+    if "[*]" in path:
+        items, _, rest = path.partition("[*]")
+        return [look_up(f"${rest}", item) for item in look_up(items, data)]
     for part in path.removeprefix("$").split("."):
         if part:
             if not isinstance(data, dict) or part not in data:
@@ -145,6 +157,8 @@ def holds(rule: Mapping[str, Any], data: Any) -> bool:
         return bool(value == look_up(rule["StringEqualsPath"], data))
     if "StringMatches" in rule:
         return fnmatch.fnmatchcase(value, rule["StringMatches"])
+    if "NumericGreaterThanEquals" in rule:
+        return bool(value >= rule["NumericGreaterThanEquals"])
     if "BooleanEquals" in rule:
         return bool(value == rule["BooleanEquals"])
     raise AssertionError(f"no such comparison here: {rule}")

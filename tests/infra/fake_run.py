@@ -10,6 +10,12 @@ from tests.infra.asl_walker import Task, TaskError
 
 RUN = "run-1"
 NEW_CONFIG = "whippet-dev-run-1"
+PACKAGE = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/whippet-dev/1"
+REPORT = {"uri": f"s3://data-bucket/runs/{RUN}/report.html", "console": "https://console/report.html"}
+NO_DEBUGGER = TaskError(
+    "SageMaker.AmazonSageMakerException",
+    "SageMaker Debugger is not available to this account. (… Error Code: AccessDeniedException …)",
+)
 NOT_FOUND = TaskError("SageMaker.SageMakerException", 'Could not find endpoint "arn:…". (Service: SageMaker)')
 
 
@@ -49,6 +55,11 @@ def plan(*, features_ready: bool = False, extends: bool = False, mode: str = "fe
             "job": "whippet-dev-run-1-train",
             "output": f"s3://data-bucket/runs/{RUN}/training/",
             "checkpoints": f"s3://data-bucket/runs/{RUN}/checkpoints/whippet-dev-run-1-train/",
+        },
+        "rules": {
+            "job": "whippet-dev-run-1-rules",
+            "output": f"s3://data-bucket/runs/{RUN}/rules/",
+            "tensors": f"s3://data-bucket/runs/{RUN}/debug/",
         },
     }
 
@@ -97,29 +108,80 @@ class Endpoint:
 
 def notify(payload: dict[str, Any]) -> dict[str, str]:
     """The real composer, without SNS."""
-    from run_message import compose
+    from run_message import compose, report_of
 
     message = compose(payload["run"], execution=payload["execution"])
-    return {"status": message.status, "error": message.error, "cause": message.cause}
+    report = report_of(payload["run"])
+    return {"status": message.status, "error": message.error, "cause": message.cause, "report": report}
 
 
-def tasks(endpoint: Endpoint, *, broken: Mapping[str, TaskError] | None = None, **planned: Any) -> dict[str, Task]:
-    """Every task of the run; `broken` names those that fail, and how; `planned` goes to `plan`."""
+def verdict(**changes: Any) -> dict[str, Any]:
+    """What Verdict returns; its own tests compare it with this."""
+    return {
+        "accepted": True,
+        "approval": "Approved",
+        "cause": "Good.",
+        "reasons": ["Good."],
+        "test_accuracy": 0.9,
+        "test_images": 10,
+        "decision": f"s3://data-bucket/runs/{RUN}/decision.json",
+        "evaluation": f"s3://data-bucket/runs/{RUN}/results/evaluation.json",
+        "metadata": {"run": RUN, "test_accuracy": "0.9000"},
+    } | changes
+
+
+class Rules:
+    """SageMaker's own rules of a training job: `looks` shows each time how far they are, the last one for good."""
+
+    def __init__(self, *looks: str) -> None:
+        self.looks = list(looks) or ["InProgress", "NoIssuesFound"]
+
+    def describe(self, payload: dict[str, Any]) -> dict[str, Any]:
+        assert payload == {"TrainingJobName": "whippet-dev-run-1-train"}
+        status = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        done = {"RuleConfigurationName": "AllZero", "RuleEvaluationStatus": "NoIssuesFound"}
+        rule = {"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": status, "StatusDetails": "Stopping…"}
+        return {"DebugRuleEvaluationStatuses": [done, rule], "ProfilerRuleEvaluationStatuses": [done]}
+
+
+def tasks(
+    endpoint: Endpoint,
+    *,
+    broken: Mapping[str, TaskError] | None = None,
+    access: bool = False,
+    rules: Rules | None = None,
+    **planned: Any,
+) -> dict[str, Task]:
+    """Every task of the run; `broken` names those that fail, and how; `planned` goes to `plan`.
+
+    `access` says whether the account may use SageMaker Debugger, whose rules are `rules`.
+    """
 
     def answer(value: Any) -> Task:
         return lambda _: value
 
+    def fails(failure: TaskError) -> Task:
+        def raise_it(_: dict[str, Any]) -> Any:
+            raise failure
+
+        return raise_it
+
     model = "s3://data-bucket/runs/run-1/training/whippet-dev-run-1-train/output/model.tar.gz"
     trained = {"TrainingJobName": "whippet-dev-run-1-train", "ModelArtifacts": {"S3ModelArtifacts": model}}
     best = {"TrainingJobName": "t-1", "TunedHyperParameters": {"learning_rate": "0.01", "batch_size": "32"}}
-    verdict = {"test_accuracy": 0.9, "test_images": 10, "reasons": ["Good."], "decision": "s3://d"}
     smoke = {"photo": "cat/1.jpg", "truth": "cat", "predicted": "cat", "score": 0.9, "endpoint": "whippet-dev"}
     known: dict[str, Task] = {
         "CheckDataset": answer(plan(**planned)),
         **dict.fromkeys(("Features", "ExtendFeatures"), answer({"TrainingJobName": "f"})),
         **dict.fromkeys(("Tune", "TuneNetwork"), answer({"BestTrainingJob": best})),
         **dict.fromkeys(("Train", "TrainNetwork"), answer(trained)),
-        "Verdict": answer(verdict),
+        **dict.fromkeys(("TrainManaged", "TrainNetworkManaged"), answer(trained) if access else fails(NO_DEBUGGER)),
+        **dict.fromkeys(("Rules", "NetworkRules"), answer({"ProcessingJobName": "whippet-dev-run-1-rules"})),
+        "DescribeRules": (rules or Rules()).describe,
+        "Verdict": answer(verdict()),
+        "RegisterModel": answer({"ModelPackageArn": PACKAGE}),
+        "AskApproval": answer({"approved": True}),
+        **dict.fromkeys(("ApproveModel", "RejectModel", "ExpireApproval"), answer({"ModelPackageArn": PACKAGE})),
         "CreateModel": answer({"ModelArn": "arn"}),
         "CreateEndpointConfig": answer({"EndpointConfigArn": "arn"}),
         "DescribeEndpoint": endpoint.describe,
@@ -133,15 +195,9 @@ def tasks(endpoint: Endpoint, *, broken: Mapping[str, TaskError] | None = None, 
         "RestoreEndpoint": endpoint.update,
         "DescribeRollback": endpoint.describe,
         "Retire": answer({"configs": [], "models": []}),
+        "Report": answer(REPORT),
         "Notify": notify,
     }
-
-    def fails(failure: TaskError) -> Task:
-        def raise_it(_: dict[str, Any]) -> Any:
-            raise failure
-
-        return raise_it
-
     return known | {name: fails(failure) for name, failure in (broken or {}).items()}
 
 

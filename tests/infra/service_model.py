@@ -38,8 +38,7 @@ def _constraints(shape: Shape, value: Any, place: str) -> list[str]:
     elif isinstance(shape, StringShape):
         found += _size(shape, len(value), place)
         pattern = shape.metadata.get("pattern")
-        # Python's regular expressions have no Unicode properties; \w and \s cover those that the model uses.
-        if pattern and not re.fullmatch(re.sub(r"\\p\{[LN]\}", r"\\w", pattern).replace(r"\p{Z}", r"\s"), value):
+        if pattern and not re.fullmatch(_in_python(pattern), value):
             found.append(f"{place}={value!r} does not match {pattern}")
         if shape.enum and value not in shape.enum:
             found.append(f"{place}={value!r} is none of the allowed values")
@@ -53,3 +52,11 @@ def _size(shape: Shape, size: float, place: str) -> list[str]:
     if (low is not None and size < low) or (high is not None and size > high):
         return [f"{place}: {size} is outside {low} to {high}"]
     return []
+
+
+def _in_python(pattern: str) -> str:
+    """Python's regular expressions have no Unicode properties; these cover what the model's own need."""
+    for java, python in ((r"\p{L}", r"\w"), (r"\p{M}", ""), (r"\p{N}", r"\d"), (r"\p{Z}", r"\s")):
+        pattern = pattern.replace(java, python)
+    pattern = pattern.replace(r"\p{S}", r"$+<=>^`|~").replace(r"\p{P}", r"!-/:-@\[-_{}")
+    return re.sub(r"\$\{\d+,\d+\}$", "", pattern)  # a length after the end, which "min" and "max" tell, too

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
+import pytest
+
 from infra.serving_image import content_tag, stage_context
-from infra.source_bundle import write_bundle
+from infra.source_bundle import write_bundle, write_program
+from infra.vendored import package_files
 
 
 def sources(folder: Path) -> Path:
@@ -33,7 +39,36 @@ def test_requirements_stand_at_the_root_of_one_variant_only(tmp_path: Path) -> N
         write_bundle(tmp_path / "x.tar.gz", source=source, requirements=requirements)
         with tarfile.open(tmp_path / "x.tar.gz") as tar:
             expected = ["training/requirements.txt", "training/train.py"]
-            assert tar.getnames() == expected + (["requirements.txt"] if requirements else [])
+            names = tar.getnames()
+        assert names[:2] == expected
+        assert names[2:3] == (["requirements.txt"] if requirements else [])
+        assert ("smdebug/__init__.py" in names) == requirements
+
+
+def test_the_debuggers_library_comes_whole_and_with_its_licence() -> None:
+    names = package_files("smdebug")
+    assert {"smdebug/__init__.py", "smdebug/pytorch/hook.py", "smdebug/rules/rule.py", "smdebug/LICENSE"} <= set(names)
+    assert not [name for name in names if name.endswith((".pyc", ".so")) or not name.startswith("smdebug/")]
+    assert list(names) == sorted(names)
+    with pytest.raises(RuntimeError, match="no-such-package is not installed"):
+        package_files("no-such-package")
+
+
+def test_the_rules_program_is_the_same_bytes_and_runs_by_itself(tmp_path: Path) -> None:
+    """In a clean interpreter, from the zip alone."""
+    source = sources(tmp_path / "training")
+    (source / "__init__.py").write_text("")
+    (source / "evaluate_rules.py").write_text("import sys\ndef main():\n    print('rules', *sys.argv[1:])\n")
+    write_program(tmp_path / "a.zip", source=source)
+    os.utime(source / "train.py", (1, 1))
+    write_program(tmp_path / "b.zip", source=source)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    run = subprocess.run([sys.executable, "-I", str(tmp_path / "a.zip"), "--mode"], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, "rules --mode\n"), run.stderr
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        names = archive.namelist()
+    assert "smdebug/LICENSE" in names
+    assert not any("__pycache__" in name for name in names)
 
 
 def test_the_images_tag_follows_its_context(tmp_path: Path) -> None:

@@ -123,6 +123,30 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
         ({"tuning.batch_sizes": "16,0"}, "tuning.batch_sizes"),
         ({"dataset.prefix": "no-slash"}, "dataset.prefix='no-slash'"),
         ({"dataset.bucket": "Bad_Name"}, "dataset.bucket='Bad_Name'"),
+        ({"debugger.mode": "on"}, "debugger.mode='on'"),
+        (
+            {"debugger.rules": "Overfit,Overfitting"},
+            "there is no debugger rule 'Overfitting'; known are VanishingGradient, ExplodingTensor",
+        ),
+        ({"debugger.rules": "Overfit,Overfit"}, "Overfit is named twice"),
+        (
+            {"debugger.parameters": "Overfit.patient=2"},
+            "rule Overfit has no parameter 'patient'; it has tensor_regex (default None), start_step (default 0), pat",
+        ),
+        ({"debugger.parameters": "Overfit.patience=some"}, "patience='some' of rule Overfit is wrong; give a number"),
+        ({"debugger.parameters": "Overfit=2"}, "'Overfit=2' is not RULE.PARAMETER=VALUE, such as Overfit.patience=2"),
+        ({"debugger.parameters": "DeadRelu.threshold_layer=60"}, "debugger.parameters names DeadRelu, which is not"),
+        ({"debugger.parameters": f"Overfit.tensor_regex={'x' * 256}"}, "those of Overfit take 276 characters"),
+        (
+            {"debugger.rules": "ExplodingTensor,Overfit"},
+            "debugger.block names LossNotDecreasing, PoorWeightInitialization, VanishingGradient, which is not evalu",
+        ),
+        (
+            {"debugger.block": "DeadRelu"},
+            "debugger.block names DeadRelu, which is not evaluated; evaluated are Ex",
+        ),
+        ({"debugger.block": "Dead"}, "there is no debugger rule 'Dead'"),
+        ({"release.approval": "never"}, "release.approval='never'"),
         ({"notifications.email": "nobody"}, "notifications.email='nobody'"),
     ],
 )
@@ -147,3 +171,41 @@ def test_a_section_that_is_no_object_is_refused() -> None:
 @pytest.mark.parametrize("key", ["@aws-cdk/core:x", "@aws-cdk-containers/x:y", "aws:cdk:enable-path-metadata"])
 def test_cdks_own_context_is_passed_over(key: str) -> None:
     assert settings(**{key: "true"}) == settings()
+
+
+def test_parameters_of_rules_are_read_from_cdk_json_and_from_the_command_line() -> None:
+    text = settings(
+        **{"debugger.parameters": "Overfit.patience=2,Overtraining.delta=0.5,ExplodingTensor.only_nan=true"}
+    )
+    expected = {"Overfit": {"patience": 2}, "Overtraining": {"delta": 0.5}, "ExplodingTensor": {"only_nan": True}}
+    assert text.debugger.parameters == expected
+    context = {"environments": {"dev": {"debugger": {"parameters": expected}}}}
+    assert Settings.from_context(context).debugger.parameters == expected
+    with pytest.raises(SettingsError, match="is no mapping of parameters"):
+        Settings.from_context({"environments": {"dev": {"debugger": {"parameters": {"Overfit": 2}}}}})
+
+
+def test_only_parameters_that_differ_from_sagemakers_defaults_are_passed_on() -> None:
+    chosen = settings(**{"debugger.parameters": "Overfit.patience=3,Overfit.start_step=0"}).debugger
+    ours = contract.DEFAULT_PARAMETERS["features"].get("Overfit", {})
+    assert chosen.parameters_of("Overfit", "features") == {
+        name: value
+        for name, value in {**ours, "patience": 3, "start_step": 0}.items()
+        if value != contract.RULES["Overfit"].parameters[name]
+    }
+
+
+def test_without_rules_those_of_the_mode_are_evaluated() -> None:
+    chosen = settings().debugger
+    for mode in contract.MODES:
+        debug, profiler = chosen.evaluated(mode, "debug"), chosen.evaluated(mode, "profiler")
+        assert debug + profiler == contract.DEFAULT_RULES[mode]
+        assert "Overfit" in debug
+        assert "CPUBottleneck" in profiler
+    one = settings(**{"debugger.rules": "Overfit", "debugger.block": ""}).debugger
+    assert (one.evaluated("finetune"), one.block) == (("Overfit",), ())
+
+
+def test_what_blocks_is_of_no_effect_without_a_debugger() -> None:
+    off = settings(**{"debugger.mode": "off", "debugger.rules": "Overfit"}).debugger
+    assert off.block == contract.BLOCKING_RULES

@@ -65,6 +65,8 @@ def test_api_answers_that_nobody_needs_leave_the_data_alone(definition: dict[str
         "DeleteBrokenEndpoint",
         "RemoveEndpoint",
         "RestoreEndpoint",
+        "Rules",
+        "NetworkRules",
     }
 
 
@@ -84,16 +86,23 @@ MODES: tuple[dict[str, Any], ...] = ({}, {"extends": True}, {"mode": "finetune"}
             "training.spot": "true",
             "dataset.input_mode": "FastFile",
             "features.instance_count": "3",
+            "release.approval": "manual",
+            "debugger.parameters": "Overfit.patience=2,ExplodingTensor.only_nan=true",
         },
     ],
 )
 def test_every_sagemaker_payload_is_what_the_service_takes(synthesise: Any, overrides: dict[str, str]) -> None:
     definition = synthesise(**overrides).definition()
     seen = set()
-    failures: tuple[dict[str, TaskError], ...] = ({}, {"SmokeTest": TaskError("SmokeTestFailed", "no")})
+    failures: tuple[dict[str, TaskError], ...] = (
+        {},
+        {"SmokeTest": TaskError("SmokeTestFailed", "no")},
+        {"AskApproval": TaskError("ModelRejected", "no")},
+        {"AskApproval": TaskError("States.Timeout", "")},
+    )
     for before, status in ((None, ""), (OLD_CONFIG, "InService"), (OLD_CONFIG, "Failed")):
-        for broken, planned in product(failures, MODES):
-            result = walk(definition, tasks(Endpoint(before, status), broken=broken, **planned), {})
+        for broken, planned, access in product(failures, MODES, (False, True)):
+            result = walk(definition, tasks(Endpoint(before, status), broken=broken, access=access, **planned), {})
             for name, payload in result.payloads:
                 resource = definition["States"][name]["Resource"]
                 if "sagemaker:" in resource:
@@ -184,13 +193,15 @@ def test_jobs_know_their_run_and_the_features_job_its_key(definition: dict[str, 
         **JOB_ENVIRONMENT,
     }
     assert payloads["Tune"]["TrainingJobDefinition"]["Environment"] == {"WHIPPET_RUN": "run-1", **JOB_ENVIRONMENT}
-    assert payloads["Train"]["Environment"] == {"WHIPPET_RUN": "run-1", **JOB_ENVIRONMENT}
+    ours = {"WHIPPET_RUN": "run-1", **JOB_ENVIRONMENT}
+    assert ours.items() <= payloads["Train"]["Environment"].items()
+    assert ours.items() <= payloads["Rules"]["Environment"].items()
 
 
 def test_allocator_settings_are_for_jobs_on_cpus(synthesise: Any) -> None:
     definition = synthesise(**{"training.instance_type": "ml.g5.xlarge"}).definition()
     payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
-    assert payloads["Train"]["Environment"] == {"WHIPPET_RUN": "run-1"}
+    assert not JOB_ENVIRONMENT.keys() & payloads["Train"]["Environment"].keys()
     assert "MALLOC_TOP_PAD_" in payloads["Tune"]["TrainingJobDefinition"]["Environment"]
 
 
@@ -217,8 +228,10 @@ def test_fine_tuning_goes_past_the_features_and_reads_the_photos(synthesise: Any
     definition = synthesise(**{"training.weights": "weights/resnet50.pth"}).definition()
     result = walk(definition, tasks(Endpoint(), mode="finetune"), {})
     assert result.status == "SUCCEEDED"
-    assert result.path[1:7] == [
-        "CheckDataset", "Mode?", "TuneNetwork", "NetworkTrialSucceeded?", "TrainNetwork", "Verdict",
+    assert result.path[1:13] == [
+        "CheckDataset", "DebuggerWay", "Mode?", "TuneNetwork", "NetworkTrialSucceeded?", "NetworkDebuggerOffered?",
+        "TrainNetworkManaged", "NetworkDebuggerRefused?", "GoOnWithOwnNetworkRules", "TrainNetwork", "NetworkRules",
+        "Verdict",
     ]  # fmt: skip
     payloads = dict(result.payloads)
     trial, train = payloads["TuneNetwork"]["TrainingJobDefinition"], payloads["TrainNetwork"]
@@ -257,12 +270,12 @@ def test_spot_instances_are_for_jobs_that_can_resume_and_are_waited_for(
             found |= dict(walk(chosen, tasks(Endpoint(), mode=mode), {}).payloads)
         for name in ("Tune", "TuneNetwork"):
             found[name] = found[name]["TrainingJobDefinition"]
-        return {name: job for name, job in found.items() if "StoppingCondition" in job}
+        return {name: job for name, job in found.items() if "TrainingJobName" in job or "StaticHyperParameters" in job}
 
     assert not any("EnableManagedSpotTraining" in job for job in jobs(definition).values())
     spot = synthesise(**{"training.spot": "true"}).definition()
     on_spot = {name: job for name, job in jobs(spot).items() if job.get("EnableManagedSpotTraining")}
-    assert set(on_spot) == {"Train", "TrainNetwork", "TuneNetwork"}
+    assert set(on_spot) == {"Train", "TrainManaged", "TrainNetwork", "TrainNetworkManaged", "TuneNetwork"}
     for name, job in on_spot.items():
         stopping = job["StoppingCondition"]
         assert stopping["MaxWaitTimeInSeconds"] > stopping["MaxRuntimeInSeconds"], name
@@ -283,12 +296,13 @@ def test_several_processes_are_started_by_torchrun(definition: dict[str, Any], s
     assert distributed(definition, "finetune") == set()
     several = {"training.mode": "finetune", "training.instance_count": "2"}
     hosts = synthesise(**several).definition()
-    assert distributed(hosts, "finetune") == {"TrainNetwork"}
+    trainings = {"TrainNetwork", "TrainNetworkManaged"}
+    assert distributed(hosts, "finetune") == trainings
     payloads = dict(walk(hosts, tasks(Endpoint(), mode="finetune"), {}).payloads)
     assert payloads["TrainNetwork"]["ResourceConfig"]["InstanceCount"] == 2
     assert payloads["TuneNetwork"]["TrainingJobDefinition"]["ResourceConfig"]["InstanceCount"] == 1
     gpus = synthesise(**several, **{"training.instance_type": "ml.g5.12xlarge"}).definition()
-    assert distributed(gpus, "finetune") == {"TrainNetwork", "TuneNetwork"}
+    assert distributed(gpus, "finetune") == {*trainings, "TuneNetwork"}
     assert distributed(gpus, "features") == set()
 
 
@@ -424,7 +438,9 @@ def test_a_tuning_job_without_a_finished_trial_fails_the_run(definition: dict[st
         ("Features", job_failed("AlgorithmError: cannot decode"), "cannot decode"),
         ("Tune", TaskError("SageMaker.ResourceLimitExceededException", "quota ml.c5.xlarge"), "quota"),
         ("Train", job_failed("AlgorithmError: out of memory"), "out of memory"),
-        ("Verdict", TaskError("ModelRejected", '{"errorMessage": "below the floor"}'), "below the floor"),
+        ("Rules", TaskError("States.TaskFailed", '{"FailureReason": "no module smdebug"}'), "no module smdebug"),
+        ("Verdict", TaskError("UnreadableOutput", '{"errorMessage": "no evaluation.json"}'), "no evaluation.json"),
+        ("RegisterModel", TaskError("SageMaker.SageMakerException", "no such group"), "no such group"),
         ("CreateModel", TaskError("SageMaker.AmazonSageMakerException", "no such image"), "no such image"),
         ("CreateEndpointConfig", TaskError("SageMaker.AmazonSageMakerException", "no such type"), "no such type"),
         ("DescribeEndpoint", TaskError("SageMaker.SageMakerException", "not authorized"), "not authorized"),
@@ -438,13 +454,7 @@ def test_every_failure_is_notified_and_ends_the_execution_with_its_reason(
     result = walk(definition, tasks(Endpoint(), broken={state: failure}), {})
     assert (result.status, result.error) == ("FAILED", failure.error)
     assert words in result.cause
-    assert result.path[-3:] == ["Notify", "Outcome?", "Failed"]
-
-
-def test_a_rejected_model_never_reaches_the_endpoint(definition: dict[str, Any]) -> None:
-    endpoint = Endpoint(OLD_CONFIG)
-    walk(definition, tasks(endpoint, broken={"Verdict": TaskError("ModelRejected", "bad")}), {})
-    assert endpoint.calls == []
+    assert result.path[-4:] == ["Report", "Notify", "Outcome?", "Failed"]
 
 
 def test_old_models_that_cannot_be_deleted_do_not_undo_the_release(definition: dict[str, Any]) -> None:

@@ -24,7 +24,9 @@ NO_RESOURCE_LEVEL = {
     "logs:UpdateLogDelivery",
     "sagemaker:ListEndpointConfigs",
     "sagemaker:ListHyperParameterTuningJobs",
+    "sagemaker:ListModelPackages",
     "sagemaker:ListModels",
+    "sagemaker:ListProcessingJobs",
     "sagemaker:ListTrainingJobs",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
@@ -105,9 +107,19 @@ def test_only_actions_without_resources_are_allowed_on_everything(template: Temp
 
 
 def test_wildcards_in_resources_only_end_a_name_of_this_system(template: Template) -> None:
-    starts = (":whippet-dev-", "/whippet-dev-", "execution:whippet-dev:", ":::data-bucket/", ":log-stream:")
+    starts = (
+        ":whippet-dev-",
+        "model-package/whippet-dev/",
+        "/whippet-dev-",
+        "execution:whippet-dev:",
+        ":::data-bucket/",
+        ":log-stream:",
+    )
+    files = ("runs/*/report.html", "runs/*/profile.html", "runs/*/approval.json")
     for name, statement in template.statements():
         for resource in listed(statement["Resource"]):
+            if resource.endswith(files):
+                continue
             if "*" in resource.removesuffix("*"):
                 raise AssertionError((name, resource))
             if resource.endswith("*") and resource != "*" and not resource.endswith(":*"):
@@ -209,6 +221,77 @@ def test_cleanup_comes_before_what_it_cleans(template: Template) -> None:
     (cleanup,) = template.of_type("Custom::WhippetCleanup").values()
     kinds = {template.resources[name]["Type"] for name in cleanup["DependsOn"]}
     assert {"AWS::StepFunctions::StateMachine", "AWS::IAM::Policy", "AWS::IAM::Role"} <= kinds
+    assert "AWS::SageMaker::ModelPackageGroup" in kinds, "a group that holds versions cannot be deleted"
+    assert template.value(cleanup["Properties"]["ModelPackageGroup"]) == "whippet-dev"
+
+
+def test_the_state_machine_may_do_what_its_states_do_and_no_more(
+    template: Template, synthesise: Callable[..., Template]
+) -> None:
+    """Calls of SageMaker by its states, and the actions its role is allowed."""
+    own = {"debugger.mode": "own", "release.approval": "manual"}
+    for chosen in (template, synthesise(**own), synthesise(**{"debugger.mode": "managed"})):
+        called = set()
+        for state in chosen.definition()["States"].values():
+            if "sagemaker:" in state.get("Resource", ""):
+                call = state["Resource"].rsplit(":", 1)[1]
+                name = call[0].upper() + call[1:].removesuffix(".sync")
+                called.add(name)
+                if call.endswith(".sync"):
+                    called |= {name.replace("Create", verb) for verb in ("Describe", "Stop")}
+        allowed = {
+            action.removeprefix("sagemaker:")
+            for name, statement in chosen.statements()
+            if name.startswith("WorkflowStateMachine")
+            for action in listed(statement["Action"])
+            if action.startswith("sagemaker:")
+        }
+        assert allowed - {"AddTags", "ListTags"} == called
+
+
+def test_the_training_role_serves_the_rules_job_too(template: Template) -> None:
+    statements = [item for name, item in template.statements() if name.startswith("TrainingRole")]
+    logs = [resource for item in statements for resource in listed(item["Resource"]) if ":log-group:" in resource]
+    assert {"TrainingJobs", "ProcessingJobs"} == {name.split("/aws/sagemaker/")[1].split(":")[0] for name in logs}
+    (metrics,) = [item for item in statements if "cloudwatch:PutMetricData" in listed(item["Action"])]
+    assert metrics["Condition"]["StringEquals"]["cloudwatch:namespace"] == [
+        "/aws/sagemaker/TrainingJobs",
+        "/aws/sagemaker/ProcessingJobs",
+    ]
+    assert any("whippet" not in r and r.endswith(".zip") for item in statements for r in listed(item["Resource"]))
+
+
+def test_step_functions_hears_of_finished_rules_jobs(template: Template, synthesise: Callable[..., Template]) -> None:
+    def rules(chosen: Template) -> list[str]:
+        return [
+            resource.rsplit("/", 1)[1]
+            for _, item in chosen.statements()
+            if "events:PutRule" in listed(item["Action"])
+            for resource in listed(item["Resource"])
+        ]
+
+    assert "StepFunctionsGetEventsForSageMakerProcessingJobsRule" in rules(template)
+    assert "StepFunctionsGetEventsForSageMakerProcessingJobsRule" not in rules(
+        synthesise(**{"debugger.mode": "managed"})
+    )
+
+
+def test_only_the_verdict_that_reads_sagemakers_rules_may_describe_trainings(
+    template: Template, synthesise: Callable[..., Template]
+) -> None:
+    def may(chosen: Template) -> bool:
+        return any(
+            "sagemaker:DescribeTrainingJob" in listed(item["Action"])
+            for name, item in chosen.statements()
+            if name.startswith("FunctionsVerdict")
+        )
+
+    assert may(template)
+    assert not may(synthesise(**{"debugger.mode": "own", "release.approval": "manual"}))
+
+
+def test_the_registry_holds_a_group_of_the_environment(template: Template) -> None:
+    assert template.only("AWS::SageMaker::ModelPackageGroup")["ModelPackageGroupName"] == "whippet-dev"
 
 
 def test_outputs_are_the_agreed_ones(template: Template) -> None:

@@ -17,9 +17,10 @@ from torchvision import models
 
 from tests.training.conftest import Workspace
 from tests.training.test_finetune import start
-from training import contract, finetune, hook, smdebug_shim
+from training import contract, finetune, hook
 from training.checkpoints import Checkpoints
 from training.compute import compile_stages
+from training.distributed import Group
 from training.environment import JobError
 from training.feature_store import SplitFeatures
 from training.heads import Head, fit, new_head
@@ -27,12 +28,16 @@ from training.hook_activations import Activations
 from training.hook_collections import Collections, Wanted, own_configuration
 from training.hook_files import TensorFiles
 from training.hook_samples import activation_sample, to_arrays
+from training.profiling import Profiler
 from training.stages import stages
 from training.watching import watched_training
 
 # isort: split
 from smdebug import modes
 from smdebug.trials import create_trial
+
+SECOND = Group(rank=1, size=1, device=torch.device("cpu"))
+"""A process that does not lead."""
 
 HEAD = contract.Hyperparameters(epochs=4, batch_size=16, learning_rate=0.03)
 STEPS = 7
@@ -58,7 +63,7 @@ def trained_head(checkpoints: Path | None = None) -> Head:
     """A head of 2000 x 3 weights after four epochs of seven steps."""
     train, validation = features(100), features(30)
     head = new_head(train, levels=[2000], classes=3)
-    with watched_training(HEAD) as observer:
+    with watched_training(HEAD, profiler=Profiler(HEAD)) as observer:
         kept = Checkpoints(checkpoints, identity={})
         for _ in fit(
             head, train=train, validation=validation, hyperparameters=HEAD, checkpoints=kept, observer=observer
@@ -256,7 +261,7 @@ def test_a_training_that_fails_or_is_stopped_leaves_the_mark_of_its_end(workspac
     mark = workspace.root / "output/tensors/training_job_end.ts"
 
     def end_with(error: BaseException) -> None:
-        with watched_training(HEAD) as observer:
+        with watched_training(HEAD, profiler=Profiler(HEAD)) as observer:
             observer.begin_training(Odd(), epochs=1, steps=1, done=0)
             assert not mark.exists(), "an earlier attempt's"
             raise error
@@ -361,7 +366,7 @@ def test_the_files_of_a_long_training_stay_below_the_bound(
 def test_without_the_variable_or_in_another_process_there_is_no_hook(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with watched_training(HEAD, leads=False) as observer:
+    with watched_training(HEAD, profiler=Profiler(HEAD), group=SECOND) as observer:
         observer.begin_training(Odd(), epochs=1, steps=1, done=0)
     monkeypatch.delenv(contract.JobVariable.SAVE_INTERVAL)
     trained_head()
@@ -450,4 +455,3 @@ def test_what_is_declared_is_what_the_api_takes() -> None:
 
 def test_smdebugs_messages_run_on_the_fast_implementation() -> None:
     assert api_implementation.Type() == "upb"
-    assert "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION" not in smdebug_shim.ENVIRONMENT

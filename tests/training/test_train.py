@@ -94,8 +94,21 @@ def test_training_writes_everything_the_contract_promises(
     best = max(float(row["validation_accuracy"]) for row in history)
     assert evaluation["validation_accuracy"] == pytest.approx(best)
 
+    check_predictions(output, evaluation)
     check_served_model(embedded, model=model, expected=evaluation["test_accuracy"])
     check_another_head_is_noticed(embedded, model=model)
+
+
+def check_predictions(output: Path, evaluation: contract.Evaluation) -> None:
+    """Photo by photo they say what the evaluation says of all together, and every mistake has its thumbnail."""
+    with (output / contract.Artefact.PREDICTIONS).open(encoding="utf-8", newline="") as file:
+        predictions = list(csv.DictReader(file))
+    assert [row["path"] for row in predictions] == sorted(row["path"] for row in predictions)
+    assert len(predictions) == evaluation["test_images"]
+    right = sum(row["label"] == row["predicted"] for row in predictions)
+    assert right / len(predictions) == pytest.approx(evaluation["test_accuracy"])
+    thumbnails = sorted(path.name for path in (output / contract.Artefact.HARDEST_MISTAKES).iterdir())
+    assert thumbnails == [f"{place:02}.jpg" for place in range(len(predictions) - right)]
 
 
 def check_served_model(workspace: Workspace, *, model: Path, expected: float) -> None:

@@ -19,6 +19,7 @@ class EntryPoint(StrEnum):
     FEATURES = "training/features.py"
     TRIAL = "training/trial.py"
     TRAIN = "training/train.py"
+    RULES = "training/evaluate_rules.py"
 
 
 class JobVariable(StrEnum):

@@ -9,6 +9,7 @@ __all__ = [
     "features_job_name",
     "job_prefix",
     "result_key",
+    "rules_job_name",
     "run_id",
     "training_job_name",
     "tuning_job_name",
@@ -47,6 +48,11 @@ def tuning_job_name(prefix: str, run: str) -> str:
 def training_job_name(prefix: str, run: str) -> str:
     """The best-trial training."""
     return f"{job_prefix(prefix, run)}-train"
+
+
+def rules_job_name(prefix: str, run: str) -> str:
+    """The processing job that evaluates the debugger's rules where SageMaker does not."""
+    return f"{job_prefix(prefix, run)}-rules"
 
 
 def result_key(run: str, name: str) -> str:

@@ -135,7 +135,33 @@ case "$TRAINING_JOB_NAME" in
   *fail*) echo "no memory left" >&2; exit 3;;
   *slow*) exec sleep 600;;
 esac
-touch "$SAGEMAKER_BASE_DIR/model/weights"
+touch "$SAGEMAKER_BASE_DIR/model/weights" "$SAGEMAKER_BASE_DIR/output/data/profile.json"
+if test -e "$SAGEMAKER_BASE_DIR/input/config/debughookconfig.json"; then
+  mkdir -p "$SAGEMAKER_BASE_DIR/output/tensors" && touch "$SAGEMAKER_BASE_DIR/output/tensors/loss"
+fi
+"""
+
+# Stands for `python` of the training environment: of its modules only the rules' program is asked for.
+_EVALUATE = """#!/bin/sh
+exec {python} {program} "$@"
+"""
+
+_RULES = """
+import json, os, pathlib, sys
+
+given = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+assert sys.argv[1:3] == ["-m", "training.evaluate_rules"] and given["--source"] == "managed", sys.argv
+results = []
+for name, parameters in os.environ.items():
+    if name.startswith("WHIPPET_RULE_"):
+        rule, parameters = name.removeprefix("WHIPPET_RULE_"), json.loads(parameters)
+        status = parameters.get("status", "NoIssuesFound")
+        saved = sorted(path.name for path in pathlib.Path(given["--tensors"]).iterdir())
+        detail = f"{given['--mode']} {saved} {'--profile' in given}"
+        step = 7 if status == "IssuesFound" else None
+        results.append({"rule": rule, "status": status, "detail": detail, "step": step, "source": "managed"})
+report = {"results": results, "seconds": 0.1}
+(pathlib.Path(given["--output"]) / "rules.json").write_text(json.dumps(report))
 """
 
 _SERVE = """#!/bin/sh
@@ -166,13 +192,15 @@ def _programs(folder: Path) -> Path:
     """Environments like .envs, whose training and serving programs are a few lines and end at once."""
     for environment, program, text in (
         ("training", "train", _TRAIN),
+        ("training", "python", _EVALUATE.format(python=sys.executable, program=folder / "rules.py")),
         ("inference", "python", _SERVE.format(python=sys.executable, program=folder / "serve.py")),
     ):
         file = folder / environment / "bin" / program
-        file.parent.mkdir(parents=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         file.chmod(0o755)
     (folder / "serve.py").write_text(_SERVER)
+    (folder / "rules.py").write_text(_RULES)
     (folder / "cloud").symlink_to(Path(control.__file__).parents[1] / ".envs" / "cloud")
     return folder
 
@@ -195,9 +223,16 @@ def own_account(tmp_path: Path, programs: Path) -> Iterator[Account]:
     yield from _cloud(tmp_path / "own", programs)
 
 
-def _cloud(state: Path, programs: Path) -> Iterator[Account]:
+@pytest.fixture(scope="session")
+def debugger_account(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Iterator[Account]:
+    """A running local cloud whose account may use SageMaker Debugger."""
+    yield from _cloud(tmp_path_factory.mktemp("debugger"), programs, debugger_access="true")
+
+
+def _cloud(state: Path, programs: Path, *, debugger_access: str = "false") -> Iterator[Account]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHIPPET_ENVIRONMENTS", str(programs))
+        patch.setenv("WHIPPET_DEBUGGER_ACCESS", debugger_access)
         cloud = control.start(state)
     yield Account(cloud)
     control.stop(state)

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.local.cloud.conftest import TRAINING_IMAGE
 
 if TYPE_CHECKING:
     from tests.local.cloud.conftest import Account
 
 SYNC = "arn:aws:states:::sagemaker:createTrainingJob.sync"
 JOBS = "arn:aws:sagemaker:us-east-1:000000000000:training-job/*"
+PROGRAM = """
+import json, os, pathlib, sys
+
+archive, output = pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3].partition("=")[2])
+report = {"archive": archive.read_text(), "rule": os.environ["WHIPPET_RULE_Overfit"]}
+(output / "rules.json").write_text(json.dumps(report))
+"""
 JOB_ACTIONS = ["sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob"]
 
 
@@ -155,6 +166,68 @@ def test_an_error_the_model_knows_keeps_its_name(
     assert (again["status"], again["error"]) == ("FAILED", "SageMaker.ResourceInUseException")
 
 
+def test_a_processing_job_runs_a_zip_of_the_bucket_with_its_own_permissions(
+    account: Account, front_door: dict[str, str], job_role: str, name: str
+) -> None:
+    """The own way of the debugger: the training image, code and data from S3, one file back."""
+    bucket = front_door["Bucket"]
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("__main__.py", PROGRAM)
+    s3 = account.client("s3")
+    s3.put_object(Bucket=bucket, Key=f"{name}/code/x.zip", Body=code.getvalue())
+    s3.put_object(Bucket=bucket, Key=f"{name}/output.tar.gz", Body=b"tensors")
+    arn = f"arn:aws:sagemaker:us-east-1:000000000000:processing-job/{name}-*"
+    actions = [f"sagemaker:{verb}ProcessingJob" for verb in ("Create", "Describe", "Stop")]
+    role = account.role(
+        name, "states.amazonaws.com", _allow([*actions, "sagemaker:AddTags"], arn), _allow("iam:PassRole", job_role)
+    )
+    request = {
+        "ProcessingJobName": f"{name}-rules",
+        "RoleArn": job_role,
+        "AppSpecification": {
+            "ImageUri": TRAINING_IMAGE,
+            "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/x.zip"],
+            "ContainerArguments": [
+                "--archive", "/opt/ml/processing/input/training/output.tar.gz",
+                "--output=/opt/ml/processing/output/rules",
+            ],
+        },
+        "Environment": {"WHIPPET_RULE_Overfit": '{"patience": 2}'},
+        "ProcessingResources": {
+            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 5}
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+        "ProcessingInputs": [
+            _input("code", f"s3://{bucket}/{name}/code/x.zip"),
+            _input("training", f"s3://{bucket}/{name}/output.tar.gz"),
+        ],
+        "ProcessingOutputConfig": {
+            "Outputs": [
+                {
+                    "OutputName": "rules",
+                    "S3Output": {
+                        "S3Uri": f"s3://{bucket}/{name}/rules",
+                        "LocalPath": "/opt/ml/processing/output/rules",
+                        "S3UploadMode": "EndOfJob",
+                    },
+                }
+            ]
+        },
+        "Tags": [{"Key": "run", "Value": name}],
+    }  # fmt: skip
+    ended = account.run(name, role, {"Rules": task("arn:aws:states:::sagemaker:createProcessingJob.sync", request)})
+    assert ended["status"] == "SUCCEEDED", ended
+    assert json.loads(ended["output"])["ProcessingJobStatus"] == "Completed"
+    report = json.loads(s3.get_object(Bucket=bucket, Key=f"{name}/rules/rules.json")["Body"].read())
+    assert report == {"archive": "tensors", "rule": '{"patience": 2}'}
+
+
+def _input(name: str, uri: str) -> dict[str, Any]:
+    source = {"S3Uri": uri, "LocalPath": f"/opt/ml/processing/input/{name}", "S3DataType": "S3Prefix"}
+    return {"InputName": name, "S3Input": source | {"S3InputMode": "File"}}
+
+
 def test_a_functions_exception_is_caught_by_its_class_name(
     account: Account, front_door: dict[str, str], name: str
 ) -> None:
@@ -247,6 +320,17 @@ def test_a_path_that_finds_nothing_fails_the_execution(account: Account, name: s
     assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
     assert "$.plan.missing" in ended["cause"]
     assert "output" not in ended
+
+
+def test_a_path_with_a_filter_is_not_taken_for_null(account: Account, name: str) -> None:
+    role = account.role(name, "states.amazonaws.com")
+    states = {
+        "Start": {"Type": "Pass", "Result": {"rules": [{"status": "InProgress"}]}, "Next": "Look"},
+        "Look": {"Type": "Pass", "Parameters": {"open.$": "$.rules[?(@.status=='InProgress')]"}, "End": True},
+    }
+    ended = account.run(name, role, states)
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
+    assert "filters" in ended["cause"]
 
 
 def test_a_choice_may_ask_whether_a_path_is_there(account: Account, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from local.sagemaker import Image, SageMaker
+from local.sagemaker import Image, RuleOutcome, RuleTask, SageMaker
 
 IMAGES = Path(__file__).parent / "images"
 # These tests run in the local cloud's environment (`make test` does); elsewhere there is no ministack and no Optuna.
@@ -66,6 +67,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class FakeHost:
     """The cloud around: one administrator, and every event kept."""
 
+    debugger_access = False
     account_id = "000000000000"
     region = "us-east-1"
 
@@ -96,6 +98,18 @@ def host(cloud: str) -> FakeHost:
     return FakeHost(cloud)
 
 
+class FakeRules:
+    """Stands for a rule image: `images/rules.py`, and its verdicts as they are."""
+
+    def command(self, task: RuleTask) -> tuple[list[str], dict[str, str]]:
+        argv = [sys.executable, str(IMAGES / "rules.py"), str(task.tensors), str(task.output), str(task.results)]
+        return argv, {"RULES": json.dumps({name: dict(given) for name, given in task.rules.items()})}
+
+    def outcomes(self, task: RuleTask) -> Mapping[str, RuleOutcome]:
+        found = json.loads((task.results / "found.json").read_text())
+        return {name: RuleOutcome(*outcome) for name, outcome in found.items()}
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "sagemaker"
@@ -111,6 +125,7 @@ def sagemaker(host: FakeHost, root: Path) -> Iterator[SageMaker]:
             environment={"FROM_IMAGE": "yes"},
         ),
         Image(pattern=r"/serve-only:", serve=[sys.executable, str(IMAGES / "serve.py")]),
+        Image(pattern=r"/rules:", evaluate=FakeRules()),
         Image(pattern=r"/nothing-there:", train=["no-such-program"], serve=["no-such-program"]),
     ]
     service = SageMaker(host=host, images=images, root=root)

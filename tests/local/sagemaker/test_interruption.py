@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.sagemaker import checkpoint_sync
+from local.sagemaker import folder_sync
 from local.sagemaker.errors import JobFailure
 from local.sagemaker.object_cache import ObjectCache
 from local.sagemaker.transfer import Transfer
@@ -71,7 +71,7 @@ def test_a_retried_job_without_checkpoints_starts_anew(jobs: Jobs) -> None:
 def test_checkpoints_are_in_s3_while_the_job_runs_and_after_it_was_stopped(
     jobs: Jobs, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint_sync, "INTERVAL", 0.1)
+    monkeypatch.setattr(folder_sync, "INTERVAL", 0.1)
     jobs.start("long", hyperparameters={"action": "save-and-wait"}, **checkpoints(jobs))
     found = eventually(lambda: s3.list_objects_v2(Bucket=jobs.bucket, Prefix="kept/").get("Contents"))
     assert [entry["Key"] for entry in found] == ["kept/saved.txt"]

@@ -42,7 +42,13 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "NAME_PREFIX": "whippet-dev",
         "ENDPOINT_NAME": "whippet-dev",
         "MIN_ACCURACY": "0.7",
+        "MIN_CLASS_RECALL": "0.2",
         "TOLERANCE": "0.01",
+        "SIGNIFICANCE": "0.05",
+        "APPROVAL": "automatic",
+        "CODE_VERSION": "c0de",
+        "BLOCKING_RULES": '["Overfit"]',
+        "RULES": '{"features": ["Overfit", "AllZero", "CPUBottleneck"], "finetune": ["AllZero"]}',
         "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:topic",
         "READABLE_PREFIX": "",
     }.items():

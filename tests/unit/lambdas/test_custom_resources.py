@@ -55,7 +55,13 @@ def event(url: str, kind: str, properties: dict[str, str], **more: str) -> dict[
 
 
 IMAGE = {"Project": "build", "RepositoryUri": "registry/whippet-dev-serving", "Tag": "abc"}
-CLEANUP = {"Prefix": "whippet-dev", "Endpoint": "whippet-dev", "StateMachineArn": "arn", "EmptyBucket": ""}
+CLEANUP = {
+    "Prefix": "whippet-dev",
+    "Endpoint": "whippet-dev",
+    "ModelPackageGroup": "whippet-dev",
+    "StateMachineArn": "arn",
+    "EmptyBucket": "",
+}
 
 
 class FakeCodeBuild:
@@ -136,6 +142,7 @@ class Account:
         self.endpoint: str | None = "InService"
         self.objects = 1500
         self.refusal: Exception | None = None
+        self.no_group = False
 
     def get_paginator(self, name: str) -> Any:
         account = self
@@ -151,12 +158,20 @@ class Account:
                 "TrainingJobName",
                 ["whippet-dev-1-001", "my-whippet-dev-job"],
             ),
+            "list_processing_jobs": (
+                "ProcessingJobSummaries",
+                "ProcessingJobName",
+                ["whippet-dev-1-rules", "my-whippet-dev-rules"],
+            ),
+            "list_model_packages": ("ModelPackageSummaryList", "ModelPackageArn", ["arn:1", "arn:2"]),
             "list_endpoint_configs": ("EndpointConfigs", "EndpointConfigName", ["whippet-dev-1", "old-whippet-dev-1"]),
             "list_models": ("Models", "ModelName", ["whippet-dev-1", "old-whippet-dev-1"]),
         }
 
         class Pages:
             def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+                if name == "list_model_packages" and account.no_group:
+                    raise client_error("ValidationException", "ModelPackageGroup whippet-dev does not exist.")
                 if name == "list_object_versions":
                     while account.objects:
                         count = min(1000, account.objects)
@@ -212,10 +227,21 @@ def test_everything_of_the_prefix_goes_in_an_order_that_leaves_nothing(
         "stop_execution execution-1",
         "stop_hyper_parameter_tuning_job whippet-dev-1",
         "stop_training_job whippet-dev-1-001",
+        "stop_processing_job whippet-dev-1-rules",
         "delete_endpoint",
         "delete_endpoint_config whippet-dev-1",
         "delete_model whippet-dev-1",
+        "delete_model_package arn:1",
+        "delete_model_package arn:2",
     ]
+
+
+def test_a_group_that_is_gone_already_holds_nothing_up(answers: Any, account: Account, context: Context) -> None:
+    url, came = answers
+    account.no_group = True
+    cleanup.handler(event(url, "Delete", CLEANUP), context)  # type: ignore[arg-type]
+    assert came[0]["Status"] == "SUCCESS"
+    assert account.calls[-1] == "delete_model whippet-dev-1"
 
 
 @pytest.mark.parametrize("kind", ["Create", "Update"])

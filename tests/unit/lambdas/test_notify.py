@@ -30,7 +30,7 @@ def good_run() -> dict[str, Any]:
         "execution": "run-1",
         "failure": {},
         "plan": fake_run.plan(),
-        "verdict": {"test_accuracy": 0.9, "test_images": 10, "reasons": ["It reaches the floor."]},
+        "verdict": fake_run.verdict(reasons=["It reaches the floor."]),
         "smoke_test": {"photo": "cat/1.jpg", "truth": "cat", "predicted": "cat", "score": 0.93},
     }
 
@@ -43,7 +43,7 @@ def told(monkeypatch: pytest.MonkeyPatch, context: Context, run: dict[str, Any])
 
 def test_a_good_run_tells_its_accuracy(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
     outcome, topic = told(monkeypatch, context, good_run())
-    assert outcome == {"status": "succeeded", "error": "", "cause": ""}
+    assert outcome == {"status": "succeeded", "error": "", "cause": "", "report": ""}
     (message,) = topic.published
     assert "run-1" in message["Subject"]
     assert "0.9000 on 10 photos" in message["Message"]
@@ -126,3 +126,37 @@ def test_causes_and_subjects_stay_within_the_services_limits(monkeypatch: pytest
 )
 def test_plain_words_are_found_in_a_cause(cause: str, plain: str) -> None:
     assert plain_cause(cause) == plain
+
+
+def test_a_rejected_model_is_told_with_the_rule_the_step_and_the_value(
+    monkeypatch: pytest.MonkeyPatch, context: Context
+) -> None:
+    reason = "Overfit found an issue at step 40: ratio 0.31 > 0.1. (Setting debugger.block.)"
+    run = {
+        "execution": "run-1",
+        "plan": fake_run.plan(),
+        "failure": {"ModelRejected": {"Error": "ModelRejected", "Cause": reason}},
+    }
+    outcome, topic = told(monkeypatch, context, run)
+    assert (outcome["error"], outcome["cause"]) == ("ModelRejected", reason)
+    (message,) = topic.published
+    assert message["Subject"] == "whippet: run run-1 rejected its model"
+    assert reason in message["Message"]
+    assert "The model in service was left alone." in message["Message"]
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_every_message_leads_to_the_report(monkeypatch: pytest.MonkeyPatch, context: Context, failed: bool) -> None:
+    failure = {"Train": {"Error": "States.Timeout", "Cause": ""}} if failed else {}
+    outcome, topic = told(monkeypatch, context, good_run() | {"failure": failure, "report": fake_run.REPORT})
+    assert outcome["report"] == fake_run.REPORT["uri"]
+    (message,) = topic.published
+    assert fake_run.REPORT["uri"] in message["Message"]
+    assert fake_run.REPORT["console"] in message["Message"]
+
+
+def test_a_report_that_could_not_be_written_is_mentioned(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
+    report = {"Error": "KeyError", "Cause": '{"errorMessage": "no echarts"}'}
+    outcome, topic = told(monkeypatch, context, good_run() | {"report": report})
+    assert (outcome["status"], outcome["report"]) == ("succeeded", "")
+    assert "The report could not be written: no echarts" in topic.published[0]["Message"]

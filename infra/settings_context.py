@@ -1,0 +1,84 @@
+"""Reading settings out of the CDK's context: cdk.json's `environments`, and `-c` overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+__all__ = ["SettingsError", "from_context"]
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message names the setting, the value, what is allowed and where to change it."""
+
+
+def from_context(model: type[_Model], context: Mapping[str, Any]) -> _Model:
+    """The settings of the environment that `-c env=NAME` chooses, with its `-c SECTION.NAME=VALUE` overrides.
+
+    Raises:
+        SettingsError: naming every wrong setting, its value and what is allowed.
+    """
+    environments = context.get("environments", {})
+    env = str(context.get("env", "dev"))
+    if env not in environments:
+        raise SettingsError(
+            f"env={env!r} is not an environment of cdk.json, which has {', '.join(sorted(environments)) or 'none'};"
+            " choose one with -c env=NAME or add it under context.environments"
+        )
+    values: dict[str, Any] = {
+        section: dict(settings) if isinstance(settings, Mapping) else settings
+        for section, settings in environments[env].items()
+    }
+    values["env"] = env
+    for key, value in context.items():
+        section, dot, name = key.partition(".")
+        if _is_cdks_own(key):
+            continue
+        if not dot or section not in model.model_fields:
+            raise SettingsError(f"unknown setting -c {key}={value}; {_known_settings(model)}")
+        if isinstance(chosen := values.setdefault(section, {}), dict):
+            chosen[name] = _from_text(value)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, model)) from None
+
+
+def _is_cdks_own(key: str) -> bool:
+    """Whether a context key belongs to the CDK (feature flags, look-ups, modes) and not to the settings."""
+    return key in ("env", "environments", "tree-metadata") or key.startswith(("@aws-cdk", "aws:", "aws-cdk:", "cdk-"))
+
+
+def _from_text(value: Any) -> Any:
+    """A `-c` override is text: `16,32,64` is a list, `` (nothing) is no value; pydantic converts the rest."""
+    if not isinstance(value, str):
+        return value
+    if value == "":
+        return None
+    return [part.strip() for part in value.split(",")] if "," in value else value
+
+
+def _known_settings(model: type[BaseModel]) -> str:
+    names = []
+    for section, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names += [f"{section}.{name}" for name in kind.model_fields]
+    return f"known are env, {', '.join(names)}"
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    lines = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{place}: there is no such setting; {_known_settings(model)}")
+        elif problem["type"] == "value_error":
+            lines.append(f"{place}: {problem['ctx']['error']!s}")
+        else:
+            lines.append(f"{place}={problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+    return "wrong settings (change them in cdk.json or with -c NAME=VALUE):\n  " + "\n  ".join(lines)

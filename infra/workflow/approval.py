@@ -1,0 +1,60 @@
+"""Phase 5c, where the settings want it: a person is asked before a good model goes into service.
+
+AskApproval ─ yes ──────→ ApproveModel → `following`
+    ├ ModelRejected ────→ RejectModel → …failed
+    └ no answer in time → ExpireApproval → ApprovalTimedOut → …failed
+"""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.workflow.registry import approval_update
+from infra.workflow.task import FailureRoute, callback_task
+
+__all__ = ["approval_phase"]
+
+
+def approval_phase(
+    scope: Construct, *, function_arn: str, hours: int, failure: FailureRoute, following: sfn.IChainable
+) -> sfn.CustomState:
+    """Ask, and wait for SendTaskSuccess (yes) or SendTaskFailure with the error ModelRejected (no, and why)."""
+    ask = callback_task(
+        scope,
+        "AskApproval",
+        function_arn=function_arn,
+        payload={
+            "token.$": "$$.Task.Token",
+            "run.$": "$.plan.run",
+            "execution.$": "$$.Execution.Id",
+            "verdict.$": "$.verdict",
+            "package.$": "$.package.arn",
+        },
+        result_path="$.approval",
+        timeout=cdk.Duration.hours(hours),
+    )
+    approve = approval_update(scope, "ApproveModel", status="Approved", failure=failure)
+    approve.next(following)
+    ask.next(approve)
+
+    reject = approval_update(scope, "RejectModel", status="Rejected", failure=failure)
+    reject.next(failure.handler)
+    ask.add_catch(reject, errors=["ModelRejected"], result_path=f"$.failure.{ask.node.id}")
+
+    unanswered = f"Nobody answered within {hours} hours (setting release.approval_hours)."
+    expire = approval_update(
+        scope, "ExpireApproval", status="Rejected", failure=failure, description={"ApprovalDescription": unanswered}
+    )
+    expire.next(
+        failure.fail(
+            scope,
+            "ApprovalTimedOut",
+            error="ApprovalTimedOut",
+            cause=f"{unanswered} The model was not released, the one in service stays.",
+        )
+    )
+    ask.add_catch(expire, errors=["States.Timeout"], result_path="$.approval")
+    failure.catch(ask)
+    return ask

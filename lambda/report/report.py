@@ -1,0 +1,88 @@
+"""Report: one HTML page of everything a run did and decided, and one of the training's profile alone.
+
+The function's zip holds, beside this folder's modules, its templates (`*.jinja`), `charts.js`, `echarts.min.js` from
+the npm package echarts, and the Python packages jinja2 and markupsafe.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import boto3
+import cost
+import origins
+import outcome
+import quality
+import training_checks
+import trials
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from console_links import object_link
+from page import Section, render
+from run_context import RunContext
+from run_files import RunFiles
+
+from training import contract
+
+__all__ = ["PAGES", "handler"]
+
+logger = Logger()
+s3 = boto3.client("s3")
+sagemaker = boto3.client("sagemaker")
+
+_PROFILE = Section("profile", "Profile of the training", training_checks.profile)
+PAGES: dict[str, tuple[str, tuple[Section, ...]]] = {
+    contract.Artefact.REPORT: (
+        "Run",
+        (
+            Section("outcome", "Verdict", outcome.outcome),
+            Section("tuning", "Tuning", trials.tuning),
+            Section("curves", "Training curves", quality.curves),
+            Section("confusion", "Confusion matrix", quality.confusion),
+            Section("classes", "Classes", quality.classes),
+            Section("calibration", "Calibration", quality.calibration),
+            Section("mistakes", "Hardest mistakes", quality.mistakes),
+            Section("comparison", "Compared with the model in service", outcome.comparison),
+            Section("rules", "Debugger rules", training_checks.rules),
+            _PROFILE,
+            Section("dataset", "Data set", origins.dataset),
+            Section("cost", "Cost", cost.cost),
+            Section("provenance", "Provenance", origins.provenance),
+        ),
+    ),
+    "profile.html": ("Profile of run", (_PROFILE,)),
+}
+"""File name → title before the run's name, and sections."""
+
+CHARTING_LIBRARY = Path(__file__).parent / "echarts.min.js"
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
+    """Write the pages of the run whose data is `event["run"]`; returns where the report lies.
+
+    `uri` is its s3:// address, `console` a link for people to the object in the S3 console.
+    """
+    bucket, execution = os.environ["BUCKET"], event["execution"]
+    name = (event["run"].get("plan") or {}).get("run") or contract.run_id(execution.rsplit(":", 1)[-1])
+    run = RunContext(
+        name=name,
+        prefix=os.environ["NAME_PREFIX"],
+        data=event["run"],
+        execution=execution,
+        files=RunFiles(s3, bucket=bucket, run=name),
+        sagemaker=sagemaker,
+    )
+    library = CHARTING_LIBRARY.read_text(encoding="utf-8")
+    for file, (title, sections) in PAGES.items():
+        content = render(run, sections, title=f"{title} {name}", charting_library=library).encode()
+        s3.put_object(Bucket=bucket, Key=f"runs/{name}/{file}", Body=content, ContentType="text/html; charset=utf-8")
+        logger.info("page written", extra={"run": name, "page": file, "bytes": len(content)})
+    key = f"runs/{name}/{contract.Artefact.REPORT}"
+    return {"uri": f"s3://{bucket}/{key}", "console": object_link(bucket, key, region=_region(execution))}
+
+
+def _region(execution: str) -> str:
+    return execution.split(":")[3]

@@ -1,0 +1,77 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["FILTERS"]
+
+_NONE = "\N{EN DASH}"
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    """Significant digits; 'not a number' where a training diverged."""
+    if value is None:
+        return _NONE
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinite"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+
+
+def _percent(share: float | None, digits: int = 1) -> str:
+    if share is None or not math.isfinite(share):
+        return _NONE
+    return f"{share:.{digits}%}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None or not math.isfinite(seconds):
+        return _NONE
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def _usd(amount: float | None) -> str:
+    if amount is None:
+        return "no price known"
+    return f"${amount:,.0f}" if amount >= 100 else f"${amount:.2f}" if amount >= 0.1 else f"${amount:.4f}"
+
+
+def _size(count: float | None) -> str:
+    if count is None:
+        return _NONE
+    unit = 0
+    while count >= 1000 and unit < len(_UNITS) - 1:
+        count, unit = count / 1000, unit + 1
+    return f"{count:.3g} {_UNITS[unit]}"
+
+
+def _shortened(text: str) -> str:
+    """A hyperparameter as SageMaker carries it: text, often a number of seventeen digits."""
+    try:
+        return _number(float(text))
+    except ValueError:
+        return text
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "duration": _duration,
+    "number": _number,
+    "percent": _percent,
+    "shortened": _shortened,
+    "size": _size,
+    "usd": _usd,
+}
+"""For the templates."""

@@ -1,0 +1,133 @@
+"""The questions a model is asked before its release; each answer says value, threshold and setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from training.contract import Check, ClassScores, Comparison, Evaluation, Leakage, RuleResult, Thresholds
+
+__all__ = ["check_accuracy", "check_class_recall", "check_in_service", "check_leakage", "check_rules", "worst_class"]
+
+_MAX_DETAIL = 300
+
+
+def check_accuracy(evaluation: Evaluation, thresholds: Thresholds) -> Check:
+    """Is the test accuracy at least the floor? One that is no number is not."""
+    accuracy, floor = evaluation["test_accuracy"], thresholds["min_accuracy"]
+    if accuracy >= floor:
+        return Check(
+            name="accuracy",
+            outcome="passed",
+            reason=f"The test accuracy {accuracy:.4f} reaches the floor {floor:.4f}.",
+        )
+    return Check(
+        name="accuracy",
+        outcome="blocked",
+        reason=f"The test accuracy {accuracy:.4f} on {evaluation['test_images']} photos is below the floor "
+        f"{floor:.4f} (setting release.min_accuracy).",
+    )
+
+
+def worst_class(evaluation: Evaluation) -> ClassScores:
+    """The class of which the smallest part is recognised, among those with test photos; the first of several."""
+    return min((scores for scores in evaluation["per_class"] if scores["images"]), key=lambda scores: scores["recall"])
+
+
+def check_class_recall(evaluation: Evaluation, thresholds: Thresholds) -> Check:
+    """Is every class recognised often enough?"""
+    worst, floor = worst_class(evaluation), thresholds["min_class_recall"]
+    found = f"the recall {worst['recall']:.4f} of class {worst['name']} on {worst['images']} photos"
+    if worst["recall"] >= floor:
+        return Check(
+            name="class_recall",
+            outcome="passed",
+            reason=f"No class falls below the floor {floor:.4f}: lowest is {found}.",
+        )
+    return Check(
+        name="class_recall",
+        outcome="blocked",
+        reason=f"A class is hardly recognised: {found} is below the floor {floor:.4f} "
+        "(setting release.min_class_recall).",
+    )
+
+
+def check_in_service(evaluation: Evaluation, comparison: Comparison | None, thresholds: Thresholds) -> Check:
+    """Is it not worse than the model in service, beyond the tolerance and beyond chance?"""
+    if comparison is None:
+        return Check(name="in_service", outcome="skipped", reason="There is no model in service to compare it with.")
+    accuracy, old, run = evaluation["test_accuracy"], comparison["test_accuracy"], comparison["run"]
+    if not comparison["comparable"] or old is None or comparison["p_value"] is None:
+        numbers = "" if old is None else f" Its test accuracy was {old:.4f}, this one's is {accuracy:.4f}."
+        return Check(
+            name="in_service",
+            outcome="skipped",
+            reason=f"It was not compared with the model in service ({run}): {comparison['why']}.{numbers}",
+        )
+    p_value = comparison["p_value"]
+    counts = (
+        f"of the same test photos {comparison['only_old_right']} are recognised only by the one in service and "
+        f"{comparison['only_new_right']} only by this one (McNemar's test, one-sided: p = {p_value:.4g})"
+    )
+    # Rounded, so that a difference of exactly the tolerance is not lost to binary fractions.
+    beyond_tolerance = round(old - accuracy, 9) > thresholds["tolerance"]
+    if beyond_tolerance and p_value < thresholds["significance"]:
+        return Check(
+            name="in_service",
+            outcome="blocked",
+            reason=f"The test accuracy {accuracy:.4f} is worse than {old:.4f} of the model in service ({run}) by more "
+            f"than {thresholds['tolerance']:.4f} (setting release.tolerance), and not by chance (setting "
+            f"release.significance={thresholds['significance']:g}): {counts}.",
+        )
+    return Check(
+        name="in_service",
+        outcome="warned" if beyond_tolerance else "passed",
+        reason=f"It is {'worse than' if beyond_tolerance else 'not worse than'} the model in service ({run}, "
+        f"{old:.4f}){', but that may be chance' if beyond_tolerance else ''}: {counts}.",
+    )
+
+
+def check_leakage(leakage: Leakage) -> Check:
+    """Was the model tested on photos that it had not been trained on?"""
+    if leakage["remaining"]:
+        return Check(
+            name="leakage",
+            outcome="blocked",
+            reason=f"{leakage['remaining']} photos of the test or validation split were also trained on, such as "
+            f"{'; '.join(leakage['examples'])}: the accuracy says nothing.",
+        )
+    left_out = leakage["left_out"]
+    copies = f"; {left_out} copies were left out" if left_out else ""
+    return Check(name="leakage", outcome="passed", reason=f"No test or validation photo was also trained on{copies}.")
+
+
+def check_rules(results: Sequence[RuleResult], thresholds: Thresholds, *, way: str) -> Check:
+    """Did no blocking rule find an issue, and could each of them be judged?"""
+    if way == "off":
+        return Check(
+            name="rules", outcome="skipped", reason="No debugger rule was evaluated (setting debugger.mode=off)."
+        )
+    blocking = thresholds["blocking_rules"]
+    blocked = [_sentence(r) for r in results if r["rule"] in blocking and r["status"] not in _HARMLESS]
+    missing = sorted(set(blocking) - {result["rule"] for result in results})
+    blocked += [f"{rule} was not evaluated in this run, so it could not be judged." for rule in missing]
+    if blocked:
+        return Check(name="rules", outcome="blocked", reason=f"{' '.join(blocked)} (Setting debugger.block.)")
+    warnings = [_sentence(result) for result in results if result["status"] not in _HARMLESS]
+    if warnings:
+        return Check(name="rules", outcome="warned", reason=" ".join(warnings))
+    skipped = sum(result["status"] == "NotApplicable" for result in results)
+    reason = f"{len(results) - skipped} debugger rules found no issue"
+    return Check(
+        name="rules", outcome="passed", reason=f"{reason}; {skipped} do not apply." if skipped else f"{reason}."
+    )
+
+
+_HARMLESS = ("NoIssuesFound", "NotApplicable")
+
+
+def _sentence(result: RuleResult) -> str:
+    detail = result["detail"].strip()[:_MAX_DETAIL].rstrip(". ") or "it gave no detail"
+    if result["status"] == "IssuesFound":
+        step = "" if result["step"] is None else f" at step {result['step']}"
+        return f"{result['rule']} found an issue{step}: {detail}."
+    return f"{result['rule']} could not be judged ({result['status']}): {detail}."

@@ -1,0 +1,79 @@
+"""All checks together: may this model go into service?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from release_checks import (
+    check_accuracy,
+    check_class_recall,
+    check_in_service,
+    check_leakage,
+    check_rules,
+    worst_class,
+)
+
+from training.contract import (
+    ApprovalStatus,
+    Comparison,
+    Decision,
+    Evaluation,
+    Leakage,
+    RuleResult,
+    RuleSource,
+    Thresholds,
+)
+
+__all__ = ["decide"]
+
+
+def decide(
+    evaluation: Evaluation,
+    *,
+    run: str,
+    model: str,
+    code_version: str,
+    decided_at: str,
+    thresholds: Thresholds,
+    manual_approval: bool,
+    comparison: Comparison | None,
+    leakage: Leakage,
+    way: RuleSource | Literal["off"],
+    rules: Sequence[RuleResult],
+) -> Decision:
+    """The decision with everything it was made of; one blocked check is enough to reject the model."""
+    checks = [
+        check_accuracy(evaluation, thresholds),
+        check_class_recall(evaluation, thresholds),
+        check_in_service(evaluation, comparison, thresholds),
+        check_leakage(leakage),
+        check_rules(rules, thresholds, way=way),
+    ]
+    against = [check["reason"] for check in checks if check["outcome"] == "blocked"]
+    approval: ApprovalStatus = "PendingManualApproval" if manual_approval else "Approved"
+    worst = worst_class(evaluation)
+    return Decision(
+        run=run,
+        model=model,
+        code_version=code_version,
+        decided_at=decided_at,
+        accepted=not against,
+        approval="Rejected" if against else approval,
+        reasons=against or [check["reason"] for check in checks],
+        checks=checks,
+        thresholds=thresholds,
+        test_accuracy=evaluation["test_accuracy"],
+        test_images=evaluation["test_images"],
+        validation_accuracy=evaluation["validation_accuracy"],
+        worst_class=worst["name"],
+        worst_class_recall=worst["recall"],
+        in_service=comparison,
+        leakage=leakage,
+        debugger=way,
+        rules=list(rules),
+        classes=evaluation["classes"],
+        dataset_fingerprint=evaluation["dataset_fingerprint"],
+        test_fingerprint=evaluation["test_fingerprint"],
+        hyperparameters=evaluation["hyperparameters"],
+    )

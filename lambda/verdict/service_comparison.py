@@ -1,0 +1,79 @@
+"""The new model against the one in service, photo by photo of the same test split."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+from model_in_service import ModelInService
+
+from training.contract import Comparison, Evaluation
+
+__all__ = ["compare", "mcnemar"]
+
+
+def compare(evaluation: Evaluation, predictions: bytes | None, in_service: ModelInService | None) -> Comparison | None:
+    """Pair the two models' answers; None without a model in service.
+
+    Only the same photos of the same classes are compared; `why` says what stands against it.
+    """
+    if in_service is None:
+        return None
+    decision = in_service.decision
+    comparison = Comparison(
+        config=in_service.config,
+        run=in_service.run,
+        comparable=False,
+        why="",
+        test_accuracy=decision["test_accuracy"] if decision else None,
+        only_new_right=None,
+        only_old_right=None,
+        p_value=None,
+    )
+    if decision is None:
+        comparison["why"] = "its run left no decision.json"
+    elif decision["classes"] != evaluation["classes"]:
+        comparison["why"] = "it was trained on other classes"
+    elif decision["test_fingerprint"] != evaluation["test_fingerprint"]:
+        comparison["why"] = "it was tested on other photos"
+    elif in_service.predictions is None:
+        comparison["why"] = "its run left no list of its answers to the test photos"
+    elif predictions is None:
+        comparison["why"] = "this run left no list of its answers to the test photos"
+    else:
+        _pair(comparison, _answers(predictions), _answers(in_service.predictions))
+    return comparison
+
+
+def mcnemar(only_old_right: int, only_new_right: int) -> float:
+    """How probable so many losses, or more, are if both models are equally good: one-sided and exact.
+
+    Of n photos on which exactly one of the two is right, the old one's share is then binomial with p = 1/2 (McNemar
+    1947, "Note on the sampling error of the difference between correlated proportions").
+    """
+    discordant = only_old_right + only_new_right
+    log_all = discordant * math.log(2)
+    terms = (
+        math.exp(math.lgamma(discordant + 1) - math.lgamma(losses + 1) - math.lgamma(discordant - losses + 1) - log_all)
+        for losses in range(only_old_right, discordant + 1)
+    )
+    return min(1.0, math.fsum(terms))
+
+
+def _pair(comparison: Comparison, new: dict[str, tuple[str, bool]], old: dict[str, tuple[str, bool]]) -> None:
+    if {path: label for path, (label, _) in new.items()} != {path: label for path, (label, _) in old.items()}:
+        comparison["why"] = "the two lists of answers do not name the same photos"
+        return
+    only_new = sum(right and not old[path][1] for path, (_, right) in new.items())
+    only_old = sum(old[path][1] and not right for path, (_, right) in new.items())
+    comparison["comparable"] = True
+    comparison["why"] = "same classes, same test photos"
+    comparison["only_new_right"], comparison["only_old_right"] = only_new, only_old
+    comparison["p_value"] = mcnemar(only_old, only_new)
+
+
+def _answers(predictions: bytes) -> dict[str, tuple[str, bool]]:
+    """Of `test_predictions.csv`: path -> its class, and whether it was recognised."""
+    rows = csv.DictReader(io.StringIO(predictions.decode()))
+    return {row["path"]: (row["label"], row["label"] == row["predicted"]) for row in rows}

@@ -1,0 +1,100 @@
+"""A training job's output archive: its files laid out one by one, and the few that the verdict reads."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import tarfile
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, cast
+
+from botocore.exceptions import ClientError
+
+from training.contract import Artefact, Evaluation, result_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["MAX_FILES", "MAX_FILE_BYTES", "UnreadableOutput", "evaluation_of", "unpack"]
+
+MAX_FILE_BYTES = 64 * 2**20
+"""A thousand classes' confusion matrix takes some megabytes; more is not a result."""
+MAX_FILES = 1_000
+_READ_HERE = (Artefact.EVALUATION, Artefact.PROFILE, Artefact.PREDICTIONS)
+
+
+class UnreadableOutput(Exception):
+    """The training job's output is missing, broken or without an evaluation."""
+
+
+def unpack(s3: S3Client, *, bucket: str, key: str, run: str) -> dict[str, bytes]:
+    """Copy the files of `output.tar.gz` to the run's results; tensors, which only the rules need, are passed over.
+
+    The archive is streamed, not kept. Names in it are taken from their last folder on, whatever the depth.
+
+    Returns the evaluation, the profile and the predictions, by name, where they are in it.
+
+    Raises:
+        UnreadableOutput: naming the archive and what is wrong with it.
+    """
+    uri, kept = f"s3://{bucket}/{key}", {}
+    for number, (name, content) in enumerate(_files(s3, bucket, key)):
+        if number >= MAX_FILES:
+            raise UnreadableOutput(f"{uri} holds more than {MAX_FILES} files beside the tensors")
+        content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        s3.put_object(Bucket=bucket, Key=result_key(run, name), Body=content, ContentType=content_type)
+        if name in _READ_HERE:
+            kept[name] = content
+    return kept
+
+
+def evaluation_of(files: dict[str, bytes], *, uri: str) -> Evaluation:
+    """The evaluation among the files of the archive at `uri`.
+
+    Raises:
+        UnreadableOutput: it is not there, or is none.
+    """
+    if Artefact.EVALUATION not in files:
+        raise UnreadableOutput(
+            f"{uri} holds no {Artefact.EVALUATION}; the training script did not finish its evaluation"
+        )
+    try:
+        value = json.loads(files[Artefact.EVALUATION])
+    except ValueError as error:
+        raise UnreadableOutput(f"{Artefact.EVALUATION} in {uri} is not JSON: {error}") from None
+    missing = sorted(Evaluation.__required_keys__ - set(value)) if isinstance(value, dict) else ["everything"]
+    if missing:
+        raise UnreadableOutput(
+            f"{Artefact.EVALUATION} in {uri} lacks {', '.join(missing)}; is the training code of this stack?"
+        )
+    return cast(Evaluation, value)
+
+
+def _files(s3: S3Client, bucket: str, key: str) -> Iterator[tuple[str, bytes]]:
+    uri = f"s3://{bucket}/{key}"
+    try:
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"]
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+            raise
+        raise UnreadableOutput(f"{uri} is not there: the training job wrote no output; look at its log") from None
+    try:
+        with tarfile.open(fileobj=body, mode="r|gz") as archive:
+            for member in archive:
+                folders = PurePosixPath(member.name).parts
+                if not member.isfile() or Artefact.TENSORS in folders[:-1]:
+                    continue
+                if member.size > MAX_FILE_BYTES:
+                    raise UnreadableOutput(
+                        f"{member.name} in {uri} has {member.size} bytes, more than {MAX_FILE_BYTES}"
+                    )
+                file = archive.extractfile(member)
+                yield _result_name(folders), file.read() if file else b""
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UnreadableOutput(f"{uri} is not a readable tar.gz archive: {error}") from error
+
+
+def _result_name(parts: tuple[str, ...]) -> str:
+    in_folder = len(parts) > 1 and parts[-2] == Artefact.HARDEST_MISTAKES
+    return "/".join(parts[-2:]) if in_folder else parts[-1]

@@ -1,0 +1,122 @@
+"""From the verdict to the release: the registry, a rejected model, a person's answer; and the report of every run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.infra.asl_walker import TOKEN, TaskError, walk
+from tests.infra.fake_run import PACKAGE, REPORT, Endpoint, tasks, verdict
+
+OLD_CONFIG = "whippet-dev-old"
+REJECTED = verdict(accepted=False, approval="Rejected", cause="Overfit found an issue at step 40: ratio 0.31 > 0.1.")
+WAITING = verdict(approval="PendingManualApproval")
+
+
+@pytest.fixture(scope="session")
+def definition(template: Any) -> dict[str, Any]:
+    found: dict[str, Any] = template.definition()
+    return found
+
+
+@pytest.fixture(scope="session")
+def asking(synthesise: Any) -> dict[str, Any]:
+    """With manual approval."""
+    found: dict[str, Any] = synthesise(**{"release.approval": "manual"}).definition()
+    return found
+
+
+def test_a_good_model_is_registered_and_released(definition: dict[str, Any]) -> None:
+    result = walk(definition, tasks(Endpoint()), {})
+    package = dict(result.payloads)["RegisterModel"]
+    assert package["ModelPackageGroupName"] == "whippet-dev"
+    assert package["ModelApprovalStatus"] == "Approved"
+    assert package["CustomerMetadataProperties"] == verdict()["metadata"]
+    statistics = package["ModelMetrics"]["ModelQuality"]["Statistics"]
+    assert statistics["S3Uri"] == "s3://data-bucket/runs/run-1/results/evaluation.json"
+    (container,) = package["InferenceSpecification"]["Containers"]
+    model = dict(result.payloads)["CreateModel"]["PrimaryContainer"]
+    assert container == model, "what is registered is what is served"
+    assert package["MetadataProperties"]["CommitId"]
+    assert "Tags" not in package
+    assert result.path.index("RegisterModel") < result.path.index("CreateModel")
+    assert "AskApproval" not in definition["States"]
+
+
+def test_a_rejected_model_is_registered_too_and_ends_the_run(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    result = walk(definition, tasks(endpoint) | {"Verdict": lambda _: REJECTED}, {})
+    assert (result.status, result.error, result.cause) == ("FAILED", "ModelRejected", REJECTED["cause"])
+    assert dict(result.payloads)["RegisterModel"]["ModelApprovalStatus"] == "Rejected"
+    assert result.path[-6:] == ["Accepted?", "ModelRejected", "Report", "Notify", "Outcome?", "Failed"]
+    assert endpoint.calls == []
+
+
+def test_a_yes_releases_the_model(asking: dict[str, Any]) -> None:
+    result = walk(asking, tasks(Endpoint()) | {"Verdict": lambda _: WAITING}, {})
+    assert result.status == "SUCCEEDED"
+    payloads = dict(result.payloads)
+    assert payloads["RegisterModel"]["ModelApprovalStatus"] == "PendingManualApproval"
+    question = payloads["AskApproval"]
+    assert (question["token"], question["run"], question["package"]) == (TOKEN, "run-1", PACKAGE)
+    assert question["verdict"] == WAITING
+    assert payloads["ApproveModel"] == {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": "Approved"}
+    assert result.path.index("ApproveModel") < result.path.index("CreateModel")
+    assert asking["States"]["AskApproval"]["TimeoutSeconds"] == 24 * 3600
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words", "update"),
+    [
+        (TaskError("ModelRejected", "the owls look wrong"), "ModelRejected", "the owls look wrong", "RejectModel"),
+        (TaskError("States.Timeout", ""), "ApprovalTimedOut", "within 24 hours", "ExpireApproval"),
+    ],
+)
+def test_a_no_or_no_answer_ends_the_run_and_the_model(
+    asking: dict[str, Any], answer: TaskError, error: str, words: str, update: str
+) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    known = tasks(endpoint, broken={"AskApproval": answer}) | {"Verdict": lambda _: WAITING}
+    result = walk(asking, known, {})
+    assert (result.status, result.error) == ("FAILED", error)
+    assert words in result.cause
+    assert dict(result.payloads)[update]["ModelApprovalStatus"] == "Rejected"
+    assert endpoint.calls == []
+
+
+def test_a_question_that_could_not_be_asked_is_a_failure(asking: dict[str, Any]) -> None:
+    known = tasks(Endpoint(), broken={"AskApproval": TaskError("NotFound", "no topic")}) | {
+        "Verdict": lambda _: WAITING
+    }
+    result = walk(asking, known, {})
+    assert (result.status, result.error) == ("FAILED", "NotFound")
+
+
+def test_a_rejected_model_is_not_asked_about(asking: dict[str, Any]) -> None:
+    result = walk(asking, tasks(Endpoint()) | {"Verdict": lambda _: REJECTED}, {})
+    assert (result.error, "AskApproval" in result.path) == ("ModelRejected", False)
+
+
+def test_every_run_is_reported_with_all_that_is_known_of_it(definition: dict[str, Any]) -> None:
+    good = dict(walk(definition, tasks(Endpoint()), {}).payloads)
+    assert good["Report"]["run"]["verdict"] == verdict()
+    assert good["Notify"]["run"]["report"] == REPORT
+    bad = walk(definition, tasks(Endpoint(), broken={"CheckDataset": TaskError("BadDataset", "no photos")}), {})
+    payloads = dict(bad.payloads)
+    assert payloads["Report"]["run"]["failure"]["CheckDataset"]["Error"] == "BadDataset"
+    assert payloads["Report"].keys() == {"run", "execution", "state_machine"}
+
+
+def test_a_report_that_cannot_be_written_changes_nothing(definition: dict[str, Any]) -> None:
+    broken = {"Report": TaskError("KeyError", '{"errorMessage": "plan"}')}
+    assert walk(definition, tasks(Endpoint(), broken=broken), {}).status == "SUCCEEDED"
+    failed = walk(definition, tasks(Endpoint(), broken=broken) | {"Verdict": lambda _: REJECTED}, {})
+    assert (failed.error, failed.cause) == ("ModelRejected", REJECTED["cause"])
+    assert "Report" in failed.path
+
+
+def test_the_result_leads_to_the_report(definition: dict[str, Any]) -> None:
+    parameters = definition["States"]["Result"]["Parameters"]
+    assert parameters["report.$"] == "$.outcome.report"
+    assert parameters["model_package.$"] == "$.package.arn"

@@ -1,0 +1,224 @@
+"""The debugger in the state machine: who is asked to evaluate the rules, with what, and where each end leads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.infra.asl_walker import TaskError, Walk, walk
+from tests.infra.fake_run import NO_DEBUGGER, Endpoint, Rules, job_failed, tasks
+from tests.infra.service_model import problems
+from training import contract
+from training.environment import SMDEBUG_ENVIRONMENT
+
+IMAGE = "929884845733.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-debugger-rules:latest"
+STATES = {
+    "features": ("Train", "TrainManaged", "Rules"),
+    "finetune": ("TrainNetwork", "TrainNetworkManaged", "NetworkRules"),
+}
+
+
+@pytest.fixture(scope="session")
+def definition(template: Any) -> dict[str, Any]:
+    found: dict[str, Any] = template.definition()
+    return found
+
+
+def run(definition: dict[str, Any], **chosen: Any) -> Walk:
+    return walk(definition, tasks(Endpoint(), **chosen), {})
+
+
+def rule_variables(environment: dict[str, str]) -> dict[str, Any]:
+    """The rules a job is asked for, with their parameters."""
+    start = contract.rule_variable("")
+    return {
+        name.removeprefix(start): json.loads(value) for name, value in environment.items() if name.startswith(start)
+    }
+
+
+def rules_of(mode: str, kind: str) -> set[str]:
+    return {rule for rule in contract.DEFAULT_RULES[mode] if contract.RULES[rule].kind == kind}
+
+
+def expected_parameters(mode: str, rule: str) -> dict[str, Any]:
+    ours = contract.DEFAULT_PARAMETERS[mode].get(rule, {})
+    return {name: value for name, value in ours.items() if value != contract.RULES[rule].parameters[name]}
+
+
+@pytest.mark.parametrize("mode", contract.MODES)
+def test_an_account_with_access_has_sagemaker_evaluate_the_rules(definition: dict[str, Any], mode: str) -> None:
+    plain, managed, own = STATES[mode]
+    result = run(definition, access=True, mode=mode)
+    assert result.status == "SUCCEEDED"
+    assert not {plain, own} & set(result.path)
+    payloads = dict(result.payloads)
+    request = payloads[managed]
+    assert request["DebugHookConfig"] == {
+        "S3OutputPath": "s3://data-bucket/runs/run-1/debug/",
+        "LocalPath": "/opt/ml/output/tensors",
+        "CollectionConfigurations": contract.hook_collections(mode, 50),
+    }
+    configured = {rule["RuleConfigurationName"]: rule for rule in request["DebugRuleConfigurations"]}
+    assert configured.keys() == rules_of(mode, "debug")
+    for name, rule in configured.items():
+        assert rule["RuleEvaluatorImage"] == IMAGE
+        parameters = {key: str(value) for key, value in expected_parameters(mode, name).items()}
+        assert rule["RuleParameters"] == {"rule_to_invoke": name, **parameters}
+    assert len(configured) <= 20
+    (report,) = request["ProfilerRuleConfigurations"]
+    assert report["RuleParameters"] == {"rule_to_invoke": "ProfilerReport"}
+    assert request["ProfilerConfig"]["ProfilingIntervalInMilliseconds"] == 500
+    ours = rules_of(mode, "profiler") - {"ProfilerReport"}
+    assert rule_variables(request["Environment"]).keys() == ours, "the training job evaluates the others itself"
+    assert request["Environment"]["WHIPPET_SAVE_INTERVAL"] == "50"
+    assert payloads["Verdict"]["debugger"] == "managed"
+    assert payloads["Verdict"]["mode"] == mode
+
+
+@pytest.mark.parametrize("mode", contract.MODES)
+def test_an_account_without_access_goes_on_with_a_job_of_ours(definition: dict[str, Any], mode: str) -> None:
+    plain, managed, own = STATES[mode]
+    result = run(definition, access=False, mode=mode)
+    assert result.status == "SUCCEEDED"
+    payloads = dict(result.payloads)
+    assert payloads["Verdict"]["debugger"] == "own"
+    train, job = payloads[plain], payloads[own]
+    assert train["TrainingJobName"] == payloads[managed]["TrainingJobName"], "the refused request left no job"
+    assert not [member for member in train if member.startswith(("Debug", "Profiler"))]
+    assert rule_variables(train["Environment"]).keys() == rules_of(mode, "profiler")
+    assert train["Environment"]["WHIPPET_SAVE_INTERVAL"] == "50"
+    assert SMDEBUG_ENVIRONMENT.items() <= train["Environment"].items()
+    assert SMDEBUG_ENVIRONMENT.items() <= job["Environment"].items()
+    asked = rule_variables(job["Environment"])
+    assert asked == {rule: expected_parameters(mode, rule) for rule in rules_of(mode, "debug")}
+    assert job["ProcessingJobName"] == "whippet-dev-run-1-rules"
+    assert job["AppSpecification"]["ImageUri"] == train["AlgorithmSpecification"]["TrainingImage"]
+    code, archive = job["ProcessingInputs"]
+    program = code["S3Input"]["S3Uri"].rsplit("/", 1)[1]
+    assert program.endswith(".zip")
+    assert job["AppSpecification"]["ContainerEntrypoint"] == ["python3", f"/opt/ml/processing/input/code/{program}"]
+    arguments = job["AppSpecification"]["ContainerArguments"]
+    assert dict(zip(arguments[::2], arguments[1::2], strict=True)) == {
+        "--archive": "/opt/ml/processing/input/training/output.tar.gz",
+        "--output": "/opt/ml/processing/output/rules",
+        "--source": "own",
+        "--mode": mode,
+    }
+    job_output = "s3://data-bucket/runs/run-1/training/whippet-dev-run-1-train/output/output.tar.gz"
+    assert archive["S3Input"]["S3Uri"] == job_output
+    (output,) = job["ProcessingOutputConfig"]["Outputs"]
+    assert output["S3Output"]["S3Uri"] == "s3://data-bucket/runs/run-1/rules/"
+
+
+def test_a_training_that_failed_under_sagemakers_eyes_is_not_trained_again(definition: dict[str, Any]) -> None:
+    for error in (job_failed("AlgorithmError: out of memory"), TaskError("States.Timeout", "")):
+        result = run(definition, broken={"TrainManaged": error})
+        assert (result.status, result.error) == ("FAILED", error.error)
+        assert result.cause.startswith("TrainManaged: ")
+        assert "Train" not in result.path
+    assert "Train" in run(definition, broken={"TrainManaged": NO_DEBUGGER}).path
+
+
+def test_rules_are_waited_for_until_each_has_ended(definition: dict[str, Any]) -> None:
+    result = run(definition, access=True, rules=Rules("InProgress", "Stopping", "IssuesFound"))
+    assert result.status == "SUCCEEDED"
+    assert result.path.count("DescribeRules") == 3
+    assert result.path.count("WaitForRules") == 2
+    assert definition["States"]["WaitForRules"]["Seconds"] == 15
+
+
+def test_rules_that_never_end_end_the_run_in_plain_words(definition: dict[str, Any]) -> None:
+    known = tasks(Endpoint(), access=True, rules=Rules("InProgress"))
+    result = walk(definition, known, {}, limit=1000)
+    assert (result.status, result.error) == ("FAILED", "RulesNotFinished")
+    assert "30 minutes after the training (setting debugger.max_minutes)" in result.cause
+    assert result.path.count("DescribeRules") == 30 * 60 // 15
+
+
+def test_managed_has_no_other_way(synthesise: Any) -> None:
+    template = synthesise(**{"debugger.mode": "managed"})
+    definition = template.definition()
+    assert not {"Train", "Rules", "NetworkRules"} & definition["States"].keys()
+    assert run(definition, access=True).status == "SUCCEEDED"
+    refused = run(definition, access=False)
+    assert (refused.status, refused.error) == ("FAILED", NO_DEBUGGER.error)
+    assert "not available to this account" in refused.cause
+    definition["States"]["DebuggerWay"]["Parameters"]["way"] = "own"  # what the mapping says of other regions
+    elsewhere = run(definition, access=True)
+    assert (elsewhere.status, elsewhere.error) == ("FAILED", "DebuggerNotOffered")
+
+
+def test_in_a_region_without_debugger_auto_does_not_ask_for_it(definition: dict[str, Any]) -> None:
+    elsewhere = json.loads(json.dumps(definition))
+    elsewhere["States"]["DebuggerWay"]["Parameters"]["way"] = "own"
+    result = run(elsewhere, access=True)
+    assert result.status == "SUCCEEDED"
+    assert "TrainManaged" not in result.path
+    assert "Rules" in result.path
+
+
+def test_the_mapping_knows_where_debugger_is(template: Any) -> None:
+    regions = template.body["Mappings"]["DebuggerImageAccounts"]
+    assert regions["us-east-1"] == {"account": "503895931360", "way": "managed"}
+    assert regions["il-central-1"]["way"] == "own"
+    assert all(len(item["account"]) == 12 for item in regions.values())
+
+
+def test_own_never_asks_sagemaker_and_takes_the_settings(synthesise: Any) -> None:
+    overrides = {
+        "debugger.mode": "own",
+        "debugger.rules": "Overfit,ProfilerReport",
+        "debugger.block": "Overfit",
+        "debugger.parameters": "Overfit.patience=7",
+        "debugger.save_interval": "9",
+        "debugger.instance_type": "ml.g5.xlarge",
+        "debugger.max_minutes": "11",
+    }
+    definition = synthesise(**overrides).definition()
+    assert not {"TrainManaged", "DescribeRules"} & definition["States"].keys()
+    payloads = dict(run(definition).payloads)
+    job = payloads["Rules"]
+    asked = rule_variables(job["Environment"])
+    assert asked["Overfit"]["patience"] == 7
+    assert asked.keys() == {"Overfit"}
+    assert rule_variables(payloads["Train"]["Environment"]) == {"ProfilerReport": {}}
+    assert payloads["Train"]["Environment"]["WHIPPET_SAVE_INTERVAL"] == "9"
+    assert job["ProcessingResources"]["ClusterConfig"]["InstanceType"] == "ml.g5.xlarge"
+    assert "cu133" in job["AppSpecification"]["ImageUri"]
+    assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 660}
+    assert problems("createProcessingJob.sync", job) == []
+
+
+def test_off_saves_nothing_and_asks_nobody(synthesise: Any) -> None:
+    template = synthesise(**{"debugger.mode": "off"})
+    result = run(template.definition())
+    assert result.status == "SUCCEEDED"
+    payloads = dict(result.payloads)
+    environment = payloads["Train"]["Environment"]
+    assert rule_variables(environment) == {}
+    assert "WHIPPET_SAVE_INTERVAL" not in environment
+    assert payloads["Verdict"]["debugger"] == "off"
+    assert not any(
+        "ProcessingJob" in json.dumps(statement)
+        for name, statement in template.statements()
+        if name.startswith("Workflow")
+    )
+
+
+def test_without_a_debug_rule_nothing_is_saved_and_nobody_is_asked(synthesise: Any) -> None:
+    definition = synthesise(**{"debugger.rules": "CPUBottleneck", "debugger.block": ""}).definition()
+    result = run(definition)
+    assert not {"TrainManaged", "Rules"} & set(result.path)
+    payloads = dict(result.payloads)
+    assert rule_variables(payloads["Train"]["Environment"]) == {"CPUBottleneck": {}}
+    assert "WHIPPET_SAVE_INTERVAL" not in payloads["Train"]["Environment"]
+    assert payloads["Verdict"]["debugger"] == "own"
+
+
+def test_the_verdict_knows_what_was_asked_for(template: Any) -> None:
+    environment = template.function("verdict")["Environment"]["Variables"]
+    asked = json.loads(environment["RULES"])
+    assert {mode: tuple(rules) for mode, rules in asked.items()} == contract.DEFAULT_RULES
+    assert tuple(json.loads(environment["BLOCKING_RULES"])) == contract.BLOCKING_RULES

@@ -1,0 +1,130 @@
+"""The rules' job: judges what a finished training saved, and writes one status for each rule asked for.
+
+    python -m training.evaluate_rules --mode MODE --source own --archive output.tar.gz --output FOLDER
+    python -m training.evaluate_rules --mode MODE --source managed --tensors FOLDER --profile FILE --output FOLDER
+
+Which rules, and their parameters, say the environment variables of `contract.rule_variable`. It ends with status 0
+whenever every rule got a status, whatever that is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from training import contract
+from training.rules.archive import ArchiveError, extract
+from training.rules.evaluation import DEBUG_RULES, evaluate
+from training.rules.profiler import profiler_result
+
+__all__ = ["asked_for", "main"]
+
+
+def asked_for(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The rules that environment variables ask for, with their parameters, in `contract.RULES`' order.
+
+    Raises:
+        contract.ContractError: a rule that does not exist, or parameters that are no JSON object.
+    """
+    prefix = contract.rule_variable("")
+    given = {name.removeprefix(prefix): text for name, text in environment.items() if name.startswith(prefix)}
+    rules = {}
+    for name, text in given.items():
+        if name not in contract.RULES:
+            raise contract.ContractError(f"there is no debugger rule {name!r}; known are {', '.join(contract.RULES)}")
+        try:
+            parameters = json.loads(text or "{}")
+        except ValueError:
+            parameters = None
+        if not isinstance(parameters, dict):
+            raise contract.ContractError(f"{prefix}{name} holds {text!r}; give the rule's parameters as a JSON object")
+        rules[name] = contract.checked_parameters(name, parameters)
+    return {name: rules[name] for name in contract.RULES if name in rules}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    start = time.monotonic()
+    try:
+        rules = asked_for(os.environ)
+    except contract.ContractError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if options.archive is None:
+        results = _judge(rules, options.tensors, profile=options.profile, mode=options.mode, source=options.source)
+    else:
+        results = _judge_archive(rules, options.archive, mode=options.mode, source=options.source)
+    for result in results:
+        at = "" if result["step"] is None else f" at step {result['step']}"
+        print(f"{result['rule']}: {result['status']}{at}: {result['detail']}", flush=True)
+    report = contract.RulesReport(results=results, seconds=round(time.monotonic() - start, 3))
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / contract.Artefact.RULES).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"{len(results)} rules in {report['seconds']:.1f} s", flush=True)
+    return 0
+
+
+def _judge_archive(
+    rules: dict[str, dict[str, Any]], archive: Path, *, mode: str, source: contract.RuleSource
+) -> list[contract.RuleResult]:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            extract(archive, Path(folder))
+        except ArchiveError as error:
+            return [
+                contract.RuleResult(rule=rule, status="Error", detail=str(error), step=None, source=source)
+                for rule in rules
+            ]
+        return _judge(
+            rules,
+            Path(folder) / contract.Artefact.TENSORS,
+            profile=Path(folder) / contract.Artefact.PROFILE,
+            mode=mode,
+            source=source,
+        )
+
+
+def _judge(
+    rules: dict[str, dict[str, Any]], tensors: Path, *, profile: Path | None, mode: str, source: contract.RuleSource
+) -> list[contract.RuleResult]:
+    debug = {name: parameters for name, parameters in rules.items() if name in DEBUG_RULES}
+    ended = {
+        result["rule"]: result
+        for result in evaluate(tensors, debug, mode=mode, source=source, hook=_hook_report(tensors))
+    }
+    profiled: contract.Profile | None = _read(profile)
+    return [ended[name] if name in ended else profiler_result(name, profiled, source=source) for name in rules]
+
+
+def _hook_report(tensors: Path) -> contract.HookReport | None:
+    """In the folder of tensors, or beside it."""
+    report: contract.HookReport | None = _read(tensors / contract.Artefact.HOOK_REPORT)
+    return report or _read(tensors.parent / contract.Artefact.HOOK_REPORT)
+
+
+def _read(path: Path | None) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Judge a finished training by the debugger's rules.")
+    tensors = parser.add_mutually_exclusive_group(required=True)
+    tensors.add_argument("--archive", type=Path, help="the training job's output.tar.gz")
+    tensors.add_argument("--tensors", type=Path, help="folder the debugger hook saved to")
+    parser.add_argument("--profile", type=Path, help="the training job's profile.json, beside --tensors")
+    parser.add_argument("--output", type=Path, required=True, help="folder for rules.json")
+    parser.add_argument("--source", choices=("managed", "own"), required=True, help="who is said to have judged")
+    parser.add_argument("--mode", choices=contract.MODES, required=True, help="of the training")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
