@@ -25,8 +25,10 @@ DOCUMENT = ROOT / "docs" / "benchmarks.md"
 MODULES = {
     "input_pipeline": "training",
     "training_step": "training",
+    "profile_cost": "training",
     "tuning": "training",
     "memory_growth": "training",
+    "hook_cost": "training",
     "search_trials": "cloud",
 }
 """Benchmarks in the order they run, and the environment below .envs that each needs."""

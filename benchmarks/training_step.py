@@ -39,6 +39,7 @@ from training.finetune_loop import FineTuning
 from training.heads import Head
 from training.loader import Batch, PhotoLoader, on_device
 from training.network import Network
+from training.observer import Observer
 from training.stages import freeze, stages
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -121,7 +122,7 @@ def timms_loop() -> Step:
     return step
 
 
-def a_tuning(loader: PhotoLoader) -> FineTuning:
+def a_tuning(loader: PhotoLoader, *, observer: Observer | None = None) -> FineTuning:
     """Ours, as `training.finetune` puts it together, but with random weights and an untrained head."""
     torch.manual_seed(0)
     network = models.resnet50(weights=None)
@@ -145,6 +146,7 @@ def a_tuning(loader: PhotoLoader) -> FineTuning:
         precision=precision,
         micro_batch=micro_batch(whole, batch_size=BATCH, image_size=224, device=DEVICE, precision=precision),
         checkpoints=Checkpoints(None, identity={}),
+        observer=observer,
     )
 
 

@@ -64,15 +64,14 @@ class Collections:
         parameters = collect_hook_config_params(configuration)
         add_collections_to_manager(self._manager, _with_truth_values(configuration), parameters)
         self._asked = [self._manager.get(name) for name in get_include_collections(configuration) or []]
+        self._schedules = {mode: _schedules(self._asked, mode) for mode in ModeKeys}
         self._of_tensor: dict[str, list[Any]] = {}
         self._wanted: dict[tuple[str, frozenset[str]], Wanted | None] = {}
 
     def due(self, mode: ModeKeys, step: int, *, all_of_them: bool = False) -> frozenset[str]:
         """Names of the collections that are saved at a step of a mode."""
-        asked = self._asked
-        if not all_of_them:
-            asked = [one for one in asked if one.save_config.mode_save_configs[mode].should_save_step(step)]
-        return frozenset(one.name for one in asked)
+        of_the_step = [names for steps, names in self._schedules[mode] if all_of_them or steps.should_save_step(step)]
+        return frozenset().union(*of_the_step)
 
     def wanted(self, tensor: str, due: frozenset[str]) -> Wanted | None:
         """What is saved of a tensor when these collections are due; None for nothing."""
@@ -102,6 +101,19 @@ class Collections:
         return Wanted(
             values=any(config is None or config.save_raw_tensor for config in configs), reductions=tuple(reductions)
         )
+
+
+def _schedules(collections: list[Any], mode: ModeKeys) -> list[tuple[Any, frozenset[str]]]:
+    """The different schedules of a mode, and the collections that have each: a few, asked at every step."""
+    schedules: list[tuple[Any, frozenset[str]]] = []
+    for collection in collections:
+        steps = collection.save_config.mode_save_configs[mode]
+        same = next((place for place, (known, _) in enumerate(schedules) if known == steps), None)
+        if same is None:
+            schedules.append((steps, frozenset({collection.name})))
+        else:
+            schedules[same] = (steps, schedules[same][1] | {collection.name})
+    return schedules
 
 
 def _with_truth_values(configuration: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ framing, names and places are smdebug's.
 from __future__ import annotations
 
 import json
+import os
 import struct
 import time
 from dataclasses import dataclass, field
@@ -101,16 +102,18 @@ class TensorFiles:
 
     def _put(self, place: str, content: bytes) -> None:
         """All of the file or nothing: in a managed job, files are uploaded while the training goes on."""
-        path = self.folder / place
-        unfinished = Path(f"{path}.tmp")
+        path = f"{self.folder}/{place}"  # pathlib takes as long for it as the system does for the file
+        unfinished = f"{path}.tmp"
         try:
             try:
-                unfinished.write_bytes(content)
-            except FileNotFoundError:  # the first file of its folder
-                path.parent.mkdir(parents=True, exist_ok=True)
-                unfinished.write_bytes(content)
-            unfinished.replace(path)
+                file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            except FileNotFoundError:  # the first of its folder
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            with os.fdopen(file, "wb") as stream:
+                stream.write(content)
+            os.replace(unfinished, path)  # noqa: PTH105
         except OSError:
-            unfinished.unlink(missing_ok=True)
+            Path(unfinished).unlink(missing_ok=True)
             raise
         self.bytes += len(content)

@@ -1,7 +1,7 @@
 """smdebug 1.0.34, the last release, on the Python packages of today's training images.
 
 It needs three things. Its protobuf code was generated for protobuf 3, whose way of describing messages later versions
-take only in pure Python, and then for everybody in the process, so that writing an ONNX model takes 20 times as long.
+take only where a variable, set before the process starts, gives everybody in it the implementation in pure Python.
 Its writer calls a method that numpy 2.3 removed. And it imports, at its start, packages that only its profiler uses,
 which SageMaker ended with PyTorch 2.0 and no image brings any more.
 Importing this module imports smdebug; import it first.
@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 _OF_THE_PROFILER: Final = ("pandas", "pyinstrument", "pyinstrument.renderers", "requests")
 
 
-class _NotInstalled(ModuleType):
-    """Stands for a package that is not there, as long as only its names are wanted."""
+class _Unused(ModuleType):
+    """Stands for a package of which only the names are wanted."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -77,17 +77,17 @@ class _MessagesFinder(MetaPathFinder):
 
 
 def _import() -> None:
-    """Import smdebug with stand-ins, which are gone again afterwards: others ask whether these packages are there."""
+    """Import smdebug with stand-ins, there or not, which are gone again afterwards: others may want the real ones."""
     sys.meta_path.insert(0, _MessagesFinder())
-    missing = [name for name in _OF_THE_PROFILER if importlib.util.find_spec(name.partition(".")[0]) is None]
-    sys.modules |= {name: _NotInstalled(name) for name in missing}
+    replaced = [name for name in _OF_THE_PROFILER if name not in sys.modules]
+    sys.modules |= {name: _Unused(name) for name in replaced}
     try:
-        with warnings.catch_warnings():  # of Python's compiler, at the first import: old escapes in strings
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its sources have escape sequences that Python has come to warn of
             for module in ("smdebug.pytorch", "smdebug.trials", "smdebug.rules"):
                 importlib.import_module(module)
     finally:
-        for name in missing:
+        for name in replaced:
             del sys.modules[name]
 
 

@@ -1,0 +1,457 @@
+"""What the debugger hook saves of a training, read back with smdebug as a rule would."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from google.protobuf.internal import api_implementation
+from torch import Tensor, nn
+from torchvision import models
+
+from tests.training.conftest import Workspace
+from tests.training.test_finetune import start
+from training import contract, finetune, hook
+from training.checkpoints import Checkpoints
+from training.compute import compile_stages
+from training.distributed import Group
+from training.environment import JobError
+from training.feature_store import SplitFeatures
+from training.heads import Head, fit, new_head
+from training.hook_activations import Activations
+from training.hook_collections import Collections, Wanted, own_configuration
+from training.hook_files import TensorFiles
+from training.hook_samples import activation_sample, to_arrays
+from training.profiling import Profiler
+from training.stages import stages
+from training.watching import watched_training
+
+# isort: split
+from smdebug import modes
+from smdebug.trials import create_trial
+
+SECOND = Group(rank=1, size=1, device=torch.device("cpu"))
+"""A process that does not lead."""
+
+HEAD = contract.Hyperparameters(epochs=4, batch_size=16, learning_rate=0.03)
+STEPS = 7
+"""Of an epoch, of 100 photos."""
+
+
+@pytest.fixture(autouse=True)
+def job(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that asks for a hook, with smdebug's reader in no need to wait for files on their way."""
+    monkeypatch.setenv(contract.JobVariable.SAVE_INTERVAL, "5")
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(workspace.root))
+    monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / "output"))
+    monkeypatch.setenv("SMDEBUG_TRAINING_END_DELAY_REFRESH", "0")
+
+
+def features(images: int) -> SplitFeatures:
+    labels = np.arange(images) % 3
+    values = np.random.default_rng(images).normal(size=(2, images, 2000)) + labels[:, np.newaxis]
+    return SplitFeatures(features=values.astype(np.float32), labels=labels, paths=[""] * images)
+
+
+def trained_head(checkpoints: Path | None = None) -> Head:
+    """A head of 2000 x 3 weights after four epochs of seven steps."""
+    train, validation = features(100), features(30)
+    head = new_head(train, levels=[2000], classes=3)
+    with watched_training(HEAD, profiler=Profiler(HEAD)) as observer:
+        kept = Checkpoints(checkpoints, identity={})
+        for _ in fit(
+            head, train=train, validation=validation, hyperparameters=HEAD, checkpoints=kept, observer=observer
+        ):
+            pass
+    return head
+
+
+def with_photos(workspace: Workspace, **hyperparameters: Any) -> contract.Hyperparameters:
+    """A fine-tuning job of three epochs of three steps."""
+    workspace.fill(each=20)
+    workspace.write_weights()
+    return start(workspace, **hyperparameters)
+
+
+def saved(workspace: Workspace, folder: str = "output/tensors") -> Any:
+    return create_trial(str(workspace.root / folder))
+
+
+def reported(workspace: Workspace) -> contract.HookReport:
+    report: contract.HookReport = json.loads(
+        (workspace.root / "output" / contract.Artefact.HOOK_REPORT).read_text(encoding="utf-8")
+    )
+    return report
+
+
+def test_a_heads_training_is_saved_under_the_contracts_names(workspace: Workspace) -> None:
+    head = trained_head()
+    trial = saved(workspace)
+    assert trial.steps(mode=modes.TRAIN) == list(range(4 * STEPS))
+    assert trial.steps(mode=modes.EVAL) == list(range(4))
+    assert len(trial.steps()) == 4 * STEPS + 4
+    for collection, names in {
+        "losses": [contract.LOSS_TENSOR],
+        "weights": ["linear.weight"],
+        "biases": ["linear.bias"],
+        "gradients": ["gradient/linear.bias", "gradient/linear.weight"],
+        "labels": ["labels"],
+        "predictions": ["predictions"],
+    }.items():
+        assert trial.tensor_names(collection=collection) == names
+        steps = trial.tensor(names[0]).steps(mode=modes.TRAIN)
+        # The first three, every fifth, and the last.
+        assert steps == (list(range(28)) if collection == "losses" else [0, 1, 2, 5, 10, 15, 20, 25, 27])
+    loss = trial.tensor(contract.LOSS_TENSOR)
+    assert loss.value(0, mode=modes.TRAIN) == pytest.approx(np.log(3), rel=1e-5), "it starts from equal scores"
+    assert loss.value(27, mode=modes.TRAIN) < 0.5 * loss.value(0, mode=modes.TRAIN)
+    assert loss.value(3, mode=modes.EVAL) == pytest.approx(loss.value(31)), "the same step, counted over all modes"
+    assert trial.tensor("linear.weight").value(0, mode=modes.TRAIN).shape == (contract.MAX_SAMPLE,)
+    assert not trial.tensor("linear.weight").value(0, mode=modes.TRAIN).any(), "as it was before the first update"
+    assert trial.tensor("linear.bias").value(27, mode=modes.TRAIN) == pytest.approx(
+        head.linear.bias.detach().numpy(), abs=1e-3
+    )
+    gradient = trial.tensor("gradient/linear.weight")
+    assert gradient.reduction_value(0, "mean", abs=True, mode=modes.TRAIN) > 1e-3
+    assert trial.tensor("labels").value(0, mode=modes.EVAL).tolist() == [0, 1, 2] * 10
+    predictions = trial.tensor("predictions")
+    assert (predictions.value(3, mode=modes.EVAL) == trial.tensor("labels").value(3, mode=modes.EVAL)).mean() > 0.8
+    assert predictions.value(5, mode=modes.TRAIN).shape == (16,)
+    report = reported(workspace)
+    assert (report["steps"], report["first_step"], report["failed"], report["failures"]) == (28, 0, 0, [])
+    assert report["tensors"] == 28 + 4 * 3 + 9 * 6 + 9 * 2
+    assert report["bytes"] == pytest.approx(size_of(workspace.root / "output/tensors"), rel=0.02)
+    assert "note" not in report
+
+
+def size_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize("unfreeze_from", ["", "stage4"])
+def test_a_fine_tuning_is_saved_without_its_frozen_stages(workspace: Workspace, unfreeze_from: str) -> None:
+    finetune.train(with_photos(workspace, unfreeze_from=unfreeze_from))
+    trial = saved(workspace)
+    assert trial.steps(mode=modes.TRAIN) == list(range(9))
+    names = trial.tensor_names(collection="weights")
+    trained = {name.removeprefix("backbone.network.").split(".")[0] for name in names}
+    late = {"stage4", "conv5", "head"}
+    assert trained == (late if unfreeze_from else late | {"conv1", "stage2", "stage3"})
+    weights = names + trial.tensor_names(collection="biases")
+    assert trial.tensor_names(collection="gradients") == sorted(f"gradient/{name}" for name in weights)
+    outputs = trial.tensor_names(collection="relu_output")
+    assert "backbone.network.conv1.2.relu_output_0" in outputs
+    assert [name.replace("output", "input") for name in outputs] == trial.tensor_names(collection="relu_input")
+    for name in outputs:
+        tensor = trial.tensor(name)
+        assert tensor.steps(mode=modes.TRAIN) == [0, 1, 2, 5, 8]
+        value = tensor.value(2, mode=modes.TRAIN)
+        assert value.ndim == 4
+        assert value.shape[0] == 4
+        assert value.shape[2] <= 4
+        assert value.shape[3] <= 4
+        given = trial.tensor(name.replace("output", "input"))
+        assert given.steps(mode=modes.TRAIN) == [0, 1, 2, 8]
+        np.testing.assert_array_equal(np.maximum(given.value(2, mode=modes.TRAIN), 0), value)
+    assert trial.tensor("backbone.network.conv5.2.relu_output_0").value(2, mode=modes.TRAIN).shape[1] == 1024
+    assert reported(workspace)["failures"] == []
+
+
+def test_the_weights_are_the_same_to_the_bit_with_and_without_a_hook(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = with_photos(workspace, mixup=0.2)
+    hooked, hooked_head = finetune.train(values).classifier.state_dict(), trained_head().state_dict()
+    monkeypatch.delenv(contract.JobVariable.SAVE_INTERVAL)
+    alone, head = finetune.train(values).classifier.state_dict(), trained_head().state_dict()
+    assert all(torch.equal(value, alone[name]) for name, value in hooked.items())
+    assert all(torch.equal(value, head[name]) for name, value in hooked_head.items())
+
+
+class Odd(nn.Module):
+    """Has a parameter that is not trained and one that is never used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.frozen, self.unused = nn.Linear(2, 3), nn.Linear(2, 3), nn.Linear(2, 3)
+        self.frozen.requires_grad_(False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        answers: Tensor = self.used(pixels) + self.frozen(pixels)
+        return answers
+
+
+def a_hook(workspace: Workspace) -> hook.DebuggerHook:
+    configured = own_configuration("finetune", save_interval=5, output_dir=workspace.folder("output"))
+    return hook.DebuggerHook(folder=Path(configured["LocalPath"]), collections=Collections(configured))
+
+
+def take_steps(saving: hook.DebuggerHook, model: nn.Module, *, steps: int, done: int = 0) -> None:
+    """One epoch of training with a step of gradient descent each."""
+    saving.begin_training(model, epochs=1, steps=steps, done=done)
+    for step in range(done, steps):
+        model.zero_grad()
+        saving.begin_step(step)
+        answers = model(torch.ones(4, 2))
+        labels = torch.zeros(4, dtype=torch.int64)
+        loss = nn.functional.cross_entropy(answers, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        saving.after_backward()
+        saving.end_step(loss=loss, logits=answers, labels=labels)
+    saving.close()
+
+
+def test_parameters_without_gradients_are_passed_over(workspace: Workspace) -> None:
+    saving = a_hook(workspace)
+    take_steps(saving, Odd(), steps=4)
+    assert saving.report()["failures"] == []
+    trial = saved(workspace)
+    assert trial.tensor_names(collection="gradients") == ["gradient/used.bias", "gradient/used.weight"]
+    assert trial.tensor_names(collection="weights") == ["unused.weight", "used.weight"]
+
+
+def test_a_full_disk_is_reported_and_does_not_end_the_training(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = trained_head().state_dict()
+    put, count = TensorFiles._put, 0
+
+    def full(self: TensorFiles, place: str, content: bytes) -> None:
+        nonlocal count
+        count += 1
+        if count > 10:
+            raise OSError(errno.ENOSPC, "No space left on device", place)
+        put(self, place, content)
+
+    monkeypatch.setattr(TensorFiles, "_put", full)
+    capsys.readouterr()
+    assert all(torch.equal(value, whole[name]) for name, value in trained_head().state_dict().items())
+    report = reported(workspace)
+    assert report["failed"] > 5
+    assert report["failures"] == [
+        "the step: OSError: No space left on device",
+        "the validation: OSError: No space left on device",
+        "the collections: OSError: No space left on device",
+    ]
+    assert 0 < report["steps"] < 28
+    assert capsys.readouterr().out.count("could not save the step: OSError") == 1
+    assert (workspace.root / "output/tensors/training_job_end.ts").exists()
+
+
+def test_a_tensor_that_cannot_be_read_leaves_the_others(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Tensor:
+        raise RuntimeError("no kernel for this activation")
+
+    monkeypatch.setattr("training.hook_activations.activation_sample", broken)
+    saving = a_hook(workspace)
+    take_steps(saving, nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 3)), steps=4)
+    assert saving.report()["failures"] == ["activations: RuntimeError: no kernel for this activation"]
+    trial = saved(workspace)
+    assert trial.tensor_names(collection="weights") == ["0.weight", "2.weight"]
+    assert trial.tensor(contract.LOSS_TENSOR).steps(mode=modes.TRAIN) == [0, 1, 2, 3]
+
+
+def test_a_training_that_fails_or_is_stopped_leaves_the_mark_of_its_end(workspace: Workspace) -> None:
+    mark = workspace.root / "output/tensors/training_job_end.ts"
+
+    def end_with(error: BaseException) -> None:
+        with watched_training(HEAD, profiler=Profiler(HEAD)) as observer:
+            observer.begin_training(Odd(), epochs=1, steps=1, done=0)
+            assert not mark.exists(), "an earlier attempt's"
+            raise error
+
+    for error in (JobError("the training diverged"), SystemExit(143)):
+        with pytest.raises(type(error)):
+            end_with(error)
+        assert mark.exists()
+        assert reported(workspace)["steps"] == 0
+
+
+def interrupted_head(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train until SIGTERM comes in the second epoch's fourth step."""
+    step, count = torch.optim.AdamW.step, 0
+
+    def counted(self: torch.optim.AdamW, *arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == STEPS + 4:
+            signal.raise_signal(signal.SIGTERM)
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", counted)
+        with pytest.raises(SystemExit):
+            trained_head(workspace.folder("checkpoints"))
+
+
+def test_a_resumed_training_goes_on_with_the_steps_numbers(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained_head()
+    whole = saved(workspace)
+    expected = {step: float(whole.tensor(contract.LOSS_TENSOR).value(step)[0]) for step in whole.steps()}
+    monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / "interrupted"))
+    interrupted_head(workspace, monkeypatch)
+    first = create_trial(str(workspace.root / "interrupted/tensors"))
+    monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / "output2"))
+    trained_head(workspace.root / "checkpoints")
+    second = create_trial(str(workspace.root / "output2/tensors"))
+    assert first.steps() == list(range(STEPS + 1 + 4))
+    assert second.steps() == list(range(STEPS + 1 + 4, 4 * STEPS + 4))
+    assert second.steps(mode=modes.EVAL) == [1, 2, 3]
+    for trial in (first, second):
+        for step in trial.steps():
+            assert trial.tensor(contract.LOSS_TENSOR).value(step)[0] == expected[step]
+    report = json.loads((workspace.root / "output2" / contract.Artefact.HOOK_REPORT).read_text(encoding="utf-8"))
+    assert (report["first_step"], report["steps"]) == (STEPS + 4, 3 * STEPS - 4)
+    assert "went on at step 11" in report["note"]
+
+
+def test_sagemaker_debuggers_configuration_is_obeyed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    collections = [
+        {"CollectionName": "losses", "CollectionParameters": {"train.save_interval": "2", "eval.save_interval": "1"}},
+        {"CollectionName": "gradients", "CollectionParameters": {"save_interval": "9", "reductions": "min,abs_max"}},
+        {
+            "CollectionName": "of_mine",
+            "CollectionParameters": {"include_regex": "linear.bias$", "save_steps": "4", "start_step": "99"},
+        },
+    ]
+    configuration = {
+        "S3OutputPath": "s3://bucket/runs/r1/debug/",
+        "LocalPath": str(workspace.root / "managed"),
+        "HookParameters": None,
+        "CollectionConfigurations": collections,
+    }
+    file = workspace.folder("input/config") / "debughookconfig.json"
+    file.write_text(json.dumps(configuration), encoding="utf-8")
+    interrupted_head(workspace, monkeypatch)
+    assert not (workspace.root / "managed/training_job_end.ts").exists(), "evaluators wait for the next attempt"
+    trained_head(workspace.root / "checkpoints")
+    trial = saved(workspace, "managed")
+    assert not (workspace.root / "output/tensors").exists()
+    assert trial.tensor(contract.LOSS_TENSOR).steps(mode=modes.TRAIN) == [*range(0, 28, 2), 27]
+    assert trial.tensor_names(collection="weights") == trial.tensor_names(collection="labels") == []
+    gradient = trial.tensor("gradient/linear.weight")
+    assert gradient.steps(mode=modes.TRAIN) == [0, 9, 18, 27]
+    low, high = (gradient.reduction_value(9, name, abs=name == "max", mode=modes.TRAIN) for name in ("min", "max"))
+    assert low < 0 < -low <= high
+    with pytest.raises(Exception, match="reductions saved for this step"):
+        gradient.value(9, mode=modes.TRAIN)
+    assert trial.tensor("linear.bias").steps(mode=modes.TRAIN) == [4, 27]
+
+
+def test_the_files_of_a_long_training_stay_below_the_bound(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hook, "MAX_BYTES", 400_000)
+    monkeypatch.setenv(contract.JobVariable.SAVE_INTERVAL, "1")
+    trained_head()
+    trial = saved(workspace)
+    assert len(trial.tensor(contract.LOSS_TENSOR).steps(mode=modes.TRAIN)) == 28
+    detailed = trial.tensor("linear.weight").steps(mode=modes.TRAIN)
+    assert detailed[:3] == [0, 1, 2]
+    assert detailed[-1] == 27
+    assert {step // STEPS for step in detailed} >= {0, 2, 3}, "spread over the training"
+    assert size_of(workspace.root / "output/tensors") < 400_000 + 28 * 500
+    note = reported(workspace)["note"]
+    assert f"{28 - len(detailed)} steps were left out" in note
+
+
+def test_without_the_variable_or_in_another_process_there_is_no_hook(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with watched_training(HEAD, profiler=Profiler(HEAD), group=SECOND) as observer:
+        observer.begin_training(Odd(), epochs=1, steps=1, done=0)
+    monkeypatch.delenv(contract.JobVariable.SAVE_INTERVAL)
+    trained_head()
+    assert not (workspace.root / "output").exists()
+
+
+def test_a_hook_that_cannot_be_had_is_reported(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(contract.JobVariable.SAVE_INTERVAL, "often")
+    trained_head()
+    report = reported(workspace)
+    assert (report["steps"], report["failed"]) == (0, 1)
+    assert "there is no debugger hook: ValueError: invalid literal" in report["failures"][0]
+
+
+def test_a_sample_holds_what_is_not_finite_in_the_whole() -> None:
+    tensor = torch.ones(300, 300)
+    whole = Wanted(values=True, reductions=(("mean", True),))
+    (value,) = to_arrays([("w", tensor, Wanted(values=True, reductions=()))]).values()
+    assert value.shape == (contract.MAX_SAMPLE,)
+    assert np.isfinite(value).all()
+    tensor[7, 7] = float("nan")
+    arrays = to_arrays([("w", tensor, whole), ("small", torch.tensor([1.0, -3.0]), whole)])
+    assert np.isnan(arrays["w"]).sum() == 1
+    assert arrays["smdebug/reductions/abs_mean/small"] == pytest.approx(2)
+    np.testing.assert_array_equal(arrays["small"], [1, -3])
+
+
+def test_a_sample_meets_every_place_of_a_kernel() -> None:
+    kernel = torch.arange(9.0).expand(512, 512, 9).reshape(512, 512, 3, 3)
+    (value,) = to_arrays([("conv.weight", kernel, Wanted(values=True, reductions=()))]).values()
+    _, counts = np.unique(value, return_counts=True)
+    assert len(counts) == 9
+    assert counts.min() > contract.MAX_SAMPLE / 9 * 0.8
+
+
+def test_an_activations_sample_keeps_every_channel() -> None:
+    sample = activation_sample(torch.rand(64, 24, 56, 7))
+    assert sample.shape == (4, 24, 4, 4)
+    assert activation_sample(torch.rand(2, 24)).shape == (2, 24)
+
+
+def test_inputs_are_kept_as_they_were_before_an_in_place_activation() -> None:
+    watched = Activations(models.resnet18(weights=None).eval(), failed=lambda what, error: pytest.fail(str(error)))
+    model = watched._model
+    watched.watch(lambda name: name.startswith("layer1.0."))
+    with torch.no_grad():
+        model(torch.rand(5, 3, 32, 32))
+        model(torch.rand(5, 3, 32, 32))  # the batch's second part
+    samples = watched.stop()
+    # A block calls its one ReLU twice.
+    assert sorted(samples) == [f"layer1.0.relu_{side}_{call}" for side in ("input", "output") for call in (0, 1)]
+    for call in (0, 1):
+        assert (samples[f"layer1.0.relu_input_{call}"] < 0).any()
+        assert torch.equal(samples[f"layer1.0.relu_input_{call}"].relu(), samples[f"layer1.0.relu_output_{call}"])
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_activations_of_compiled_stages_are_seen() -> None:
+    torch.manual_seed(0)
+    model = models.resnet18(weights=None).eval()
+    compile_stages(model, stages=stages(model), watched=[], backend="eager")
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = model(pixels)
+        watched = Activations(model, failed=lambda what, error: pytest.fail(str(error)))
+        watched.watch(lambda name: "relu_output" in name)
+        torch.testing.assert_close(model(pixels), expected)
+        samples = watched.stop()
+        torch.testing.assert_close(model(pixels), expected)
+    assert len(samples) == 17
+    assert watched.stop() == {}
+
+
+def test_what_is_declared_is_what_the_api_takes() -> None:
+    for mode in contract.MODES:
+        collections = contract.hook_collections(mode, 50)
+        assert len(collections) <= 20
+        for collection in collections:
+            assert len(collection["CollectionParameters"]) <= 20
+            assert all(isinstance(value, str) for value in collection["CollectionParameters"].values())
+    with pytest.raises(contract.ContractError, match="save interval of 0"):
+        contract.hook_collections("features", 0)
+    with pytest.raises(contract.ContractError, match="mode 'both' is not known"):
+        contract.hook_collections("both", 5)
+
+
+def test_smdebugs_messages_run_on_the_fast_implementation() -> None:
+    assert api_implementation.Type() == "upb"
