@@ -21,7 +21,7 @@ from typing import Any
 
 __all__ = ["Page", "browser_page", "find_chromium"]
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 120
 
 _AS_3_AND_4 = """
 import os, sys
