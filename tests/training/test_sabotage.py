@@ -207,17 +207,15 @@ def test_a_starving_data_loader_is_warned_of(
         paths=split.paths,
     )
     head = new_head(train, levels=[DIM], classes=CLASSES)
-    profiler = Profiler(values)
-    profiler.start()
-    for _ in fit(
-        head,
-        train=train,
-        validation=clouds(200, seed=2),
-        hyperparameters=values,
-        observer=Observer(clock=profiler.clock),
-    ):
-        pass
-    profiler.stop()
+    with Profiler(values) as profiler:
+        for _ in fit(
+            head,
+            train=train,
+            validation=clouds(200, seed=2),
+            hyperparameters=values,
+            observer=Observer(clock=profiler.clock),
+        ):
+            pass
     (result,) = profiled({"Dataloader": "{}"}, profiler.measurements())
     print(result)
     assert result["status"] == status
