@@ -7,7 +7,8 @@ docs/debugger.md is of these.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from training.heads import Head, fit, new_head
 from training.hook import DebuggerHook
 from training.hook_collections import Collections, own_configuration
 from training.observer import Observer
+from training.profiler_rules.evaluation import evaluate as profiled
+from training.profiling import Profiler
 from training.rules.evaluation import DEBUG_RULES, evaluate
 from training.weights import load_backbone
 
@@ -173,6 +176,51 @@ def test_a_sabotaged_head_is_caught(
     assert words in result["detail"]
     assert result["step"] is not None
     assert step in (-1, result["step"])
+
+
+class SlowFeatures:
+    """Features that are waited for, batch by batch."""
+
+    def __init__(self, stored: Any, *, seconds: float):
+        self._stored, self._seconds, self.shape = stored, seconds, stored.shape
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, tuple):
+            time.sleep(self._seconds)
+        return self._stored[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._stored)
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(0.03, "IssuesFound"), (0.0, "NoIssuesFound")])
+def test_a_starving_data_loader_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, status: contract.RuleStatus
+) -> None:
+    monkeypatch.setenv("SM_HOSTS", '["algo-1"]')
+    monkeypatch.setenv("SM_CURRENT_HOST", "algo-1")
+    values = contract.Hyperparameters(epochs=5)
+    split = clouds(600, seed=1)
+    train = SplitFeatures(
+        features=SlowFeatures(split.features, seconds=seconds),  # type: ignore[arg-type]
+        labels=split.labels,
+        paths=split.paths,
+    )
+    head = new_head(train, levels=[DIM], classes=CLASSES)
+    with Profiler(values) as profiler:
+        for _ in fit(
+            head,
+            train=train,
+            validation=clouds(200, seed=2),
+            hyperparameters=values,
+            observer=Observer(clock=profiler.clock),
+        ):
+            pass
+    (result,) = profiled({"Dataloader": "{}"}, profiler.measurements())
+    print(result)
+    assert result["status"] == status
+    if seconds:
+        assert "went by waiting for data" in result["detail"]
 
 
 @pytest.mark.parametrize("learning_rate", [0.001, 0.01, 0.1])

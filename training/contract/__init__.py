@@ -117,16 +117,8 @@ from training.contract.profile import (
     Recommendation,
     Utilization,
 )
-from training.contract.rules import (
-    BLOCKING_RULES,
-    DEFAULT_PARAMETERS,
-    DEFAULT_RULES,
-    RULES,
-    ParameterValue,
-    Rule,
-    RuleKind,
-    checked_parameters,
-)
+from training.contract.rule_defaults import BLOCKING_RULES, DEFAULT_PARAMETERS, DEFAULT_RULES
+from training.contract.rules import RULES, ParameterValue, Rule, RuleKind, checked_parameters
 
 __all__ = [
     "ALSO_SEARCHED",

@@ -65,13 +65,12 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
     spread over the tensor and at the same places at every step; where the tensor holds a value that is not finite, so
     does the sample. Each gradient also comes with smdebug's reduction `abs_mean`, taken over the whole tensor.
 
-    `finetune` also, for every module of torch's classes ReLU and ReLU6:
+    `finetune` also, at the interval, for every module of torch's classes ReLU and ReLU6:
 
-    - `relu_output` at the interval, `relu_input` at every tenth of its multiples: `MODULE.relu_input_K` and
-      `MODULE.relu_output_K` (MODULE's name ends in `relu`, or gets `.relu` appended; K counts its calls in one forward
-      pass, from 0), float32, a sample of at most 4 images by all channels by at most 4 x 4 places: (n, C, h, w), or
-      (n, C) behind the pooling.
-    - `tanh_input`, `sigmoid_input`, at the interval: likewise for Tanh and Sigmoid, of networks that have them.
+    - `relu_input`, `relu_output`: `MODULE.relu_input_K` and `MODULE.relu_output_K` (MODULE's name ends in `relu`, or
+      gets `.relu` appended; K counts its calls in one forward pass, from 0), float32, a sample of at most 4 images by
+      all channels by at most 4 x 4 places: (n, C, h, w), or (n, C) behind the pooling.
+    - `tanh_input`, `sigmoid_input`: likewise for Tanh and Sigmoid, of networks that have them.
 
     Raises:
         ContractError: an unknown mode, or an interval below 1.
@@ -82,7 +81,6 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
         raise ContractError(f"a save interval of {save_interval} steps cannot be; give 1 or more")
     first = ",".join(str(step) for step in range(FIRST_STEPS))
     interval = {"save_interval": str(save_interval), "save_steps": first}
-    seldom = {"save_interval": str(10 * save_interval), "save_steps": first}
     with_every_epoch = {
         "train.save_interval": str(save_interval),
         "train.save_steps": first,
@@ -98,7 +96,7 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
     }
     if mode == "finetune":
         for name in ("relu_input", "relu_output", "tanh_input", "sigmoid_input"):
-            collections[name] = {**(seldom if name == "relu_input" else interval), "include_regex": rf"{name}_\d+$"}
+            collections[name] = {**interval, "include_regex": rf"{name}_\d+$"}
     return [
         CollectionConfiguration(CollectionName=name, CollectionParameters=parameters)
         for name, parameters in collections.items()

@@ -123,5 +123,8 @@ class FinishedTrial(LocalTrial):  # type: ignore[misc]
 
 
 def _missing(location: Any) -> None:
-    """The index names an event file that is not there."""
-    raise TensorUnavailableForStep(location.tensorname, location.mode_step, location.mode)
+    """In place of smdebug's waiting for a file that the index names."""
+    raise FileNotFoundError(
+        f"{location.tensorname} of {location.mode.name} step {location.mode_step} was saved, but its file "
+        f"{Path(location.event_file_name).name} is gone"
+    )

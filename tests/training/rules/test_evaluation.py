@@ -83,7 +83,9 @@ def test_tensors_whose_file_is_gone_are_not_waited_for(recorder: Recorder) -> No
     for file in recorder.folder.glob("events/**/*.tfevents"):
         file.unlink()
     start = time.monotonic()
-    assert recorder.judge("LossNotDecreasing")["status"] != "NoIssuesFound"
+    result = recorder.judge("LossNotDecreasing")
+    assert result["status"] == "Error"
+    assert "is gone" in result["detail"]
     assert time.monotonic() - start < 2
 
 
