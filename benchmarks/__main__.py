@@ -25,6 +25,7 @@ DOCUMENT = ROOT / "docs" / "benchmarks.md"
 MODULES = {
     "input_pipeline": "training",
     "training_step": "training",
+    "profile_cost": "training",
     "tuning": "training",
     "memory_growth": "training",
     "hook_cost": "training",

@@ -72,7 +72,8 @@ def run_lines(target: Target, *, run: str) -> Iterator[tuple[str, str]]:
     if not names:
         raise CliError(f"run {run} has no jobs {target.place}: `whippet status` lists the runs")
     client = target.client("logs")
-    jobs = [*((name, TRAINING_LOG_GROUP) for name in names), (f"{prefix}-rules", PROCESSING_LOG_GROUP)]
+    rules = contract.rules_job_name(target.settings.prefix, run)
+    jobs = [*((name, TRAINING_LOG_GROUP) for name in names), (rules, PROCESSING_LOG_GROUP)]
     for name, group in jobs:
         for line in JobLogs(client, name, group=group).new_lines():
             yield name, line

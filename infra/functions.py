@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -11,35 +10,17 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from infra.dataset import Dataset
+from infra.function_arns import FunctionArns
 from infra.lambdas import PythonFunction
 from infra.names import Names
 from infra.roles import read_objects
 from infra.settings import Settings
 from training import contract
 
-__all__ = ["FunctionArns", "RunFunctions"]
+__all__ = ["RunFunctions"]
 
 _REPORT_PACKAGES = ("jinja2", "markupsafe")
 _CHARTING_LIBRARY = "node_modules/echarts/dist/echarts.min.js"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FunctionArns:
-    """The Lambda functions of the run."""
-
-    check_dataset: str
-    verdict: str
-    ask_approval: str | None
-    """Only where a person approves of models."""
-    smoke_test: str
-    retire: str
-    report: str
-    notify: str
-
-    def all(self) -> list[str]:
-        """For the permission to invoke them."""
-        arns = (getattr(self, field.name) for field in fields(self))
-        return [arn for arn in arns if arn is not None]
 
 
 class RunFunctions(Construct):

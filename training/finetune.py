@@ -54,8 +54,10 @@ def run_trial(hyperparameters: contract.Hyperparameters) -> None:
 
 def train(hyperparameters: contract.Hyperparameters, *, profiler: Profiler | None = None) -> FineTuned:
     """Fine-tune, take the best epoch's weights, and look at the validation photos with them, in float32."""
-    with _set_up(hyperparameters, job="train", profiler=profiler or Profiler(hyperparameters)) as setup:
+    profiler = profiler or Profiler(hyperparameters)
+    with _set_up(hyperparameters, job="train", profiler=profiler) as setup:
         course = setup.run()
+        profiler.gather(setup.group)
         setup.network.load_state_dict(course.weights)
         validation = predict(setup.network, setup.photos("validation"), group=setup.group, precision=None)
         if setup.group.leads and course.best is not None:

@@ -92,7 +92,7 @@ class DebuggerHook:
         if self._step is None:
             return
         with self._attempt("activations"):
-            self._keep(self._activations.stop().items())
+            self._keep(self._activations.stop().items(), sampled=True)
         trained = [(name, value) for name, value in self._model.named_parameters() if value.requires_grad]
         with self._attempt("gradients"):
             self._keep(
@@ -169,7 +169,7 @@ class DebuggerHook:
             report["note"] = "; ".join(notes)
         return report
 
-    def _keep(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    def _keep(self, tensors: Iterable[tuple[str, Tensor]], *, sampled: bool = False) -> None:
         """Take the wanted ones of these float tensors into the step."""
         if self._step is None:
             return
@@ -178,7 +178,7 @@ class DebuggerHook:
             what = self._collections.wanted(name, self._due)
             if what is not None:
                 wanted.append((name, tensor, what))
-        self._step.tensors |= to_arrays(wanted)
+        self._step.tensors |= to_arrays(wanted, sampled=sampled)
 
     def _keep_answers(self, saved: SavedStep, *, logits: Tensor, labels: Tensor) -> None:
         for name, classes in (

@@ -40,8 +40,13 @@ def activation_sample(activation: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def to_arrays(tensors: Iterable[tuple[str, Tensor, Wanted]]) -> dict[str, NDArray[np.generic]]:
-    """Float tensors by name, as saved: float32, sampled, with the reductions that are wanted under smdebug's names."""
+def to_arrays(
+    tensors: Iterable[tuple[str, Tensor, Wanted]], *, sampled: bool = False
+) -> dict[str, NDArray[np.generic]]:
+    """Float tensors by name, as saved: float32, with the reductions that are wanted under smdebug's names.
+
+    Large ones are saved as samples, unless the given ones are `sampled` already and have a shape that tells something.
+    """
     kept: list[tuple[str, Tensor]] = []
     checked: list[tuple[str, Tensor, Tensor]] = []
     for name, tensor, wanted in tensors:
@@ -50,7 +55,7 @@ def to_arrays(tensors: Iterable[tuple[str, Tensor, Wanted]]) -> dict[str, NDArra
         for reduction, of_absolute in wanted.reductions:
             value = get_reduction_of_data(reduction, tensor.float(), name, of_absolute)
             kept.append((get_reduction_tensor_name(name, reduction, of_absolute), value.reshape(1)))
-        if wanted.values and tensor.numel() > contract.MAX_SAMPLE:
+        if wanted.values and tensor.numel() > contract.MAX_SAMPLE and not sampled:
             kept.append((name, torch.take(tensor, _places(tensor.numel(), tensor.device))))
             checked.append((name, tensor, torch.linalg.vector_norm(tensor, ord=1, dtype=torch.float32)))
         elif wanted.values:

@@ -32,7 +32,7 @@ _OUTLIER_DEVIATIONS: Final = 3
 
 
 class Profiler:
-    """Watches one process's part in a training: `start`, train with `clock`, `stop`, then `write` in the leader.
+    """Watches one process's part in the training that happens inside its `with`; the leader then calls `write`.
 
     It costs about a microsecond a phase and a millisecond every half second. What fails in it fails no training: it is
     named in the profile.
@@ -48,15 +48,23 @@ class Profiler:
         self._times: StepTimes | None = None
         self._failure = "the training was not watched to its end"
         self._samples = Samples()
+        self._is_over = False
         self._ended = 0.0
         self._workloads: dict[str, list[float]] = {}
 
-    def start(self) -> None:
+    def __enter__(self) -> Profiler:
         """Begin to look at the machine; the clock starts by itself with the training's first phase."""
         self._sampler.start()
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """The training is over, well or not."""
+        self._end()
+
+    def _end(self) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
         samples = self._sampler.stop()
         try:
             if torch.cuda.is_available():
@@ -71,7 +79,14 @@ class Profiler:
         self._workloads = self._own_workloads()
 
     def gather(self, group: Group) -> None:
-        """Let every process know how busy each host was; all of them must call it, after `stop`."""
+        """The training is over, and every process gets to know how busy each host was; all of them must call it.
+
+        Not as the last thing before the group ends: a process group that is destroyed while its thread still lets go of
+        what was gathered waits for that thread, which waits for the interpreter.
+        """
+        self._end()
+        if environment.hosts()[1] == 1:
+            return
         self._workloads = {
             name: values for workloads in group.gather(self._workloads) for name, values in workloads.items()
         }

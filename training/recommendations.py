@@ -96,7 +96,7 @@ def _saving(seen: Measurements) -> Recommendation | None:
     return {
         "title": "Save tensors less often",
         "evidence": f"Saving the debugger's tensors and checkpoints took {seconds:.1f} s, {share:.0%} of the training.",
-        "advice": "Make the debugger's save interval longer; rules need few of the tensors.",
+        "advice": "Make debugger.save_interval larger; rules need few of the tensors.",
     }
 
 

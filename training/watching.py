@@ -21,21 +21,17 @@ __all__ = ["watched_training"]
 def watched_training(
     hyperparameters: contract.Hyperparameters, *, profiler: Profiler, group: Group | None = None
 ) -> Iterator[Observer]:
-    """An observer for the training that happens inside, alone or in a group whose every process calls this.
+    """An observer for the training that happens inside, alone or in a group.
 
-    Time is measured in every process, and how busy each host was is known to all at the end; tensors are saved by the
-    process that leads.
+    Time is measured in every process; tensors are saved by the one that leads.
     """
     leads = group is None or group.leads
     interval = os.environ.get(contract.JobVariable.SAVE_INTERVAL) if leads else None
-    profiler.start()
-    try:
-        with _hooked(hyperparameters.mode, interval=interval) if interval else nullcontext() as hook:
-            yield Observer(clock=profiler.clock, hook=hook)
-    finally:
-        profiler.stop()
-    if group is not None:
-        profiler.gather(group)
+    with (
+        profiler,
+        _hooked(hyperparameters.mode, interval=interval) if interval else nullcontext() as hook,
+    ):
+        yield Observer(clock=profiler.clock, hook=hook)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aws_cdk import aws_iam as iam
 
-from infra.functions import FunctionArns
+from infra.function_arns import FunctionArns
 from infra.names import Names
 from infra.workflow.debugger import way_of
 from infra.workflow.jobs import JobParts

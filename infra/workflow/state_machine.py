@@ -7,7 +7,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from infra.functions import FunctionArns
+from infra.function_arns import FunctionArns
 from infra.names import Names
 from infra.workflow.approval import approval_phase
 from infra.workflow.dataset import dataset_phase

@@ -16,7 +16,8 @@
   const short = (value) => typeof value !== "number" ? String(value)
     : value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e6) ? value.toExponential(1) : String(Number(value.toPrecision(4)));
   const percent = (value) => (100 * value).toFixed(1) + "%";
-  const seconds = (value) => value < 1 ? short(value * 1000) + " ms" : short(value) + " s";
+  const three = (value) => String(Number(value.toPrecision(3)));
+  const seconds = (value) => value < 1 ? three(value * 1000) + " ms" : three(value) + " s";
   const cut = (name, length) => name.length > length ? name.slice(0, length - 1) + "…" : name;
 
   const axis = (t, more) => ({
@@ -154,15 +155,17 @@
     timeline(t, {values, units}, element) {
       const kinds = [...new Set(Object.values(units))], at = values.seconds, height = 150;
       element.style.height = kinds.length * (height + 26) + 96 + "px";
-      const names = Object.keys(units).filter((name) => values[name]);
+      const names = Object.keys(units).filter((name) => values[name]), title = (name) => name.replaceAll("_", " ");
+      const hidden = names.filter((name) => /^(cpu|gpu)\d+/.test(name)); // one of many: to be picked in the legend
       return {
-        color: t.colours, legend: legend(t), axisPointer: {link: [{xAxisIndex: "all"}]},
-        tooltip: tooltip(t, {trigger: "axis", formatter: (points) => `${short(points[0].value[0])} s<br>` + points.map((p) => `${escape(p.seriesName)}: <b>${escape(short(p.value[1]))} ${escape(units[p.seriesName.replaceAll(" ", "_")] || "")}</b>`).join("<br>")}),
+        legend: {...legend(t), selected: Object.fromEntries(hidden.map((name) => [title(name), false]))},
+        color: t.colours, axisPointer: {link: [{xAxisIndex: "all"}]},
+        tooltip: tooltip(t, {trigger: "axis", formatter: (points) => `${short(points[0].value[0])} s<br>` + points.map((p) => `${escape(p.seriesName)}: <b>${escape(short(p.value[1]))} ${escape(units[names[p.seriesIndex]])}</b>`).join("<br>")}),
         dataZoom: [closer({xAxisIndex: kinds.map((_, i) => i)}), {type: "slider", xAxisIndex: kinds.map((_, i) => i), height: 18, bottom: 4, textStyle: {color: t.soft}}],
         grid: kinds.map((_, i) => ({left: 72, right: 18, top: 56 + i * (height + 26), height})),
-        xAxis: kinds.map((_, i) => axis(t, {type: "value", gridIndex: i, min: at[0], max: at[at.length - 1], axisLabel: {color: t.soft, show: i === kinds.length - 1}})),
-        yAxis: kinds.map((kind, i) => axis(t, {type: "value", gridIndex: i, name: kind, nameGap: 54, min: 0, splitNumber: 3, axisLabel: {color: t.soft, formatter: short}})),
-        series: names.map((name) => ({name: name.replaceAll("_", " "), type: "line", showSymbol: false, connectNulls: false, xAxisIndex: kinds.indexOf(units[name]), yAxisIndex: kinds.indexOf(units[name]),
+        xAxis: kinds.map((_, i) => axis(t, {type: "value", gridIndex: i, min: at[0], max: at[at.length - 1], axisLabel: {color: t.soft, show: i === kinds.length - 1, showMinLabel: false, showMaxLabel: false}})),
+        yAxis: kinds.map((kind, i) => axis(t, {type: "value", gridIndex: i, name: kind, nameGap: 54, min: 0, splitNumber: 3, ...(kind === "%" ? {interval: 25, max: ({max}) => Math.max(100, max)} : {}), axisLabel: {color: t.soft, formatter: short}})),
+        series: names.map((name, i) => ({name: title(name), type: "line", lineStyle: {width: 1.5, type: i < t.colours.length ? "solid" : "dashed"}, showSymbol: false, connectNulls: false, xAxisIndex: kinds.indexOf(units[name]), yAxisIndex: kinds.indexOf(units[name]),
           data: at.map((second, i) => [second, values[name][i]])})),
       };
     },
@@ -207,8 +210,19 @@
   drawAll();
   dark.addEventListener("change", drawAll);
   addEventListener("resize", () => drawn.forEach((chart) => chart.resize()));
-  addEventListener("beforeprint", () => { printing = true; document.querySelectorAll("details").forEach((d) => { d.open = true; }); drawAll(); });
-  addEventListener("afterprint", () => { printing = false; drawAll(); });
+  // On paper: light colours, and the numbers that are folded away on the screen.
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    printing = true;
+    unfolded = [...document.querySelectorAll("details:not([open])")];
+    for (const details of unfolded) details.open = true;
+    drawAll();
+  });
+  addEventListener("afterprint", () => {
+    printing = false;
+    for (const details of unfolded) details.open = false;
+    drawAll();
+  });
 
   for (const table of document.querySelectorAll("table.sortable")) {
     const body = table.tBodies[0];

@@ -81,7 +81,7 @@ def _trials(run: RunContext) -> MachineTime:
 
 
 def _rules(run: RunContext) -> MachineTime:
-    job = f"{contract.job_prefix(run.prefix, run.name)}-rules"
+    job = contract.rules_job_name(run.prefix, run.name)
     answer: Mapping[str, Any] = described(lambda: run.sagemaker.describe_processing_job(ProcessingJobName=job), job=job)
     cluster = answer["ProcessingResources"]["ClusterConfig"]
     return MachineTime(

@@ -20,16 +20,16 @@ CHECK_TITLES: dict[str, str] = {
     "leakage": "Leakage between splits",
     "rules": "Debugger rules",
 }
-_REJECTED = "ModelRejected"
+_REJECTIONS = ("ModelRejected", "ApprovalTimedOut")
 
 
 def outcome(run: RunContext) -> dict[str, Any]:
     """State, headline and reasons; the checks and the main figures as far as there are any."""
     decision, evaluation = _decision(run), _evaluation(run)
     failure: Mapping[str, Mapping[str, str]] = run.at("failure") or {}
-    causes = [f"{state}: {plain_cause(error.get('Cause', ''))}" for state, error in failure.items()]
+    causes = [_cause(state, error) for state, error in failure.items()]
     reasons = decision["reasons"] if decision else []
-    if any(error.get("Error") == _REJECTED for error in failure.values()) or (
+    if any(error.get("Error") in _REJECTIONS for error in failure.values()) or (
         not failure and decision and not decision["accepted"]
     ):
         state, headline = "rejected", "Rejected: the model was not released"
@@ -51,10 +51,22 @@ def outcome(run: RunContext) -> dict[str, Any]:
         "checks": [{**check, "title": CHECK_TITLES.get(check["name"], check["name"])} for check in decision["checks"]]
         if decision
         else [],
-        "approval": decision["approval"] if decision else None,
+        "approval": _approval(run, decision) if decision else None,
         "evaluation": evaluation,
         "decision": decision,
     }
+
+
+def _cause(state: str, error: Mapping[str, str]) -> str:
+    """Of a failed state; one that only ends the run is named for its error, which the headline tells already."""
+    cause = plain_cause(error.get("Cause", ""))
+    return cause if state == error.get("Error") else f"{state}: {cause}"
+
+
+def _approval(run: RunContext, decision: contract.Decision) -> str:
+    if decision["approval"] != "PendingManualApproval":
+        return decision["approval"]
+    return "approved by a person" if run.at("approval", "approved") else "a person was asked for approval"
 
 
 def comparison(run: RunContext) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -66,8 +67,8 @@ class Tuning:
     spot: bool
 
     def with_objective(self) -> list[Trial]:
-        """The trials that have one: failed ones have not."""
-        return [trial for trial in self.trials if trial.objective is not None]
+        """The trials that have one: failed ones have not, and of diverged ones it is no number."""
+        return [trial for trial in self.trials if trial.objective is not None and math.isfinite(trial.objective)]
 
 
 def read_tuning(run: RunContext) -> Tuning:
@@ -81,7 +82,10 @@ def read_tuning(run: RunContext) -> Tuning:
         lambda: run.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=job), job=job
     )
     pages = run.sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
-        HyperParameterTuningJobName=job, SortBy="CreationTime", SortOrder="Ascending"
+        HyperParameterTuningJobName=job,
+        SortBy="CreationTime",
+        SortOrder="Ascending",
+        PaginationConfig={"PageSize": 100},
     )
     summaries: list[Any] = described(
         lambda: [summary for page in pages for summary in page["TrainingJobSummaries"]], job=job

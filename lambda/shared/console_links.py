@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-__all__ = ["execution_link", "object_link"]
-
-
-def execution_link(execution: str) -> str:
-    """A state machine's execution, from its ARN."""
-    parts = execution.split(":")
-    region = parts[3] if len(parts) > 3 else ""
-    return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"
+__all__ = ["object_link"]
 
 
 def object_link(bucket: str, key: str, *, region: str) -> str:

@@ -78,12 +78,14 @@ def check_in_service(evaluation: Evaluation, comparison: Comparison | None, thre
             f"than {thresholds['tolerance']:.4f} (setting release.tolerance), and not by chance (setting "
             f"release.significance={thresholds['significance']:g}): {counts}.",
         )
-    return Check(
-        name="in_service",
-        outcome="warned" if beyond_tolerance else "passed",
-        reason=f"It is {'worse than' if beyond_tolerance else 'not worse than'} the model in service ({run}, "
-        f"{old:.4f}){', but that may be chance' if beyond_tolerance else ''}: {counts}.",
-    )
+    measured = f"the model in service ({run}, {old:.4f}) by more than {thresholds['tolerance']:.4f}"
+    if beyond_tolerance:
+        return Check(
+            name="in_service",
+            outcome="warned",
+            reason=f"It is worse than {measured}, but that may be chance: {counts}.",
+        )
+    return Check(name="in_service", outcome="passed", reason=f"It is not worse than {measured}: {counts}.")
 
 
 def check_leakage(leakage: Leakage) -> Check:

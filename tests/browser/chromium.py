@@ -13,6 +13,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,18 @@ from typing import Any
 
 __all__ = ["Page", "browser_page", "find_chromium"]
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 120
+
+_AS_3_AND_4 = """
+import os, sys
+first, second = (os.dup(int(descriptor)) for descriptor in sys.argv[1:3])  # so that neither is overwritten as 3 or 4
+os.dup2(first, 3)
+os.dup2(second, 4)
+for descriptor in (3, 4):
+    os.set_inheritable(descriptor, True)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Takes two descriptors and becomes the command that follows them."""
 
 
 def find_chromium() -> str | None:
@@ -81,6 +93,8 @@ class Page:
         )
         colours = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[colours])
+        # The page is told of it with the next frame.
+        self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def hover(self, x: float, y: float) -> None:
         """Move the mouse there."""
@@ -128,13 +142,9 @@ def browser_page(executable: str, profile: Path) -> Iterator[Page]:
     commands_out, commands_in = os.pipe()
     answers_out, answers_in = os.pipe()
 
-    def take_descriptors() -> None:
-        first, second = os.dup(commands_out), os.dup(answers_in)  # neither may be 3 or 4 when the other is moved there
-        os.dup2(first, 3)
-        os.dup2(second, 4)
-
     process = subprocess.Popen(
         [
+            *(sys.executable, "-c", _AS_3_AND_4, str(commands_out), str(answers_in)),
             executable,
             "--headless",
             "--remote-debugging-pipe",
@@ -152,8 +162,7 @@ def browser_page(executable: str, profile: Path) -> Iterator[Page]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=take_descriptors,
-        close_fds=False,
+        pass_fds=(commands_out, answers_in),
     )
     try:
         os.close(commands_out)

@@ -164,6 +164,21 @@ def test_the_colours_follow_the_readers_preference_while_the_page_is_open(show: 
     assert (page.evaluate(ground), page.evaluate(label)) == light
 
 
+def test_on_paper_the_page_is_light_and_unfolded(show: Show) -> None:
+    page = show(files())
+    label = """document.querySelector('[data-chart="losses"] text').getAttribute("fill")"""
+    folded = 'document.querySelectorAll("details:not([open])").length'
+    light, before = page.evaluate(label), page.evaluate(folded)
+    assert before > 0
+    page.emulate(dark=True, media="print")
+    page.evaluate('dispatchEvent(new Event("beforeprint"))')
+    assert (page.evaluate(label), page.evaluate(folded)) == (light, 0)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.evaluate('dispatchEvent(new Event("afterprint"))')
+    assert page.evaluate(label) != light
+    assert page.evaluate(folded) == before
+
+
 def test_the_profile_page_draws_alone(show: Show) -> None:
     charts = drawn(show(files(), "profile.html"))
     assert set(charts) == {"phases", "steps", "histogram", "timeline"}

@@ -133,7 +133,7 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
             {"debugger.parameters": "Overfit.patient=2"},
             "rule Overfit has no parameter 'patient'; it has tensor_regex (default None), start_step (default 0), pat",
         ),
-        ({"debugger.parameters": "Overfit.patience=some"}, "patience='some' of rule Overfit is wrong; give a number"),
+        ({"debugger.parameters": "Overfit.patience=some"}, "patience='some' of rule Overfit is wrong; give a whole"),
         ({"debugger.parameters": "Overfit=2"}, "'Overfit=2' is not RULE.PARAMETER=VALUE, such as Overfit.patience=2"),
         ({"debugger.parameters": "DeadRelu.threshold_layer=60"}, "debugger.parameters names DeadRelu, which is not"),
         ({"debugger.parameters": f"Overfit.tensor_regex={'x' * 256}"}, "those of Overfit take 276 characters"),

@@ -258,7 +258,11 @@ def test_the_training_role_serves_the_rules_job_too(template: Template) -> None:
         "/aws/sagemaker/TrainingJobs",
         "/aws/sagemaker/ProcessingJobs",
     ]
-    assert any("whippet" not in r and r.endswith(".zip") for item in statements for r in listed(item["Resource"]))
+    (program,) = [r for item in statements for r in listed(item["Resource"]) if r.endswith(".zip")]
+    prefixes = [
+        item["Condition"]["StringLike"]["s3:prefix"] for item in statements if "s3:ListBucket" in listed(item["Action"])
+    ]
+    assert [program.rsplit("/", 1)[1]] in prefixes, "a processing job lists the prefix of its program"
 
 
 def test_step_functions_hears_of_finished_rules_jobs(template: Template, synthesise: Callable[..., Template]) -> None:

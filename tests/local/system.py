@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class System:
     """A local cloud of this test's own, with the `whippet` and `aws` commands pointed at it."""
 
     state: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What its commands find in their environment beside this process's own."""
 
     @property
     def cloud(self) -> control.Cloud:
@@ -47,14 +50,28 @@ class System:
         assert cloud is not None, "the local cloud has ended"
         return cloud
 
-    def whippet(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        overrides = [part for name, value in OVERRIDES.items() for part in ("-c", f"{name}={value}")]
-        command = [sys.executable, "-m", "cli.main", *overrides, *arguments]
-        environment = {**os.environ, "WHIPPET_STATE": str(self.state), "COLUMNS": "200"}
-        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    def whippet(
+        self, *arguments: str, check: bool = True, settings: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        command = self.command(*arguments, settings=settings)
+        result = subprocess.run(command, cwd=ROOT, env=self.variables, capture_output=True, text=True, check=False)
         if check:
             assert result.returncode == 0, f"{arguments}: {result.stdout[-4000:]}\n{result.stderr[-4000:]}"
         return result
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment of a `whippet` command."""
+        return {**os.environ, **self.environment, "WHIPPET_STATE": str(self.state), "COLUMNS": "200"}
+
+    @property
+    def bucket(self) -> str:
+        return self.output(StackOutput.DATA_BUCKET)
+
+    def command(self, *arguments: str, settings: Mapping[str, str] | None = None) -> list[str]:
+        overrides = {**OVERRIDES, **(settings or {})}
+        options = [part for name, value in overrides.items() for part in ("-c", f"{name}={value}")]
+        return [sys.executable, "-m", "cli.main", *options, *arguments]
 
     def aws(self, *arguments: str) -> dict[str, Any]:
         command = [str(Path(sys.executable).parent / "aws"), "--endpoint-url", self.cloud.endpoint_url, *arguments]
@@ -88,6 +105,11 @@ class System:
     def key(self) -> str:
         answer = self.client("apigateway").get_api_key(apiKey=self.output(StackOutput.API_KEY_ID), includeValue=True)
         return str(answer["value"])
+
+    def document(self, run: str, name: str) -> Any:
+        """A JSON file of a run, such as its decision."""
+        body = self.client("s3").get_object(Bucket=self.bucket, Key=f"runs/{run}/{name}")["Body"]
+        return json.loads(body.read())
 
     def last_execution(self) -> dict[str, Any]:
         stepfunctions = self.client("stepfunctions")

@@ -13,8 +13,9 @@ import torch
 
 from tests.training.conftest import Workspace
 from tests.training.measured import measured, sampled, timed
-from training import contract, features, train
+from training import contract, environment, features, finetune, train
 from training.dataset import read_photo
+from training.distributed import Group
 from training.observer import Observer
 from training.profiling import Profiler, profile_of
 from training.system_sampler import Samples
@@ -91,15 +92,11 @@ def test_photos_that_come_slowly_are_seen(trained: Workspace, monkeypatch: pytes
     monkeypatch.setattr("training.loader.read_photo", slow)
     for rule in ("Dataloader", "ProfilerReport", "CPUBottleneck"):
         monkeypatch.setenv(contract.rule_variable(rule), "{}")
-    trained.start(
-        channels=("dataset", "manifest", "weights"),
-        learning_rate=0.03,
-        batch_size=16,
-        mode="finetune",
-        epochs=2,
-        quantize=False,
-    )
-    train.main()
+    channels = ("dataset", "manifest", "weights")
+    trained.start(channels=channels, learning_rate=0.03, batch_size=16, mode="finetune", epochs=2)
+    profiler = Profiler(environment.hyperparameters())
+    finetune.train(environment.hyperparameters(), profiler=profiler)
+    profiler.write(environment.output_dir())
     profile = read(trained.root / "output")
     assert shares(profile)["data"] > 0.3
     assert "loader workers" in profile["recommendations"][0]["title"] or (
@@ -220,3 +217,27 @@ def test_only_the_first_process_of_a_host_looks_at_the_machine(
     assert seen.samples.values == {}
     assert seen.workloads == {}
     assert seen.steps.steps == 3
+
+
+class TwoHosts(Group):
+    """As the leader sees it; the other host's cores idle."""
+
+    def gather(self, thing: Any) -> list[Any]:
+        return [thing, {name.replace("host 0", "host 1"): [1.0] * len(values) for name, values in thing.items()}]
+
+
+def test_every_host_is_known_to_the_leader(
+    hyperparameters: contract.Hyperparameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SM_HOSTS", '["algo-1", "algo-2"]')
+    monkeypatch.setenv("SM_CURRENT_HOST", "algo-1")
+    profiler = Profiler(hyperparameters)
+    with watched_training(hyperparameters, profiler=profiler) as observer:
+        take_steps(observer)
+        profiler.gather(TwoHosts(rank=0, size=2, device=torch.device("cpu")))
+        steps = profiler.measurements().steps
+        time.sleep(0.02)
+    assert profiler.measurements().steps == steps  # what comes after is no part of the training
+    workloads = profiler.measurements().workloads
+    assert set(workloads) == {"host 0 cpu", "host 1 cpu"}
+    assert set(workloads["host 1 cpu"]) == {1.0}

@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from training.contract import GRADIENT_PREFIX
 from training.rules.finished_trial import FinishedTrial
 
 # isort: split
@@ -17,8 +18,9 @@ from smdebug.core.modes import ModeKeys
 from smdebug.exceptions import RuleEvaluationConditionMet
 from smdebug.rules.rule import Rule
 
-__all__ = ["GRADIENTS", "LOSSES", "WEIGHTS", "DebugRule", "ModeKeys", "listed"]
+__all__ = ["LOSSES", "WEIGHTS", "DebugRule", "ModeKeys", "listed"]
 
+BIASES: Final = "biases"
 GRADIENTS: Final = "gradients"
 LOSSES: Final = "losses"
 WEIGHTS: Final = "weights"
@@ -89,6 +91,14 @@ class DebugRule(Rule):  # type: ignore[misc]
         found = self.trial.at_step(names, step)
         self.seen += len(found)
         return found
+
+    def weights_gradients_at(self, step: int) -> list[str]:
+        """The gradients saved at a global step, without those of biases.
+
+        A new head's bias has none, rightly, as long as the classes are balanced in a batch.
+        """
+        biases = {f"{GRADIENT_PREFIX}{name}" for name in self.trial.saved(collections=[BIASES], regexes=[])}
+        return [name for name in self.names_at(step, collections=[GRADIENTS]) if name not in biases]
 
     def scalars_at(self, step: int, names: list[str]) -> dict[str, float]:
         """The mean of each tensor, which for a loss is the loss."""

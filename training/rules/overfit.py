@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from statistics import fmean
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from training.rules.base import DebugRule, listed
 from training.rules.finished_trial import FinishedTrial
 
 __all__ = ["Overfit"]
+
+_FITTED: Final = 0.01
+"""Training loss below which nothing more is told apart: the ratio to it would only measure how long it went on."""
 
 
 class Overfit(DebugRule):
@@ -16,7 +19,8 @@ class Overfit(DebugRule):
 
     At each validation, (mean validation loss - mean training loss) / mean training loss is compared with
     `ratio_threshold`, the means being taken since the validation before; the rule fires when it is above it `patience`
-    times in a row. Steps before `start_step` do not count. Without `tensor_regex`, the losses are the collection's.
+    times in a row. Steps before `start_step` do not count. Without `tensor_regex`, the losses are the collection's. A
+    training loss below 0.01 counts as 0.01.
 
     Source: "Overfit", List of Debugger built-in rules (Amazon SageMaker AI developer guide), which leaves open over
     which steps the means are taken.
@@ -52,7 +56,7 @@ class Overfit(DebugRule):
         training, validation = fmean(self._training), fmean(losses)
         self._training = []
         self.judged += 1
-        ratio = (validation - training) / max(training, 1e-12)
+        ratio = (validation - training) / max(training, _FITTED)
         self._above = self._above + 1 if ratio > self._threshold else 0
         if self._above < self._patience:
             return False

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from training.rules.base import GRADIENTS, DebugRule, listed
+from training.rules.base import DebugRule, listed
 from training.rules.finished_trial import FinishedTrial
 
 __all__ = ["PoorWeightInitialization"]
@@ -17,9 +17,9 @@ class PoorWeightInitialization(DebugRule):
     """The weights began badly: seen in the first `steps` steps of the training.
 
     It fires if, at one of them, the variances of activation functions' inputs (`activation_inputs_regex`) differ
-    between layers by more than the factor `threshold`; or if the 5th and 95th percentile of a gradient are closer than
-    `distribution_range`; or if the loss has not come below its lowest for `patience` steps. What was not saved is not
-    looked at: a head has no activation functions. A gradient of a single value has no percentiles.
+    between layers by more than the factor `threshold`; or if the 5th and 95th percentile of a weight's gradient are
+    closer than `distribution_range`; or if the loss has not come below its lowest for `patience` steps. What was not
+    saved is not looked at: a head has no activation functions. A gradient of a single value has no percentiles.
 
     Source: "PoorWeightInitialization", List of Debugger built-in rules (Amazon SageMaker AI developer guide).
     """
@@ -66,7 +66,7 @@ class PoorWeightInitialization(DebugRule):
         )
 
     def _gradients(self, step: int) -> bool:
-        for name in self.names_at(step, collections=[GRADIENTS]):
+        for name in self.weights_gradients_at(step):
             values = self.trial.value_at(name, step)
             if values is None or values.size < 2:
                 continue

@@ -22,11 +22,14 @@ def profiler_result(rule: str, profile: contract.Profile | None, *, source: cont
     if profile is None:
         status, detail = "Error", "the training left no profile.json"
     elif rule == _REPORT:
-        found = [other for other in profile["rules"] if other["status"] == "IssuesFound" and other["rule"] != _REPORT]
+        # In the words of `training.profiler_rules.evaluation`, which says it where the job itself is asked for it.
+        others = [other for other in profile["rules"] if other["rule"] != _REPORT]
+        found = [other for other in others if other["status"] == "IssuesFound"]
+        judged = [other for other in others if other["status"] in ("IssuesFound", "NoIssuesFound")]
         status = "IssuesFound" if found else "NoIssuesFound"
-        detail = "; ".join(f"{other['rule']}: {other['detail']}" for other in found) or (
-            f"none of {len(profile['rules'])} profiler rules found an issue"
-        )
+        detail = f"{len(found)} of the {len(judged)} profiler rules that apply here found an issue"
+        detail += f": {', '.join(other['rule'] for other in found)}" if found else ""
+        step = found[0]["step"] if found else None
     else:
         results = {other["rule"]: other for other in profile["rules"]}
         if rule in results:

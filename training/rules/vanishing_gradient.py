@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from training.rules.base import GRADIENTS, DebugRule
+from training.rules.base import DebugRule
 from training.rules.finished_trial import FinishedTrial
 
 __all__ = ["VanishingGradient"]
@@ -12,6 +12,8 @@ __all__ = ["VanishingGradient"]
 
 class VanishingGradient(DebugRule):
     """Gradients became extremely small or zero: the mean of a gradient's absolute values is below `threshold`.
+
+    Gradients of biases are left out, see `weights_gradients_at`.
 
     Source: "VanishingGradient", List of Debugger built-in rules (Amazon SageMaker AI developer guide).
     """
@@ -24,7 +26,7 @@ class VanishingGradient(DebugRule):
 
     def invoke_at_step(self, step: int) -> bool:
         """Compare each gradient saved at the step."""
-        for name in self.names_at(step, collections=[GRADIENTS]):
+        for name in self.weights_gradients_at(step):
             mean = self.trial.reduction_at(name, step, "mean", absolute=True)
             if mean is None:
                 continue

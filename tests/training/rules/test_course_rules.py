@@ -83,6 +83,13 @@ def test_overfit_starts_where_it_is_told(recorder: Recorder) -> None:
     assert recorder.judge("Overfit", start_step=3)["status"] == "NoIssuesFound"
 
 
+def test_overfit_does_not_measure_how_often_photos_were_repeated(recorder: Recorder) -> None:
+    recorder.losses(1e-9)
+    recorder.validated(0.5)
+    assert recorder.judge("Overfit", ratio_threshold=51)["status"] == "NoIssuesFound"
+    assert recorder.judge("Overfit", ratio_threshold=49)["status"] == "IssuesFound"
+
+
 def test_overfit_needs_validations(recorder: Recorder) -> None:
     recorder.losses(1.0, 0.5)
     assert recorder.judge("Overfit")["status"] == "NotApplicable"

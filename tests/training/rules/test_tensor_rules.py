@@ -30,6 +30,13 @@ def test_vanishing_gradient(recorder: Recorder) -> None:
     assert recorder.judge("VanishingGradient", threshold=1.9e-6)["status"] == "NoIssuesFound"
 
 
+def test_a_bias_may_be_without_a_gradient(recorder: Recorder) -> None:
+    biases, gradients = {"b": [0.0, 0.0]}, {"gradient/b": [0.0, 0.0], "gradient/w": [1.0, -1.0]}
+    recorder.training(biases=biases, gradients=gradients)
+    assert recorder.judge("VanishingGradient")["status"] == "NoIssuesFound"
+    assert recorder.judge("PoorWeightInitialization")["status"] == "NoIssuesFound"
+
+
 def test_vanishing_gradient_reads_saved_reductions(recorder: Recorder) -> None:
     recorder.training(gradients={"gradient/a": [1e-9, -1e-9]}, only="abs_mean")
     assert recorder.judge("VanishingGradient")["status"] == "IssuesFound"

@@ -313,10 +313,10 @@ def _profile(chance: random.Random) -> dict[str, Any]:
         steps[step] = 0.055 + chance.random() / 50
     ordered = sorted(steps)
     seconds = [second / 2 for second in range(40)]
-    names = {"cpu": "%", "memory": "%", "disk_read": "MB/s", "disk_write": "MB/s", "network": "MB/s"}
+    names = {"cpu": "%", "cpu0": "%", "memory": "%", "disk_read": "MB/s", "disk_write": "MB/s", "network": "MB/s"}
     timeline: dict[str, list[float]] = {"seconds": seconds}
     for name, unit in names.items():
-        level = 62 if name == "cpu" else 31 if name == "memory" else 4
+        level = 62 if name.startswith("cpu") else 31 if name == "memory" else 4
         timeline[name] = [max(0.0, level + chance.gauss(0, 8 if unit == "%" else 2)) for _ in seconds]
     shares = {"data": 0.06, "transfer": 0.0, "forward": 0.24, "backward": 0.33, "optimizer": 0.12}
     shares |= {"validation": 0.11, "saving": 0.09, "other": 0.05}

@@ -135,6 +135,19 @@ def test_the_trials_charts_and_importance_leave_out_the_failed_trial(write: Any)
     assert int(explained[1]) > 60 > 40 > int(explained[2])
 
 
+def test_a_trial_that_diverged_stands_in_the_table_alone(write: Any) -> None:
+    class Diverged(FakeSageMaker):
+        def _trials(self) -> list[dict[str, Any]]:
+            trials = super()._trials()
+            trials[6]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] = float("nan")
+            return trials
+
+    page = Parsed(write(files(), sagemaker=Diverged()))
+    assert 7 not in [trial["number"] for trial in page.charts["trials"]["trials"]]
+    assert "not a number" in page.sections["tuning"].split("Trials")[1]
+    assert "With 14 trials" in page.sections["tuning"]
+
+
 def test_a_rejected_model_is_told_with_the_blocking_rule(write: Any) -> None:
     objects = files()
     key = f"runs/{RUN}/decision.json"
@@ -156,6 +169,24 @@ def test_a_model_that_a_person_turned_down_is_rejected_for_the_reason_given(writ
     page = Parsed(write(files(), failure=failure, smoke_test=None))
     assert "Rejected" in page.sections["outcome"]
     assert "Approval: too many shirts among the pants" in page.sections["outcome"]
+
+
+@pytest.mark.parametrize(
+    ("approval", "failure", "says"),
+    [
+        ({"approved": True}, None, "Accepted, and released on whippet-dev approved by a person"),
+        (
+            {"Error": "States.Timeout"},
+            {"ApprovalTimedOut": {"Error": "ApprovalTimedOut", "Cause": "Nobody answered within 24 hours."}},
+            "Rejected: the model was not released a person was asked for approval",
+        ),
+    ],
+)
+def test_an_approval_is_told_with_its_answer(write: Any, approval: Any, failure: Any, says: str) -> None:
+    objects = changed(files(), "decision.json", approval="PendingManualApproval")
+    verdict = Parsed(write(objects, approval=approval, failure=failure)).sections["outcome"]
+    assert says in " ".join(verdict.split())
+    assert ("Nobody answered" in verdict) is (failure is not None)
 
 
 def test_a_run_that_failed_at_its_start_has_a_page_that_says_where_and_why(write: Any) -> None:
