@@ -76,7 +76,6 @@ class Profiler:
         if self.clock.started is not None:
             self._ended = self.clock.started + self._times.total
             self._samples = samples.between(self.clock.started, self._ended)
-        self._workloads = self._own_workloads()
 
     def gather(self, group: Group) -> None:
         """The training is over, and every process gets to know how busy each host was; all of them must call it.
@@ -87,9 +86,8 @@ class Profiler:
         self._end()
         if environment.hosts()[1] == 1:
             return
-        self._workloads = {
-            name: values for workloads in group.gather(self._workloads) for name, values in workloads.items()
-        }
+        for workloads in group.gather(self._own_workloads()):
+            self._workloads |= workloads
 
     def measurements(self) -> Measurements:
         """What was measured until now.
@@ -120,7 +118,7 @@ class Profiler:
             initialization_seconds=max(since_start - (now - started), 0.0),
             steps=self._times,
             samples=samples,
-            workloads=self._workloads,
+            workloads=self._workloads or self._own_workloads(),
             delivery_seconds=now - ended,
         )
 

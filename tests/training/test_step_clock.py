@@ -111,6 +111,14 @@ def test_a_slow_step_names_the_phase_that_made_it_slow(clock: StepClock[float], 
     assert times.longer_than(times.limit(3)) == 1
 
 
+def test_a_resumed_training_goes_on_counting(clock: StepClock[float], now: Time) -> None:
+    Observer(clock=clock).begin_training(torch.nn.Identity(), epochs=2, steps=50, done=70)
+    for number in range(10):
+        take_step(clock, now, data=5 if number == 4 else 0.1)
+    times = clock.finish()
+    assert (times.steps, times.slowest[0].step) == (10, 74)
+
+
 def test_time_outside_all_phases_can_make_a_step_slow_too(clock: StepClock[float], now: Time) -> None:
     for step in range(30):
         now.passes(9 if step == 7 else 0)
