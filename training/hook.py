@@ -24,7 +24,7 @@ _LOSSES: Final = frozenset({"losses"})
 """The collection that alone is saved at most steps."""
 
 MAX_BYTES: Final = 256 * 2**20
-"""Of all files of a training, but for about 500 bytes a step for its loss. A saved step of a ResNet50 takes 4 MB."""
+"""Of all files of a training, but for about 500 bytes a step for its loss. A saved step of a ResNet50 takes 8 MB."""
 
 _MAX_FAILURES: Final = 20
 _LOSSES_KEPT: Final = 500

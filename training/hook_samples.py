@@ -24,7 +24,7 @@ from smdebug.pytorch.utils import get_reduction_of_data
 __all__ = ["activation_sample", "to_arrays"]
 
 _IMAGES: Final = 4
-_SIDE: Final = 4
+_SIDE: Final = 3
 _SPREAD: Final = 2654435761
 """Golden ratio of 2**32 (Knuth's multiplicative hashing): its multiples spread evenly over any length, and never keep
 to one place of a convolution's kernel, as equal strides would."""

@@ -69,7 +69,7 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
 
     - `relu_input`, `relu_output`: `MODULE.relu_input_K` and `MODULE.relu_output_K` (MODULE's name ends in `relu`, or
       gets `.relu` appended; K counts its calls in one forward pass, from 0), float32, a sample of at most 4 images by
-      all channels by at most 4 x 4 places: (n, C, h, w), or (n, C) behind the pooling.
+      all channels by at most 3 x 3 places: (n, C, h, w), or (n, C) behind the pooling.
     - `tanh_input`, `sigmoid_input`: likewise for Tanh and Sigmoid, of networks that have them.
 
     Raises:
