@@ -136,7 +136,10 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
         ({"debugger.parameters": "Overfit.patience=some"}, "patience='some' of rule Overfit is wrong; give a whole"),
         ({"debugger.parameters": "Overfit=2"}, "'Overfit=2' is not RULE.PARAMETER=VALUE, such as Overfit.patience=2"),
         ({"debugger.parameters": "DeadRelu.threshold_layer=60"}, "debugger.parameters names DeadRelu, which is not"),
-        ({"debugger.parameters": f"Overfit.tensor_regex={'x' * 256}"}, "characters as JSON, more than the 256 that reach a job"),
+        (
+            {"debugger.parameters": f"Overfit.tensor_regex={'x' * 256}"},
+            "characters as JSON, more than the 256 that reach a job",
+        ),
         (
             {"debugger.rules": "ExplodingTensor,Overfit"},
             "debugger.block names LossNotDecreasing, PoorWeightInitialization, VanishingGradient, which is not evalu",
