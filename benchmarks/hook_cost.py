@@ -154,7 +154,7 @@ def _loop(train: SplitFeatures, validation: SplitFeatures, saving: AbstractConte
 
 def _fill(folder: Path, records: Records) -> None:
     """The job's channels; the features are made up, since the job does not make them."""
-    classes = sorted({record["path"].partition("/")[0] for record in records})
+    classes = sorted({Path(record["path"]).parent.name for record in records})
     backbone, weights = load_backbone(VALUES.backbone, image_size=VALUES.image_size)
     blank = torch.zeros(1, VALUES.image_size, VALUES.image_size, 3, dtype=torch.uint8)
     with torch.inference_mode():
