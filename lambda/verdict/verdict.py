@@ -82,7 +82,7 @@ def _rules(
         results = managed_results(sagemaker, event["training_job"]) + results
     elif way == "own":
         results = own_results(s3, bucket=bucket, run=event["run"]) + results
-    return with_missing(results, json.loads(os.environ["RULES"])[event["mode"]], way=way)
+    return with_missing(results, json.loads(os.environ["RULES"])[event["mode"]], mode=event["mode"], way=way)
 
 
 def _store(bucket: str, decision: Decision) -> str:

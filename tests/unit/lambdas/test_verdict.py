@@ -232,6 +232,24 @@ def test_a_blocking_rule_that_the_runs_mode_left_out_blocks(judge: Any) -> None:
     assert "Overfit was not evaluated in this run" in answer["cause"]
 
 
+@pytest.mark.parametrize("way", ["own", "managed"])
+def test_a_rule_that_cannot_apply_neither_passes_nor_blocks(
+    judge: Any, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    rules = {mode: ["Overfit", "PoorWeightInitialization"] for mode in ("features", "finetune")}
+    monkeypatch.setenv("RULES", json.dumps(rules))
+    monkeypatch.setenv("BLOCKING_RULES", json.dumps(rules["features"]))
+    statuses = [{"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": "NoIssuesFound"}]
+    answer, decision = judge(bucket(rules=[result("Overfit")]), FakeSageMaker(rules=statuses), debugger=way)
+    assert answer["accepted"]
+    assert {rule["rule"]: (rule["status"], rule["source"]) for rule in decision["rules"]}[
+        "PoorWeightInitialization"
+    ] == ("NotApplicable", way)
+    assert "1 do not apply" in check(decision, "rules")["reason"]
+    answer, _ = judge(bucket(rules=[result("Overfit")]), FakeSageMaker(rules=statuses), debugger=way, mode="finetune")
+    assert "PoorWeightInitialization could not be judged (Error)" in answer["cause"]
+
+
 def test_without_a_debugger_no_rule_is_missed(judge: Any) -> None:
     answer, decision = judge(bucket(output(profile=[]), rules=[]), debugger="off")
     assert answer["accepted"]
