@@ -1,7 +1,7 @@
 """Phase 5c, where the settings want it: a person is asked before a good model goes into service.
 
-AskApproval ─ yes ──────→ ApproveModel → `following`
-    ├ ModelRejected ────→ RejectModel → …failed
+AskApproval ─ an answer → Approved? ─ yes → ApproveModel → `following`
+    ├ ModelRejected ────→ RejectModel → …failed  (any other answer: NotApproved → RejectModel)
     └ no answer in time → ExpireApproval → ApprovalTimedOut → …failed
 """
 
@@ -20,7 +20,10 @@ __all__ = ["approval_phase"]
 def approval_phase(
     scope: Construct, *, function_arn: str, hours: int, failure: FailureRoute, following: sfn.IChainable
 ) -> sfn.CustomState:
-    """Ask, and wait for SendTaskSuccess (yes) or SendTaskFailure with the error ModelRejected (no, and why)."""
+    """Ask, and wait for SendTaskSuccess (yes) or SendTaskFailure with the error ModelRejected (no, and why).
+
+    Only `{"approved": true}` is a yes: whoever sends the token by hand may send anything.
+    """
     ask = callback_task(
         scope,
         "AskApproval",
@@ -37,10 +40,16 @@ def approval_phase(
     )
     approve = approval_update(scope, "ApproveModel", status="Approved", failure=failure)
     approve.next(following)
-    ask.next(approve)
-
     reject = approval_update(scope, "RejectModel", status="Rejected", failure=failure)
     reject.next(failure.handler)
+    other = FailureRoute(reject).fail(
+        scope, "NotApproved", error="ModelRejected", cause='The answer that was sent is not {"approved": true}.'
+    )
+    answer = sfn.Choice(scope, "Approved?")
+    answer.when(sfn.Condition.is_not_present("$.approval.approved"), other)
+    answer.when(sfn.Condition.boolean_equals("$.approval.approved", True), approve)
+    answer.otherwise(other)
+    ask.next(answer)
     ask.add_catch(reject, errors=["ModelRejected"], result_path=f"$.failure.{ask.node.id}")
 
     unanswered = f"Nobody answered within {hours} hours (setting release.approval_hours)."
