@@ -36,7 +36,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     `event["debugger"]` says who evaluated the rules. Returns the decision's summary, of a rejected model, too.
 
     Raises:
-        UnreadableOutput: the training job left no evaluation.
+        UnreadableOutput: the training job left no evaluation, or no answers to compare with those of the model in
+            service.
     """
     bucket, run = os.environ["BUCKET"], event["run"]
     key = f"runs/{run}/training/{event['training_job']}/output/output.tar.gz"

@@ -162,13 +162,13 @@ def test_what_cannot_be_paired_is_not_and_says_why(
         assert f"Its test accuracy was {old_accuracy:.4f}, this one's is 0.9000." in found["reason"]
 
 
-def test_a_training_without_answers_cannot_be_paired(judge: Any) -> None:
+def test_a_training_without_answers_is_not_released_uncompared(judge: Any) -> None:
     more = {
         "runs/run-1/decision.json": before(),
         "runs/run-1/results/test_predictions.csv": predictions([True]),
     }
-    _, decision = judge(bucket(more=more), IN_SERVICE)
-    assert "this run left no list" in check(decision, "in_service")["reason"]
+    with pytest.raises(UnreadableOutput, match="this run left no list of its answers"):
+        judge(bucket(more=more), IN_SERVICE)
 
 
 def test_a_failed_endpoint_has_no_model_in_service(judge: Any) -> None:
@@ -307,9 +307,10 @@ def test_what_the_registry_keeps_is_what_it_takes(judge: Any) -> None:
     assert metadata["rules_with_issues"] == "AllZero"
     assert metadata["hyperparameter.epochs"] == "20"
     assert "hyperparameter.unfreeze_from" not in metadata, "a value may not be empty"
-    decision["worst_class"] = "ünïcode, {odd} " + "x" * 300
+    decision["worst_class"] = "ünïcode,\t{odd}\n" + "x" * 300
     decision["hyperparameters"] = {f"h{number}": "1" for number in range(60)}
     odd = package_metadata(decision, decision_uri=answer["decision"])
+    assert odd["worst_class"].startswith("ünïcode---odd--x")
     assert len(odd["worst_class"]) == 256
     for value in (metadata, odd):
         assert problems("createModelPackage", {"CustomerMetadataProperties": value}) == []
