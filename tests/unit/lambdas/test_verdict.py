@@ -250,6 +250,17 @@ def test_a_rule_that_cannot_apply_neither_passes_nor_blocks(
     assert "PoorWeightInitialization could not be judged (Error)" in answer["cause"]
 
 
+def test_a_blocking_rule_of_the_other_mode_that_cannot_apply_to_the_runs_does_not_block(
+    judge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOCKING_RULES", '["DeadRelu", "Overfit"]')
+    answer, decision = judge(bucket())
+    assert answer["accepted"]
+    assert ("DeadRelu", "NotApplicable") in [(rule["rule"], rule["status"]) for rule in decision["rules"]]
+    answer, _ = judge(bucket(), mode="finetune")
+    assert "DeadRelu was not evaluated in this run" in answer["cause"]
+
+
 def test_without_a_debugger_no_rule_is_missed(judge: Any) -> None:
     answer, decision = judge(bucket(output(profile=[]), rules=[]), debugger="off")
     assert answer["accepted"]
