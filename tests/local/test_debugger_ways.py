@@ -81,8 +81,9 @@ def test_rules_of_our_own_say_the_same_and_a_person_may_refuse(
     before = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"]
     ended, said = _run_and_answer(system, "--reject", "the zeros look odd")
     assert ended == 1
-    assert "ModelRejected" in said
+    assert "the model was rejected" in said
     assert "the zeros look odd" in said
+    assert system.last_execution()["error"] == "ModelRejected"
     judged["own"] = results(system)
     assert {rule["source"] for rule in judged["own"]} == {"own"}
     assert of_the_training(judged["own"]) == of_the_training(judged["managed"])

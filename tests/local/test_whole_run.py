@@ -9,10 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,7 @@ from cli.target import ROOT
 from infra.outputs import StackOutput
 from local import control
 from tests.local.system import ENDPOINT, INPUT, OVERRIDES, STACK, System
+from training import contract
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,39 @@ def test_the_first_run_releases_a_model(system: System, digits: tuple[Path, dict
     endpoint = system.aws("sagemaker", "describe-endpoint", "--endpoint-name", ENDPOINT)
     assert endpoint["EndpointStatus"] == "InService"
     assert endpoint["ProductionVariants"][0]["VariantName"] == "AllTraffic"
+
+
+def test_the_first_run_was_judged_by_rules_of_our_own_as_the_account_has_no_debugger(system: System) -> None:
+    run = json.loads(system.last_execution()["output"])["run"]
+    decision = system.document(run, contract.Artefact.DECISION)
+    assert decision["accepted"]
+    assert decision["debugger"] == "own"
+    assert {rule["rule"] for rule in decision["rules"]} >= set(contract.DEFAULT_RULES["features"])
+    fired = [rule for rule in decision["rules"] if rule["status"] == "IssuesFound"]
+    assert [rule["rule"] for rule in fired if contract.RULES[rule["rule"]].kind == "debug"] == [], fired
+    assert {check["name"]: check["outcome"] for check in decision["checks"]}.items() >= {
+        "accuracy": "passed",
+        "class_recall": "passed",
+        "leakage": "passed",
+    }.items()
+
+
+def test_the_model_is_in_the_registry_with_its_metrics_and_its_decision(system: System) -> None:
+    run = json.loads(system.last_execution()["output"])["run"]
+    packages = system.aws("sagemaker", "list-model-packages", "--model-package-group-name", ENDPOINT)
+    newest = packages["ModelPackageSummaryList"][0]["ModelPackageArn"]
+    package = system.aws("sagemaker", "describe-model-package", "--model-package-name", newest)
+    assert package["ModelApprovalStatus"] == "Approved"
+    assert package["CustomerMetadataProperties"]["run"] == run
+    assert run in package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
+
+
+def test_the_report_is_one_page_with_the_whole_run(system: System) -> None:
+    path = Path(system.whippet("report", "--no-open").stdout.replace("\n", "").strip())
+    page = path.read_text(encoding="utf-8")
+    for shown in ("Accepted", "Confusion matrix", "data:image/jpeg;base64,", "LossNotDecreasing", "Cost"):
+        assert shown in page
+    assert "https://cdn" not in page
 
 
 def test_the_renamed_text_is_listed_as_broken_and_nothing_else(system: System) -> None:
@@ -173,6 +210,48 @@ def test_a_second_run_reuses_the_features_and_updates_the_endpoint(system: Syste
     assert after["EndpointStatus"] == "InService"
 
 
+def test_a_sabotaged_training_is_rejected_by_rule_step_and_value_while_the_old_model_answers(
+    system: System, picture: bytes
+) -> None:
+    """At a learning rate of 10 the accuracy is above the floor: only the rules see what is wrong."""
+    before = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+    sabotage = {**INPUT, "epochs": 20, "learning_rate": {"min": 9.9, "max": 10}}
+    with _asking(system, picture) as statuses:
+        result = system.whippet("run", "--input", json.dumps(sabotage), check=False)
+    assert result.returncode == 1
+    assert re.search(r"Overfit found an issue at step \d+: the validation loss [\d.]+ is", result.stderr)
+    execution = system.last_execution()
+    assert execution["error"] == "ModelRejected"
+    assert "Overfit found an issue at step" in execution["cause"]
+    decision = system.document(contract.run_id(execution["name"]), contract.Artefact.DECISION)
+    outcomes = {check["name"]: check["outcome"] for check in decision["checks"]}
+    assert outcomes["accuracy"] == "passed"
+    assert outcomes["rules"] == "blocked"
+    assert len(statuses) > 10
+    assert set(statuses) == {200}
+    after = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+    assert after["EndpointConfigName"] == before["EndpointConfigName"]
+    assert system.api("POST", "classify", picture, x_api_key=system.key(), content_type="image/jpeg").status == 200
+
+
+@contextmanager
+def _asking(system: System, picture: bytes) -> Iterator[list[int]]:
+    """Meanwhile somebody asks the API about a photo, twice a second; what it answers."""
+    key, statuses, over = system.key(), [], threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.5):
+            statuses.append(system.api("POST", "classify", picture, x_api_key=key, content_type="image/jpeg").status)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield statuses
+    finally:
+        over.set()
+        asking.join()
+
+
 def test_a_rejected_model_leaves_the_one_in_service(
     system: System, digits: tuple[Path, dict[Path, str]], picture: bytes, tmp_path: Path
 ) -> None:
@@ -181,7 +260,7 @@ def test_a_rejected_model_leaves_the_one_in_service(
     system.whippet("upload", str(tmp_path / "shuffled"))
     result = system.whippet("run", "--input", json.dumps(INPUT), check=False)
     assert result.returncode == 1
-    assert "ModelRejected" in result.stderr
+    assert "the model was rejected" in result.stderr
     assert "0.4" in result.stderr, "the floor is named"
     assert system.last_execution()["error"] == "ModelRejected"
     after = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
@@ -219,6 +298,7 @@ def test_destroy_leaves_nothing_behind(system: System) -> None:
     assert serving.list_endpoints()["Endpoints"] == []
     assert serving.list_endpoint_configs()["EndpointConfigs"] == []
     assert serving.list_models()["Models"] == []
+    assert serving.list_model_package_groups()["ModelPackageGroupSummaryList"] == []
     assert bucket not in [item["Name"] for item in system.client("s3").list_buckets()["Buckets"]]
     stacks = system.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])
     assert STACK not in [stack["StackName"] for stack in stacks["StackSummaries"]]
