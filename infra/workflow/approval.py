@@ -1,7 +1,7 @@
 """Phase 5c, where the settings want it: a person is asked before a good model goes into service.
 
 AskApproval ─ an answer → Approved? ─ yes → ApproveModel → `following`
-    ├ ModelRejected ────→ RejectModel → …failed  (any other answer: NotApproved → RejectModel)
+    ├ ModelRejected, or any other error → RejectModel → …failed  (an answer that is no yes: NotApproved → RejectModel)
     └ no answer in time → ExpireApproval → ApprovalTimedOut → …failed
 """
 
@@ -50,7 +50,6 @@ def approval_phase(
     answer.when(sfn.Condition.boolean_equals("$.approval.approved", True), approve)
     answer.otherwise(other)
     ask.next(answer)
-    ask.add_catch(reject, errors=["ModelRejected"], result_path=f"$.failure.{ask.node.id}")
 
     unanswered = f"Nobody answered within {hours} hours (setting release.approval_hours)."
     expire = approval_update(
@@ -65,5 +64,6 @@ def approval_phase(
         )
     )
     ask.add_catch(expire, errors=["States.Timeout"], result_path="$.approval")
-    failure.catch(ask)
+    # ModelRejected is a person's no. After any other error nobody will be asked again: no package waits for an answer.
+    FailureRoute(reject).catch(ask)
     return ask

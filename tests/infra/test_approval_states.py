@@ -102,6 +102,8 @@ def test_a_question_that_could_not_be_asked_is_a_failure(asking: dict[str, Any])
     }
     result = walk(asking, known, {})
     assert (result.status, result.error) == ("FAILED", "NotFound")
+    assert result.cause == "AskApproval: no topic"
+    assert dict(result.payloads)["RejectModel"]["ModelApprovalStatus"] == "Rejected", "nobody will answer any more"
 
 
 def test_a_rejected_model_is_not_asked_about(asking: dict[str, Any]) -> None:
