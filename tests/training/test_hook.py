@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from tests.training.conftest import Workspace
-from tests.training.test_finetune import start
+from tests.training.test_finetune import start, start_pretrained
 from training import contract, finetune, hook
 from training.checkpoints import Checkpoints
 from training.compute import compile_stages
@@ -29,6 +30,7 @@ from training.hook_collections import Collections, Wanted, own_configuration
 from training.hook_files import TensorFiles
 from training.hook_samples import activation_sample, to_arrays
 from training.profiling import Profiler
+from training.rules.evaluation import evaluate
 from training.stages import stages
 from training.watching import watched_training
 
@@ -172,6 +174,28 @@ def test_the_weights_are_the_same_to_the_bit_with_and_without_a_hook(
     alone, head = finetune.train(values).classifier.state_dict(), trained_head().state_dict()
     assert all(torch.equal(value, alone[name]) for name, value in hooked.items())
     assert all(torch.equal(value, head[name]) for name, value in hooked_head.items())
+
+
+def test_gradients_that_a_scaler_passes_over_are_not_held_against_a_training(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float16, the first gradients are often infinite: the scale is found by trying."""
+    monkeypatch.setenv(contract.JobVariable.SAVE_INTERVAL, "1")
+    monkeypatch.setattr(finetune, "training_precision", lambda _device: torch.float16)
+    monkeypatch.setattr("torch.amp.GradScaler", partial(torch.amp.GradScaler, init_scale=2.0**18))
+    workspace.fill(each=20)
+    finetune.train(start_pretrained(workspace, epochs=3))
+    trial = saved(workspace)
+    assert trial.tensor("head.linear.weight").steps(mode=modes.TRAIN) == list(range(9))
+    passed_over = {*range(9)} - {*trial.tensor("gradient/head.linear.weight").steps(mode=modes.TRAIN)}
+    assert 0 in passed_over
+    report = reported(workspace)
+    assert f"gradients of {len(passed_over)} steps were too large for float16" in report["note"]
+    assert report["failures"] == []
+    (exploded,) = evaluate(
+        workspace.root / "output/tensors", {"ExplodingTensor": {}}, mode="finetune", source="own", hook=report
+    )
+    assert exploded["status"] == "NoIssuesFound"
 
 
 class Odd(nn.Module):
