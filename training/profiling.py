@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import psutil
 import torch
 
 from training import contract, environment
@@ -206,8 +205,10 @@ def _distribution(steps: StepTimes) -> contract.Distribution:
 def _seconds_since_start() -> tuple[float, str]:
     """Of this process, and what went wrong in finding out."""
     try:
+        import psutil
+
         return time.time() - psutil.Process().create_time(), ""
-    except psutil.Error as error:
+    except Exception as error:  # the library may be missing, or refused an answer by the system
         return 0.0, f"the process's start was not found: {error}"
 
 
