@@ -208,13 +208,16 @@ def profile(*results: tuple[str, str]) -> contract.Profile:
 def test_the_profiler_report_stands_for_the_other_profiler_rules() -> None:
     quiet = profile(("StepOutlier", "NoIssuesFound"), ("BatchSize", "NotApplicable"))
     assert profiler_result("ProfilerReport", quiet, source="managed")["status"] == "NoIssuesFound"
-    loud = profile(("StepOutlier", "IssuesFound"), ("ProfilerReport", "IssuesFound"), ("BatchSize", "NoIssuesFound"))
+    loud = profile(("StepOutlier", "IssuesFound"), ("BatchSize", "NoIssuesFound"))
     found = profiler_result("ProfilerReport", loud, source="managed")
     assert found["status"] == "IssuesFound"
     assert found["detail"] == "1 of the 2 profiler rules that apply here found an issue: StepOutlier"
     assert profiler_result("ProfilerReport", None, source="managed")["status"] == "Error"
     assert profiler_result("StepOutlier", loud, source="managed")["status"] == "IssuesFound"
     assert profiler_result("Dataloader", loud, source="managed")["status"] == "Error"
+    # The job was asked for the report alone, and looked at rules that it does not list.
+    alone = profile(("ProfilerReport", "IssuesFound"))
+    assert profiler_result("ProfilerReport", alone, source="own")["status"] == "IssuesFound"
 
 
 def test_the_program_runs_from_a_zip_with_smdebug_in_it(recorder: Recorder, tmp_path: Path) -> None:
