@@ -62,6 +62,27 @@ def test_activations_that_the_hook_failed_to_save_are_an_error(recorder: Recorde
     assert "out of memory" in result["detail"]
 
 
+def test_the_beginning_of_an_interrupted_training_is_lost_and_said_to_be(recorder: Recorder) -> None:
+    """SageMaker keeps a spot training's checkpoints over its attempts, not its output."""
+    for step in (300, 301, 302):
+        recorder.training(step, losses={"loss": 0.5}, gradients={"gradient/w": [0.0, 1.0]})
+    rules: dict[str, dict[str, Any]] = {
+        "PoorWeightInitialization": {},
+        "VanishingGradient": {},
+        "AllZero": {"collection_names": "weights"},
+    }
+    hook = hook_report(steps=3, first_step=300, note="the training went on at step 300")
+    results = evaluate(recorder.folder, rules, mode="features", source="own", hook=hook)
+    assert [result["status"] for result in results] == ["NotApplicable", "NoIssuesFound", "Error"]
+    assert "the tensors begin at step 300" in results[0]["detail"]
+    assert "went on at step 300" in results[2]["detail"]
+    whole = hook_report(steps=3)
+    assert evaluate(recorder.folder, rules, mode="features", source="own", hook=whole)[0]["status"] == "Error"
+    failed = hook_report(steps=3, first_step=300, failed=1, failures=["no space left on device"])
+    (result,) = evaluate(recorder.folder, {"PoorWeightInitialization": {}}, mode="features", source="own", hook=failed)
+    assert (result["status"], "no space left" in result["detail"]) == ("Error", True)
+
+
 def test_one_rules_failure_leaves_the_others_alone(recorder: Recorder) -> None:
     recorder.training(labels={"labels": [0, 5]}, predictions={"predictions": [0, 5]}, losses={"loss": 1.0})
     results = evaluate(
