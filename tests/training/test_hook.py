@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from tests.training.conftest import Workspace
-from tests.training.test_finetune import start, start_pretrained
+from tests.training.test_finetune import run_training, start, start_pretrained
 from training import contract, finetune, hook
 from training.checkpoints import Checkpoints
 from training.compute import compile_stages
@@ -395,6 +395,24 @@ def test_without_the_variable_or_in_another_process_there_is_no_hook(
     monkeypatch.delenv(contract.JobVariable.SAVE_INTERVAL)
     trained_head()
     assert not (workspace.root / "output").exists()
+
+
+def test_two_processes_are_saved_as_one_training(workspace: Workspace) -> None:
+    """Under torchrun, as on an instance with two GPUs."""
+    workspace.fill(each=20)
+    start_pretrained(workspace, epochs=2)
+    evaluation, log = run_training(workspace, processes=2)
+    assert "2 x cpu" in log
+    assert evaluation["test_accuracy"] > 0.8
+    trial = saved(workspace)
+    assert trial.workers() == ["worker_0"]
+    assert trial.steps(mode=modes.TRAIN) == list(range(6))
+    assert trial.steps(mode=modes.EVAL) == [0, 1]
+    assert trial.tensor("gradient/head.linear.weight").steps(mode=modes.TRAIN) == [0, 1, 2, 5]
+    assert trial.tensor("labels").value(0, mode=modes.TRAIN).shape == (6,), "of the leader's share"
+    assert trial.tensor("labels").value(1, mode=modes.EVAL).shape == (12,), "of both processes' shares"
+    report = reported(workspace)
+    assert (report["steps"], report["failed"]) == (6, 0)
 
 
 def test_a_hook_that_cannot_be_had_is_reported(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
