@@ -33,8 +33,8 @@ _OUTLIER_DEVIATIONS: Final = 3
 class Profiler:
     """Watches one process's part in the training that happens inside its `with`; the leader then calls `write`.
 
-    It costs about a microsecond a phase and a millisecond every half second. What fails in it fails no training: it is
-    named in the profile.
+    It costs about a microsecond a phase and half a millisecond twice a second. What fails in it fails no training: it
+    is named in the profile.
     """
 
     def __init__(self, hyperparameters: contract.Hyperparameters):

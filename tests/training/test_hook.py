@@ -14,24 +14,19 @@ import pytest
 import torch
 from google.protobuf.internal import api_implementation
 from torch import Tensor, nn
-from torchvision import models
 
 from tests.training.conftest import Workspace
 from tests.training.test_finetune import run_training, start, start_pretrained
 from training import contract, finetune, hook
 from training.checkpoints import Checkpoints
-from training.compute import compile_stages
 from training.distributed import Group
 from training.environment import JobError
 from training.feature_store import SplitFeatures
 from training.heads import Head, fit, new_head
-from training.hook_activations import Activations
-from training.hook_collections import Collections, Wanted, own_configuration
+from training.hook_collections import Collections, own_configuration
 from training.hook_files import TensorFiles
-from training.hook_samples import activation_sample, to_arrays
 from training.profiling import Profiler
 from training.rules.evaluation import evaluate
-from training.stages import stages
 from training.watching import watched_training
 
 # isort: split
@@ -421,69 +416,6 @@ def test_a_hook_that_cannot_be_had_is_reported(workspace: Workspace, monkeypatch
     report = reported(workspace)
     assert (report["steps"], report["failed"]) == (0, 1)
     assert "there is no debugger hook: ValueError: invalid literal" in report["failures"][0]
-
-
-def test_a_sample_holds_what_is_not_finite_in_the_whole() -> None:
-    tensor = torch.ones(300, 300)
-    whole = Wanted(values=True, reductions=(("mean", True),))
-    (value,) = to_arrays([("w", tensor, Wanted(values=True, reductions=()))]).values()
-    assert value.shape == (contract.MAX_SAMPLE,)
-    assert np.isfinite(value).all()
-    tensor[7, 7] = float("nan")
-    arrays = to_arrays([("w", tensor, whole), ("small", torch.tensor([1.0, -3.0]), whole)])
-    assert np.isnan(arrays["w"]).sum() == 1
-    assert arrays["smdebug/reductions/abs_mean/small"] == pytest.approx(2)
-    np.testing.assert_array_equal(arrays["small"], [1, -3])
-
-
-def test_a_sample_meets_every_place_of_a_kernel() -> None:
-    kernel = torch.arange(9.0).expand(512, 512, 9).reshape(512, 512, 3, 3)
-    (value,) = to_arrays([("conv.weight", kernel, Wanted(values=True, reductions=()))]).values()
-    _, counts = np.unique(value, return_counts=True)
-    assert len(counts) == 9
-    assert counts.min() > contract.MAX_SAMPLE / 9 * 0.8
-
-
-def test_an_activations_sample_keeps_every_channel() -> None:
-    sample = activation_sample(torch.rand(64, 24, 56, 7))
-    assert sample.shape == (4, 24, 3, 3)
-    assert activation_sample(torch.rand(2, 24)).shape == (2, 24)
-    many = activation_sample(torch.rand(4, 600, 7, 7))
-    assert many.numel() > contract.MAX_SAMPLE
-    (value,) = to_arrays([("relu_output_0", many, Wanted(values=True, reductions=()))], sampled=True).values()
-    assert value.shape == (4, 600, 3, 3)
-
-
-def test_inputs_are_kept_as_they_were_before_an_in_place_activation() -> None:
-    watched = Activations(models.resnet18(weights=None).eval(), failed=lambda what, error: pytest.fail(str(error)))
-    model = watched._model
-    watched.watch(lambda name: name.startswith("layer1.0."))
-    with torch.no_grad():
-        model(torch.rand(5, 3, 32, 32))
-        model(torch.rand(5, 3, 32, 32))  # the batch's second part
-    samples = watched.stop()
-    # A block calls its one ReLU twice.
-    assert sorted(samples) == [f"layer1.0.relu_{side}_{call}" for side in ("input", "output") for call in (0, 1)]
-    for call in (0, 1):
-        assert (samples[f"layer1.0.relu_input_{call}"] < 0).any()
-        assert torch.equal(samples[f"layer1.0.relu_input_{call}"].relu(), samples[f"layer1.0.relu_output_{call}"])
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
-
-
-def test_activations_of_compiled_stages_are_seen() -> None:
-    torch.manual_seed(0)
-    model = models.resnet18(weights=None).eval()
-    compile_stages(model, stages=stages(model), watched=[], backend="eager")
-    pixels = torch.rand(2, 3, 32, 32)
-    with torch.no_grad():
-        expected = model(pixels)
-        watched = Activations(model, failed=lambda what, error: pytest.fail(str(error)))
-        watched.watch(lambda name: "relu_output" in name)
-        torch.testing.assert_close(model(pixels), expected)
-        samples = watched.stop()
-        torch.testing.assert_close(model(pixels), expected)
-    assert len(samples) == 17
-    assert watched.stop() == {}
 
 
 def test_what_is_declared_is_what_the_api_takes() -> None:

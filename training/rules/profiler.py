@@ -11,7 +11,7 @@ __all__ = ["profiler_result"]
 def profiler_result(rule: str, profile: contract.Profile | None, *, source: contract.RuleSource) -> contract.RuleResult:
     """How a profiler rule ended, by the profile; ProfilerReport, where the job was not asked for it, by the others."""
     if profile is None:
-        return _error(rule, "the training left no profile.json", source=source)
+        return _error(rule, "the training left no profile.json that can be read", source=source)
     for result in profile["rules"]:
         if result["rule"] == rule:
             return {**result, "source": source}

@@ -188,6 +188,23 @@ def test_an_archive_that_cannot_be_used_ends_every_rule_as_an_error(
     assert "output.tar.gz" in result["detail"]
 
 
+def test_a_report_that_was_cut_off_counts_as_missing(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder.losses(1.0, 0.5)
+    for name in (contract.Artefact.HOOK_REPORT, contract.Artefact.PROFILE):
+        (tmp_path / name).write_text('{"steps": 2, "fai', encoding="utf-8")
+    for rule in ("ExplodingTensor", "StepOutlier"):
+        monkeypatch.setenv(contract.rule_variable(rule), "{}")
+    arguments = ["--mode", "features", "--source", "managed", "--tensors", str(recorder.folder)]
+    arguments += ["--profile", str(tmp_path / contract.Artefact.PROFILE), "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    assert [result["status"] for result in report(tmp_path)] == ["NoIssuesFound", "Error"]
+    said = capsys.readouterr().out
+    assert "hook.json cannot be read" in said
+    assert "profile.json cannot be read" in said
+
+
 def test_an_archive_without_tensors_ends_every_rule_as_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
