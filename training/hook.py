@@ -249,7 +249,8 @@ class DebuggerHook:
         failure = f"{what}: {type(error).__name__}: {reason}"[: contract.MAX_ERROR_CHARACTERS]
         if failure not in self._failures and len(self._failures) < _MAX_FAILURES:
             self._failures[failure] = None
-            print(f"the debugger hook could not save {failure}; the training goes on", flush=True)
+            # Not the error's name: SageMaker's toolkit would take this line for the reason of a job that fails later.
+            print(f"the debugger hook could not save {what}; the training goes on, and hook.json says why", flush=True)
 
 
 def _all_finite(tensors: Iterable[Tensor]) -> bool:

@@ -44,7 +44,8 @@ def _hooked(mode: str, *, interval: str) -> Iterator[TensorHook | None]:
     output = environment.output_dir()
     made = _hook(mode, interval=interval, output=output)
     if isinstance(made, str):
-        print(f"{made}; the training goes on without", flush=True)
+        # Not the error's name, see `training.hook`.
+        print("there is no debugger hook; the training goes on without, and hook.json says why", flush=True)
         report = contract.HookReport(steps=0, first_step=0, tensors=0, bytes=0, seconds=0.0, failures=[made], failed=1)
         _write(report, output)
         yield None
