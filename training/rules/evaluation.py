@@ -140,15 +140,26 @@ def _quiet(rule: DebugRule, *, hook: contract.HookReport | None) -> Outcome:
         return "NotApplicable", f"the training was too short for this rule, which waits for {rule.waits_for()}", None
     if rule.rule_name in _ABSENT_IN_NETWORK and not _failed(hook):
         return "NotApplicable", _ABSENT_IN_NETWORK[rule.rule_name], None
-    said = f"; the hook reported: {hook['failures'][0]}" if hook and hook["failures"] else ""
+    if rule.of_the_beginning and hook and hook["first_step"] and not _failed(hook):
+        return (
+            "NotApplicable",
+            f"the training was interrupted, and what the attempt before saved is lost: the tensors begin at step "
+            f"{hook['first_step']}, and this rule looks at the first ones alone",
+            None,
+        )
+    said = f"; the hook reported: {_reported(hook)}" if hook and _reported(hook) else ""
     return "Error", f"none of what this rule looks at was saved: {rule.inspects}{said}", None
 
 
 def _nothing_saved(hook: contract.HookReport | None) -> str:
     if hook is None:
         return "the training saved no tensors, and the hook left no report: it did not run, or failed at its start"
-    said = hook.get("note") or "; ".join(hook["failures"]) or "no reason given"
-    return f"the training saved no tensors; the hook reported: {said}"
+    return f"the training saved no tensors; the hook reported: {_reported(hook) or 'no reason given'}"
+
+
+def _reported(hook: contract.HookReport) -> str:
+    """The first failure, or else what the hook noted."""
+    return hook["failures"][0] if hook["failures"] else hook.get("note", "")
 
 
 def _failed(hook: contract.HookReport | None) -> bool:

@@ -25,6 +25,7 @@ class PoorWeightInitialization(DebugRule):
     """
 
     inspects: ClassVar[str] = "activation inputs, gradients or losses of the first steps"
+    of_the_beginning: ClassVar[bool] = True
 
     def __init__(
         self,
