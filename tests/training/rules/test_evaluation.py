@@ -73,14 +73,14 @@ def test_the_beginning_of_an_interrupted_training_is_lost_and_said_to_be(recorde
         "AllZero": {"collection_names": "weights"},
     }
     hook = hook_report(steps=3, first_step=300, note="the training went on at step 300")
-    results = evaluate(recorder.folder, rules, mode="features", source="own", hook=hook)
+    results = evaluate(recorder.folder, rules, mode="finetune", source="own", hook=hook)
     assert [result["status"] for result in results] == ["NotApplicable", "NoIssuesFound", "Error"]
     assert "the tensors begin at step 300" in results[0]["detail"]
     assert "went on at step 300" in results[2]["detail"]
     whole = hook_report(steps=3)
-    assert evaluate(recorder.folder, rules, mode="features", source="own", hook=whole)[0]["status"] == "Error"
+    assert evaluate(recorder.folder, rules, mode="finetune", source="own", hook=whole)[0]["status"] == "Error"
     failed = hook_report(steps=3, first_step=300, failed=1, failures=["no space left on device"])
-    (result,) = evaluate(recorder.folder, {"PoorWeightInitialization": {}}, mode="features", source="own", hook=failed)
+    (result,) = evaluate(recorder.folder, {"PoorWeightInitialization": {}}, mode="finetune", source="own", hook=failed)
     assert (result["status"], "no space left" in result["detail"]) == ("Error", True)
 
 
