@@ -80,7 +80,7 @@ class SmdebugsOwn:
     def begin_step(self, step: int) -> None:
         self.hook.set_mode(smd.modes.TRAIN)
 
-    def after_backward(self) -> None:
+    def after_backward(self, *, scaled: bool) -> None:
         """Its module hooks saw the gradients."""
 
     def end_step(self, *, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -245,8 +245,8 @@ class AtStep:
     def begin_step(self, _step: int) -> None:
         self._timed(lambda: self._one.begin_step(self._number))
 
-    def after_backward(self) -> None:
-        self._timed(self._one.after_backward)
+    def after_backward(self, *, scaled: bool) -> None:
+        self._timed(lambda: self._one.after_backward(scaled=scaled))
 
     def end_step(self, *, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         self._timed(lambda: self._one.end_step(loss=loss, logits=logits, labels=labels))

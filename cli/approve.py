@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from cli.errors import CliError
 from infra.outputs import StackOutput
+from training.contract import Artefact
 
 if TYPE_CHECKING:
     from cli.target import Target
@@ -46,7 +47,7 @@ def answer(target: Target, *, run: str, rejection: str | None) -> None:
 
 
 def _question(target: Target, run: str) -> dict[str, Any]:
-    bucket, key = target.output(StackOutput.DATA_BUCKET), f"runs/{run}/approval.json"
+    bucket, key = target.output(StackOutput.DATA_BUCKET), f"runs/{run}/{Artefact.APPROVAL}"
     try:
         body = target.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     except ClientError as error:

@@ -129,7 +129,11 @@ def run(
     except KeyboardInterrupt:
         console.print("the run goes on; look again with `whippet status`")
         raise typer.Exit(130) from None
-    uri = report_uri(target, run=outcome.run)
+    try:
+        uri = report_uri(target, run=outcome.run)
+    except (BotoCoreError, ClientError) as error:  # how the run ended is worth more
+        _complain("the report could not be looked for:", error)
+        uri = None
     if uri:
         console.print(
             f"report: {uri} (`whippet report {outcome.run}` opens it)", highlight=False, markup=False, soft_wrap=True

@@ -26,6 +26,9 @@ class ReportPage(StrEnum):
     PROFILE = "profile"
 
 
+_FILES = {ReportPage.REPORT: contract.Artefact.REPORT, ReportPage.PROFILE: contract.Artefact.PROFILE_PAGE}
+
+
 def fetch_report(target: Target, *, run: str, page: ReportPage, folder: Path) -> Path:
     """Download a page; returns its file, which needs no network to be looked at.
 
@@ -66,5 +69,4 @@ def report_uri(target: Target, *, run: str) -> str | None:
 
 
 def _key(run: str, page: ReportPage) -> str:
-    name = contract.Artefact.REPORT if page == ReportPage.REPORT else f"{page}.html"
-    return f"runs/{run}/{name}"
+    return f"runs/{run}/{_FILES[page]}"

@@ -119,9 +119,9 @@ def _wildcard_resources(stack: cdk.Stack, names: Names, dataset: Dataset) -> dic
         **{
             kind: f"{bucket}/runs/*/{file}"
             for kind, file in {
-                "approvals": "approval.json",
-                "reports": contract.Artefact.REPORT.value,
-                "profiles": "profile.html",
+                "approvals": contract.Artefact.APPROVAL,
+                "reports": contract.Artefact.REPORT,
+                "profiles": contract.Artefact.PROFILE_PAGE,
             }.items()
         },
         "packages": f"arn:<AWS::Partition>:sagemaker:{here}:model-package/{names.model_package_group}/*",

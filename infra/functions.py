@@ -141,7 +141,9 @@ class RunFunctions(Construct):
                 "APPROVAL_HOURS": str(self.settings.release.approval_hours),
             },
             statements=[
-                iam.PolicyStatement(actions=["s3:PutObject"], resources=[self.dataset.arn("runs/*/approval.json")]),
+                iam.PolicyStatement(
+                    actions=["s3:PutObject"], resources=[self.dataset.arn(f"runs/*/{contract.Artefact.APPROVAL}")]
+                ),
                 iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn]),
             ],
             timeout=cdk.Duration.minutes(1),
@@ -197,7 +199,10 @@ class RunFunctions(Construct):
                 *read_objects(dataset, ["runs/*"]),
                 iam.PolicyStatement(
                     actions=["s3:PutObject"],
-                    resources=[dataset.arn("runs/*/report.html"), dataset.arn("runs/*/profile.html")],
+                    resources=[
+                        dataset.arn(f"runs/*/{page}")
+                        for page in (contract.Artefact.REPORT, contract.Artefact.PROFILE_PAGE)
+                    ],
                 ),
                 iam.PolicyStatement(actions=["sagemaker:DescribeTrainingJob"], resources=names.of_runs("training-job")),
                 iam.PolicyStatement(

@@ -44,9 +44,8 @@ class DebuggerSettings(Section):
         le=100_000,
         description="Steps between two at which more than the loss is saved for rules.",
     )
-    instance_type: InstanceType = Field(default="ml.m5.large", description="Machine of the own rules' job.")
-    instance_count: int = Field(
-        default=1, ge=1, le=1, description="Machines of the own rules' job: one, which evaluates all rules in turn."
+    instance_type: InstanceType = Field(
+        default="ml.m5.large", description="Machine of the own rules' job, one for all rules in turn."
     )
     max_minutes: int = Field(
         default=30, ge=5, le=240, description="Time limit of the own rules' job, or of the wait for SageMaker's."
@@ -56,6 +55,10 @@ class DebuggerSettings(Section):
         """The rules of a run whose hyperparameter `mode` this is; only those of a kind, if one is given."""
         rules = self.rules or contract.DEFAULT_RULES[mode]
         return tuple(rule for rule in rules if kind in (None, contract.RULES[rule].kind))
+
+    def judged(self, mode: str) -> tuple[str, ...]:
+        """The debug rules that somebody is asked to evaluate: those that can apply to a training of this `mode`."""
+        return tuple(rule for rule in self.evaluated(mode, "debug") if rule not in contract.NOT_APPLICABLE[mode])
 
     def parameters_of(self, rule: str, mode: str) -> dict[str, contract.ParameterValue]:
         """This system's defaults and the settings on top, without those that are SageMaker's defaults anyway."""

@@ -111,7 +111,14 @@ def _hook_report(tensors: Path) -> contract.HookReport | None:
 
 
 def _read(path: Path | None) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else None
+    """None where there is no such file, or one that was cut off: the training's disk may have been full."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        print(f"{path.name} cannot be read and counts as missing: {error}", flush=True)
+        return None
 
 
 def _parser() -> argparse.ArgumentParser:

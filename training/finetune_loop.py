@@ -210,7 +210,7 @@ class FineTuning:
                     self._scaler.scale(mean).backward()  # type: ignore[no-untyped-call]
             loss += mean.detach().double() / group.size
         self._scaler.unscale_(self._optimizer)
-        observer.after_backward()
+        observer.after_backward(scaled=self._scaler.is_enabled())
         with observer.phase("optimizer"):
             nn.utils.clip_grad_norm_(self.network.parameters(), _LARGEST_GRADIENT)
             self._scaler.step(self._optimizer)

@@ -20,7 +20,7 @@ from training.feature_store import SplitFeatures
 from training.interruption import Interruption
 from training.observer import Observer
 
-__all__ = ["Epoch", "Head", "Scores", "evaluate", "fit", "logits", "new_head"]
+__all__ = ["Epoch", "Head", "Scores", "fit", "logits", "new_head", "scores_of"]
 
 _LENGTH = 4.0
 """Typical length of a scaled feature vector: makes learning rates of 0.001 to 0.1 right for any backbone's `dim`."""
@@ -122,7 +122,7 @@ def fit(
                     save()
             with observer.phase("validation"):
                 answers = logits(head, validation)
-                scores = _scores(answers, validation.labels)
+                scores = scores_of(answers, validation.labels)
             observer.validated(
                 loss=scores.loss, logits=torch.from_numpy(answers), labels=torch.from_numpy(validation.labels)
             )
@@ -215,12 +215,8 @@ def logits(head: Head, split: SplitFeatures, *, chunk: int = 4096) -> NDArray[np
     return np.concatenate(parts)
 
 
-def evaluate(head: Head, split: SplitFeatures, *, chunk: int = 4096) -> Scores:
-    """Loss and accuracy on the plain view of a split."""
-    return _scores(logits(head, split, chunk=chunk), split.labels)
-
-
-def _scores(answers: NDArray[np.float32], labels: NDArray[np.int64]) -> Scores:
+def scores_of(answers: NDArray[np.float32], labels: NDArray[np.int64]) -> Scores:
+    """Loss and accuracy of logits (images, classes) with labels (images,)."""
     loss = functional.cross_entropy(torch.from_numpy(answers), torch.from_numpy(labels)).item()
     predicted = answers.argmax(axis=1)
     return Scores(loss=loss, accuracy=float((predicted == labels).mean()), predictions=predicted)

@@ -58,7 +58,7 @@ class DebuggerHook:
         self._waiting: list[_Taken] = []
         self._largest = 0
         self._first: int | None = None
-        self._saved_steps, self._saved_tensors, self._left_out = 0, 0, 0
+        self._saved_steps, self._saved_tensors, self._left_out, self._passed_over = 0, 0, 0, 0
         self._failures: dict[str, None] = {}
         self._failed_times = 0
         self._seconds, self._depth = 0.0, 0
@@ -87,17 +87,21 @@ class DebuggerHook:
                 due = self._due
                 self._activations.watch(lambda name: self._collections.wanted(name, due) is not None)
 
-    def after_backward(self) -> None:
-        """See `TensorHook`."""
+    def after_backward(self, *, scaled: bool = False) -> None:
+        """See `TensorHook`. The gradients of a step that a scaler passes over are not saved: they change no weight."""
         if self._step is None:
             return
         with self._attempt("activations"):
             self._keep(self._activations.stop().items(), sampled=True)
         trained = [(name, value) for name, value in self._model.named_parameters() if value.requires_grad]
         with self._attempt("gradients"):
-            self._keep(
+            gradients = [
                 (f"{contract.GRADIENT_PREFIX}{name}", value.grad) for name, value in trained if value.grad is not None
-            )
+            ]
+            if scaled and not _all_finite(gradient for _, gradient in gradients):
+                self._passed_over += 1
+            else:
+                self._keep(gradients)
         with self._attempt("weights"):
             self._keep((name, value.detach()) for name, value in trained)
 
@@ -155,6 +159,11 @@ class DebuggerHook:
         if self._left_out:
             notes.append(
                 f"{self._left_out} steps were left out to stay below {MAX_BYTES // 2**20} MB, but for their loss"
+            )
+        if self._passed_over:
+            notes.append(
+                f"the gradients of {self._passed_over} steps were too large for float16, as they may be until the "
+                f"scaler has found its scale; these steps changed no weight, and their gradients were not saved"
             )
         report = contract.HookReport(
             steps=self._saved_steps,
@@ -240,4 +249,10 @@ class DebuggerHook:
         failure = f"{what}: {type(error).__name__}: {reason}"[: contract.MAX_ERROR_CHARACTERS]
         if failure not in self._failures and len(self._failures) < _MAX_FAILURES:
             self._failures[failure] = None
-            print(f"the debugger hook could not save {failure}; the training goes on", flush=True)
+            # Not the error's name: SageMaker's toolkit would take this line for the reason of a job that fails later.
+            print(f"the debugger hook could not save {what}; the training goes on, and hook.json says why", flush=True)
+
+
+def _all_finite(tensors: Iterable[Tensor]) -> bool:
+    """In one transfer from the device."""
+    return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())

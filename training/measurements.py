@@ -18,7 +18,7 @@ class Measurements:
     mode: str
     """`features` or `finetune`."""
     epochs: int
-    """That this process trained."""
+    """Of the whole training; of a resumed one, `steps` are those that were left."""
     batch_size: int
     instance_type: str
     hosts: int

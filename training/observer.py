@@ -41,8 +41,11 @@ class TensorHook(Protocol):
     def begin_step(self, step: int) -> None:
         """Before the forward pass of an optimiser step; steps count from 0 over the whole training."""
 
-    def after_backward(self) -> None:
-        """The step's gradients are complete, and the weights are still those they were taken at."""
+    def after_backward(self, *, scaled: bool) -> None:
+        """The step's gradients are complete, and the weights are still those they were taken at.
+
+        `scaled`: a gradient scaler watches over them, which passes over a step whose gradients are not finite.
+        """
 
     def end_step(self, *, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """After the update. `loss` is the batch's mean; logits (N, classes) and labels (N,) are of its last part."""
@@ -86,11 +89,11 @@ class Observer:
             with self.phase("saving"):
                 self._hook.begin_step(step)
 
-    def after_backward(self) -> None:
+    def after_backward(self, *, scaled: bool = False) -> None:
         """See `TensorHook.after_backward`."""
         if self._hook:
             with self.phase("saving"):
-                self._hook.after_backward()
+                self._hook.after_backward(scaled=scaled)
 
     def end_step(self, *, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """See `TensorHook.end_step`; also ends the clock's step."""

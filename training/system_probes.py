@@ -1,6 +1,7 @@
 """What a machine is doing: its cores, memory, disks, network and GPUs, and how much of that this training does.
 
-Each probe is called again and again; its answer is about the time since the call before.
+Each probe is called again and again; its answer is about the time since the call before. The libraries behind a probe
+are imported when it is made, so that one that is missing costs the probe and not the training.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import psutil
 import torch
+
+if TYPE_CHECKING:
+    import psutil
 
 __all__ = ["Disks", "Gpus", "Memory", "Network", "Probe", "Processes", "Processors", "probes", "unit"]
 
@@ -58,6 +61,9 @@ class Processors:
     """
 
     def __init__(self) -> None:
+        import psutil
+
+        self._psutil = psutil
         self._cores = _usable_cores()
         self._before = self._times()
 
@@ -72,7 +78,7 @@ class Processors:
             whole += passed
         self._before = now
         values = {"cpu": sum(busy) / len(busy), "cpu_busiest": max(busy)}
-        if psutil.LINUX:
+        if self._psutil.LINUX:
             values["io_wait"] = _percent(waiting / whole)
         if 1 < len(busy) <= _SHOWN_CORES:
             values |= {f"cpu{core}": value for core, value in zip(self._cores, busy, strict=True)}
@@ -80,7 +86,7 @@ class Processors:
 
     def _times(self) -> list[tuple[float, float, float]]:
         """Seconds since the machine's start that each core was idle, waited for disks, and had in all."""
-        times = psutil.cpu_times(percpu=True)
+        times = self._psutil.cpu_times(percpu=True)
         # Linux counts a virtual machine's time among its host's `user` and `nice`, and by itself once more.
         return [
             (core.idle, getattr(core, "iowait", 0.0), sum(core) - sum(getattr(core, name, 0.0) for name in _TWICE))
@@ -91,9 +97,14 @@ class Processors:
 class Memory:
     """`memory`: what is not available to programs any more."""
 
+    def __init__(self) -> None:
+        import psutil
+
+        self._psutil = psutil
+
     def __call__(self) -> dict[str, float]:
         """Values by name."""
-        return {"memory": psutil.virtual_memory().percent}
+        return {"memory": self._psutil.virtual_memory().percent}
 
 
 class _Rates:
@@ -120,6 +131,8 @@ class Disks(_Rates):
 
     @staticmethod
     def _read() -> dict[str, float]:
+        import psutil
+
         counters = psutil.disk_io_counters()
         if counters is None:
             raise OSError("the system shows no disk's counters")
@@ -134,6 +147,8 @@ class Network(_Rates):
 
     @staticmethod
     def _read() -> dict[str, float]:
+        import psutil
+
         received = sent = 0
         for name, counters in psutil.net_io_counters(pernic=True).items():
             if not name.startswith("lo"):
@@ -148,6 +163,9 @@ class Processes:
     """
 
     def __init__(self) -> None:
+        import psutil
+
+        self._gone = psutil.NoSuchProcess
         self._self = psutil.Process()
         self._cores = len(_usable_cores())
         self._family: list[psutil.Process] = []
@@ -174,7 +192,7 @@ class Processes:
                 with process.oneshot():
                     times = process.cpu_times()
                     memory += process.memory_info().rss
-            except psutil.NoSuchProcess:  # a child has ended
+            except self._gone:  # a child has ended
                 continue
             used[process.pid] = times.user + times.system
             spent += used[process.pid] - self._used.get(process.pid, used[process.pid])

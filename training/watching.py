@@ -7,12 +7,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from training import contract, environment
 from training.distributed import Group
 from training.interruption import EXIT_STATUS
 from training.observer import Observer, TensorHook
 from training.profiling import Profiler
+
+if TYPE_CHECKING:
+    from training.hook import DebuggerHook
 
 __all__ = ["watched_training"]
 
@@ -38,6 +42,29 @@ def watched_training(
 def _hooked(mode: str, *, interval: str) -> Iterator[TensorHook | None]:
     """The debugger hook, closed however the training ends; None, and a report that says why, where it cannot be had."""
     output = environment.output_dir()
+    made = _hook(mode, interval=interval, output=output)
+    if isinstance(made, str):
+        # Not the error's name, see `training.hook`.
+        print("there is no debugger hook; the training goes on without, and hook.json says why", flush=True)
+        report = contract.HookReport(steps=0, first_step=0, tensors=0, bytes=0, seconds=0.0, failures=[made], failed=1)
+        _write(report, output)
+        yield None
+        return
+    hook, managed = made
+    goes_on = False
+    try:
+        yield hook
+    except SystemExit as end:
+        # SageMaker Debugger's evaluators run beside the job, over all attempts of a spot training.
+        goes_on = managed and end.code == EXIT_STATUS
+        raise
+    finally:
+        hook.close(ended=not goes_on)
+        _write(hook.report(), output)
+
+
+def _hook(mode: str, *, interval: str, output: Path) -> tuple[DebuggerHook, bool] | str:
+    """The hook, and whether SageMaker Debugger configured it; or why there is none."""
     try:
         from training.hook import DebuggerHook  # imports smdebug, which takes most of a second
         from training.hook_collections import Collections, managed_configuration, own_configuration
@@ -46,24 +73,8 @@ def _hooked(mode: str, *, interval: str) -> Iterator[TensorHook | None]:
         configured = managed or own_configuration(mode, save_interval=int(interval), output_dir=output)
         hook = DebuggerHook(folder=Path(configured["LocalPath"]), collections=Collections(configured))
     except Exception as error:  # as with a tensor that cannot be saved: the training is worth more
-        failure = f"there is no debugger hook: {type(error).__name__}: {error}"[: contract.MAX_ERROR_CHARACTERS]
-        print(f"{failure}; the training goes on without", flush=True)
-        _write(
-            contract.HookReport(steps=0, first_step=0, tensors=0, bytes=0, seconds=0.0, failures=[failure], failed=1),
-            output,
-        )
-        yield None
-        return
-    goes_on = False
-    try:
-        yield hook
-    except SystemExit as end:
-        # SageMaker Debugger's evaluators run beside the job, over all attempts of a spot training.
-        goes_on = managed is not None and end.code == EXIT_STATUS
-        raise
-    finally:
-        hook.close(ended=not goes_on)
-        _write(hook.report(), output)
+        return f"there is no debugger hook: {type(error).__name__}: {error}"[: contract.MAX_ERROR_CHARACTERS]
+    return hook, managed is not None
 
 
 def _write(report: contract.HookReport, output: Path) -> None:

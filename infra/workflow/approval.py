@@ -1,7 +1,7 @@
 """Phase 5c, where the settings want it: a person is asked before a good model goes into service.
 
-AskApproval ─ yes ──────→ ApproveModel → `following`
-    ├ ModelRejected ────→ RejectModel → …failed
+AskApproval ─ an answer → Approved? ─ yes → ApproveModel → `following`
+    ├ ModelRejected, or any other error → RejectModel → …failed  (an answer that is no yes: NotApproved → RejectModel)
     └ no answer in time → ExpireApproval → ApprovalTimedOut → …failed
 """
 
@@ -20,7 +20,10 @@ __all__ = ["approval_phase"]
 def approval_phase(
     scope: Construct, *, function_arn: str, hours: int, failure: FailureRoute, following: sfn.IChainable
 ) -> sfn.CustomState:
-    """Ask, and wait for SendTaskSuccess (yes) or SendTaskFailure with the error ModelRejected (no, and why)."""
+    """Ask, and wait for SendTaskSuccess (yes) or SendTaskFailure with the error ModelRejected (no, and why).
+
+    Only `{"approved": true}` is a yes: whoever sends the token by hand may send anything.
+    """
     ask = callback_task(
         scope,
         "AskApproval",
@@ -37,11 +40,16 @@ def approval_phase(
     )
     approve = approval_update(scope, "ApproveModel", status="Approved", failure=failure)
     approve.next(following)
-    ask.next(approve)
-
     reject = approval_update(scope, "RejectModel", status="Rejected", failure=failure)
     reject.next(failure.handler)
-    ask.add_catch(reject, errors=["ModelRejected"], result_path=f"$.failure.{ask.node.id}")
+    other = FailureRoute(reject).fail(
+        scope, "NotApproved", error="ModelRejected", cause='The answer that was sent is not {"approved": true}.'
+    )
+    answer = sfn.Choice(scope, "Approved?")
+    answer.when(sfn.Condition.is_not_present("$.approval.approved"), other)
+    answer.when(sfn.Condition.boolean_equals("$.approval.approved", True), approve)
+    answer.otherwise(other)
+    ask.next(answer)
 
     unanswered = f"Nobody answered within {hours} hours (setting release.approval_hours)."
     expire = approval_update(
@@ -56,5 +64,6 @@ def approval_phase(
         )
     )
     ask.add_catch(expire, errors=["States.Timeout"], result_path="$.approval")
-    failure.catch(ask)
+    # ModelRejected is a person's no. After any other error nobody will be asked again: no package waits for an answer.
+    FailureRoute(reject).catch(ask)
     return ask

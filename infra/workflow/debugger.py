@@ -19,7 +19,7 @@ from constructs import Construct
 from infra.settings import DebuggerSettings
 from infra.workflow.jobs import JobParts
 from infra.workflow.task import FailureRoute, sagemaker_task
-from training.contract import JobVariable, hook_collections, rule_variable
+from training.contract import MODES, JobVariable, hook_collections, rule_variable
 from training.environment import SMDEBUG_ENVIRONMENT
 
 __all__ = [
@@ -47,7 +47,7 @@ _NOT_FINAL = ("InProgress", "Stopping")
 
 def way_of(debugger: DebuggerSettings) -> str:
     """`debugger.mode`, or `own` where not a single rule that SageMaker would evaluate is asked for."""
-    watched = any(debugger.evaluated(mode, "debug") for mode in ("features", "finetune"))
+    watched = any(debugger.judged(mode) for mode in MODES)
     return debugger.mode if watched or debugger.mode == "off" else "own"
 
 
@@ -68,7 +68,7 @@ def job_variables(parts: JobParts, *, mode: str, way: str) -> dict[str, str]:
     if way == "off":
         return {}
     hook: dict[str, str] = {}
-    if debugger.evaluated(mode, "debug"):
+    if debugger.judged(mode):
         hook = {JobVariable.SAVE_INTERVAL.value: str(debugger.save_interval), **SMDEBUG_ENVIRONMENT}
     ours = [rule for rule in debugger.evaluated(mode, "profiler") if way == "own" or rule != _REPORT_RULE]
     return hook | _rule_variables(debugger, ours, mode)
@@ -83,7 +83,7 @@ def managed_request(parts: JobParts, *, mode: str) -> dict[str, Any]:
             "LocalPath": _TENSORS,
             "CollectionConfigurations": hook_collections(mode, debugger.save_interval),
         },
-        "DebugRuleConfigurations": [_rule(parts, rule, mode) for rule in debugger.evaluated(mode, "debug")],
+        "DebugRuleConfigurations": [_rule(parts, rule, mode) for rule in debugger.judged(mode)],
     }
     if _reports(debugger):
         members["ProfilerConfig"] = {
@@ -115,7 +115,7 @@ def rules_job(scope: Construct, *, parts: JobParts, failure: FailureRoute, mode:
             },
             "Environment": parts.environment(
                 debugger.instance_type,
-                {**SMDEBUG_ENVIRONMENT, **_rule_variables(debugger, debugger.evaluated(mode, "debug"), mode)},
+                {**SMDEBUG_ENVIRONMENT, **_rule_variables(debugger, debugger.judged(mode), mode)},
             ),
             "ProcessingInputs": [
                 _input("code", {"S3Uri": parts.rules_program_uri}, _CODE),
@@ -137,9 +137,7 @@ def rules_job(scope: Construct, *, parts: JobParts, failure: FailureRoute, mode:
                     }
                 ]
             },
-            "ProcessingResources": {
-                "ClusterConfig": parts.resources(debugger.instance_type, count=debugger.instance_count)
-            },
+            "ProcessingResources": {"ClusterConfig": parts.resources(debugger.instance_type)},
             "StoppingCondition": {"MaxRuntimeInSeconds": debugger.max_minutes * 60},
             "RoleArn": parts.role_arn,
             "Tags": parts.tags,

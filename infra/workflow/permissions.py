@@ -8,6 +8,7 @@ from infra.function_arns import FunctionArns
 from infra.names import Names
 from infra.workflow.debugger import way_of
 from infra.workflow.jobs import JobParts
+from training.contract import MODES
 
 __all__ = ["permissions"]
 
@@ -83,5 +84,4 @@ def permissions(
 
 def _own_rules(parts: JobParts) -> bool:
     debugger = parts.settings.debugger
-    watched = any(debugger.evaluated(mode, "debug") for mode in ("features", "finetune"))
-    return watched and way_of(debugger) in ("own", "auto")
+    return any(debugger.judged(mode) for mode in MODES) and way_of(debugger) in ("own", "auto")

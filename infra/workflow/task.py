@@ -117,19 +117,7 @@ def lambda_task(
     timeout: cdk.Duration,
 ) -> sfn.CustomState:
     """A Lambda invocation; its answer goes to `result_path`, its exception's class name is the error's name."""
-    state = sfn.CustomState(
-        scope,
-        name,
-        state_json={
-            "Type": "Task",
-            "Resource": function_arn,
-            "Parameters": dict(payload),
-            "ResultPath": result_path,
-            "TimeoutSeconds": timeout.to_seconds(),
-        },
-    )
-    _retry(state, _LAMBDA_TRANSIENT)
-    return state
+    return _invocation(scope, name, resource=function_arn, parameters=payload, result_path=result_path, timeout=timeout)
 
 
 def callback_task(
@@ -142,13 +130,32 @@ def callback_task(
     timeout: cdk.Duration,
 ) -> sfn.CustomState:
     """A Lambda invocation that hands on the task's token; the state waits until somebody answers with it."""
+    return _invocation(
+        scope,
+        name,
+        resource=f"arn:{cdk.Aws.PARTITION}:states:::lambda:invoke.waitForTaskToken",
+        parameters={"FunctionName": function_arn, "Payload": dict(payload)},
+        result_path=result_path,
+        timeout=timeout,
+    )
+
+
+def _invocation(
+    scope: Construct,
+    name: str,
+    *,
+    resource: str,
+    parameters: Mapping[str, Any],
+    result_path: str,
+    timeout: cdk.Duration,
+) -> sfn.CustomState:
     state = sfn.CustomState(
         scope,
         name,
         state_json={
             "Type": "Task",
-            "Resource": f"arn:{cdk.Aws.PARTITION}:states:::lambda:invoke.waitForTaskToken",
-            "Parameters": {"FunctionName": function_arn, "Payload": dict(payload)},
+            "Resource": resource,
+            "Parameters": dict(parameters),
             "ResultPath": result_path,
             "TimeoutSeconds": timeout.to_seconds(),
         },

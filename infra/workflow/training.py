@@ -42,6 +42,8 @@ def training_phase(
     the rules. `managed` is needed where SageMaker may be asked to.
     """
     prefix = "Network" if finetune else ""
+    if managed and not parts.settings.debugger.judged("finetune" if finetune else "features"):
+        return _unwatched(scope, parts, failure, finetune=finetune, following=following)
     if managed is None:
         way = way_of(parts.settings.debugger)
         return _plain(scope, parts, failure, finetune=finetune, way=way, following=following)
@@ -80,6 +82,20 @@ def training_phase(
     return offered
 
 
+def _unwatched(
+    scope: Construct, parts: JobParts, failure: FailureRoute, *, finetune: bool, following: sfn.IChainable
+) -> sfn.Pass:
+    """Train where not one of the rules applies to the mode: nobody is asked, whatever the setting says."""
+    unwatched = sfn.Pass(
+        scope,
+        f"No{'Network' if finetune else ''}RuleApplies",
+        parameters={"way": "own", "looks": 0},
+        result_path="$.debugger",
+    )
+    unwatched.next(_plain(scope, parts, failure, finetune=finetune, way="own", following=following))
+    return unwatched
+
+
 def _plain(
     scope: Construct, parts: JobParts, failure: FailureRoute, *, finetune: bool, way: str, following: sfn.IChainable
 ) -> sfn.CustomState:
@@ -87,7 +103,7 @@ def _plain(
     mode = "finetune" if finetune else "features"
     job = _job(scope, "TrainNetwork" if finetune else "Train", parts=parts, finetune=finetune, way=way)
     failure.catch(job)
-    if way == "own" and parts.settings.debugger.evaluated(mode, "debug"):
+    if way == "own" and parts.settings.debugger.judged(mode):
         rules = rules_job(scope, parts=parts, failure=failure, mode=mode)
         job.next(rules).next(following)
     else:

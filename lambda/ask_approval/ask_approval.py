@@ -12,13 +12,14 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from training.contract import Artefact
+
 __all__ = ["handler"]
 
 logger = Logger()
 s3 = boto3.client("s3")
 sns = boto3.client("sns")
 
-FILE = "approval.json"
 _MAX_SUBJECT = 100
 """SNS API reference, Publish: Subject, ASCII."""
 
@@ -38,7 +39,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
         "asked_at": asked.isoformat(timespec="seconds"),
         "expires_at": expires.isoformat(timespec="seconds"),
     }
-    key = f"runs/{run}/{FILE}"
+    key = f"runs/{run}/{Artefact.APPROVAL}"
     s3.put_object(
         Bucket=bucket,
         Key=key,

@@ -198,7 +198,13 @@
   function drawAll() {
     for (const element of document.querySelectorAll("[data-chart]")) {
       const values = data[element.dataset.source];
-      const option = draw[element.dataset.chart](theme(), values, element);
+      let option;
+      try {
+        option = draw[element.dataset.chart](theme(), values, element);
+      } catch (error) { // half-written figures must not take the other charts and the tables with them
+        element.textContent = `This chart could not be drawn: ${error.message}`;
+        continue;
+      }
       drawn.get(element)?.dispose();
       // Vectors print sharply and scale; thousands of cells are faster as pixels.
       const renderer = element.dataset.chart === "confusion" && values.cells.length > 2000 ? "canvas" : "svg";

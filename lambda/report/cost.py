@@ -10,7 +10,7 @@ import prices
 from machine_time import MachineTime, machine_times
 from run_context import RunContext
 from run_files import Missing
-from sagemaker_jobs import described
+from sagemaker_jobs import NotStarted, described
 
 __all__ = ["cost"]
 
@@ -48,7 +48,7 @@ def _endpoint(run: RunContext) -> dict[str, Any] | None:
         answer: Mapping[str, Any] = described(
             lambda: run.sagemaker.describe_endpoint_config(EndpointConfigName=config), job=config
         )
-    except Missing:
+    except NotStarted:
         return None
     variant = answer["ProductionVariants"][0]
     instance_type, instances = variant.get("InstanceType"), variant.get("InitialInstanceCount", 1)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from run_context import RunContext
-from run_files import Missing
-from sagemaker_jobs import described, seconds_between
+from sagemaker_jobs import NotStarted, described, seconds_between
 from trials import read_tuning
 
 from training import contract
@@ -31,12 +30,16 @@ class MachineTime:
 
 
 def machine_times(run: RunContext) -> list[MachineTime]:
-    """Features, trials, training and rules, as far as the run came; what did not run is left out."""
+    """Features, trials, training and rules, as far as the run came; what did not run is left out.
+
+    Raises:
+        Missing: SageMaker does not tell of one of them, without which a sum would be too low.
+    """
     found = []
     for read in (_features, _trials, _training, _rules):
         try:
             found.append(read(run))
-        except Missing:
+        except NotStarted:
             continue
     return found
 

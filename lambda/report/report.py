@@ -52,7 +52,7 @@ PAGES: dict[str, tuple[str, tuple[Section, ...]]] = {
             Section("provenance", "Provenance", origins.provenance),
         ),
     ),
-    "profile.html": ("Profile of run", (_PROFILE,)),
+    contract.Artefact.PROFILE_PAGE: ("Profile of run", (_PROFILE,)),
 }
 """File name → title before the run's name, and sections."""
 

@@ -10,7 +10,7 @@ from training.contract import Decision
 __all__ = ["package_metadata"]
 
 _MAX_VALUE = 256
-_REFUSED = re.compile(r"[^\w\s.:/=+@-]")
+_REFUSED = re.compile(r"[^\w .:/=+@-]")
 """What CreateModelPackage does not take in `CustomerMetadataProperties`."""
 
 

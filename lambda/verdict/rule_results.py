@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
-from training.contract import RULES, Artefact, RuleResult, RuleSource
+from training.contract import NOT_APPLICABLE, RULES, Artefact, RuleResult, RuleSource
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -24,7 +24,7 @@ _MET = re.compile(
 )
 """How SageMaker Debugger words `StatusDetails` of IssuesFound."""
 
-_NOT_APPLICABLE = "NotApplicable: "
+_NOT_APPLICABLE_PREFIX = "NotApplicable: "
 
 
 def managed_results(sagemaker: SageMakerClient, training_job: str) -> list[RuleResult]:
@@ -58,17 +58,23 @@ def profile_results(profile: bytes | None) -> list[RuleResult]:
 
 
 def with_missing(
-    results: Sequence[RuleResult], expected: Sequence[str], *, way: RuleSource | Literal["off"]
+    results: Sequence[RuleResult], expected: Sequence[str], *, mode: str, way: RuleSource | Literal["off"]
 ) -> list[RuleResult]:
-    """The results in the order of the rules asked for; one of which nothing was heard could not be judged."""
+    """The results in the order of the rules asked for.
+
+    One of which nothing was heard could not be judged, unless it cannot apply to a training of this `mode`, of which
+    nobody was asked.
+    """
     if way == "off":
         return list(results)
     known = {result["rule"]: result for result in results}
-    silent = {rule: _silent(rule, way) for rule in expected if rule not in known}
+    silent = {rule: _silent(rule, mode=mode, way=way) for rule in expected if rule not in known}
     return [*((known | silent)[rule] for rule in expected), *(r for r in results if r["rule"] not in expected)]
 
 
-def _silent(rule: str, way: RuleSource) -> RuleResult:
+def _silent(rule: str, *, mode: str, way: RuleSource) -> RuleResult:
+    if why := NOT_APPLICABLE[mode].get(rule):
+        return RuleResult(rule=rule, status="NotApplicable", detail=why, step=None, source=way)
     ours = RULES[rule].kind == "profiler" and rule != "ProfilerReport"
     return RuleResult(
         rule=rule,
@@ -83,8 +89,8 @@ def _from_status(status: Mapping[str, Any]) -> RuleResult:
     rule, ended = status["RuleConfigurationName"], status["RuleEvaluationStatus"]
     detail = status.get("StatusDetails", "")
     step = None
-    if ended == "Error" and detail.startswith(_NOT_APPLICABLE):
-        ended, detail = "NotApplicable", detail.removeprefix(_NOT_APPLICABLE)
+    if ended == "Error" and detail.startswith(_NOT_APPLICABLE_PREFIX):
+        ended, detail = "NotApplicable", detail.removeprefix(_NOT_APPLICABLE_PREFIX)
     elif ended == "IssuesFound" and (met := _MET.match(detail)):
         step, detail = int(met["step"]), met["detail"].strip()
     elif ended in ("InProgress", "Stopping"):

@@ -7,8 +7,9 @@ import io
 import math
 
 from model_in_service import ModelInService
+from training_output import UnreadableOutput
 
-from training.contract import Comparison, Evaluation
+from training.contract import Artefact, Comparison, Evaluation
 
 __all__ = ["compare", "mcnemar"]
 
@@ -17,6 +18,9 @@ def compare(evaluation: Evaluation, predictions: bytes | None, in_service: Model
     """Pair the two models' answers; None without a model in service.
 
     Only the same photos of the same classes are compared; `why` says what stands against it.
+
+    Raises:
+        UnreadableOutput: they could be compared, had this training not left out its answers.
     """
     if in_service is None:
         return None
@@ -40,7 +44,10 @@ def compare(evaluation: Evaluation, predictions: bytes | None, in_service: Model
     elif in_service.predictions is None:
         comparison["why"] = "its run left no list of its answers to the test photos"
     elif predictions is None:
-        comparison["why"] = "this run left no list of its answers to the test photos"
+        raise UnreadableOutput(
+            f"this run left no list of its answers to the test photos ({Artefact.PREDICTIONS}), so that its model "
+            f"cannot be compared with the one in service ({in_service.run}); is the training code of this stack?"
+        )
     else:
         _pair(comparison, _answers(predictions), _answers(in_service.predictions))
     return comparison

@@ -20,7 +20,7 @@ from service_comparison import compare
 from split_leakage import find_leakage
 from training_output import evaluation_of, unpack
 
-from training.contract import Artefact, Decision, RuleResult, RuleSource, Thresholds, result_key
+from training.contract import NOT_APPLICABLE, Artefact, Decision, RuleResult, RuleSource, Thresholds, result_key
 
 __all__ = ["handler"]
 
@@ -36,7 +36,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     `event["debugger"]` says who evaluated the rules. Returns the decision's summary, of a rejected model, too.
 
     Raises:
-        UnreadableOutput: the training job left no evaluation.
+        UnreadableOutput: the training job left no evaluation, or no answers to compare with those of the model in
+            service.
     """
     bucket, run = os.environ["BUCKET"], event["run"]
     key = f"runs/{run}/training/{event['training_job']}/output/output.tar.gz"
@@ -82,7 +83,12 @@ def _rules(
         results = managed_results(sagemaker, event["training_job"]) + results
     elif way == "own":
         results = own_results(s3, bucket=bucket, run=event["run"]) + results
-    return with_missing(results, json.loads(os.environ["RULES"])[event["mode"]], way=way)
+    mode = event["mode"]
+    asked: list[str] = json.loads(os.environ["RULES"])[mode]
+    # A run may change the mode, and with it the rules; one that blocks in the other mode may not apply to this one.
+    blocking: list[str] = json.loads(os.environ["BLOCKING_RULES"])
+    asked += [rule for rule in blocking if rule in NOT_APPLICABLE[mode] and rule not in asked]
+    return with_missing(results, asked, mode=mode, way=way)
 
 
 def _store(bucket: str, decision: Decision) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -79,6 +80,19 @@ def drawn(page: Page) -> dict[str, int]:
         }))
     """)
     return found
+
+
+def test_a_chart_of_broken_figures_does_not_take_the_others_with_it(show: Show) -> None:
+    objects = files()
+    key = f"runs/{RUN}/results/profile.json"
+    objects[key] = json.dumps(json.loads(objects[key]) | {"timeline": {}}).encode()
+    page = show(objects)
+    charts = drawn(page)
+    assert charts["timeline"] == 0
+    assert charts["dataset"] >= 8, "which is drawn after it"
+    said = page.evaluate("document.querySelector('[data-chart=timeline]').textContent")
+    assert said.startswith("This chart could not be drawn: ")
+    assert page.evaluate("document.querySelectorAll('table.sortable th button').length") > 0
 
 
 def test_every_chart_is_drawn(show: Show) -> None:

@@ -85,12 +85,25 @@ def test_a_no_or_no_answer_ends_the_run_and_the_model(
     assert endpoint.calls == []
 
 
+@pytest.mark.parametrize("answer", [{"approved": False}, {"approved": "true"}, {}, None, []])
+def test_an_answer_that_is_no_yes_keeps_the_model_out(asking: dict[str, Any], answer: Any) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    known = tasks(endpoint) | {"Verdict": lambda _: WAITING, "AskApproval": lambda _: answer}
+    result = walk(asking, known, {})
+    assert (result.status, result.error) == ("FAILED", "ModelRejected")
+    assert '{"approved": true}' in result.cause
+    assert dict(result.payloads)["RejectModel"]["ModelApprovalStatus"] == "Rejected"
+    assert endpoint.calls == []
+
+
 def test_a_question_that_could_not_be_asked_is_a_failure(asking: dict[str, Any]) -> None:
     known = tasks(Endpoint(), broken={"AskApproval": TaskError("NotFound", "no topic")}) | {
         "Verdict": lambda _: WAITING
     }
     result = walk(asking, known, {})
     assert (result.status, result.error) == ("FAILED", "NotFound")
+    assert result.cause == "AskApproval: no topic"
+    assert dict(result.payloads)["RejectModel"]["ModelApprovalStatus"] == "Rejected", "nobody will answer any more"
 
 
 def test_a_rejected_model_is_not_asked_about(asking: dict[str, Any]) -> None:

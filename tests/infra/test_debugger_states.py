@@ -39,7 +39,9 @@ def rule_variables(environment: dict[str, str]) -> dict[str, Any]:
 
 
 def rules_of(mode: str, kind: str) -> set[str]:
-    return {rule for rule in contract.DEFAULT_RULES[mode] if contract.RULES[rule].kind == kind}
+    """The default rules of a kind that can apply to the mode."""
+    rules = set(contract.DEFAULT_RULES[mode]) - contract.NOT_APPLICABLE[mode].keys()
+    return {rule for rule in rules if contract.RULES[rule].kind == kind}
 
 
 def expected_parameters(mode: str, rule: str) -> dict[str, Any]:
@@ -215,6 +217,31 @@ def test_without_a_debug_rule_nothing_is_saved_and_nobody_is_asked(synthesise: A
     assert rule_variables(payloads["Train"]["Environment"]) == {"CPUBottleneck": {}}
     assert "WHIPPET_SAVE_INTERVAL" not in payloads["Train"]["Environment"]
     assert payloads["Verdict"]["debugger"] == "own"
+
+
+def test_nobody_is_asked_about_rules_that_cannot_apply(synthesise: Any) -> None:
+    chosen = {"debugger.rules": "DeadRelu,ExplodingTensor", "debugger.block": "DeadRelu,ExplodingTensor"}
+    definition = synthesise(**chosen).definition()
+    for mode, asked in (("features", {"ExplodingTensor"}), ("finetune", {"DeadRelu", "ExplodingTensor"})):
+        _, managed, own = STATES[mode]
+        request = dict(run(definition, access=True, mode=mode).payloads)[managed]
+        assert {rule["RuleConfigurationName"] for rule in request["DebugRuleConfigurations"]} == asked
+        job = dict(run(definition, access=False, mode=mode).payloads)[own]
+        assert rule_variables(job["Environment"]).keys() == asked
+
+
+@pytest.mark.parametrize("way", ["auto", "managed", "own"])
+def test_a_mode_to_which_no_rule_applies_is_trained_without_a_hook(synthesise: Any, way: str) -> None:
+    chosen = {"debugger.mode": way, "debugger.rules": "DeadRelu", "debugger.block": "DeadRelu"}
+    definition = synthesise(**chosen).definition()
+    result = run(definition, access=True, mode="features")
+    assert result.status == "SUCCEEDED"
+    assert not {"TrainManaged", "Rules", "DescribeRules"} & set(result.path)
+    payloads = dict(result.payloads)
+    assert "WHIPPET_SAVE_INTERVAL" not in payloads["Train"]["Environment"]
+    assert payloads["Verdict"]["debugger"] == "own"
+    watched = run(definition, access=True, mode="finetune").path
+    assert ("NetworkRules" if way == "own" else "TrainNetworkManaged") in watched
 
 
 def test_the_verdict_knows_what_was_asked_for(template: Any) -> None:

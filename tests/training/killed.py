@@ -120,7 +120,7 @@ def strike(kind: str, where: str, time_there: int, number: signal.Signals) -> No
         Path.replace = watched(Path.replace)  # type: ignore[method-assign]
     elif where == "validating":
         if kind == "head":
-            heads.evaluate = watched(heads.evaluate)
+            heads.__dict__["logits"] = watched(heads.logits)
         else:
             finetune_loop.__dict__["predict"] = watched(prediction.predict)
     else:

@@ -8,7 +8,7 @@ import torch
 
 from training import contract
 from training.feature_store import SplitFeatures
-from training.heads import Epoch, Head, evaluate, fit, new_head
+from training.heads import Epoch, Head, fit, logits, new_head, scores_of
 
 LEVELS = [12, 4]
 
@@ -81,14 +81,15 @@ def test_every_level_has_the_same_say() -> None:
 
 def test_an_untrained_head_thinks_all_classes_alike() -> None:
     train = blobs(30)
-    scores = evaluate(new_head(train, levels=LEVELS, classes=3), train)
+    scores = scores_of(logits(new_head(train, levels=LEVELS, classes=3), train), train.labels)
     assert scores.loss == pytest.approx(np.log(3), rel=1e-5)
 
 
 def test_evaluation_does_not_depend_on_how_it_is_cut() -> None:
     head, _ = trained()
     split = blobs(50)
-    whole, cut = evaluate(head, split), evaluate(copy.deepcopy(head), split, chunk=7)
+    whole = scores_of(logits(head, split), split.labels)
+    cut = scores_of(logits(copy.deepcopy(head), split, chunk=7), split.labels)
     assert whole.accuracy == cut.accuracy
     assert whole.loss == pytest.approx(cut.loss, rel=1e-5)
     assert (whole.predictions == cut.predictions).all()

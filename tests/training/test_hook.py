@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,19 @@ import pytest
 import torch
 from google.protobuf.internal import api_implementation
 from torch import Tensor, nn
-from torchvision import models
 
 from tests.training.conftest import Workspace
-from tests.training.test_finetune import start
+from tests.training.test_finetune import run_training, start, start_pretrained
 from training import contract, finetune, hook
 from training.checkpoints import Checkpoints
-from training.compute import compile_stages
 from training.distributed import Group
 from training.environment import JobError
 from training.feature_store import SplitFeatures
 from training.heads import Head, fit, new_head
-from training.hook_activations import Activations
-from training.hook_collections import Collections, Wanted, own_configuration
+from training.hook_collections import Collections, own_configuration
 from training.hook_files import TensorFiles
-from training.hook_samples import activation_sample, to_arrays
 from training.profiling import Profiler
-from training.stages import stages
+from training.rules.evaluation import evaluate
 from training.watching import watched_training
 
 # isort: split
@@ -174,6 +171,28 @@ def test_the_weights_are_the_same_to_the_bit_with_and_without_a_hook(
     assert all(torch.equal(value, head[name]) for name, value in hooked_head.items())
 
 
+def test_gradients_that_a_scaler_passes_over_are_not_held_against_a_training(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float16, the first gradients are often infinite: the scale is found by trying."""
+    monkeypatch.setenv(contract.JobVariable.SAVE_INTERVAL, "1")
+    monkeypatch.setattr(finetune, "training_precision", lambda _device: torch.float16)
+    monkeypatch.setattr("torch.amp.GradScaler", partial(torch.amp.GradScaler, init_scale=2.0**18))
+    workspace.fill(each=20)
+    finetune.train(start_pretrained(workspace, epochs=3))
+    trial = saved(workspace)
+    assert trial.tensor("head.linear.weight").steps(mode=modes.TRAIN) == list(range(9))
+    passed_over = {*range(9)} - {*trial.tensor("gradient/head.linear.weight").steps(mode=modes.TRAIN)}
+    assert 0 in passed_over
+    report = reported(workspace)
+    assert f"gradients of {len(passed_over)} steps were too large for float16" in report["note"]
+    assert report["failures"] == []
+    (exploded,) = evaluate(
+        workspace.root / "output/tensors", {"ExplodingTensor": {}}, mode="finetune", source="own", hook=report
+    )
+    assert exploded["status"] == "NoIssuesFound"
+
+
 class Odd(nn.Module):
     """Has a parameter that is not trained and one that is never used."""
 
@@ -240,7 +259,9 @@ def test_a_full_disk_is_reported_and_does_not_end_the_training(
         "the collections: OSError: No space left on device",
     ]
     assert 0 < report["steps"] < 28
-    assert capsys.readouterr().out.count("could not save the step: OSError") == 1
+    said = capsys.readouterr().out
+    assert said.count("the debugger hook could not save the step;") == 1
+    assert "Error" not in said, "the toolkit would take it for the reason of a job that fails later"
     assert (workspace.root / "output/tensors/training_job_end.ts").exists()
 
 
@@ -373,75 +394,35 @@ def test_without_the_variable_or_in_another_process_there_is_no_hook(
     assert not (workspace.root / "output").exists()
 
 
-def test_a_hook_that_cannot_be_had_is_reported(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_are_saved_as_one_training(workspace: Workspace) -> None:
+    """Under torchrun, as on an instance with two GPUs."""
+    workspace.fill(each=20)
+    start_pretrained(workspace, epochs=2)
+    evaluation, log = run_training(workspace, processes=2)
+    assert "2 x cpu" in log
+    assert evaluation["test_accuracy"] > 0.8
+    trial = saved(workspace)
+    assert trial.workers() == ["worker_0"]
+    assert trial.steps(mode=modes.TRAIN) == list(range(6))
+    assert trial.steps(mode=modes.EVAL) == [0, 1]
+    assert trial.tensor("gradient/head.linear.weight").steps(mode=modes.TRAIN) == [0, 1, 2, 5]
+    assert trial.tensor("labels").value(0, mode=modes.TRAIN).shape == (6,), "of the leader's share"
+    assert trial.tensor("labels").value(1, mode=modes.EVAL).shape == (12,), "of both processes' shares"
+    report = reported(workspace)
+    assert (report["steps"], report["failed"]) == (6, 0)
+
+
+def test_a_hook_that_cannot_be_had_is_reported(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv(contract.JobVariable.SAVE_INTERVAL, "often")
     trained_head()
     report = reported(workspace)
     assert (report["steps"], report["failed"]) == (0, 1)
     assert "there is no debugger hook: ValueError: invalid literal" in report["failures"][0]
-
-
-def test_a_sample_holds_what_is_not_finite_in_the_whole() -> None:
-    tensor = torch.ones(300, 300)
-    whole = Wanted(values=True, reductions=(("mean", True),))
-    (value,) = to_arrays([("w", tensor, Wanted(values=True, reductions=()))]).values()
-    assert value.shape == (contract.MAX_SAMPLE,)
-    assert np.isfinite(value).all()
-    tensor[7, 7] = float("nan")
-    arrays = to_arrays([("w", tensor, whole), ("small", torch.tensor([1.0, -3.0]), whole)])
-    assert np.isnan(arrays["w"]).sum() == 1
-    assert arrays["smdebug/reductions/abs_mean/small"] == pytest.approx(2)
-    np.testing.assert_array_equal(arrays["small"], [1, -3])
-
-
-def test_a_sample_meets_every_place_of_a_kernel() -> None:
-    kernel = torch.arange(9.0).expand(512, 512, 9).reshape(512, 512, 3, 3)
-    (value,) = to_arrays([("conv.weight", kernel, Wanted(values=True, reductions=()))]).values()
-    _, counts = np.unique(value, return_counts=True)
-    assert len(counts) == 9
-    assert counts.min() > contract.MAX_SAMPLE / 9 * 0.8
-
-
-def test_an_activations_sample_keeps_every_channel() -> None:
-    sample = activation_sample(torch.rand(64, 24, 56, 7))
-    assert sample.shape == (4, 24, 3, 3)
-    assert activation_sample(torch.rand(2, 24)).shape == (2, 24)
-    many = activation_sample(torch.rand(4, 600, 7, 7))
-    assert many.numel() > contract.MAX_SAMPLE
-    (value,) = to_arrays([("relu_output_0", many, Wanted(values=True, reductions=()))], sampled=True).values()
-    assert value.shape == (4, 600, 3, 3)
-
-
-def test_inputs_are_kept_as_they_were_before_an_in_place_activation() -> None:
-    watched = Activations(models.resnet18(weights=None).eval(), failed=lambda what, error: pytest.fail(str(error)))
-    model = watched._model
-    watched.watch(lambda name: name.startswith("layer1.0."))
-    with torch.no_grad():
-        model(torch.rand(5, 3, 32, 32))
-        model(torch.rand(5, 3, 32, 32))  # the batch's second part
-    samples = watched.stop()
-    # A block calls its one ReLU twice.
-    assert sorted(samples) == [f"layer1.0.relu_{side}_{call}" for side in ("input", "output") for call in (0, 1)]
-    for call in (0, 1):
-        assert (samples[f"layer1.0.relu_input_{call}"] < 0).any()
-        assert torch.equal(samples[f"layer1.0.relu_input_{call}"].relu(), samples[f"layer1.0.relu_output_{call}"])
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
-
-
-def test_activations_of_compiled_stages_are_seen() -> None:
-    torch.manual_seed(0)
-    model = models.resnet18(weights=None).eval()
-    compile_stages(model, stages=stages(model), watched=[], backend="eager")
-    pixels = torch.rand(2, 3, 32, 32)
-    with torch.no_grad():
-        expected = model(pixels)
-        watched = Activations(model, failed=lambda what, error: pytest.fail(str(error)))
-        watched.watch(lambda name: "relu_output" in name)
-        torch.testing.assert_close(model(pixels), expected)
-        samples = watched.stop()
-        torch.testing.assert_close(model(pixels), expected)
-    assert len(samples) == 17
-    assert watched.stop() == {}
+    said = capsys.readouterr().out
+    assert said.count("there is no debugger hook;") == 1
+    assert "Error" not in said
 
 
 def test_what_is_declared_is_what_the_api_takes() -> None:

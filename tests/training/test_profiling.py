@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -20,6 +22,8 @@ from training.observer import Observer
 from training.profiling import Profiler, profile_of
 from training.system_sampler import Samples
 from training.watching import watched_training
+
+ROOT = Path(__file__).parents[2]
 
 
 def read(folder: Path) -> contract.Profile:
@@ -165,6 +169,33 @@ def test_psutil_failing_leaves_a_profile_that_says_so(
     assert any("processors were not watched" in failure for failure in profile.get("failures", []))
     assert any("start was not found" in failure for failure in profile.get("failures", []))
     assert profile["rules"][0]["status"] == "NotApplicable"
+
+
+def test_a_profile_without_psutil_tells_of_the_steps_alone(
+    hyperparameters: contract.Hyperparameters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    profiler = Profiler(hyperparameters)
+    with watched_training(hyperparameters, profiler=profiler) as observer:
+        take_steps(observer)
+    profiler.write(tmp_path)
+    profile = read(tmp_path)
+    assert (profile["steps"]["steps"], profile["utilization"]) == (3, [])
+    assert sum("psutil" in failure for failure in profile["failures"]) == 6  # five probes, and the process's start
+
+
+def test_what_only_watches_is_not_needed_to_train() -> None:
+    """smdebug is imported where the job asks for a hook, psutil and NVIDIA's library where a training is profiled."""
+    program = (
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(('smdebug', 'psutil', 'pynvml'))\n"
+        "import training.trial\n"
+        "assert not {'training.profiling', 'training.finetune'} & sys.modules.keys()\n"
+        "import training.finetune, training.train\n"
+        "print('imported')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "imported\n", done.stderr
 
 
 def test_a_profile_that_cannot_be_written_fails_no_training(

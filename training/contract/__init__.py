@@ -118,6 +118,7 @@ from training.contract.profile import (
     Utilization,
 )
 from training.contract.rule_defaults import BLOCKING_RULES, DEFAULT_PARAMETERS, DEFAULT_RULES
+from training.contract.rule_scope import NOT_APPLICABLE
 from training.contract.rules import RULES, ParameterValue, Rule, RuleKind, checked_parameters
 
 __all__ = [
@@ -142,6 +143,7 @@ __all__ = [
     "MAX_SAMPLE",
     "METRICS",
     "MODES",
+    "NOT_APPLICABLE",
     "OBJECTIVE",
     "OBJECTIVES",
     "PHASES",

@@ -56,7 +56,8 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
       was when the step's gradients were taken, before the update. Names are the model's own, such as `linear.weight`
       (features) or `head.linear.weight`, `backbone.network.layer4.0.conv1.weight` (finetune). Parameters that are not
       trained are not saved.
-    - `gradients`: `gradient/NAME` of each of those, before clipping.
+    - `gradients`: `gradient/NAME` of each of those, before clipping. In float16, those of a step that the gradient
+      scaler passes over, since they are not finite, are not saved.
     - `labels`, `predictions`: class numbers, int64 of shape (N,), pairwise: the given class and the one with the
       highest score. TRAIN at the interval (the last part of a batch that goes through the network in parts), and
       EVAL every epoch, of the first `MAX_SAMPLE` photos.

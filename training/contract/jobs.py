@@ -93,4 +93,8 @@ class Artefact(StrEnum):
     RULES = "rules.json"
     """`RulesReport`, of the rules' job."""
     DECISION = "decision.json"
+    APPROVAL = "approval.json"
+    """The question to a person, and the token their answer needs."""
     REPORT = "report.html"
+    PROFILE_PAGE = "profile.html"
+    """The report's section on the training's profile, alone."""

@@ -58,12 +58,7 @@ _PARAMETERS: Final[dict[str, dict[str, ParameterValue]]] = {
 }
 
 DEFAULT_PARAMETERS: Final[dict[str, dict[str, dict[str, ParameterValue]]]] = {
-    "features": {
-        **_PARAMETERS,
-        # The narrowest first gradients of healthy heads were 0.002 wide (batches of 512). At learning rate 0.1 losses
-        # rise at first, but not for 20 steps.
-        "PoorWeightInitialization": {"distribution_range": 1e-4, "steps": 20, "patience": 19},
-    },
+    "features": _PARAMETERS,
     "finetune": {
         **_PARAMETERS,
         # Pretrained networks' variances differ by nature: by 41 in efficientnet_lite0. Their first gradients may be as

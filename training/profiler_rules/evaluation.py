@@ -18,6 +18,7 @@ from training.profiler_rules.load_balancing import LoadBalancing
 from training.profiler_rules.low_gpu_utilization import LowGPUUtilization
 from training.profiler_rules.max_initialization_time import MaxInitializationTime
 from training.profiler_rules.overall_system_usage import OverallSystemUsage
+from training.profiler_rules.profiler_report import PROFILER_REPORT, profiler_report
 from training.profiler_rules.step_outlier import StepOutlier
 
 __all__ = ["PROFILER_RULES", "evaluate", "requested"]
@@ -38,8 +39,6 @@ PROFILER_RULES: Final[dict[str, type[ProfilerRule]]] = {
     )
 }
 
-_REPORT: Final = "ProfilerReport"
-
 
 def requested(environment: Mapping[str, str]) -> dict[str, str]:
     """The profiler rules that variables ask for, with their parameters' JSON, in `contract.RULES`' order."""
@@ -51,16 +50,13 @@ def requested(environment: Mapping[str, str]) -> dict[str, str]:
 def evaluate(rules: Mapping[str, str], seen: Measurements) -> list[contract.RuleResult]:
     """How each rule ends; its parameters are those of the JSON object, and SageMaker's defaults.
 
-    ProfilerReport stands for all the others: it evaluates them, asked for or not, and finds an issue where any does.
-
-    Nothing is raised: a rule that cannot be evaluated ends as Error.
-
-    Source of ProfilerReport: List of Debugger built-in profiler rules (Amazon SageMaker AI developer guide).
+    ProfilerReport stands for all the others, which are evaluated for it, asked for or not. Nothing is raised: a rule
+    that cannot be evaluated ends as Error.
     """
-    wanted = {name: rules.get(name, "{}") for name in PROFILER_RULES if name in rules or _REPORT in rules}
+    wanted = {name: rules.get(name, "{}") for name in PROFILER_RULES if name in rules or PROFILER_REPORT in rules}
     results = {name: _result(name, parameters, seen) for name, parameters in wanted.items()}
-    if _REPORT in rules:
-        results[_REPORT] = _report(list(results.values()))
+    if PROFILER_REPORT in rules:
+        results[PROFILER_REPORT] = profiler_report(results.values())
     return [results[name] for name in rules]
 
 
@@ -84,17 +80,3 @@ def _parsed(name: str, parameters: str) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise contract.ContractError(f"{contract.rule_variable(name)} holds {parameters!r}; give a JSON object")
     return dict(contract.checked_parameters(name, given))
-
-
-def _report(results: list[contract.RuleResult]) -> contract.RuleResult:
-    found = [result for result in results if result["status"] == "IssuesFound"]
-    judged = [result for result in results if result["status"] in ("IssuesFound", "NoIssuesFound")]
-    counts = f"{len(found)} of the {len(judged)} profiler rules that apply here found an issue"
-    named = f": {', '.join(result['rule'] for result in found)}" if found else ""
-    return {
-        "rule": _REPORT,
-        "status": "IssuesFound" if found else "NoIssuesFound",
-        "detail": counts + named,
-        "step": found[0]["step"] if found else None,
-        "source": "own",
-    }

@@ -40,6 +40,8 @@ class DebugRule(Rule):  # type: ignore[misc]
 
     inspects: ClassVar[str]
     """The tensors it looks at, in words."""
+    of_the_beginning: ClassVar[bool] = False
+    """Whether it looks at a training's first steps alone."""
 
     def __init__(self, base_trial: FinishedTrial):
         super().__init__(base_trial, action_str="")

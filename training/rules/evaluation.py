@@ -50,10 +50,6 @@ DEBUG_RULES: Final[dict[str, type[DebugRule]]] = {
 Outcome = tuple[contract.RuleStatus, str, int | None]
 """Status, detail and optimiser step."""
 
-_ABSENT_IN_FEATURES: Final = {
-    "DeadRelu": "a head on features is one linear layer and has no ReLU; train with mode finetune for this rule",
-    "SaturatedActivation": "a head on features is one linear layer and has neither tanh nor sigmoid",
-}
 _ABSENT_IN_NETWORK: Final = {
     "DeadRelu": "the network has no ReLU layer that the hook can see",
     "SaturatedActivation": "the network has no tanh or sigmoid layer that the hook can see",
@@ -73,7 +69,8 @@ def evaluate(
     """Judge the tensors in a folder by debug rules, given with the parameters that differ from SageMaker's defaults.
 
     `mode` is the training's: `features` or `finetune`. `hook` is what the hook itself reported. All rules walk through
-    the steps together, so that each step's tensors are read once. A folder without tensors ends every rule as Error.
+    the steps together, so that each step's tensors are read once. A folder without tensors ends every rule as Error,
+    but those that cannot apply to the mode (`contract.NOT_APPLICABLE`), which are not evaluated.
 
     Raises:
         contract.ContractError: a rule or a parameter is not known.
@@ -82,17 +79,17 @@ def evaluate(
     for name in checked:
         if name not in DEBUG_RULES:
             raise contract.ContractError(f"{name} is no debug rule; known are {', '.join(DEBUG_RULES)}")
+    absent = {name: why for name, why in contract.NOT_APPLICABLE[mode].items() if name in checked}
+    judged = {name: parameters for name, parameters in checked.items() if name not in absent}
     try:
         trial = FinishedTrial(tensors)
     except MissingCollectionFiles:
-        ended: dict[str, Outcome] = {name: ("Error", _nothing_saved(hook), None) for name in checked}
+        ended: dict[str, Outcome] = {name: ("Error", _nothing_saved(hook), None) for name in judged}
     except Exception as error:  # smdebug raises plain errors for damaged files
-        ended = {name: ("Error", f"the saved tensors cannot be read: {_words(error)}", None) for name in checked}
+        ended = {name: ("Error", f"the saved tensors cannot be read: {_words(error)}", None) for name in judged}
     else:
-        ended = _walk(trial, checked, mode=mode, hook=hook)
-    for name, (status, _, _) in ended.items():
-        if status == "Error" and mode == "features" and name in _ABSENT_IN_FEATURES:
-            ended[name] = "NotApplicable", _ABSENT_IN_FEATURES[name], None
+        ended = _walk(trial, judged, hook=hook)
+    ended |= {name: ("NotApplicable", why, None) for name, why in absent.items()}
     return [
         contract.RuleResult(rule=name, status=status, detail=detail[:_LONGEST_DETAIL], step=step, source=source)
         for name, (status, detail, step) in ((name, ended[name]) for name in checked)
@@ -103,7 +100,6 @@ def _walk(
     trial: FinishedTrial,
     parameters: Mapping[str, Mapping[str, contract.ParameterValue]],
     *,
-    mode: str,
     hook: contract.HookReport | None,
 ) -> dict[str, Outcome]:
     ended: dict[str, Outcome] = {}
@@ -132,27 +128,38 @@ def _walk(
         if name not in ended:
             attempt(name, max(steps, default=0), rule.conclude, max(steps, default=0))
         if name not in ended:
-            ended[name] = _quiet(rule, mode=mode, hook=hook)
+            ended[name] = _quiet(rule, hook=hook)
     return ended
 
 
-def _quiet(rule: DebugRule, *, mode: str, hook: contract.HookReport | None) -> Outcome:
+def _quiet(rule: DebugRule, *, hook: contract.HookReport | None) -> Outcome:
     """The end of a rule that did not fire: it passed only if it judged something."""
     if rule.judged:
         return "NoIssuesFound", f"{rule.seen} tensors looked at", None
     if rule.seen:
         return "NotApplicable", f"the training was too short for this rule, which waits for {rule.waits_for()}", None
-    if mode != "features" and rule.rule_name in _ABSENT_IN_NETWORK and not _failed(hook):
+    if rule.rule_name in _ABSENT_IN_NETWORK and not _failed(hook):
         return "NotApplicable", _ABSENT_IN_NETWORK[rule.rule_name], None
-    said = f"; the hook reported: {hook['failures'][0]}" if hook and hook["failures"] else ""
+    if rule.of_the_beginning and hook and hook["first_step"] and not _failed(hook):
+        return (
+            "NotApplicable",
+            f"the training was interrupted, and what the attempt before saved is lost: the tensors begin at step "
+            f"{hook['first_step']}, and this rule looks at the first ones alone",
+            None,
+        )
+    said = f"; the hook reported: {_reported(hook)}" if hook and _reported(hook) else ""
     return "Error", f"none of what this rule looks at was saved: {rule.inspects}{said}", None
 
 
 def _nothing_saved(hook: contract.HookReport | None) -> str:
     if hook is None:
         return "the training saved no tensors, and the hook left no report: it did not run, or failed at its start"
-    said = hook.get("note") or "; ".join(hook["failures"]) or "no reason given"
-    return f"the training saved no tensors; the hook reported: {said}"
+    return f"the training saved no tensors; the hook reported: {_reported(hook) or 'no reason given'}"
+
+
+def _reported(hook: contract.HookReport) -> str:
+    """The first failure, or else what the hook noted."""
+    return hook["failures"][0] if hook["failures"] else hook.get("note", "")
 
 
 def _failed(hook: contract.HookReport | None) -> bool:

@@ -19,12 +19,13 @@ class PoorWeightInitialization(DebugRule):
     It fires if, at one of them, the variances of activation functions' inputs (`activation_inputs_regex`) differ
     between layers by more than the factor `threshold`; or if the 5th and 95th percentile of a weight's gradient are
     closer than `distribution_range`; or if the loss has not come below its lowest for `patience` steps. What was not
-    saved is not looked at: a head has no activation functions. A gradient of a single value has no percentiles.
+    saved is not looked at. A gradient of a single value has no percentiles.
 
     Source: "PoorWeightInitialization", List of Debugger built-in rules (Amazon SageMaker AI developer guide).
     """
 
     inspects: ClassVar[str] = "activation inputs, gradients or losses of the first steps"
+    of_the_beginning: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -36,7 +36,8 @@ def hook_report(**values: Any) -> contract.HookReport:
 def test_a_folder_without_tensors_passes_nothing(tmp_path: Path) -> None:
     results = evaluate(tmp_path, {name: {} for name in DEBUG_RULES}, mode="features", source="own")
     assert {result["rule"]: result["status"] for result in results} == {
-        name: "NotApplicable" if name in ("DeadRelu", "SaturatedActivation") else "Error" for name in DEBUG_RULES
+        name: "NotApplicable" if name in ("DeadRelu", "SaturatedActivation", "PoorWeightInitialization") else "Error"
+        for name in DEBUG_RULES
     }
     assert "the training saved no tensors" in results[0]["detail"]
 
@@ -60,6 +61,27 @@ def test_activations_that_the_hook_failed_to_save_are_an_error(recorder: Recorde
     (result,) = evaluate(recorder.folder, {"DeadRelu": {}}, mode="finetune", source="own", hook=hook)
     assert result["status"] == "Error"
     assert "out of memory" in result["detail"]
+
+
+def test_the_beginning_of_an_interrupted_training_is_lost_and_said_to_be(recorder: Recorder) -> None:
+    """SageMaker keeps a spot training's checkpoints over its attempts, not its output."""
+    for step in (300, 301, 302):
+        recorder.training(step, losses={"loss": 0.5}, gradients={"gradient/w": [0.0, 1.0]})
+    rules: dict[str, dict[str, Any]] = {
+        "PoorWeightInitialization": {},
+        "VanishingGradient": {},
+        "AllZero": {"collection_names": "weights"},
+    }
+    hook = hook_report(steps=3, first_step=300, note="the training went on at step 300")
+    results = evaluate(recorder.folder, rules, mode="finetune", source="own", hook=hook)
+    assert [result["status"] for result in results] == ["NotApplicable", "NoIssuesFound", "Error"]
+    assert "the tensors begin at step 300" in results[0]["detail"]
+    assert "went on at step 300" in results[2]["detail"]
+    whole = hook_report(steps=3)
+    assert evaluate(recorder.folder, rules, mode="finetune", source="own", hook=whole)[0]["status"] == "Error"
+    failed = hook_report(steps=3, first_step=300, failed=1, failures=["no space left on device"])
+    (result,) = evaluate(recorder.folder, {"PoorWeightInitialization": {}}, mode="finetune", source="own", hook=failed)
+    assert (result["status"], "no space left" in result["detail"]) == ("Error", True)
 
 
 def test_one_rules_failure_leaves_the_others_alone(recorder: Recorder) -> None:
@@ -167,6 +189,23 @@ def test_an_archive_that_cannot_be_used_ends_every_rule_as_an_error(
     assert "output.tar.gz" in result["detail"]
 
 
+def test_a_report_that_was_cut_off_counts_as_missing(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder.losses(1.0, 0.5)
+    for name in (contract.Artefact.HOOK_REPORT, contract.Artefact.PROFILE):
+        (tmp_path / name).write_text('{"steps": 2, "fai', encoding="utf-8")
+    for rule in ("ExplodingTensor", "StepOutlier"):
+        monkeypatch.setenv(contract.rule_variable(rule), "{}")
+    arguments = ["--mode", "features", "--source", "managed", "--tensors", str(recorder.folder)]
+    arguments += ["--profile", str(tmp_path / contract.Artefact.PROFILE), "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    assert [result["status"] for result in report(tmp_path)] == ["NoIssuesFound", "Error"]
+    said = capsys.readouterr().out
+    assert "hook.json cannot be read" in said
+    assert "profile.json cannot be read" in said
+
+
 def test_an_archive_without_tensors_ends_every_rule_as_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,13 +247,16 @@ def profile(*results: tuple[str, str]) -> contract.Profile:
 def test_the_profiler_report_stands_for_the_other_profiler_rules() -> None:
     quiet = profile(("StepOutlier", "NoIssuesFound"), ("BatchSize", "NotApplicable"))
     assert profiler_result("ProfilerReport", quiet, source="managed")["status"] == "NoIssuesFound"
-    loud = profile(("StepOutlier", "IssuesFound"), ("ProfilerReport", "IssuesFound"), ("BatchSize", "NoIssuesFound"))
+    loud = profile(("StepOutlier", "IssuesFound"), ("BatchSize", "NoIssuesFound"))
     found = profiler_result("ProfilerReport", loud, source="managed")
     assert found["status"] == "IssuesFound"
     assert found["detail"] == "1 of the 2 profiler rules that apply here found an issue: StepOutlier"
     assert profiler_result("ProfilerReport", None, source="managed")["status"] == "Error"
     assert profiler_result("StepOutlier", loud, source="managed")["status"] == "IssuesFound"
     assert profiler_result("Dataloader", loud, source="managed")["status"] == "Error"
+    # The job was asked for the report alone, and looked at rules that it does not list.
+    alone = profile(("ProfilerReport", "IssuesFound"))
+    assert profiler_result("ProfilerReport", alone, source="own")["status"] == "IssuesFound"
 
 
 def test_the_program_runs_from_a_zip_with_smdebug_in_it(recorder: Recorder, tmp_path: Path) -> None:

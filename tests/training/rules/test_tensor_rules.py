@@ -34,7 +34,7 @@ def test_a_bias_may_be_without_a_gradient(recorder: Recorder) -> None:
     biases, gradients = {"b": [0.0, 0.0]}, {"gradient/b": [0.0, 0.0], "gradient/w": [1.0, -1.0]}
     recorder.training(biases=biases, gradients=gradients)
     assert recorder.judge("VanishingGradient")["status"] == "NoIssuesFound"
-    assert recorder.judge("PoorWeightInitialization")["status"] == "NoIssuesFound"
+    assert recorder.judge("PoorWeightInitialization", of="finetune")["status"] == "NoIssuesFound"
 
 
 def test_vanishing_gradient_reads_saved_reductions(recorder: Recorder) -> None:
@@ -131,6 +131,14 @@ def test_a_head_has_no_activation_functions_and_does_not_pass_for_it(recorder: R
     assert "the network has no" in other["detail"]
 
 
+def test_a_head_begins_at_zero_so_its_initialisation_is_no_question(recorder: Recorder) -> None:
+    recorder.training(losses={"loss": 1.0}, gradients={"gradient/w": [0.0, 0.0]})
+    assert recorder.judge("PoorWeightInitialization", of="finetune")["status"] == "IssuesFound"
+    result = recorder.judge("PoorWeightInitialization")
+    assert (result["status"], result["step"]) == ("NotApplicable", None)
+    assert "no activation function" in result["detail"]
+
+
 def test_poor_weight_initialization_by_variances(recorder: Recorder) -> None:
     recorder.training(relu_input={"a.relu_input_0": [[-1.0, 1.0]], "b.relu_input_0": [[-3.0, 3.0]]})
     assert recorder.judge("PoorWeightInitialization", of="finetune")["status"] == "NoIssuesFound"
@@ -142,16 +150,19 @@ def test_poor_weight_initialization_by_variances(recorder: Recorder) -> None:
 
 def test_poor_weight_initialization_by_gradients(recorder: Recorder) -> None:
     recorder.training(gradients={"gradient/w": np.linspace(0, 0.01, 101), "gradient/b": [1.0]})
-    assert recorder.judge("PoorWeightInitialization")["status"] == "NoIssuesFound"
-    found = recorder.judge("PoorWeightInitialization", distribution_range=0.0091)
+    assert recorder.judge("PoorWeightInitialization", of="finetune")["status"] == "NoIssuesFound"
+    found = recorder.judge("PoorWeightInitialization", of="finetune", distribution_range=0.0091)
     assert found["status"] == "IssuesFound"
     assert "gradient/w" in found["detail"]
-    assert recorder.judge("PoorWeightInitialization", distribution_range=0.0089)["status"] == "NoIssuesFound"
+    assert (
+        recorder.judge("PoorWeightInitialization", of="finetune", distribution_range=0.0089)["status"]
+        == "NoIssuesFound"
+    )
 
 
 def test_poor_weight_initialization_by_losses(recorder: Recorder) -> None:
     recorder.losses(1.0, 2.0, 2.0, 2.0, 0.9, 1.0, 1.0, 1.0, 1.0)
-    assert recorder.judge("PoorWeightInitialization")["status"] == "NoIssuesFound"
-    found = recorder.judge("PoorWeightInitialization", patience=4)
+    assert recorder.judge("PoorWeightInitialization", of="finetune")["status"] == "NoIssuesFound"
+    found = recorder.judge("PoorWeightInitialization", of="finetune", patience=4)
     assert (found["status"], found["step"]) == ("IssuesFound", 8)
-    assert recorder.judge("PoorWeightInitialization", patience=4, steps=8)["status"] == "NoIssuesFound"
+    assert recorder.judge("PoorWeightInitialization", of="finetune", patience=4, steps=8)["status"] == "NoIssuesFound"

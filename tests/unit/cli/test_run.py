@@ -158,17 +158,36 @@ def test_a_run_without_rules_has_logs_too() -> None:
     assert list(run_lines(stack, run="run-7")) == [(train, "a")]
 
 
-def test_a_rejected_run_still_shows_its_report(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outcome = Outcome(run="run-7", succeeded=False, output={}, error="ModelRejected", cause="Overfit at step 90")
-    monkeypatch.setattr(main, "find_target", lambda **_: FakeStack({"runs/run-7/report.html": b"page"}))
-    monkeypatch.setattr(main, "start", lambda *_, **__: "arn")
-    monkeypatch.setattr(main, "watch", lambda *_, **__: outcome)
-    monkeypatch.setattr("sys.argv", ["whippet", "run"])
-    with pytest.raises(SystemExit) as ended:
-        main.main()
-    assert ended.value.code == 1
-    printed = capsys.readouterr()
+@pytest.fixture
+def rejected(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """What `whippet run` prints on a stack where the run's model is rejected."""
+
+    def run(stack: FakeStack) -> Any:
+        outcome = Outcome(run="run-7", succeeded=False, output={}, error="ModelRejected", cause="Overfit at step 90")
+        monkeypatch.setattr(main, "find_target", lambda **_: stack)
+        monkeypatch.setattr(main, "start", lambda *_, **__: "arn")
+        monkeypatch.setattr(main, "watch", lambda *_, **__: outcome)
+        monkeypatch.setattr("sys.argv", ["whippet", "run"])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        assert ended.value.code == 1
+        return capsys.readouterr()
+
+    return run
+
+
+def test_how_a_run_ended_is_told_to_those_who_may_not_see_its_report(rejected: Any) -> None:
+    class Closed:
+        def head_object(self, **_: str) -> None:
+            raise client_error("403", "Forbidden", status=403)
+
+    printed = rejected(FakeStack(s3=Closed()))
+    assert "the report could not be looked for: " in printed.err
+    assert "Forbidden" in printed.err
+    assert "the model was rejected: Overfit at step 90" in printed.err
+
+
+def test_a_rejected_run_still_shows_its_report(rejected: Any) -> None:
+    printed = rejected(FakeStack({"runs/run-7/report.html": b"page"}))
     assert "s3://data/runs/run-7/report.html" in printed.out
     assert "the model was rejected: Overfit at step 90" in printed.err

@@ -239,6 +239,7 @@ def test_an_api_that_refuses_to_answer_is_told_in_the_sections_that_asked_it(wri
 
     page = Parsed(write(files(), sagemaker=Refusing(), smoke_test=None))
     assert "not authorised" in page.sections["tuning"]
+    assert "not authorised" in page.sections["cost"], "a sum without it would be too low"
     assert "Accepted" in page.sections["outcome"]
 
 

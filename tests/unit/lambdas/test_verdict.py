@@ -162,13 +162,13 @@ def test_what_cannot_be_paired_is_not_and_says_why(
         assert f"Its test accuracy was {old_accuracy:.4f}, this one's is 0.9000." in found["reason"]
 
 
-def test_a_training_without_answers_cannot_be_paired(judge: Any) -> None:
+def test_a_training_without_answers_is_not_released_uncompared(judge: Any) -> None:
     more = {
         "runs/run-1/decision.json": before(),
         "runs/run-1/results/test_predictions.csv": predictions([True]),
     }
-    _, decision = judge(bucket(more=more), IN_SERVICE)
-    assert "this run left no list" in check(decision, "in_service")["reason"]
+    with pytest.raises(UnreadableOutput, match="this run left no list of its answers"):
+        judge(bucket(more=more), IN_SERVICE)
 
 
 def test_a_failed_endpoint_has_no_model_in_service(judge: Any) -> None:
@@ -232,6 +232,35 @@ def test_a_blocking_rule_that_the_runs_mode_left_out_blocks(judge: Any) -> None:
     assert "Overfit was not evaluated in this run" in answer["cause"]
 
 
+@pytest.mark.parametrize("way", ["own", "managed"])
+def test_a_rule_that_cannot_apply_neither_passes_nor_blocks(
+    judge: Any, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    rules = {mode: ["Overfit", "PoorWeightInitialization"] for mode in ("features", "finetune")}
+    monkeypatch.setenv("RULES", json.dumps(rules))
+    monkeypatch.setenv("BLOCKING_RULES", json.dumps(rules["features"]))
+    statuses = [{"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": "NoIssuesFound"}]
+    answer, decision = judge(bucket(rules=[result("Overfit")]), FakeSageMaker(rules=statuses), debugger=way)
+    assert answer["accepted"]
+    assert {rule["rule"]: (rule["status"], rule["source"]) for rule in decision["rules"]}[
+        "PoorWeightInitialization"
+    ] == ("NotApplicable", way)
+    assert "1 do not apply" in check(decision, "rules")["reason"]
+    answer, _ = judge(bucket(rules=[result("Overfit")]), FakeSageMaker(rules=statuses), debugger=way, mode="finetune")
+    assert "PoorWeightInitialization could not be judged (Error)" in answer["cause"]
+
+
+def test_a_blocking_rule_of_the_other_mode_that_cannot_apply_to_the_runs_does_not_block(
+    judge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOCKING_RULES", '["DeadRelu", "Overfit"]')
+    answer, decision = judge(bucket())
+    assert answer["accepted"]
+    assert ("DeadRelu", "NotApplicable") in [(rule["rule"], rule["status"]) for rule in decision["rules"]]
+    answer, _ = judge(bucket(), mode="finetune")
+    assert "DeadRelu was not evaluated in this run" in answer["cause"]
+
+
 def test_without_a_debugger_no_rule_is_missed(judge: Any) -> None:
     answer, decision = judge(bucket(output(profile=[]), rules=[]), debugger="off")
     assert answer["accepted"]
@@ -289,9 +318,10 @@ def test_what_the_registry_keeps_is_what_it_takes(judge: Any) -> None:
     assert metadata["rules_with_issues"] == "AllZero"
     assert metadata["hyperparameter.epochs"] == "20"
     assert "hyperparameter.unfreeze_from" not in metadata, "a value may not be empty"
-    decision["worst_class"] = "ünïcode, {odd} " + "x" * 300
+    decision["worst_class"] = "ünïcode,\t{odd}\n" + "x" * 300
     decision["hyperparameters"] = {f"h{number}": "1" for number in range(60)}
     odd = package_metadata(decision, decision_uri=answer["decision"])
+    assert odd["worst_class"].startswith("ünïcode---odd--x")
     assert len(odd["worst_class"]) == 256
     for value in (metadata, odd):
         assert problems("createModelPackage", {"CustomerMetadataProperties": value}) == []
