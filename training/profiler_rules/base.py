@@ -7,6 +7,7 @@ over, and say where they had to decide something it leaves open.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
@@ -18,8 +19,10 @@ from training.system_sampler import INTERVAL
 __all__ = ["ProfilerRule", "no_gpu", "percentile", "percentiles", "too_few_samples", "windows"]
 
 
-class ProfilerRule:
-    """A rule's parameters are the keyword arguments of its `__init__`, by their documented names; the defaults are
+class ProfilerRule(ABC):
+    """A rule that looks at a whole training's measurements once it is over.
+
+    A rule's parameters are the keyword arguments of its `__init__`, by their documented names; the defaults are
     `contract.RULES`'.
     """
 
@@ -31,13 +34,13 @@ class ProfilerRule:
         self.step: int | None = None
         """The step that made it fire, if it was one."""
 
+    @abstractmethod
     def inapplicable(self, seen: Measurements) -> str:
         """Why the rule can say nothing of this training; empty where it can."""
-        raise NotImplementedError
 
+    @abstractmethod
     def invoke(self, seen: Measurements) -> bool:
         """Whether it fires."""
-        raise NotImplementedError
 
     def fires(self, detail: str) -> bool:
         """True, with a reason."""

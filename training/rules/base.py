@@ -6,6 +6,7 @@ published. These here follow the page, and say where they had to decide somethin
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar, Final
 
 import numpy as np
@@ -57,9 +58,9 @@ class DebugRule(Rule):  # type: ignore[misc]
         """What it needs before it can decide, in words; for a training that was too short."""
         return self.inspects
 
+    @abstractmethod
     def invoke_at_step(self, step: int) -> bool:
         """Whether the rule fires at a global step."""
-        raise NotImplementedError
 
     def invoke_at_end(self) -> bool:
         """Whether it fires at a look back, when the last step is over."""
