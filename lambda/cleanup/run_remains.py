@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
@@ -39,37 +39,33 @@ def stop_executions(states: SFNClient, state_machine: str) -> None:
 
 def stop_jobs(sagemaker: SageMakerClient, prefix: str) -> None:
     """Stop the tuning jobs first: a stopped trial would only be followed by the next."""
-    tuning_jobs = [
-        job["HyperParameterTuningJobName"]
-        for page in sagemaker.get_paginator("list_hyper_parameter_tuning_jobs").paginate(
+    tuning = _named(
+        sagemaker.get_paginator("list_hyper_parameter_tuning_jobs").paginate(
             NameContains=prefix, StatusEquals="InProgress"
-        )
-        for job in page["HyperParameterTuningJobSummaries"]
-        if job["HyperParameterTuningJobName"].startswith(prefix)
-    ]
-    for name in tuning_jobs:
+        ),
+        "HyperParameterTuningJobSummaries",
+        "HyperParameterTuningJobName",
+        prefix,
+    )
+    for name in tuning:
         _tolerating(sagemaker.stop_hyper_parameter_tuning_job, HyperParameterTuningJobName=name)
-    training_jobs = [
-        job["TrainingJobName"]
-        for page in sagemaker.get_paginator("list_training_jobs").paginate(
-            NameContains=prefix, StatusEquals="InProgress"
-        )
-        for job in page["TrainingJobSummaries"]
-        if job["TrainingJobName"].startswith(prefix)
-    ]
-    for name in training_jobs:
+    training = _named(
+        sagemaker.get_paginator("list_training_jobs").paginate(NameContains=prefix, StatusEquals="InProgress"),
+        "TrainingJobSummaries",
+        "TrainingJobName",
+        prefix,
+    )
+    for name in training:
         _tolerating(sagemaker.stop_training_job, TrainingJobName=name)
-    processing_jobs = [
-        job["ProcessingJobName"]
-        for page in sagemaker.get_paginator("list_processing_jobs").paginate(
-            NameContains=prefix, StatusEquals="InProgress"
-        )
-        for job in page["ProcessingJobSummaries"]
-        if job["ProcessingJobName"].startswith(prefix)
-    ]
-    for name in processing_jobs:
+    processing = _named(
+        sagemaker.get_paginator("list_processing_jobs").paginate(NameContains=prefix, StatusEquals="InProgress"),
+        "ProcessingJobSummaries",
+        "ProcessingJobName",
+        prefix,
+    )
+    for name in processing:
         _tolerating(sagemaker.stop_processing_job, ProcessingJobName=name)
-    logger.info("jobs stopped", extra={"tuning": tuning_jobs, "training": training_jobs, "processing": processing_jobs})
+    logger.info("jobs stopped", extra={"tuning": tuning, "training": training, "processing": processing})
 
 
 def delete_endpoint(sagemaker: SageMakerClient, endpoint: str, deadline: Deadline) -> None:
@@ -90,20 +86,15 @@ def delete_endpoint(sagemaker: SageMakerClient, endpoint: str, deadline: Deadlin
 
 def delete_models(sagemaker: SageMakerClient, prefix: str) -> None:
     """Delete the endpoint configurations and the models."""
-    configs = [
-        item["EndpointConfigName"]
-        for page in sagemaker.get_paginator("list_endpoint_configs").paginate(NameContains=prefix)
-        for item in page["EndpointConfigs"]
-        if item["EndpointConfigName"].startswith(prefix)
-    ]
+    configs = _named(
+        sagemaker.get_paginator("list_endpoint_configs").paginate(NameContains=prefix),
+        "EndpointConfigs",
+        "EndpointConfigName",
+        prefix,
+    )
     for name in configs:
         _tolerating(sagemaker.delete_endpoint_config, EndpointConfigName=name)
-    models = [
-        item["ModelName"]
-        for page in sagemaker.get_paginator("list_models").paginate(NameContains=prefix)
-        for item in page["Models"]
-        if item["ModelName"].startswith(prefix)
-    ]
+    models = _named(sagemaker.get_paginator("list_models").paginate(NameContains=prefix), "Models", "ModelName", prefix)
     for name in models:
         _tolerating(sagemaker.delete_model, ModelName=name)
     logger.info("models deleted", extra={"configs": configs, "models": models})
@@ -124,6 +115,11 @@ def delete_model_packages(sagemaker: SageMakerClient, group: str) -> None:
     for arn in packages:
         _tolerating(sagemaker.delete_model_package, ModelPackageName=arn)
     logger.info("model packages deleted", extra={"packages": packages})
+
+
+def _named(pages: Iterable[Mapping[str, Any]], member: str, name: str, prefix: str) -> list[str]:
+    """Names on the pages of a list that begin with the prefix; NameContains finds it anywhere."""
+    return [item[name] for page in pages for item in page[member] if item[name].startswith(prefix)]
 
 
 def _tolerating(call: Callable[..., object], **names: str) -> None:

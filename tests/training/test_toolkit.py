@@ -57,8 +57,8 @@ def run_trial(base: Path, **hyperparameters: str) -> subprocess.CompletedProcess
     for folder in (config, base / "model", base / "output/data", base / "code"):
         folder.mkdir(parents=True)
     with tarfile.open(bundle, "w:gz") as archive:
-        for file in sorted((ROOT / "training").glob("*.py")):
-            archive.add(file, arcname=f"training/{file.name}")
+        for file in sorted((ROOT / "training").rglob("*.py")):
+            archive.add(file, arcname=file.relative_to(ROOT).as_posix())
     write_features(base / "input/data/features/job/output/model")
     values = {
         "sagemaker_program": str(contract.EntryPoint.TRIAL),
