@@ -17,6 +17,7 @@ from training.hook_activations import Activations
 from training.hook_collections import Collections, Wanted
 from training.hook_files import ModeKeys, SavedStep, TensorFiles
 from training.hook_samples import to_arrays
+from training.kept_tensors import Kept, keep, take_back
 
 __all__ = ["MAX_BYTES", "DebuggerHook"]
 
@@ -43,11 +44,13 @@ class DebuggerHook:
     """See `training.observer.TensorHook`. What it could not save is in its report, and never ends the training.
 
     Global steps count optimiser steps and validations in the order they happen, from the position in the training
-    alone: a resumed training goes on with the numbers the uninterrupted one would have used.
+    alone: a resumed training goes on with the numbers the uninterrupted one would have used. With a folder of
+    `checkpoints`, it also goes on with the tensors that the attempt before could still keep there.
     """
 
-    def __init__(self, *, folder: Path, collections: Collections):
-        self._files, self._collections = TensorFiles(folder), collections
+    def __init__(self, *, folder: Path, collections: Collections, checkpoints: Path | None = None):
+        self._files, self._collections, self._checkpoints = TensorFiles(folder), collections, checkpoints
+        self._earlier: contract.HookReport | None = None
         self._model: nn.Module = nn.Identity()
         self._activations = Activations(self._model, failed=self._failed)
         self._steps, self._epochs = 1, 1
@@ -67,6 +70,9 @@ class DebuggerHook:
         """See `TensorHook`."""
         self._model, self._epochs, self._steps = model, epochs, steps
         self._done = self._started_at = done
+        if self._checkpoints and done:
+            with self._attempt("the tensors of the attempt before"):
+                self._go_on_from(take_back(self._files.folder, self._checkpoints))
         with self._attempt("the collections"):
             self._activations = Activations(model, failed=self._failed)
             self._files.begin()
@@ -147,11 +153,18 @@ class DebuggerHook:
         if ended:
             with self._attempt("the mark of the training's end"):
                 self._files.end()
+        if self._checkpoints:
+            with self._attempt("the tensors for the next attempt"):
+                keep(self._files.folder, self._checkpoints, Kept(self.report(), self._collections.tensors()))
 
     def report(self) -> contract.HookReport:
         """What was saved so far."""
-        notes = []
-        if self._started_at:
+        notes, earlier = [], self._earlier
+        if earlier:
+            notes.append(
+                f"the training went on at step {self._started_at}, with the tensors that the attempt before had kept"
+            )
+        elif self._started_at:
             notes.append(
                 f"the training went on at step {self._started_at}, where an earlier attempt was interrupted; "
                 f"this report is of the steps from there on"
@@ -174,9 +187,24 @@ class DebuggerHook:
             failures=list(self._failures)[:_MAX_FAILURES],
             failed=self._failed_times,
         )
+        if earlier:
+            report["first_step"] = earlier["first_step"]
+            report["steps"] += earlier["steps"]
+            report["tensors"] += earlier["tensors"]
+            report["seconds"] += earlier["seconds"]
+            report["failures"] = list(dict.fromkeys(earlier["failures"] + report["failures"]))[:_MAX_FAILURES]
+            report["failed"] += earlier["failed"]
         if notes:
             report["note"] = "; ".join(notes)
         return report
+
+    def _go_on_from(self, kept: Kept | None) -> None:
+        """Count in what lies in the folder already."""
+        if kept is None:
+            return
+        self._earlier, self._files.bytes = kept.report, kept.report["bytes"]
+        for name in kept.tensors:
+            self._collections.wanted(name, frozenset())
 
     def _keep(self, tensors: Iterable[tuple[str, Tensor]], *, sampled: bool = False) -> None:
         """Take the wanted ones of these float tensors into the step."""

@@ -80,6 +80,10 @@ class Collections:
             self._wanted[known] = self._found(tensor, due)
         return self._wanted[known]
 
+    def tensors(self) -> list[str]:
+        """Names of those that were asked about so far."""
+        return list(self._of_tensor)
+
     def to_json(self) -> dict[str, object]:
         """As smdebug's readers take it; each collection with the tensors that were wanted so far."""
         described: dict[str, object] = self._manager.to_json_dict()

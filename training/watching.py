@@ -71,7 +71,11 @@ def _hook(mode: str, *, interval: str, output: Path) -> tuple[DebuggerHook, bool
 
         managed = managed_configuration()
         configured = managed or own_configuration(mode, save_interval=int(interval), output_dir=output)
-        hook = DebuggerHook(folder=Path(configured["LocalPath"]), collections=Collections(configured))
+        hook = DebuggerHook(
+            folder=Path(configured["LocalPath"]),
+            collections=Collections(configured),
+            checkpoints=None if managed else environment.checkpoint_dir(),
+        )
     except Exception as error:  # as with a tensor that cannot be saved: the training is worth more
         return f"there is no debugger hook: {type(error).__name__}: {error}"[: contract.MAX_ERROR_CHARACTERS]
     return hook, managed is not None

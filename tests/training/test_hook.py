@@ -25,6 +25,7 @@ from training.feature_store import SplitFeatures
 from training.heads import Head, fit, new_head
 from training.hook_collections import Collections, own_configuration
 from training.hook_files import TensorFiles
+from training.kept_tensors import ARCHIVE
 from training.profiling import Profiler
 from training.rules.evaluation import evaluate
 from training.watching import watched_training
@@ -80,9 +81,9 @@ def saved(workspace: Workspace, folder: str = "output/tensors") -> Any:
     return create_trial(str(workspace.root / folder))
 
 
-def reported(workspace: Workspace) -> contract.HookReport:
+def reported(workspace: Workspace, output: str = "output") -> contract.HookReport:
     report: contract.HookReport = json.loads(
-        (workspace.root / "output" / contract.Artefact.HOOK_REPORT).read_text(encoding="utf-8")
+        (workspace.root / output / contract.Artefact.HOOK_REPORT).read_text(encoding="utf-8")
     )
     return report
 
@@ -311,6 +312,43 @@ def interrupted_head(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> N
             trained_head(workspace.folder("checkpoints"))
 
 
+def test_a_resumed_training_goes_on_with_the_tensors_of_the_attempt_before(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained_head()
+    whole = saved(workspace)
+    expected = {step: float(whole.tensor(contract.LOSS_TENSOR).value(step)[0]) for step in whole.steps()}
+    complete = reported(workspace)
+    interrupted_head(workspace, monkeypatch)
+    for attempt in ("second", "third"):  # the third is interrupted in what comes after the training: nothing to train
+        monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / attempt))
+        trained_head(workspace.root / "checkpoints")
+        trial = saved(workspace, f"{attempt}/tensors")
+        assert trial.steps() == whole.steps()
+        assert {s: float(trial.tensor(contract.LOSS_TENSOR).value(s)[0]) for s in trial.steps()} == expected
+        for collection in ("losses", "gradients", "weights", "labels"):
+            assert trial.tensor_names(collection=collection) == whole.tensor_names(collection=collection)
+        report = reported(workspace, attempt)
+        assert _counts(report) == _counts(complete)
+        assert "kept" in report["note"]
+
+
+def _counts(report: contract.HookReport) -> tuple[int, ...]:
+    return report["first_step"], report["steps"], report["tensors"], report["failed"]
+
+
+def test_kept_tensors_that_cannot_be_read_do_not_end_the_training(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted_head(workspace, monkeypatch)
+    (workspace.root / "checkpoints" / ARCHIVE).write_bytes(b"no archive")
+    monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / "second"))
+    trained_head(workspace.root / "checkpoints")
+    report = reported(workspace, "second")
+    assert (report["first_step"], report["failed"]) == (STEPS + 4, 1)
+    assert "the tensors of the attempt before" in report["failures"][0]
+
+
 def test_a_resumed_training_goes_on_with_the_steps_numbers(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +358,7 @@ def test_a_resumed_training_goes_on_with_the_steps_numbers(
     monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / "interrupted"))
     interrupted_head(workspace, monkeypatch)
     first = create_trial(str(workspace.root / "interrupted/tensors"))
+    (workspace.root / "checkpoints" / ARCHIVE).unlink()  # as where the instance was lost without a warning
     monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / "output2"))
     trained_head(workspace.root / "checkpoints")
     second = create_trial(str(workspace.root / "output2/tensors"))
