@@ -102,3 +102,12 @@ class Workspace:
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return Workspace(root=tmp_path, monkeypatch=monkeypatch)
+
+
+@pytest.fixture
+def hooked_job(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that asks for a hook, with smdebug's reader in no need to wait for files on their way."""
+    monkeypatch.setenv(contract.JobVariable.SAVE_INTERVAL, "5")
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(workspace.root))
+    monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / "output"))
+    monkeypatch.setenv("SMDEBUG_TRAINING_END_DELAY_REFRESH", "0")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,58 +15,24 @@ from google.protobuf.internal import api_implementation
 from torch import Tensor, nn
 
 from tests.training.conftest import Workspace
+from tests.training.hooked import HEAD, STEPS, interrupted_head, reported, saved, trained_head
 from tests.training.test_finetune import run_training, start, start_pretrained
 from training import contract, finetune, hook
-from training.checkpoints import Checkpoints
 from training.distributed import Group
 from training.environment import JobError
-from training.feature_store import SplitFeatures
-from training.heads import Head, fit, new_head
 from training.hook_collections import Collections, own_configuration
 from training.hook_files import TensorFiles
-from training.kept_tensors import ARCHIVE
 from training.profiling import Profiler
 from training.rules.evaluation import evaluate
 from training.watching import watched_training
 
 # isort: split
 from smdebug import modes
-from smdebug.trials import create_trial
+
+pytestmark = pytest.mark.usefixtures("hooked_job")
 
 SECOND = Group(rank=1, size=1, device=torch.device("cpu"))
 """A process that does not lead."""
-
-HEAD = contract.Hyperparameters(epochs=4, batch_size=16, learning_rate=0.03)
-STEPS = 7
-"""Of an epoch, of 100 photos."""
-
-
-@pytest.fixture(autouse=True)
-def job(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that asks for a hook, with smdebug's reader in no need to wait for files on their way."""
-    monkeypatch.setenv(contract.JobVariable.SAVE_INTERVAL, "5")
-    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(workspace.root))
-    monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / "output"))
-    monkeypatch.setenv("SMDEBUG_TRAINING_END_DELAY_REFRESH", "0")
-
-
-def features(images: int) -> SplitFeatures:
-    labels = np.arange(images) % 3
-    values = np.random.default_rng(images).normal(size=(2, images, 2000)) + labels[:, np.newaxis]
-    return SplitFeatures(features=values.astype(np.float32), labels=labels, paths=[""] * images)
-
-
-def trained_head(checkpoints: Path | None = None) -> Head:
-    """A head of 2000 x 3 weights after four epochs of seven steps."""
-    train, validation = features(100), features(30)
-    head = new_head(train, levels=[2000], classes=3)
-    with watched_training(HEAD, profiler=Profiler(HEAD)) as observer:
-        kept = Checkpoints(checkpoints, identity={})
-        for _ in fit(
-            head, train=train, validation=validation, hyperparameters=HEAD, checkpoints=kept, observer=observer
-        ):
-            pass
-    return head
 
 
 def with_photos(workspace: Workspace, **hyperparameters: Any) -> contract.Hyperparameters:
@@ -75,17 +40,6 @@ def with_photos(workspace: Workspace, **hyperparameters: Any) -> contract.Hyperp
     workspace.fill(each=20)
     workspace.write_weights()
     return start(workspace, **hyperparameters)
-
-
-def saved(workspace: Workspace, folder: str = "output/tensors") -> Any:
-    return create_trial(str(workspace.root / folder))
-
-
-def reported(workspace: Workspace, output: str = "output") -> contract.HookReport:
-    report: contract.HookReport = json.loads(
-        (workspace.root / output / contract.Artefact.HOOK_REPORT).read_text(encoding="utf-8")
-    )
-    return report
 
 
 def test_a_heads_training_is_saved_under_the_contracts_names(workspace: Workspace) -> None:
@@ -293,84 +247,6 @@ def test_a_training_that_fails_or_is_stopped_leaves_the_mark_of_its_end(workspac
             end_with(error)
         assert mark.exists()
         assert reported(workspace)["steps"] == 0
-
-
-def interrupted_head(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train until SIGTERM comes in the second epoch's fourth step."""
-    step, count = torch.optim.AdamW.step, 0
-
-    def counted(self: torch.optim.AdamW, *arguments: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == STEPS + 4:
-            signal.raise_signal(signal.SIGTERM)
-        return step(self, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", counted)
-        with pytest.raises(SystemExit):
-            trained_head(workspace.folder("checkpoints"))
-
-
-def test_a_resumed_training_goes_on_with_the_tensors_of_the_attempt_before(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained_head()
-    whole = saved(workspace)
-    expected = {step: float(whole.tensor(contract.LOSS_TENSOR).value(step)[0]) for step in whole.steps()}
-    complete = reported(workspace)
-    interrupted_head(workspace, monkeypatch)
-    for attempt in ("second", "third"):  # the third is interrupted in what comes after the training: nothing to train
-        monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / attempt))
-        trained_head(workspace.root / "checkpoints")
-        trial = saved(workspace, f"{attempt}/tensors")
-        assert trial.steps() == whole.steps()
-        assert {s: float(trial.tensor(contract.LOSS_TENSOR).value(s)[0]) for s in trial.steps()} == expected
-        for collection in ("losses", "gradients", "weights", "labels"):
-            assert trial.tensor_names(collection=collection) == whole.tensor_names(collection=collection)
-        report = reported(workspace, attempt)
-        assert _counts(report) == _counts(complete)
-        assert "kept" in report["note"]
-
-
-def _counts(report: contract.HookReport) -> tuple[int, ...]:
-    return report["first_step"], report["steps"], report["tensors"], report["failed"]
-
-
-def test_kept_tensors_that_cannot_be_read_do_not_end_the_training(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    interrupted_head(workspace, monkeypatch)
-    (workspace.root / "checkpoints" / ARCHIVE).write_bytes(b"no archive")
-    monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / "second"))
-    trained_head(workspace.root / "checkpoints")
-    report = reported(workspace, "second")
-    assert (report["first_step"], report["failed"]) == (STEPS + 4, 1)
-    assert "the tensors of the attempt before" in report["failures"][0]
-
-
-def test_a_resumed_training_goes_on_with_the_steps_numbers(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained_head()
-    whole = saved(workspace)
-    expected = {step: float(whole.tensor(contract.LOSS_TENSOR).value(step)[0]) for step in whole.steps()}
-    monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / "interrupted"))
-    interrupted_head(workspace, monkeypatch)
-    first = create_trial(str(workspace.root / "interrupted/tensors"))
-    (workspace.root / "checkpoints" / ARCHIVE).unlink()  # as where the instance was lost without a warning
-    monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(workspace.root / "output2"))
-    trained_head(workspace.root / "checkpoints")
-    second = create_trial(str(workspace.root / "output2/tensors"))
-    assert first.steps() == list(range(STEPS + 1 + 4))
-    assert second.steps() == list(range(STEPS + 1 + 4, 4 * STEPS + 4))
-    assert second.steps(mode=modes.EVAL) == [1, 2, 3]
-    for trial in (first, second):
-        for step in trial.steps():
-            assert trial.tensor(contract.LOSS_TENSOR).value(step)[0] == expected[step]
-    report = json.loads((workspace.root / "output2" / contract.Artefact.HOOK_REPORT).read_text(encoding="utf-8"))
-    assert (report["first_step"], report["steps"]) == (STEPS + 4, 3 * STEPS - 4)
-    assert "went on at step 11" in report["note"]
 
 
 def test_sagemaker_debuggers_configuration_is_obeyed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
