@@ -27,11 +27,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import contract
 from benchmarks.photos import bench_records, describe_photos
 from benchmarks.result import Result, emit
 from benchmarks.timing import interleave, median
 from benchmarks.training_step import BATCH, DEVICE, a_tuning, photos, synthetic
-from training import contract, hook, hook_activations
+from training import hook, hook_activations
 from training.backbones import EFFICIENTNET_LITE0
 from training.environment import JOB_ENVIRONMENT
 from training.feature_files import SplitWriter, write_index

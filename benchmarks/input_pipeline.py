@@ -24,10 +24,10 @@ from torchvision import transforms as v1
 from torchvision.io import ImageReadMode, decode_image, decode_jpeg, read_file
 from torchvision.transforms import v2
 
+import contract
 from benchmarks.photos import bench_records, describe_photos
 from benchmarks.result import Result, emit
 from benchmarks.timing import interleave, median
-from training import contract
 from training.loader import PhotoLoader
 from training.machine import LoaderPlan
 

@@ -21,8 +21,8 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
+import contract
 from benchmarks.result import Result, emit
-from training import contract
 
 SIZES, QUICK_SIZES = (1_000, 10_000, 100_000), (300, 1_000, 3_000)
 SIDE, DIM, CLASSES, DISTINCT = 32, 1280, 10, 50

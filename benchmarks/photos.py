@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training import contract
+import contract
 
 __all__ = ["bench_records", "describe_photos"]
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+import contract
 from benchmarks.result import Result, emit
 from benchmarks.timing import interleave, median
-from training import contract
 from training.feature_store import SplitFeatures
 from training.heads import fit, new_head
 from training.observer import Observer

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training import contract
+import contract
 from training.feature_store import SplitFeatures, read_index, read_split
 from training.heads import fit, new_head
 

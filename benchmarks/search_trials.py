@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import contract
 from benchmarks.result import Result, emit
 from local.sagemaker.search import Search
-from training import contract
 
 SURFACE = Path(__file__).parent / "surfaces" / "heads.json"
 MOST_TRIALS = 100

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from training import contract
+import contract
 
 __all__ = ["MEAN", "STD", "TRAIN_TRANSFORM", "VALIDATION_TRANSFORM", "SeedPhotos", "train_epoch", "validate"]
 

@@ -26,10 +26,10 @@ from torch import nn
 from torch.nn import functional
 from torchvision import models
 
+import contract
 from benchmarks.photos import bench_records, describe_photos
 from benchmarks.result import Result, emit
 from benchmarks.timing import interleave, median
-from training import contract
 from training.backbones import Backbone, Statistics
 from training.checkpoints import Checkpoints
 from training.compute import compile_stages, micro_batch, training_precision

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from torch import nn
 from torchvision import models
 
+import contract
 from benchmarks.photos import bench_records, describe_photos
 from benchmarks.result import Result, emit
 from benchmarks.seed_way import TRAIN_TRANSFORM, VALIDATION_TRANSFORM, SeedPhotos, train_epoch, validate
 from benchmarks.timing import interleave, median
-from training import contract
 from training.backbones import EFFICIENTNET_LITE0, architecture, split
 from training.embedding import Embedder, fast_bfloat16, views_of
 from training.feature_files import Precision

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import urllib3
 
 from cli.errors import CliError
-from training.contract import Prediction
+from contract import Prediction
 
 if TYPE_CHECKING:
     from cli.target import Target

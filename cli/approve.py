@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from cli.errors import CliError
+from contract import Artefact
 from infra.outputs import StackOutput
-from training.contract import Artefact
 
 if TYPE_CHECKING:
     from cli.target import Target

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+import contract
 from cli.errors import CliError
-from training import contract
 
 if TYPE_CHECKING:
     from cli.target import Target

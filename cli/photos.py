@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.errors import CliError
-from training.contract import PHOTO_SUFFIXES, SPLIT_FOLDERS
+from contract import PHOTO_SUFFIXES, SPLIT_FOLDERS
 
 __all__ = ["Photos", "find_photos"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+import contract
 from cli.errors import CliError
 from infra.outputs import StackOutput
-from training import contract
 
 if TYPE_CHECKING:
     from cli.target import Target

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+import contract
 from cli.errors import CliError
 from cli.joblogs import PROCESSING_LOG_GROUP, TRAINING_LOG_GROUP, JobLogs
 from infra.outputs import StackOutput
-from training import contract
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import contract
 from cli.errors import CliError
 from infra.outputs import StackOutput
-from training import contract
 
 if TYPE_CHECKING:
     from cli.target import Target

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from rich.table import Table
 
+import contract
 from infra.outputs import StackOutput
-from training import contract
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -14,9 +14,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+import contract
 from inference.classifier import Classifier, available_cores
 from inference.invocation import MAX_BODY_BYTES, Problem, parse
-from training import contract
 from training.preprocess import ImageError
 
 __all__ = ["create", "create_app"]

@@ -10,7 +10,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from training import contract, preprocess
+import contract
+from training import preprocess
 
 __all__ = ["Classifier", "ModelError", "available_cores"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import aws_cdk as cdk
 from constructs import Construct
 
+import contract
 from infra.dataset import Dataset
 from infra.names import Names
-from training import contract
 
 __all__ = ["acknowledge_findings"]
 

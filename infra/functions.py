@@ -9,13 +9,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+import contract
 from infra.dataset import Dataset
 from infra.function_arns import FunctionArns
 from infra.lambdas import PythonFunction
 from infra.names import Names
 from infra.roles import read_objects
 from infra.settings import Settings
-from training import contract
 
 __all__ = ["RunFunctions"]
 

@@ -32,16 +32,12 @@ def stage_function(name: str, target: Path, *, packages: Sequence[str] = (), fil
     These are its folder, the shared modules, the contract, Powertools, and of its own further `packages` of this
     environment and `files`, which are named from the project's root and put beside its modules.
     """
-    shutil.copytree(ROOT / "lambda" / name, target, ignore=_IGNORED, dirs_exist_ok=True)
-    for module in sorted((ROOT / "lambda" / "shared").glob("*.py")):
-        shutil.copyfile(module, target / module.name)
-    (target / "training").mkdir()
-    (target / "training" / "__init__.py").touch()
-    shutil.copytree(ROOT / "training" / "contract", target / "training" / "contract", ignore=_IGNORED)
+    for package in (f"lambda/{name}", "lambda/shared", "contract"):
+        shutil.copytree(ROOT / package, target / Path(package).name, ignore=_IGNORED)
     for file in files:
         if not (ROOT / file).is_file():
             raise RuntimeError(f"{file} is not there, but the Lambda function {name} carries it; run `make setup`")
-        shutil.copyfile(ROOT / file, target / Path(file).name)
+        shutil.copyfile(ROOT / file, target / name / Path(file).name)
     for package in (*_DEPENDENCIES, *packages):
         _copy_package(package, target)
 
@@ -89,7 +85,7 @@ class PythonFunction(Construct):
                 self,
                 "Function",
                 code=code,
-                handler=f"{name}.handler",
+                handler=f"{name}.handler.handler",
                 runtime=RUNTIME,
                 architecture=lambda_.Architecture.ARM_64,
                 description=description,

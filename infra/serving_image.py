@@ -24,9 +24,9 @@ __all__ = ["ServingImage", "content_tag", "repository_of", "stage_context"]
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = "inference/Dockerfile"
 _CONTEXT = (
+    "contract",
     "inference",
     "training/__init__.py",
-    "training/contract",
     "training/preprocess.py",
     "locks/inference.txt",
 )

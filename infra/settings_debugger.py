@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+import contract
 from infra.settings_section import InstanceType, Section
-from training import contract
 
 __all__ = ["DebuggerSettings"]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["InstanceType", "Section"]
+import contract
+
+__all__ = ["InstanceType", "Section", "hyperparameter"]
 
 InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
 
@@ -15,3 +17,10 @@ class Section(BaseModel):
     """A section: unknown names are refused, and what was read does not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def hyperparameter(name: str, **more: Any) -> Any:
+    """A setting that is a hyperparameter: default, limits and meaning are the contract's."""
+    field = contract.DECLARED[name]
+    low, high = field.metadata["within"] or (None, None)
+    return Field(**{"default": field.default, "ge": low, "le": high, "description": field.metadata["meaning"], **more})

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from infra.settings_section import InstanceType, Section
-from training import contract
+import contract
+from infra.settings_section import InstanceType, Section, hyperparameter
 
 __all__ = ["FeaturesSettings", "TrainingSettings", "TuningSettings"]
 
@@ -83,51 +83,30 @@ class FeaturesSettings(Section):
 class TrainingSettings(Section):
     """The network and the best-trial training."""
 
-    mode: Literal["features", "finetune"] = Field(
-        default="features",
-        description="Train a head on the frozen backbone's features, or fine-tune the backbone, too.",
-    )
-    backbone: str = Field(
-        default="resnet50",
-        pattern=r"^[a-z][a-z0-9_]{0,63}$",
-        description="A torchvision classifier by name, or efficientnet_lite0.",
-    )
+    mode: Literal["features", "finetune"] = hyperparameter("mode")
+    backbone: str = hyperparameter("backbone", pattern=r"^[a-z][a-z0-9_]{0,63}$")
     weights: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._/-]+$",
         description="Key of a file with pretrained weights in the data bucket; empty: from the hub.",
     )
-    image_size: int = Field(default=224, ge=32, le=1024, description="Side of the crop the network sees, in pixels.")
-    views: int = Field(
-        default=4, ge=0, le=64, description="Augmented views of each training photo beside the plain one."
+    image_size: int = hyperparameter("image_size")
+    views: int = hyperparameter("views")
+    flip: bool = hyperparameter("flip")
+    epochs: int = hyperparameter("epochs")
+    weight_decay: float = hyperparameter("weight_decay")
+    label_smoothing: float = hyperparameter("label_smoothing")
+    seed: int = hyperparameter("seed")
+    quantize: bool = hyperparameter("quantize")
+    unfreeze_from: str | None = hyperparameter(
+        "unfreeze_from", default=None, pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"
     )
-    flip: bool = Field(default=True, description="Mirror augmented views; switch off for digits, text, left-or-right.")
-    epochs: int = Field(default=20, ge=1, le=1000, description="Epochs of the best trial's training.")
-    weight_decay: float = Field(default=1e-4, ge=0, le=1, description="Decoupled weight decay (AdamW).")
-    label_smoothing: float = Field(default=0.0, ge=0, le=0.5, description="Of the cross-entropy loss.")
-    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="The same seed gives the same result.")
-    quantize: bool = Field(
-        default=True, description="Serve the model in 8-bit integers where that costs at most half a point of accuracy."
-    )
-    unfreeze_from: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$",
-        description="Fine-tuning: first stage of the backbone that is trained, such as layer4; empty: all of it.",
-    )
-    backbone_rate: float = Field(
-        default=0.1, ge=0, le=1, description="Fine-tuning: the backbone's learning rate relative to the head's."
-    )
-    warmup_epochs: float = Field(
-        default=1.0, ge=0, le=1000, description="Fine-tuning: epochs over which the learning rate rises from zero."
-    )
-    ema: float = Field(
-        default=0.0, ge=0, le=0.99999, description="Fine-tuning: decay of the weights' moving average; 0: none."
-    )
-    mixup: float = Field(default=0.0, ge=0, le=10, description="Fine-tuning: alpha of mixup; 0: none.")
-    cutmix: float = Field(default=0.0, ge=0, le=10, description="Fine-tuning: alpha of CutMix; 0: none.")
-    randaugment: int = Field(
-        default=0, ge=0, le=30, description="Fine-tuning: magnitude of RandAugment, of 30; 0: none."
-    )
+    backbone_rate: float = hyperparameter("backbone_rate")
+    warmup_epochs: float = hyperparameter("warmup_epochs")
+    ema: float = hyperparameter("ema")
+    mixup: float = hyperparameter("mixup")
+    cutmix: float = hyperparameter("cutmix")
+    randaugment: int = hyperparameter("randaugment")
     instance_type: InstanceType = Field(
         default="ml.c5.2xlarge", description="Machine of the features job, the training and fine-tuning trials."
     )
@@ -147,7 +126,7 @@ class TrainingSettings(Section):
     def _of_the_mode(self) -> TrainingSettings:
         if self.mode == "finetune":
             return self
-        for name in ("unfreeze_from", "ema", "mixup", "cutmix", "randaugment"):
+        for name in contract.FINETUNE_ONLY:
             if getattr(self, name):
                 raise ValueError(f"{name}={getattr(self, name)} has no effect with mode=features; set mode=finetune")
         if self.instance_count > 1:

@@ -1,4 +1,4 @@
-"""The training code as the jobs want it: a tar.gz or a zip, the same bytes for the same files."""
+"""The jobs' code as SageMaker wants it: a tar.gz or a zip, the same bytes for the same files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from infra.vendored import package_files
 __all__ = ["SourceBundle", "write_bundle", "write_program"]
 
 ROOT = Path(__file__).resolve().parent.parent
-TRAINING = ROOT / "training"
+PACKAGES = ("contract", "training")
+"""What the jobs run, by folder from the project's root."""
+
 _SKIPPED_FOLDERS = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
 DEBUGGER = "smdebug"
@@ -34,38 +36,43 @@ if __name__ == "__main__":
 """
 
 
-def write_bundle(target: Path, *, source: Path = TRAINING, requirements: bool) -> None:
-    """Write `source` as a folder `training/` into a gzipped tar, without times, owners or caches.
+def write_bundle(target: Path, *, source: Path = ROOT, requirements: bool) -> None:
+    """Write the `PACKAGES` below `source` into a gzipped tar, without times, owners or caches.
 
-    With `requirements`, `requirements.txt` also stands at the root, where the toolkit looks for it and runs pip, and
-    the debugger's library beside it.
+    With `requirements`, `training/requirements.txt` also stands at the root, where the toolkit looks for it and runs
+    pip, and the debugger's library beside it.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in _training(source):
+        for name, content in _code(source):
             _add(tar, name, content)
         if requirements:
-            _add(tar, "requirements.txt", (source / "requirements.txt").read_bytes())
+            _add(tar, "requirements.txt", (source / "training" / "requirements.txt").read_bytes())
             for name, path in package_files(DEBUGGER).items():
                 _add(tar, name, path.read_bytes())
     with target.open("wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
         packed.write(buffer.getvalue())
 
 
-def write_program(target: Path, *, source: Path = TRAINING) -> None:
+def write_program(target: Path, *, source: Path = ROOT) -> None:
     """Write a zip that `python3` runs as a program: the rules' evaluation, with the debugger's library."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         _add_zipped(archive, "__main__.py", _PROGRAM)
-        for name, content in _training(source):
+        for name, content in _code(source):
             _add_zipped(archive, name, content)
         for name, path in package_files(DEBUGGER).items():
             _add_zipped(archive, name, path.read_bytes())
 
 
-def _training(source: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(source.rglob("*"), key=lambda path: path.relative_to(source).as_posix()):
-        if path.is_file() and not _SKIPPED_FOLDERS & set(path.parts) and path.suffix != ".pyc":
-            yield f"training/{path.relative_to(source).as_posix()}", path.read_bytes()
+def _code(source: Path) -> Iterator[tuple[str, bytes]]:
+    files = {
+        path.relative_to(source).as_posix(): path
+        for package in PACKAGES
+        for path in (source / package).rglob("*")
+        if path.is_file() and not _SKIPPED_FOLDERS & set(path.parts) and path.suffix != ".pyc"
+    }
+    for name, path in sorted(files.items()):
+        yield name, path.read_bytes()
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training import contract
+import contract
 
 __all__ = ["expected_calibration_error", "fit_temperature", "reliability", "rescaled", "softmax"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training import contract
+import contract
 
 __all__ = ["Course", "Epoch", "Scores", "epoch_line"]
 

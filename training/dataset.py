@@ -16,7 +16,7 @@ from typing import TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from training import contract
+import contract
 from training.environment import JobError
 from training.lines import Lines, line_offsets
 from training.machine import cores

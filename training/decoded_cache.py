@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training import contract
+import contract
 from training.disk_rows import DiskRows
 
 __all__ = ["DecodedCache"]

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training import contract, preprocess
+import contract
+from training import preprocess
 from training.calibration import fit_temperature
 from training.course import Course
 from training.dataset import Manifest

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training import contract, preprocess
+import contract
+from training import preprocess
 from training.backbones import Backbone
 from training.dataset import BrokenImages, in_order, read_photo
 from training.feature_files import Precision, SplitWriter

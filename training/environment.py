@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from training import contract
+import contract
 
 __all__ = [
     "JOB_ENVIRONMENT",
@@ -126,7 +126,7 @@ def run_job(main: Callable[[], None]) -> None:
     try:
         main()
     except (JobError, ValueError) as error:
-        if not type(error).__module__.startswith("training"):
+        if not type(error).__module__.startswith(("contract", "training")):
             raise  # a bug, not a reason: its traceback is wanted
         reason = " ".join(str(error).split())[: contract.MAX_ERROR_CHARACTERS]
         print(f"RuntimeError: {reason}", file=sys.stderr, flush=True)

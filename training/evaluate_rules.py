@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training import contract
+import contract
 from training.rules.archive import ArchiveError, extract
 from training.rules.evaluation import DEBUG_RULES, evaluate
 from training.rules.profiler import profiler_result

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training import contract
+import contract
 from training.calibration import expected_calibration_error, reliability, rescaled
 from training.model_quality import accuracy_interval, model_quality
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training import contract
+import contract
 
 __all__ = ["Names", "SplitWriter", "floats", "rounded", "write_index"]
 

@@ -14,7 +14,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from training import contract
+import contract
 from training.disk_rows import DiskRows
 from training.environment import JobError
 from training.feature_files import Names, floats

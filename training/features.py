@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training import contract, environment
+import contract
+from training import environment
 from training.dataset import BrokenImages, Manifest, decode_workers, read_manifest, share_of
 from training.embedding import Embedder, embed_photos
 from training.environment import JobError

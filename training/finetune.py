@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from training import contract, environment
+import contract
+from training import environment
 from training.checkpoints import Checkpoints
 from training.compute import compile_stages, micro_batch, training_precision
 from training.course import Course, epoch_line

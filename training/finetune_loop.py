@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training import contract
+import contract
 from training.augmentation import draw_mix, randaugment
 from training.averaging import MovingAverage
 from training.checkpoints import Checkpoints

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training import contract
+import contract
 from training.checkpoints import Checkpoints
 from training.course import Course, Epoch, Scores
 from training.feature_store import SplitFeatures

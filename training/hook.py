@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from training import contract
+import contract
 from training.hook_activations import Activations
 from training.hook_collections import Collections, Wanted
 from training.hook_files import ModeKeys, SavedStep, TensorFiles

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training import (
-    contract,
-    smdebug_shim,  # noqa: F401 (before smdebug)
-)
+import contract
 
 # isort: split
 from smdebug.analysis.utils import parse_bool

@@ -11,10 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training import (
-    contract,
-    smdebug_shim,  # noqa: F401 (before smdebug)
-)
+import contract
 from training.hook_collections import Wanted
 
 # isort: split

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from training import contract
+import contract
 
 __all__ = ["JpegHeader", "decode_upright", "read_header"]
 

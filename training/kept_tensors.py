@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from training import contract
+import contract
 
 __all__ = ["ARCHIVE", "Kept", "keep", "take_back"]
 

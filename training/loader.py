@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training import contract, preprocess
+import contract
+from training import preprocess
 from training.dataset import BrokenImages, read_photo
 from training.decoded_cache import DecodedCache
 from training.machine import LoaderPlan, plan_loader

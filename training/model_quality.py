@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from training import contract
+import contract
 
 __all__ = ["RESAMPLES", "accuracy_interval", "model_quality"]
 

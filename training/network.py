@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training import contract
+import contract
 from training.backbones import Backbone
 from training.compute import autocast
 from training.distributed import Group

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor, nn
 
-from training.contract import Phase
+from contract import Phase
 
 __all__ = ["Clock", "Observer", "TensorHook"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from training import contract
+import contract
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training import contract
+import contract
 
 __all__ = ["Choice", "choose"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from training import contract
+import contract
 
 __all__ = ["FORMATS", "ImageError", "augmented_view", "center_crop", "decode", "resize_for"]
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from training import contract, environment
+import contract
+from training import environment
 from training.distributed import Group
 from training.machine import cores, plan_loader
 from training.measurements import Measurements

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from training.contract import Phase, Recommendation
+from contract import Phase, Recommendation
 from training.measurements import Measurements
 from training.step_clock import SlowStep
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training import contract, plots, preprocess
+import contract
+from training import plots, preprocess
 from training.course import Epoch
 from training.dataset import read_photo
 from training.preprocess import ImageError

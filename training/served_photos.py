@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training import contract, preprocess
+import contract
+from training import preprocess
 from training.dataset import in_order, read_photo
 from training.preprocess import ImageError
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 import torch
 
-from training.contract import PHASES, Phase
+from contract import PHASES, Phase
 from training.thinning import Thinned
 
 __all__ = ["CpuTimer", "CudaTimer", "SlowStep", "StepClock", "StepTimes", "Timer", "timer_of"]

@@ -6,7 +6,8 @@ import os
 
 import torch
 
-from training import contract, environment
+import contract
+from training import environment
 from training.checkpoints import Checkpoints
 from training.course import Course, epoch_line
 from training.dataset import Manifest, read_manifest

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from training import contract, environment
+import contract
+from training import environment
 from training.checkpoints import Checkpoints
 from training.course import epoch_line
 from training.feature_store import read_index, read_split

@@ -9,7 +9,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training import contract, environment
+import contract
+from training import environment
 from training.distributed import Group
 from training.interruption import EXIT_STATUS
 from training.observer import Observer, TensorHook

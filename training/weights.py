@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training import contract
+import contract
 from training.backbones import EFFICIENTNET_LITE0, Backbone, architecture, classifier_layer, split
 from training.environment import JobError, optional_channel
 

@@ -7,9 +7,9 @@ from typing import Any
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract import Channel, EntryPoint, JobVariable
 from infra.workflow.jobs import JobParts, channel, hyperparameters
 from infra.workflow.task import FailureRoute, sagemaker_task
-from training.contract import Channel, EntryPoint, JobVariable
 
 __all__ = ["features_phase"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import aws_cdk as cdk
 
+import contract
 from infra.instances import gpus
 from infra.settings import Settings
-from training import contract
 from training.environment import JOB_ENVIRONMENT
 
 __all__ = ["CHECKPOINTS", "JobParts", "channel", "hyperparameters"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aws_cdk import aws_iam as iam
 
+from contract import MODES
 from infra.function_arns import FunctionArns
 from infra.names import Names
 from infra.workflow.debugger import way_of
 from infra.workflow.jobs import JobParts
-from training.contract import MODES
 
 __all__ = ["permissions"]
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract import METRICS, Channel, EntryPoint
 from infra.instances import gpus
 from infra.workflow.debugger import job_variables, managed_request, rules_job, way_of
 from infra.workflow.jobs import CHECKPOINTS, JobParts, channel, hyperparameters
 from infra.workflow.task import FailureRoute, sagemaker_task
 from infra.workflow.tuning import BEST_VALUES, searched
-from training.contract import METRICS, Channel, EntryPoint
 
 __all__ = ["ManagedWay", "training_phase"]
 

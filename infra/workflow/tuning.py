@@ -8,11 +8,11 @@ import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract import METRICS, OBJECTIVES, TRIAL_METRICS, Channel, EntryPoint
 from infra.instances import gpus
 from infra.settings import TuningSettings
 from infra.workflow.jobs import CHECKPOINTS, JobParts, channel, hyperparameters
 from infra.workflow.task import FailureRoute, sagemaker_task
-from training.contract import METRICS, OBJECTIVES, TRIAL_METRICS, Channel, EntryPoint
 
 __all__ = ["BEST_VALUES", "no_trial_succeeded", "searched", "tuning_phase"]
 

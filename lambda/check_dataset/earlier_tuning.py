@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from training.contract import Channel
+from contract import Channel
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient

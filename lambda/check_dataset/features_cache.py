@@ -10,7 +10,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from training.contract import Artefact, FeaturesIndex
+from contract import Artefact, FeaturesIndex
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

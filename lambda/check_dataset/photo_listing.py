@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from training.contract import PHOTO_SUFFIXES, SPLIT_FOLDERS, SplitName
+from contract import PHOTO_SUFFIXES, SPLIT_FOLDERS, SplitName
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from photo_listing import BadDataset, Listing, Photo
+from contract import SPLITS, ClassSummary, DatasetSummary, ImageRecord, SplitName
 
-from training.contract import SPLITS, ClassSummary, DatasetSummary, ImageRecord, SplitName
+from .photo_listing import BadDataset, Listing, Photo
 
 __all__ = ["MAX_CLASSES", "Manifest", "make_manifest"]
 

@@ -7,16 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from training import contract
+import contract
 
 __all__ = ["KNOWN", "InvalidInput", "RunSettings", "resolve"]
 
-_HYPERPARAMETERS = (
-    "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "quantize",
-    "mode", "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
-)  # fmt: skip
 KNOWN = (
-    *_HYPERPARAMETERS,
+    *contract.OVERRIDABLE,
     "batch_sizes",
     "dataset_prefix",
     "learning_rate",
@@ -96,7 +92,7 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
 def _hyperparameters(overrides: Mapping[str, Any], training: Mapping[str, Any]) -> contract.Hyperparameters:
     defaults = contract.Hyperparameters()
     values: dict[str, Any] = {}
-    for name in _HYPERPARAMETERS:
+    for name in contract.OVERRIDABLE:
         default = getattr(defaults, name)
         value = overrides.get(name, default if training[name] is None else training[name])
         fits = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))

@@ -9,8 +9,9 @@ import boto3
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from problems import Problem
-from request_image import ImageRequest
+
+from .problems import Problem
+from .request_image import ImageRequest
 
 __all__ = ["ClassifierEndpoint"]
 

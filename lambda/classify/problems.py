@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.contract import ProblemDetails
+from contract import ProblemDetails
 
 __all__ = ["Problem"]
 

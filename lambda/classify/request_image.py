@@ -8,9 +8,10 @@ import json
 from dataclasses import dataclass
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
-from problems import Problem
 
-from training.contract import MAX_IMAGE_BYTES
+from contract import MAX_IMAGE_BYTES
+
+from .problems import Problem
 
 __all__ = ["ImageRequest", "read_request"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
-from custom_resource import Deadline
+from shared.custom_resource import Deadline
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient

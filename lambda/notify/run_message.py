@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from plain_cause import plain_cause
+from shared.plain_cause import plain_cause
 
 __all__ = ["ADVICE", "Message", "compose", "report_of"]
 

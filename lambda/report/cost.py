@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import prices
-from machine_time import MachineTime, machine_times
-from run_context import RunContext
-from run_files import Missing
-from sagemaker_jobs import NotStarted, described
+from . import prices
+from .machine_time import MachineTime, machine_times
+from .run_context import RunContext
+from .run_files import Missing
+from .sagemaker_jobs import NotStarted, described
 
 __all__ = ["cost"]
 

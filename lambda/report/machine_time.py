@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from run_context import RunContext
-from sagemaker_jobs import NotStarted, described, seconds_between
-from trials import read_tuning
+import contract
 
-from training import contract
+from .run_context import RunContext
+from .sagemaker_jobs import NotStarted, described, seconds_between
+from .trials import read_tuning
 
 __all__ = ["MachineTime", "machine_times"]
 

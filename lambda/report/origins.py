@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from run_context import RunContext
-from run_files import Missing
+import contract
 
-from training import contract
+from .run_context import RunContext
+from .run_files import Missing
 
 __all__ = ["dataset", "provenance"]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plain_cause import plain_cause
-from run_context import RunContext
-from run_files import Missing
+from shared.plain_cause import plain_cause
 
-from training import contract
+import contract
+
+from .run_context import RunContext
+from .run_files import Missing
 
 __all__ = ["CHECK_TITLES", "comparison", "outcome"]
 

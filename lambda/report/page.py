@@ -13,9 +13,10 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from run_context import RunContext
-from run_files import Missing
-from wording import FILTERS
+
+from .run_context import RunContext
+from .run_files import Missing
+from .wording import FILTERS
 
 __all__ = ["Section", "render"]
 

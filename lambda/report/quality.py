@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from run_context import RunContext
-from run_files import Missing
+from .run_context import RunContext
+from .run_files import Missing
 
 __all__ = ["calibration", "classes", "confusion", "curves", "mistakes"]
 

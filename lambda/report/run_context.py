@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from run_files import RunFiles
+from .run_files import RunFiles
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NotRequired, TypeVar, cast, get_origin, get_ty
 
 from botocore.exceptions import ClientError
 
-from training import contract
-from training.contract import Artefact
+import contract
+from contract import Artefact
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from run_files import Missing
+
+from .run_files import Missing
 
 __all__ = ["NotStarted", "described", "seconds_between"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from run_context import RunContext
-from run_files import Missing
+from contract import BLOCKING_RULES, HookReport, RuleResult
 
-from training.contract import BLOCKING_RULES, HookReport, RuleResult
+from .run_context import RunContext
+from .run_files import Missing
 
 __all__ = ["profile", "rules"]
 

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from importance import MIN_TRIALS, Importance, importance
-from run_context import RunContext
-from run_files import Missing
-from sagemaker_jobs import described, seconds_between
+import contract
 
-from training import contract
+from .importance import MIN_TRIALS, Importance, importance
+from .run_context import RunContext
+from .run_files import Missing
+from .sagemaker_jobs import described, seconds_between
 
 __all__ = ["Trial", "Tuning", "read_tuning", "tuning"]
 

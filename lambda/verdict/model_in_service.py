@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from training.contract import Artefact, result_key
+from contract import Artefact, result_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from training.contract import Decision
+from contract import Decision
 
 __all__ = ["package_metadata"]
 

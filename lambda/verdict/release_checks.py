@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from training.contract import Check, ClassScores, Comparison, Evaluation, Leakage, RuleResult, Thresholds
+from contract import Check, ClassScores, Comparison, Evaluation, Leakage, RuleResult, Thresholds
 
 __all__ = ["check_accuracy", "check_class_recall", "check_in_service", "check_leakage", "check_rules", "worst_class"]
 

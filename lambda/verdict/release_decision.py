@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from release_checks import (
-    check_accuracy,
-    check_class_recall,
-    check_in_service,
-    check_leakage,
-    check_rules,
-    worst_class,
-)
-
-from training.contract import (
+from contract import (
     ApprovalStatus,
     Comparison,
     Decision,
@@ -23,6 +14,15 @@ from training.contract import (
     RuleResult,
     RuleSource,
     Thresholds,
+)
+
+from .release_checks import (
+    check_accuracy,
+    check_class_recall,
+    check_in_service,
+    check_leakage,
+    check_rules,
+    worst_class,
 )
 
 __all__ = ["decide"]

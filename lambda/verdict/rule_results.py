@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
-from training.contract import NOT_APPLICABLE, RULES, Artefact, RuleResult, RuleSource
+from contract import NOT_APPLICABLE, RULES, Artefact, RuleResult, RuleSource
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -6,10 +6,10 @@ import csv
 import io
 import math
 
-from model_in_service import ModelInService
-from training_output import UnreadableOutput
+from contract import Artefact, Comparison, Evaluation
 
-from training.contract import Artefact, Comparison, Evaluation
+from .model_in_service import ModelInService
+from .training_output import UnreadableOutput
 
 __all__ = ["compare", "mcnemar"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from training.contract import Artefact, DatasetSummary, ImageRecord, Leakage
+from contract import Artefact, DatasetSummary, ImageRecord, Leakage
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from botocore.exceptions import ClientError
 
-from training.contract import Artefact, Evaluation, result_key
+from contract import Artefact, Evaluation, result_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

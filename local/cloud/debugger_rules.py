@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from contract import Artefact, RuleResult, RulesReport, rule_variable
 from local.sagemaker import RuleOutcome, RuleTask
-from training.contract import Artefact, RuleResult, RulesReport, rule_variable
 
 __all__ = ["DebuggerRules"]
 

@@ -46,7 +46,7 @@ def page() -> Iterator[Page]:
 def show(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Show]:
     monkeypatch.setenv("BUCKET", "data")
     monkeypatch.setenv("NAME_PREFIX", "whippet-dev")
-    import report
+    from report import handler as report
 
     monkeypatch.setattr(report, "CHARTING_LIBRARY", LIBRARY)
     monkeypatch.setattr(report, "sagemaker", FakeSageMaker())

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import contract
 from tests.inference.onnx_file import write_colour_model
-from training import contract
 
 LABELS = ["red", "green", "blue é"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import contract
 from inference.classifier import Classifier, ModelError
 from tests.inference.conftest import LABELS, picture, write_model
 from tests.inference.onnx_file import write_colour_model
-from training import contract
 from training.preprocess import ImageError
 
 

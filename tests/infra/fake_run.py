@@ -21,7 +21,7 @@ NOT_FOUND = TaskError("SageMaker.SageMakerException", 'Could not find endpoint "
 
 def plan(*, features_ready: bool = False, extends: bool = False, mode: str = "features") -> dict[str, Any]:
     """What CheckDataset returns; its own tests compare it with this."""
-    from training import contract
+    import contract
 
     transform = f"s3://data-bucket/features/{'1' * 32}/"
     return {
@@ -108,7 +108,7 @@ class Endpoint:
 
 def notify(payload: dict[str, Any]) -> dict[str, str]:
     """The real composer, without SNS."""
-    from run_message import compose, report_of
+    from notify.run_message import compose, report_of
 
     message = compose(payload["run"], execution=payload["execution"])
     report = report_of(payload["run"])

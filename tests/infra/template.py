@@ -35,7 +35,7 @@ class Template:
     def function(self, description: str) -> dict[str, Any]:
         """Properties of the Lambda function whose handler's module is `description`."""
         for item in self.of_type("AWS::Lambda::Function").values():
-            if item["Properties"]["Handler"] == f"{description}.handler":
+            if item["Properties"]["Handler"] == f"{description}.handler.handler":
                 properties: dict[str, Any] = item["Properties"]
                 return properties
         raise AssertionError(f"no function {description}")

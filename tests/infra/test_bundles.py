@@ -16,32 +16,38 @@ from infra.source_bundle import write_bundle, write_program
 from infra.vendored import package_files
 
 
-def sources(folder: Path) -> Path:
-    (folder / "__pycache__").mkdir(parents=True)
-    (folder / "__pycache__" / "train.pyc").write_bytes(b"cache")
-    (folder / "train.py").write_text("print('hello')\n")
-    (folder / "requirements.txt").write_text("left-pad==1\n")
-    return folder
+def sources(root: Path) -> Path:
+    training = root / "training"
+    (training / "__pycache__").mkdir(parents=True)
+    (training / "__pycache__" / "train.pyc").write_bytes(b"cache")
+    (training / "__init__.py").write_text("")
+    (training / "train.py").write_text("print('hello')\n")
+    (training / "requirements.txt").write_text("left-pad==1\n")
+    (root / "contract").mkdir()
+    (root / "contract" / "__init__.py").write_text("WORD = 'rules'\n")
+    (root / "inference").mkdir()
+    (root / "inference" / "app.py").write_text("print('not a job')\n")
+    return root
 
 
 def test_the_same_files_give_the_same_bytes_whatever_their_times(tmp_path: Path) -> None:
-    source = sources(tmp_path / "training")
+    source = sources(tmp_path / "project")
     write_bundle(tmp_path / "a.tar.gz", source=source, requirements=True)
-    os.utime(source / "train.py", (1, 1))
-    (source / "train.py").chmod(0o755)
+    os.utime(source / "training" / "train.py", (1, 1))
+    (source / "training" / "train.py").chmod(0o755)
     write_bundle(tmp_path / "b.tar.gz", source=source, requirements=True)
     assert (tmp_path / "a.tar.gz").read_bytes() == (tmp_path / "b.tar.gz").read_bytes()
 
 
 def test_requirements_stand_at_the_root_of_one_variant_only(tmp_path: Path) -> None:
-    source = sources(tmp_path / "training")
+    source = sources(tmp_path / "project")
     for requirements in (True, False):
         write_bundle(tmp_path / "x.tar.gz", source=source, requirements=requirements)
         with tarfile.open(tmp_path / "x.tar.gz") as tar:
-            expected = ["training/requirements.txt", "training/train.py"]
             names = tar.getnames()
-        assert names[:2] == expected
-        assert names[2:3] == (["requirements.txt"] if requirements else [])
+        code = ["contract/__init__.py", "training/__init__.py", "training/requirements.txt", "training/train.py"]
+        assert names[:4] == code
+        assert names[4:5] == (["requirements.txt"] if requirements else [])
         assert ("smdebug/__init__.py" in names) == requirements
 
 
@@ -56,11 +62,12 @@ def test_the_debuggers_library_comes_whole_and_with_its_licence() -> None:
 
 def test_the_rules_program_is_the_same_bytes_and_runs_by_itself(tmp_path: Path) -> None:
     """In a clean interpreter, from the zip alone."""
-    source = sources(tmp_path / "training")
-    (source / "__init__.py").write_text("")
-    (source / "evaluate_rules.py").write_text("import sys\ndef main():\n    print('rules', *sys.argv[1:])\n")
+    source = sources(tmp_path / "project")
+    (source / "training" / "evaluate_rules.py").write_text(
+        "import sys\nimport contract\ndef main():\n    print(contract.WORD, *sys.argv[1:])\n"
+    )
     write_program(tmp_path / "a.zip", source=source)
-    os.utime(source / "train.py", (1, 1))
+    os.utime(source / "training" / "train.py", (1, 1))
     write_program(tmp_path / "b.zip", source=source)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
     run = subprocess.run([sys.executable, "-I", str(tmp_path / "a.zip"), "--mode"], capture_output=True, text=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+import contract
 from tests.infra.asl_walker import TaskError, Walk, walk
 from tests.infra.fake_run import NO_DEBUGGER, Endpoint, Rules, job_failed, tasks
 from tests.infra.service_model import problems
-from training import contract
 from training.environment import SMDEBUG_ENVIRONMENT
 
 IMAGE = "929884845733.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-debugger-rules:latest"

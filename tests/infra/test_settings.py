@@ -10,9 +10,9 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+import contract
 from infra.settings import Settings, SettingsError
 from tests.infra.conftest import cdk_context
-from training import contract
 
 
 def settings(**overrides: str) -> Settings:

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+import contract
 from cli.digits import write_digits
 from local import control
 from tests.local.system import ENDPOINT, INPUT, System
-from training import contract
 
 PATIENCE_SECONDS = 300
 

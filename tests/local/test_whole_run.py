@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pytest
 
+import contract
 from cli.digits import write_digits
 from cli.target import ROOT
 from infra.outputs import StackOutput
 from local import control
 from tests.local.system import ENDPOINT, INPUT, OVERRIDES, STACK, System
-from training import contract
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torchvision import models
 
-from training import contract
+import contract
 
 torch.set_num_threads(1)  # the tests' networks are tiny, and cores may be shared
 

@@ -11,11 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+import contract
 from tests.training.conftest import Workspace
-from training import (
-    contract,
-    smdebug_shim,  # noqa: F401 (before smdebug)
-)
 from training.checkpoints import Checkpoints
 from training.feature_store import SplitFeatures
 from training.heads import Head, fit, new_head

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from training import contract
+import contract
 from training.checkpoints import Checkpoints
 from training.course import Course
 from training.feature_store import SplitFeatures

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from training.contract import Phase
+from contract import Phase
 from training.measurements import Measurements
 from training.step_clock import CpuTimer, StepClock, StepTimes
 from training.system_sampler import Samples

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import contract
 from tests.training.conftest import Workspace
-from training import contract
 from training.dataset import in_order, read_manifest, read_photo, share_of
 from training.environment import JobError
 from training.preprocess import ImageError

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from training import contract, environment
+import contract
+from training import environment
 from training.environment import JobError
 
 ROOT = Path(__file__).parents[2]

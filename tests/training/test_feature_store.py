@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from training import contract
+import contract
 from training.disk_rows import DiskRows
 from training.feature_files import Names, SplitWriter, floats, rounded
 from training.feature_store import read_split

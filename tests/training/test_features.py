@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import contract
 from tests.training.conftest import BACKBONE, CLASSES, Workspace
-from training import contract, dataset, features
+from training import dataset, features
 from training.environment import JobError
 from training.feature_store import SplitFeatures, read_index, read_split
 

@@ -17,8 +17,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import contract
 from tests.training.conftest import BACKBONE, IMAGE_SIZE, Workspace
-from training import contract, features
+from training import features
 from training.backbones import Backbone
 from training.embedding import views_of
 from training.feature_store import StoredFeatures, read_index, read_split

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import contract
 from tests.training.conftest import Workspace, photo
-from training import contract, embedding, features
+from training import embedding, features
 from training.environment import JobError
 from training.feature_store import read_index, read_split
 

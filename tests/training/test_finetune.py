@@ -15,8 +15,9 @@ import pytest
 import torch
 from torch import nn
 
+import contract
 from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
-from training import contract, environment, finetune, train, trial
+from training import environment, finetune, train, trial
 from training.backbones import Backbone, Statistics
 from training.checkpoints import Checkpoints
 from training.compute import autocast, compile_stages, micro_batch

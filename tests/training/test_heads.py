@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training import contract
+import contract
 from training.feature_store import SplitFeatures
 from training.heads import Epoch, Head, fit, logits, new_head, scores_of
 

@@ -14,10 +14,11 @@ import torch
 from google.protobuf.internal import api_implementation
 from torch import Tensor, nn
 
+import contract
 from tests.training.conftest import Workspace
 from tests.training.hooked import HEAD, STEPS, interrupted_head, reported, saved, trained_head
 from tests.training.test_finetune import run_training, start, start_pretrained
-from training import contract, finetune, hook
+from training import finetune, hook
 from training.distributed import Group
 from training.environment import JobError
 from training.hook_collections import Collections, own_configuration

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+import contract
 from tests.training.conftest import Workspace
 from tests.training.hooked import STEPS, interrupted_head, reported, saved, trained_head
-from training import contract
 from training.kept_tensors import ARCHIVE
 
 # isort: split

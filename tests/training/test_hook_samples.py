@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training import contract
+import contract
 from training.hook_collections import Wanted
 from training.hook_samples import activation_sample, to_arrays
 

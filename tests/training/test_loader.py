@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+import contract
 from tests.training.conftest import IMAGE_SIZE, Workspace
-from training import contract, preprocess
+from training import preprocess
 from training.environment import JobError
 from training.loader import Batch, PhotoLoader, on_device
 from training.machine import LoaderPlan, plan_loader

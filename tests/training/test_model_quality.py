@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from training import contract
+import contract
 from training.model_quality import accuracy_interval, model_quality
 
 MATRIX = np.array([[40, 8, 2], [5, 20, 5], [0, 4, 16]])

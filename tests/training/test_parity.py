@@ -21,8 +21,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import contract
 from tests.training.conftest import CLASSES, IMAGE_SIZE, Workspace, photo
-from training import contract, delivery, features, train
+from training import delivery, features, train
 from training.delivery import Trained
 from training.onnx_model import OnnxModel
 from training.precision import Choice

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from training import contract
+import contract
 from training.precision import Choice, choose
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training import contract
+import contract
 from training.preprocess import ImageError, augmented_view, center_crop, decode, resize_for
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)

@@ -13,9 +13,10 @@ import psutil
 import pytest
 import torch
 
+import contract
 from tests.training.conftest import Workspace
 from tests.training.measured import measured, sampled, timed
-from training import contract, environment, features, finetune, train
+from training import environment, features, finetune, train
 from training.dataset import read_photo
 from training.distributed import Group
 from training.observer import Observer

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training import contract, plots
+import contract
+from training import plots
 from training.course import Epoch, Scores
 from training.evaluation import measure
 from training.results import THUMBNAIL_SIDE, write_mistakes, write_predictions, write_results

@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import contract
 from tests.training.conftest import Workspace
-from training import contract, environment, finetune
+from training import environment, finetune
 from training.backbones import Backbone
 from training.feature_store import SplitFeatures
 from training.heads import Head, fit, new_head

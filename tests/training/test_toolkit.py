@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training import contract
+import contract
 from training.feature_files import SplitWriter, write_index
 
 ROOT = Path(__file__).parents[2]
@@ -57,8 +57,9 @@ def run_trial(base: Path, **hyperparameters: str) -> subprocess.CompletedProcess
     for folder in (config, base / "model", base / "output/data", base / "code"):
         folder.mkdir(parents=True)
     with tarfile.open(bundle, "w:gz") as archive:
-        for file in sorted((ROOT / "training").rglob("*.py")):
-            archive.add(file, arcname=file.relative_to(ROOT).as_posix())
+        for package in ("contract", "training"):
+            for file in sorted((ROOT / package).rglob("*.py")):
+                archive.add(file, arcname=file.relative_to(ROOT).as_posix())
     write_features(base / "input/data/features/job/output/model")
     values = {
         "sagemaker_program": str(contract.EntryPoint.TRIAL),

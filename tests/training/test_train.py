@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch import nn
 
+import contract
 from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
-from training import contract, features, preprocess, train, trial
+from training import features, preprocess, train, trial
 from training.environment import JobError
 from training.export import Classifier, check_export
 from training.feature_store import read_index, read_split

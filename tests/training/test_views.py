@@ -70,7 +70,7 @@ def test_the_fast_decoder_leaves_to_pillow_what_it_does_not_know() -> None:
 
 
 def test_too_many_pixels_are_refused_before_they_unfold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.contract.MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setattr("contract.MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(ImageError, match="more than the 1,000 allowed"):
         ViewMaker(image_size=32, flip=True).whole(encoded(scene(90, 61)))
 

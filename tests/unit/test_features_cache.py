@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from features_cache import find_features
+from check_dataset.features_cache import find_features
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from training import contract
+import contract
 from training.measurements import Measurements
 from training.profiler_rules.base import ProfilerRule
 from training.profiler_rules.batch_size import BatchSize

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from training import contract
+import contract
 
 __all__ = ["PROFILER_REPORT", "profiler_report"]
 

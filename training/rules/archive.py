@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from training import contract
+import contract
 
 __all__ = ["ArchiveError", "extract"]
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from training.contract import GRADIENT_PREFIX
+from contract import GRADIENT_PREFIX
 from training.rules.finished_trial import FinishedTrial
 
 # isort: split

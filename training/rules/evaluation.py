@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from training import contract
+import contract
 from training.rules.all_zero import AllZero
 from training.rules.base import DebugRule
 from training.rules.class_imbalance import ClassImbalance

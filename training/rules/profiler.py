@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training import contract
+import contract
 from training.profiler_rules.profiler_report import PROFILER_REPORT, profiler_report
 
 __all__ = ["profiler_result"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+import contract
 from tests.training.measured import measured, sampled, timed
-from training import contract
 from training.measurements import Measurements
 from training.profiler_rules.evaluation import PROFILER_RULES, evaluate, requested
 from training.system_sampler import Samples

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training import contract, smdebug_shim  # noqa: F401
+import contract
 from training.rules.evaluation import evaluate
 
 # isort: split

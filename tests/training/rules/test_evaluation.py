@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+import contract
 from tests.training.rules.conftest import Recorder
-from training import contract, environment
+from training import environment
 from training.evaluate_rules import asked_for, main
 from training.rules import archive
 from training.rules.archive import ArchiveError, extract
@@ -263,7 +264,7 @@ def test_the_program_runs_from_a_zip_with_smdebug_in_it(recorder: Recorder, tmp_
     recorder.losses(1.0, 0.5)
     bundle = tmp_path / "source.zip"
     with zipfile.ZipFile(bundle, "w") as source:
-        for package in (ROOT / "training", Path(smdebug.__file__).parent):
+        for package in (ROOT / "contract", ROOT / "training", Path(smdebug.__file__).parent):
             for file in package.rglob("*.py"):
                 source.write(file, file.relative_to(package.parent))
         source.writestr("__main__.py", "from training.evaluate_rules import main\nraise SystemExit(main())\n")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from training import contract
+import contract
 
 
 @pytest.mark.parametrize("mode", contract.MODES)

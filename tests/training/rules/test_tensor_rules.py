@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
+import contract
 from tests.training.rules.conftest import Recorder
-from training import contract
 from training.rules.evaluation import DEBUG_RULES
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from contract import DEFAULT_RULES, Artefact, Hyperparameters, parameter_ranges
 from tests.unit.lambdas.fake_s3 import client_error
-from training.contract import DEFAULT_RULES, Artefact, Hyperparameters, parameter_ranges
 
 RUN = "run-7"
 EXECUTION = f"arn:aws:states:eu-west-1:123456789012:execution:whippet-dev:{RUN}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import ask_approval
 import pytest
+from ask_approval import handler as ask_approval
 
 from tests.infra import fake_run
 from tests.infra.asl_walker import EXECUTION

@@ -3,17 +3,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import check_dataset
 import pytest
-from earlier_tuning import NewTuning
-from photo_listing import BadDataset
-from run_overrides import InvalidInput
+from check_dataset import handler as check_dataset
+from check_dataset.earlier_tuning import NewTuning
+from check_dataset.photo_listing import BadDataset
+from check_dataset.run_overrides import InvalidInput
 
+import contract
 from infra.settings import Settings
 from tests.infra import fake_run
 from tests.unit.lambdas.conftest import Context
 from tests.unit.lambdas.fake_s3 import FakeS3
-from training import contract
 
 FEATURES = ("train_features.npy", b"12345678"), ("train_labels.npy", b"1234")
 

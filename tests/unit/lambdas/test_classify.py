@@ -5,13 +5,13 @@ import io
 import json
 from typing import Any
 
-import classify
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from classify import handler as classify
 
+from contract import MAX_IMAGE_BYTES
 from tests.unit.lambdas.conftest import Context
 from tests.unit.lambdas.fake_s3 import client_error
-from training.contract import MAX_IMAGE_BYTES
 
 PREDICTIONS = [{"label": "cat", "score": 0.9}]
 NOT_FOUND = client_error("ValidationError", "Endpoint whippet-dev of account 123456789012 not found.")

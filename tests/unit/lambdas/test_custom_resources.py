@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-import bucket_emptying
-import build_image
-import cleanup
 import pytest
-import run_remains
-from custom_resource import Deadline
+from build_image import handler as build_image
+from cleanup import bucket_emptying, run_remains
+from cleanup import handler as cleanup
+from shared.custom_resource import Deadline
 
 from tests.unit.lambdas.conftest import Context
 from tests.unit.lambdas.fake_s3 import client_error

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from earlier_tuning import NewTuning, find_warm_start
+from check_dataset.earlier_tuning import NewTuning, find_warm_start
 
 STATIC = {"epochs": "5", "sagemaker_program": "training/trial.py"}
 NEW = NewTuning(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from service_comparison import mcnemar
+from verdict.service_comparison import mcnemar
 
 
 @pytest.mark.parametrize(

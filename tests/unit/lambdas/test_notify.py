@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import notify
 import pytest
-from plain_cause import plain_cause
-from run_message import ADVICE, compose
+from notify import handler as notify
+from notify.run_message import ADVICE, compose
+from shared.plain_cause import plain_cause
 
 from tests.infra import fake_run
 from tests.infra.asl_walker import EXECUTION

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from photo_listing import BadDataset, list_photos, sort_out
+from check_dataset.photo_listing import BadDataset, list_photos, sort_out
 
 from tests.unit.lambdas.fake_s3 import FakeS3
 

@@ -5,12 +5,12 @@ import json
 import random
 
 import pytest
+from check_dataset.photo_listing import BadDataset, Listing, Photo
+from check_dataset.photo_splits import MAX_CLASSES, Manifest, make_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from photo_listing import BadDataset, Listing, Photo
-from photo_splits import MAX_CLASSES, Manifest, make_manifest
 
-from training.contract import SPLITS, SplitName
+from contract import SPLITS, SplitName
 
 
 def content(seed: object) -> str:

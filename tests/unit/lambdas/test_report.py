@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import report
+from report import handler as report
 
 from tests.unit.lambdas.conftest import Context
 from tests.unit.lambdas.fake_report_run import CLASSES, JOB, RUN, FakeSageMaker, changed, event, files

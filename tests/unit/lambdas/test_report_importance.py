@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from importance import importance, ranks
+from report.importance import importance, ranks
 
 
 def test_ranks_share_the_mean_of_their_places() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from wording import FILTERS
+from report.wording import FILTERS
 
 NONE = "\N{EN DASH}"
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import retire
+from retire import handler as retire
 
 from tests.unit.lambdas.conftest import Context
 from tests.unit.lambdas.fake_s3 import client_error

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from run_overrides import KNOWN, InvalidInput, RunSettings, resolve
+from check_dataset.run_overrides import KNOWN, InvalidInput, RunSettings, resolve
 
 from infra.settings import Settings
 

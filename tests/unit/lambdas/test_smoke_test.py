@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 import pytest
-import smoke_test
 from botocore.exceptions import ReadTimeoutError
+from smoke_test import handler as smoke_test
 
 from tests.unit.lambdas.conftest import Context
 from tests.unit.lambdas.fake_s3 import FakeS3, client_error

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-import verdict
-from package_metadata import package_metadata
-from training_output import UnreadableOutput
+from verdict import handler as verdict
+from verdict.package_metadata import package_metadata
+from verdict.training_output import UnreadableOutput
 
+from contract import Decision
 from tests.infra import fake_run
 from tests.infra.service_model import problems
 from tests.unit.lambdas.conftest import Context
@@ -27,7 +28,6 @@ from tests.unit.lambdas.verdict_run import (
     predictions,
     result,
 )
-from training.contract import Decision
 
 IN_SERVICE = FakeSageMaker("whippet-dev-run-1")
 
@@ -360,6 +360,6 @@ def test_a_missing_output_is_named(judge: Any) -> None:
 
 @pytest.mark.parametrize(("limit", "words"), [("MAX_FILE_BYTES", "more than 3"), ("MAX_FILES", "more than 3 files")])
 def test_oversized_outputs_are_not_read(judge: Any, monkeypatch: pytest.MonkeyPatch, limit: str, words: str) -> None:
-    monkeypatch.setattr(f"training_output.{limit}", 3)
+    monkeypatch.setattr(f"verdict.training_output.{limit}", 3)
     with pytest.raises(UnreadableOutput, match=words):
         judge(bucket())

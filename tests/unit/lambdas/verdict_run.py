@@ -8,8 +8,8 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from contract import Evaluation, RuleResult
 from tests.unit.lambdas.fake_s3 import FakeS3, client_error
-from training.contract import Evaluation, RuleResult
 
 RUN = "run-2"
 OUTPUT = f"runs/{RUN}/training/whippet-dev-run-2-train/output/output.tar.gz"

@@ -12,13 +12,14 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
-from earlier_tuning import NewTuning, find_warm_start
-from features_cache import find_features
-from photo_listing import list_photos
-from photo_splits import Manifest, make_manifest
-from run_overrides import InvalidInput, RunSettings, resolve
 
-from training import contract
+import contract
+
+from .earlier_tuning import NewTuning, find_warm_start
+from .features_cache import find_features
+from .photo_listing import list_photos
+from .photo_splits import Manifest, make_manifest
+from .run_overrides import InvalidInput, RunSettings, resolve
 
 __all__ = ["handler"]
 

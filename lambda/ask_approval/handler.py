@@ -12,7 +12,7 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from training.contract import Artefact
+from contract import Artefact
 
 __all__ = ["handler"]
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypedDict
 
-from training.contract.dataset import SplitName
-from training.contract.hyperparameters import Hyperparameters
+from contract.dataset import SplitName
+from contract.hyperparameters import Hyperparameters
 
 __all__ = [
     "TRANSFORM_VERSION",

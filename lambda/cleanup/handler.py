@@ -8,9 +8,10 @@ from typing import Any
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from bucket_emptying import empty_bucket
-from custom_resource import Deadline, respond
-from run_remains import delete_endpoint, delete_model_packages, delete_models, stop_executions, stop_jobs
+from shared.custom_resource import Deadline, respond
+
+from .bucket_emptying import empty_bucket
+from .run_remains import delete_endpoint, delete_model_packages, delete_models, stop_executions, stop_jobs
 
 __all__ = ["handler"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from custom_resource import Deadline, OutOfTime, respond
+from shared.custom_resource import Deadline, OutOfTime, respond
 
 if TYPE_CHECKING:
     from mypy_boto3_codebuild.type_defs import BuildTypeDef

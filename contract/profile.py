@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NotRequired, TypedDict, get_args
 
-from training.contract.debugger import RuleResult
+from contract.debugger import RuleResult
 
 __all__ = ["PHASES", "Distribution", "OutlierStep", "Phase", "PhaseShare", "Profile", "Recommendation", "Utilization"]
 

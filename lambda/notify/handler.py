@@ -9,7 +9,8 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
-from run_message import Message, compose, report_of
+
+from .run_message import Message, compose, report_of
 
 __all__ = ["handler"]
 

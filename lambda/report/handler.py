@@ -11,20 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import cost
-import origins
-import outcome
-import quality
-import training_checks
-import trials
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from console_links import object_link
-from page import Section, render
-from run_context import RunContext
-from run_files import RunFiles
+from shared.console_links import object_link
 
-from training import contract
+import contract
+
+from . import cost, origins, outcome, quality, training_checks, trials
+from .page import Section, render
+from .run_context import RunContext
+from .run_files import RunFiles
 
 __all__ = ["PAGES", "handler"]
 

@@ -11,9 +11,10 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from classifier_endpoint import ClassifierEndpoint
-from problems import Problem
-from request_image import read_request
+
+from .classifier_endpoint import ClassifierEndpoint
+from .problems import Problem
+from .request_image import read_request
 
 __all__ = ["handler"]
 

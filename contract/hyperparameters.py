@@ -12,9 +12,12 @@ __all__ = [
     "ALSO_SEARCHED",
     "BATCH_SIZES",
     "BATCH_SIZE_LIMITS",
+    "DECLARED",
+    "FINETUNE_ONLY",
     "LEARNING_RATE_BOUNDS",
     "LEARNING_RATE_LIMITS",
     "MODES",
+    "OVERRIDABLE",
     "ContractError",
     "Hyperparameters",
     "ScalingType",
@@ -46,6 +49,19 @@ class ContractError(ValueError):
     """A value broke the contract; the message names it, what was expected and what to do."""
 
 
+def declared(
+    default: Any,
+    meaning: str,
+    *,
+    within: tuple[float, float] | None = None,
+    finetune_only: bool = False,
+    tuned: bool = False,
+) -> Any:
+    """A hyperparameter, said once: settings, run overrides, README and jobs all read it here."""
+    said = {"meaning": meaning, "within": within, "finetune_only": finetune_only, "tuned": tuned}
+    return dataclasses.field(default=default, metadata=said)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
     """Every hyperparameter a job takes, with its default.
@@ -53,45 +69,46 @@ class Hyperparameters:
     SageMaker carries hyperparameters as strings: `to_strings` writes them, `from_strings` reads them back.
     """
 
-    backbone: str = "resnet50"
-    """A torchvision classifier by its builder's name, or `efficientnet_lite0`."""
-    image_size: int = 224
-    """Side of the square crop the backbone sees, in pixels."""
-    views: int = 4
-    """Augmented views of every training image whose features are kept, beside the plain centre crop."""
-    flip: bool = True
-    """Whether augmented views may be mirrored: right for things, wrong for digits, text and left-or-right."""
-    epochs: int = 20
-    learning_rate: float = 0.01
-    batch_size: int = 64
-    weight_decay: float = 1e-4
-    label_smoothing: float = 0.0
-    seed: int = 0
-    quantize: bool = True
-    """Whether an int8 model is made, which is served if it is as good as the float32 one."""
-    mode: str = "features"
-    """`features`: a head on the frozen backbone's features; `finetune`: the backbone is trained too (`MODES`)."""
-    unfreeze_from: str = ""
-    """Fine-tuning: dotted name of the first stage of the backbone that is trained; empty for the whole network."""
-    backbone_rate: float = 0.1
-    """Fine-tuning: learning rate of the deepest backbone stage relative to the head's; earlier ones are lower still."""
-    warmup_epochs: float = 1.0
-    """Fine-tuning: epochs over which the learning rate rises from zero, at most half of all."""
-    ema: float = 0.0
-    """Fine-tuning: decay of the moving average of the weights, which is then what is evaluated; 0 for none."""
-    mixup: float = 0.0
-    """Fine-tuning: alpha of mixup's Beta distribution; 0 for none."""
-    cutmix: float = 0.0
-    """Fine-tuning: alpha of CutMix's Beta distribution; 0 for none. With mixup too, each batch takes one of them."""
-    randaugment: int = 0
-    """Fine-tuning: magnitude of RandAugment's two operations, of 30; 0 for none."""
+    backbone: str = declared("resnet50", "A torchvision classifier by name, or efficientnet_lite0.")
+    image_size: int = declared(224, "Side of the crop the network sees, in pixels.", within=(32, 1024))
+    views: int = declared(4, "Augmented views of each training photo beside the plain one.", within=(0, 64))
+    flip: bool = declared(True, "Mirror augmented views; switch off for digits, text, left-or-right.")
+    epochs: int = declared(20, "Epochs of the best trial's training.", within=(1, 1000))
+    learning_rate: float = declared(0.01, "Of the head.", within=LEARNING_RATE_BOUNDS, tuned=True)
+    batch_size: int = declared(64, "Photos of an optimiser step.", within=BATCH_SIZE_LIMITS, tuned=True)
+    weight_decay: float = declared(1e-4, "Decoupled weight decay (AdamW).", within=(0, 1))
+    label_smoothing: float = declared(0.0, "Of the cross-entropy loss.", within=(0, 0.5))
+    seed: int = declared(0, "The same seed gives the same result.", within=(0, 2**32 - 1))
+    quantize: bool = declared(
+        True, "Serve the model in 8-bit integers where that costs at most half a point of accuracy."
+    )
+    mode: str = declared("features", "Train a head on the frozen backbone's features, or fine-tune the backbone, too.")
+    unfreeze_from: str = declared(
+        "",
+        "Fine-tuning: first stage of the backbone that is trained, such as layer4; empty: all of it.",
+        finetune_only=True,
+    )
+    backbone_rate: float = declared(
+        0.1, "Fine-tuning: the backbone's learning rate relative to the head's.", within=(0, 1)
+    )
+    warmup_epochs: float = declared(
+        1.0, "Fine-tuning: epochs over which the learning rate rises from zero.", within=(0, 1000)
+    )
+    ema: float = declared(
+        0.0, "Fine-tuning: decay of the weights' moving average; 0: none.", within=(0, 0.99999), finetune_only=True
+    )
+    mixup: float = declared(0.0, "Fine-tuning: alpha of mixup; 0: none.", within=(0, 10), finetune_only=True)
+    cutmix: float = declared(0.0, "Fine-tuning: alpha of CutMix; 0: none.", within=(0, 10), finetune_only=True)
+    randaugment: int = declared(
+        0, "Fine-tuning: magnitude of RandAugment, of 30; 0: none.", within=(0, 30), finetune_only=True
+    )
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ContractError(f"hyperparameter mode={self.mode!r} is not known; give one of {', '.join(MODES)}")
-        for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
+        for name, field in DECLARED.items():
+            value, (low, high) = getattr(self, name), field.metadata["within"] or (None, None)
+            if low is not None and not low <= value <= high:
                 raise ContractError(f"hyperparameter {name}={value} is outside {low} to {high}; keep it in that range")
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", self.backbone):
             raise ContractError(
@@ -104,7 +121,7 @@ class Hyperparameters:
                 "give a dotted name such as layer4 or features.7, or nothing for the whole network"
             )
         if self.mode != "finetune":
-            for name in ("unfreeze_from", "ema", "mixup", "cutmix", "randaugment"):
+            for name in FINETUNE_ONLY:
                 if getattr(self, name):
                     raise ContractError(
                         f"hyperparameter {name}={getattr(self, name)} has no effect with mode={self.mode}; "
@@ -149,22 +166,10 @@ def _parsed(text: str, kind: type) -> Any:
     return text.lower() == "true"
 
 
-_LIMITS: Final[dict[str, tuple[float, float]]] = {
-    "image_size": (32, 1024),
-    "views": (0, 64),
-    "epochs": (1, 1000),
-    "learning_rate": LEARNING_RATE_BOUNDS,
-    "batch_size": BATCH_SIZE_LIMITS,
-    "weight_decay": (0.0, 1.0),
-    "label_smoothing": (0.0, 0.5),
-    "seed": (0, 2**32 - 1),
-    "backbone_rate": (0.0, 1.0),
-    "warmup_epochs": (0.0, 1000.0),
-    "ema": (0.0, 0.99999),
-    "mixup": (0.0, 10.0),
-    "cutmix": (0.0, 10.0),
-    "randaugment": (0, 30),
-}
+DECLARED: Final = {field.name: field for field in dataclasses.fields(Hyperparameters)}
+FINETUNE_ONLY: Final = tuple(name for name, field in DECLARED.items() if field.metadata["finetune_only"])
+OVERRIDABLE: Final = tuple(name for name, field in DECLARED.items() if not field.metadata["tuned"])
+"""What an execution's input may set by itself; the tuning job chooses the others."""
 
 
 def parameter_ranges(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, TypedDict
 
-from training.contract.hyperparameters import MODES, ContractError
+from contract.hyperparameters import MODES, ContractError
 
 __all__ = [
     "FIRST_STEPS",

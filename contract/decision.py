@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from training.contract.debugger import RuleResult, RuleSource
+from contract.debugger import RuleResult, RuleSource
 
 __all__ = ["ApprovalStatus", "Check", "CheckName", "Comparison", "Decision", "Leakage", "Thresholds"]
 

@@ -12,15 +12,16 @@ from typing import Any, Literal
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from model_in_service import find_model_in_service
-from package_metadata import package_metadata
-from release_decision import decide
-from rule_results import managed_results, own_results, profile_results, with_missing
-from service_comparison import compare
-from split_leakage import find_leakage
-from training_output import evaluation_of, unpack
 
-from training.contract import NOT_APPLICABLE, Artefact, Decision, RuleResult, RuleSource, Thresholds, result_key
+from contract import NOT_APPLICABLE, Artefact, Decision, RuleResult, RuleSource, Thresholds, result_key
+
+from .model_in_service import find_model_in_service
+from .package_metadata import package_metadata
+from .release_decision import decide
+from .rule_results import managed_results, own_results, profile_results, with_missing
+from .service_comparison import compare
+from .split_leakage import find_leakage
+from .training_output import evaluation_of, unpack
 
 __all__ = ["handler"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from training.contract.model import Precision
+from contract.model import Precision
 
 __all__ = [
     "Calibration",
