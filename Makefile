@@ -41,7 +41,7 @@ bench: setup ## measured side by side with what a user would pick instead
 	$(RUN) python -m benchmarks
 
 soak: setup ## the same run again and again on one local cloud
-	$(RUN) pytest -s tests/soak
+	$(RUN) pytest -s tests/system/soak
 
 synth: setup ## the CloudFormation template, in cdk.out
 	$(RUN) cdk synth --quiet

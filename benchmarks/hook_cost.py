@@ -32,17 +32,17 @@ from benchmarks.photos import bench_records, describe_photos
 from benchmarks.result import Result, emit
 from benchmarks.timing import interleave, median
 from benchmarks.training_step import BATCH, DEVICE, a_tuning, photos, synthetic
-from training import hook, hook_activations
-from training.backbones import EFFICIENTNET_LITE0
-from training.environment import JOB_ENVIRONMENT
-from training.feature_files import SplitWriter, write_index
-from training.feature_store import SplitFeatures, read_split
-from training.heads import fit, new_head
-from training.hook_collections import Collections, own_configuration
-from training.hook_samples import activation_sample
-from training.loader import Batch
-from training.observer import Observer, TensorHook
-from training.weights import load_backbone
+from training.data.loader import Batch
+from training.debugger import activations, hook
+from training.debugger.collections import Collections, own_configuration
+from training.debugger.samples import activation_sample
+from training.embedding.files import SplitWriter, write_index
+from training.embedding.store import SplitFeatures, read_split
+from training.loop.head_loop import fit, new_head
+from training.model.backbones import EFFICIENTNET_LITE0
+from training.model.weights import load_backbone
+from training.runtime.environment import JOB_ENVIRONMENT
+from training.runtime.observer import Observer, TensorHook
 
 # isort: split
 import smdebug.pytorch as smd
@@ -221,7 +221,7 @@ def _job(folder: Path, photos_root: Path, *, hooked: bool) -> float:
 
 def _import_seconds() -> float:
     """CPU seconds that the hook's modules take to import where the training's are there already."""
-    before, after = "import training.train", "import training.train, training.hook"
+    before, after = "import training.train", "import training.train, training.debugger.hook"
     variables = {"PYTHONPATH": str(ROOT)}
     return _children_seconds(["-c", after], variables) - _children_seconds(["-c", before], variables)
 
@@ -295,11 +295,11 @@ class Steps:
                 saving.seconds += time.process_time() - start
             return taken
 
-        hook_activations.__dict__["activation_sample"] = timed
+        activations.__dict__["activation_sample"] = timed
         try:
             yield
         finally:
-            hook_activations.__dict__["activation_sample"] = sample
+            activations.__dict__["activation_sample"] = sample
 
     def calls(self) -> float:
         """CPU seconds of the hook's calls in a step."""

@@ -28,8 +28,8 @@ import contract
 from benchmarks.photos import bench_records, describe_photos
 from benchmarks.result import Result, emit
 from benchmarks.timing import interleave, median
-from training.loader import PhotoLoader
-from training.machine import LoaderPlan
+from training.data.loader import PhotoLoader
+from training.runtime.machine import LoaderPlan
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH = 32

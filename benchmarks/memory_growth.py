@@ -125,7 +125,7 @@ def _job(name: str) -> None:
     import torch
 
     from training import features, trial
-    from training.backbones import Backbone, Statistics
+    from training.model.backbones import Backbone, Statistics
 
     class StandIn(torch.nn.Module):
         def __init__(self) -> None:

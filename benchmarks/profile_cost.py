@@ -17,12 +17,12 @@ import torch
 import contract
 from benchmarks.result import Result, emit
 from benchmarks.timing import interleave, median
-from training.feature_store import SplitFeatures
-from training.heads import fit, new_head
-from training.observer import Observer
-from training.step_clock import CpuTimer, StepClock
-from training.system_probes import probes
-from training.system_sampler import INTERVAL
+from training.embedding.store import SplitFeatures
+from training.loop.head_loop import fit, new_head
+from training.profiler.step_clock import CpuTimer, StepClock
+from training.profiler.system_probes import probes
+from training.profiler.system_sampler import INTERVAL
+from training.runtime.observer import Observer
 
 IMAGES, DIM, CLASSES = 4096, 2048, 10
 CALLS = 5000

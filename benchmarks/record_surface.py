@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 import contract
-from training.feature_store import SplitFeatures, read_index, read_split
-from training.heads import fit, new_head
+from training.embedding.store import SplitFeatures, read_index, read_split
+from training.loop.head_loop import fit, new_head
 
 LEARNING_RATES = np.geomspace(*contract.LEARNING_RATE_LIMITS, 17)
 SEEDS = 5

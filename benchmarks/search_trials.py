@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import contract
 from benchmarks.result import Result, emit
-from local.sagemaker.search import Search
+from local.sagemaker.tuning.search import Search
 
 SURFACE = Path(__file__).parent / "surfaces" / "heads.json"
 MOST_TRIALS = 100

@@ -30,17 +30,17 @@ import contract
 from benchmarks.photos import bench_records, describe_photos
 from benchmarks.result import Result, emit
 from benchmarks.timing import interleave, median
-from training.backbones import Backbone, Statistics
-from training.checkpoints import Checkpoints
-from training.compute import compile_stages, micro_batch, training_precision
-from training.distributed import Group
-from training.environment import JOB_ENVIRONMENT
-from training.finetune_loop import FineTuning
-from training.heads import Head
-from training.loader import Batch, PhotoLoader, on_device
-from training.network import Network
-from training.observer import Observer
-from training.stages import freeze, stages
+from training.data.loader import Batch, PhotoLoader, on_device
+from training.loop.finetune_loop import FineTuning
+from training.loop.head_loop import Head
+from training.model.backbones import Backbone, Statistics
+from training.model.compute import compile_stages, micro_batch, training_precision
+from training.model.network import Network
+from training.model.stages import freeze, stages
+from training.runtime.checkpoints import Checkpoints
+from training.runtime.distributed import Group
+from training.runtime.environment import JOB_ENVIRONMENT
+from training.runtime.observer import Observer
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 BATCH = 128 if DEVICE.type == "cuda" else contract.Hyperparameters().batch_size

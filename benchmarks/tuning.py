@@ -28,12 +28,12 @@ from benchmarks.photos import bench_records, describe_photos
 from benchmarks.result import Result, emit
 from benchmarks.seed_way import TRAIN_TRANSFORM, VALIDATION_TRANSFORM, SeedPhotos, train_epoch, validate
 from benchmarks.timing import interleave, median
-from training.backbones import EFFICIENTNET_LITE0, architecture, split
-from training.embedding import Embedder, fast_bfloat16, views_of
-from training.feature_files import Precision
-from training.feature_store import SplitFeatures
-from training.heads import fit, new_head
-from training.weights import load_backbone
+from training.embedding.embedder import Embedder, fast_bfloat16, views_of
+from training.embedding.files import Precision
+from training.embedding.store import SplitFeatures
+from training.loop.head_loop import fit, new_head
+from training.model.backbones import EFFICIENTNET_LITE0, architecture, split
+from training.model.weights import load_backbone
 
 TRIALS, EPOCHS, VIEWS = 8, 5, 4
 CPU = torch.device("cpu")

@@ -10,8 +10,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.lambdas import PythonFunction
 from infra.names import Names
+from infra.python_function import PythonFunction
 from infra.settings import ApiSettings
 
 __all__ = ["PROBLEMS", "Api"]

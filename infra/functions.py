@@ -12,9 +12,9 @@ from constructs import Construct
 import contract
 from infra.dataset import Dataset
 from infra.function_arns import FunctionArns
-from infra.lambdas import PythonFunction
+from infra.job_role import read_objects
 from infra.names import Names
-from infra.roles import read_objects
+from infra.python_function import PythonFunction
 from infra.settings import Settings
 
 __all__ = ["RunFunctions"]

@@ -25,7 +25,7 @@ _SKIPPED_FOLDERS = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"
 
 DEBUGGER = "smdebug"
 """The debugger hook's library, in no training image any more; its other dependencies are there or not needed
-(training/smdebug_shim.py)."""
+(training/debugger/smdebug_shim.py)."""
 
 _PROGRAM = b"""import sys
 

@@ -7,17 +7,17 @@ from constructs import Construct
 
 from infra.acknowledged import acknowledge_findings
 from infra.api import Api
+from infra.cleanup import Cleanup, EndpointLogs
 from infra.dataset import Dataset
 from infra.debugger_images import DebuggerImage
 from infra.functions import RunFunctions
 from infra.images import TrainingImage
+from infra.job_role import EndpointRole, TrainingRole
 from infra.model_registry import ModelRegistry
 from infra.names import Names
 from infra.notifications import Notifications
 from infra.outputs import StackOutput
-from infra.release import Cleanup, EndpointLogs
-from infra.roles import EndpointRole, TrainingRole
-from infra.serving_image import ServingImage, repository_of
+from infra.serving import ServingImage, repository_of
 from infra.settings import Settings
 from infra.source_bundle import SourceBundle
 from infra.workflow.jobs import JobParts

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import contract
-from training.rules.archive import ArchiveError, extract
-from training.rules.evaluation import DEBUG_RULES, evaluate
-from training.rules.profiler import profiler_result
+from training.debugger.rules.archive import ArchiveError, extract
+from training.debugger.rules.evaluation import DEBUG_RULES, evaluate
+from training.debugger.rules.profiler import profiler_result
 
 __all__ = ["asked_for", "main"]
 

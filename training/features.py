@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training import environment
-from training.dataset import BrokenImages, Manifest, decode_workers, read_manifest, share_of
-from training.embedding import Embedder, embed_photos
-from training.environment import JobError
-from training.feature_files import SplitWriter, write_index
-from training.previous_features import PreviousFeatures
-from training.weights import load_backbone
+from training.data.manifest import BrokenImages, Manifest, decode_workers, read_manifest, share_of
+from training.embedding.embedder import Embedder, embed_photos
+from training.embedding.files import SplitWriter, write_index
+from training.embedding.previous import PreviousFeatures
+from training.model.weights import load_backbone
+from training.runtime import environment
+from training.runtime.environment import JobError
 
 _COPIED_AT_ONCE = 1024
 

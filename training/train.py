@@ -7,18 +7,18 @@ import os
 import torch
 
 import contract
-from training import environment
-from training.checkpoints import Checkpoints
-from training.course import Course, epoch_line
-from training.dataset import Manifest, read_manifest
-from training.delivery import Trained, deliver
-from training.environment import JobError
-from training.export import Classifier
-from training.feature_store import read_index, read_split
-from training.heads import fit, logits, new_head
-from training.profiling import Profiler
-from training.watching import watched_training
-from training.weights import load_backbone
+from training.data.manifest import Manifest, read_manifest
+from training.embedding.store import read_index, read_split
+from training.export.evaluate_and_export import Trained, deliver
+from training.export.onnx_export import Classifier
+from training.loop.head_loop import fit, logits, new_head
+from training.loop.history import Course, epoch_line
+from training.loop.instrumented import watched_training
+from training.model.weights import load_backbone
+from training.profiler.profiler import Profiler
+from training.runtime import environment
+from training.runtime.checkpoints import Checkpoints
+from training.runtime.environment import JobError
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
 
 def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler) -> Trained | None:
     """The backbone trained with its head; None in all but one of torchrun's processes, the one that writes."""
-    from training import finetune
+    from training.loop import finetune
 
     tuned = finetune.train(hyperparameters, profiler=profiler)
     if not tuned.leads:

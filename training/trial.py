@@ -8,18 +8,18 @@ from __future__ import annotations
 import torch
 
 import contract
-from training import environment
-from training.checkpoints import Checkpoints
-from training.course import epoch_line
-from training.feature_store import read_index, read_split
-from training.heads import fit, new_head
+from training.embedding.store import read_index, read_split
+from training.loop.head_loop import fit, new_head
+from training.loop.history import epoch_line
+from training.runtime import environment
+from training.runtime.checkpoints import Checkpoints
 
 
 def main() -> None:
     """Train for the given epochs and print each one's metrics, which SageMaker reads from the log."""
     hyperparameters = environment.hyperparameters()
     if hyperparameters.mode == "finetune":
-        from training import finetune  # and with it torchvision, which a head on features does without
+        from training.loop import finetune  # and with it torchvision, which a head on features does without
 
         finetune.run_trial(hyperparameters)
         return

@@ -20,7 +20,7 @@ from contract import MODES, JobVariable, hook_collections, rule_variable
 from infra.settings import DebuggerSettings
 from infra.workflow.jobs import JobParts
 from infra.workflow.task import FailureRoute, sagemaker_task
-from training.environment import SMDEBUG_ENVIRONMENT
+from training.runtime.environment import SMDEBUG_ENVIRONMENT
 
 __all__ = [
     "debugger_not_offered",

@@ -11,7 +11,7 @@ import aws_cdk as cdk
 import contract
 from infra.instances import gpus
 from infra.settings import Settings
-from training.environment import JOB_ENVIRONMENT
+from training.runtime.environment import JOB_ENVIRONMENT
 
 __all__ = ["CHECKPOINTS", "JobParts", "channel", "hyperparameters"]
 

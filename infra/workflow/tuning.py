@@ -133,6 +133,6 @@ def _inputs(parts: JobParts, *, finetune: bool) -> dict[str, Any]:
     return {
         "InputDataConfig": parts.photo_channels(),
         # The checkpoints of two trials cannot be mistaken for each other, in one folder or in several: they carry
-        # what they belong to (training/checkpoints.py).
+        # what they belong to (training/runtime/checkpoints.py).
         "CheckpointConfig": {"S3Uri.$": "$.plan.tuning.checkpoints", "LocalPath": CHECKPOINTS},
     }

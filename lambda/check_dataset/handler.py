@@ -15,11 +15,11 @@ from botocore.exceptions import ClientError
 
 import contract
 
-from .earlier_tuning import NewTuning, find_warm_start
 from .features_cache import find_features
-from .photo_listing import list_photos
-from .photo_splits import Manifest, make_manifest
-from .run_overrides import InvalidInput, RunSettings, resolve
+from .listing import list_photos
+from .overrides import InvalidInput, RunSettings, resolve
+from .splits import Manifest, make_manifest
+from .warm_start import NewTuning, find_warm_start
 
 __all__ = ["handler"]
 

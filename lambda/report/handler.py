@@ -17,10 +17,10 @@ from shared.console_links import object_link
 
 import contract
 
-from . import cost, origins, outcome, quality, training_checks, trials
 from .page import Section, render
 from .run_context import RunContext
 from .run_files import RunFiles
+from .sections import cost, origins, outcome, quality, training_checks, trials
 
 __all__ = ["PAGES", "handler"]
 

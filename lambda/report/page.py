@@ -22,7 +22,7 @@ __all__ = ["Section", "render"]
 
 logger = Logger(child=True)
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent / "templates"
 _DRAWING = _FOLDER / "charts.js"
 _TEMPLATES = Environment(
     loader=FileSystemLoader(_FOLDER),

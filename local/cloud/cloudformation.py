@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local.cloud import asl, bucket_properties, seam
+from local.cloud import bucket_properties, seam
+from local.cloud.stepfunctions import definitions
 
 __all__ = ["apply"]
 
@@ -129,7 +130,7 @@ def _state_machines(provisioners: Any, handler: dict[str, Any]) -> None:
     def create_state_machine(
         logical_id: str, properties: dict[str, Any], stack_name: str
     ) -> tuple[str, dict[str, Any]]:
-        found = asl.problems(definition_of(properties))
+        found = definitions.problems(definition_of(properties))
         if found:
             raise ValueError(f"Invalid State Machine Definition: '{', '.join(found)}'")
         return create(logical_id, properties, stack_name)

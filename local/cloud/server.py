@@ -20,12 +20,11 @@ from local.cloud import (
     images,
     lambda_,
     model_package_groups,
-    paths,
     sagemaker,
     seam,
-    stepfunctions,
 )
 from local.cloud.host import MinistackHost
+from local.cloud.stepfunctions import integrations, jsonpaths
 from local.sagemaker import SageMaker
 
 __all__ = ["ACCOUNT_ID", "IDENTITY_PATH", "REGION", "prepare", "serve"]
@@ -96,8 +95,8 @@ def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
     try:
         auth.apply()
         sagemaker.register(service)
-        stepfunctions.apply(service)
-        paths.apply()
+        integrations.apply(service)
+        jsonpaths.apply()
         lambda_.apply()
         cloudformation.apply()
         model_package_groups.apply(service)

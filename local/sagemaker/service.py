@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from local.sagemaker.context import Context
-from local.sagemaker.debugger import Debugger
-from local.sagemaker.endpoints import Endpoints
+from local.sagemaker.endpoints.endpoints import Endpoints
+from local.sagemaker.endpoints.invocation import invoke
+from local.sagemaker.endpoints.models import create_endpoint_config, create_model
 from local.sagemaker.errors import SageMakerError
 from local.sagemaker.host import Host, Image
-from local.sagemaker.invocation import invoke
+from local.sagemaker.jobs.debugger import Debugger
+from local.sagemaker.jobs.processing import ProcessingJobs
+from local.sagemaker.jobs.training import TrainingJobs
 from local.sagemaker.listing import page, select
-from local.sagemaker.models import create_endpoint_config, create_model
 from local.sagemaker.object_cache import ObjectCache
-from local.sagemaker.processing import ProcessingJobs
 from local.sagemaker.registry import Registry, registry_arn
 from local.sagemaker.resources import ENDPOINT, ENDPOINT_CONFIG, KINDS, MODEL, TUNING_JOB, Kind
 from local.sagemaker.schema import operation as operation_model
 from local.sagemaker.schema import shaped, validate
 from local.sagemaker.store import Record, Store
-from local.sagemaker.training import TrainingJobs
-from local.sagemaker.trials import list_trials, with_counters
-from local.sagemaker.tuning import TuningJobs
+from local.sagemaker.tuning.trials import list_trials, with_counters
+from local.sagemaker.tuning.tuning import TuningJobs
 
 __all__ = ["SageMaker"]
 

@@ -158,8 +158,8 @@ assert callable(handler)
 def test_the_reports_zip_brings_what_it_draws_with(functions: dict[str, Path]) -> None:
     names = files_of(functions["report"])
     assert {
-        "report/page.html.jinja",
-        "report/charts.js",
+        "report/templates/page.html.jinja",
+        "report/templates/charts.js",
         "report/echarts.min.js",
         "jinja2/__init__.py",
         "markupsafe/_native.py",

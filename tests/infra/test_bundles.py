@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.serving_image import content_tag, stage_context
+from infra.serving import content_tag, stage_context
 from infra.source_bundle import write_bundle, write_program
 from infra.vendored import package_files
 

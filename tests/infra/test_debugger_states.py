@@ -11,7 +11,7 @@ import contract
 from tests.infra.asl_walker import TaskError, Walk, walk
 from tests.infra.fake_run import NO_DEBUGGER, Endpoint, Rules, job_failed, tasks
 from tests.infra.service_model import problems
-from training.environment import SMDEBUG_ENVIRONMENT
+from training.runtime.environment import SMDEBUG_ENVIRONMENT
 
 IMAGE = "929884845733.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-debugger-rules:latest"
 STATES = {

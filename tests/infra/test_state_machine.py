@@ -13,7 +13,7 @@ from tests.infra.asl_walker import TaskError, walk
 from tests.infra.fake_run import NEW_CONFIG, Endpoint, job_failed, plan, tasks
 from tests.infra.service_model import problems
 from tests.infra.template import Template
-from training.environment import JOB_ENVIRONMENT
+from training.runtime.environment import JOB_ENVIRONMENT
 
 OLD_CONFIG = "whippet-dev-old"
 LAST_STATES = {"Succeeded", "Failed", "NotNotified"}

@@ -15,6 +15,7 @@ from PIL import Image
 from torchvision import models
 
 import contract
+import training.debugger  # noqa: F401 (prepares smdebug before a test imports it)
 
 torch.set_num_threads(1)  # the tests' networks are tiny, and cores may be shared
 

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 import contract
 from tests.training.conftest import BACKBONE, CLASSES, Workspace
-from training import dataset, features
-from training.environment import JobError
-from training.feature_store import SplitFeatures, read_index, read_split
+from training import features
+from training.data import manifest
+from training.embedding.store import SplitFeatures, read_index, read_split
+from training.runtime.environment import JobError
 
 CHANNELS = ("dataset", "manifest", "weights")
 
@@ -51,7 +52,7 @@ def test_features_are_the_same_whatever_the_number_of_workers(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = array(read_split(embed(filled), "train"))
-    monkeypatch.setattr(dataset, "decode_workers", lambda: 7)
+    monkeypatch.setattr(manifest, "decode_workers", lambda: 7)
     again = array(read_split(embed(filled, model="again"), "train"))
     np.testing.assert_array_equal(first, again)
 

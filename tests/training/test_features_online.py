@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 import contract
 from tests.training.conftest import BACKBONE, IMAGE_SIZE, Workspace
 from training import features
-from training.backbones import Backbone
-from training.embedding import views_of
-from training.feature_store import StoredFeatures, read_index, read_split
-from training.heads import fit, new_head
-from training.weights import load_backbone
+from training.embedding.embedder import views_of
+from training.embedding.store import StoredFeatures, read_index, read_split
+from training.loop.head_loop import fit, new_head
+from training.model.backbones import Backbone
+from training.model.weights import load_backbone
 
 BATCH = 12
 
@@ -52,7 +52,7 @@ def test_heads_on_cached_features_are_those_of_the_online_way_to_the_bit(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.embedding.fast_bfloat16", lambda _: False)
-    monkeypatch.setattr("training.embedding.BATCH_PIXELS", BATCH * IMAGE_SIZE**2)
+    monkeypatch.setattr("training.embedding.embedder.BATCH_PIXELS", BATCH * IMAGE_SIZE**2)
     records = [record for record in workspace.fill(each=20) if record["split"] == "train"]
     workspace.write_weights()
     workspace.start(channels=("dataset", "manifest", "weights"), model="features", views=0)

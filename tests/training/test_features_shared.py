@@ -10,9 +10,10 @@ import pytest
 
 import contract
 from tests.training.conftest import Workspace, photo
-from training import embedding, features
-from training.environment import JobError
-from training.feature_store import read_index, read_split
+from training import features
+from training.embedding import embedder
+from training.embedding.store import read_index, read_split
+from training.runtime.environment import JobError
 
 CHANNELS = ("dataset", "manifest", "weights")
 HOSTS = ["algo-1", "algo-2"]
@@ -42,13 +43,13 @@ def filled(workspace: Workspace) -> Workspace:
 def embedded_paths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the photos that were put through the backbone from here on."""
     paths: list[str] = []
-    original = embedding.views_of
+    original = embedder.views_of
 
     def watched(record: contract.ImageRecord, **others: object) -> object:
         paths.append(record["path"])
         return original(record, **others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("training.embedding.views_of", watched)
+    monkeypatch.setattr("training.embedding.embedder.views_of", watched)
     return paths
 
 

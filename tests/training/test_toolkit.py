@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import contract
-from training.feature_files import SplitWriter, write_index
+from training.embedding.files import SplitWriter, write_index
 
 ROOT = Path(__file__).parents[2]
 

@@ -17,10 +17,10 @@ from torch import nn
 import contract
 from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
 from training import features, preprocess, train, trial
-from training.environment import JobError
-from training.export import Classifier, check_export
-from training.feature_store import read_index, read_split
-from training.weights import load_backbone
+from training.embedding.store import read_index, read_split
+from training.export.onnx_export import Classifier, check_export
+from training.model.weights import load_backbone
+from training.runtime.environment import JobError
 
 HYPERPARAMETERS: dict[str, Any] = {"learning_rate": 0.03, "batch_size": 16}
 

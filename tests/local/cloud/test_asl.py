@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.cloud import asl
+from local.cloud.stepfunctions import definitions
 
 DONE = {"Type": "Succeed"}
 
@@ -19,7 +19,7 @@ def machine(start: str = "A", **states: Any) -> str:
 def test_a_sound_definition_has_no_problems() -> None:
     parallel = {"Type": "Parallel", "Branches": [json.loads(machine("B", B=DONE))], "Next": "C"}
     choice = {"Type": "Choice", "Choices": [{"Variable": "$.x", "IsPresent": True, "Next": "D"}], "Default": "D"}
-    assert asl.problems(machine(A=parallel, C=choice, D=DONE)) == []
+    assert definitions.problems(machine(A=parallel, C=choice, D=DONE)) == []
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_a_sound_definition_has_no_problems() -> None:
     ],
 )
 def test_what_cannot_run_is_named_with_its_place(definition: str, problem: str) -> None:
-    assert any(problem in found for found in asl.problems(definition)), asl.problems(definition)
+    assert any(problem in found for found in definitions.problems(definition)), definitions.problems(definition)

@@ -270,7 +270,7 @@ def test_the_models_error_is_told(deployments: Deployments, body: bytes, status:
 
 
 def test_a_model_that_takes_too_long_is_an_error(deployments: Deployments, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("local.sagemaker.invocation.TIMEOUT", 0.2)
+    monkeypatch.setattr("local.sagemaker.endpoints.invocation.TIMEOUT", 0.2)
     deployments.config("slow", RELEASE_FILE="/nonexistent")
     deployments.create("slow")
     with pytest.raises(SageMakerError, match="Your invocation timed out") as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.sagemaker.training_host import host_names
+from local.sagemaker.jobs.training_host import host_names
 from tests.local.sagemaker.conftest import Jobs, channel
 from tests.local.sagemaker.test_training import archive
 

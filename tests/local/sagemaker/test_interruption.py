@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from local.sagemaker import folder_sync
 from local.sagemaker.errors import JobFailure
+from local.sagemaker.jobs import folder_sync
 from local.sagemaker.object_cache import ObjectCache
 from local.sagemaker.transfer import Transfer
 from tests.local.sagemaker.conftest import FakeHost, Jobs, eventually

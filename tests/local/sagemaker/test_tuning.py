@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from local.sagemaker import SageMakerError
-from local.sagemaker.early_stopping import MedianRule
-from local.sagemaker.search import Search
+from local.sagemaker.tuning.early_stopping import MedianRule
+from local.sagemaker.tuning.search import Search
 from tests.local.sagemaker.conftest import FakeHost, Jobs, eventually
 
 RANGES = {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0.1", "MaxValue": "0.9", "ScalingType": "Linear"}]}

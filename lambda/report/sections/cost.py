@@ -1,0 +1,63 @@
+"""What the run's machines cost, and what the endpoint costs as long as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ..run_context import RunContext
+from ..run_files import Missing
+from ..sagemaker_jobs import NotStarted, described
+from . import prices
+from .machine_time import MachineTime, machine_times
+
+__all__ = ["cost"]
+
+
+def cost(run: RunContext) -> dict[str, Any]:
+    """A row a job, their sum, and the endpoint's machines for a month."""
+    jobs = [_priced(time) for time in machine_times(run)]
+    endpoint = _endpoint(run)
+    if not jobs and endpoint is None:
+        raise Missing("The run kept no machine.")
+    known = [job["usd"] for job in jobs if job["usd"] is not None]
+    return {
+        "jobs": jobs,
+        "total": sum(known) if known else None,
+        "unknown": sorted({job["instance_type"] for job in jobs if job["usd"] is None}),
+        "endpoint": endpoint,
+        "as_of": prices.AS_OF,
+        "region": prices.REGION,
+        "managed_rules": run.at("debugger", "way") == "managed",
+    }
+
+
+def _priced(time: MachineTime) -> dict[str, Any]:
+    hourly = prices.hourly_price(time.instance_type)
+    hours = time.seconds * time.instances / 3600
+    return {**asdict(time), "hourly": hourly, "usd": None if hourly is None else hours * hourly}
+
+
+def _endpoint(run: RunContext) -> dict[str, Any] | None:
+    """The machines of the endpoint configuration that this run released; None where it released none."""
+    if not run.at("smoke_test", "endpoint"):
+        return None
+    config = f"{run.prefix}-{run.name}"
+    try:
+        answer: Mapping[str, Any] = described(
+            lambda: run.sagemaker.describe_endpoint_config(EndpointConfigName=config), job=config
+        )
+    except NotStarted:
+        return None
+    variant = answer["ProductionVariants"][0]
+    instance_type, instances = variant.get("InstanceType"), variant.get("InitialInstanceCount", 1)
+    if not instance_type:
+        return None
+    hourly = prices.hourly_price(instance_type)
+    return {
+        "instance_type": instance_type,
+        "instances": instances,
+        "hourly": hourly,
+        "monthly": None if hourly is None else hourly * instances * prices.HOURS_A_MONTH,
+    }

@@ -1,0 +1,93 @@
+"""The first thing a reader wants to know: did the model go into service, and why, or why not?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.plain_cause import plain_cause
+
+import contract
+
+from ..run_context import RunContext
+from ..run_files import Missing
+
+__all__ = ["CHECK_TITLES", "comparison", "outcome"]
+
+CHECK_TITLES: dict[str, str] = {
+    "accuracy": "Accuracy",
+    "class_recall": "Worst class",
+    "in_service": "Model in service",
+    "leakage": "Leakage between splits",
+    "rules": "Debugger rules",
+}
+_REJECTIONS = ("ModelRejected", "ApprovalTimedOut")
+
+
+def outcome(run: RunContext) -> dict[str, Any]:
+    """State, headline and reasons; the checks and the main figures as far as there are any."""
+    decision, evaluation = _decision(run), _evaluation(run)
+    failure: Mapping[str, Mapping[str, str]] = run.at("failure") or {}
+    causes = [_cause(state, error) for state, error in failure.items()]
+    reasons = decision["reasons"] if decision else []
+    if any(error.get("Error") in _REJECTIONS for error in failure.values()) or (
+        not failure and decision and not decision["accepted"]
+    ):
+        state, headline = "rejected", "Rejected: the model was not released"
+        if decision is None or decision["accepted"]:
+            reasons = causes
+    elif failure:
+        state, headline = "failed", f"Failed in {next(iter(failure))}"
+        reasons = causes
+    elif decision is None:
+        state, headline = "unknown", "Ended without a decision"
+    else:
+        released = run.at("smoke_test", "endpoint")
+        state = "accepted"
+        headline = f"Accepted, and released on {released}" if released else "Accepted"
+    return {
+        "state": state,
+        "headline": headline,
+        "reasons": reasons,
+        "checks": [{**check, "title": CHECK_TITLES.get(check["name"], check["name"])} for check in decision["checks"]]
+        if decision
+        else [],
+        "approval": _approval(run, decision) if decision else None,
+        "evaluation": evaluation,
+        "decision": decision,
+    }
+
+
+def _cause(state: str, error: Mapping[str, str]) -> str:
+    """Of a failed state; one that only ends the run is named for its error, which the headline tells already."""
+    cause = plain_cause(error.get("Cause", ""))
+    return cause if state == error.get("Error") else f"{state}: {cause}"
+
+
+def _approval(run: RunContext, decision: contract.Decision) -> str:
+    if decision["approval"] != "PendingManualApproval":
+        return decision["approval"]
+    return "approved by a person" if run.at("approval", "approved") else "a person was asked for approval"
+
+
+def comparison(run: RunContext) -> dict[str, Any]:
+    """This model against the one in service."""
+    decision = run.files.decision
+    in_service = decision["in_service"]
+    if in_service is None:
+        raise Missing("There was no model in service to compare this one with.")
+    return {"other": in_service, "decision": decision, "thresholds": decision["thresholds"]}
+
+
+def _decision(run: RunContext) -> contract.Decision | None:
+    try:
+        return run.files.decision
+    except Missing:
+        return None
+
+
+def _evaluation(run: RunContext) -> contract.Evaluation | None:
+    try:
+        return run.files.evaluation
+    except Missing:
+        return None

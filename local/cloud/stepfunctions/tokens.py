@@ -1,0 +1,100 @@
+"""`.waitForTaskToken`: a task that goes on when somebody sends its token back.
+
+ministack asks the state machine's role for nothing here, swallows what the function raises, goes on waiting after the
+execution is over, and lets nobody send a token who has not a permission on `*`. HeartbeatSeconds is not looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from local.cloud import seam
+from local.cloud.stepfunctions import attempt
+
+__all__ = ["apply"]
+
+_POLL_SECONDS: Final = 0.25
+_LONGEST_SECONDS: Final = 365 * 24 * 3600.0
+"""A year: the longest execution."""
+
+_SENDERS: Final = ("SendTaskSuccess", "SendTaskFailure", "SendTaskHeartbeat")
+
+
+def apply(states: Any) -> None:
+    """Replace ministack's waiting, and what is told to whoever sends a token."""
+    machines: dict[str, str] = {}
+    """ARN of the state machine each token was given out by; those of tasks that are over, too."""
+    _wait_for_tokens(states, machines)
+    _refuse_late_tokens(states, machines)
+    _name_resources(machines)
+
+
+def _wait_for_tokens(states: Any, machines: dict[str, str]) -> None:
+    seam.expect(states, "_invoke_with_callback", "resource", "input_data", "token", "state_def")
+    seam.expect(states, "_task_tokens")
+
+    def invoke_with_callback(resource: str, input_data: Any, token: str, state_def: Mapping[str, Any]) -> Any:
+        task = attempt.current.get()
+        if task is not None:
+            machines[token] = str(task.execution["stateMachineArn"])
+        deadline = time.monotonic() + float(state_def.get("TimeoutSeconds", _LONGEST_SECONDS))
+        sent = threading.Event()
+        waiting: dict[str, Any] = {"event": sent, "result": None, "error": None, "heartbeat": None}
+        states._task_tokens[token] = waiting
+        try:
+            # Through the very door of every other task: with its permissions, and with the errors it raises.
+            states._invoke_resource(resource.replace(".waitForTaskToken", ""), input_data)
+            while not sent.wait(_POLL_SECONDS):
+                if task is not None and task.cancelled:
+                    raise attempt.CancelledError
+                if time.monotonic() >= deadline:
+                    raise states._ExecutionError("States.Timeout", "")
+        finally:
+            states._task_tokens.pop(token, None)
+        if waiting["error"]:
+            raise states._ExecutionError(waiting["error"]["Error"], waiting["error"]["Cause"])
+        return json.loads(waiting["result"])
+
+    states._invoke_with_callback = invoke_with_callback
+
+
+def _refuse_late_tokens(states: Any, machines: Mapping[str, str]) -> None:
+    """A token whose task is over is told from one that never was; an output that is no JSON is refused."""
+    refuse = seam.expect(states, "error_response_json", "code", "message", "status")
+    for sender in ("_send_task_success", "_send_task_failure", "_send_task_heartbeat"):
+        send = seam.expect(states, sender, "data")
+
+        def send_in_time(data: dict[str, Any], send: Any = send) -> Any:
+            token = data.get("taskToken", "")
+            if token in machines and token not in states._task_tokens:
+                return refuse("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'", 400)
+            try:
+                json.loads(data.get("output", "{}"))
+            except ValueError:
+                return refuse("InvalidOutput", f"Invalid Output: '{data['output']}' is not JSON", 400)
+            return send(data)
+
+        setattr(states, sender, send_in_time)
+
+
+def _name_resources(machines: Mapping[str, str]) -> None:
+    """Sending a token is authorised on the state machine that gave it out (`grant_task_response` of the CDK)."""
+    actions = seam.module("core.iam_actions")
+    signature = ("service", "method", "path", "headers", "body", "query_params", "region", "account_id")
+    original = seam.expect(actions, "extract_resource_arn", *signature)
+
+    def extract_resource_arn(
+        service: str, method: str, path: str, headers: Mapping[str, str], body: bytes, *rest: Any, **named: Any
+    ) -> str:
+        if service == "states" and headers.get("x-amz-target", "").rpartition(".")[2] in _SENDERS:
+            try:
+                return machines.get(str(json.loads(body)["taskToken"]), "*")
+            except (ValueError, KeyError, TypeError):
+                return "*"  # the service itself says what is wrong with it
+        return str(original(service, method, path, headers, body, *rest, **named))
+
+    actions.extract_resource_arn = extract_resource_arn

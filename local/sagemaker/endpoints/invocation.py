@@ -1,0 +1,89 @@
+"""InvokeEndpoint: a request to the model and its answer, or the error SageMaker makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import urllib3
+
+from local.sagemaker.context import Context
+from local.sagemaker.endpoints.endpoints import Endpoints
+from local.sagemaker.errors import SageMakerError
+
+__all__ = ["invoke"]
+
+MAX_BODY: Final = 25 * 1024 * 1024
+"""Bytes of a request (SageMaker hosting quota)."""
+
+TIMEOUT: Final = 60.0
+"""Seconds a model has to answer (SageMaker hosting quota)."""
+
+_PREFIX: Final = "x-amzn-sagemaker-"
+_CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
+
+
+def invoke(
+    context: Context, endpoints: Endpoints, name: str, *, headers: Mapping[str, str], body: bytes
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of InvokeEndpoint's answer.
+
+    Raises:
+        SageMakerError: ValidationError (no such endpoint, too large a body) or ModelError (the model refused, failed,
+            took too long or is gone).
+    """
+    given = {key.lower(): value for key, value in headers.items()}
+    if len(body) > MAX_BODY:
+        raise SageMakerError(
+            "ValidationError",
+            f"1 validation error detected: Value of {len(body)} bytes at 'body' failed to satisfy constraint: Member "
+            f"must have length less than or equal to {MAX_BODY}",
+        )
+    forwarded = {
+        "Content-Type": given.get("content-type", "application/octet-stream"),
+        "Accept": given.get("accept", "*/*"),
+        **{key: value for key, value in given.items() if key.startswith(_PREFIX)},
+    }
+    instance = endpoints.enter(name, given.get("x-amzn-sagemaker-target-variant"))
+    try:
+        answer = instance.request(body, forwarded, timeout=TIMEOUT)
+        content = answer.data
+    except urllib3.exceptions.TimeoutError:
+        raise _model_error(
+            context,
+            name,
+            0,
+            "Your invocation timed out while waiting for a response from container primary. Review the latency metrics "
+            "for each container in Amazon CloudWatch, resolve the issue, and try again.",
+        ) from None
+    except urllib3.exceptions.HTTPError as error:
+        raise _model_error(context, name, 500, f"The container primary did not answer: {error}") from error
+    finally:
+        instance.leave()
+    if answer.status >= 300:
+        raise _model_error(context, name, answer.status, content.decode("utf-8", "replace"))
+    result = {
+        "Content-Type": answer.headers.get("Content-Type", "application/octet-stream"),
+        "x-Amzn-Invoked-Production-Variant": instance.variant["VariantName"],
+    }
+    if _CUSTOM_ATTRIBUTES in answer.headers:
+        result[_CUSTOM_ATTRIBUTES] = answer.headers[_CUSTOM_ATTRIBUTES]
+    return 200, result, content
+
+
+def _model_error(context: Context, name: str, status: int, message: str) -> SageMakerError:
+    region, account = context.host.region, context.host.account_id
+    kind = "client" if 400 <= status < 500 else "server"
+    group = f"/aws/sagemaker/Endpoints/{name}"
+    return SageMakerError(
+        "ModelError",
+        f'Received {kind} error ({status}) from primary with message "{message}". See https://{region}.console.aws.'
+        f"amazon.com/cloudwatch/home?region={region}#logEventViewer:group={group} in account {account} for more "
+        "information.",
+        424,
+        members={
+            "OriginalStatusCode": status,
+            "OriginalMessage": message,
+            "LogStreamArn": f"arn:aws:logs:{region}:{account}:log-group:{group}",
+        },
+    )

@@ -1,0 +1,189 @@
+"""What every kind of job that runs a program has in common."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+from local.sagemaker.context import INTERNAL_ERROR, Context
+from local.sagemaker.errors import JobFailure, SageMakerError
+from local.sagemaker.jobs.process import Program
+from local.sagemaker.resources import Kind
+
+__all__ = ["MAX_RUNNING", "JobRun", "Outcome", "RunningJobs"]
+
+_LOGGER = logging.getLogger(__name__)
+
+STOP_GRACE = 120.0
+"""Seconds between SIGTERM and SIGKILL when a job is stopped (SageMaker's documented time)."""
+
+_POLL = 0.2
+"""Seconds after which a running job's stop request and time limit are looked at."""
+
+MAX_RUNNING = 20
+"""Jobs of a kind at a time, as an account's default quota."""
+
+
+class Outcome:
+    """How a program ended: its exit status, and whether it was told to."""
+
+    def __init__(self, status: int, *, stopped: bool = False, timed_out: bool = False) -> None:
+        self.status = status
+        self.stopped = stopped
+        self.timed_out = timed_out
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended it that the service did not send."""
+        return self.status > 128 and not self.stopped and not self.timed_out
+
+
+class JobRun(ABC):
+    """One job, run from start to end in a thread of its own.
+
+    A kind of job overrides `execute` and `fail`; whatever goes wrong in `execute` ends in `fail`, so that no job stays
+    InProgress without a thread behind it.
+    """
+
+    kind: Kind
+
+    def __init__(self, context: Context, name: str) -> None:
+        self.context = context
+        self.name = name
+        self.stop_requested = threading.Event()
+        self.ended = threading.Event()
+
+    @abstractmethod
+    def execute(self) -> None:
+        """Run the job to its end. Raises JobFailure with the FailureReason."""
+
+    @abstractmethod
+    def fail(self, reason: str) -> None:
+        """Record the end as Failed."""
+
+    def clean_up(self) -> None:  # noqa: B027 - not every kind of job holds anything
+        """Give back what the job held; called once, whatever happened."""
+
+    def run(self) -> None:
+        """The whole job; never raises."""
+        try:
+            self.execute()
+        except JobFailure as failure:
+            self._fail(str(failure))
+        except SageMakerError as error:
+            self._fail(f"ClientError: {error.message}")
+        except Exception:
+            _LOGGER.exception("%s %s failed inside the service", self.kind.name, self.name)
+            self._fail(INTERNAL_ERROR)
+        finally:
+            try:
+                self.clean_up()
+            except Exception:
+                _LOGGER.exception("%s %s left something behind", self.kind.name, self.name)
+            self.ended.set()
+
+    def _fail(self, reason: str) -> None:
+        try:
+            self.fail(reason)
+        except Exception:
+            _LOGGER.exception("the failure of %s %s was not recorded: %s", self.kind.name, self.name, reason)
+
+    def follow(self, programs: Sequence[Program], max_seconds: float) -> Outcome:
+        """Wait for the programs, ending them when the job is stopped, its time is over or the service closes.
+
+        Where one fails the others are ended, too; the status is the first failure's.
+
+        Raises:
+            JobFailure: the service closed.
+        """
+        deadline = time.monotonic() + max_seconds
+        running = list(programs)
+        while True:
+            for program in list(running):
+                status = program.wait(_POLL / len(running))
+                if status is None:
+                    continue
+                running.remove(program)
+                if status != 0 or not running:
+                    self._end(running)
+                    return Outcome(status, stopped=self.stop_requested.is_set())
+            if self.context.closing.is_set():
+                for program in running:
+                    program.kill()
+                    program.wait()
+                raise JobFailure("InternalServerError: The local SageMaker was stopped while the job ran.")
+            if self.stop_requested.is_set():
+                return Outcome(self._end(running), stopped=True)
+            if time.monotonic() >= deadline:
+                return Outcome(self._end(running), timed_out=True)
+
+    def _end(self, programs: Sequence[Program]) -> int:
+        """Ask them to end, and make them when the time for it is over; the first status that is not 0, or 0."""
+        for program in programs:
+            program.terminate()
+        deadline = time.monotonic() + STOP_GRACE
+        statuses = []
+        for program in programs:
+            status = None
+            while status is None and time.monotonic() < deadline and not self.context.closing.is_set():
+                status = program.wait(_POLL)
+            if status is None:
+                program.kill()
+                status = program.wait()
+            statuses.append(status or 0)
+        return next(filter(None, statuses), 0)
+
+
+class RunningJobs:
+    """The jobs of a kind that have a thread."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+        self._lock = threading.Lock()
+        self._runs: dict[str, tuple[JobRun, threading.Thread]] = {}
+
+    def start(self, run: JobRun, *, on_end: Callable[[str], None] | None = None) -> None:
+        """Give the job its thread; `on_end` is called with its name when it has ended."""
+
+        def work() -> None:
+            try:
+                run.run()
+            finally:
+                with self._lock:
+                    del self._runs[run.name]
+                if on_end is not None:
+                    on_end(run.name)
+
+        thread = threading.Thread(target=work, name=f"{self._kind.path} {run.name}", daemon=True)
+        with self._lock:
+            self._runs[run.name] = (run, thread)
+        thread.start()
+
+    def check_limit(self) -> None:
+        """Raises SageMakerError (ResourceLimitExceeded) where no further job may start."""
+        with self._lock:
+            count = len(self._runs)
+        if count >= MAX_RUNNING:
+            raise SageMakerError(
+                "ResourceLimitExceeded",
+                f"The account-level service limit '{self._kind.path} usage' is {MAX_RUNNING} Instances, with current "
+                f"utilization of {count} Instances and a request delta of 1 Instances.",
+            )
+
+    def request_stop(self, name: str) -> None:
+        """Tell the job to stop; one that has just ended is left as it is."""
+        with self._lock:
+            entry = self._runs.get(name)
+        if entry is not None:
+            entry[0].stop_requested.set()
+
+    def join(self, timeout: float) -> None:
+        """Wait until all have ended, at most this many seconds."""
+        with self._lock:
+            threads = [thread for _, thread in self._runs.values()]
+        deadline = time.monotonic() + timeout
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))

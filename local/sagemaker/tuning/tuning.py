@@ -1,0 +1,256 @@
+"""Hyperparameter tuning jobs: training jobs one after the other, each with what the search proposes."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import threading
+import time
+from typing import Any
+
+from local.sagemaker.context import MAX_REASON, Context
+from local.sagemaker.errors import JobFailure, SageMakerError, validation
+from local.sagemaker.jobs.job_run import MAX_RUNNING, JobRun, RunningJobs
+from local.sagemaker.jobs.training import TrainingJobs
+from local.sagemaker.jobs.training_request import check_training_request
+from local.sagemaker.resources import TRAINING_JOB, TUNING_JOB
+from local.sagemaker.store import Record
+from local.sagemaker.tuning.early_stopping import MedianRule
+from local.sagemaker.tuning.search import Search
+from local.sagemaker.tuning.search_space import check_ranges
+from local.sagemaker.tuning.trials import best_trial, trials_of, with_counters
+from local.sagemaker.tuning.warm_start import check_warm_start, recall_parents
+
+__all__ = ["TuningJobs"]
+
+_LOGGER = logging.getLogger(__name__)
+_POLL = 0.2
+_MAX_WITHOUT_METRIC = 5
+"""Completed trials without the objective after which SageMaker gives a tuning job up."""
+_DEFAULT_RUNTIME = 2_592_000
+_ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
+_NOT_A_TRIALS = ("DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticHyperParameters")
+
+
+class TuningJobs:
+    """CreateHyperParameterTuningJob and StopHyperParameterTuningJob."""
+
+    def __init__(self, context: Context, training: TrainingJobs) -> None:
+        self._context = context
+        self._training = training
+        self._running = RunningJobs(TUNING_JOB)
+
+    def create(self, parameters: Record) -> str:
+        """Start a job; its ARN.
+
+        Raises:
+            SageMakerError: the request is wrong, the name is taken, or too many jobs run.
+        """
+        _check(self._context, parameters)
+        self._running.check_limit()
+        record = self._context.store.create(TUNING_JOB, parameters, HyperParameterTuningJobStatus="InProgress")
+        self._context.announce(TUNING_JOB, record["HyperParameterTuningJobName"])
+        self._running.start(TuningRun(self._context, record, training=self._training))
+        return str(record["HyperParameterTuningJobArn"])
+
+    def stop(self, name: str) -> None:
+        """Begin to stop a job and its running trials.
+
+        Raises:
+            SageMakerError: there is none of this name, or it has ended.
+        """
+        with self._context.store.change(TUNING_JOB, name) as record:
+            status = record["HyperParameterTuningJobStatus"]
+            if status not in ("InProgress", "Stopping"):
+                raise validation(
+                    f"The request was rejected because the hyperparameter tuning job is in status {status}."
+                )
+            record["HyperParameterTuningJobStatus"] = "Stopping"
+        self._context.announce(TUNING_JOB, name)
+        self._running.request_stop(name)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the running jobs, at most this many seconds."""
+        self._running.join(timeout)
+
+
+class TuningRun(JobRun):
+    """One tuning job on its way."""
+
+    kind = TUNING_JOB
+
+    def __init__(self, context: Context, record: Record, *, training: TrainingJobs) -> None:
+        super().__init__(context, record["HyperParameterTuningJobName"])
+        self._training = training
+        self._arn = record["HyperParameterTuningJobArn"]
+        self._definition = record["TrainingJobDefinition"]
+        config = record["HyperParameterTuningJobConfig"]
+        self._config = config
+        self._objective = config["HyperParameterTuningJobObjective"]["MetricName"]
+        self._maximise = config["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
+        self._has_parents = bool(record.get("WarmStartConfig"))
+        self._limits = config["ResourceLimits"]
+        self._rule = MedianRule(maximise=self._maximise)
+        self._stops_early = config.get("TrainingJobEarlyStoppingType", "Off") == "Auto"
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._values: dict[str, list[float]] = {}
+        self._numbers: dict[str, int] = {}
+        self._running: set[str] = set()
+
+    def execute(self) -> None:
+        maximum = self._limits.get("MaxNumberOfTrainingJobs", 0)
+        search = Search(
+            ranges=self._config["ParameterRanges"],
+            strategy=self._config["Strategy"],
+            maximise=self._maximise,
+            seed=self._config.get("RandomSeed"),
+        )
+        if self._has_parents:
+            recall_parents(self.context.store, self.context.store.get(TUNING_JOB, self.name), search)
+        count = min(filter(None, (maximum, search.size)))
+        deadline = time.monotonic() + self._limits.get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME)
+        started = 0
+        while started < count or self._running:
+            halted = self._halted(deadline)
+            while not halted and started < count and len(self._running) < self._limits["MaxParallelTrainingJobs"]:
+                started += 1
+                self._start(started, *search.propose())
+            if halted:
+                started = count
+                self._stop_trials()
+            try:
+                name = self._ended.get(timeout=_POLL)
+            except queue.Empty:
+                continue
+            self._settle(name, search)
+        self._finish_with_result()
+
+    def fail(self, reason: str) -> None:
+        self._stop_trials()
+        self._finish("Failed", FailureReason=reason[:MAX_REASON])
+
+    def _halted(self, deadline: float) -> bool:
+        if self.context.closing.is_set():
+            raise JobFailure("InternalServerError: The local SageMaker was stopped while the job ran.")
+        return self.stop_requested.is_set() or time.monotonic() >= deadline
+
+    def _start(self, index: int, number: int, proposed: dict[str, str]) -> None:
+        name = f"{self.name}-{index:03d}-{secrets.token_hex(4)}"
+        definition = {key: value for key, value in self._definition.items() if key not in _NOT_A_TRIALS}
+        static = {**self._definition.get("StaticHyperParameters", {}), "_tuning_objective_metric": self._objective}
+        if "CheckpointConfig" in definition:  # a trial's checkpoints are its own
+            config = definition["CheckpointConfig"]
+            definition["CheckpointConfig"] = {**config, "S3Uri": f"{config['S3Uri'].rstrip('/')}/{name}"}
+        with self._lock:
+            self._values[name] = []
+            self._numbers[name] = number
+            self._running.add(name)
+        self._training.create(
+            {**definition, "TrainingJobName": name, "HyperParameters": {**static, **proposed}},
+            tuning_job_arn=self._arn,
+            on_metric=lambda metric, value: self._on_metric(name, metric, value),
+            on_end=self._ended.put,
+        )
+
+    def _on_metric(self, name: str, metric: str, value: float) -> None:
+        if metric != self._objective:
+            return
+        with self._lock:
+            values = self._values[name]
+            values.append(value)
+            stop = self._stops_early and self._rule.should_stop(values)
+        if stop:
+            self._stop_trial(name)
+
+    def _stop_trials(self) -> None:
+        with self._lock:
+            running = list(self._running)
+        for name in running:
+            self._stop_trial(name)
+
+    def _stop_trial(self, name: str) -> None:
+        try:
+            if self.context.store.get(TRAINING_JOB, name)["TrainingJobStatus"] == "InProgress":
+                self._training.stop(name)
+        except SageMakerError as error:  # it has just ended
+            _LOGGER.info("trial %s was not stopped: %s", name, error.message)
+
+    def _settle(self, name: str, search: Search) -> None:
+        status = self.context.store.get(TRAINING_JOB, name)["TrainingJobStatus"]
+        with self._lock:
+            self._running.discard(name)
+            values = self._values[name]
+            if status == "Completed" and values:
+                self._rule.complete(values)
+        search.learn(self._numbers[name], values[-1] if values and status != "Failed" else None)
+        trials = trials_of(self.context.store, self._arn)
+        completed = [trial for trial in trials if trial["TrainingJobStatus"] == "Completed"]
+        if len(completed) >= _MAX_WITHOUT_METRIC and not any(self._values.values()):
+            raise JobFailure(_no_metric(len(completed)))
+        self.context.announce(TUNING_JOB, self.name)
+
+    def _finish_with_result(self) -> None:
+        if self.stop_requested.is_set():
+            self._finish("Stopped")
+            return
+        described = with_counters(self.context.store, self.context.store.get(TUNING_JOB, self.name))
+        if best_trial(self.context.store, described) is not None:
+            self._finish("Completed")
+            return
+        completed = described["TrainingJobStatusCounters"]["Completed"]
+        self._finish("Failed", FailureReason=_no_metric(completed) if completed else _ALL_FAILED)
+
+    def _finish(self, status: str, **members: Any) -> None:
+        with self.context.store.change(TUNING_JOB, self.name) as record:
+            record |= {**members, "HyperParameterTuningJobStatus": status, "HyperParameterTuningEndTime": time.time()}
+        self.context.announce(TUNING_JOB, self.name)
+
+
+def _no_metric(count: int) -> str:
+    return (
+        f"No objective metrics found after running {count} training jobs. Please ensure that the custom algorithm is "
+        "emitting the objective metric as defined by the regular expression provided."
+    )
+
+
+def _check(context: Context, parameters: Record) -> None:
+    config = parameters["HyperParameterTuningJobConfig"]
+    definition = parameters.get("TrainingJobDefinition")
+    for name in ("TrainingJobDefinitions", "Autotune"):
+        if parameters.get(name):
+            raise validation(f"The local SageMaker has no {name}; leave it out.")
+    if config.get("TuningJobCompletionCriteria"):
+        raise validation("The local SageMaker has no TuningJobCompletionCriteria; leave it out.")
+    if definition is None:
+        raise validation("You must specify TrainingJobDefinition.")
+    if config["Strategy"] == "Hyperband":
+        raise validation("The local SageMaker has no Hyperband; give Strategy Bayesian, Random or Grid.")
+    objective = config.get("HyperParameterTuningJobObjective")
+    if objective is None:
+        raise validation("You must specify HyperParameterTuningJobObjective.")
+    ranges = config.get("ParameterRanges", {})
+    check_ranges(ranges, config["Strategy"])
+    limits = config["ResourceLimits"]
+    if limits["MaxParallelTrainingJobs"] > MAX_RUNNING:
+        raise SageMakerError(
+            "ResourceLimitExceeded", f"The local SageMaker runs at most {MAX_RUNNING} trials of a tuning job at a time."
+        )
+    if config["Strategy"] != "Grid":
+        if "MaxNumberOfTrainingJobs" not in limits:
+            raise validation("You must specify ResourceLimits.MaxNumberOfTrainingJobs.")
+        if limits["MaxParallelTrainingJobs"] > limits["MaxNumberOfTrainingJobs"]:
+            raise validation("MaxParallelTrainingJobs must not be greater than MaxNumberOfTrainingJobs.")
+    definitions = definition["AlgorithmSpecification"].get("MetricDefinitions", [])
+    if objective["MetricName"] not in [entry["Name"] for entry in definitions]:
+        raise validation(
+            f"The objective metric '{objective['MetricName']}' is not among the MetricDefinitions of the training job."
+        )
+    static = definition.get("StaticHyperParameters", {})
+    ranged = {entry["Name"] for entries in ranges.values() for entry in entries}
+    if ranged & set(static):
+        raise validation(f"Hyperparameters both static and with a range: {', '.join(sorted(ranged & set(static)))}")
+    check_training_request(context, definition)
+    if parameters.get("WarmStartConfig"):
+        check_warm_start(context.store, parameters)

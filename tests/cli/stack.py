@@ -1,0 +1,65 @@
+"""A deployed stack in memory: its bucket, and answers to the few calls that the verbs make."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from infra.outputs import StackOutput
+from infra.settings import Settings
+from tests.fakes.s3 import FakeS3, client_error
+
+__all__ = ["FakeStack", "question"]
+
+RUN = "run-7"
+
+
+class FakeStack:
+    """Stands in for `cli.target.Target`."""
+
+    def __init__(self, objects: dict[str, bytes] | None = None, **clients: Any) -> None:
+        self.settings = Settings()
+        self.place = "on this machine"
+        self.clients = {"s3": FakeS3(objects), "stepfunctions": FakeStepFunctions(), **clients}
+
+    def client(self, service: str) -> Any:
+        return self.clients[service]
+
+    def output(self, name: StackOutput) -> str:
+        return {StackOutput.DATA_BUCKET: "data", StackOutput.STATE_MACHINE_ARN: "arn:machine"}[name]
+
+
+class FakeStepFunctions:
+    """One task that waits, until it is answered."""
+
+    def __init__(self, *, error: str | None = None, executions: tuple[str, ...] = (RUN,)) -> None:
+        self.error = error
+        self.executions = executions
+        self.answers: list[dict[str, str]] = []
+
+    def list_executions(self, *, stateMachineArn: str, maxResults: int) -> dict[str, Any]:  # noqa: N803
+        assert stateMachineArn == "arn:machine"
+        return {"executions": [{"name": name} for name in self.executions[:maxResults]]}
+
+    def send_task_success(self, **parameters: str) -> None:
+        self._take(parameters)
+
+    def send_task_failure(self, **parameters: str) -> None:
+        self._take(parameters)
+
+    def _take(self, parameters: dict[str, str]) -> None:
+        if self.error or self.answers:
+            raise client_error(self.error or "TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
+        self.answers.append(parameters)
+
+
+def question(*, expires_at: str = "2999-01-01T00:00:00+00:00") -> dict[str, bytes]:
+    """What AskApproval left in the bucket."""
+    approval = {
+        "token": "the token",
+        "run": RUN,
+        "decision": f"s3://data/runs/{RUN}/decision.json",
+        "asked_at": "2026-11-25T09:00:00+00:00",
+        "expires_at": expires_at,
+    }
+    return {f"runs/{RUN}/approval.json": json.dumps(approval).encode()}

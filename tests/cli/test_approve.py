@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cli.approve import answer
+from cli.errors import CliError
+from tests.cli.stack import RUN, FakeStack, FakeStepFunctions, question
+
+
+def answers(stack: Any) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = stack.client("stepfunctions").answers
+    return found
+
+
+def test_a_yes_lets_the_state_machine_go_on() -> None:
+    stack: Any = FakeStack(question())
+    answer(stack, run=RUN, rejection=None)
+    (given,) = answers(stack)
+    assert given["taskToken"] == "the token"
+    assert json.loads(given["output"]) == {"approved": True}
+
+
+def test_a_no_ends_the_run_as_rejected_with_the_reason_given() -> None:
+    stack: Any = FakeStack(question())
+    answer(stack, run=RUN, rejection="too many shirts")
+    assert answers(stack) == [{"taskToken": "the token", "error": "ModelRejected", "cause": "too many shirts"}]
+
+
+def test_a_no_without_a_reason_is_asked_for_one_and_changes_nothing() -> None:
+    stack: Any = FakeStack(question())
+    with pytest.raises(CliError, match="wants a reason"):
+        answer(stack, run=RUN, rejection=" ")
+    assert answers(stack) == []
+
+
+def test_a_run_that_asked_nothing_is_named_with_the_setting() -> None:
+    stack: Any = FakeStack()
+    with pytest.raises(CliError, match=r"run-7 asked for no approval.*release\.approval is manual"):
+        answer(stack, run=RUN, rejection=None)
+
+
+def test_a_second_answer_is_told_that_there_was_a_first() -> None:
+    stack: Any = FakeStack(question())
+    answer(stack, run=RUN, rejection=None)
+    with pytest.raises(CliError, match="answered or stopped"):
+        answer(stack, run=RUN, rejection="changed my mind")
+    assert len(answers(stack)) == 1
+
+
+def test_an_answer_after_the_time_is_told_when_it_was_up() -> None:
+    gone = FakeStepFunctions(error="TaskDoesNotExist")
+    stack: Any = FakeStack(question(expires_at="2026-11-01T10:30:00+00:00"), stepfunctions=gone)
+    with pytest.raises(CliError, match=r"until 2026-11-01 10:30 UTC.*whippet run"):
+        answer(stack, run=RUN, rejection=None)
+
+
+def test_any_other_refusal_is_not_taken_for_an_answer() -> None:
+    stack: Any = FakeStack(question(), stepfunctions=FakeStepFunctions(error="AccessDeniedException"))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        answer(stack, run=RUN, rejection=None)

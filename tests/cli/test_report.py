@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import main
+from cli.errors import CliError
+from cli.report import ReportPage, fetch_report, report_uri
+from cli.runs import newest_run
+from tests.cli.stack import RUN, FakeStack, FakeStepFunctions
+
+PAGES = {f"runs/{RUN}/report.html": b"<h1>report</h1>", f"runs/{RUN}/profile.html": b"<h1>profile</h1>"}
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Addresses that the browser was asked for, while the verbs act on a stack with one run."""
+    addresses: list[str] = []
+
+    def open_in_browser(address: str) -> bool:
+        addresses.append(address)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", open_in_browser)
+    monkeypatch.setattr(main, "STATE", tmp_path)
+    monkeypatch.setattr(main, "find_target", lambda **_: FakeStack(PAGES))
+    return addresses
+
+
+def invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(main.typer_app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_newest_runs_report_is_opened(opened: list[str], tmp_path: Path) -> None:
+    output = invoke("report")
+    file = tmp_path / "reports" / f"{RUN}-report.html"
+    assert opened == [file.as_uri()]
+    assert file.read_bytes() == PAGES[f"runs/{RUN}/report.html"]
+    assert str(file) in output
+
+
+def test_the_profile_is_a_page_of_its_own(opened: list[str], tmp_path: Path) -> None:
+    invoke("report", RUN, "--page", "profile")
+    assert opened == [(tmp_path / "reports" / f"{RUN}-profile.html").as_uri()]
+
+
+def test_no_open_only_prints_where_the_page_is(opened: list[str], tmp_path: Path) -> None:
+    assert invoke("report", "--no-open").strip() == str(tmp_path / "reports" / f"{RUN}-report.html")
+    assert opened == []
+
+
+def test_without_a_browser_the_path_is_printed_and_said_why(
+    opened: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webbrowser, "open", lambda _: False)
+    output = invoke("report")
+    assert "no browser" in output
+    assert str(tmp_path / "reports" / f"{RUN}-report.html") in output
+
+
+def test_a_run_without_a_report_says_where_it_would_be(tmp_path: Path) -> None:
+    stack: Any = FakeStack()
+    with pytest.raises(CliError, match=r"no report at s3://data/runs/run-7/report\.html"):
+        fetch_report(stack, run=RUN, page=ReportPage.REPORT, folder=tmp_path)
+
+
+def test_the_reports_address_is_known_only_where_it_was_written() -> None:
+    stack: Any = FakeStack(PAGES)
+    assert report_uri(stack, run=RUN) == f"s3://data/runs/{RUN}/report.html"
+    assert report_uri(stack, run="run-8") is None
+
+
+def test_before_the_first_run_there_is_no_newest_one() -> None:
+    stack: Any = FakeStack(stepfunctions=FakeStepFunctions(executions=()))
+    with pytest.raises(CliError, match="whippet run"):
+        newest_run(stack)

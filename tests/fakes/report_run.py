@@ -1,0 +1,391 @@
+"""A plausible run for the report: every file it leaves, and the SageMaker that ran its jobs."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import random
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from contract import DEFAULT_RULES, Artefact, Hyperparameters, parameter_ranges
+from tests.fakes.s3 import client_error
+
+RUN = "run-7"
+EXECUTION = f"arn:aws:states:eu-west-1:123456789012:execution:whippet-dev:{RUN}"
+JOB = f"whippet-dev-{RUN}"
+CLASSES = ("dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt")
+START = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """What the state machine hands the function after a release; None takes a key away."""
+    data: dict[str, Any] = {
+        "plan": {
+            "run": RUN,
+            "hyperparameters": Hyperparameters().to_strings(),
+            "features": {"ready": False, "job": f"{JOB}-features", "uri": "s3://data/features/abc/"},
+            "tuning": {"job": JOB},
+        },
+        "training": {"job": f"{JOB}-train", "model": f"s3://data/runs/{RUN}/training/{JOB}-train/output/model.tar.gz"},
+        "debugger": {"way": "own"},
+        "verdict": {"accepted": True},
+        "package": {"arn": "arn:aws:sagemaker:eu-west-1:123456789012:model-package/whippet-dev/7"},
+        "smoke_test": {"endpoint": "whippet-dev"},
+    }
+    data = {key: value for key, value in (data | changes).items() if value is not None}
+    machine = "arn:aws:states:eu-west-1:123456789012:stateMachine:whippet-dev"
+    return {"run": data, "execution": EXECUTION, "state_machine": machine}
+
+
+def files(*, classes: Sequence[str] = CLASSES, each: int = 37, seed: int = 3) -> dict[str, bytes]:
+    """Keys and contents of everything a finished run leaves below runs/<run>/."""
+    chance = random.Random(seed)
+    evaluation = _evaluation(classes, each=each, chance=chance)
+    results = {
+        Artefact.EVALUATION: _json(evaluation),
+        Artefact.HISTORY: _history(chance),
+        Artefact.PROFILE: _json(_profile(chance)),
+        Artefact.HOOK_REPORT: _json(
+            {
+                "steps": 580,
+                "first_step": 0,
+                "tensors": 1392,
+                "bytes": 1_840_000,
+                "seconds": 1.9,
+                "failures": [],
+                "failed": 0,
+            }
+        ),
+        **{
+            f"{Artefact.HARDEST_MISTAKES}/{place:02}.jpg": _photo(chance)
+            for place in range(len(evaluation["hardest_mistakes"]) - 1)
+        },
+    }
+    own = {
+        f"manifest/{Artefact.DATASET_SUMMARY}": _json(_dataset(classes, each=each)),
+        Artefact.DECISION: _json(_decision(evaluation)),
+    }
+    return {f"runs/{RUN}/results/{name}": body for name, body in results.items()} | {
+        f"runs/{RUN}/{name}": body for name, body in own.items()
+    }
+
+
+def changed(files: dict[str, bytes], name: str, **changes: Any) -> dict[str, bytes]:
+    """The files with some members of a JSON file replaced; `name` as it stands below runs/<run>/."""
+    key = f"runs/{RUN}/{name}"
+    return files | {key: _json(json.loads(files[key]) | changes)}
+
+
+class FakeSageMaker:
+    """The jobs of the run; `without` names those that were never started."""
+
+    def __init__(self, *, trials: int = 16, without: Sequence[str] = ()) -> None:
+        self.trials = trials
+        self.without = without
+
+    def describe_training_job(self, *, TrainingJobName: str) -> dict[str, Any]:  # noqa: N803
+        self._check(TrainingJobName)
+        return {
+            "TrainingJobStatus": "Completed",
+            "ResourceConfig": {"InstanceType": "ml.c5.2xlarge", "InstanceCount": 1},
+            "TrainingStartTime": START,
+            "TrainingEndTime": START + timedelta(minutes=9),
+            "BillableTimeInSeconds": 540,
+        }
+
+    def describe_processing_job(self, *, ProcessingJobName: str) -> dict[str, Any]:  # noqa: N803
+        self._check(ProcessingJobName)
+        return {
+            "ProcessingJobStatus": "Completed",
+            "ProcessingResources": {"ClusterConfig": {"InstanceType": "ml.t3.large", "InstanceCount": 1}},
+            "ProcessingStartTime": START,
+            "ProcessingEndTime": START + timedelta(seconds=95),
+        }
+
+    def describe_endpoint_config(self, *, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
+        self._check(EndpointConfigName)
+        return {"ProductionVariants": [{"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}]}
+
+    def describe_hyper_parameter_tuning_job(self, *, HyperParameterTuningJobName: str) -> dict[str, Any]:  # noqa: N803
+        self._check(HyperParameterTuningJobName)
+        best = max(
+            (trial for trial in self._trials() if "FinalHyperParameterTuningJobObjectiveMetric" in trial),
+            key=lambda trial: float(trial["FinalHyperParameterTuningJobObjectiveMetric"]["Value"]),
+            default=None,
+        )
+        return {
+            "HyperParameterTuningJobStatus": "Completed",
+            "HyperParameterTuningJobConfig": {
+                "Strategy": "Bayesian",
+                "HyperParameterTuningJobObjective": {"MetricName": "validation:accuracy", "Type": "Maximize"},
+                "ParameterRanges": parameter_ranges(),
+            },
+            "TrainingJobDefinition": {"ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1}},
+            **({"BestTrainingJob": {"TrainingJobName": best["TrainingJobName"]}} if best else {}),
+        }
+
+    def get_paginator(self, name: str) -> FakeSageMaker:
+        assert name == "list_training_jobs_for_hyper_parameter_tuning_job"
+        return self
+
+    def paginate(self, *, HyperParameterTuningJobName: str, **_: Any) -> Iterator[dict[str, Any]]:  # noqa: N803
+        self._check(HyperParameterTuningJobName)
+        trials = self._trials()
+        for begin in range(0, len(trials), 10):
+            yield {"TrainingJobSummaries": trials[begin : begin + 10]}
+
+    def _check(self, job: str) -> None:
+        if job in self.without:
+            raise client_error("ValidationException", f"Could not find {job}.")
+
+    def _trials(self) -> list[dict[str, Any]]:
+        chance = random.Random(1)
+        trials = []
+        for number in range(1, self.trials + 1):
+            rate, batch = 10 ** chance.uniform(-3, -1), chance.choice((16, 32, 64, 128, 256, 512))
+            trial: dict[str, Any] = {
+                "TrainingJobName": f"{JOB}-{number:03}-abcd",
+                "TrainingJobStatus": "Stopped" if number % 6 == 0 else "Failed" if number == 4 else "Completed",
+                "TunedHyperParameters": {"learning_rate": repr(rate), "batch_size": f'"{batch}"'},
+                "TrainingStartTime": START,
+                "TrainingEndTime": START + timedelta(seconds=30 + 2048 / batch),
+            }
+            if number == 4:
+                trial["FailureReason"] = "AlgorithmError: the loss is not a number"
+            else:
+                value = 0.86 - 0.09 * (math.log10(rate) + 1.9) ** 2 - 0.00008 * batch + chance.gauss(0, 0.006)
+                trial["FinalHyperParameterTuningJobObjectiveMetric"] = {
+                    "MetricName": "validation:accuracy",
+                    "Value": value,
+                }
+            trials.append(trial)
+        return trials
+
+
+def _evaluation(classes: Sequence[str], *, each: int, chance: random.Random) -> dict[str, Any]:
+    count = len(classes)
+    matrix = [[0] * count for _ in classes]
+    for row in range(count):
+        for _ in range(each):
+            right = chance.random() < 0.8 + 0.18 * math.sin(row)
+            matrix[row][row if right else (row + chance.choice((1, 1, 1, 2, 3))) % count] += 1
+    of_all = sum(matrix[index][index] for index in range(count))
+    columns = [sum(row[index] for row in matrix) for index in range(count)]
+    scores = [
+        {
+            "name": name,
+            "images": each,
+            "precision": matrix[i][i] / columns[i] if columns[i] else 0.0,
+            "recall": matrix[i][i] / each,
+            "f1": 2 * matrix[i][i] / (each + columns[i]),
+        }
+        for i, name in enumerate(classes)
+    ]
+    bins = []
+    for place in range(15):
+        confidence = (place + 0.5) / 15
+        bins.append(
+            {
+                "low": place / 15,
+                "high": (place + 1) / 15,
+                "images": int(6 * math.exp(place / 4)) if place > 2 else 0,
+                "confidence": confidence,
+                "accuracy": min(1.0, max(0.0, confidence + chance.gauss(0.01, 0.05))),
+            }
+        )
+    mistakes = [
+        {
+            "path": f"test/{classes[place % count]}/{place:05}.jpg",
+            "label": classes[place % count],
+            "predicted": classes[(place + 1) % count],
+            "confidence": 0.99 - place * 0.02,
+            "label_score": 0.005 + place * 0.01,
+        }
+        for place in range(12)
+    ]
+    return {
+        "run": RUN,
+        "classes": list(classes),
+        "dataset_fingerprint": "d" * 64,
+        "test_fingerprint": "e" * 64,
+        "validation_accuracy": 0.8571,
+        "test_accuracy": of_all / (each * count),
+        "test_accuracy_interval": {"low": 0.79, "high": 0.87, "level": 0.95, "resamples": 1000},
+        "test_top_5_accuracy": 0.985,
+        "test_loss": 0.52,
+        "test_images": each * count,
+        "per_class": scores,
+        "confusion_matrix": matrix,
+        "calibration": {
+            "temperature": 1.31,
+            "expected_calibration_error": 0.021,
+            "expected_calibration_error_before": 0.064,
+            "bins": bins,
+        },
+        "hardest_mistakes": mistakes,
+        "multiclass_classification_metrics": {},
+        "precision": "int8",
+        "precision_reason": "int8 loses 0.0027 of accuracy and is 3.4 times as fast",
+        "model_files": [],
+        "hyperparameters": Hyperparameters(learning_rate=0.0126, batch_size=32).to_strings(),
+    }
+
+
+def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
+    worst = min(evaluation["per_class"], key=lambda score: score["recall"])
+    rules: list[dict[str, Any]] = [
+        {"rule": name, "status": "NoIssuesFound", "detail": "nothing of 580 steps", "step": None, "source": "own"}
+        for name in DEFAULT_RULES["features"]
+    ]
+    found = {
+        "PoorWeightInitialization": ("NotApplicable", "a head has no activation whose input could be looked at", None),
+        "Overtraining": ("IssuesFound", "the validation loss did not fall below 0.5101 for 10 epochs", 460),
+        "GPUMemoryIncrease": ("NotApplicable", "the machine has no GPU", None),
+    }
+    for rule in rules:
+        if rule["rule"] in found:
+            rule["status"], rule["detail"], rule["step"] = found[rule["rule"]]
+    accuracy = evaluation["test_accuracy"]
+    return {
+        "run": RUN,
+        "model": f"s3://data/runs/{RUN}/training/{JOB}-train/output/model.tar.gz",
+        "code_version": "9f2c41d07b",
+        "decided_at": "2026-11-25T09:31:12+00:00",
+        "accepted": True,
+        "approval": "Approved",
+        "reasons": [f"The test accuracy {accuracy:.4f} reaches the floor 0.7000 (setting release.min_accuracy)."],
+        "checks": [
+            {"name": "accuracy", "outcome": "passed", "reason": f"The test accuracy {accuracy:.4f} reaches 0.7000."},
+            {"name": "class_recall", "outcome": "skipped", "reason": "There is no floor (release.min_class_recall)."},
+            {"name": "in_service", "outcome": "passed", "reason": "It loses 6 photos and wins 11 against run-5."},
+            {"name": "leakage", "outcome": "passed", "reason": "No test photo was trained on; 3 copies were left out."},
+            {"name": "rules", "outcome": "warned", "reason": "Overtraining found an issue at step 460; it only warns."},
+        ],
+        "thresholds": {
+            "min_accuracy": 0.7,
+            "min_class_recall": 0.0,
+            "tolerance": 0.01,
+            "significance": 0.05,
+            "blocking_rules": ["ExplodingTensor", "LossNotDecreasing", "VanishingGradient", "Overfit"],
+        },
+        "test_accuracy": accuracy,
+        "test_images": evaluation["test_images"],
+        "validation_accuracy": 0.8571,
+        "worst_class": worst["name"],
+        "worst_class_recall": worst["recall"],
+        "in_service": {
+            "config": "whippet-dev-run-5",
+            "run": "run-5",
+            "comparable": True,
+            "why": "same classes, same test photos",
+            "test_accuracy": accuracy - 5 / evaluation["test_images"],
+            "only_new_right": 11,
+            "only_old_right": 6,
+            "p_value": 0.928,
+        },
+        "leakage": {"left_out": 3, "remaining": 0, "examples": []},
+        "debugger": "own",
+        "rules": rules,
+        "classes": evaluation["classes"],
+        "dataset_fingerprint": "d" * 64,
+        "test_fingerprint": "e" * 64,
+        "hyperparameters": evaluation["hyperparameters"],
+    }
+
+
+def _history(chance: random.Random) -> bytes:
+    rows = ["epoch,train_loss,validation_loss,validation_accuracy"]
+    for epoch in range(1, 21):
+        fallen = math.exp(-epoch / 4)
+        noise = chance.gauss(0, 0.008)
+        rows.append(f"{epoch},{0.28 + 1.6 * fallen},{0.5 + 1.4 * fallen + noise},{0.86 - 0.5 * fallen + noise}")
+    return "\n".join(rows).encode()
+
+
+def _profile(chance: random.Random) -> dict[str, Any]:
+    steps = [0.012 + abs(chance.gauss(0, 0.0015)) for _ in range(580)]
+    for step in (40, 231, 405):
+        steps[step] = 0.055 + chance.random() / 50
+    ordered = sorted(steps)
+    seconds = [second / 2 for second in range(40)]
+    names = {"cpu": "%", "cpu0": "%", "memory": "%", "disk_read": "MB/s", "disk_write": "MB/s", "network": "MB/s"}
+    timeline: dict[str, list[float]] = {"seconds": seconds}
+    for name, unit in names.items():
+        level = 62 if name.startswith("cpu") else 31 if name == "memory" else 4
+        timeline[name] = [max(0.0, level + chance.gauss(0, 8 if unit == "%" else 2)) for _ in seconds]
+    shares = {"data": 0.06, "transfer": 0.0, "forward": 0.24, "backward": 0.33, "optimizer": 0.12}
+    shares |= {"validation": 0.11, "saving": 0.09, "other": 0.05}
+    return {
+        "instance_type": "ml.c5.2xlarge",
+        "hosts": 1,
+        "cpus": 8,
+        "gpus": 0,
+        "seconds": 19.6,
+        "initialization_seconds": 11.2,
+        "phases": [{"phase": name, "seconds": 19.6 * share, "share": share} for name, share in shares.items()],
+        "steps": {
+            "steps": 580,
+            "mean": sum(steps) / 580,
+            "deviation": 0.004,
+            "median": ordered[290],
+            "p95": ordered[551],
+            "p99": ordered[574],
+            "longest": ordered[-1],
+        },
+        "outliers": [
+            {"step": step, "seconds": steps[step], "phase": "saving"}
+            for step in sorted((40, 231, 405), key=lambda step: -steps[step])
+        ],
+        "step_seconds": steps,
+        "utilization": [
+            {
+                "name": name,
+                "unit": unit,
+                "mean": sum(timeline[name]) / 40,
+                "p95": sorted(timeline[name])[38],
+                "peak": max(timeline[name]),
+            }
+            for name, unit in names.items()
+        ],
+        "timeline": timeline,
+        "recommendations": [
+            {
+                "title": "A smaller machine would do",
+                "evidence": "The training used 62 % of 8 CPUs on average and 31 % of the memory.",
+                "advice": "Take ml.c5.xlarge (setting training.instance_type): about the same time for half the price.",
+            }
+        ],
+        "rules": [
+            {"rule": "StepOutlier", "status": "NoIssuesFound", "detail": "3 outliers", "step": None, "source": "own"}
+        ],
+    }
+
+
+def _dataset(classes: Sequence[str], *, each: int) -> dict[str, Any]:
+    return {
+        "prefix": "dataset/",
+        "classes": [{"name": name, "train": 3 * each, "validation": each - 2, "test": each} for name in classes],
+        "images": len(classes) * (5 * each - 2),
+        "stray_files": 2,
+        "duplicates_across_splits": 3,
+        "split": "by content",
+        "fingerprint": "d" * 64,
+        "test_fingerprint": "e" * 64,
+    }
+
+
+def _photo(chance: random.Random) -> bytes:
+    image = Image.new("RGB", (144, 192), tuple(chance.randint(150, 240) for _ in range(3)))
+    ImageDraw.Draw(image).ellipse((30, 40, 110, 150), fill=tuple(chance.randint(0, 120) for _ in range(3)))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()

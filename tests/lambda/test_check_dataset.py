@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from check_dataset import handler as check_dataset
+from check_dataset.listing import BadDataset
+from check_dataset.overrides import InvalidInput
+from check_dataset.warm_start import NewTuning
+
+import contract
+from infra.settings import Settings
+from tests.fakes.lambda_context import Context
+from tests.fakes.s3 import FakeS3
+from tests.infra import fake_run
+
+FEATURES = ("train_features.npy", b"12345678"), ("train_labels.npy", b"1234")
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
+    settings = Settings().model_dump(mode="json", include={"dataset", "tuning", "training"})
+    monkeypatch.setenv("SETTINGS", json.dumps(settings))
+    fake = FakeS3({f"dataset/{label}/{n}.jpg": f"{label} {n}".encode() for label in ("cat", "dog") for n in range(20)})
+    monkeypatch.setattr(check_dataset, "s3", fake)
+    return fake
+
+
+def check(context: Context, **overrides: Any) -> dict[str, Any]:
+    plan: dict[str, Any] = check_dataset.handler({"overrides": overrides, "execution": "run-1"}, context)  # type: ignore[arg-type]
+    return plan
+
+
+def keys(value: Any) -> Any:
+    return {key: keys(item) for key, item in value.items()} if isinstance(value, dict) else type(value).__name__
+
+
+def store_features(s3: FakeS3, plan: dict[str, Any], job: str, *, missing: bool = False, short: bool = False) -> None:
+    folder = f"{plan['features']['output'].removeprefix('s3://data/')}{job}/output/model/"
+    for name, body in FEATURES[: 1 if missing else 2]:
+        s3.put_object(Bucket="data", Key=folder + name, Body=body[:-1] if short else body)
+    index = {
+        "files": [{"name": name, "bytes": len(body)} for name, body in FEATURES],
+        "part": {"number": 0, "of": 1},
+    }
+    s3.put_object(Bucket="data", Key=folder + contract.Artefact.FEATURES_INDEX, Body=json.dumps(index).encode())
+
+
+def test_the_plan_is_the_one_the_state_machine_was_tested_with(s3: FakeS3, context: Context) -> None:
+    assert keys(check(context)) == keys(fake_run.plan())
+
+
+def test_the_manifest_is_written_where_the_plan_says(s3: FakeS3, context: Context) -> None:
+    plan = check(context)
+    assert plan["manifest_uri"] == "s3://data/runs/run-1/manifest/"
+    summary = json.loads(s3.objects["runs/run-1/manifest/dataset.json"])
+    records = s3.objects["runs/run-1/manifest/manifest.jsonl"].decode().splitlines()
+    assert summary["images"] == len(records) == plan["images"] == 40
+    assert [entry["name"] for entry in summary["classes"]] == ["cat", "dog"]
+
+
+def test_features_are_computed_when_there_are_none(s3: FakeS3, context: Context) -> None:
+    features = check(context)["features"]
+    assert not features["ready"]
+    assert features["uri"] == f"{features['output']}whippet-dev-run-1-features/output/model/"
+
+
+def test_complete_features_of_an_earlier_run_are_used(s3: FakeS3, context: Context) -> None:
+    plan = check(context)
+    store_features(s3, plan, "whippet-dev-old-features")
+    features = check(context)["features"]
+    assert features["ready"]
+    assert features["uri"] == f"{features['output']}whippet-dev-old-features/output/model/"
+
+
+@pytest.mark.parametrize("broken", ["missing", "short"])
+def test_incomplete_features_are_not_used(s3: FakeS3, context: Context, broken: str) -> None:
+    plan = check(context)
+    store_features(s3, plan, "whippet-dev-old-features", **{broken: True})
+    assert not check(context)["features"]["ready"]
+
+
+def test_another_photo_or_backbone_means_other_features(s3: FakeS3, context: Context) -> None:
+    first = check(context)["features"]["key"]
+    assert check(context, epochs=3)["features"]["key"] == first
+    assert check(context, backbone="efficientnet_lite0")["features"]["key"] != first
+    s3.put_object(Bucket="data", Key="dataset/cat/new.jpg", Body=b"new")
+    assert check(context)["features"]["key"] != first
+
+
+def test_features_of_other_photos_are_extended(s3: FakeS3, context: Context) -> None:
+    before = check(context)
+    assert not before["features"]["extends"]
+    store_features(s3, before, "whippet-dev-old-features")
+    assert not check(context)["features"]["extends"], "they are used as they are"
+    s3.put_object(Bucket="data", Key="dataset/cat/new.jpg", Body=b"new")
+    features = check(context)["features"]
+    assert (features["ready"], features["extends"]) == (False, True)
+    assert features["previous"] == f"{before['features']['output']}whippet-dev-old-features/output/model/"
+    assert features["output"] != before["features"]["output"]
+
+
+@pytest.mark.parametrize("change", [{"backbone": "efficientnet_lite0"}, {"views": 2}, {"seed": 1}, {"image_size": 96}])
+def test_features_made_in_another_way_are_not_extended(s3: FakeS3, context: Context, change: dict[str, Any]) -> None:
+    store_features(s3, check(context), "whippet-dev-old-features")
+    features = check(context, **change)["features"]
+    assert (features["ready"], features["extends"], features["previous"]) == (False, False, "")
+
+
+def test_incomplete_features_are_not_extended(s3: FakeS3, context: Context) -> None:
+    store_features(s3, check(context), "whippet-dev-old-features", missing=True)
+    s3.put_object(Bucket="data", Key="dataset/cat/new.jpg", Body=b"new")
+    assert not check(context)["features"]["extends"]
+
+
+def test_fine_tuning_looks_for_no_features(s3: FakeS3, context: Context) -> None:
+    store_features(s3, check(context), "whippet-dev-old-features")
+    plan = check(context, mode="finetune", ema=0.99)
+    assert plan["hyperparameters"]["mode"] == "finetune"
+    assert plan["hyperparameters"]["ema"] == "0.99"
+    assert not plan["features"]["ready"]
+
+
+def test_jobs_keep_their_checkpoints_apart(s3: FakeS3, context: Context) -> None:
+    plan = check(context)
+    assert plan["tuning"]["checkpoints"] == "s3://data/runs/run-1/checkpoints/whippet-dev-run-1/"
+    assert plan["training"]["checkpoints"] == "s3://data/runs/run-1/checkpoints/whippet-dev-run-1-train/"
+
+
+def test_a_uuid_as_execution_name_fits_into_a_tuning_jobs_name(s3: FakeS3, context: Context) -> None:
+    event = {"overrides": {}, "execution": "0ab1c2d3-e4f5-6789-abcd-ef0123456789_0ab1c2d3-e4f5-6789-abcd-ef0123456789"}
+    assert len(check_dataset.handler(event, context)["tuning"]["job"]) <= 32  # type: ignore[arg-type]
+
+
+def test_weights_that_are_not_there_are_refused(s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = json.loads(__import__("os").environ["SETTINGS"])
+    settings["training"]["weights"] = "weights/resnet50.pth"
+    monkeypatch.setenv("SETTINGS", json.dumps(settings))
+    with pytest.raises(InvalidInput, match=r"s3://data/weights/resnet50.pth, which is not there"):
+        check(context)
+    s3.put_object(Bucket="data", Key="weights/resnet50.pth", Body=b"one")
+    first = check(context)["features"]["key"]
+    s3.put_object(Bucket="data", Key="weights/resnet50.pth", Body=b"two")
+    assert check(context)["features"]["key"] != first
+
+
+def test_nothing_is_written_for_photos_that_are_refused(s3: FakeS3, context: Context) -> None:
+    s3.objects = {key: body for key, body in s3.objects.items() if "dog" not in key}
+    with pytest.raises(BadDataset, match="only one class"):
+        check(context)
+    assert not any(key.startswith("runs/") for key in s3.objects)
+
+
+def test_a_warm_start_names_an_earlier_job_where_there_is_one(
+    s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.model_validate({"tuning": {"warm_start": True, "search_weight_decay": True}})
+    monkeypatch.setenv("SETTINGS", settings.model_dump_json(include={"dataset", "tuning", "training"}))
+    asked = []
+
+    def find(_: Any, *, name_prefix: str, new: NewTuning) -> dict[str, Any] | None:
+        asked.append((name_prefix, new))
+        return {"WarmStartType": "TransferLearning"} if len(asked) > 1 else None
+
+    monkeypatch.setattr(check_dataset, "find_warm_start", find)
+    trial = {"image": "image:1", "source": "s3://assets/trial.tar.gz"}
+    event = {"overrides": {}, "execution": "run-1", "trial": trial}
+    first, second = (check_dataset.handler(event, context)["tuning"] for _ in range(2))  # type: ignore[arg-type]
+    assert "warm_start" not in first
+    assert second["warm_start"] == {"WarmStartType": "TransferLearning"}
+    prefix, new = asked[0]
+    assert prefix == "whippet-dev"
+    assert new.searched == {"learning_rate", "batch_size", "weight_decay"}
+    assert not new.searched & set(new.static)
+    assert new.static["epochs"] == first["epochs"]
+    names = [entry["Name"] for entry in first["ranges"]["ContinuousParameterRanges"]]
+    assert names == ["learning_rate", "weight_decay"]

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from classify import handler as classify
+
+from contract import MAX_IMAGE_BYTES
+from tests.fakes.lambda_context import Context
+from tests.fakes.s3 import client_error
+
+PREDICTIONS = [{"label": "cat", "score": 0.9}]
+NOT_FOUND = client_error("ValidationError", "Endpoint whippet-dev of account 123456789012 not found.")
+
+
+class FakeEndpoint:
+    """Runtime and control plane of one endpoint."""
+
+    def __init__(self, answer: Any = PREDICTIONS, status: str | None = "InService") -> None:
+        self.answer, self.status = answer, status
+        self.asked: list[tuple[bytes, str]] = []
+
+    def invoke_endpoint(self, *, Body: bytes, ContentType: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        self.asked.append((Body, ContentType))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return {"Body": io.BytesIO(json.dumps(self.answer).encode())}
+
+    def describe_endpoint(self, **_: Any) -> dict[str, str]:
+        if self.status is None:
+            raise client_error("ValidationException", 'Could not find endpoint "whippet-dev".')
+        return {"EndpointStatus": self.status, "EndpointConfigName": "whippet-dev-run-1"}
+
+
+def event(
+    body: bytes | str | None, content_type: str | None = "image/jpeg", *, method: str = "POST", path: str = "/classify"
+) -> dict[str, Any]:
+    encoded = isinstance(body, bytes)
+    return {
+        "httpMethod": method,
+        "path": path,
+        "resource": path,
+        "headers": {"Content-Type": content_type} if content_type else {},
+        "multiValueHeaders": {},
+        "queryStringParameters": None,
+        "requestContext": {"requestId": "r", "httpMethod": method, "path": path, "stage": "v1"},
+        "body": base64.b64encode(body).decode() if isinstance(body, bytes) else body,
+        "isBase64Encoded": encoded,
+    }
+
+
+def call(
+    monkeypatch: pytest.MonkeyPatch, endpoint: FakeEndpoint, request: dict[str, Any]
+) -> tuple[int, Any, dict[str, Any]]:
+    monkeypatch.setattr(classify.endpoint, "_runtime", endpoint)
+    monkeypatch.setattr(classify.endpoint, "_sagemaker", endpoint)
+    answer = classify.handler(request, Context())  # type: ignore[arg-type]
+    headers = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
+    return answer["statusCode"], json.loads(answer["body"]), headers
+
+
+def refused(
+    monkeypatch: pytest.MonkeyPatch, endpoint: FakeEndpoint, request: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    status, body, headers = call(monkeypatch, endpoint, request)
+    assert headers["Content-Type"] == "application/problem+json"
+    assert set(body) == {"type", "title", "status", "detail"}
+    assert body["status"] == status
+    return body, headers
+
+
+@pytest.mark.parametrize(
+    ("sent", "passed_on"),
+    [
+        ("image/jpeg", "image/jpeg"),
+        ("image/png; q=1", "image/png"),
+        ("application/octet-stream", "application/octet-stream"),
+        ("application/x-www-form-urlencoded", "application/octet-stream"),
+        (None, "application/octet-stream"),
+    ],
+)
+def test_an_images_bytes_reach_the_endpoint_unharmed(
+    monkeypatch: pytest.MonkeyPatch, sent: str | None, passed_on: str
+) -> None:
+    endpoint = FakeEndpoint()
+    image = bytes(range(256))
+    status, body, headers = call(monkeypatch, endpoint, event(image, sent))
+    assert (status, body, headers["Content-Type"]) == (200, PREDICTIONS, "application/json")
+    assert endpoint.asked == [(image, passed_on)]
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_json_reaches_the_endpoint_however_api_gateway_hands_it_over(
+    monkeypatch: pytest.MonkeyPatch, binary: bool
+) -> None:
+    endpoint = FakeEndpoint()
+    text = json.dumps({"inputs": base64.b64encode(b"image").decode(), "parameters": {"top_k": 2}})
+    status, _, _ = call(monkeypatch, endpoint, event(text.encode() if binary else text, "application/json"))
+    assert status == 200
+    assert endpoint.asked == [(text.encode(), "application/json")]
+
+
+@pytest.mark.parametrize(
+    ("request_event", "status", "words"),
+    [
+        (event(None), 400, "no body"),
+        (event(b""), 400, "no body"),
+        (event(b"hello", "text/plain"), 415, "content type is text/plain"),
+        (event(b"--x", "multipart/form-data; boundary=x"), 415, "multipart/form-data"),
+        (event(b"{", "application/json"), 400, "is not"),
+        (event(b"[]", "application/json"), 400, '"inputs"'),
+        (event(b'{"inputs": 3}', "application/json"), 400, '"inputs"'),
+        (event(b"x" * (MAX_IMAGE_BYTES + 1)), 413, "make it smaller"),
+        (event(json.dumps({"inputs": "x" * 6_100_000}), "application/json"), 413, "make it smaller"),
+        (event("%%%", "image/png") | {"isBase64Encoded": True}, 400, "damaged"),
+    ],
+)
+def test_bad_requests_are_problems_and_never_reach_the_endpoint(
+    monkeypatch: pytest.MonkeyPatch, request_event: dict[str, Any], status: int, words: str
+) -> None:
+    endpoint = FakeEndpoint()
+    body, _ = refused(monkeypatch, endpoint, request_event)
+    assert body["status"] == status
+    assert words in body["detail"]
+    assert endpoint.asked == []
+
+
+def test_the_largest_image_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(monkeypatch, FakeEndpoint(), event(b"x" * MAX_IMAGE_BYTES))[0] == 200
+
+
+@pytest.mark.parametrize("status", [400, 413, 415])
+def test_the_endpoints_refusal_is_passed_on(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    original = {"type": "about:blank", "title": "Not an image", "status": status, "detail": "The bytes are no image."}
+    error = client_error(
+        "ModelError", "Received client error", OriginalStatusCode=status, OriginalMessage=json.dumps(original)
+    )
+    body, headers = refused(monkeypatch, FakeEndpoint(error), event(b"text"))
+    assert body == original
+    assert "Retry-After" not in headers
+
+
+def test_a_refusal_without_details_is_passed_on_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = client_error("ModelError", "x", OriginalStatusCode=400, OriginalMessage="plain words")
+    body, _ = refused(monkeypatch, FakeEndpoint(error), event(b"text"))
+    assert (body["status"], body["detail"]) == (400, "plain words")
+
+
+def test_before_the_first_release_the_answer_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = FakeEndpoint(NOT_FOUND, None)
+    for request in (event(b"image"), event(None, None, method="GET", path="/health")):
+        body, headers = refused(monkeypatch, endpoint, request)
+        assert body["status"] == 503
+        assert "No model has been released yet: start the state machine" in body["detail"]
+        assert "Retry-After" not in headers
+
+
+@pytest.mark.parametrize(
+    ("answer", "endpoint_status", "status"),
+    [
+        (NOT_FOUND, "Creating", 503),
+        (client_error("ValidationError", "Endpoint is in state Creating"), "Creating", 503),
+        (client_error("ModelError", "server error", OriginalStatusCode=500), "InService", 502),
+        (client_error("ThrottlingException", "Rate exceeded"), "InService", 503),
+        (client_error("AccessDeniedException", "no"), "InService", 502),
+        (client_error("ServiceUnavailable", "no", status=503), "InService", 502),
+        (ReadTimeoutError(endpoint_url="https://runtime"), "InService", 503),
+    ],
+)
+def test_failures_behind_the_api_say_when_to_try_again(
+    monkeypatch: pytest.MonkeyPatch, answer: Exception, endpoint_status: str, status: int
+) -> None:
+    body, headers = refused(monkeypatch, FakeEndpoint(answer, endpoint_status), event(b"image"))
+    assert body["status"] == status
+    assert int(headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("status", ["InService", "Updating"])
+def test_health_names_the_release(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    request = event(None, None, method="GET", path="/health")
+    code, body, _ = call(monkeypatch, FakeEndpoint(status=status), request)
+    assert code == 200
+    assert body == {"status": "ok", "endpoint": "whippet-dev", "release": "whippet-dev-run-1"}
+
+
+@pytest.mark.parametrize(("status", "words"), [("Creating", "try again"), ("Failed", "start the state machine")])
+def test_health_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, status: str, words: str) -> None:
+    body, _ = refused(monkeypatch, FakeEndpoint(status=status), event(None, None, method="GET", path="/health"))
+    assert body["status"] == 503
+    assert words in body["detail"]
+
+
+def test_unknown_routes_are_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    body, _ = refused(monkeypatch, FakeEndpoint(), event(None, None, method="GET", path="/nowhere"))
+    assert body["status"] == 404
+
+
+def test_a_bug_is_a_problem_without_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    body, _ = refused(monkeypatch, FakeEndpoint(RuntimeError("secret")), event(b"image"))
+    assert body["status"] == 500
+    assert "secret" not in json.dumps(body)

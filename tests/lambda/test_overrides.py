@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from check_dataset.overrides import KNOWN, InvalidInput, RunSettings, resolve
+
+from infra.settings import Settings
+
+_PLAIN = (
+    "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "quantize",
+    "mode", "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
+)  # fmt: skip
+SETTINGS = Settings().model_dump(mode="json", include={"dataset", "tuning", "training"})
+
+
+def resolved(overrides: Any, readable_prefix: str = "") -> RunSettings:
+    return resolve(SETTINGS, overrides, readable_prefix=readable_prefix)
+
+
+def test_nothing_given_is_the_settings() -> None:
+    run = resolved({})
+    assert run.dataset_prefix == "dataset/"
+    assert run.hyperparameters.epochs == 20
+    assert (run.trials, run.parallel_trials, run.trial_epochs) == (8, 2, 5)
+    assert run.learning_rate == (0.001, 0.1)
+    assert run.batch_sizes == (16, 32, 64, 128, 256, 512)
+
+
+def test_every_known_key_has_its_effect() -> None:
+    overrides: dict[str, Any] = {
+        "backbone": "efficientnet_lite0",
+        "image_size": 96,
+        "views": 0,
+        "flip": False,
+        "epochs": 3,
+        "weight_decay": 0,
+        "label_smoothing": 0.1,
+        "seed": 7,
+        "mode": "finetune",
+        "unfreeze_from": "features.3",
+        "backbone_rate": 0.05,
+        "warmup_epochs": 1,
+        "ema": 0.99,
+        "mixup": 0.2,
+        "cutmix": 1,
+        "randaugment": 9,
+        "quantize": False,
+        "batch_sizes": [8, 16],
+        "dataset_prefix": "other/",
+        "learning_rate": {"min": 0.01, "max": 0.02},
+        "trial_epochs": 2,
+        "trials": 1,
+    }
+    assert set(overrides) == set(KNOWN)
+    run = resolved(overrides)
+    given = {name: getattr(run.hyperparameters, name) for name in _PLAIN}
+    assert given == {name: overrides[name] for name in _PLAIN}
+    assert isinstance(run.hyperparameters.weight_decay, float)
+    assert (run.dataset_prefix, run.batch_sizes, run.learning_rate) == ("other/", (8, 16), (0.01, 0.02))
+    assert (run.trials, run.parallel_trials, run.trial_epochs) == (1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ([], "must be a JSON object"),
+        ("run", "must be a JSON object"),
+        (None, "is null"),
+        ({"epoch": 3}, "unknown key in the input: epoch; known are backbone, backbone_rate, batch_sizes"),
+        ({"epochs": "3"}, "epochs='3' in the input is a text; give a whole number"),
+        ({"epochs": True}, "give a whole number"),
+        ({"epochs": 0}, "epochs=0 is outside 1 to 1000"),
+        ({"flip": 1}, "give true or false"),
+        ({"image_size": 5000}, "image_size=5000 is outside 32 to 1024"),
+        ({"backbone": "Not A Model"}, "not a model's name"),
+        ({"mode": "both"}, "mode='both' is not known; give one of features, finetune"),
+        ({"mixup": 0.2}, "no effect with mode=features"),
+        ({"trials": 0}, "trials=0 in the input is not a whole number from 1 to 750"),
+        ({"trials": 2.5}, "trials=2.5"),
+        ({"learning_rate": 0.1}, "is no range"),
+        ({"learning_rate": {"min": 0.1}}, "is no range"),
+        ({"learning_rate": {"min": 0.1, "max": 0.01}}, "not a range within the limits"),
+        ({"learning_rate": {"min": 0, "max": 1}}, "not a range within the limits"),
+        ({"batch_sizes": []}, "batch_sizes=[]"),
+        ({"batch_sizes": [8, 8]}, "different whole numbers"),
+        ({"batch_sizes": [0]}, "from 1 to 4096"),
+        ({"batch_sizes": 8}, "not a list"),
+        ({"dataset_prefix": "no-slash"}, "with a slash at the end"),
+        ({"dataset_prefix": "../up/ /"}, "not a key prefix"),
+        ({"dataset_prefix": "runs/x/"}, "keep their own files"),
+    ],
+)
+def test_wrong_input_is_refused_in_words(overrides: Any, words: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        resolved(overrides)
+    assert words in str(refused.value)
+
+
+def test_in_an_existing_bucket_the_prefix_cannot_leave_the_settings() -> None:
+    assert resolved({"dataset_prefix": "dataset/2026/"}, "dataset/").dataset_prefix == "dataset/2026/"
+    with pytest.raises(InvalidInput, match="outside dataset/"):
+        resolved({"dataset_prefix": "elsewhere/"}, "dataset/")

@@ -1,0 +1,339 @@
+"""The report is written whatever became of the run: complete, in pieces, or with names made to break it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report import handler as report
+
+from tests.fakes.lambda_context import Context
+from tests.fakes.report_run import CLASSES, JOB, RUN, FakeSageMaker, changed, event, files
+from tests.fakes.s3 import FakeS3, client_error
+
+LIBRARY = "/* the charting library */"
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'{{7*7}}"
+SECTIONS = [
+    "outcome", "tuning", "curves", "confusion", "classes", "calibration", "mistakes", "comparison", "rules", "profile",
+    "dataset", "cost", "provenance",
+]  # fmt: skip
+
+
+class Parsed(HTMLParser):
+    """What a browser would make of the page, as far as these tests ask."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._script = False
+        self.sections: dict[str, str] = {}
+        self._section = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._script = tag == "script"
+        if tag == "section":
+            self._section = dict(attrs)["id"] or ""
+            self.sections[self._section] = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self._script = False
+
+    def handle_data(self, data: str) -> None:
+        if self._script:
+            self.scripts.append(data)
+        else:
+            self.text += data
+            if self._section:
+                self.sections[self._section] += " ".join(data.split()) + " "
+
+    @property
+    def charts(self) -> dict[str, Any]:
+        charts: dict[str, Any] = json.loads(self.scripts[0])
+        return charts
+
+
+@pytest.fixture
+def write(monkeypatch: pytest.MonkeyPatch, context: Context, tmp_path: Path) -> Any:
+    library = tmp_path / "echarts.min.js"
+    library.write_text(LIBRARY)
+    monkeypatch.setattr(report, "CHARTING_LIBRARY", library)
+
+    def written(
+        objects: dict[str, bytes], *, sagemaker: FakeSageMaker | None = None, page: str = "report.html", **changes: Any
+    ) -> str:
+        s3 = FakeS3(objects)
+        monkeypatch.setattr(report, "s3", s3)
+        monkeypatch.setattr(report, "sagemaker", sagemaker or FakeSageMaker())
+        answer = report.handler(event(**changes), context)  # type: ignore[arg-type]
+        assert answer["uri"] == f"s3://data/runs/{RUN}/report.html"
+        return s3.objects[f"runs/{RUN}/{page}"].decode()
+
+    return written
+
+
+def test_a_complete_run_fills_every_section(write: Any) -> None:
+    page = Parsed(write(files()))
+    assert list(page.sections) == SECTIONS
+    assert [attributes for _, attributes in page.tags if attributes.get("class") == "missing"] == []
+    assert "Accepted, and released on whippet-dev" in page.sections["outcome"]
+    assert "Overtraining found an issue at step 460" in page.sections["outcome"]
+    assert "16 trials on ml.c5.xlarge" in page.sections["tuning"]
+    assert "AlgorithmError: the loss is not a number" in page.sections["tuning"]
+    assert all(name in page.sections["classes"] for name in CLASSES)
+    assert "one-sided exact McNemar" in page.sections["comparison"]
+    assert "A smaller machine would do" in page.sections["profile"]
+    assert "1,830 photos of 10 classes" in page.sections["dataset"]
+    assert "model-package/whippet-dev/7" in page.sections["provenance"]
+    assert set(page.charts) == {
+        "trials", "curves", "confusion", "calibration", "phases", "steps", "timeline", "dataset",
+    }  # fmt: skip
+
+
+def test_every_chart_has_its_data_and_a_text_for_those_who_do_not_see_it(write: Any) -> None:
+    page = Parsed(write(files()))
+    drawn = [attributes for _, attributes in page.tags if "data-chart" in attributes]
+    assert len(drawn) == 12
+    assert {attributes["data-source"] for attributes in drawn} == set(page.charts)
+    assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in drawn)
+    assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
+    assert all(attributes.get("scope") for tag, attributes in page.tags if tag == "th")
+
+
+def test_the_page_needs_nothing_but_itself(write: Any) -> None:
+    text = write(files())
+    assert LIBRARY in text
+    for tag, attributes in Parsed(text).tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        for name in ("src", "href", "srcset", "action", "data"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/jpeg;base64,"))
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_the_trials_charts_and_importance_leave_out_the_failed_trial(write: Any) -> None:
+    page = Parsed(write(files()))
+    search = page.charts["trials"]
+    assert [trial["number"] for trial in search["trials"]] == [n for n in range(1, 17) if n != 4]
+    best = max(search["trials"], key=lambda trial: float(trial["objective"]))
+    assert [trial["number"] for trial in search["trials"] if trial["best"]] == [best["number"]]
+    rate, batch = search["parameters"]
+    assert (rate["name"], rate["scale"], rate["low"], rate["high"]) == ("learning_rate", "log", 0.001, 0.1)
+    assert (batch["name"], batch["choices"]) == ("batch_size", ["16", "32", "64", "128", "256", "512"])
+    # The fake objective is a parabola through the learning rate's logarithm and hardly depends on the batch size.
+    explained = re.search(r"learning rate (\d+)% .*batch size (\d+)%", page.sections["tuning"])
+    assert explained
+    assert int(explained[1]) > 60 > 40 > int(explained[2])
+
+
+def test_a_trial_that_diverged_stands_in_the_table_alone(write: Any) -> None:
+    class Diverged(FakeSageMaker):
+        def _trials(self) -> list[dict[str, Any]]:
+            trials = super()._trials()
+            trials[6]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] = float("nan")
+            return trials
+
+    page = Parsed(write(files(), sagemaker=Diverged()))
+    assert 7 not in [trial["number"] for trial in page.charts["trials"]["trials"]]
+    assert "not a number" in page.sections["tuning"].split("Trials")[1]
+    assert "With 14 trials" in page.sections["tuning"]
+
+
+def test_a_rejected_model_is_told_with_the_blocking_rule(write: Any) -> None:
+    objects = files()
+    key = f"runs/{RUN}/decision.json"
+    decision = json.loads(objects[key])
+    decision |= {"accepted": False, "approval": "Rejected", "reasons": ["ExplodingTensor: NaN in fc.weight at step 3."]}
+    decision["rules"][0] |= {"status": "IssuesFound", "detail": "NaN in fc.weight", "step": 3}
+    objects[key] = json.dumps(decision).encode()
+    failure = {"Verdict": {"Error": "ModelRejected", "Cause": '{"errorMessage": "ExplodingTensor"}'}}
+    page = Parsed(write(objects, failure=failure, smoke_test=None, package=None))
+    assert "Rejected: the model was not released" in page.sections["outcome"]
+    assert "NaN in fc.weight at step 3" in page.sections["outcome"]
+    assert page.sections["rules"].index("ExplodingTensor") < page.sections["rules"].index("Overtraining")
+    assert "blocking" in page.sections["rules"].split("Overtraining")[0]
+    assert "released no endpoint" in page.sections["cost"]
+
+
+def test_a_model_that_a_person_turned_down_is_rejected_for_the_reason_given(write: Any) -> None:
+    failure = {"Approval": {"Error": "ModelRejected", "Cause": "too many shirts among the pants"}}
+    page = Parsed(write(files(), failure=failure, smoke_test=None))
+    assert "Rejected" in page.sections["outcome"]
+    assert "Approval: too many shirts among the pants" in page.sections["outcome"]
+
+
+@pytest.mark.parametrize(
+    ("approval", "failure", "says"),
+    [
+        ({"approved": True}, None, "Accepted, and released on whippet-dev approved by a person"),
+        (
+            {"Error": "States.Timeout"},
+            {"ApprovalTimedOut": {"Error": "ApprovalTimedOut", "Cause": "Nobody answered within 24 hours."}},
+            "Rejected: the model was not released a person was asked for approval",
+        ),
+    ],
+)
+def test_an_approval_is_told_with_its_answer(write: Any, approval: Any, failure: Any, says: str) -> None:
+    objects = changed(files(), "decision.json", approval="PendingManualApproval")
+    verdict = Parsed(write(objects, approval=approval, failure=failure)).sections["outcome"]
+    assert says in " ".join(verdict.split())
+    assert ("Nobody answered" in verdict) is (failure is not None)
+
+
+def test_a_run_that_failed_at_its_start_has_a_page_that_says_where_and_why(write: Any) -> None:
+    class Nothing(FakeSageMaker):
+        def _check(self, job: str) -> None:
+            self.without = [job]
+            super()._check(job)
+
+    failure = {"CheckDataset": {"Error": "BadDataset", "Cause": '{"errorMessage": "there is only one class"}'}}
+    page = Parsed(
+        write({}, sagemaker=Nothing(), failure=failure, plan=None, training=None, debugger=None, smoke_test=None)
+    )
+    assert list(page.sections) == SECTIONS
+    assert "Failed in CheckDataset" in page.sections["outcome"]
+    assert "there is only one class" in page.sections["outcome"]
+    assert f"started no job {JOB}" in page.sections["tuning"]
+    assert "left no results/evaluation.json" in page.sections["classes"]
+    assert "kept no machine" in page.sections["cost"]
+    assert RUN in page.sections["provenance"]
+    assert page.charts == {}
+
+
+@pytest.mark.parametrize("name", sorted(name.split("/", 2)[2] for name in files() if not name.endswith(".jpg")))
+@pytest.mark.parametrize("body", [None, b"", b"{", b"[]", b"{}", b'{"classes": 3, "rules": 7}', b"\xff\xfe", b"a,b\n1"])
+def test_a_missing_or_broken_file_takes_no_other_section_with_it(write: Any, name: str, body: bytes | None) -> None:
+    objects = files()
+    key = f"runs/{RUN}/{name}"
+    if body is None:
+        del objects[key]
+    else:
+        objects[key] = body
+    page = Parsed(write(objects))
+    assert list(page.sections) == SECTIONS
+    missing = [attributes for _, attributes in page.tags if attributes.get("class") == "missing"]
+    assert len(missing) <= 6  # what evaluation.json alone is good for, and the verdict's figures
+    assert "Bayesian search" in page.sections["tuning"]
+
+
+def test_a_decision_of_another_version_is_named_and_the_verdict_says_what_is_known_without_it(write: Any) -> None:
+    page = Parsed(write(files() | {f"runs/{RUN}/decision.json": b'{"accepted": true, "run": "run-7"}'}))
+    assert "Ended without a decision" in page.sections["outcome"]
+    assert "Test accuracy" in page.sections["outcome"]
+    assert "decision.json cannot be read: it lacks approval, checks" in page.sections["comparison"]
+
+
+def test_an_api_that_refuses_to_answer_is_told_in_the_sections_that_asked_it(write: Any) -> None:
+    class Refusing(FakeSageMaker):
+        def _check(self, job: str) -> None:
+            raise client_error("AccessDeniedException", "not authorised")
+
+    page = Parsed(write(files(), sagemaker=Refusing(), smoke_test=None))
+    assert "not authorised" in page.sections["tuning"]
+    assert "not authorised" in page.sections["cost"], "a sum without it would be too low"
+    assert "Accepted" in page.sections["outcome"]
+
+
+def test_names_are_text_wherever_they_stand(write: Any) -> None:
+    names = [HOSTILE, *CLASSES[1:]]
+    objects = changed(files(classes=names), "manifest/dataset.json", prefix=HOSTILE)
+    failure = {HOSTILE: {"Error": HOSTILE, "Cause": HOSTILE}}
+    text = write(objects, failure=failure, smoke_test={"endpoint": HOSTILE})
+    page = Parsed(text)
+    assert len(page.scripts) == 3
+    assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
+    images = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
+    assert all(source.startswith("data:image/jpeg;base64,") for source in images)
+    assert page.charts["confusion"]["classes"][0] == HOSTILE
+    assert HOSTILE in page.sections["classes"]
+    assert HOSTILE in page.sections["outcome"]
+    assert "49" not in page.sections["classes"].split(HOSTILE)[0]
+
+
+def test_only_the_pages_own_scripts_may_run(write: Any) -> None:
+    page = Parsed(write(files()))
+    policy = next(a["content"] or "" for t, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    allowed = re.search(r"script-src ([^;]*);", policy)
+    assert allowed
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in page.scripts[1:]]
+    assert allowed[1].split() == [f"'sha256-{digest}'" for digest in digests]
+    assert "default-src 'none'" in policy
+
+
+def test_a_loss_that_is_not_a_number_is_a_gap_in_the_curve(write: Any) -> None:
+    history = b"epoch,train_loss,validation_loss,validation_accuracy\n1,2.5,2.4,0.2\n2,nan,inf,0.1"
+    page = Parsed(write(files() | {f"runs/{RUN}/results/history.csv": history}))
+    assert page.charts["curves"]["train_loss"] == [2.5, None]
+    assert page.charts["curves"]["validation_loss"] == [2.4, None]
+    assert "not a number" in page.sections["curves"]
+    assert "Best epoch: 1 of 2" in page.sections["curves"]
+
+
+def test_two_hundred_classes_make_a_page_of_bearable_size(write: Any) -> None:
+    names = [f"class {number}" for number in range(200)]
+    text = write(files(classes=names, each=50))
+    page = Parsed(text)
+    assert len(text) < 700_000  # beside the charting library's 1.1 MB
+    assert page.charts["confusion"]["totals"] == [50] * 200
+    assert sum(count for _, _, count in page.charts["confusion"]["cells"]) == 10_000
+    assert "class 199" in page.sections["classes"]
+
+
+def test_an_oversized_picture_is_left_out(write: Any) -> None:
+    objects = files() | {f"runs/{RUN}/results/mistakes/00.jpg": b"x" * 70_000}
+    before, after = (len([tag for tag, _ in Parsed(write(o)).tags if tag == "img"]) for o in (files(), objects))
+    assert (before, after) == (11, 10)
+
+
+def test_the_profile_is_a_page_of_its_own_too(write: Any) -> None:
+    page = Parsed(write(files(), page="profile.html"))
+    assert list(page.sections) == ["profile"]
+    assert set(page.charts) == {"phases", "steps", "timeline"}
+
+
+def test_the_cost_is_machine_time_times_price(write: Any) -> None:
+    page = Parsed(write(files(), sagemaker=FakeSageMaker(trials=1)))
+    # Two jobs of 540 s on ml.c5.2xlarge, a trial of 62 or so, 95 s of ml.t3.large.
+    assert page.sections["cost"].count("$0.0612") == 2
+    assert "$0.0026" in page.sections["cost"]
+    assert "$83.95 a month" in page.sections["cost"]
+
+
+def test_a_machine_without_a_known_price_is_named_and_not_counted(write: Any) -> None:
+    class Exotic(FakeSageMaker):
+        def describe_training_job(self, **names: Any) -> dict[str, Any]:
+            resources = {"InstanceType": "ml.q9.huge", "InstanceCount": 2}
+            return super().describe_training_job(**names) | {"ResourceConfig": resources}
+
+    cost = Parsed(write(files(), sagemaker=Exotic())).sections["cost"]
+    assert "2 \N{MULTIPLICATION SIGN} ml.q9.huge" in cost
+    assert "no price known" in cost
+    assert "without ml.q9.huge" in cost
+
+
+def test_rules_that_no_decision_lists_yet_are_read_from_the_jobs(write: Any) -> None:
+    objects = files()
+    del objects[f"runs/{RUN}/decision.json"]
+    found = {"rule": "Overfit", "status": "IssuesFound", "detail": "ratio 0.4", "step": 90, "source": "own"}
+    objects[f"runs/{RUN}/rules/rules.json"] = json.dumps({"results": [found], "seconds": 2.0}).encode()
+    page = Parsed(write(objects, failure={"Verdict": {"Error": "x", "Cause": "y"}}))
+    assert "ratio 0.4" in page.sections["rules"]
+    assert "StepOutlier" in page.sections["rules"]
+
+
+def test_without_a_debugger_the_rules_say_so(write: Any) -> None:
+    objects = changed(files(), "decision.json", rules=[], debugger="off")
+    assert "the debugger is off" in Parsed(write(objects)).sections["rules"]
+
+
+def test_a_run_that_never_got_a_plan_is_named_after_its_execution(write: Any) -> None:
+    assert f"Run {RUN}" in Parsed(write({}, plan=None, failure={"CheckDataset": {}})).text

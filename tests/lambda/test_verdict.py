@@ -1,0 +1,367 @@
+"""Verdict: what is accepted, what is rejected and in which words, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from verdict import handler as verdict
+from verdict.package_metadata import package_metadata
+from verdict.training_output import UnreadableOutput
+
+from contract import Decision
+from tests.fakes.lambda_context import Context
+from tests.fakes.s3 import FakeS3
+from tests.infra import fake_run
+from tests.infra.service_model import problems
+
+from .verdict_run import (
+    EVENT,
+    OUTPUT,
+    FakeSageMaker,
+    archive,
+    before,
+    bucket,
+    evaluation,
+    manifest,
+    output,
+    predictions,
+    result,
+)
+
+IN_SERVICE = FakeSageMaker("whippet-dev-run-1")
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch, context: Context) -> Any:
+    """`judge(s3, sagemaker, **event)`: the handler's answer, and the decision as it was stored."""
+
+    def call(s3: FakeS3, sagemaker: FakeSageMaker | None = None, **event: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        monkeypatch.setattr(verdict, "s3", s3)
+        monkeypatch.setattr(verdict, "sagemaker", sagemaker or FakeSageMaker())
+        answer = verdict.handler(EVENT | event, context)  # type: ignore[arg-type]
+        return answer, json.loads(s3.objects["runs/run-2/decision.json"])
+
+    return call
+
+
+def check(decision: dict[str, Any], name: str) -> dict[str, str]:
+    (found,) = [item for item in decision["checks"] if item["name"] == name]
+    return found  # type: ignore[no-any-return]
+
+
+def test_the_first_good_model_is_accepted_with_everything_it_was_judged_by(judge: Any) -> None:
+    answer, decision = judge(bucket())
+    assert (answer["accepted"], answer["approval"], answer["test_accuracy"]) == (True, "Approved", 0.9)
+    assert answer["decision"] == "s3://data/runs/run-2/decision.json"
+    assert answer["evaluation"] == "s3://data/runs/run-2/results/evaluation.json"
+    assert answer.keys() == fake_run.verdict().keys()
+    assert set(decision) == Decision.__required_keys__
+    assert decision["in_service"] is None
+    assert decision["thresholds"] == {
+        "min_accuracy": 0.7,
+        "min_class_recall": 0.2,
+        "tolerance": 0.01,
+        "significance": 0.05,
+        "blocking_rules": ["Overfit"],
+    }
+    assert (decision["worst_class"], decision["worst_class_recall"]) == ("dog", 0.8)
+    assert (decision["model"], decision["code_version"], decision["debugger"]) == (EVENT["model"], "c0de", "own")
+    assert [item["rule"] for item in decision["rules"]] == ["Overfit", "AllZero", "CPUBottleneck"]
+    assert {item["name"]: item["outcome"] for item in decision["checks"]} == {
+        "accuracy": "passed",
+        "class_recall": "passed",
+        "in_service": "skipped",
+        "leakage": "passed",
+        "rules": "passed",
+    }
+
+
+def test_with_manual_approval_an_accepted_model_waits_for_it(judge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APPROVAL", "manual")
+    answer, _ = judge(bucket())
+    assert (answer["accepted"], answer["approval"]) == (True, "PendingManualApproval")
+    answer, _ = judge(bucket(output(changes={"test_accuracy": 0.1})))
+    assert (answer["accepted"], answer["approval"]) == (False, "Rejected")
+
+
+@pytest.mark.parametrize(("accuracy", "accepted"), [(0.7, True), (0.69, False), (float("nan"), False)])
+def test_the_accuracy_has_a_floor(judge: Any, accuracy: float, accepted: bool) -> None:
+    answer, decision = judge(bucket(output(changes={"test_accuracy": accuracy})))
+    assert answer["accepted"] is accepted
+    if not accepted:
+        assert f"accuracy {accuracy:.4f} on 100 photos is below the floor 0.7000" in answer["cause"]
+        assert decision["reasons"] == answer["reasons"]
+    json.loads(json.dumps(answer, allow_nan=False))  # what Step Functions takes
+
+
+def test_every_class_has_a_floor(judge: Any) -> None:
+    scores = [
+        {"name": "cat", "images": 60, "recall": 1.0},
+        {"name": "owl", "images": 20, "recall": 0.15},
+        {"name": "unseen", "images": 0, "recall": 0.0},
+    ]
+    answer, _ = judge(bucket(output(changes={"per_class": scores})))
+    assert not answer["accepted"]
+    assert "the recall 0.1500 of class owl on 20 photos is below the floor 0.2000" in answer["cause"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "accuracy", "outcome"),
+    [
+        (12, 1, 0.89, "blocked"),  # p = 0.0017
+        (12, 1, 0.99, "passed"),  # within the tolerance of 0.01, significant or not
+        (7, 3, 0.9, "warned"),  # worse by more than the tolerance, but p = 0.17
+        (1, 12, 1.0, "passed"),
+        (0, 0, 0.9, "warned"),
+    ],
+)
+def test_a_model_that_is_worse_by_more_than_chance_is_kept_out(
+    judge: Any, lost: int, won: int, accuracy: float, outcome: str
+) -> None:
+    old = [True] * lost + [False] * won + [True] * 5
+    new = [False] * lost + [True] * won + [True] * 5
+    s3 = bucket(
+        output(changes={"test_accuracy": accuracy}, right=new),
+        more={
+            "runs/run-1/decision.json": before(test_accuracy=1.0),
+            "runs/run-1/results/test_predictions.csv": predictions(old),
+        },
+    )
+    answer, decision = judge(s3, IN_SERVICE)
+    assert check(decision, "in_service")["outcome"] == outcome
+    assert answer["accepted"] == (outcome != "blocked")
+    compared = decision["in_service"]
+    assert (compared["comparable"], compared["only_old_right"], compared["only_new_right"]) == (True, lost, won)
+    if outcome == "blocked":
+        assert "worse than 1.0000 of the model in service (run-1) by more than 0.0100" in answer["cause"]
+        assert "p = 0.001709" in answer["cause"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "old", "why"),
+    [
+        (before(test_fingerprint="other"), predictions([True]), "it was tested on other photos"),
+        (before(classes=["cat", "dog", "owl"]), predictions([True]), "it was trained on other classes"),
+        (before(test_accuracy=0.99), None, "its run left no list of its answers"),
+        (before(), predictions([True, True]), "do not name the same photos"),
+        (None, None, "its run left no decision.json"),
+    ],
+)
+def test_what_cannot_be_paired_is_not_and_says_why(
+    judge: Any, stored: bytes | None, old: bytes | None, why: str
+) -> None:
+    more = {"runs/run-1/decision.json": stored, "runs/run-1/results/test_predictions.csv": old}
+    s3 = bucket(output(right=[True]), more={key: body for key, body in more.items() if body is not None})
+    answer, decision = judge(s3, IN_SERVICE)
+    found = check(decision, "in_service")
+    assert (answer["accepted"], found["outcome"]) == (True, "skipped")
+    assert why in found["reason"]
+    if stored is not None:
+        old_accuracy = json.loads(stored)["test_accuracy"]
+        assert f"Its test accuracy was {old_accuracy:.4f}, this one's is 0.9000." in found["reason"]
+
+
+def test_a_training_without_answers_is_not_released_uncompared(judge: Any) -> None:
+    more = {
+        "runs/run-1/decision.json": before(),
+        "runs/run-1/results/test_predictions.csv": predictions([True]),
+    }
+    with pytest.raises(UnreadableOutput, match="this run left no list of its answers"):
+        judge(bucket(more=more), IN_SERVICE)
+
+
+def test_a_failed_endpoint_has_no_model_in_service(judge: Any) -> None:
+    _, decision = judge(bucket(), FakeSageMaker("whippet-dev-run-1", "Failed"))
+    assert decision["in_service"] is None
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_photos_in_two_splits_block(judge: Any, split: str) -> None:
+    copies = manifest(("train", "cat/1.jpg", "a"), (split, "cat/9.jpg", "a"), (split, "cat/8.jpg", "b"))
+    answer, decision = judge(bucket(more=copies))
+    assert not answer["accepted"]
+    assert (
+        "1 photos of the test or validation split were also trained on, such as cat/9.jpg is cat/1" in answer["cause"]
+    )
+    assert decision["leakage"] == {"left_out": 3, "remaining": 1, "examples": ["cat/9.jpg is cat/1.jpg"]}
+
+
+@pytest.mark.parametrize(
+    ("rules", "profile", "outcome", "words"),
+    [
+        (
+            [result("Overfit", "IssuesFound", step=40, detail="ratio 0.31 > 0.1"), result("AllZero")],
+            [],
+            "blocked",
+            "Overfit found an issue at step 40: ratio 0.31 > 0.1.",
+        ),
+        (
+            [result("Overfit"), result("AllZero", "IssuesFound", detail="all zero")],
+            [],
+            "warned",
+            "AllZero found an issue: all zero.",
+        ),
+        ([result("Overfit"), result("AllZero")], [result("CPUBottleneck", "IssuesFound")], "warned", "CPUBottleneck"),
+        ([result("Overfit", "Error", detail="no loss"), result("AllZero")], [], "blocked", "judged (Error): no loss"),
+        ([result("Overfit", "Stopped"), result("AllZero")], [], "blocked", "Overfit could not be judged (Stopped)"),
+        ([result("Overfit", "NotApplicable"), result("AllZero")], [], "passed", "2 debugger rules found no issue; 1"),
+        ([result("AllZero")], [], "blocked", "Overfit could not be judged (Error): it was asked for, but nothing says"),
+        ([result("Overfit")], [], "warned", "AllZero could not be judged"),
+        ([], [], "blocked", "Overfit could not be judged"),
+    ],
+)  # fmt: skip
+def test_rules_block_or_warn(judge: Any, rules: Any, profile: Any, outcome: str, words: str) -> None:
+    answer, decision = judge(bucket(output(profile=profile), rules=rules))
+    found = check(decision, "rules")
+    assert found["outcome"] == outcome
+    assert words in found["reason"]
+    assert answer["accepted"] == (outcome != "blocked")
+    assert (words in answer["cause"]) or outcome == "passed"
+
+
+def test_a_rules_job_that_wrote_nothing_blocks(judge: Any) -> None:
+    s3 = bucket()
+    del s3.objects["runs/run-2/rules/rules.json"]
+    answer, _ = judge(s3)
+    assert not answer["accepted"]
+
+
+def test_a_blocking_rule_that_the_runs_mode_left_out_blocks(judge: Any) -> None:
+    answer, _ = judge(bucket(rules=[result("AllZero")]), mode="finetune")
+    assert "Overfit was not evaluated in this run" in answer["cause"]
+
+
+@pytest.mark.parametrize("way", ["own", "managed"])
+def test_a_rule_that_cannot_apply_neither_passes_nor_blocks(
+    judge: Any, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    rules = {mode: ["Overfit", "PoorWeightInitialization"] for mode in ("features", "finetune")}
+    monkeypatch.setenv("RULES", json.dumps(rules))
+    monkeypatch.setenv("BLOCKING_RULES", json.dumps(rules["features"]))
+    statuses = [{"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": "NoIssuesFound"}]
+    answer, decision = judge(bucket(rules=[result("Overfit")]), FakeSageMaker(rules=statuses), debugger=way)
+    assert answer["accepted"]
+    assert {rule["rule"]: (rule["status"], rule["source"]) for rule in decision["rules"]}[
+        "PoorWeightInitialization"
+    ] == ("NotApplicable", way)
+    assert "1 do not apply" in check(decision, "rules")["reason"]
+    answer, _ = judge(bucket(rules=[result("Overfit")]), FakeSageMaker(rules=statuses), debugger=way, mode="finetune")
+    assert "PoorWeightInitialization could not be judged (Error)" in answer["cause"]
+
+
+def test_a_blocking_rule_of_the_other_mode_that_cannot_apply_to_the_runs_does_not_block(
+    judge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOCKING_RULES", '["DeadRelu", "Overfit"]')
+    answer, decision = judge(bucket())
+    assert answer["accepted"]
+    assert ("DeadRelu", "NotApplicable") in [(rule["rule"], rule["status"]) for rule in decision["rules"]]
+    answer, _ = judge(bucket(), mode="finetune")
+    assert "DeadRelu was not evaluated in this run" in answer["cause"]
+
+
+def test_without_a_debugger_no_rule_is_missed(judge: Any) -> None:
+    answer, decision = judge(bucket(output(profile=[]), rules=[]), debugger="off")
+    assert answer["accepted"]
+    assert check(decision, "rules")["outcome"] == "skipped"
+
+
+def test_sagemakers_own_statuses_become_the_same_list(judge: Any) -> None:
+    met = (
+        "RuleEvaluationConditionMet: Evaluation of the rule Overfit at step 40 resulted in the condition being met. "
+        "ratio 0.31 > 0.1"
+    )
+    statuses = [
+        {"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": "IssuesFound", "StatusDetails": met},
+        {
+            "RuleConfigurationName": "AllZero",
+            "RuleEvaluationStatus": "Error",
+            "StatusDetails": "NotApplicable: there is no such tensor",
+        },
+        {"RuleConfigurationName": "ProfilerReport", "RuleEvaluationStatus": "NoIssuesFound"},
+    ]
+    answer, decision = judge(bucket(rules=[]), FakeSageMaker(rules=statuses), debugger="managed")
+    assert not answer["accepted"]
+    assert decision["rules"] == [
+        result("Overfit", "IssuesFound", step=40, detail="ratio 0.31 > 0.1", source="managed"),
+        result("AllZero", "NotApplicable", detail="there is no such tensor", source="managed"),
+        result("CPUBottleneck"),
+        result("ProfilerReport", source="managed"),
+    ]
+
+
+def test_sagemakers_message_may_end_at_the_condition(judge: Any) -> None:
+    met = "RuleEvaluationConditionMet: Evaluation of the rule Overfit at step 7 resulted in the condition being met"
+    status = {"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": "IssuesFound", "StatusDetails": met}
+    answer, _ = judge(bucket(), FakeSageMaker(rules=[status]), debugger="managed")
+    assert "Overfit found an issue at step 7" in answer["cause"]
+
+
+def test_a_rule_that_had_not_ended_could_not_be_judged(judge: Any) -> None:
+    status = {"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": "InProgress"}
+    answer, _ = judge(bucket(), FakeSageMaker(rules=[status]), debugger="managed")
+    assert "Overfit could not be judged (Error): it had not ended: its status was InProgress" in answer["cause"]
+
+
+def test_the_archive_is_laid_out_but_for_its_tensors(judge: Any) -> None:
+    s3 = bucket(output(right=[True]))
+    judge(s3)
+    laid_out = {key.removeprefix("runs/run-2/results/") for key in s3.objects if "/results/" in key}
+    assert laid_out == {"evaluation.json", "history.csv", "mistakes/00.jpg", "profile.json", "test_predictions.csv"}
+
+
+def test_what_the_registry_keeps_is_what_it_takes(judge: Any) -> None:
+    answer, decision = judge(bucket(rules=[result("Overfit"), result("AllZero", "IssuesFound")]))
+    metadata = answer["metadata"]
+    assert metadata["rules"] == "IssuesFound=1 NoIssuesFound=2"
+    assert metadata["rules_with_issues"] == "AllZero"
+    assert metadata["hyperparameter.epochs"] == "20"
+    assert "hyperparameter.unfreeze_from" not in metadata, "a value may not be empty"
+    decision["worst_class"] = "ünïcode,\t{odd}\n" + "x" * 300
+    decision["hyperparameters"] = {f"h{number}": "1" for number in range(60)}
+    odd = package_metadata(decision, decision_uri=answer["decision"])
+    assert odd["worst_class"].startswith("ünïcode---odd--x")
+    assert len(odd["worst_class"]) == 256
+    for value in (metadata, odd):
+        assert problems("createModelPackage", {"CustomerMetadataProperties": value}) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"not an archive", "not a readable tar.gz"),
+        (output()[:60], "not a readable tar.gz"),
+        (archive({"something.json": b"{}"}), "holds no evaluation.json"),
+        (archive({"evaluation.json": b"{"}), "is not JSON"),
+        (archive({"evaluation.json": b"[]"}), "lacks everything"),
+        (archive({"evaluation.json": b'{"run": "x"}'}), "lacks calibration, classes"),
+    ],
+    ids=["no archive", "cut off", "no evaluation", "no JSON", "a list", "keys missing"],
+)
+def test_broken_outputs_are_named(judge: Any, body: bytes, words: str) -> None:
+    with pytest.raises(UnreadableOutput) as error:
+        judge(bucket(body))
+    assert words in str(error.value)
+    assert OUTPUT in str(error.value)
+
+
+def test_the_evaluation_is_found_at_any_depth(judge: Any) -> None:
+    body = archive({"a/b/evaluation.json": json.dumps(evaluation()).encode(), "a/b/profile.json": b'{"rules": []}'})
+    answer, _ = judge(bucket(body), debugger="off")
+    assert answer["accepted"]
+
+
+def test_a_missing_output_is_named(judge: Any) -> None:
+    s3 = bucket()
+    s3.objects.clear()
+    with pytest.raises(UnreadableOutput, match="is not there"):
+        judge(s3)
+
+
+@pytest.mark.parametrize(("limit", "words"), [("MAX_FILE_BYTES", "more than 3"), ("MAX_FILES", "more than 3 files")])
+def test_oversized_outputs_are_not_read(judge: Any, monkeypatch: pytest.MonkeyPatch, limit: str, words: str) -> None:
+    monkeypatch.setattr(f"verdict.training_output.{limit}", 3)
+    with pytest.raises(UnreadableOutput, match=words):
+        judge(bucket())

@@ -1,0 +1,205 @@
+"""The report in a real browser, from a file and without a network: it draws, sorts, and complains of nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.fakes.lambda_context import Context
+from tests.fakes.report_run import CLASSES, RUN, FakeSageMaker, event, files
+from tests.fakes.s3 import FakeS3
+from tests.system.browser.chromium import Page, browser_page, find_chromium
+
+ROOT = Path(__file__).resolve().parents[3]
+CHROMIUM = find_chromium()
+LIBRARY = ROOT / "node_modules" / "echarts" / "dist" / "echarts.min.js"
+HOSTILE = "<img src=x onerror=\"document.title='taken over'\"></script><script>document.title='taken over'</script>"
+
+
+class Show(Protocol):
+    """Writes the pages of a run with these files, and opens one."""
+
+    def __call__(self, objects: dict[str, bytes], name: str = ..., *, width: int = ...) -> Page: ...
+
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: on Debian, apt install chromium")
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    assert CHROMIUM
+    folder = Path(tempfile.mkdtemp())
+    try:
+        with browser_page(CHROMIUM, folder) as opened:
+            yield opened
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def show(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Show]:
+    monkeypatch.setenv("BUCKET", "data")
+    monkeypatch.setenv("NAME_PREFIX", "whippet-dev")
+    from report import handler as report
+
+    monkeypatch.setattr(report, "CHARTING_LIBRARY", LIBRARY)
+    monkeypatch.setattr(report, "sagemaker", FakeSageMaker())
+
+    def shown(objects: dict[str, bytes], name: str = "report.html", *, width: int = 1200) -> Page:
+        s3 = FakeS3(objects)
+        monkeypatch.setattr(report, "s3", s3)
+        report.handler(event(), Context())  # type: ignore[arg-type]
+        file = tmp_path / name
+        file.write_bytes(s3.objects[f"runs/{RUN}/{name}"])
+        page.complaints.clear()
+        page.requests.clear()
+        page.emulate(width=width)
+        page.open(file)
+        return page
+
+    yield shown
+    assert page.complaints == []
+    assert [url for url in page.requests if not url.startswith("file://")] == []
+    assert len(page.requests) == 1
+
+
+def drawn(page: Page) -> dict[str, int]:
+    """Kinds of chart → shapes it is made of; a canvas counts as many, if any pixel of it is coloured."""
+    found: dict[str, int] = page.evaluate("""
+        Object.fromEntries([...document.querySelectorAll("[data-chart]")].map((element) => {
+            const canvas = element.querySelector("canvas"); // the layer of the data; others are for what is pointed at
+            if (!canvas) return [element.dataset.chart, element.querySelectorAll("svg path").length];
+            const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+            return [element.dataset.chart, pixels.filter((value, at) => at % 4 === 3 && value > 0).length];
+        }))
+    """)
+    return found
+
+
+def test_a_chart_of_broken_figures_does_not_take_the_others_with_it(show: Show) -> None:
+    objects = files()
+    key = f"runs/{RUN}/results/profile.json"
+    objects[key] = json.dumps(json.loads(objects[key]) | {"timeline": {}}).encode()
+    page = show(objects)
+    charts = drawn(page)
+    assert charts["timeline"] == 0
+    assert charts["dataset"] >= 8, "which is drawn after it"
+    said = page.evaluate("document.querySelector('[data-chart=timeline]').textContent")
+    assert said.startswith("This chart could not be drawn: ")
+    assert page.evaluate("document.querySelectorAll('table.sortable th button').length") > 0
+
+
+def test_every_chart_is_drawn(show: Show) -> None:
+    charts = drawn(show(files()))
+    assert set(charts) == {
+        "parallel", "scatter", "progress", "losses", "accuracy", "confusion", "reliability", "phases", "steps",
+        "histogram", "timeline", "dataset",
+    }  # fmt: skip
+    assert all(shapes >= 8 for shapes in charts.values()), charts
+
+
+def column(page: Page, number: int) -> list[str]:
+    cells: list[str] = page.evaluate(
+        f'[...document.querySelectorAll("#class-table tbody tr")].map((row) => row.cells[{number}].textContent)'
+    )
+    return cells
+
+
+def test_the_classes_can_be_sorted_by_any_column(show: Show) -> None:
+    page = show(files())
+    click = '[...document.querySelectorAll("#class-table th button")][{}].click()'
+    page.evaluate(click.format(3))
+    recall = [float(text.rstrip("%")) for text in column(page, 3)]
+    assert recall == sorted(recall)
+    assert recall[0] < recall[-1]
+    page.evaluate(click.format(3))
+    assert [float(text.rstrip("%")) for text in column(page, 3)] == recall[::-1]
+    headers = '[...document.querySelectorAll("#class-table th[aria-sort]")].map((cell) => cell.ariaSort)'
+    assert page.evaluate(headers) == ["descending"]
+    page.evaluate(click.format(0))
+    assert column(page, 0) == sorted(CLASSES)
+
+
+def test_the_trials_without_an_objective_are_sorted_last_both_ways(show: Show) -> None:
+    page = show(files())
+    for _ in range(2):
+        page.evaluate('document.querySelectorAll("#tuning table.sortable th button")[3].click()')
+        last = 'document.querySelector("#tuning table.sortable tbody tr:last-child").cells[0].textContent'
+        assert page.evaluate(last) == "4"
+
+
+def test_a_name_cannot_act_in_the_page_nor_in_a_tooltip(show: Show) -> None:
+    page = show(files(classes=[HOSTILE, *CLASSES[1:]]))
+    page.evaluate("""(() => {
+        const element = document.querySelector('[data-chart="confusion"]');
+        element.scrollIntoView({block: "start", behavior: "instant"});
+        echarts.getInstanceByDom(element).dispatchAction({type: "showTip", seriesIndex: 0, dataIndex: 0});
+    })()""")
+    assert page.evaluate("""document.querySelector('[data-chart="confusion"]').innerText.includes("taken for")""")
+    assert page.evaluate("document.title") == f"Run {RUN} \N{EN DASH} whippet"
+    assert page.evaluate('document.querySelectorAll("img[onerror], img:not([src^=data])").length') == 0
+
+
+def test_two_hundred_classes_are_drawn_a_shape_a_cell(show: Show) -> None:
+    page = show(files(classes=[f"class {n}" for n in range(200)], each=20))
+    cells = page.evaluate('JSON.parse(document.getElementById("charts").textContent).confusion.cells.length')
+    assert drawn(page)["confusion"] > cells > 400
+
+
+def test_very_many_cells_are_drawn_as_pixels(show: Show) -> None:
+    page = show(files(classes=[f"class {n}" for n in range(1000)], each=40))
+    assert page.evaluate("""document.querySelectorAll('[data-chart="confusion"] canvas').length""") > 0
+    assert drawn(page)["confusion"] > 1000
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_page_is_never_wider_than_its_window(show: Show, width: int) -> None:
+    page = show(files(), width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("Math.max(...[...document.querySelectorAll('svg')].map((s) => s.clientWidth))") <= width
+
+
+def test_the_colours_follow_the_readers_preference_while_the_page_is_open(show: Show) -> None:
+    page = show(files())
+    ground = "getComputedStyle(document.body).backgroundColor"
+    label = """document.querySelector('[data-chart="losses"] text').getAttribute("fill")"""
+    light = page.evaluate(ground), page.evaluate(label)
+    page.emulate(dark=True)
+    dark = page.evaluate(ground), page.evaluate(label)
+    assert light[0] != dark[0]
+    assert light[1] != dark[1]
+    page.emulate(dark=False)
+    assert (page.evaluate(ground), page.evaluate(label)) == light
+
+
+def test_on_paper_the_page_is_light_and_unfolded(show: Show) -> None:
+    page = show(files())
+    label = """document.querySelector('[data-chart="losses"] text').getAttribute("fill")"""
+    folded = 'document.querySelectorAll("details:not([open])").length'
+    light, before = page.evaluate(label), page.evaluate(folded)
+    assert before > 0
+    page.emulate(dark=True, media="print")
+    page.evaluate('dispatchEvent(new Event("beforeprint"))')
+    assert (page.evaluate(label), page.evaluate(folded)) == (light, 0)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.evaluate('dispatchEvent(new Event("afterprint"))')
+    assert page.evaluate(label) != light
+    assert page.evaluate(folded) == before
+
+
+def test_the_profile_page_draws_alone(show: Show) -> None:
+    charts = drawn(show(files(), "profile.html"))
+    assert set(charts) == {"phases", "steps", "histogram", "timeline"}
+    assert all(shapes >= 8 for shapes in charts.values()), charts
+
+
+def test_a_diverged_training_still_draws(show: Show) -> None:
+    history = b"epoch,train_loss,validation_loss,validation_accuracy\n1,2.5,2.4,0.2\n2,nan,nan,0.1\n3,nan,nan,0.1"
+    charts = drawn(show(files() | {f"runs/{RUN}/results/history.csv": history}))
+    assert charts["losses"] >= 8

@@ -1,0 +1,304 @@
+"""The whole system on one local cloud, as a user drives it: deploy, run, classify, run again, fail, destroy.
+
+The tests of this file build on each other in their order: a deployed stack with a released model costs a minute, and
+what is being tested is that one step leaves the system fit for the next.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import contract
+from cli.digits import write_digits
+from cli.target import ROOT
+from infra.outputs import StackOutput
+from local import control
+from tests.system.system import ENDPOINT, INPUT, OVERRIDES, STACK, System
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    state = tmp_path_factory.mktemp("whole-run")
+    system = System(state)
+    try:
+        system.whippet("up")
+        yield system
+    finally:
+        # Also when the deployment failed: a cloud left behind would go on for ever.
+        control.stop(state)
+        shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, str]]:
+    """A folder of digits in class folders, one of them no photo at all, and held-out digits with their classes."""
+    folder = tmp_path_factory.mktemp("digits")
+    answers = write_digits(folder, train=60, held_out=2)
+    (folder / "photos" / "3" / "9999.jpg").write_text("this is a text that somebody renamed")
+    return folder / "photos", answers
+
+
+@pytest.fixture(scope="module")
+def picture(digits: tuple[Path, dict[Path, str]]) -> bytes:
+    return next(iter(digits[1])).read_bytes()
+
+
+def test_a_run_without_photos_says_where_to_put_them(system: System) -> None:
+    result = system.whippet("run", check=False)
+    assert result.returncode == 1
+    assert "CheckDataset" in result.stderr
+    assert system.output(StackOutput.DATASET_URI) in result.stderr
+
+
+def test_the_api_before_the_first_release_answers_503_with_advice(system: System, picture: bytes) -> None:
+    answer = system.api("POST", "classify", picture, x_api_key=system.key(), content_type="image/jpeg")
+    assert answer.status == 503, answer.data
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "start the state machine" in answer.json()["detail"]
+
+
+def test_one_class_is_refused(system: System, digits: tuple[Path, dict[Path, str]], tmp_path: Path) -> None:
+    shutil.copytree(digits[0] / "7", tmp_path / "one" / "7")
+    system.whippet("upload", str(tmp_path / "one"))
+    result = system.whippet("run", check=False)
+    assert result.returncode == 1
+    assert "one class" in result.stderr
+    assert system.last_execution()["status"] == "FAILED"
+
+
+def test_the_first_run_releases_a_model(system: System, digits: tuple[Path, dict[Path, str]]) -> None:
+    system.whippet("upload", str(digits[0]))
+    result = system.whippet("run", "--input", json.dumps(INPUT))
+    for shown in ("CheckDataset", "Features", "trial 2", "Train", "epoch", "Verdict", "released"):
+        assert shown in result.stdout
+    endpoint = system.aws("sagemaker", "describe-endpoint", "--endpoint-name", ENDPOINT)
+    assert endpoint["EndpointStatus"] == "InService"
+    assert endpoint["ProductionVariants"][0]["VariantName"] == "AllTraffic"
+
+
+def test_the_first_run_was_judged_by_rules_of_our_own_as_the_account_has_no_debugger(system: System) -> None:
+    run = json.loads(system.last_execution()["output"])["run"]
+    decision = system.document(run, contract.Artefact.DECISION)
+    assert decision["accepted"]
+    assert decision["debugger"] == "own"
+    assert {rule["rule"] for rule in decision["rules"]} >= set(contract.DEFAULT_RULES["features"])
+    fired = [rule for rule in decision["rules"] if rule["status"] == "IssuesFound"]
+    assert [rule["rule"] for rule in fired if contract.RULES[rule["rule"]].kind == "debug"] == [], fired
+    assert {check["name"]: check["outcome"] for check in decision["checks"]}.items() >= {
+        "accuracy": "passed",
+        "class_recall": "passed",
+        "leakage": "passed",
+    }.items()
+
+
+def test_the_model_is_in_the_registry_with_its_metrics_and_its_decision(system: System) -> None:
+    run = json.loads(system.last_execution()["output"])["run"]
+    packages = system.aws("sagemaker", "list-model-packages", "--model-package-group-name", ENDPOINT)
+    newest = packages["ModelPackageSummaryList"][0]["ModelPackageArn"]
+    package = system.aws("sagemaker", "describe-model-package", "--model-package-name", newest)
+    assert package["ModelApprovalStatus"] == "Approved"
+    assert package["CustomerMetadataProperties"]["run"] == run
+    assert run in package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
+
+
+def test_the_report_is_one_page_with_the_whole_run(system: System) -> None:
+    path = Path(system.whippet("report", "--no-open").stdout.replace("\n", "").strip())
+    page = path.read_text(encoding="utf-8")
+    for shown in ("Accepted", "Confusion matrix", "data:image/jpeg;base64,", "LossNotDecreasing", "Cost"):
+        assert shown in page
+    assert "https://cdn" not in page
+
+
+def test_the_renamed_text_is_listed_as_broken_and_nothing_else(system: System) -> None:
+    run = json.loads(system.last_execution()["output"])["run"]
+    bucket = system.output(StackOutput.DATA_BUCKET)
+    s3 = system.client("s3")
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix="features/")["Contents"]]
+    index = next(key for key in keys if key.endswith("features.json") and run in key)
+    features = json.loads(s3.get_object(Bucket=bucket, Key=index)["Body"].read())
+    assert features["broken"] == ["3/9999.jpg"]
+    assert sum(features["counts"].values()) == 10 * 60
+
+
+def test_held_out_digits_are_recognised_through_the_api(system: System, digits: tuple[Path, dict[Path, str]]) -> None:
+    key = system.key()
+    right = 0
+    for path, label in digits[1].items():
+        answer = system.api("POST", "classify", path.read_bytes(), x_api_key=key, content_type="image/jpeg")
+        assert answer.status == 200, answer.data
+        predictions = answer.json()
+        assert [p["score"] for p in predictions] == sorted((p["score"] for p in predictions), reverse=True)
+        right += predictions[0]["label"] == label
+    assert right >= len(digits[1]) * 0.6
+
+
+def test_json_is_answered_as_bytes_are(system: System, picture: bytes) -> None:
+    key = system.key()
+    plain = system.api("POST", "classify", picture, x_api_key=key, content_type="image/jpeg").json()
+    body = json.dumps({"inputs": base64.b64encode(picture).decode(), "parameters": {"top_k": 2}}).encode()
+    asked = system.api("POST", "classify", body, x_api_key=key, content_type="application/json").json()
+    assert asked == plain[:2]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "says"),
+    [
+        (b"", "image/jpeg", 400, "no body"),
+        (b"I am not a picture", "image/jpeg", 400, "image"),
+        (b"I am not a picture", "text/plain", 415, "image/"),
+        (b'{"inputs": "!!!"}', "application/json", 422, "base64"),
+        (os.urandom(12 << 20), "image/jpeg", 413, "MB"),
+    ],
+    ids=["empty", "text as jpeg", "text", "bad base64", "12 MB"],
+)
+def test_a_bad_request_is_explained_and_the_next_good_one_works(
+    system: System, picture: bytes, body: bytes, content_type: str, status: int, says: str
+) -> None:
+    key = system.key()
+    answer = system.api("POST", "classify", body, x_api_key=key, content_type=content_type)
+    assert answer.status == status, answer.data
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert says in answer.json()["detail"]
+    assert system.api("POST", "classify", picture, x_api_key=key, content_type="image/jpeg").status == 200
+
+
+def test_a_call_without_the_key_is_refused(system: System, picture: bytes) -> None:
+    answer = system.api("POST", "classify", picture, content_type="image/jpeg")
+    assert answer.status == 403
+    assert "x-api-key" in answer.json()["detail"]
+
+
+def test_the_aws_cli_sees_what_a_user_of_aws_expects(system: System) -> None:
+    execution = system.last_execution()
+    run = json.loads(execution["output"])["run"]
+    jobs = system.aws("sagemaker", "list-training-jobs", "--name-contains", run)["TrainingJobSummaries"]
+    assert {job["TrainingJobStatus"] for job in jobs} == {"Completed"}
+    assert len(jobs) == 2 + int(OVERRIDES["tuning.trials"])
+    tuning = system.aws(
+        "sagemaker",
+        "describe-hyper-parameter-tuning-job",
+        "--hyper-parameter-tuning-job-name",
+        f"{ENDPOINT}-{run}",
+    )
+    assert tuning["HyperParameterTuningJobStatus"] == "Completed"
+    best = tuning["BestTrainingJob"]["TunedHyperParameters"]
+    assert 0.001 <= float(best["learning_rate"]) <= 0.1
+    assert int(best["batch_size"]) in (16, 32, 64, 128, 256, 512)
+    described = system.aws("stepfunctions", "describe-execution", "--execution-arn", execution["executionArn"])
+    assert described["status"] == "SUCCEEDED"
+
+
+def test_a_second_run_reuses_the_features_and_updates_the_endpoint(system: System) -> None:
+    before = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+    result = system.whippet("run", "--input", json.dumps({**INPUT, "seed": 0}))
+    assert "Features" not in result.stdout
+    after = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+    assert after["EndpointConfigName"] != before["EndpointConfigName"]
+    assert after["CreationTime"] == before["CreationTime"]
+    assert after["EndpointStatus"] == "InService"
+
+
+def test_a_sabotaged_training_is_rejected_by_rule_step_and_value_while_the_old_model_answers(
+    system: System, picture: bytes
+) -> None:
+    """At a learning rate of 10 the accuracy is above the floor: only the rules see what is wrong."""
+    before = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+    sabotage = {**INPUT, "epochs": 20, "learning_rate": {"min": 9.9, "max": 10}}
+    with _asking(system, picture) as statuses:
+        result = system.whippet("run", "--input", json.dumps(sabotage), check=False)
+    assert result.returncode == 1
+    assert re.search(r"Overfit found an issue at step \d+: the validation loss [\d.]+ is", result.stderr)
+    execution = system.last_execution()
+    assert execution["error"] == "ModelRejected"
+    assert "Overfit found an issue at step" in execution["cause"]
+    decision = system.document(contract.run_id(execution["name"]), contract.Artefact.DECISION)
+    outcomes = {check["name"]: check["outcome"] for check in decision["checks"]}
+    assert outcomes["accuracy"] == "passed"
+    assert outcomes["rules"] == "blocked"
+    assert len(statuses) > 10
+    assert set(statuses) == {200}
+    after = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+    assert after["EndpointConfigName"] == before["EndpointConfigName"]
+    assert system.api("POST", "classify", picture, x_api_key=system.key(), content_type="image/jpeg").status == 200
+
+
+@contextmanager
+def _asking(system: System, picture: bytes) -> Iterator[list[int]]:
+    """Meanwhile somebody asks the API about a photo, twice a second; what it answers."""
+    key, statuses, over = system.key(), [], threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.5):
+            statuses.append(system.api("POST", "classify", picture, x_api_key=key, content_type="image/jpeg").status)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield statuses
+    finally:
+        over.set()
+        asking.join()
+
+
+def test_a_rejected_model_leaves_the_one_in_service(
+    system: System, digits: tuple[Path, dict[Path, str]], picture: bytes, tmp_path: Path
+) -> None:
+    before = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+    _shuffle_labels(digits[0], tmp_path / "shuffled")
+    system.whippet("upload", str(tmp_path / "shuffled"))
+    result = system.whippet("run", "--input", json.dumps(INPUT), check=False)
+    assert result.returncode == 1
+    assert "the model was rejected" in result.stderr
+    assert "0.4" in result.stderr, "the floor is named"
+    assert system.last_execution()["error"] == "ModelRejected"
+    after = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+    assert after["EndpointConfigName"] == before["EndpointConfigName"]
+    answer = system.api("POST", "classify", picture, x_api_key=system.key(), content_type="image/jpeg")
+    assert answer.status == 200
+
+
+def _shuffle_labels(photos: Path, target: Path) -> None:
+    """Deal every class's photos out to all classes, so that there is nothing to learn."""
+    for number, path in enumerate(sorted(photos.glob("*/0*.jpg"))):
+        folder = target / str(number * 7 % 10)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / f"{path.parent.name}-{path.name}")
+
+
+def test_status_and_logs_tell_what_happened(system: System) -> None:
+    status = system.whippet("status").stdout
+    assert "InService" in status
+    assert "ModelRejected" in status
+    assert "epoch" in system.whippet("logs").stdout
+
+
+def test_destroy_leaves_nothing_behind(system: System) -> None:
+    bucket = system.output(StackOutput.DATA_BUCKET)
+    serving = system.client("sagemaker")
+    environment = system.cloud.environment()
+    cdk = [str(Path(sys.executable).parent / "cdk"), "destroy", "--force", STACK]
+    overrides = [part for name, value in OVERRIDES.items() for part in ("-c", f"{name}={value}")]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [*cdk, *overrides], cwd=ROOT, env={**environment, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert serving.list_endpoints()["Endpoints"] == []
+    assert serving.list_endpoint_configs()["EndpointConfigs"] == []
+    assert serving.list_models()["Models"] == []
+    assert serving.list_model_package_groups()["ModelPackageGroupSummaryList"] == []
+    assert bucket not in [item["Name"] for item in system.client("s3").list_buckets()["Buckets"]]
+    stacks = system.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])
+    assert STACK not in [stack["StackName"] for stack in stacks["StackSummaries"]]

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from training.data.augmentation import Mix, draw_mix, randaugment
+from training.model.averaging import MovingAverage
+
+EVERY = torch.arange(4)
+
+
+def pictures() -> Tensor:
+    """Four pictures of one value each: 0, 10, 20 and 30."""
+    return (torch.arange(4, dtype=torch.uint8) * 10).view(4, 1, 1, 1).expand(4, 16, 16, 3).contiguous()
+
+
+def mixed(**alphas: float) -> Mix:
+    mix = draw_mix(pictures(), **{"mixup": 0.0, "cutmix": 0.0, **alphas}, chance=np.random.default_rng(3))
+    assert mix is not None
+    return mix
+
+
+def test_nothing_is_mixed_by_default() -> None:
+    assert draw_mix(pictures(), mixup=0, cutmix=0, chance=np.random.default_rng(0)) is None
+
+
+def test_mixup_adds_two_images_by_the_share_of_their_labels() -> None:
+    mix = mixed(mixup=0.4)
+    seen = mix.images(pictures(), EVERY)
+    expected = mix.share * 10 * EVERY + (1 - mix.share) * 10 * mix.partner
+    torch.testing.assert_close(seen[:, 5, 5, 0], expected.float())
+    assert seen.float().std(dim=(1, 2)).max() < 1e-4
+
+
+def test_cutmix_pastes_as_much_as_it_takes_from_the_label() -> None:
+    before = pictures()
+    mix = mixed(cutmix=1.0)
+    seen = mix.images(before, EVERY)
+    assert seen.dtype == torch.uint8
+    own = (seen[..., 0] == (10 * EVERY).view(4, 1, 1)).float().mean(dim=(1, 2))
+    moved = mix.partner != EVERY
+    torch.testing.assert_close(own[moved], torch.full((int(moved.sum()),), mix.share))
+    assert torch.equal(before, pictures())
+
+
+def test_parts_of_a_batch_are_mixed_as_the_whole() -> None:
+    for mix in (mixed(mixup=0.4), mixed(cutmix=1.0)):
+        whole = mix.images(pictures(), EVERY)
+        parts = torch.cat([mix.images(pictures(), part) for part in EVERY.tensor_split(3)])
+        assert torch.equal(whole, parts)
+
+
+def test_a_mixed_images_loss_counts_both_labels() -> None:
+    mix = Mix(partner=torch.tensor([1, 0]), share=0.75, box=None)
+    logits = torch.tensor([[2.0, -1.0], [0.5, 0.0]])
+    losses = mix.losses(logits, torch.tensor([0, 1]), torch.arange(2), label_smoothing=0.0)
+    scores = logits.log_softmax(dim=1)
+    expected = torch.stack([-0.75 * scores[0, 0] - 0.25 * scores[0, 1], -0.75 * scores[1, 1] - 0.25 * scores[1, 0]])
+    torch.testing.assert_close(losses, expected)
+
+
+def test_randaugment_changes_each_image_by_itself_and_by_the_seed() -> None:
+    images = torch.randint(0, 255, (8, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(1)
+    first = randaugment(images, magnitude=9)
+    torch.manual_seed(1)
+    assert torch.equal(first, randaugment(images, magnitude=9))
+    assert first.dtype == torch.uint8
+    assert first.shape == images.shape
+    assert sum(not torch.equal(one, other) for one, other in zip(first, images, strict=True)) >= 4
+
+
+def test_the_moving_average_follows_and_can_be_put_on_and_off() -> None:
+    weight = torch.zeros(2)
+    average = MovingAverage({"weight": weight, "count": torch.tensor(3)}, decay=0.5)
+    weight.fill_(1.0)
+    for _ in range(9):
+        average.update()
+    with average.applied():
+        assert weight[0] == pytest.approx(1, abs=0.01)
+        assert weight[0] < 1
+        kept = weight.clone()
+        with average.lifted():
+            assert torch.equal(weight, torch.ones(2))
+        assert torch.equal(weight, kept)
+    assert torch.equal(weight, torch.ones(2))
+    other = MovingAverage({"weight": torch.zeros(2)}, decay=0.5)
+    other.restore(average.state())
+    assert other.state()["updates"] == 9

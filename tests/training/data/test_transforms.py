@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from training import preprocess
+from training.data.jpeg import decode_upright, read_header
+from training.data.transforms import ViewMaker, random_view
+from training.preprocess import ImageError
+
+AREA = (0.35, 1.0)
+
+
+def scene(width: int, height: int, *, seed: int = 0) -> Image.Image:
+    """Something like a photo: smooth shapes and fine texture."""
+    noise = np.random.default_rng(seed)
+    coarse = Image.fromarray(noise.integers(0, 255, size=(9, 12, 3), dtype=np.uint8)).resize((width, height), 3)
+    pixels = np.asarray(coarse).astype(int) + noise.integers(-12, 12, size=(height, width, 3))
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def encoded(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def oriented(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(scene(90, 60), exif=exif)
+
+
+def fast(data: bytes) -> NDArray[np.uint8] | None:
+    header = read_header(data)
+    assert header is not None
+    pixels = decode_upright(data, header)
+    return None if pixels is None else pixels.numpy()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(encoded(scene(90, 61)), id="colour"),
+        pytest.param(encoded(scene(33, 250), quality=30, subsampling=2), id="4:2:0"),
+        pytest.param(encoded(scene(64, 64), subsampling=0, progressive=True), id="progressive 4:4:4"),
+        pytest.param(encoded(scene(90, 61).convert("L")), id="grey"),
+        pytest.param(encoded(scene(1, 1)), id="one pixel"),
+        *(pytest.param(oriented(orientation), id=f"orientation {orientation}") for orientation in range(1, 9)),
+    ],
+)
+def test_the_fast_decoder_gives_pillows_pixels(data: bytes) -> None:
+    np.testing.assert_array_equal(fast(data), np.asarray(preprocess.decode(data)))
+
+
+def test_the_fast_decoder_leaves_to_pillow_what_it_does_not_know() -> None:
+    assert fast(encoded(scene(90, 61).convert("CMYK"))) is None
+    whole = encoded(scene(90, 61))
+    assert fast(whole[: len(whole) // 2]) is None
+    assert read_header(encoded(scene(90, 61), "PNG")) is None
+    assert read_header(b"") is None
+    assert read_header(whole[:30]) is None
+    assert read_header(b"\xff\xd8\xff\xff\xd0" + whole[2:]) is None or fast(whole) is not None
+
+
+def test_too_many_pixels_are_refused_before_they_unfold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contract.MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ImageError, match="more than the 1,000 allowed"):
+        ViewMaker(image_size=32, flip=True).whole(encoded(scene(90, 61)))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "LA", "1", "I;16"])
+def test_views_of_any_mode(mode: str) -> None:
+    image = scene(90, 61)
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+    view = ViewMaker(image_size=32, flip=False).random(
+        encoded(image if mode == "I;16" else image.convert(mode), "PNG"), seed="s"
+    )
+    assert view.shape == (32, 32, 3)
+    assert view.std() > 5
+
+
+def test_a_broken_photo_is_an_image_error() -> None:
+    maker, whole = ViewMaker(image_size=32, flip=True), encoded(scene(90, 61))
+    for data in (b"", b"text", whole[:200], whole[: len(whole) // 2]):
+        with pytest.raises(ImageError):
+            maker.random(data, seed="s")
+
+
+def test_resizing_is_within_two_levels_of_pillows() -> None:
+    image = scene(400, 533)
+    maker = ViewMaker(image_size=224, flip=False)
+    for box in ((0, 0, 400, 533), (30, 50, 350, 301), (11, 13, 187, 210)):
+        cut = image.crop(box)
+        theirs = np.asarray(cut.resize((224, 224), Image.Resampling.BILINEAR))
+        ours = maker.squeezed(torch.from_numpy(np.array(cut)), side=224)
+        assert np.abs(ours.astype(int) - theirs).max() <= 2
+
+
+@pytest.mark.parametrize(("width", "height"), [(900, 950), (1900, 1750), (4000, 3600)])
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(width: int, height: int) -> None:
+    """DCT scaling: at half, quarter and eighth size, never below what the smallest crop needs."""
+    data = encoded(scene(width, height), quality=92)
+    maker = ViewMaker(image_size=224, flip=False)
+    scaled, full = maker.whole(data), torch.from_numpy(np.array(preprocess.decode(data)))
+    assert scaled.shape[0] < full.shape[0]
+    assert min(scaled.shape[:2]) >= 437  # a crop of 35 % of the area at 4:3 is then at least 224 pixels high
+    for seed in ("a", "b", "c"):
+        ours, exact = (maker.random_of(pixels, seed=seed).astype(int) for pixels in (scaled, full))
+        assert np.abs(ours - exact).mean() < 2  # of 255
+
+
+def test_a_photo_of_a_common_size_is_decoded_whole() -> None:
+    assert ViewMaker(image_size=224, flip=False).whole(encoded(scene(600, 800))).shape == (800, 600, 3)
+
+
+def test_a_squeezed_photo_gives_the_same_part() -> None:
+    ramp = np.stack(np.broadcast_arrays(*np.ogrid[0:240:480j, 0:240:320j], 0), axis=2).astype(np.uint8)
+    maker = ViewMaker(image_size=64, flip=True)
+    pixels = torch.from_numpy(ramp)
+    squeezed = torch.from_numpy(maker.squeezed(pixels, side=256))
+    for seed in "abcdef":
+        direct, cached = (
+            maker.random_of(*(given,), seed=seed, sides=sides).astype(int)
+            for given, sides in ((pixels, None), (squeezed, (320, 480)))
+        )
+        assert np.abs(direct - cached).max() <= 4
+
+
+def test_views_are_mirrored_half_the_time_and_only_where_wanted() -> None:
+    ramp = torch.arange(200, dtype=torch.uint8).repeat(200, 1).unsqueeze(2).repeat(1, 1, 3)
+
+    def mirrored(seed: int, *, flip: bool) -> bool:
+        view = random_view(ramp, size=32, flip=flip, area=AREA, seed=str(seed))
+        return bool(view[0, 0, 0] > view[0, -1, 0])
+
+    assert 30 < sum(mirrored(seed, flip=True) for seed in range(100)) < 70
+    assert not any(mirrored(seed, flip=False) for seed in range(100))

@@ -1,0 +1,72 @@
+"""A head's training with the debugger hook, whole or interrupted, and what the hook left of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from smdebug.trials import create_trial
+
+import contract
+from tests.training.conftest import Workspace
+from training.embedding.store import SplitFeatures
+from training.loop.head_loop import Head, fit, new_head
+from training.loop.instrumented import watched_training
+from training.profiler.profiler import Profiler
+from training.runtime.checkpoints import Checkpoints
+
+HEAD = contract.Hyperparameters(epochs=4, batch_size=16, learning_rate=0.03)
+STEPS = 7
+"""Of an epoch, of 100 photos."""
+
+
+def features(images: int) -> SplitFeatures:
+    labels = np.arange(images) % 3
+    values = np.random.default_rng(images).normal(size=(2, images, 2000)) + labels[:, np.newaxis]
+    return SplitFeatures(features=values.astype(np.float32), labels=labels, paths=[""] * images)
+
+
+def trained_head(checkpoints: Path | None = None) -> Head:
+    """A head of 2000 x 3 weights after four epochs of seven steps."""
+    train, validation = features(100), features(30)
+    head = new_head(train, levels=[2000], classes=3)
+    with watched_training(HEAD, profiler=Profiler(HEAD)) as observer:
+        kept = Checkpoints(checkpoints, identity={})
+        for _ in fit(
+            head, train=train, validation=validation, hyperparameters=HEAD, checkpoints=kept, observer=observer
+        ):
+            pass
+    return head
+
+
+def saved(workspace: Workspace, folder: str = "output/tensors") -> Any:
+    return create_trial(str(workspace.root / folder))
+
+
+def reported(workspace: Workspace, output: str = "output") -> contract.HookReport:
+    report: contract.HookReport = json.loads(
+        (workspace.root / output / contract.Artefact.HOOK_REPORT).read_text(encoding="utf-8")
+    )
+    return report
+
+
+def interrupted_head(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train until SIGTERM comes in the second epoch's fourth step."""
+    step, count = torch.optim.AdamW.step, 0
+
+    def counted(self: torch.optim.AdamW, *arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == STEPS + 4:
+            signal.raise_signal(signal.SIGTERM)
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", counted)
+        with pytest.raises(SystemExit):
+            trained_head(workspace.folder("checkpoints"))

@@ -1,0 +1,249 @@
+"""Fine-tuning through the jobs' entry points, in one process and in two."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+import contract
+from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
+from training import train, trial
+from training.data.loader import PhotoLoader
+from training.data.manifest import read_manifest
+from training.export.onnx_export import Classifier
+from training.loop import finetune
+from training.loop.finetune_loop import FineTuning, learning_rate_factor
+from training.loop.head_loop import Head
+from training.model.backbones import Backbone, Statistics
+from training.model.compute import autocast, compile_stages, micro_batch
+from training.model.network import Network
+from training.model.stages import freeze, stages
+from training.model.weights import load_backbone
+from training.runtime import environment
+from training.runtime.checkpoints import Checkpoints
+from training.runtime.distributed import Group
+from training.runtime.environment import JobError
+
+ROOT = Path(__file__).parents[3]
+ALONE = Group(rank=0, size=1, device=torch.device("cpu"))
+
+
+@pytest.fixture
+def photos(workspace: Workspace) -> Workspace:
+    workspace.fill(each=20)
+    workspace.write_weights()
+    return workspace
+
+
+def start(workspace: Workspace, **hyperparameters: Any) -> contract.Hyperparameters:
+    """A job with a small network of random weights."""
+    values = {"mode": "finetune", "epochs": 3, "batch_size": 12, "learning_rate": 0.01, **hyperparameters}
+    workspace.start(channels=("dataset", "manifest", "weights"), **values)
+    return environment.hyperparameters()
+
+
+def start_pretrained(workspace: Workspace, **hyperparameters: Any) -> contract.Hyperparameters:
+    """A job with a network that knows photos: batch norm's statistics mean something."""
+    values = {"mode": "finetune", "batch_size": 12, "learning_rate": 0.05, "quantize": False, **hyperparameters}
+    workspace.start(channels=("dataset", "manifest"), backbone="efficientnet_lite0", image_size=64, **values)
+    return environment.hyperparameters()
+
+
+def found(log: str, name: str) -> list[float]:
+    return [float(value) for value in re.findall(contract.metric(name).regex, log, flags=re.MULTILINE)]
+
+
+def test_a_trial_prints_its_metrics_and_how_fast_it_is(photos: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    start(photos, ema=0.9, mixup=0.2, cutmix=1.0, randaugment=3, label_smoothing=0.1)
+    trial.main()
+    log = capsys.readouterr().out
+    assert len(found(log, "train:loss")) == len(found(log, "validation:loss")) == 3
+    assert len(found(log, contract.OBJECTIVE.name)) == 3
+    assert re.search(r"^epoch 3/3: .*; [0-9.]+ images/s$", log, flags=re.MULTILINE)
+    assert "batches of 12 in parts of 12" in log
+
+
+def test_training_delivers_the_network_it_trained(photos: Workspace) -> None:
+    start_pretrained(photos, epochs=3)
+    train.main()
+    evaluation = json.loads((photos.root / "output" / contract.Artefact.EVALUATION).read_text(encoding="utf-8"))
+    assert evaluation["classes"] == list(CLASSES)
+    assert evaluation["test_accuracy"] > 0.8
+    card = json.loads((photos.root / "model" / contract.Artefact.MODEL_CARD).read_text(encoding="utf-8"))
+    assert card["test_accuracy"] == evaluation["test_accuracy"]
+    session = onnxruntime.InferenceSession(photos.root / "model" / contract.Artefact.MODEL)
+    images = np.zeros((2, 64, 64, 3), dtype=np.uint8)
+    (answered,) = session.run(None, {"image": images})
+    assert answered.shape == (2, len(CLASSES))
+
+
+def weights_of(classifier: Classifier) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in classifier.backbone.network.state_dict().items()}
+
+
+def test_only_the_stages_asked_for_are_trained(photos: Workspace) -> None:
+    values = start(photos, unfreeze_from="stage4", epochs=1)
+    before = load_backbone(BACKBONE, image_size=IMAGE_SIZE)[0].network.state_dict()
+    after = weights_of(finetune.train(values).classifier)
+    changed = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"stage4", "conv5"}
+
+
+def test_an_unknown_stage_ends_the_job_with_the_list_of_stages(photos: Workspace) -> None:
+    values = start(photos, unfreeze_from="layer4")
+    with pytest.raises(JobError, match=r"unfreeze_from='layer4' is not a stage.*stage2\.0.*conv5"):
+        finetune.run_trial(values)
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    factors = [learning_rate_factor(step, steps=100, warmup=10) for step in range(101)]
+    assert factors[:10] == sorted(factors[:10])
+    assert factors[0] == pytest.approx(1 / 11)
+    assert factors[10] == 1
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert factors[100] == pytest.approx(0)
+
+
+class Plain(nn.Module):
+    """A network without batch norm and dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.GELU(), nn.Conv2d(8, 8, 3), nn.GELU())
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        seen: torch.Tensor = self.body(pixels).mean(dim=(2, 3))
+        return seen
+
+
+def trained_in_parts(workspace: Workspace, values: contract.Hyperparameters, parts: int) -> dict[str, torch.Tensor]:
+    """Weights after two epochs in which the network saw `parts` images at once."""
+    manifest = read_manifest(workspace.root / "manifest")
+    head = Head(mean=torch.zeros(8), scale=torch.ones(8), classes=3)
+    half = Statistics(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    network = Network(backbone=Backbone(network=Plain(), middle=None, statistics=half), head=head)
+    loaders = [
+        PhotoLoader(
+            records=manifest.records[split],
+            root=workspace.root / "dataset",
+            split=split,
+            hyperparameters=values,
+            batch_size=12,
+            shuffle=split == "train",
+            seed=0,
+        )
+        for split in contract.SPLITS
+    ]
+    tuning = FineTuning(
+        network,
+        trained=freeze(network.backbone.network, until=""),
+        train=loaders[0],
+        validation=loaders[1],
+        hyperparameters=values,
+        group=ALONE,
+        precision=None,
+        micro_batch=parts,
+        checkpoints=Checkpoints(None, identity={}),
+    )
+    list(tuning.epochs())
+    return network.state_dict()
+
+
+@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4}, {"cutmix": 1.0}])
+def test_a_batch_in_parts_trains_as_the_whole(photos: Workspace, mixing: dict[str, float]) -> None:
+    values = start(photos, epochs=2, **mixing)
+    whole, parts = trained_in_parts(photos, values, 12), trained_in_parts(photos, values, 5)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-5)
+    assert not torch.equal(whole["head.linear.weight"], torch.zeros(3, 8))
+
+
+def test_a_large_batch_is_cut_where_memory_ends() -> None:
+    parts = micro_batch(Plain(), batch_size=512, image_size=224, device=ALONE.device, precision=None)
+    assert 1 <= parts < 512
+    assert micro_batch(Plain(), batch_size=512, image_size=32, device=ALONE.device, precision=None) == 512
+
+
+def test_compiled_stages_compute_the_same(photos: Workspace) -> None:
+    start(photos)
+    backbone, _ = load_backbone(BACKBONE, image_size=IMAGE_SIZE)
+    images = torch.randint(0, 255, (2, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=torch.uint8)
+    expected = backbone(images)
+    # Without code generation: what is tried here is that stages, hooks and the compiler get along.
+    compile_stages(backbone.network, stages=stages(backbone.network), watched=backbone.middle, backend="eager")
+    torch.testing.assert_close(backbone(images), expected)
+
+
+def test_bfloat16_trains_to_the_loss_of_float32(photos: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = start_pretrained(photos, epochs=3)
+    losses = {}
+    for precision in (None, torch.bfloat16):
+        monkeypatch.setattr(finetune, "training_precision", lambda _device, kind=precision: kind)
+        course = finetune.train(values).course
+        losses[precision] = [epoch.train_loss for epoch in course.epochs]
+    np.testing.assert_allclose(losses[torch.bfloat16], losses[None], rtol=0.1, atol=0.02)
+    assert isinstance(autocast(ALONE.device, torch.bfloat16), torch.autocast)
+
+
+def run_training(workspace: Workspace, *, processes: int) -> tuple[dict[str, Any], str]:
+    """The training job by itself or under torchrun; returns its evaluation and its log."""
+    alone = [sys.executable, str(ROOT / contract.EntryPoint.TRAIN)]
+    several = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    several += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1", alone[1]]
+    environ = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    for variable, value in environ.items():
+        workspace.monkeypatch.setenv(variable, value)
+    result = subprocess.run(
+        alone if processes == 1 else several, capture_output=True, text=True, timeout=300, cwd=workspace.root
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    file = workspace.root / "output" / contract.Artefact.EVALUATION
+    evaluation: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    file.unlink()
+    return evaluation, result.stdout
+
+
+def test_two_processes_train_and_evaluate_as_one(photos: Workspace) -> None:
+    """One process goes on from the checkpoint of two and evaluates the same weights. Tolerance of losses: 1e-4.
+
+    An odd number of validation photos and a broken one: every photo must count once, and padding must not.
+    """
+    photos.write_manifest([record for record in records_of(photos) if record["path"] != "red/15.jpg"])
+    (photos.root / "dataset/red/14.jpg").write_bytes(b"no photo")
+    photos.monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(photos.folder("checkpoints").parent))
+    start_pretrained(photos, epochs=2)
+    two, log_of_two = run_training(photos, processes=2)
+    one, log_of_one = run_training(photos, processes=1)
+    assert "2 x cpu" in log_of_two
+    assert log_of_two.count("epoch 2/2:") == 1
+    assert "resumed at epoch 3" in log_of_one
+    losses = [
+        float(re.search(r"in float32: loss ([0-9.]+) and accuracy \S+ on 10 validation photos", log)[1])  # type: ignore[index]
+        for log in (log_of_one, log_of_two)
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    assert (two["test_images"], two["test_accuracy"]) == (one["test_images"], one["test_accuracy"])
+    assert two["validation_accuracy"] == one["validation_accuracy"] > 0.8
+    assert two["confusion_matrix"] == one["confusion_matrix"]
+    assert two["test_loss"] == pytest.approx(one["test_loss"], abs=1e-4)
+
+
+def records_of(workspace: Workspace) -> list[contract.ImageRecord]:
+    lines = (workspace.root / "manifest" / contract.Artefact.MANIFEST).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused() -> None:
+    with pytest.raises(JobError, match="a batch of 16 cannot be shared by 3 processes"):
+        finetune._share_of_batch(16, group=Group(rank=0, size=3, device=torch.device("cpu")))

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.training.conftest import BACKBONE, Workspace
+from training.model.weights import load_backbone
+from training.runtime.environment import JobError
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+
+
+def load(workspace: Workspace, name: str = BACKBONE) -> tuple[torch.nn.Module, str]:
+    workspace.start(channels=("weights",))
+    return load_backbone(name, image_size=32)
+
+
+def test_the_channels_weights_are_used_and_named_by_their_checksum(workspace: Workspace) -> None:
+    file = workspace.write_weights()
+    backbone, checksum = load(workspace)
+    state = torch.load(file, weights_only=True)
+    loaded = backbone.state_dict()["network.conv1.0.weight"]
+    torch.testing.assert_close(loaded, state["conv1.0.weight"])
+    state["conv1.0.weight"] += 1
+    torch.save(state, file)
+    assert load(workspace)[1] != checksum
+
+
+@pytest.mark.parametrize("form", ["safetensors", "wrapped", "of data parallel", "other classes"])
+def test_every_common_form_of_a_weights_file_gives_the_same_network(workspace: Workspace, form: str) -> None:
+    file = workspace.write_weights()
+    _, expected = load(workspace)
+    state = torch.load(file, weights_only=True)
+    if form == "safetensors":
+        file.unlink()
+        save_file(state, file.with_suffix(".safetensors"))
+    elif form == "wrapped":
+        torch.save({"state_dict": state, "epoch": 3}, file)
+    elif form == "of data parallel":
+        torch.save({f"module.{key}": value for key, value in state.items()}, file)
+    else:
+        state["fc.weight"], state["fc.bias"] = torch.zeros(7, 1024), torch.zeros(7)
+        torch.save(state, file)
+    assert load(workspace)[1] == expected
+
+
+def test_weights_of_another_network_are_refused_by_name(workspace: Workspace) -> None:
+    workspace.write_weights("mobilenet_v2")
+    with pytest.raises(JobError, match=r"mobilenet_v2\.pth are not those of shufflenet_v2_x0_5.*lack"):
+        load(workspace)
+
+
+def test_weights_of_another_shape_are_refused_by_name(workspace: Workspace) -> None:
+    file = workspace.write_weights()
+    state = torch.load(file, weights_only=True)
+    state["conv1.0.weight"] = torch.zeros(8, 3, 3, 3)
+    torch.save(state, file)
+    with pytest.raises(JobError, match=r"another shape of conv1\.0\.weight"):
+        load(workspace)
+
+
+@pytest.mark.parametrize("content", [b"no weights at all", b""])
+def test_a_file_that_holds_no_weights_is_refused(workspace: Workspace, content: bytes) -> None:
+    (workspace.folder("weights") / "x.pth").write_bytes(content)
+    with pytest.raises(JobError, match=r"x\.pth cannot be read"):
+        load(workspace)
+
+
+class Intruder:
+    """Would make a file on the disk of whoever unpickles it without care."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.file,)
+
+
+def test_code_in_a_weights_file_never_runs(workspace: Workspace) -> None:
+    trace = workspace.root / "intruder-was-here"
+    torch.save({"state_dict": Intruder(trace)}, workspace.folder("weights") / "x.pth")
+    with pytest.raises(JobError, match="cannot be read"):
+        load(workspace)
+    assert not trace.exists()
+
+
+def test_a_channel_with_two_files_is_refused(workspace: Workspace) -> None:
+    workspace.write_weights()
+    workspace.write_weights("mobilenet_v2")
+    with pytest.raises(JobError, match="holds 2 files"):
+        load(workspace)
+
+
+@pytest.mark.usefixtures("offline")
+def test_without_internet_the_message_says_how_to_provide_the_weights(workspace: Workspace) -> None:
+    workspace.start(channels=())
+    with pytest.raises(JobError, match=r"no route to host.*resnet50-11ad3fa6\.pth.*training\.weights"):
+        load_backbone("resnet50", image_size=64)
+
+
+@pytest.mark.usefixtures("offline")
+def test_efficientnet_lite0_needs_no_internet(workspace: Workspace) -> None:
+    workspace.start(channels=())
+    _, checksum = load_backbone("efficientnet_lite0", image_size=64)
+    assert checksum == "067daf732091681afa766a8d1b372b7b51dc0fb64bf5aa5b4a4bd214d5aaa4aa"

@@ -1,0 +1,169 @@
+"""Judging a finished training by rules: each ends with a status and a reason, none silently passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from smdebug.exceptions import MissingCollectionFiles, RuleEvaluationConditionMet
+
+import contract
+from training.debugger.rules.all_zero import AllZero
+from training.debugger.rules.base import DebugRule
+from training.debugger.rules.class_imbalance import ClassImbalance
+from training.debugger.rules.confusion import Confusion
+from training.debugger.rules.dead_relu import DeadRelu
+from training.debugger.rules.exploding_tensor import ExplodingTensor
+from training.debugger.rules.finished_trial import FinishedTrial
+from training.debugger.rules.loss_not_decreasing import LossNotDecreasing
+from training.debugger.rules.overfit import Overfit
+from training.debugger.rules.overtraining import Overtraining
+from training.debugger.rules.poor_weight_initialization import PoorWeightInitialization
+from training.debugger.rules.saturated_activation import SaturatedActivation
+from training.debugger.rules.unchanged_tensor import UnchangedTensor
+from training.debugger.rules.vanishing_gradient import VanishingGradient
+from training.debugger.rules.weight_update_ratio import WeightUpdateRatio
+
+__all__ = ["DEBUG_RULES", "evaluate"]
+
+DEBUG_RULES: Final[dict[str, type[DebugRule]]] = {
+    rule.__name__: rule
+    for rule in (
+        VanishingGradient,
+        ExplodingTensor,
+        LossNotDecreasing,
+        Overfit,
+        Overtraining,
+        PoorWeightInitialization,
+        DeadRelu,
+        AllZero,
+        SaturatedActivation,
+        UnchangedTensor,
+        WeightUpdateRatio,
+        ClassImbalance,
+        Confusion,
+    )
+}
+
+Outcome = tuple[contract.RuleStatus, str, int | None]
+"""Status, detail and optimiser step."""
+
+_ABSENT_IN_NETWORK: Final = {
+    "DeadRelu": "the network has no ReLU layer that the hook can see",
+    "SaturatedActivation": "the network has no tanh or sigmoid layer that the hook can see",
+}
+_LONGEST_DETAIL: Final = 1000
+"""Characters: SageMaker's `StatusDetails` hold 1,024."""
+
+
+def evaluate(
+    tensors: Path,
+    rules: Mapping[str, Mapping[str, object]],
+    *,
+    mode: str,
+    source: contract.RuleSource,
+    hook: contract.HookReport | None = None,
+) -> list[contract.RuleResult]:
+    """Judge the tensors in a folder by debug rules, given with the parameters that differ from SageMaker's defaults.
+
+    `mode` is the training's: `features` or `finetune`. `hook` is what the hook itself reported. All rules walk through
+    the steps together, so that each step's tensors are read once. A folder without tensors ends every rule as Error,
+    but those that cannot apply to the mode (`contract.NOT_APPLICABLE`), which are not evaluated.
+
+    Raises:
+        contract.ContractError: a rule or a parameter is not known.
+    """
+    checked = {name: contract.checked_parameters(name, parameters) for name, parameters in rules.items()}
+    for name in checked:
+        if name not in DEBUG_RULES:
+            raise contract.ContractError(f"{name} is no debug rule; known are {', '.join(DEBUG_RULES)}")
+    absent = {name: why for name, why in contract.NOT_APPLICABLE[mode].items() if name in checked}
+    judged = {name: parameters for name, parameters in checked.items() if name not in absent}
+    try:
+        trial = FinishedTrial(tensors)
+    except MissingCollectionFiles:
+        ended: dict[str, Outcome] = {name: ("Error", _nothing_saved(hook), None) for name in judged}
+    except Exception as error:  # smdebug raises plain errors for damaged files
+        ended = {name: ("Error", f"the saved tensors cannot be read: {_words(error)}", None) for name in judged}
+    else:
+        ended = _walk(trial, judged, hook=hook)
+    ended |= {name: ("NotApplicable", why, None) for name, why in absent.items()}
+    return [
+        contract.RuleResult(rule=name, status=status, detail=detail[:_LONGEST_DETAIL], step=step, source=source)
+        for name, (status, detail, step) in ((name, ended[name]) for name in checked)
+    ]
+
+
+def _walk(
+    trial: FinishedTrial,
+    parameters: Mapping[str, Mapping[str, contract.ParameterValue]],
+    *,
+    hook: contract.HookReport | None,
+) -> dict[str, Outcome]:
+    ended: dict[str, Outcome] = {}
+    judging: dict[str, DebugRule] = {}
+
+    def attempt(name: str, step: int, what: Callable[..., None], *arguments: Any) -> None:
+        """One rule's failure is that rule's Error, and none of the others' business."""
+        try:
+            what(*arguments)
+        except RuleEvaluationConditionMet:
+            ended[name] = "IssuesFound", judging[name].why, trial.optimizer_step(step)
+        except Exception as error:
+            ended[name] = "Error", f"the rule could not be evaluated: {_words(error)}", trial.optimizer_step(step)
+
+    def create(name: str) -> None:
+        judging[name] = DEBUG_RULES[name](trial, **{**contract.RULES[name].parameters, **parameters[name]})
+
+    for name in parameters:
+        attempt(name, 0, create, name)
+    steps = trial.steps()
+    for step in steps:
+        for name, rule in judging.items():
+            if name not in ended:
+                attempt(name, step, rule.invoke, step)
+    for name, rule in judging.items():
+        if name not in ended:
+            attempt(name, max(steps, default=0), rule.conclude, max(steps, default=0))
+        if name not in ended:
+            ended[name] = _quiet(rule, hook=hook)
+    return ended
+
+
+def _quiet(rule: DebugRule, *, hook: contract.HookReport | None) -> Outcome:
+    """The end of a rule that did not fire: it passed only if it judged something."""
+    if rule.judged:
+        return "NoIssuesFound", f"{rule.seen} tensors looked at", None
+    if rule.seen:
+        return "NotApplicable", f"the training was too short for this rule, which waits for {rule.waits_for()}", None
+    if rule.rule_name in _ABSENT_IN_NETWORK and not _failed(hook):
+        return "NotApplicable", _ABSENT_IN_NETWORK[rule.rule_name], None
+    if rule.of_the_beginning and hook and hook["first_step"] and not _failed(hook):
+        return (
+            "NotApplicable",
+            f"the training was interrupted, and what the attempt before saved is lost: the tensors begin at step "
+            f"{hook['first_step']}, and this rule looks at the first ones alone",
+            None,
+        )
+    said = f"; the hook reported: {_reported(hook)}" if hook and _reported(hook) else ""
+    return "Error", f"none of what this rule looks at was saved: {rule.inspects}{said}", None
+
+
+def _nothing_saved(hook: contract.HookReport | None) -> str:
+    if hook is None:
+        return "the training saved no tensors, and the hook left no report: it did not run, or failed at its start"
+    return f"the training saved no tensors; the hook reported: {_reported(hook) or 'no reason given'}"
+
+
+def _reported(hook: contract.HookReport) -> str:
+    """The first failure, or else what the hook noted."""
+    return hook["failures"][0] if hook["failures"] else hook.get("note", "")
+
+
+def _failed(hook: contract.HookReport | None) -> bool:
+    return hook is not None and hook["failed"] > 0
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,66 @@
+"""Overfit."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import ClassVar, Final
+
+from training.debugger.rules.base import DebugRule, listed
+from training.debugger.rules.finished_trial import FinishedTrial
+
+__all__ = ["Overfit"]
+
+_FITTED: Final = 0.01
+"""Training loss below which nothing more is told apart: the ratio to it would only measure how long it went on."""
+
+
+class Overfit(DebugRule):
+    """The model fits its training photos far better than others.
+
+    At each validation, (mean validation loss - mean training loss) / mean training loss is compared with
+    `ratio_threshold`, the means being taken since the validation before; the rule fires when it is above it `patience`
+    times in a row. Steps before `start_step` do not count. Without `tensor_regex`, the losses are the collection's. A
+    training loss below 0.01 counts as 0.01.
+
+    Source: "Overfit", List of Debugger built-in rules (Amazon SageMaker AI developer guide), which leaves open over
+    which steps the means are taken.
+    """
+
+    inspects: ClassVar[str] = "losses of training and validation (collection losses)"
+
+    def __init__(
+        self,
+        base_trial: FinishedTrial,
+        *,
+        tensor_regex: str | None,
+        start_step: int,
+        patience: int,
+        ratio_threshold: float,
+    ):
+        super().__init__(base_trial)
+        self._regexes = listed(tensor_regex)
+        self._start, self._patience, self._threshold = start_step, patience, ratio_threshold
+        self._training: list[float] = []
+        self._above = 0
+
+    def invoke_at_step(self, step: int) -> bool:
+        """Gather a training loss, or judge a validation loss."""
+        losses = list(self.losses_at(step, regexes=self._regexes).values())
+        if step < self._start or not losses:
+            return False
+        if self.in_training(step):
+            self._training += losses
+            return False
+        if not self._training:
+            return False
+        training, validation = fmean(self._training), fmean(losses)
+        self._training = []
+        self.judged += 1
+        ratio = (validation - training) / max(training, _FITTED)
+        self._above = self._above + 1 if ratio > self._threshold else 0
+        if self._above < self._patience:
+            return False
+        return self.fire(
+            f"the validation loss {validation:.4g} is {ratio:.3g} times the training loss {training:.3g} above it, "
+            f"ratio_threshold {self._threshold:g}, at {self._above} validations in a row (patience {self._patience})"
+        )

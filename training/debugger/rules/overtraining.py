@@ -1,0 +1,61 @@
+"""Overtraining."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from training.debugger.rules.base import DebugRule
+from training.debugger.rules.finished_trial import FinishedTrial
+
+__all__ = ["Overtraining"]
+
+
+class _Best:
+    """The lowest loss so far, and how many steps ago it was."""
+
+    def __init__(self, delta: float):
+        self._delta, self.loss, self.waited = delta, math.inf, 0
+
+    def add(self, loss: float) -> None:
+        """Better only by more than delta."""
+        if loss < self.loss - self._delta:
+            self.loss, self.waited = loss, 0
+        else:
+            self.waited += 1
+
+
+class Overtraining(DebugRule):
+    """The training went on although nothing improved any more.
+
+    It fires when the training loss has not improved by `delta` for more than `patience_train` steps and the validation
+    loss has not for more than `patience_validation` of its own steps.
+
+    Source: "Overtraining", List of Debugger built-in rules (Amazon SageMaker AI developer guide), which leaves open
+    whether one of the two is enough.
+    """
+
+    inspects: ClassVar[str] = "losses of training and validation (collection losses)"
+
+    def __init__(self, base_trial: FinishedTrial, *, patience_train: int, patience_validation: int, delta: float):
+        super().__init__(base_trial)
+        self._patience_train, self._patience_validation, self._delta = patience_train, patience_validation, delta
+        self._training, self._validation = _Best(delta), _Best(delta)
+
+    def invoke_at_step(self, step: int) -> bool:
+        """Count on, and judge at a validation."""
+        losses = self.losses_at(step).values()
+        best = self._training if self.in_training(step) else self._validation
+        for loss in losses:
+            best.add(loss)
+        if not losses or self.in_training(step) or self._training.loss == math.inf:
+            return False
+        self.judged += 1
+        waited = self._training.waited, self._validation.waited
+        if waited[0] <= self._patience_train or waited[1] <= self._patience_validation:
+            return False
+        return self.fire(
+            f"the validation loss has not fallen by more than delta {self._delta:g} below {self._validation.loss:.4g} "
+            f"for {waited[1]} validations (patience_validation {self._patience_validation}), nor the training loss "
+            f"below {self._training.loss:.4g} for {waited[0]} steps (patience_train {self._patience_train})"
+        )

@@ -1,0 +1,78 @@
+"""What is kept of a tensor: its values or a sample of them, and smdebug's reductions, brought to the host together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from smdebug.core.reductions import get_reduction_tensor_name
+from smdebug.pytorch.utils import get_reduction_of_data
+from torch import Tensor
+
+import contract
+from training.debugger.collections import Wanted
+
+__all__ = ["activation_sample", "to_arrays"]
+
+_IMAGES: Final = 4
+_SIDE: Final = 3
+_SPREAD: Final = 2654435761
+"""Golden ratio of 2**32 (Knuth's multiplicative hashing): its multiples spread evenly over any length, and never keep
+to one place of a convolution's kernel, as equal strides would."""
+
+
+def activation_sample(activation: Tensor) -> Tensor:
+    """A copy of a few images at a few places of all channels: (N, C, H, W) -> (n, C, h, w), on the same device."""
+    some = activation.detach()[:_IMAGES]
+    for axis in range(2, some.ndim):
+        length = some.shape[axis]
+        some = some[(slice(None),) * axis + (slice(None, None, -(-length // _SIDE)),)]
+    return some.clone(memory_format=torch.contiguous_format)
+
+
+@torch.no_grad()
+def to_arrays(
+    tensors: Iterable[tuple[str, Tensor, Wanted]], *, sampled: bool = False
+) -> dict[str, NDArray[np.generic]]:
+    """Float tensors by name, as saved: float32, with the reductions that are wanted under smdebug's names.
+
+    Large ones are saved as samples, unless the given ones are `sampled` already and have a shape that tells something.
+    """
+    kept: list[tuple[str, Tensor]] = []
+    checked: list[tuple[str, Tensor, Tensor]] = []
+    for name, tensor, wanted in tensors:
+        if not tensor.numel():
+            continue
+        for reduction, of_absolute in wanted.reductions:
+            value = get_reduction_of_data(reduction, tensor.float(), name, of_absolute)
+            kept.append((get_reduction_tensor_name(name, reduction, of_absolute), value.reshape(1)))
+        if wanted.values and tensor.numel() > contract.MAX_SAMPLE and not sampled:
+            kept.append((name, torch.take(tensor, _places(tensor.numel(), tensor.device))))
+            checked.append((name, tensor, torch.linalg.vector_norm(tensor, ord=1, dtype=torch.float32)))
+        elif wanted.values:
+            kept.append((name, tensor))
+    if not kept:
+        return {}
+    # Every single transfer waits for the device, so there is one.
+    flat = torch.cat([value.float().flatten() for _, value in kept] + [total.reshape(1) for *_, total in checked])
+    numbers = flat.cpu().numpy()
+    ends = np.cumsum([value.numel() for _, value in kept])
+    arrays: dict[str, NDArray[np.generic]] = {
+        name: numbers[end - value.numel() : end].reshape(value.shape)
+        for (name, value), end in zip(kept, ends, strict=True)
+    }
+    for (name, tensor, _), total in zip(checked, numbers[ends[-1] :], strict=True):
+        if not np.isfinite(total):
+            odd = tensor[~tensor.isfinite()]
+            if odd.numel():  # else the sum alone is too large
+                arrays[name][0] = odd[0].float().item()
+    return arrays
+
+
+@lru_cache(maxsize=1024)
+def _places(length: int, device: torch.device) -> Tensor:
+    return torch.arange(contract.MAX_SAMPLE, device=device) * _SPREAD % length

@@ -1,0 +1,126 @@
+"""The files of a finished training, beside the model: the evaluation, its tables and its pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import contract
+from training import preprocess
+from training.data.manifest import read_photo
+from training.evaluation import plots
+from training.loop.history import Epoch
+from training.preprocess import ImageError
+
+__all__ = ["THUMBNAIL_SIDE", "write_json", "write_mistakes", "write_predictions", "write_results"]
+
+THUMBNAIL_SIDE = 192
+"""Longest side of a misjudged photo's thumbnail, in pixels: twenty of them take some 150 kB of the report."""
+_THUMBNAIL_QUALITY = 80
+
+
+def write_results(folder: Path, evaluation: contract.Evaluation, *, epochs: Sequence[Epoch], best: Epoch) -> None:
+    """Write `evaluation.json`, and each picture with its numbers as a table.
+
+    Args:
+        folder: the job's output folder.
+        evaluation: what goes into the file of that name.
+        epochs: in order.
+        best: the one whose model was kept.
+    """
+    write_json(folder / contract.Artefact.EVALUATION, evaluation)
+    classes, matrix = evaluation["classes"], evaluation["confusion_matrix"]
+    _write_table(
+        folder / contract.Artefact.CONFUSION_MATRIX_CSV,
+        ["true \\ predicted", *classes],
+        ([name, *row] for name, row in zip(classes, matrix, strict=True)),
+    )
+    plots.draw_confusion_matrix(
+        folder / contract.Artefact.CONFUSION_MATRIX_PNG, np.array(matrix, dtype=np.int64), classes=classes
+    )
+    _write_table(
+        folder / contract.Artefact.HISTORY,
+        ["epoch", "train_loss", "validation_loss", "validation_accuracy"],
+        ([epoch.number, epoch.train_loss, epoch.validation.loss, epoch.validation.accuracy] for epoch in epochs),
+    )
+    plots.draw_history(
+        folder / contract.Artefact.HISTORY_PNG,
+        train_loss=[epoch.train_loss for epoch in epochs],
+        validation_loss=[epoch.validation.loss for epoch in epochs],
+        validation_accuracy=[epoch.validation.accuracy for epoch in epochs],
+        best=best.number,
+    )
+    bins = evaluation["calibration"]["bins"]
+    _write_table(folder / contract.Artefact.RELIABILITY_CSV, bins[0], (entry.values() for entry in bins))
+    plots.draw_reliability(folder / contract.Artefact.RELIABILITY_PNG, evaluation["calibration"])
+    scores = evaluation["per_class"]
+    _write_table(folder / contract.Artefact.PER_CLASS_CSV, scores[0], (score.values() for score in scores))
+    plots.draw_per_class(folder / contract.Artefact.PER_CLASS_PNG, scores)
+
+
+def write_predictions(
+    folder: Path,
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    *,
+    paths: Sequence[str],
+    classes: Sequence[str],
+) -> None:
+    """Write `test_predictions.csv`: what the served model says of every test photo, in the order of their paths.
+
+    Two models that were tested on the same photos can be compared photo by photo with it.
+
+    Args:
+        folder: the job's output folder.
+        probabilities: (N, classes), as served.
+        labels: (N,)
+        paths: the photos' file names, (N,)
+        classes: names of the classes.
+    """
+    answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    _write_table(
+        folder / contract.Artefact.PREDICTIONS,
+        ["path", "label", "predicted", "confidence"],
+        sorted(
+            (path, classes[label], classes[answer], f"{sure:.6f}")
+            for path, label, answer, sure in zip(paths, labels, answers, confidence, strict=True)
+        ),
+    )
+
+
+def write_mistakes(folder: Path, mistakes: Sequence[contract.Mistake], *, photos: Path) -> None:
+    """Write a thumbnail of each misjudged photo, upright; one that cannot be read any more is left out and named.
+
+    Args:
+        folder: the job's output folder; a thumbnail's name is its mistake's place in the list: `mistakes/00.jpg` …
+        mistakes: `Evaluation.hardest_mistakes`.
+        photos: the dataset channel.
+    """
+    thumbnails = folder / contract.Artefact.HARDEST_MISTAKES
+    thumbnails.mkdir(exist_ok=True)
+    for place, mistake in enumerate(mistakes):
+        try:
+            image = preprocess.decode(read_photo(photos, mistake["path"]), shorter_side=THUMBNAIL_SIDE)
+        except ImageError as error:
+            print(f"no thumbnail of {mistake['path']}: {error}", flush=True)
+            continue
+        image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+        image.save(thumbnails / f"{place:02}.jpg", "JPEG", quality=_THUMBNAIL_QUALITY)
+
+
+def write_json(file: Path, content: object) -> None:
+    """Write a JSON file that people can read too."""
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _write_table(file: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        table = csv.writer(opened)
+        table.writerow(header)
+        table.writerows(rows)

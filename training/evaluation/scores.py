@@ -1,0 +1,113 @@
+"""What the test photos say about a model, computed from its probabilities alone: any kind of model will do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import contract
+from training.evaluation.calibration import expected_calibration_error, reliability, rescaled
+from training.evaluation.model_quality import accuracy_interval, model_quality
+
+__all__ = ["MISTAKES", "class_scores", "confusion_matrix", "hardest_mistakes", "measure", "top_k_accuracy"]
+
+MISTAKES = 20
+_TOP = 5
+_SURE = 1e-12
+"""Probability below which a class's loss is not counted higher: one absurd photo must not make it infinite."""
+
+
+def measure(
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    *,
+    paths: list[str],
+    classes: list[str],
+    temperature: float,
+    seed: int,
+) -> contract.TestScores:
+    """Everything that is said of a model's answers to the test photos.
+
+    Args:
+        probabilities: (N, classes), as served: their logits are divided by `temperature` already.
+        labels: (N,)
+        paths: the photos' file names, (N,)
+        classes: names of the classes.
+        temperature: what calibration found, to tell what it brought.
+        seed: of the bootstrap.
+    """
+    matrix = confusion_matrix(labels, probabilities.argmax(axis=1), classes=len(classes))
+    bins = reliability(probabilities, labels)
+    before = reliability(rescaled(probabilities, temperature=1 / temperature), labels)
+    of_labels = probabilities[np.arange(len(labels)), labels]
+    return {
+        "test_accuracy": float(np.trace(matrix) / len(labels)),
+        "test_accuracy_interval": accuracy_interval(matrix, seed=seed),
+        "test_top_5_accuracy": top_k_accuracy(probabilities, labels, k=_TOP),
+        "test_loss": float(-np.log(np.maximum(of_labels, _SURE)).mean()),
+        "test_images": len(labels),
+        "per_class": class_scores(matrix, classes=classes),
+        "confusion_matrix": matrix.tolist(),
+        "calibration": {
+            "temperature": temperature,
+            "expected_calibration_error": expected_calibration_error(bins),
+            "expected_calibration_error_before": expected_calibration_error(before),
+            "bins": bins,
+        },
+        "hardest_mistakes": hardest_mistakes(probabilities, labels, paths=paths, classes=classes),
+        "multiclass_classification_metrics": model_quality(matrix, classes=classes, seed=seed),
+    }
+
+
+def confusion_matrix(labels: NDArray[np.int64], predictions: NDArray[np.int64], *, classes: int) -> NDArray[np.int64]:
+    """(classes, classes): rows are the true classes, columns the predicted ones."""
+    matrix = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(matrix, (labels, predictions), 1)
+    return matrix
+
+
+def class_scores(matrix: NDArray[np.int64], *, classes: list[str]) -> list[contract.ClassScores]:
+    """Precision, recall and F1 of every class; 0 where a class was never predicted or has no test photo."""
+    scores: list[contract.ClassScores] = []
+    for index, name in enumerate(classes):
+        right, present, predicted = (
+            int(count) for count in (matrix[index, index], matrix[index].sum(), matrix[:, index].sum())
+        )
+        scores.append(
+            {
+                "name": name,
+                "images": present,
+                "precision": right / predicted if predicted else 0.0,
+                "recall": right / present if present else 0.0,
+                "f1": 2 * right / (present + predicted) if present + predicted else 0.0,
+            }
+        )
+    return scores
+
+
+def top_k_accuracy(probabilities: NDArray[Any], labels: NDArray[np.int64], *, k: int) -> float:
+    """Share of the photos whose class is among the `k` likeliest; ties are counted against the model."""
+    of_labels = probabilities[np.arange(len(labels)), labels]
+    at_least_as_likely = (probabilities >= of_labels[:, np.newaxis]).sum(axis=1)
+    return float((at_least_as_likely <= k).mean())
+
+
+def hardest_mistakes(
+    probabilities: NDArray[Any], labels: NDArray[np.int64], *, paths: list[str], classes: list[str]
+) -> list[contract.Mistake]:
+    """The wrong answers the model was surest of, surest first: often wrong labels, which are worth a look."""
+    answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(answers != labels)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    return [
+        {
+            "path": paths[index],
+            "label": classes[labels[index]],
+            "predicted": classes[answers[index]],
+            "confidence": float(confidence[index]),
+            "label_score": float(probabilities[index, labels[index]]),
+        }
+        for index in surest
+    ]

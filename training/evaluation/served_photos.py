@@ -1,0 +1,66 @@
+"""Photos as the endpoint will see them: in whole batches for the test, or a few to calibrate on."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import contract
+from training import preprocess
+from training.data.manifest import in_order, read_photo
+from training.preprocess import ImageError
+
+__all__ = ["Crop", "as_served", "batches", "crops", "spread"]
+
+Crop = Callable[[contract.ImageRecord], NDArray[np.uint8]]
+"""From a photo's record to its pixels, (S, S, 3)."""
+
+_BATCH = 32
+
+
+def batches(
+    records: Sequence[contract.ImageRecord], crop: Crop
+) -> Iterator[list[tuple[contract.ImageRecord, NDArray[np.uint8]]]]:
+    """Photos in batches, decoded ahead; broken ones are left out: the features job has named and counted them."""
+    batch = []
+    for record, image in in_order(crop, records, ahead=2 * _BATCH):
+        if isinstance(image, ImageError):
+            continue
+        batch.append((record, image))
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def crops(records: Sequence[contract.ImageRecord], crop: Crop) -> NDArray[np.uint8]:
+    """Photos in one array, (images, S, S, 3), the broken ones left out."""
+    return np.stack([image for batch in batches(records, crop) for _, image in batch])
+
+
+def as_served(record: contract.ImageRecord, *, photos: Path, image_size: int) -> NDArray[np.uint8]:
+    """A photo as the endpoint will see it: uint8, (S, S, 3)."""
+    resize = preprocess.resize_for(image_size)
+    image = preprocess.decode(read_photo(photos, record["path"]), shorter_side=resize)
+    return preprocess.center_crop(image, image_size=image_size, resize=resize)
+
+
+def spread(records: Sequence[contract.ImageRecord], *, number: int, seed: int) -> list[contract.ImageRecord]:
+    """Up to `number` photos, drawn by chance, of every class about the same number."""
+    of_class: dict[int, list[contract.ImageRecord]] = defaultdict(list)
+    chance = random.Random(seed)  # noqa: S311 (a sample, not a secret)
+    for record in chance.sample(list(records), len(records)):
+        of_class[record["label"]].append(record)
+    rounds = [
+        record
+        for turn in range(max(map(len, of_class.values())))
+        for _, members in sorted(of_class.items())
+        for record in members[turn : turn + 1]
+    ]
+    return rounds[:number]

@@ -1,0 +1,72 @@
+"""Backbone and head as one ONNX file, and the proof that it answers as PyTorch does."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from training.export.onnx_model import OnnxModel
+from training.model.backbones import Backbone
+from training.runtime.environment import JobError
+
+__all__ = ["TOLERANCE", "Classifier", "check_export", "export"]
+
+TOLERANCE = 1e-3
+"""Largest difference of a probability between PyTorch and ONNX Runtime; float32 arithmetic alone stays below 1e-5."""
+
+
+class Classifier(nn.Module):
+    """What is served: uint8 pixels (N, S, S, 3) -> probabilities, float32 (N, classes)."""
+
+    def __init__(self, *, backbone: Backbone, head: nn.Module, temperature: float = 1.0):
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.temperature = temperature
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Probabilities of the classes; the temperature makes them calibrated (see `calibration`)."""
+        return torch.softmax(self.head(self.backbone(image)) / self.temperature, dim=1)
+
+
+def export(classifier: Classifier, file: Path, *, image_size: int) -> None:
+    """Write the ONNX file: input `image`, output `probabilities`, any number of images at once."""
+    example = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations, of no use to whoever reads the job's log
+        torch.onnx.export(
+            classifier.eval(),
+            (example,),
+            file,
+            input_names=["image"],
+            output_names=["probabilities"],
+            dynamic_shapes={"image": {0: torch.export.Dim("images", min=1)}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def check_export(classifier: Classifier, file: Path, *, images: NDArray[np.uint8]) -> float:
+    """The largest difference between PyTorch's and ONNX Runtime's probabilities on real images.
+
+    Raises:
+        JobError: they differ by more than `TOLERANCE`, so the file must not be served.
+    """
+    served = OnnxModel(file).probabilities(images)
+    with torch.inference_mode():
+        expected = classifier(torch.from_numpy(images)).numpy()
+    difference = float(np.abs(served - expected).max())
+    if not difference <= TOLERANCE:
+        raise JobError(
+            f"the exported model's probabilities differ from PyTorch's by {difference:.2g}, more than {TOLERANCE}; "
+            "this backbone cannot be exported faithfully, choose another one"
+        )
+    return difference

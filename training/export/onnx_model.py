@@ -1,0 +1,52 @@
+"""An exported model as the endpoint runs it: ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.manifest import decode_workers
+
+__all__ = ["OnnxModel", "milliseconds_an_image"]
+
+_WARM_UP_RUNS = 3
+_TIMED_RUNS = 20
+
+
+class OnnxModel:
+    """A model file, loaded; by default with a thread for each core."""
+
+    def __init__(self, file: Path, *, threads: int | None = None):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or decode_workers()
+        # Idle threads that spin for work cost up to four times the speed where cores are shared.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, classes) of pixels (N, S, S, 3)."""
+        (answers,) = self._session.run(["probabilities"], {"image": images})
+        probabilities: NDArray[np.float32] = answers
+        return probabilities
+
+
+def milliseconds_an_image(files: list[Path], *, image: NDArray[np.uint8]) -> list[float]:
+    """Median time of one photo (1, S, S, 3) on one thread, for each of the files.
+
+    They take turns, so that whatever else the machine does slows all of them alike.
+    """
+    models = [OnnxModel(file, threads=1) for file in files]
+    times: list[list[float]] = [[] for _ in models]
+    for _ in range(_WARM_UP_RUNS + _TIMED_RUNS):
+        for model, taken in zip(models, times, strict=True):
+            begin = time.perf_counter()
+            model.probabilities(image)
+            taken.append((time.perf_counter() - begin) * 1000)
+    return [statistics.median(taken[_WARM_UP_RUNS:]) for taken in times]

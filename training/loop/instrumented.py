@@ -1,0 +1,91 @@
+"""The one place where the observer of the best-trial training is put together, and brought to an end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import contract
+from training.profiler.profiler import Profiler
+from training.runtime import environment
+from training.runtime.distributed import Group
+from training.runtime.interruption import EXIT_STATUS
+from training.runtime.observer import Observer, TensorHook
+
+if TYPE_CHECKING:
+    from training.debugger.hook import DebuggerHook
+
+__all__ = ["watched_training"]
+
+
+@contextmanager
+def watched_training(
+    hyperparameters: contract.Hyperparameters, *, profiler: Profiler, group: Group | None = None
+) -> Iterator[Observer]:
+    """An observer for the training that happens inside, alone or in a group.
+
+    Time is measured in every process; tensors are saved by the one that leads.
+    """
+    leads = group is None or group.leads
+    interval = os.environ.get(contract.JobVariable.SAVE_INTERVAL) if leads else None
+    with (
+        profiler,
+        _hooked(hyperparameters.mode, interval=interval) if interval else nullcontext() as hook,
+    ):
+        yield Observer(clock=profiler.clock, hook=hook)
+
+
+@contextmanager
+def _hooked(mode: str, *, interval: str) -> Iterator[TensorHook | None]:
+    """The debugger hook, closed however the training ends; None, and a report that says why, where it cannot be had."""
+    output = environment.output_dir()
+    made = _hook(mode, interval=interval, output=output)
+    if isinstance(made, str):
+        # Not the error's name, see `training.hook`.
+        print("there is no debugger hook; the training goes on without, and hook.json says why", flush=True)
+        report = contract.HookReport(steps=0, first_step=0, tensors=0, bytes=0, seconds=0.0, failures=[made], failed=1)
+        _write(report, output)
+        yield None
+        return
+    hook, managed = made
+    goes_on = False
+    try:
+        yield hook
+    except SystemExit as end:
+        # SageMaker Debugger's evaluators run beside the job, over all attempts of a spot training.
+        goes_on = managed and end.code == EXIT_STATUS
+        raise
+    finally:
+        hook.close(ended=not goes_on)
+        _write(hook.report(), output)
+
+
+def _hook(mode: str, *, interval: str, output: Path) -> tuple[DebuggerHook, bool] | str:
+    """The hook, and whether SageMaker Debugger configured it; or why there is none."""
+    try:
+        from training.debugger.collections import Collections, managed_configuration, own_configuration
+        from training.debugger.hook import DebuggerHook  # imports smdebug, which takes most of a second
+
+        managed = managed_configuration()
+        configured = managed or own_configuration(mode, save_interval=int(interval), output_dir=output)
+        hook = DebuggerHook(
+            folder=Path(configured["LocalPath"]),
+            collections=Collections(configured),
+            checkpoints=None if managed else environment.checkpoint_dir(),
+        )
+    except Exception as error:  # as with a tensor that cannot be saved: the training is worth more
+        return f"there is no debugger hook: {type(error).__name__}: {error}"[: contract.MAX_ERROR_CHARACTERS]
+    return hook, managed is not None
+
+
+def _write(report: contract.HookReport, output: Path) -> None:
+    try:
+        (output / contract.Artefact.HOOK_REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+    except OSError as error:
+        print(
+            f"cannot write {contract.Artefact.HOOK_REPORT} ({error}), which would say {json.dumps(report)}", flush=True
+        )

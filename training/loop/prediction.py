@@ -1,0 +1,82 @@
+"""What a network says about a split: every photo once, whoever of the processes looked at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from training.data.loader import Batch, PhotoLoader, on_device
+from training.loop.history import Scores
+from training.model.compute import autocast
+from training.runtime.distributed import Group
+
+__all__ = ["Predicted", "predict", "readable"]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A split's logits, in the order of its records, without the photos that could not be read."""
+
+    logits: NDArray[np.float32]
+    """(images, classes)"""
+    labels: NDArray[np.int64]
+    """(images,)"""
+    paths: list[str]
+
+    def scores(self) -> Scores:
+        """Loss (without label smoothing) and accuracy."""
+        logits, labels = torch.from_numpy(self.logits), torch.from_numpy(self.labels)
+        predictions = self.logits.argmax(axis=1)
+        return Scores(
+            loss=float(functional.cross_entropy(logits.double(), labels).item()),
+            accuracy=float((predictions == self.labels).mean()),
+            predictions=predictions,
+        )
+
+
+def predict(
+    network: nn.Module,
+    photos: PhotoLoader,
+    *,
+    group: Group,
+    precision: torch.dtype | None,
+    between: Callable[[], None] = lambda: None,
+) -> Predicted:
+    """Look at a split with all processes, each at its share; every process gets the whole answer.
+
+    `between` is called after each batch, equally often in every process.
+    """
+    before = network.training
+    network.eval()
+    parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
+    for whole in on_device(photos, group.device):
+        for batch in readable([whole]):
+            with torch.inference_mode(), autocast(group.device, precision):
+                logits = network(batch.images).float().cpu().numpy()
+            parts.append((batch.positions.cpu().numpy(), batch.labels.cpu().numpy(), logits))
+        between()
+    network.train(before)
+    every = [part for of_process in group.gather(parts) for part in of_process]
+    positions, labels, logits = (np.concatenate([part[i] for part in every]) for i in range(3))
+    order = np.argsort(positions)
+    return Predicted(
+        logits=logits[order],
+        labels=labels[order],
+        paths=[photos.records[position]["path"] for position in positions[order]],
+    )
+
+
+def readable(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches without broken photos and padding; a batch of nothing else is left out."""
+    for batch in batches:
+        if bool(batch.valid.all()):
+            yield batch
+        elif bool(batch.valid.any()):
+            kept = batch.valid
+            yield Batch(batch.images[kept], batch.labels[kept], batch.valid[kept], batch.positions[kept])
