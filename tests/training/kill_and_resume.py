@@ -1,6 +1,6 @@
 """Trainings that are killed: a program of its own, which forks one process an attempt so that torch is imported once.
 
-Usage: python -m tests.training.killed <folder> <head|finetune> <random moments>
+Usage: python -m tests.training.kill_and_resume <folder> <head|finetune> <random moments>
 
 Runs the training once to its end, then again and again with a kill at a chosen or a random moment, each time restarted
 until it ends, and prints a JSON object a moment: where it was killed, and whether it ended in the same weights.

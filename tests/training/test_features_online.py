@@ -51,7 +51,7 @@ class OnlineFeatures:
 def test_heads_on_cached_features_are_those_of_the_online_way_to_the_bit(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.embedding.fast_bfloat16", lambda _: False)
+    monkeypatch.setattr("training.embedding.embedder.fast_bfloat16", lambda _: False)
     monkeypatch.setattr("training.embedding.embedder.BATCH_PIXELS", BATCH * IMAGE_SIZE**2)
     records = [record for record in workspace.fill(each=20) if record["split"] == "train"]
     workspace.write_weights()

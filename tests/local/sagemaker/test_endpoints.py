@@ -330,7 +330,7 @@ def keeper_pipe(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     program = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(120)"
     service = (
         "import sys, pathlib, time\n"
-        "from local.sagemaker.process import Program\n"
+        "from local.sagemaker.jobs.process import Program\n"
         f"Program([sys.executable, '-c', {program!r}], environment={{}}, folder=pathlib.Path('.'), on_line=print)\n"
         "time.sleep(120)\n"
     )
