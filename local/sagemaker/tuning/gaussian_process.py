@@ -2,9 +2,11 @@
 
 The model is scikit-learn's `GaussianProcessRegressor` with the usual kernel of Bayesian optimisation: a Matern kernel
 of smoothness 5/2 with one length scale per dimension, plus noise (Snoek et al., "Practical Bayesian Optimization of
-Machine Learning Algorithms", 2012). The kernel's parameters are maximum a posteriori estimates. With maximum likelihood
-estimates, which scikit-learn makes by itself, about one search in ten of benchmarks/search_trials.py did not come within 1 %
-of the best in 100 trials: from a few trials they may explain every difference as noise.
+Machine Learning Algorithms", 2012).
+
+The kernel's parameters are maximum a posteriori estimates. With maximum likelihood estimates, which scikit-learn makes
+by default, about one search in ten of benchmarks/search_trials.py did not come within 1 % of the best in 100 trials:
+from a few trials, they may explain every difference as noise.
 """
 
 from __future__ import annotations

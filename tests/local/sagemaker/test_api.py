@@ -118,7 +118,7 @@ def test_tags_are_added_replaced_and_deleted(sagemaker: SageMaker) -> None:
 
 
 def test_an_unknown_operation_is_named(sagemaker: SageMaker) -> None:
-    with pytest.raises(SageMakerError, match="CreateHub: the local SageMaker has not got it"):
+    with pytest.raises(SageMakerError, match="CreateHub: the local SageMaker does not support it"):
         sagemaker.call("CreateHub", {})
     with pytest.raises(SageMakerError, match="Nonsense: SageMaker has no such operation"):
         sagemaker.call("Nonsense", {})
