@@ -58,8 +58,8 @@ def role_may(
         action: such as `sagemaker:CreateModel`.
         resource: ARN of the resource, or `*`.
         session: name of the role's session, for the message.
-        context: condition keys in lower case, such as `iam:passedtoservice`. Keys that neither this nor ministack sets
-            are missing, so conditions on them are not met (docs/local-cloud.md lists them).
+        context: condition keys in lower case, such as `iam:passedtoservice`. Keys that are set neither here nor by
+            ministack count as absent; docs/local-cloud.md lists those that are known.
     """
     evaluator = seam.module("core.iam_evaluator")
     responses = seam.module("core.responses")

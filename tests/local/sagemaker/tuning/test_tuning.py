@@ -390,4 +390,4 @@ def test_a_killed_trial_goes_on_from_checkpoints_of_its_own(jobs: Jobs, s3: Any)
 
 def test_the_service_starts_without_scikit_learn() -> None:
     code = "import sys, local.sagemaker; sys.exit('sklearn' in sys.modules or 'scipy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[4]).returncode == 0
