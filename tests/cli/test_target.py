@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import target
-from cli.errors import CliError
+from cli import CliError, target
 from cli.target import find_target, read_settings
 
 
