@@ -73,7 +73,7 @@ def demo(console: Console) -> None:
         raise CliError(
             f"only {correct} of {len(held_out)} held-out pictures were recognised, although the model passed its test: "
             "the endpoint does not serve that model; see the endpoint in `whippet status` and the log of the local "
-            f"cloud in {STATE}"
+            f"cloud, {STATE / 'cloud.log'}"
         )
 
     console.print(Rule("The same call from a shell", align="left"))

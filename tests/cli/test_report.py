@@ -45,7 +45,9 @@ def test_the_newest_runs_report_is_opened(opened: list[str], tmp_path: Path) -> 
 
 def test_the_profile_is_a_page_of_its_own(opened: list[str], tmp_path: Path) -> None:
     invoke("report", RUN, "--page", "profile")
-    assert opened == [(tmp_path / "reports" / f"{RUN}-profile.html").as_uri()]
+    file = tmp_path / "reports" / f"{RUN}-profile.html"
+    assert opened == [file.as_uri()]
+    assert file.read_bytes() == PAGES[f"runs/{RUN}/profile.html"]
 
 
 def test_no_open_only_prints_where_the_page_is(opened: list[str], tmp_path: Path) -> None:
