@@ -1,3 +1,5 @@
+"""Answering a run that waits for approval."""
+
 from __future__ import annotations
 
 import json

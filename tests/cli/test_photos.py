@@ -1,3 +1,5 @@
+"""Listing the photos of a folder."""
+
 from __future__ import annotations
 
 from pathlib import Path

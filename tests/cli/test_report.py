@@ -1,3 +1,5 @@
+"""Fetching and opening a run's pages."""
+
 from __future__ import annotations
 
 import webbrowser

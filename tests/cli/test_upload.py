@@ -1,3 +1,5 @@
+"""Making the bucket the same as a folder."""
+
 from __future__ import annotations
 
 import hashlib
