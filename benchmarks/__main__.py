@@ -1,9 +1,9 @@
-"""`make bench`: run the benchmarks, each in the environment it needs, and say what came out.
+"""`make bench`: run the benchmarks, each in the environment it needs, and print their results.
 
     python -m benchmarks [--quick] [benchmark ...]
 
-Results go to benchmarks/results.json and docs/benchmarks.md; with --quick, which measures too little to be quoted, they
-are only shown. A benchmark that fails is shown with its error; the others go on, and the exit status is 1.
+The results are written to benchmarks/results.json and docs/benchmarks.md. With --quick, which measures too little to be
+quoted, they are only printed. If a benchmark fails, its error is printed, the others go on, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -31,43 +31,48 @@ MODULES = {
     "hook_cost": "training",
     "search_trials": "cloud",
 }
-"""Benchmarks in the order they run, and the environment below .envs that each needs."""
+"""The benchmarks in the order they run, and the environment in .envs that each needs."""
 
 
-class BenchmarkFailed(RuntimeError):  # noqa: N818 (it says what happened)
-    """A benchmark ended without results; the message is the end of what it said."""
+class BenchmarkError(RuntimeError):
+    """A benchmark ended without results; the message is the end of its output."""
 
 
 def main() -> int:
-    """Run the benchmarks named on the command line, or all; returns the exit status."""
+    """Run the benchmarks named on the command line, or all of them, and return the exit status."""
     arguments = _parser().parse_args()
-    print(f"on {describe()}")
+    print(f"Measuring on {describe()}")
+
+    # one benchmark after the other: together they would disturb each other
     results: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
     for module in arguments.benchmarks or MODULES:
         print(f"{module} ...", flush=True)
         try:
             results += measure(module, environment=MODULES[module], quick=arguments.quick)
-        except BenchmarkFailed as error:
+        except BenchmarkError as error:
             failures[module] = str(error)
+
     print(table(results))
     for module, failure in failures.items():
         print(f"{module} FAILED: {failure}")
+
+    # keep the results of the benchmarks that were not run now
     if not arguments.quick and results:
         before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
         every = merged(before, results)
         RESULTS.write_text(json.dumps(every, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         DOCUMENT.parent.mkdir(exist_ok=True)
         DOCUMENT.write_text(rendered(every), encoding="utf-8")
-        print(f"written to {RESULTS.relative_to(ROOT)} and {DOCUMENT.relative_to(ROOT)}")
+        print(f"Wrote {RESULTS.relative_to(ROOT)} and {DOCUMENT.relative_to(ROOT)}")
     return 1 if failures else 0
 
 
 def measure(module: str, *, environment: str, quick: bool) -> list[dict[str, Any]]:
-    """Run one benchmark in a process of its own.
+    """Run one benchmark in a process of its own and return its results.
 
     Raises:
-        BenchmarkFailed: the process failed, or its last line is no list of results.
+        BenchmarkError: the process failed, or its last line is not a list of results.
     """
     python = ROOT / ".envs" / environment / "bin" / "python"
     process = subprocess.run(
@@ -76,21 +81,22 @@ def measure(module: str, *, environment: str, quick: bool) -> list[dict[str, Any
         capture_output=True,
         text=True,
     )
+
     *_, last = process.stdout.strip().splitlines() or [""]
     if process.returncode != 0:
-        said = (process.stderr.strip() or process.stdout.strip()).splitlines()
-        raise BenchmarkFailed("\n".join(said[-15:]) or f"exit status {process.returncode}")
+        output = (process.stderr.strip() or process.stdout.strip()).splitlines()
+        raise BenchmarkError("\n".join(output[-15:]) or f"exit status {process.returncode}")
     try:
         results: list[dict[str, Any]] = json.loads(last)
     except json.JSONDecodeError:
-        raise BenchmarkFailed(f"its last line is no list of results: {last[:200]!r}") from None
+        raise BenchmarkError(f"its last line is not a list of results: {last[:200]!r}") from None
     return [{**result, "machine": describe(), "date": today()} for result in results]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measured against what else there is.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure this project beside its peers.")
     parser.add_argument("benchmarks", nargs="*", choices=[*MODULES, []], metavar="benchmark", help=", ".join(MODULES))
-    parser.add_argument("--quick", action="store_true", help="small and rough: to see that they run")
+    parser.add_argument("--quick", action="store_true", help="measure little, only to see that the benchmarks run")
     return parser
 
 

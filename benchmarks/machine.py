@@ -1,4 +1,4 @@
-"""The machine a measurement was taken on."""
+"""The machine that a measurement was made on."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["describe", "today"]
 
 
 def describe() -> str:
-    """Processor, usable cores, and GPU if there is one."""
+    """Return the processor, the number of usable cores, and the GPUs if there are any."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return ", ".join([_processor(), f"{cores} cores", *_gpus()])
 
 
 def today() -> str:
-    """The date, in UTC, as ISO 8601 writes it."""
+    """Return the date in UTC, as ISO 8601 writes it."""
     return datetime.now(tz=UTC).date().isoformat()
 
 

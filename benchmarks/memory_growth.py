@@ -1,8 +1,8 @@
 """Time and peak memory of the features job and of a trial on 1,000, 10,000 and 100,000 photos.
 
-The jobs are the real ones, each in a process of its own; only the network is a stand-in that gives 1280 numbers a view
-at no cost, and the photos are small ones, hard-linked as often as needed. What is left is what could grow: manifest,
-decoding, queues, the arrays, and the reading of them.
+The jobs are the real ones, each in a process of its own. Only the network is replaced by one that gives 1280 numbers a
+view at no cost, and the photos are small ones, hard-linked as often as needed. What remains is what could grow: the
+manifest, decoding, queues, and the arrays, written and read.
 """
 
 from __future__ import annotations
@@ -31,18 +31,23 @@ HYPERPARAMETERS = contract.Hyperparameters(image_size=SIDE, epochs=2, batch_size
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one job; CPU seconds."""
+    """What a job took."""
 
     peak_bytes: int
     seconds: float
+    """CPU time."""
 
 
 def run(*, quick: bool) -> list[Result]:
     sizes = QUICK_SIZES if quick else SIZES
     costs = {size: _costs(size) for size in sizes}
     middle, largest = sizes[-2:]
+
     peaks = {job: {size: costs[size][job].peak_bytes / 2**20 for size in sizes} for job in ("features", "trial")}
     growth = max(peak[largest] / peak[middle] for peak in peaks.values())
+    features = {size: costs[size]["features"].seconds for size in sizes}
+    trial = {size: costs[size]["trial"].seconds for size in sizes}
+    rate = {size: size / features[size] for size in sizes}
     return [
         Result(
             name="memory_growth",
@@ -57,15 +62,15 @@ def run(*, quick: bool) -> list[Result]:
         Result(
             name="scaling",
             unit=f"photos per CPU second of the features job without its network, {largest:,} photos",
-            ours=largest / costs[largest]["features"].seconds,
+            ours=rate[largest],
             peers={
-                **{f"{size:,} photos, features job, CPU s": costs[size]["features"].seconds for size in sizes},
-                **{f"{size:,} photos, trial, CPU s": costs[size]["trial"].seconds for size in sizes},
+                **{f"{size:,} photos, features job, CPU s": seconds for size, seconds in features.items()},
+                **{f"{size:,} photos, trial, CPU s": seconds for size, seconds in trial.items()},
             },
-            ratio=(largest / costs[largest]["features"].seconds) / (middle / costs[middle]["features"].seconds),
+            ratio=rate[largest] / rate[middle],
             against=f"{middle:,} photos",
             goal="at least 0.8: time grows with the photos and no faster",
-            holds=largest / costs[largest]["features"].seconds >= 0.8 * middle / costs[middle]["features"].seconds,
+            holds=rate[largest] >= 0.8 * rate[middle],
         ),
     ]
 
@@ -73,17 +78,20 @@ def run(*, quick: bool) -> list[Result]:
 def _costs(size: int) -> dict[str, Cost]:
     with tempfile.TemporaryDirectory(prefix="whippet-bench-") as folder:
         _fill(Path(folder), size)
-        return {job: _in_a_process(job, Path(folder)) for job in ("features", "trial")}
+        return {job: _run_job(job, Path(folder)) for job in ("features", "trial")}
 
 
 def _fill(folder: Path, size: int) -> None:
-    """A data set of photos as the jobs find it."""
+    """Write a data set of photos and its manifest, as the jobs find them."""
+    # a few photos, to which all others are links
     for number in range(DISTINCT):
         pixels = np.random.default_rng(number).integers(0, 255, size=(40, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"photo-{number}.jpg", quality=85)
-    (folder / "manifest").mkdir()
     for label in range(CLASSES):
         (folder / "dataset" / f"class-{label}").mkdir(parents=True)
+
+    # the manifest: eight photos of ten for training, one each for validation and test
+    (folder / "manifest").mkdir()
     splits: tuple[contract.SplitName, ...] = ("train",) * 8 + ("validation", "test")
     with (folder / "manifest" / contract.Artefact.MANIFEST).open("w", encoding="utf-8") as manifest:
         for number in range(size):
@@ -100,7 +108,7 @@ def _fill(folder: Path, size: int) -> None:
     (folder / "manifest" / contract.Artefact.DATASET_SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
 
 
-def _in_a_process(job: str, folder: Path) -> Cost:
+def _run_job(job: str, folder: Path) -> Cost:
     channels = {"features": ("dataset", "manifest"), "trial": ("features",)}[job]
     variables = {f"SM_CHANNEL_{channel.upper()}": str(folder / channel) for channel in channels}
     ended = subprocess.run(
@@ -121,13 +129,14 @@ def _in_a_process(job: str, folder: Path) -> Cost:
 
 
 def _job(name: str) -> None:
-    """Run a job in this process and print what it cost."""
+    """Run a job in this process and print its `Cost`."""
+    # Imported here, since the process that starts the jobs needs none of it.
     import torch
 
     from training import features, trial
     from training.model.backbones import Backbone, Statistics
 
-    class StandIn(torch.nn.Module):
+    class FastNetwork(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.mixing = torch.nn.Linear(3 * 4 * 4, DIM)
@@ -138,9 +147,10 @@ def _job(name: str) -> None:
 
     torch.manual_seed(0)
     statistics = Statistics(mean=(0.5,) * 3, std=(0.5,) * 3)
-    stand_in = Backbone(network=StandIn().eval().requires_grad_(False), middle=None, statistics=statistics)
+    backbone = Backbone(network=FastNetwork().eval().requires_grad_(False), middle=None, statistics=statistics)
+
     start = time.process_time()
-    with patch("training.features.load_backbone", lambda _, **__: (stand_in, "none")):
+    with patch("training.features.load_backbone", lambda _, **__: (backbone, "none")):
         {"features": features.main, "trial": trial.main}[name]()
     seconds = time.process_time() - start
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

@@ -1,4 +1,4 @@
-"""The photos that are measured with: a real data set beside the checkout where there is one, else made-up ones."""
+"""The benchmarks' photos: a real data set beside the checkout if there is one, synthetic photos otherwise."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ import contract
 __all__ = ["bench_records", "describe_photos"]
 
 _REAL = Path(__file__).parents[2] / "shared" / "data" / "clothing10"
-_MADE_UP_CLASSES = 5
+_CLASSES = 5
 
 
 def describe_photos() -> str:
-    """Which photos they are, for the results."""
+    """Return what the photos are, for the results."""
     return "clothing10" if _REAL.is_dir() else "synthetic photos"
 
 
 def bench_records(limit: int | None = None) -> tuple[Path, list[contract.ImageRecord]]:
-    """Root of the photos, and their records: a fifth each for validation and test, spread evenly over the classes."""
-    root = _REAL if _REAL.is_dir() else _made_up(limit or 1000)
+    """Return the photos' root and their records; a fifth each is for validation and for test.
+
+    Args:
+        limit: The most photos, taken evenly from all classes; None for all of them.
+    """
+    root = _REAL if _REAL.is_dir() else _synthetic(limit or 1000)
     files = sorted(root.rglob("*.jpg"))
     if limit is not None and limit < len(files):
         files = [files[at] for at in np.linspace(0, len(files) - 1, num=limit, dtype=int)]
@@ -43,16 +47,18 @@ def bench_records(limit: int | None = None) -> tuple[Path, list[contract.ImageRe
     ]
 
 
-def _made_up(count: int) -> Path:
-    """Photos of 400 x 533 pixels, about 40 KB each: smooth shapes with fine noise, coloured by class."""
+def _synthetic(count: int) -> Path:
+    """Write photos of 400 x 533 pixels and about 40 KB each: smooth shapes with fine noise, coloured by class."""
     root = Path(tempfile.mkdtemp(prefix="whippet-bench-"))
     atexit.register(shutil.rmtree, root)
     for number in range(count):
-        noise, label = np.random.default_rng(number), number % _MADE_UP_CLASSES
-        coarse = noise.integers(40, 200, size=(8, 6, 3), dtype=np.uint8)
+        rng, label = np.random.default_rng(number), number % _CLASSES
+        # a coarse pattern, enlarged, with noise on every pixel
+        coarse = rng.integers(40, 200, size=(8, 6, 3), dtype=np.uint8)
         coarse[:, :, label % 3] //= 1 + label
         pixels = np.asarray(Image.fromarray(coarse).resize((400, 533), Image.Resampling.BICUBIC)).astype(np.int16)
-        pixels = np.clip(pixels + noise.integers(-6, 6, size=pixels.shape), 0, 255)
+        pixels = np.clip(pixels + rng.integers(-6, 6, size=pixels.shape), 0, 255)
+
         file = root / f"class-{label}" / f"{number:06}.jpg"
         file.parent.mkdir(exist_ok=True)
         data = io.BytesIO()

@@ -1,8 +1,8 @@
-"""What the profile costs: the clock's part of a head's step, and the sampler's part of a core.
+"""The cost of the profile: the clock's share of a head's step, and the sampler's share of a core.
 
-A head's steps are the shortest that this project makes, so that the clock weighs most there; a step of a fine-tuning is
-a thousand times as long. CPU time, so that a busy neighbour does not count. The clock is timed by itself, on the very
-calls that a step makes: its cost is far below what two trainings differ by.
+A head's steps are the shortest of this project, so that the clock weighs most there; a step of a fine-tuning is a
+thousand times as long. CPU time is measured, so that a busy neighbour does not count. The clock is timed by itself, on
+the calls that a step makes, since its cost is far below the difference between two trainings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 
 import contract
 from benchmarks.result import Result, emit
-from benchmarks.timing import interleave, median
+from benchmarks.timing import cpu_seconds, interleave, median
 from training.embedding.store import SplitFeatures
 from training.loop.head_loop import fit, new_head
 from training.profiler.step_clock import CpuTimer, StepClock
@@ -26,95 +26,92 @@ from training.runtime.observer import Observer
 
 IMAGES, DIM, CLASSES = 4096, 2048, 10
 CALLS = 5000
-ROUNDS = {"quick": 1, "full": 9}
+SAMPLES = 20
 GOAL = 0.01
 
 
 def features(images: int) -> SplitFeatures:
-    """As many as ResNet50 gives, one view."""
-    chance = np.random.default_rng(0)
+    """Return random features in ResNet50's dimension, one view of each image."""
+    rng = np.random.default_rng(0)
     return SplitFeatures(
-        features=chance.standard_normal((1, images, DIM)).astype(np.float32),
-        labels=chance.integers(0, CLASSES, images),
+        features=rng.standard_normal((1, images, DIM)).astype(np.float32),
+        labels=rng.integers(0, CLASSES, images),
         paths=[""] * images,
     )
 
 
-def a_step() -> Callable[[], float]:
-    """CPU seconds of a head's step at the default batch size, without validation."""
+def step_seconds() -> Callable[[], float]:
+    """Return a measurement: the CPU seconds of a head's step at the default batch size, without validation."""
     values = contract.Hyperparameters(epochs=1)
-    split, few = features(IMAGES), features(1)
+    train, validation = features(IMAGES), features(1)
 
     def measure() -> float:
-        head = new_head(split, levels=[DIM], classes=CLASSES)
-        start = time.process_time()
-        for _ in fit(head, train=split, validation=few, hyperparameters=values):
-            pass
-        return (time.process_time() - start) / -(-IMAGES // values.batch_size)
+        head = new_head(train, levels=[DIM], classes=CLASSES)
+
+        def training() -> None:
+            for _ in fit(head, train=train, validation=validation, hyperparameters=values):
+                pass
+
+        return cpu_seconds(training) / -(-IMAGES // values.batch_size)
 
     return measure
 
 
-def calls_of(observer: Callable[[], Observer]) -> Callable[[], float]:
-    """CPU seconds of what one step of `training.heads` says to its observer."""
+def calls_seconds(make_observer: Callable[[], Observer]) -> Callable[[], float]:
+    """Return a measurement: the CPU seconds of the calls that a head's step makes to its observer."""
     loss, logits, labels = torch.zeros(()), torch.zeros(1, CLASSES), torch.zeros(1, dtype=torch.int64)
 
     def measure() -> float:
-        watching = observer()
+        observer = make_observer()
         start = time.process_time()
         for number in range(CALLS):
-            watching.begin_step(number)
+            observer.begin_step(number)
             for phase in ("data", "forward", "backward"):
-                with watching.phase(phase):
+                with observer.phase(phase):
                     pass
-            watching.after_backward()
-            with watching.phase("optimizer"):
+            observer.after_backward()
+            with observer.phase("optimizer"):
                 pass
-            watching.end_step(loss=loss, logits=logits, labels=labels)
+            observer.end_step(loss=loss, logits=logits, labels=labels)
         return (time.process_time() - start) / CALLS
 
     return measure
 
 
-def a_sample() -> float:
-    """CPU seconds of one look at the machine."""
+def sample_seconds() -> float:
+    """Return the CPU seconds of one sample of the machine's use."""
     made = [make() for make in probes().values()]
-    start = time.process_time()
-    for _ in range(20):
-        for probe in made:
-            probe()
-    return (time.process_time() - start) / 20
+    return cpu_seconds(lambda: [probe() for _ in range(SAMPLES) for probe in made]) / SAMPLES
 
 
-def main() -> None:
+def run(*, quick: bool) -> list[Result]:
     torch.set_num_threads(1)
     measured = interleave(
         {
-            "step": a_step(),
-            "unwatched": calls_of(Observer),
-            "watched": calls_of(lambda: Observer(clock=StepClock(CpuTimer()))),
-            "sample": a_sample,
+            "step": step_seconds(),
+            "without clock": calls_seconds(Observer),
+            "with clock": calls_seconds(lambda: Observer(clock=StepClock(CpuTimer()))),
+            "sample": sample_seconds,
         },
-        ROUNDS["quick" if "--quick" in sys.argv else "full"],
+        rounds=1 if quick else 9,
     )
-    step, unwatched, watched, sample = (median(measured[name]) for name in measured)
-    clock, sampler = (watched - unwatched) / step, sample / INTERVAL
+    cost = {name: median(seconds) for name, seconds in measured.items()}
+    clock = (cost["with clock"] - cost["without clock"]) / cost["step"]
+    sampler = cost["sample"] / INTERVAL
     share = clock + sampler
-    emit(
-        [
-            Result(
-                name="profile: clock and sampler, share of a head's training",
-                unit="share",
-                ours=share,
-                peers={"the clock alone": clock, "the sampler alone, of one core": sampler},
-                ratio=share,
-                against=f"a step of {1e6 * step:.0f} µs without them",
-                goal=f"at most {GOAL}",
-                holds=share <= GOAL,
-            )
-        ]
-    )
+    return [
+        Result(
+            name="profile: clock and sampler, share of a head's training",
+            unit="share",
+            ours=share,
+            peers={"the clock alone": clock, "the sampler alone, of one core": sampler},
+            ratio=share,
+            against=f"a step of {1e6 * cost['step']:.0f} µs without them",
+            goal=f"at most {GOAL}",
+            holds=share <= GOAL,
+        )
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    emit(run(quick="--quick" in sys.argv))

@@ -1,4 +1,4 @@
-"""Results for people: a table on the terminal, and a page of the documentation."""
+"""The results for people: a table for the terminal, and a page of the documentation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ _IN_COLUMNS = (0, 2, 4, 5, 6)
 _INTRODUCTION = """# Benchmarks
 
 Written by `make bench` from `benchmarks/results.json`; not edited by hand. Candidates are measured in turns on the same
-data and the medians compared, so that a busy moment of the machine hits all of them. A ratio above 1 means that ours is
-better, unless the goal says otherwise.
+data and their medians are compared, so that a busy moment of the machine hits all of them. A ratio above 1 means that
+ours is better, unless the goal says otherwise. The baseline is the usual script for transfer learning: Pillow,
+torchvision's first transforms, the whole network in float32 for every photo, epoch and trial.
 
 | what | unit | ours | the others | ratio | goal | holds |
 | --- | --- | ---: | --- | ---: | --- | --- |
@@ -21,13 +22,13 @@ better, unless the goal says otherwise.
 
 
 def merged(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Earlier results, those measured anew replaced."""
+    """Return the earlier results, with those that were measured again replaced."""
     measured = {result["name"] for result in now}
     return [result for result in before if result["name"] not in measured] + now
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """For the terminal: the others in lines of their own, since they may be many."""
+    """Return a table for the terminal, with the peers on lines of their own, since there may be many."""
     rows = [_HEADINGS, *(_cells(result) for result in results)]
     narrow = [[row[at] for at in _IN_COLUMNS] for row in rows]
     widths = [max(len(row[column]) for row in narrow) for column in range(len(_IN_COLUMNS))]
@@ -40,7 +41,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def rendered(results: list[dict[str, Any]]) -> str:
-    """The documentation's page."""
+    """Return the page of the documentation."""
     rows = "".join(f"| {' | '.join(cell.replace('|', '/') for cell in _cells(result))} |\n" for result in results)
     machines = sorted({(result["machine"], result["date"]) for result in results})
     measured = "".join(f"- {machine}, {date}\n" for machine, date in machines)

@@ -1,13 +1,13 @@
-"""Images a second that a ResNet50 learns from, on batches that are already there, and with the loader attached.
+"""Images a second that a ResNet50 is trained on, from batches in memory, and with the loader attached.
 
-* the seed's loop: float32, the memory layout PyTorch starts with, one plain loop with SGD;
+* the baseline: float32, PyTorch's default memory layout, one plain loop with SGD;
 * torchvision's reference script (references/classification) with its `--amp`;
 * timm's loop as it is usually run: channels_last and bfloat16;
-* ours: what `training.finetune_loop` does in a job, in a process with the job's environment.
+* ours: what `training.loop.finetune_loop` does in a job, in a process with the job's environment.
 
-Each candidate is a process of its own that waits its turn, since the allocator's settings are read at a process's
-start. The same batches of synthetic pixels for all, the same number of threads, CPU time: a busy neighbour does not
-count. On a GPU it is wall-clock time.
+Each candidate is a process of its own that waits for its turn, since an allocator reads its settings when a process
+starts. All get the same batches of random pixels and the same number of threads. CPU time is measured, so that a busy
+neighbour does not count; on a GPU it is wall-clock time.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from torch.nn import functional
 from torchvision import models
 
 import contract
+from benchmarks.baseline import BASELINE
 from benchmarks.photos import bench_records, describe_photos
-from benchmarks.result import Result, emit
+from benchmarks.result import Result, emit, speed_up
 from benchmarks.timing import interleave, median
 from training.data.loader import Batch, PhotoLoader, on_device
 from training.loop.finetune_loop import FineTuning
@@ -47,31 +48,32 @@ BATCH = 128 if DEVICE.type == "cuda" else contract.Hyperparameters().batch_size
 CLASSES = 100
 THREADS = 1
 STEPS = {"quick": 1, "full": 2}
+OURS, OURS_WITH_LOADER = "ours", "ours with the loader"
 
 Step = Callable[[], None]
 
 
-def synthetic() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """One batch again and again: uint8, (N, 224, 224, 3), and its labels."""
-    chance = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (BATCH, 224, 224, 3), dtype=torch.uint8, generator=chance)
-    return itertools.repeat((images, torch.randint(0, CLASSES, (BATCH,), generator=chance)))
+def random_images() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a batch of random pixels, uint8, (N, 224, 224, 3), and their labels, int64, (N,)."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (BATCH, 224, 224, 3), dtype=torch.uint8, generator=generator)
+    return images, torch.randint(0, CLASSES, (BATCH,), generator=generator)
 
 
-def a_classifier() -> nn.Module:
+def classifier() -> nn.Module:
     torch.manual_seed(0)
     network: nn.Module = models.resnet50(weights=None, num_classes=CLASSES).to(DEVICE).train()
     return network
 
 
 def floats(images: torch.Tensor) -> torch.Tensor:
-    """What the peers' pipelines hand over: normalised float32, (N, 3, S, S), contiguous; made beforehand."""
+    """Return a batch as the peers' pipelines give it: normalised float32, (N, 3, S, S), contiguous."""
     return ((images.permute(0, 3, 1, 2).float() / 255 - 0.45) / 0.225).contiguous().to(DEVICE)
 
 
-def the_seeds_loop() -> Step:
-    network = a_classifier()
-    images, labels = next(synthetic())
+def baseline() -> Step:
+    network = classifier()
+    images, labels = random_images()
     pixels, labels = floats(images), labels.to(DEVICE)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
 
@@ -85,9 +87,9 @@ def the_seeds_loop() -> Step:
     return step
 
 
-def torchvisions_script() -> Step:
-    network = a_classifier()
-    images, labels = next(synthetic())
+def torchvision_script() -> Step:
+    network = classifier()
+    images, labels = random_images()
     pixels, labels = floats(images), labels.to(DEVICE)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     scaler = torch.amp.GradScaler(DEVICE.type, enabled=DEVICE.type == "cuda")
@@ -100,15 +102,15 @@ def torchvisions_script() -> Step:
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         scaler.step(optimizer)
         scaler.update()
-        output.topk(5)[1].eq(labels[:, None]).float().sum().item()  # it counts the accuracy of every step
+        output.topk(5)[1].eq(labels[:, None]).float().sum().item()  # the script measures the accuracy of every step
         loss.item()
 
     return step
 
 
-def timms_loop() -> Step:
-    network = a_classifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images, labels = next(synthetic())
+def timm_loop() -> Step:
+    network = classifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images, labels = random_images()
     pixels, labels = floats(images).contiguous(memory_format=torch.channels_last), labels.to(DEVICE)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=2e-5)
 
@@ -122,8 +124,9 @@ def timms_loop() -> Step:
     return step
 
 
-def a_tuning(loader: PhotoLoader, *, observer: Observer | None = None) -> FineTuning:
-    """Ours, as `training.finetune` puts it together, but with random weights and an untrained head."""
+def fine_tuning(loader: PhotoLoader, *, observer: Observer | None = None) -> FineTuning:
+    """Return our fine-tuning as a job sets it up, but with random weights and an untrained head."""
+    # a ResNet50 without its last layer, and a head in its place
     torch.manual_seed(0)
     network = models.resnet50(weights=None)
     network.fc = nn.Identity()
@@ -133,9 +136,11 @@ def a_tuning(loader: PhotoLoader, *, observer: Observer | None = None) -> FineTu
     head = Head(mean=torch.zeros(2048), scale=torch.ones(2048), classes=CLASSES)
     trained = freeze(network, until="")
     whole = Network(backbone=backbone, head=head).to(DEVICE)
+
     precision = training_precision(DEVICE)
     if DEVICE.type == "cuda":
         compile_stages(network, stages=stages(network), watched=[], backend="inductor")
+
     return FineTuning(
         whole,
         trained=trained,
@@ -150,7 +155,8 @@ def a_tuning(loader: PhotoLoader, *, observer: Observer | None = None) -> FineTu
     )
 
 
-def photos() -> PhotoLoader:
+def photo_loader() -> PhotoLoader:
+    """Return our loader of training photos."""
     root, records = bench_records(limit=10 * BATCH)
     return PhotoLoader(
         records=records,
@@ -163,44 +169,49 @@ def photos() -> PhotoLoader:
     )
 
 
+def synthetic_batch() -> Batch:
+    """Return a synthetic batch as our loader gives it, on the device."""
+    images, labels = random_images()
+    return Batch(images, labels, torch.ones(BATCH, dtype=torch.bool), torch.arange(BATCH)).to(DEVICE)
+
+
 def ours() -> Step:
-    tuning = a_tuning(photos())
-    tuning.network.train()
-    images, labels = next(synthetic())
-    every = torch.ones(BATCH, dtype=torch.bool)
-    batch = Batch(images, labels, every, torch.arange(BATCH)).to(DEVICE)
-    return lambda: tuning.take_step(batch)
+    training = fine_tuning(photo_loader())
+    training.network.train()
+    batch = synthetic_batch()
+    return lambda: training.take_step(batch)
 
 
-def ours_with_the_loader() -> Step:
-    loader = photos()
-    tuning = a_tuning(loader)
-    tuning.network.train()
+def ours_with_loader() -> Step:
+    loader = photo_loader()
+    training = fine_tuning(loader)
+    training.network.train()
 
-    def batches() -> Iterator[Batch]:
+    def full_batches() -> Iterator[Batch]:
         for epoch in itertools.count():
             loader.set_epoch(epoch)
             yield from (batch for batch in on_device(loader, DEVICE) if len(batch.labels) == BATCH)
 
-    coming = batches()
-    return lambda: tuning.take_step(next(coming))
+    batches = full_batches()
+    return lambda: training.take_step(next(batches))
 
 
 CANDIDATES: dict[str, Callable[[], Step]] = {
-    "the seed's loop": the_seeds_loop,
-    "torchvision's script": torchvisions_script,
-    "timm's loop": timms_loop,
-    "ours": ours,
-    "ours with the loader": ours_with_the_loader,
+    BASELINE: baseline,
+    "torchvision's script": torchvision_script,
+    "timm's loop": timm_loop,
+    OURS: ours,
+    OURS_WITH_LOADER: ours_with_loader,
 }
 
 
 def serve(name: str, *, steps: int) -> None:
-    """A candidate's process: a line in, so many steps, the images a second out."""
+    """Serve a candidate from this process: for each line of input, take some steps and print the images a second."""
     torch.set_num_threads(THREADS)
     step = CANDIDATES[name]()
     step()
     print("ready", flush=True)
+
     clock = time.perf_counter if DEVICE.type == "cuda" else time.process_time
     for _ in sys.stdin:
         start = clock()
@@ -212,10 +223,10 @@ def serve(name: str, *, steps: int) -> None:
 
 
 class Candidate:
-    """A candidate's process, from outside."""
+    """A candidate's process, as the benchmark sees it."""
 
     def __init__(self, name: str, *, steps: int):
-        settings = JOB_ENVIRONMENT if name.startswith("ours") else {}
+        settings = JOB_ENVIRONMENT if name in (OURS, OURS_WITH_LOADER) else {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.training_step", "--serve", name, str(steps)],
             cwd=Path(__file__).parents[1],
@@ -239,7 +250,7 @@ class Candidate:
         for said in _pipe(self._process.stdout):
             if said.strip() == line:
                 return
-        raise RuntimeError(f"a candidate ended with status {self._process.wait()} before it was ready")
+        raise RuntimeError(f"a candidate's process ended with status {self._process.wait()} before it was ready")
 
 
 def _pipe(pipe: IO[str] | None) -> IO[str]:
@@ -252,33 +263,32 @@ def run(*, quick: bool) -> list[Result]:
     steps = STEPS["quick" if quick else "full"]
     candidates = {name: Candidate(name, steps=steps) for name in CANDIDATES}
     try:
-        measured = interleave({name: one.measure for name, one in candidates.items()}, rounds=2 if quick else 7)
+        measured = interleave(
+            {name: candidate.measure for name, candidate in candidates.items()}, rounds=2 if quick else 7
+        )
     finally:
         for candidate in candidates.values():
             candidate.end()
+
     rates = {name: median(values) for name, values in measured.items()}
-    seed, own, attached = rates["the seed's loop"], rates["ours"], rates["ours with the loader"]
     unit = f"images/s, ResNet50, batch {BATCH}, {'one GPU' if DEVICE.type == 'cuda' else 'one core'}"
+    synthetic = "the same on synthetic data"
     return [
-        Result(
-            name="training_step",
+        speed_up(
+            "training_step",
             unit=unit,
-            ours=own,
-            peers={name: rate for name, rate in rates.items() if not name.startswith("ours")},
-            ratio=own / seed,
-            against="the seed's loop",
-            goal="at least 2.5",
-            holds=own >= 2.5 * seed,
+            ours=rates[OURS],
+            peers={name: rate for name, rate in rates.items() if name not in (OURS, OURS_WITH_LOADER)},
+            against=BASELINE,
+            at_least=2.5,
         ),
-        Result(
-            name="training_loader",
+        speed_up(
+            "training_loader",
             unit=f"{unit}, {describe_photos()}",
-            ours=attached,
-            peers={"the same on synthetic data": own},
-            ratio=attached / own,
-            against="the same on synthetic data",
-            goal="at least 0.95",
-            holds=attached >= 0.95 * own,
+            ours=rates[OURS_WITH_LOADER],
+            peers={synthetic: rates[OURS]},
+            against=synthetic,
+            at_least=0.95,
         ),
     ]
 

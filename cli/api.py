@@ -1,16 +1,16 @@
-"""The deployed API, as `whippet classify` and the demo call it."""
+"""The client of the deployed API, which `whippet classify` and the demo use."""
 
 from __future__ import annotations
 
 import json
-import mimetypes
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import urllib3
 
-from cli.errors import CliError
+from cli import CliError
+from cli.photos import media_type
 from contract import Prediction
 
 if TYPE_CHECKING:
@@ -19,49 +19,49 @@ if TYPE_CHECKING:
 __all__ = ["Api", "curl_command"]
 
 TIMEOUT = urllib3.Timeout(connect=5, read=35)
-"""Seconds; API Gateway itself gives up after 29 (AWS quota)."""
+"""Seconds. API Gateway itself gives up after 29 (AWS quota "Maximum integration timeout")."""
 
 
 @dataclass(frozen=True)
 class Api:
-    """Base URL (with its slash) and key of the deployed API."""
+    """The deployed API: its base URL, with a slash at the end, and its key."""
 
     url: str
     key: str
 
     @classmethod
     def of(cls, target: Target) -> Api:
-        """The API of a deployed stack."""
+        """Return the API of a deployed stack."""
         return cls(target.api_url, target.api_key)
 
     def classify(self, photo: Path) -> list[Prediction]:
-        """POST one photo.
+        """Classify one photo; the most probable label comes first.
 
         Raises:
-            CliError: the photo cannot be read, or the API refused it: with the API's own reason.
+            CliError: the photo cannot be read, the API cannot be reached, or it answers with an error.
         """
         try:
             body = photo.read_bytes()
         except OSError as error:
-            raise CliError(f"{photo} cannot be read: {error.strerror}") from None
-        headers = {
-            "x-api-key": self.key,
-            "content-type": mimetypes.guess_type(photo.name)[0] or "application/octet-stream",
-        }
+            raise CliError(f"{photo} cannot be read ({error.strerror}): give the path of a photo") from None
+
+        headers = {"x-api-key": self.key, "content-type": media_type(photo)}
         try:
-            answer = _POOL.request("POST", f"{self.url}classify", body=body, headers=headers, timeout=TIMEOUT)
+            response = _POOL.request("POST", f"{self.url}classify", body=body, headers=headers, timeout=TIMEOUT)
         except urllib3.exceptions.HTTPError as error:
             raise CliError(
-                f"{self.url} did not answer ({error}): is the stack deployed and the cloud running?"
+                f"the API at {self.url} did not answer ({error}): check with `whippet status` that the stack is "
+                "deployed, and that the network reaches it"
             ) from None
-        if answer.status != 200:
-            raise CliError(f"{photo}: {answer.status}: {_reason(answer.data)}")
-        predictions: list[Prediction] = json.loads(answer.data)
+
+        if response.status != 200:
+            raise CliError(f"the API did not classify {photo} (HTTP {response.status}): {_reason(response.data)}")
+        predictions: list[Prediction] = json.loads(response.data)
         return predictions
 
 
 _RETRY = urllib3.Retry(
-    # None of a request's own errors is tried again, only the API's "later": throttled, or the endpoint is starting.
+    # Only the API's own "try again later" is tried again: requests are throttled, or the endpoint is starting.
     total=6,
     connect=0,
     read=0,
@@ -74,13 +74,15 @@ _POOL = urllib3.PoolManager(retries=_RETRY)
 
 
 def curl_command(api: Api, photo: Path) -> str:
-    """The same call for a shell."""
-    kind = mimetypes.guess_type(photo.name)[0] or "application/octet-stream"
-    return f"curl -X POST {api.url}classify -H 'x-api-key: {api.key}' -H 'content-type: {kind}' --data-binary @{photo}"
+    """Return the shell command that classifies a photo as `Api.classify` does."""
+    return (
+        f"curl -X POST {api.url}classify -H 'x-api-key: {api.key}' -H 'content-type: {media_type(photo)}' "
+        f"--data-binary @{photo}"
+    )
 
 
 def _reason(body: bytes) -> str:
-    """The detail of a problem+json answer, or the beginning of whatever else came."""
+    """Return the detail of a problem+json body, or the beginning of any other."""
     try:
         problem = json.loads(body)
         return str(problem.get("detail") or problem.get("message") or problem)

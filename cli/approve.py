@@ -1,4 +1,4 @@
-"""A person's answer to the question whether a model may go into service."""
+"""`whippet approve`: a person's answer to the question whether a run's model may go into service."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from cli.errors import CliError
+from cli import CliError
+from cli.run import read_run_file
 from contract import Artefact
-from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
     from cli.target import Target
@@ -18,19 +18,27 @@ if TYPE_CHECKING:
 __all__ = ["answer"]
 
 MAX_CAUSE = 32_768
-"""SendTaskFailure's limit, in characters."""
-_GONE = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
-"""What Step Functions says of a token that nothing waits for any more."""
+"""The longest cause that SendTaskFailure takes, in characters."""
+_NOT_WAITING = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
+"""Step Functions' errors for a token that no task waits for any more."""
 
 
 def answer(target: Target, *, run: str, rejection: str | None) -> None:
-    """Let the run's model go into service, or with a reason keep it out; the state machine goes on at once.
+    """Release the run's model, or reject it with a reason; the state machine goes on at once.
+
+    Args:
+        target: Where the stack is deployed.
+        run: The run that waits.
+        rejection: Why the model is rejected; None approves it.
 
     Raises:
-        CliError: the run asked nothing, was answered already or is not waiting any more.
+        CliError: the run did not ask, or no longer waits for an answer; or the reason is empty.
     """
     if rejection is not None and not rejection.strip():
-        raise CliError('--reject wants a reason, which becomes the cause of the run\'s end: give --reject "why"')
+        raise CliError(
+            "--reject needs a reason, which is recorded as the cause of the run's failure: "
+            'give for example --reject "too many shirts are taken for blouses"'
+        )
     question = _question(target, run)
     stepfunctions = target.client("stepfunctions")
     try:
@@ -41,23 +49,19 @@ def answer(target: Target, *, run: str, rejection: str | None) -> None:
                 taskToken=question["token"], error="ModelRejected", cause=rejection[:MAX_CAUSE]
             )
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _GONE:
+        if error.response["Error"]["Code"] not in _NOT_WAITING:
             raise
         raise CliError(_why_not(run, question)) from None
 
 
 def _question(target: Target, run: str) -> dict[str, Any]:
-    bucket, key = target.output(StackOutput.DATA_BUCKET), f"runs/{run}/{Artefact.APPROVAL}"
-    try:
-        body = target.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ("NoSuchKey", "404"):
-            raise
+    content = read_run_file(target, run=run, name=Artefact.APPROVAL)
+    if content is None:
         raise CliError(
-            f"run {run} asked for no approval: it does so after its verdict where the setting release.approval is "
-            "manual; `whippet status` lists the runs"
-        ) from None
-    question: dict[str, Any] = json.loads(body)
+            f"run {run} asked for no approval: a run asks after its verdict if the setting release.approval is manual; "
+            "`whippet status` lists the runs"
+        )
+    question: dict[str, Any] = json.loads(content)
     return question
 
 
@@ -65,7 +69,7 @@ def _why_not(run: str, question: dict[str, Any]) -> str:
     expires = datetime.fromisoformat(question["expires_at"])
     if datetime.now(UTC) >= expires:
         return (
-            f"run {run} waited for an answer until {expires:%Y-%m-%d %H:%M} UTC and was rejected then: start a new one "
-            "with `whippet run` (setting release.approval_hours says how long one waits)"
+            f"run {run} waited for an answer until {expires:%Y-%m-%d %H:%M} UTC, and its model was then rejected: "
+            "start another run with `whippet run` (the setting release.approval_hours says how long a run waits)"
         )
-    return f"run {run} does not wait for an answer any more: it was answered or stopped; see `whippet status`"
+    return f"run {run} no longer waits for an answer: it was answered or stopped; `whippet status` shows how it ended"

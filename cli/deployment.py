@@ -1,4 +1,4 @@
-"""Deploy and destroy the stack with the CDK's own command line."""
+"""Deploy and destroy the stack with the CDK's command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from cli.errors import CliError
+from cli import CliError
 from cli.target import ROOT, STATE
 from local import control
 
@@ -23,15 +23,20 @@ BOOTSTRAP_STACK = "CDKToolkit"
 
 
 def deploy(target: Target) -> None:
-    """Bootstrap a local cloud if need be, synthesise, deploy.
+    """Synthesise and deploy the stack; bootstrap the local cloud first if it has not been.
 
-    An AWS account is not bootstrapped unasked: the CDK says what to run where it is missing.
+    An AWS account is never bootstrapped unasked: where the bootstrap is missing, the CDK says what to run.
+
+    Raises:
+        CliError: a `cdk` command failed.
+        RealAwsRefusedError: the target is the local cloud, but its environment would reach AWS.
     """
     if target.cloud is not None:
         control.refuse_real_aws(target.environment)
         if not _is_bootstrapped(target):
-            # Where there is no cdk.json, the CDK does not synthesise an app that it has no use for here.
+            # In a folder without cdk.json, the CDK does not synthesise the app, which bootstrapping does not need.
             _cdk(target, "bootstrap", f"aws://{control.ACCOUNT_ID}/{control.REGION}", folder=STATE)
+
     assembly = STATE / "cdk.out"
     _cdk(target, "synth", "--quiet", "--output", str(assembly), *_context(target))
     approval = "never" if target.cloud is not None else "broadening"
@@ -39,7 +44,12 @@ def deploy(target: Target) -> None:
 
 
 def destroy(target: Target) -> None:
-    """Destroy the stack; its clean-up removes what the runs made (endpoint, models, jobs still running)."""
+    """Destroy the stack; its clean-up removes what the runs created, and stops their jobs.
+
+    Raises:
+        CliError: `cdk destroy` failed.
+        RealAwsRefusedError: the target is the local cloud, but its environment would reach AWS.
+    """
     if target.cloud is not None:
         control.refuse_real_aws(target.environment)
     _cdk(target, "destroy", "--force", *_context(target), target.settings.stack_name)
@@ -65,10 +75,11 @@ def _cdk(target: Target, verb: str, *arguments: str, folder: Path = ROOT) -> Non
     path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{target.environment.get('PATH', '')}"
     environment = {**target.environment, "PATH": path}
     if target.cloud is None:
-        # On AWS the CDK speaks to the user itself: it asks for approval, and shows every resource.
+        # On AWS the CDK talks to the user directly: it asks for approval, and shows every resource.
         if subprocess.run(command, cwd=folder, env=environment, check=False).returncode != 0:  # noqa: S603
-            raise CliError(f"`cdk {verb}` failed: its own message stands above")
+            raise CliError(f"`cdk {verb}` failed: fix what its message above says and try again")
         return
+
     result = subprocess.run(  # noqa: S603
         command,
         cwd=folder,
@@ -80,4 +91,6 @@ def _cdk(target: Target, verb: str, *arguments: str, folder: Path = ROOT) -> Non
         check=False,
     )
     if result.returncode != 0:
-        raise CliError(f"`cdk {verb}` failed with exit status {result.returncode}:\n{result.stdout.strip()}")
+        raise CliError(
+            f"`cdk {verb}` failed with exit status {result.returncode}; it printed:\n{result.stdout.strip()}"
+        )

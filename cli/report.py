@@ -1,4 +1,4 @@
-"""A run's report: fetched from the bucket, opened in the browser."""
+"""A run's report: fetched from the bucket and opened in the browser."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 import contract
-from cli.errors import CliError
-from infra.outputs import StackOutput
+from cli import CliError
+from cli.run import read_run_file, run_file
 
 if TYPE_CHECKING:
     from cli.target import Target
@@ -20,7 +20,7 @@ __all__ = ["ReportPage", "fetch_report", "open_report", "report_uri"]
 
 
 class ReportPage(StrEnum):
-    """What can be looked at of a run."""
+    """The pages that a run writes."""
 
     REPORT = "report"
     PROFILE = "profile"
@@ -30,21 +30,18 @@ _FILES = {ReportPage.REPORT: contract.Artefact.REPORT, ReportPage.PROFILE: contr
 
 
 def fetch_report(target: Target, *, run: str, page: ReportPage, folder: Path) -> Path:
-    """Download a page; returns its file, which needs no network to be looked at.
+    """Download a page into `folder` and return its file, which works without a network.
 
     Raises:
         CliError: the run wrote no such page.
     """
-    bucket, key = target.output(StackOutput.DATA_BUCKET), _key(run, page)
-    try:
-        content: bytes = target.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ("NoSuchKey", "404"):
-            raise
+    content = read_run_file(target, run=run, name=_FILES[page])
+    if content is None:
+        bucket, key = run_file(target, run=run, name=_FILES[page])
         raise CliError(
-            f"run {run} has no report at s3://{bucket}/{key}: it is written when the run ends, and "
-            "`whippet status` lists the runs"
-        ) from None
+            f"run {run} has no {page} at s3://{bucket}/{key}: a run writes it at its end; `whippet status` lists the "
+            "runs and how they ended"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{run}-{page}.html"
     file.write_bytes(content)
@@ -52,13 +49,13 @@ def fetch_report(target: Target, *, run: str, page: ReportPage, folder: Path) ->
 
 
 def open_report(file: Path) -> bool:
-    """Show a page in the browser; False where there is none, as over SSH."""
+    """Show a page in the browser; return False where there is none, as over SSH."""
     return webbrowser.open(file.resolve().as_uri())
 
 
 def report_uri(target: Target, *, run: str) -> str | None:
-    """Where the report lies; None where the run could not write one."""
-    bucket, key = target.output(StackOutput.DATA_BUCKET), _key(run, ReportPage.REPORT)
+    """Return the report's S3 URI, or None if the run could not write a report."""
+    bucket, key = run_file(target, run=run, name=_FILES[ReportPage.REPORT])
     try:
         target.client("s3").head_object(Bucket=bucket, Key=key)
     except ClientError as error:
@@ -66,7 +63,3 @@ def report_uri(target: Target, *, run: str) -> str | None:
             return None
         raise
     return f"s3://{bucket}/{key}"
-
-
-def _key(run: str, page: ReportPage) -> str:
-    return f"runs/{run}/{_FILES[page]}"

@@ -1,4 +1,4 @@
-"""What stands where: the stack, the model in service, the last runs."""
+"""`whippet status`: the deployed stack, the model in service and the newest runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from rich.table import Table
 
 import contract
+from cli.run import read_run_file
 from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ RUNS_SHOWN = 5
 
 
 def show(target: Target, *, console: Console) -> None:
-    """Print the outputs, the endpoint with its model, and the last runs."""
+    """Print the stack's addresses, the model in service and the newest runs."""
     facts = {
         "stack": f"{target.settings.stack_name}, deployed {target.place}",
         "photos": target.output(StackOutput.DATASET_URI),
@@ -32,7 +33,7 @@ def show(target: Target, *, console: Console) -> None:
     if target.cloud is not None:
         facts["local cloud"] = f"{target.endpoint_url} (aws --endpoint-url {target.endpoint_url} …)"
     for name, fact in facts.items():
-        # Not a table: it would cut what a user wants to copy.
+        # Not in a table, which would cut what a user wants to copy.
         console.print(f"{name:<12} {fact}", highlight=False, markup=False, soft_wrap=True)
     console.print(_runs(target), highlight=False)
 
@@ -43,7 +44,7 @@ def _endpoint(target: Target) -> str:
         endpoint = target.client("sagemaker").describe_endpoint(EndpointName=name)
     except ClientError as error:
         if "Could not find" in str(error):
-            return f"{name}: none yet, no run has released a model"
+            return f"{name}: not created yet, as no run has released a model"
         raise
     run = endpoint["EndpointConfigName"].removeprefix(contract.job_prefix(target.settings.prefix, ""))
     decision = _decision(target, run)
@@ -52,22 +53,17 @@ def _endpoint(target: Target) -> str:
 
 
 def _decision(target: Target, run: str) -> dict[str, Any] | None:
-    bucket = target.output(StackOutput.DATA_BUCKET)
-    try:
-        body = (
-            target.client("s3").get_object(Bucket=bucket, Key=f"runs/{run}/{contract.Artefact.DECISION}")["Body"].read()
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchKey":
-            return None
-        raise
-    decision: dict[str, Any] = json.loads(body)
+    content = read_run_file(target, run=run, name=contract.Artefact.DECISION)
+    if content is None:
+        return None
+    decision: dict[str, Any] = json.loads(content)
     return decision
 
 
 def _runs(target: Target) -> Table:
     table = Table("run", "status", "started", "took", "error", box=None, padding=(0, 2, 0, 0))
-    executions = target.client("stepfunctions").list_executions(
+    stepfunctions = target.client("stepfunctions")
+    executions = stepfunctions.list_executions(
         stateMachineArn=target.output(StackOutput.STATE_MACHINE_ARN), maxResults=RUNS_SHOWN
     )["executions"]
     for execution in executions:
@@ -75,11 +71,8 @@ def _runs(target: Target) -> Table:
         took = f"{(ended - execution['startDate']).total_seconds():.0f} s" if ended else ""
         error = ""
         if execution["status"] == "FAILED":
-            error = (
-                target.client("stepfunctions")
-                .describe_execution(executionArn=execution["executionArn"])
-                .get("error", "")
-            )
+            described = stepfunctions.describe_execution(executionArn=execution["executionArn"])
+            error = described.get("error", "")
         started = execution["startDate"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(contract.run_id(execution["name"]), execution["status"], started, took, error)
     return table

@@ -1,4 +1,4 @@
-"""Where a verb acts: the local cloud, or an AWS account."""
+"""Where a command acts: on the local cloud, or in an AWS account."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from cli.errors import CliError
+from cli import CliError
 from infra.outputs import StackOutput
 from infra.settings import Settings, SettingsError
 from local import control
@@ -26,24 +26,24 @@ __all__ = ["ROOT", "STATE", "Target", "find_target", "read_settings"]
 
 ROOT = Path(__file__).resolve().parents[1]
 STATE = Path(os.environ.get("WHIPPET_STATE", ROOT / ".whippet"))
-"""Where the local cloud keeps its state; the tests use another folder."""
+"""Folder of the local cloud's state; the tests choose another."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """One deployed (or to be deployed) environment of whippet in one cloud."""
+    """An environment of `cdk.json` in one cloud, deployed or about to be."""
 
     settings: Settings
     overrides: tuple[str, ...]
-    """The `-c` overrides as given, for the CDK."""
+    """The settings' overrides as the CDK's `-c` takes them, the environment's name included."""
     environment: Mapping[str, str] = field(repr=False)
-    """Environment variables with which boto3 and the CDK reach this cloud and no other."""
+    """Environment variables with which boto3 and the CDK reach this cloud, and no other."""
     cloud: control.Cloud | None
-    """The local cloud; None means AWS."""
+    """The local cloud; None stands for AWS."""
 
     @cached_property
     def session(self) -> boto3.Session:
-        """With this target's credentials only, whatever else the process's environment holds."""
+        """A session with this target's credentials, whatever credentials the process's environment holds."""
         return boto3.Session(
             profile_name=self.environment.get("AWS_PROFILE"),
             region_name=self.environment.get("AWS_REGION"),
@@ -52,7 +52,7 @@ class Target:
         )
 
     def client(self, service: str) -> Any:
-        """A boto3 client of this target. The service's type is lost: callers read few members of each answer."""
+        """Return a boto3 client of this target, untyped since callers read only a few members of each answer."""
         return self.session.client(
             service,  # type: ignore[call-overload]
             endpoint_url=self.endpoint_url,
@@ -64,7 +64,7 @@ class Target:
         """The stack's outputs, by `StackOutput`.
 
         Raises:
-            CliError: the stack is not deployed there.
+            CliError: the stack is not deployed.
         """
         cloudformation = self.client("cloudformation")
         try:
@@ -72,38 +72,39 @@ class Target:
         except ClientError as error:
             if "does not exist" in str(error):
                 raise CliError(
-                    f"{self.settings.stack_name} is not deployed {self.place}: run `whippet up` first"
+                    f"the stack {self.settings.stack_name} is not deployed {self.place}: deploy it with `whippet up`"
                 ) from None
             raise
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     def output(self, name: StackOutput) -> str:
-        """One output of the stack.
+        """Return one output of the stack.
 
         Raises:
-            CliError: the stack that is deployed is an older one that lacks it.
+            CliError: the stack is not deployed, or an older one without this output is.
         """
         try:
             return self.outputs[name]
         except KeyError:
             raise CliError(
-                f"{self.settings.stack_name} has no output {name}: deploy it anew with `whippet up`"
+                f"the stack {self.settings.stack_name} has no output {name}, as an older version of it is deployed: "
+                "update it with `whippet up`"
             ) from None
 
     @property
     def dataset(self) -> tuple[str, str]:
-        """Bucket and key prefix of the photos."""
+        """The bucket and the key prefix of the photos."""
         bucket, _, prefix = self.output(StackOutput.DATASET_URI).removeprefix("s3://").partition("/")
         return bucket, prefix
 
     @property
     def endpoint_url(self) -> str | None:
-        """Where the cloud's APIs answer; None: at AWS's own addresses."""
+        """The address of the cloud's APIs; None stands for AWS's own."""
         return None if self.cloud is None else self.cloud.endpoint_url
 
     @property
     def place(self) -> str:
-        """For messages: `on this machine`, or the account's profile and region."""
+        """The place as messages name it: `on this machine`, or the region and the profile."""
         if self.cloud is not None:
             return "on this machine"
         region, profile = (self.environment.get(name) for name in ("AWS_REGION", "AWS_PROFILE"))
@@ -111,9 +112,9 @@ class Target:
 
     @property
     def api_url(self) -> str:
-        """Base URL of the API, with a slash at its end.
+        """The API's base URL, with a slash at its end.
 
-        The template's URL is an amazonaws.com one; on this machine the same API answers on the local cloud's port.
+        The stack's output is an amazonaws.com URL; the local cloud serves the same API on its own port.
         """
         url = self.output(StackOutput.API_URL)
         if self.cloud is None:
@@ -123,7 +124,7 @@ class Target:
 
     @cached_property
     def api_key(self) -> str:
-        """The value of the API key that the stack made."""
+        """The value of the stack's API key."""
         apigateway = self.client("apigateway")
         key: str = apigateway.get_api_key(apiKey=self.output(StackOutput.API_KEY_ID), includeValue=True)["value"]
         return key
@@ -132,46 +133,53 @@ class Target:
 def find_target(
     *, profile: str | None, region: str | None, env: str, overrides: Sequence[str], start: bool = False
 ) -> Target:
-    """The target of a verb: AWS when a profile or a region is named, else the local cloud.
+    """Return the target of a command: AWS if a profile or a region is named, the local cloud otherwise.
 
     Args:
-        start: start the local cloud if it does not run.
+        profile: Profile of the AWS configuration.
+        region: AWS region.
+        env: Environment of `cdk.json`.
+        overrides: Settings as NAME=VALUE.
+        start: Start the local cloud if it is not running.
 
     Raises:
-        CliError: the settings are wrong, or the local cloud does not run.
+        CliError: the settings are wrong, or the local cloud is not running.
+        CloudError: the local cloud did not start.
     """
     settings = read_settings(env, overrides)
     given = (f"env={env}", *overrides)
+
     if profile is not None or region is not None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_ENDPOINT_URL")}
         if profile is not None:
-            # A named profile must win over keys that happen to stand in the environment.
+            # A named profile wins over keys that happen to be in the environment.
             for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
                 environment.pop(name, None)
             environment["AWS_PROFILE"] = profile
         if region is not None:
             environment["AWS_REGION"] = environment["AWS_DEFAULT_REGION"] = region
         return Target(settings=settings, overrides=given, environment=environment, cloud=None)
+
     cloud = control.start(STATE) if start else control.running(STATE)
     if cloud is None:
         raise CliError(
-            "the local cloud does not run: start it and deploy with `whippet up` "
-            "(or name an AWS account with --profile/--region)"
+            "the local cloud is not running: start it and deploy the stack with `whippet up`, "
+            "or name an AWS account with --profile or --region"
         )
     return Target(settings=settings, overrides=given, environment=cloud.environment(), cloud=cloud)
 
 
 def read_settings(env: str, overrides: Sequence[str]) -> Settings:
-    """The settings of an environment of cdk.json with `-c` overrides, as the CDK app will read them.
+    """Read the settings of an environment of `cdk.json` with `-c` overrides, as the CDK app reads them.
 
     Raises:
-        CliError: an override is not NAME=VALUE, or a setting is wrong.
+        CliError: an override is not NAME=VALUE, or a setting's name or value is wrong.
     """
     context: dict[str, object] = json.loads((ROOT / "cdk.json").read_text())["context"] | {"env": env}
     for override in overrides:
         name, equals, value = override.partition("=")
         if not equals:
-            raise CliError(f"-c {override} is not NAME=VALUE; give for example -c training.epochs=5")
+            raise CliError(f"-c {override} is not NAME=VALUE: give for example -c training.epochs=5")
         context[name] = value
     try:
         return Settings.from_context(context)

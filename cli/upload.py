@@ -1,9 +1,8 @@
-"""Make the data set in the bucket hold what a folder on this machine holds."""
+"""Make the data set in the bucket the same as a folder of photos on this machine."""
 
 from __future__ import annotations
 
 import hashlib
-import mimetypes
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cli.photos import Photos
+from cli import CliError
+from cli.photos import Photos, media_type
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,22 +21,30 @@ __all__ = ["Changes", "compare", "upload"]
 
 THREADS = 8
 DELETE_BATCH = 1000
-"""Keys one DeleteObjects call takes (S3 API)."""
+"""The most keys that one DeleteObjects call takes (S3 API)."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What an upload has to do."""
+    """What an upload has to change in the bucket."""
 
     missing: tuple[Path, ...]
-    """Photos the bucket lacks or holds with other bytes, relative to the folder."""
+    """Photos that the bucket lacks or holds with other content, relative to the folder."""
     surplus: tuple[str, ...]
-    """Keys in the bucket that the folder does not hold."""
+    """Keys in the bucket that the folder lacks; empty if they are to be kept."""
     unchanged: int
 
 
 def compare(s3: Any, *, photos: Photos, bucket: str, prefix: str, add: bool = False) -> Changes:
-    """Compare by content: S3's ETag of a photo uploaded in one part is its MD5."""
+    """Compare the folder with the bucket by content; S3's ETag of an object uploaded in one part is its MD5.
+
+    Args:
+        s3: The S3 client.
+        photos: The folder's photos.
+        bucket: Name of the bucket.
+        prefix: Key prefix of the data set, with a slash at its end.
+        add: Keep the objects that the folder lacks.
+    """
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     held = {item["Key"]: item["ETag"].strip('"') for page in pages for item in page.get("Contents", [])}
     wanted = {prefix + path.as_posix(): path for path in photos.paths}
@@ -46,28 +54,34 @@ def compare(s3: Any, *, photos: Photos, bucket: str, prefix: str, add: bool = Fa
 
 
 def upload(s3: Any, *, photos: Photos, changes: Changes, bucket: str, prefix: str, console: Console) -> None:
-    """Put what is missing and delete what is surplus, with a progress bar.
+    """Upload the missing photos, then delete the surplus objects, with a progress bar.
 
-    Photos go up first, so that an interrupted upload leaves too much rather than too little. A deleted object can be
-    brought back: the bucket keeps its versions.
+    An interrupted upload therefore leaves too many photos rather than too few. A deleted object can be restored: the
+    bucket keeps its versions.
+
+    Raises:
+        CliError: S3 did not delete an object.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress, ThreadPoolExecutor(THREADS) as threads:
         task = progress.add_task("uploading", total=len(changes.missing))
 
         def put(path: Path) -> None:
-            kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-            # put_object rather than upload_file: one part, so that the ETag stays the content's hash.
+            # put_object rather than upload_file: in one part, so that the ETag is the content's MD5.
             with (photos.folder / path).open("rb") as body:
-                s3.put_object(Bucket=bucket, Key=prefix + path.as_posix(), Body=body, ContentType=kind)
+                s3.put_object(Bucket=bucket, Key=prefix + path.as_posix(), Body=body, ContentType=media_type(path))
             progress.advance(task)
 
         for _ in threads.map(put, changes.missing):
-            pass  # map raises a failed upload's error here
+            pass  # a failed upload raises its error here
+
         for keys in _batches(changes.surplus):
             answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True})
             if errors := answer.get("Errors"):
-                raise OSError(f"S3 did not delete {errors[0]['Key']}: {errors[0]['Message']}")
+                raise CliError(
+                    f"S3 did not delete {errors[0]['Key']}: {errors[0]['Message']}; allow s3:DeleteObject there, or "
+                    "keep what the folder lacks with --add"
+                )
 
 
 def _md5(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The benchmarks' frame: it runs them, keeps going, and tells what came out."""
+"""Running the benchmarks: each in its environment, whatever becomes of the others, and reporting their results."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks import __main__ as bench
 from benchmarks.report import merged, rendered, table
-from benchmarks.result import Result, emit
-from benchmarks.timing import interleave, median
+from benchmarks.result import Result, cost_share, emit, speed_up
+from benchmarks.timing import child_cpu_seconds, interleave, median
 
 FIELDS = ["name", "unit", "ours", "peers", "ratio", "against", "goal", "holds", "machine", "date"]
 
@@ -41,7 +41,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
-    """What was started; `good` gives a result, `bad` fails, `mute` ends without results."""
+    """The commands that were started: `good` gives a result, `bad` fails, `mute` ends without results."""
     started: list[list[str]] = []
     emit([result("speed")])
     line = capsys.readouterr().out
@@ -74,22 +74,22 @@ def test_results_are_written_with_machine_and_date(
     assert "at least 1.5" in capsys.readouterr().out
 
 
-def test_a_benchmark_that_fails_is_shown_and_the_others_go_on(
+def test_a_benchmark_that_fails_is_reported_and_the_others_go_on(
     root: Path, processes: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "bad", "mute", "good") == 1
     out = capsys.readouterr().out
     assert "bad FAILED: Traceback\nValueError: no [disk]" in out
-    assert "mute FAILED: its last line is no list of results: 'log'" in out
+    assert "mute FAILED: its last line is not a list of results: 'log'" in out
     assert [entry["name"] for entry in json.loads((root / "results.json").read_text())] == ["speed"]
 
 
-def test_all_run_where_none_is_named(root: Path, processes: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_run_if_none_is_named(root: Path, processes: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch) == 1
     assert [command[2] for command in processes] == ["benchmarks.good", "benchmarks.bad", "benchmarks.mute"]
 
 
-def test_quick_results_are_shown_only(root: Path, processes: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quick_results_are_not_written(root: Path, processes: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "--quick", "good") == 0
     assert processes[0][-1] == "--quick"
     assert not (root / "results.json").exists()
@@ -100,7 +100,7 @@ def test_an_unknown_benchmark_is_refused(root: Path, monkeypatch: pytest.MonkeyP
         run(monkeypatch, "unheard_of")
 
 
-def test_every_benchmark_of_the_list_is_there() -> None:
+def test_every_benchmark_of_the_list_exists() -> None:
     folder = Path(bench.__file__).parent
     missing = [name for name in bench.MODULES if not (folder / f"{name}.py").exists()]
     assert not missing
@@ -111,7 +111,7 @@ def test_a_new_measurement_replaces_the_old_one_of_its_name() -> None:
     assert merged(before, [{"name": "a", "ours": 2}]) == [{"name": "b", "ours": 1}, {"name": "a", "ours": 2}]
 
 
-def test_what_does_not_hold_is_plain_to_see() -> None:
+def test_a_goal_that_is_missed_stands_out_in_the_table_and_on_the_page() -> None:
     failed = {**vars(result("speed", holds=False, ours=1234.5)), "machine": "M", "date": "2026-01-01"}
     assert "NO" in table([failed])
     page = rendered([failed])
@@ -130,3 +130,25 @@ def test_candidates_take_turns() -> None:
     assert turns == ["a", "b", "b", "a", "a", "b"]
     assert measured == {"a": [1, 4, 5], "b": [2, 3, 6]}
     assert median([5, 1, 3]) == 3
+
+
+@pytest.mark.parametrize(("ours", "ratio", "holds"), [(3.0, 1.5, True), (2.9, 1.45, False)])
+def test_a_rate_is_compared_with_the_named_peer_and_the_goal(ours: float, ratio: float, holds: bool) -> None:
+    compared = speed_up("step", unit="images/s", ours=ours, peers={"a": 2, "b": 9}, against="a", at_least=1.5)
+    assert compared.ratio == pytest.approx(ratio)
+    assert (compared.against, compared.goal, compared.holds) == ("a", "at least 1.5", holds)
+
+
+@pytest.mark.parametrize(("ours", "holds"), [(0.05, True), (0.06, False)])
+def test_a_cost_above_its_goal_does_not_hold_however_dear_the_peer_is(ours: float, holds: bool) -> None:
+    compared = cost_share("hook", unit="share", ours=ours, peer=("theirs", 0.6), at_most=0.05)
+    assert compared.ratio == pytest.approx(0.6 / ours)
+    assert (compared.peers, compared.goal, compared.holds) == ({"theirs": 0.6}, "at most 0.05", holds)
+
+
+def test_a_childs_time_is_measured_and_its_failure_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where Python does not find the project's packages by itself
+    work = "import contract, os, time\nwhile time.process_time() < float(os.environ['BUSY']): pass"
+    assert child_cpu_seconds(["-c", work], {"BUSY": "0.4"}) >= 0.4
+    with pytest.raises(subprocess.CalledProcessError):
+        child_cpu_seconds(["-c", "raise SystemExit(3)"], {})

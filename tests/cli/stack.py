@@ -1,4 +1,4 @@
-"""A deployed stack in memory: its bucket, and answers to the few calls that the verbs make."""
+"""A deployed stack in memory: its bucket, and answers to the few calls that the commands make."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infra.outputs import StackOutput
 from infra.settings import Settings
 from tests.fakes.s3 import FakeS3, client_error
 
-__all__ = ["FakeStack", "question"]
+__all__ = ["RUN", "FakeLogs", "FakeStack", "FakeStepFunctions", "GroupedLogs", "question"]
 
 RUN = "run-7"
 
@@ -30,12 +30,18 @@ class FakeStack:
 
 
 class FakeStepFunctions:
-    """One task that waits, until it is answered."""
+    """A state machine with its executions, one of which waits until it is answered."""
 
     def __init__(self, *, error: str | None = None, executions: tuple[str, ...] = (RUN,)) -> None:
         self.error = error
         self.executions = executions
         self.answers: list[dict[str, str]] = []
+        self.inputs: list[str] = []
+
+    def start_execution(self, *, stateMachineArn: str, input: str) -> dict[str, Any]:  # noqa: N803, A002
+        assert stateMachineArn == "arn:machine"
+        self.inputs.append(input)
+        return {"executionArn": "arn:execution"}
 
     def list_executions(self, *, stateMachineArn: str, maxResults: int) -> dict[str, Any]:  # noqa: N803
         assert stateMachineArn == "arn:machine"
@@ -53,8 +59,38 @@ class FakeStepFunctions:
         self.answers.append(parameters)
 
 
+class FakeLogs:
+    """CloudWatch Logs with one stream that grows, served two events a page."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def describe_log_streams(self, **_: Any) -> dict[str, Any]:
+        return {"logStreams": [{"logStreamName": "job/algo-1-1"}] if self.lines else []}
+
+    def get_log_events(self, *, nextToken: str = "0", **_: Any) -> dict[str, Any]:  # noqa: N803
+        begin = int(nextToken)
+        events = [{"message": f"{line}\n"} for line in self.lines[begin : begin + 2]]
+        return {"events": events, "nextForwardToken": str(begin + len(events))}
+
+
+class GroupedLogs(FakeLogs):
+    """The lines of several jobs, each in a log group."""
+
+    def __init__(self, jobs: dict[tuple[str, str], list[str]]) -> None:
+        super().__init__()
+        self.jobs = jobs
+
+    def describe_log_streams(self, **parameters: Any) -> dict[str, Any]:
+        group, job = parameters["logGroupName"], parameters["logStreamNamePrefix"].rstrip("/")
+        if not any(known == group for known, _ in self.jobs):
+            raise client_error("ResourceNotFoundException", "The specified log group does not exist.")
+        self.lines = self.jobs.get((group, job), [])
+        return super().describe_log_streams()
+
+
 def question(*, expires_at: str = "2999-01-01T00:00:00+00:00") -> dict[str, bytes]:
-    """What AskApproval left in the bucket."""
+    """The question as AskApproval leaves it in the bucket."""
     approval = {
         "token": "the token",
         "run": RUN,

@@ -1,3 +1,5 @@
+"""Answering a run that waits for approval."""
+
 from __future__ import annotations
 
 import json
@@ -6,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from cli import CliError
 from cli.approve import answer
-from cli.errors import CliError
 from tests.cli.stack import RUN, FakeStack, FakeStepFunctions, question
 
 
@@ -32,7 +34,7 @@ def test_a_no_ends_the_run_as_rejected_with_the_reason_given() -> None:
 
 def test_a_no_without_a_reason_is_asked_for_one_and_changes_nothing() -> None:
     stack: Any = FakeStack(question())
-    with pytest.raises(CliError, match="wants a reason"):
+    with pytest.raises(CliError, match="needs a reason"):
         answer(stack, run=RUN, rejection=" ")
     assert answers(stack) == []
 

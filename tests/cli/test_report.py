@@ -1,3 +1,5 @@
+"""Fetching and opening a run's pages."""
+
 from __future__ import annotations
 
 import webbrowser
@@ -7,11 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli import main
-from cli.errors import CliError
+from cli import CliError, main
 from cli.report import ReportPage, fetch_report, report_uri
-from cli.runs import newest_run
-from tests.cli.stack import RUN, FakeStack, FakeStepFunctions
+from tests.cli.stack import RUN, FakeStack
 
 PAGES = {f"runs/{RUN}/report.html": b"<h1>report</h1>", f"runs/{RUN}/profile.html": b"<h1>profile</h1>"}
 
@@ -47,7 +47,9 @@ def test_the_newest_runs_report_is_opened(opened: list[str], tmp_path: Path) -> 
 
 def test_the_profile_is_a_page_of_its_own(opened: list[str], tmp_path: Path) -> None:
     invoke("report", RUN, "--page", "profile")
-    assert opened == [(tmp_path / "reports" / f"{RUN}-profile.html").as_uri()]
+    file = tmp_path / "reports" / f"{RUN}-profile.html"
+    assert opened == [file.as_uri()]
+    assert file.read_bytes() == PAGES[f"runs/{RUN}/profile.html"]
 
 
 def test_no_open_only_prints_where_the_page_is(opened: list[str], tmp_path: Path) -> None:
@@ -55,12 +57,12 @@ def test_no_open_only_prints_where_the_page_is(opened: list[str], tmp_path: Path
     assert opened == []
 
 
-def test_without_a_browser_the_path_is_printed_and_said_why(
+def test_without_a_browser_the_path_is_printed_with_the_reason(
     opened: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webbrowser, "open", lambda _: False)
     output = invoke("report")
-    assert "no browser" in output
+    assert "no browser was found" in output
     assert str(tmp_path / "reports" / f"{RUN}-report.html") in output
 
 
@@ -74,9 +76,3 @@ def test_the_reports_address_is_known_only_where_it_was_written() -> None:
     stack: Any = FakeStack(PAGES)
     assert report_uri(stack, run=RUN) == f"s3://data/runs/{RUN}/report.html"
     assert report_uri(stack, run="run-8") is None
-
-
-def test_before_the_first_run_there_is_no_newest_one() -> None:
-    stack: Any = FakeStack(stepfunctions=FakeStepFunctions(executions=()))
-    with pytest.raises(CliError, match="whippet run"):
-        newest_run(stack)

@@ -1,3 +1,5 @@
+"""Making the bucket the same as a folder."""
+
 from __future__ import annotations
 
 import hashlib
@@ -8,6 +10,7 @@ from typing import Any, BinaryIO
 import pytest
 from rich.console import Console
 
+from cli import CliError
 from cli.photos import Photos, find_photos
 from cli.upload import compare, upload
 
@@ -101,5 +104,5 @@ def test_a_refused_deletion_is_named(photos: Photos) -> None:
     bucket = Bucket()
     bucket.objects = {"dataset/cat/old.jpg": b"old"}
     bucket.refuse = "dataset/cat/old.jpg"
-    with pytest.raises(OSError, match=r"old\.jpg: Access Denied"):
+    with pytest.raises(CliError, match=r"old\.jpg: Access Denied; allow s3:DeleteObject"):
         _sync(bucket, photos)

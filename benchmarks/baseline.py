@@ -1,7 +1,7 @@
-"""What the project is measured against: the usual script for transfer learning, written anew from its description.
+"""The baseline: the usual script for transfer learning.
 
 Every trial opens every photo with Pillow, applies torchvision's first transforms, loads float32 batches, runs the whole
-network in float32 and NCHW, and trains its last layer with Adam; then it does nearly the same with the validation
+network in float32 and NCHW, and trains its last layer with Adam. Then it does nearly the same with the validation
 photos.
 """
 
@@ -18,9 +18,22 @@ from torchvision import transforms
 
 import contract
 
-__all__ = ["MEAN", "STD", "TRAIN_TRANSFORM", "VALIDATION_TRANSFORM", "SeedPhotos", "train_epoch", "validate"]
+__all__ = [
+    "BASELINE",
+    "MEAN",
+    "STD",
+    "TRAIN_TRANSFORM",
+    "VALIDATION_TRANSFORM",
+    "BaselinePhotos",
+    "train_epoch",
+    "validate",
+]
+
+BASELINE = "the baseline"
+"""Its name among the peers of a result."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's colours, as every torchvision model expects them."""
 
 TRAIN_TRANSFORM = transforms.Compose(
     [
@@ -35,8 +48,8 @@ VALIDATION_TRANSFORM = transforms.Compose(
 )
 
 
-class SeedPhotos(Dataset[tuple[torch.Tensor, int]]):
-    """Photos as ImageFolder gives them."""
+class BaselinePhotos(Dataset[tuple[torch.Tensor, int]]):
+    """Photos and labels as torchvision's ImageFolder gives them."""
 
     def __init__(self, root: Path, records: list[contract.ImageRecord], transform: transforms.Compose):
         self.root, self.records, self.transform = root, records, transform
@@ -52,9 +65,9 @@ class SeedPhotos(Dataset[tuple[torch.Tensor, int]]):
 
 
 def train_epoch(
-    network: nn.Module, photos: SeedPhotos, *, optimizer: torch.optim.Optimizer, batch_size: int, **loading: Any
+    network: nn.Module, photos: BaselinePhotos, *, optimizer: torch.optim.Optimizer, batch_size: int, **loading: Any
 ) -> None:
-    """One epoch of the last layer's training; batch norm is in train mode, as it is by habit."""
+    """Train the last layer for one epoch, with batch norm in train mode as is usual."""
     network.train()
     for images, labels in DataLoader(photos, batch_size=batch_size, shuffle=True, **loading):
         optimizer.zero_grad()
@@ -64,10 +77,10 @@ def train_epoch(
 
 
 @torch.no_grad()
-def validate(network: nn.Module, photos: SeedPhotos, *, batch_size: int, **loading: Any) -> float:
-    """Accuracy on the validation photos."""
+def validate(network: nn.Module, photos: BaselinePhotos, *, batch_size: int, **loading: Any) -> float:
+    """Return the accuracy on the validation photos."""
     network.eval()
-    right = 0
+    correct = 0
     for images, labels in DataLoader(photos, batch_size=batch_size, **loading):
-        right += int((network(images).argmax(dim=1) == labels).sum())
-    return right / len(photos)
+        correct += int((network(images).argmax(dim=1) == labels).sum())
+    return correct / len(photos)

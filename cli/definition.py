@@ -1,0 +1,76 @@
+"""What the states of a run's state machine wait for, read from its definition, so that no state is named here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["Definition", "Job", "JobKind"]
+
+
+class JobKind(StrEnum):
+    """A kind of SageMaker job, by the member of its Create call that holds the job's name."""
+
+    TRAINING = "TrainingJobName"
+    TUNING = "HyperParameterTuningJobName"
+    PROCESSING = "ProcessingJobName"
+
+
+_ACTIONS = {
+    "createTrainingJob.sync": JobKind.TRAINING,
+    "createHyperParameterTuningJob.sync": JobKind.TUNING,
+    "createProcessingJob.sync": JobKind.PROCESSING,
+}
+"""Calls after which Step Functions waits for the job's end ("Create and manage Amazon SageMaker AI jobs")."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A SageMaker job that a state waits for."""
+
+    kind: JobKind
+    name: str
+
+
+class Definition:
+    """A state machine's states, as the Amazon States Language describes them."""
+
+    def __init__(self, states: Mapping[str, Any]) -> None:
+        self._states = states
+
+    @classmethod
+    def of_execution(cls, stepfunctions: Any, execution: str) -> Definition:
+        """Return the definition that an execution runs, whatever has been deployed since it started."""
+        answer = stepfunctions.describe_state_machine_for_execution(executionArn=execution)
+        return cls(json.loads(answer["definition"])["States"])
+
+    def job(self, state: str, data: Mapping[str, Any]) -> Job | None:
+        """Return the job that a state starts and waits for, or None if it waits for no job.
+
+        Args:
+            state: Name of the state.
+            data: The state's input, in which the job's name stands.
+        """
+        kind = _ACTIONS.get(self._action(state))
+        if kind is None:
+            return None
+        return Job(kind, _look_up(self._states[state]["Parameters"][f"{kind}.$"], data))
+
+    def waits_for_answer(self, state: str) -> bool:
+        """Tell whether a state waits until somebody answers with its task token."""
+        return self._action(state).endswith(".waitForTaskToken")
+
+    def _action(self, state: str) -> str:
+        resource: str = self._states.get(state, {}).get("Resource", "")
+        return resource.rpartition(":")[2]
+
+
+def _look_up(path: str, data: Mapping[str, Any]) -> str:
+    """Follow a JSONPath of member names only, such as `$.plan.training.job`."""
+    value: Any = data
+    for member in path.removeprefix("$.").split("."):
+        value = value[member]
+    return str(value)

@@ -1,0 +1,175 @@
+"""Follow a run to its end: print its states, trials, epochs and rules as they come."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+import contract
+from cli.definition import Definition, Job, JobKind
+from cli.joblogs import PROCESSING_LOG_GROUP, TRAINING_LOG_GROUP, JobLogs
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cli.target import Target
+
+__all__ = ["Outcome", "watch"]
+
+POLL_SECONDS = 1.0
+ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
+TRIAL_ENDED = ("Completed", "Failed", "Stopped")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an execution ended."""
+
+    run: str
+    succeeded: bool
+    output: dict[str, Any]
+    error: str
+    cause: str
+
+
+def watch(target: Target, *, execution: str, console: Console) -> Outcome:
+    """Follow an execution to its end, and print each state, trial, epoch and rule as it comes."""
+    stepfunctions = target.client("stepfunctions")
+    run = contract.run_id(execution.rsplit(":", 1)[-1])
+    console.print(f"run [bold]{run}[/] started {target.place}: {execution}", highlight=False, soft_wrap=True)
+    definition = Definition.of_execution(stepfunctions, execution)
+    progress = _Progress(target=target, run=run, definition=definition, console=console)
+
+    with console.status("starting …") as status:
+        while True:
+            # The status is asked for first, so that an execution that has ended has all of its events shown.
+            described = stepfunctions.describe_execution(executionArn=execution)
+            for event in _new_events(stepfunctions, execution, after=progress.last_event):
+                progress.show_event(event)
+            progress.show_job()
+            status.update(f"{progress.state} … {progress.latest}")
+
+            if described["status"] in ENDED:
+                return Outcome(
+                    run=run,
+                    succeeded=described["status"] == "SUCCEEDED",
+                    output=json.loads(described.get("output") or "{}"),
+                    error=described.get("error", described["status"]),
+                    cause=described.get("cause", ""),
+                )
+            time.sleep(POLL_SECONDS)
+
+
+@dataclass(kw_only=True)
+class _Progress:
+    """Where the execution is, and what of it has been printed."""
+
+    target: Target
+    run: str
+    definition: Definition
+    console: Console
+    state: str = "starting"
+    job: Job | None = None
+    """The job that `state` waits for."""
+    latest: str = ""
+    """The newest line of that job, for the status line."""
+    last_event: int = 0
+    entered: dict[str, float] = field(default_factory=dict)
+    """When each state was first entered, in seconds since 1970."""
+    left: set[str] = field(default_factory=set)
+    trials: set[str] = field(default_factory=set)
+    logs: dict[str, JobLogs] = field(default_factory=dict)
+
+    def show_event(self, event: dict[str, Any]) -> None:
+        """Follow one event of the execution's history, and print that a task has ended or waits for an answer."""
+        self.last_event = event["id"]
+        if details := event.get("stateEnteredEventDetails"):
+            self._enter(details["name"], json.loads(details.get("input") or "{}"), at=event["timestamp"].timestamp())
+        elif event["type"] == "TaskStateExited":
+            # States that only decide or wait are not printed: they would bury the ones that work.
+            self._leave(event["stateExitedEventDetails"]["name"], at=event["timestamp"].timestamp())
+
+    def _enter(self, state: str, data: dict[str, Any], *, at: float) -> None:
+        self.state, self.latest = state, ""
+        self.entered.setdefault(state, at)
+        self.job = self.definition.job(state, data)
+        if self.definition.waits_for_answer(state):
+            self._print(
+                f"the model waits for your approval: `whippet approve {self.run}` releases it, "
+                f'`whippet approve {self.run} --reject "why"` keeps it out of service'
+            )
+
+    def _leave(self, state: str, *, at: float) -> None:
+        # A state that polls is left many times, and printed once.
+        if state in self.left:
+            return
+        self.left.add(state)
+        self.show_job()
+        self._print(f"{state} [dim]{at - self.entered.get(state, at):.0f} s[/]")
+
+    def show_job(self) -> None:
+        """Print what the present state's job has done since the last look."""
+        if self.job is None:
+            return
+        if self.job.kind is JobKind.TUNING:
+            self._show_trials(self.job.name)
+        else:
+            self._show_log(self.job)
+
+    def _show_trials(self, tuning_job: str) -> None:
+        sagemaker = self.target.client("sagemaker")
+        try:
+            pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
+                HyperParameterTuningJobName=tuning_job, SortBy="CreationTime", SortOrder="Ascending"
+            )
+            trials = [trial for page in pages for trial in page["TrainingJobSummaries"]]
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("ResourceNotFound", "ValidationException"):
+                return  # the state is entered a moment before its job exists
+            raise
+
+        done = 0
+        for number, trial in enumerate(trials, start=1):
+            if trial["TrainingJobStatus"] not in TRIAL_ENDED:
+                continue
+            done += 1
+            if trial["TrainingJobName"] not in self.trials:
+                self.trials.add(trial["TrainingJobName"])
+                self._print(f"  trial {number}: {_trial_line(trial)}")
+        self.latest = f"{done} of {len(trials)} trials done"
+
+    def _show_log(self, job: Job) -> None:
+        rules = job.kind is JobKind.PROCESSING
+        if job.name not in self.logs:
+            group = PROCESSING_LOG_GROUP if rules else TRAINING_LOG_GROUP
+            self.logs[job.name] = JobLogs(self.target.client("logs"), job.name, group=group)
+
+        for line in self.logs[job.name].new_lines():
+            # The rules' job writes one line for each rule; of a training, only its epochs are of interest.
+            if rules or line.startswith("epoch "):
+                self._print(f"  {line}")
+            self.latest = line
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+
+def _trial_line(trial: dict[str, Any]) -> str:
+    """Return what a trial tried and what it reached."""
+    tuned = trial.get("TunedHyperParameters", {})
+    values = f"learning rate {float(tuned['learning_rate']):.4f}, batch size {tuned['batch_size']:>3}"
+    metric = trial.get("FinalHyperParameterTuningJobObjectiveMetric")
+    result = f"{metric['MetricName']} {metric['Value']:.4f}" if metric else trial.get("FailureReason", "no metric")
+    stopped = " (stopped early)" if trial["TrainingJobStatus"] == "Stopped" else ""
+    return f"{values} → {result}{stopped}"
+
+
+def _new_events(stepfunctions: Any, execution: str, *, after: int) -> Iterator[dict[str, Any]]:
+    pages = stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution)
+    for page in pages:
+        yield from (event for event in page["events"] if event["id"] > after)

@@ -1,0 +1,91 @@
+"""Calling the deployed API, and what a user reads when it does not classify."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import urllib3
+
+from cli import CliError, api
+from cli.api import Api, curl_command
+
+DEPLOYED = Api("https://host/stage/", "the key")
+
+
+class Pool:
+    """An HTTP pool that answers every request in the same way."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status, self.body = status, body
+        self.requests: list[tuple[str, str, dict[str, Any]]] = []
+
+    def request(self, method: str, url: str, **options: Any) -> SimpleNamespace:
+        self.requests.append((method, url, options))
+        return SimpleNamespace(status=self.status, data=self.body)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    file = tmp_path / "dog.png"
+    file.write_bytes(b"pixels")
+    return file
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, status: int, body: object) -> Pool:
+    pool = Pool(status, body if isinstance(body, bytes) else json.dumps(body).encode())
+    monkeypatch.setattr(api, "_POOL", pool)
+    return pool
+
+
+def test_a_photo_is_posted_with_the_key_and_its_media_type(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = answering(monkeypatch, 200, [{"label": "whippet", "score": 0.97}])
+    assert DEPLOYED.classify(photo) == [{"label": "whippet", "score": 0.97}]
+    ((method, url, options),) = pool.requests
+    assert (method, url) == ("POST", "https://host/stage/classify")
+    assert options["body"] == b"pixels"
+    assert options["headers"] == {"x-api-key": "the key", "content-type": "image/png"}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"title": "Not an image", "detail": "send a JPEG"}, "send a JPEG"),
+        ({"message": "Forbidden"}, "Forbidden"),
+        ([1], "[1]"),
+        (b"<html>", "<html>"),
+    ],
+)
+def test_a_refusal_names_the_photo_the_status_and_the_apis_reason(
+    photo: Path, monkeypatch: pytest.MonkeyPatch, body: object, reason: str
+) -> None:
+    answering(monkeypatch, 400, body)
+    with pytest.raises(CliError) as refused:
+        DEPLOYED.classify(photo)
+    assert str(refused.value) == f"the API did not classify {photo} (HTTP 400): {reason}"
+
+
+def test_a_photo_that_cannot_be_read_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = answering(monkeypatch, 200, [])
+    with pytest.raises(CliError, match=r"cat\.jpg cannot be read \(No such file or directory\)"):
+        DEPLOYED.classify(tmp_path / "cat.jpg")
+    assert pool.requests == []
+
+
+def test_an_api_that_is_not_reached_is_named(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise urllib3.exceptions.HTTPError("connection refused")
+
+    monkeypatch.setattr(api, "_POOL", SimpleNamespace(request=refuse))
+    with pytest.raises(CliError, match=r"https://host/stage/ did not answer \(connection refused\).*whippet status"):
+        DEPLOYED.classify(photo)
+
+
+def test_the_shell_command_makes_the_same_request(photo: Path) -> None:
+    assert curl_command(DEPLOYED, photo) == (
+        f"curl -X POST https://host/stage/classify -H 'x-api-key: the key' -H 'content-type: image/png' "
+        f"--data-binary @{photo}"
+    )

@@ -1,0 +1,104 @@
+"""The command line: what it asks, prints and refuses, and its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from cli import CliError, main
+from cli.api import Api
+from cli.upload import Changes
+from cli.watch import Outcome
+from tests.cli.stack import FakeStack
+
+
+def invoke(*arguments: str, answer: str | None = None) -> Result:
+    return CliRunner().invoke(main.typer_app, arguments, input=answer, terminal_width=200)
+
+
+def _commands() -> dict[str, Any]:
+    group: Any = typer.main.get_command(main.typer_app)
+    return {"whippet": group, **group.commands}
+
+
+@pytest.mark.parametrize("name", sorted(_commands()))
+def test_every_command_and_each_of_its_parameters_has_a_help_text(name: str) -> None:
+    command = _commands()[name]
+    assert command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+@pytest.fixture
+def uploads(monkeypatch: pytest.MonkeyPatch) -> list[Changes]:
+    """What was uploaded by `whippet upload` to a data set in AWS that holds an object too many."""
+    stack: Any = FakeStack()
+    stack.cloud, stack.dataset = None, ("data", "dataset/")
+    changes = Changes(missing=(), surplus=("dataset/cat/old.jpg",), unchanged=1)
+    done: list[Changes] = []
+    monkeypatch.setattr(main, "find_target", lambda **_: stack)
+    monkeypatch.setattr(main, "compare", lambda *_, **__: changes)
+    monkeypatch.setattr(main, "upload_photos", lambda *_, changes, **__: done.append(changes))
+    return done
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "a.jpg").touch()
+    (tmp_path / "notes.txt").touch()
+    return str(tmp_path)
+
+
+def test_photos_in_aws_are_removed_only_after_a_yes(uploads: list[Changes], folder: str) -> None:
+    refused = invoke("upload", folder, answer="n\n")
+    assert refused.exit_code == 1
+    assert "1 objects in s3://data/dataset/ are not in" in refused.output
+    assert uploads == []
+    assert invoke("upload", folder, answer="y\n").exit_code == 0
+    assert len(uploads) == 1
+
+
+def test_yes_is_not_asked_and_the_changes_are_counted(uploads: list[Changes], folder: str) -> None:
+    result = invoke("upload", folder, "--yes")
+    assert result.exit_code == 0
+    assert len(uploads) == 1
+    printed = " ".join(result.output.split())
+    assert "holds 1 photos of 1 classes: 0 uploaded, 1 unchanged, 1 removed; 1 files skipped" in printed
+
+
+def test_one_photo_that_is_refused_does_not_keep_the_others_from_being_classified(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def classify(_: Api, photo: Path) -> list[dict[str, Any]]:
+        if photo.name == "bad.jpg":
+            raise CliError("bad.jpg is not a photo")
+        return [{"label": label, "score": 0.5} for label in ("whippet", "borzoi", "saluki")]
+
+    monkeypatch.setattr(main, "find_target", lambda **_: None)
+    monkeypatch.setattr(Api, "of", classmethod(lambda cls, _: cls("https://host/", "key")))
+    monkeypatch.setattr(Api, "classify", classify)
+    result = invoke("classify", "bad.jpg", "good.jpg", "--top", "2")
+    assert isinstance(result.exception, CliError)
+    assert "bad.jpg is not a photo" in str(result.exception)
+    assert "whippet" in result.output
+    assert "borzoi" in result.output
+    assert "saluki" not in result.output
+
+
+def test_a_run_that_released_its_model_tells_where_and_how_good_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    output = {"endpoint": "whippet-dev", "test_accuracy": 0.98765, "test_images": 40, "decision": "s3://data/d.json"}
+    main.conclude(Outcome(run="run-7", succeeded=True, output=output, error="SUCCEEDED", cause=""))
+    printed = capsys.readouterr().out
+    assert "released on whippet-dev: test accuracy 0.9877 on 40 photos; s3://data/d.json" in printed
+
+
+@pytest.mark.parametrize("command", ["stop", "demo"])
+def test_commands_for_this_machine_refuse_a_region(command: str) -> None:
+    result = invoke("--region", "eu-west-1", command)
+    assert isinstance(result.exception, CliError)
+    assert "leave --profile and --region out" in str(result.exception)

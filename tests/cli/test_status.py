@@ -1,0 +1,80 @@
+"""`whippet status`: the model in service, and the newest runs."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+
+from cli.status import show
+from infra.outputs import StackOutput
+from tests.cli.stack import FakeStack
+from tests.fakes.s3 import client_error
+
+BEGIN = datetime(2026, 11, 25, 9, tzinfo=UTC)
+EXECUTIONS = [
+    {"name": "run-9", "status": "RUNNING", "startDate": BEGIN, "executionArn": "arn:9"},
+    {
+        "name": "run-8",
+        "status": "FAILED",
+        "startDate": BEGIN,
+        "stopDate": BEGIN + timedelta(seconds=90),
+        "executionArn": "arn:8",
+    },
+]
+
+
+class StepFunctions:
+    def list_executions(self, **_: Any) -> dict[str, Any]:
+        return {"executions": EXECUTIONS}
+
+    def describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
+        assert executionArn == "arn:8"
+        return {"error": "ModelRejected"}
+
+
+class SageMaker:
+    def __init__(self, config: str | None) -> None:
+        self.config = config
+
+    def describe_endpoint(self, *, EndpointName: str) -> dict[str, Any]:  # noqa: N803
+        if self.config is None:
+            raise client_error("ValidationException", f'Could not find endpoint "{EndpointName}".')
+        return {"EndpointConfigName": self.config, "EndpointStatus": "InService"}
+
+
+class Stack(FakeStack):
+    cloud, api_url = None, "https://host/stage/"
+
+    def output(self, name: StackOutput) -> str:
+        more = {StackOutput.DATASET_URI: "s3://data/dataset/", StackOutput.ENDPOINT_NAME: "whippet-dev"}
+        return more[name] if name in more else super().output(name)
+
+
+def shown(config: str | None, objects: dict[str, bytes] | None = None) -> list[str]:
+    stack: Any = Stack(objects, stepfunctions=StepFunctions(), sagemaker=SageMaker(config))
+    console = Console(record=True, width=200)
+    show(stack, console=console)
+    return [" ".join(line.split()) for line in console.export_text().splitlines()]
+
+
+def test_the_model_in_service_is_named_by_its_run_and_its_test_accuracy() -> None:
+    decision = {"runs/run-7/decision.json": json.dumps({"test_accuracy": 0.9}).encode()}
+    lines = shown("whippet-dev-run-7", decision)
+    assert "endpoint whippet-dev: InService, model of run run-7, test accuracy 0.9000" in lines
+
+
+def test_a_model_whose_decision_is_gone_is_still_named() -> None:
+    assert "endpoint whippet-dev: InService, model of run run-7" in shown("whippet-dev-run-7")
+
+
+def test_before_the_first_release_there_is_no_endpoint() -> None:
+    assert "endpoint whippet-dev: not created yet, as no run has released a model" in shown(None)
+
+
+def test_runs_are_listed_with_the_error_of_those_that_failed() -> None:
+    lines = shown(None)
+    assert any(line.startswith("run-9 RUNNING") and not line.endswith(" s") for line in lines)
+    assert any(line.startswith("run-8 FAILED") and line.endswith("90 s ModelRejected") for line in lines)
