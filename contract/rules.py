@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 ParameterValue = bool | int | float | str | None
-RuleKind = Literal["debug", "profiler"]
+RuleKind = Literal["tensor", "profiler"]
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ _SCAN: Final = {"scan_interval_us": 60_000_000}
 RULES: Final[dict[str, Rule]] = {
     rule.name: rule
     for rule in (
-        Rule("VanishingGradient", "debug", {"threshold": 1e-7}),
-        Rule("ExplodingTensor", "debug", {"collection_names": None, "tensor_regex": None, "only_nan": False}),
+        Rule("VanishingGradient", "tensor", {"threshold": 1e-7}),
+        Rule("ExplodingTensor", "tensor", {"collection_names": None, "tensor_regex": None, "only_nan": False}),
         Rule(
             "LossNotDecreasing",
-            "debug",
+            "tensor",
             {
                 "collection_names": None,
                 "tensor_regex": None,
@@ -63,11 +63,11 @@ RULES: Final[dict[str, Rule]] = {
                 "mode": None,
             },
         ),
-        Rule("Overfit", "debug", {"tensor_regex": None, "start_step": 0, "patience": 1, "ratio_threshold": 0.1}),
-        Rule("Overtraining", "debug", {"patience_train": 5, "patience_validation": 10, "delta": 0.01}),
+        Rule("Overfit", "tensor", {"tensor_regex": None, "start_step": 0, "patience": 1, "ratio_threshold": 0.1}),
+        Rule("Overtraining", "tensor", {"patience_train": 5, "patience_validation": 10, "delta": 0.01}),
         Rule(
             "PoorWeightInitialization",
-            "debug",
+            "tensor",
             {
                 "activation_inputs_regex": ".*relu_input",
                 "threshold": 10.0,
@@ -78,13 +78,13 @@ RULES: Final[dict[str, Rule]] = {
         ),
         Rule(
             "DeadRelu",
-            "debug",
+            "tensor",
             {"tensor_regex": ".*relu_output", "threshold_inactivity": 1.0, "threshold_layer": 50.0},
         ),
-        Rule("AllZero", "debug", {"collection_names": None, "tensor_regex": None, "threshold": 100.0}),
+        Rule("AllZero", "tensor", {"collection_names": None, "tensor_regex": None, "threshold": 100.0}),
         Rule(
             "SaturatedActivation",
-            "debug",
+            "tensor",
             {
                 "collection_names": None,
                 "tensor_regex": ".*tanh_input|.*sigmoid_input",
@@ -98,7 +98,7 @@ RULES: Final[dict[str, Rule]] = {
         ),
         Rule(
             "UnchangedTensor",
-            "debug",
+            "tensor",
             {
                 "collection_names": None,
                 "tensor_regex": None,
@@ -110,12 +110,12 @@ RULES: Final[dict[str, Rule]] = {
         ),
         Rule(
             "WeightUpdateRatio",
-            "debug",
+            "tensor",
             {"num_steps": None, "large_threshold": 10.0, "small_threshold": 1e-8, "epsilon": 1e-9},
         ),
         Rule(
             "ClassImbalance",
-            "debug",
+            "tensor",
             {
                 "threshold_imbalance": 10.0,
                 "threshold_misprediction": 0.7,
@@ -127,7 +127,7 @@ RULES: Final[dict[str, Rule]] = {
         ),
         Rule(
             "Confusion",
-            "debug",
+            "tensor",
             {
                 "category_no": None,
                 "labels": "labels",

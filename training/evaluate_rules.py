@@ -1,7 +1,7 @@
 """The rules' job: judges what a finished training saved, and writes one status for each rule asked for.
 
-    python -m training.evaluate_rules --mode MODE --source own --archive output.tar.gz --output FOLDER
-    python -m training.evaluate_rules --mode MODE --source managed --tensors FOLDER --profile FILE --output FOLDER
+    python -m training.evaluate_rules --mode MODE --evaluator own --archive output.tar.gz --output FOLDER
+    python -m training.evaluate_rules --mode MODE --evaluator managed --tensors FOLDER --profile FILE --output FOLDER
 
 Which rules, and their parameters, say the environment variables of `contract.rule_variable`. It ends with status 0
 whenever every rule got a status, whatever that is.
@@ -22,7 +22,7 @@ from typing import Any
 import contract
 from training.debugger.rules.archive import ArchiveError, extract
 from training.debugger.rules.evaluation import DEBUG_RULES, evaluate
-from training.debugger.rules.profiler import profiler_result
+from training.profiler.rules.profiler_report import profiler_result
 
 __all__ = ["asked_for", "main"]
 
@@ -59,9 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if options.archive is None:
-        results = _judge(rules, options.tensors, profile=options.profile, mode=options.mode, source=options.source)
+        results = _judge(
+            rules, options.tensors, profile=options.profile, mode=options.mode, evaluator=options.evaluator
+        )
     else:
-        results = _judge_archive(rules, options.archive, mode=options.mode, source=options.source)
+        results = _judge_archive(rules, options.archive, mode=options.mode, evaluator=options.evaluator)
     for result in results:
         at = "" if result["step"] is None else f" at step {result['step']}"
         print(f"{result['rule']}: {result['status']}{at}: {result['detail']}", flush=True)
@@ -73,14 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _judge_archive(
-    rules: dict[str, dict[str, Any]], archive: Path, *, mode: str, source: contract.RuleSource
+    rules: dict[str, dict[str, Any]], archive: Path, *, mode: str, evaluator: contract.Evaluator
 ) -> list[contract.RuleResult]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             extract(archive, Path(folder))
         except ArchiveError as error:
             return [
-                contract.RuleResult(rule=rule, status="Error", detail=str(error), step=None, source=source)
+                contract.RuleResult(rule=rule, status="Error", detail=str(error), step=None, evaluator=evaluator)
                 for rule in rules
             ]
         return _judge(
@@ -88,20 +90,20 @@ def _judge_archive(
             Path(folder) / contract.Artefact.TENSORS,
             profile=Path(folder) / contract.Artefact.PROFILE,
             mode=mode,
-            source=source,
+            evaluator=evaluator,
         )
 
 
 def _judge(
-    rules: dict[str, dict[str, Any]], tensors: Path, *, profile: Path | None, mode: str, source: contract.RuleSource
+    rules: dict[str, dict[str, Any]], tensors: Path, *, profile: Path | None, mode: str, evaluator: contract.Evaluator
 ) -> list[contract.RuleResult]:
     debug = {name: parameters for name, parameters in rules.items() if name in DEBUG_RULES}
     ended = {
         result["rule"]: result
-        for result in evaluate(tensors, debug, mode=mode, source=source, hook=_hook_report(tensors))
+        for result in evaluate(tensors, debug, mode=mode, evaluator=evaluator, hook=_hook_report(tensors))
     }
     profiled: contract.Profile | None = _read(profile)
-    return [ended[name] if name in ended else profiler_result(name, profiled, source=source) for name in rules]
+    return [ended[name] if name in ended else profiler_result(name, profiled, evaluator=evaluator) for name in rules]
 
 
 def _hook_report(tensors: Path) -> contract.HookReport | None:
@@ -128,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     tensors.add_argument("--tensors", type=Path, help="folder the debugger hook saved to")
     parser.add_argument("--profile", type=Path, help="the training job's profile.json, beside --tensors")
     parser.add_argument("--output", type=Path, required=True, help="folder for rules.json")
-    parser.add_argument("--source", choices=("managed", "own"), required=True, help="who is said to have judged")
+    parser.add_argument("--evaluator", choices=("managed", "own"), required=True, help="who is said to have judged")
     parser.add_argument("--mode", choices=contract.MODES, required=True, help="of the training")
     return parser
 

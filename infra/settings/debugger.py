@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator
 
@@ -20,7 +20,7 @@ _MAX_PARAMETERS = 256
 class DebuggerSettings(Section):
     """The rules that watch the best-trial training."""
 
-    mode: Literal["auto", "managed", "own", "off"] = Field(
+    mode: contract.DebuggerMode = Field(
         default="auto",
         description="Who evaluates the rules: SageMaker Debugger (managed), a processing job of this system (own), "
         "the first where the account may use it and else the second (auto), or nobody (off).",
@@ -56,9 +56,9 @@ class DebuggerSettings(Section):
         rules = self.rules or contract.DEFAULT_RULES[mode]
         return tuple(rule for rule in rules if kind in (None, contract.RULES[rule].kind))
 
-    def judged(self, mode: str) -> tuple[str, ...]:
+    def tensor_rules(self, mode: str) -> tuple[str, ...]:
         """The debug rules that somebody is asked to evaluate: those that can apply to a training of this `mode`."""
-        return tuple(rule for rule in self.evaluated(mode, "debug") if rule not in contract.NOT_APPLICABLE[mode])
+        return tuple(rule for rule in self.evaluated(mode, "tensor") if rule not in contract.NOT_APPLICABLE[mode])
 
     def parameters_of(self, rule: str, mode: str) -> dict[str, contract.ParameterValue]:
         """This system's defaults and the settings on top, without those that are SageMaker's defaults anyway."""
@@ -89,7 +89,7 @@ class DebuggerSettings(Section):
         given = _by_rule(value)
         return {rule: contract.checked_parameters(rule, parameters) for rule, parameters in given.items()}
 
-    def check_mode(self, mode: str) -> None:
+    def check_rules(self, mode: str) -> None:
         """Raise ValueError where a rule that is not evaluated with this training mode is to block or has parameters."""
         if self.mode == "off":
             return

@@ -47,7 +47,7 @@ _NOT_FINAL = ("InProgress", "Stopping")
 
 def way_of(debugger: DebuggerSettings) -> str:
     """`debugger.mode`, or `own` where not a single rule that SageMaker would evaluate is asked for."""
-    watched = any(debugger.judged(mode) for mode in MODES)
+    watched = any(debugger.tensor_rules(mode) for mode in MODES)
     return debugger.mode if watched or debugger.mode == "off" else "own"
 
 
@@ -68,7 +68,7 @@ def job_variables(parts: JobParts, *, mode: str, way: str) -> dict[str, str]:
     if way == "off":
         return {}
     hook: dict[str, str] = {}
-    if debugger.judged(mode):
+    if debugger.tensor_rules(mode):
         hook = {JobVariable.SAVE_INTERVAL.value: str(debugger.save_interval), **SMDEBUG_ENVIRONMENT}
     ours = [rule for rule in debugger.evaluated(mode, "profiler") if way == "own" or rule != _REPORT_RULE]
     return hook | _rule_variables(debugger, ours, mode)
@@ -83,7 +83,7 @@ def managed_request(parts: JobParts, *, mode: str) -> dict[str, Any]:
             "LocalPath": _TENSORS,
             "CollectionConfigurations": hook_collections(mode, debugger.save_interval),
         },
-        "DebugRuleConfigurations": [_rule(parts, rule, mode) for rule in debugger.judged(mode)],
+        "DebugRuleConfigurations": [_rule(parts, rule, mode) for rule in debugger.tensor_rules(mode)],
     }
     if _reports(debugger):
         members["ProfilerConfig"] = {
@@ -109,13 +109,13 @@ def rules_job(scope: Construct, *, parts: JobParts, failure: FailureRoute, mode:
                 "ContainerArguments": [
                     *("--archive", f"{_TRAINING}/output.tar.gz"),
                     *("--output", _OUTPUT),
-                    *("--source", "own"),
+                    *("--evaluator", "own"),
                     *("--mode", mode),
                 ],
             },
             "Environment": parts.environment(
                 debugger.instance_type,
-                {**SMDEBUG_ENVIRONMENT, **_rule_variables(debugger, debugger.judged(mode), mode)},
+                {**SMDEBUG_ENVIRONMENT, **_rule_variables(debugger, debugger.tensor_rules(mode), mode)},
             ),
             "ProcessingInputs": [
                 _input("code", {"S3Uri": parts.rules_program_uri}, _CODE),

@@ -84,4 +84,4 @@ def permissions(
 
 def _own_rules(parts: JobParts) -> bool:
     debugger = parts.settings.debugger
-    return any(debugger.judged(mode) for mode in MODES) and way_of(debugger) in ("own", "auto")
+    return any(debugger.tensor_rules(mode) for mode in MODES) and way_of(debugger) in ("own", "auto")

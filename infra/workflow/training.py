@@ -42,7 +42,7 @@ def training_phase(
     the rules. `managed` is needed where SageMaker may be asked to.
     """
     prefix = "Network" if finetune else ""
-    if managed and not parts.settings.debugger.judged("finetune" if finetune else "features"):
+    if managed and not parts.settings.debugger.tensor_rules("finetune" if finetune else "features"):
         return _unwatched(scope, parts, failure, finetune=finetune, following=following)
     if managed is None:
         way = way_of(parts.settings.debugger)
@@ -103,7 +103,7 @@ def _plain(
     mode = "finetune" if finetune else "features"
     job = _job(scope, "TrainNetwork" if finetune else "Train", parts=parts, finetune=finetune, way=way)
     failure.catch(job)
-    if way == "own" and parts.settings.debugger.judged(mode):
+    if way == "own" and parts.settings.debugger.tensor_rules(mode):
         rules = rules_job(scope, parts=parts, failure=failure, mode=mode)
         job.next(rules).next(following)
     else:

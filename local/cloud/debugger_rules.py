@@ -1,4 +1,4 @@
-"""Debugger's rules on this machine: `python -m training.evaluate_rules`, as in the own way but for its source.
+"""Debugger's rules on this machine: `python -m training.evaluate_rules`, as in the own way but for its evaluator.
 
 SageMaker has no status for a rule that does not apply to a training. Here that is `Error`, and StatusDetails begins
 with `NotApplicable: `. The step at which a rule fired stands in StatusDetails as AWS words it:
@@ -35,7 +35,7 @@ class DebuggerRules:
 
     def command(self, task: RuleTask) -> tuple[list[str], dict[str, str]]:
         """As in a job of the own way: a variable a rule."""
-        argv = [str(self._python), "-m", "training.evaluate_rules", "--source", "managed"]
+        argv = [str(self._python), "-m", "training.evaluate_rules", "--evaluator", "managed"]
         argv += ["--tensors", str(task.tensors), "--output", str(task.results)]
         argv += ["--mode", task.hyperparameters.get("mode", "features")]
         profile = task.output / Artefact.PROFILE

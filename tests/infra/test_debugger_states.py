@@ -63,7 +63,7 @@ def test_an_account_with_access_has_sagemaker_evaluate_the_rules(definition: dic
         "CollectionConfigurations": contract.hook_collections(mode, 50),
     }
     configured = {rule["RuleConfigurationName"]: rule for rule in request["DebugRuleConfigurations"]}
-    assert configured.keys() == rules_of(mode, "debug")
+    assert configured.keys() == rules_of(mode, "tensor")
     for name, rule in configured.items():
         assert rule["RuleEvaluatorImage"] == IMAGE
         parameters = {key: str(value) for key, value in expected_parameters(mode, name).items()}
@@ -94,7 +94,7 @@ def test_an_account_without_access_goes_on_with_a_job_of_ours(definition: dict[s
     assert SMDEBUG_ENVIRONMENT.items() <= train["Environment"].items()
     assert SMDEBUG_ENVIRONMENT.items() <= job["Environment"].items()
     asked = rule_variables(job["Environment"])
-    assert asked == {rule: expected_parameters(mode, rule) for rule in rules_of(mode, "debug")}
+    assert asked == {rule: expected_parameters(mode, rule) for rule in rules_of(mode, "tensor")}
     assert job["ProcessingJobName"] == "whippet-dev-run-1-rules"
     assert job["AppSpecification"]["ImageUri"] == train["AlgorithmSpecification"]["TrainingImage"]
     code, archive = job["ProcessingInputs"]
@@ -105,7 +105,7 @@ def test_an_account_without_access_goes_on_with_a_job_of_ours(definition: dict[s
     assert dict(zip(arguments[::2], arguments[1::2], strict=True)) == {
         "--archive": "/opt/ml/processing/input/training/output.tar.gz",
         "--output": "/opt/ml/processing/output/rules",
-        "--source": "own",
+        "--evaluator": "own",
         "--mode": mode,
     }
     job_output = "s3://data-bucket/runs/run-1/training/whippet-dev-run-1-train/output/output.tar.gz"

@@ -201,7 +201,7 @@ def test_only_parameters_that_differ_from_sagemakers_defaults_are_passed_on() ->
 def test_without_rules_those_of_the_mode_are_evaluated() -> None:
     chosen = settings().debugger
     for mode in contract.MODES:
-        debug, profiler = chosen.evaluated(mode, "debug"), chosen.evaluated(mode, "profiler")
+        debug, profiler = chosen.evaluated(mode, "tensor"), chosen.evaluated(mode, "profiler")
         assert debug + profiler == contract.DEFAULT_RULES[mode]
         assert "Overfit" in debug
         assert "CPUBottleneck" in profiler

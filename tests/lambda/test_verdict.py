@@ -243,7 +243,7 @@ def test_a_rule_that_cannot_apply_neither_passes_nor_blocks(
     statuses = [{"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": "NoIssuesFound"}]
     answer, decision = judge(bucket(rules=[result("Overfit")]), FakeSageMaker(rules=statuses), debugger=way)
     assert answer["accepted"]
-    assert {rule["rule"]: (rule["status"], rule["source"]) for rule in decision["rules"]}[
+    assert {rule["rule"]: (rule["status"], rule["evaluator"]) for rule in decision["rules"]}[
         "PoorWeightInitialization"
     ] == ("NotApplicable", way)
     assert "1 do not apply" in check(decision, "rules")["reason"]
@@ -285,10 +285,10 @@ def test_sagemakers_own_statuses_become_the_same_list(judge: Any) -> None:
     answer, decision = judge(bucket(rules=[]), FakeSageMaker(rules=statuses), debugger="managed")
     assert not answer["accepted"]
     assert decision["rules"] == [
-        result("Overfit", "IssuesFound", step=40, detail="ratio 0.31 > 0.1", source="managed"),
-        result("AllZero", "NotApplicable", detail="there is no such tensor", source="managed"),
+        result("Overfit", "IssuesFound", step=40, detail="ratio 0.31 > 0.1", evaluator="managed"),
+        result("AllZero", "NotApplicable", detail="there is no such tensor", evaluator="managed"),
         result("CPUBottleneck"),
-        result("ProfilerReport", source="managed"),
+        result("ProfilerReport", evaluator="managed"),
     ]
 
 

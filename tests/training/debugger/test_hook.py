@@ -143,7 +143,7 @@ def test_gradients_that_a_scaler_passes_over_are_not_held_against_a_training(
     assert f"gradients of {len(passed_over)} steps were too large for float16" in report["note"]
     assert report["failures"] == []
     (exploded,) = evaluate(
-        workspace.root / "output/tensors", {"ExplodingTensor": {}}, mode="finetune", source="own", hook=report
+        workspace.root / "output/tensors", {"ExplodingTensor": {}}, mode="finetune", evaluator="own", hook=report
     )
     assert exploded["status"] == "NoIssuesFound"
 

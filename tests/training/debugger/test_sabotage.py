@@ -45,7 +45,7 @@ def judged(tensors: Path, *, mode: str) -> Results:
     """What the mode's default rules say, with their default parameters."""
     rules = {rule: contract.DEFAULT_PARAMETERS[mode].get(rule, {}) for rule in contract.DEFAULT_RULES[mode]}
     debug = {rule: parameters for rule, parameters in rules.items() if rule in DEBUG_RULES}
-    return {result["rule"]: result for result in evaluate(tensors, debug, mode=mode, source="own")}
+    return {result["rule"]: result for result in evaluate(tensors, debug, mode=mode, evaluator="own")}
 
 
 def found(results: Results) -> list[str]:

@@ -62,7 +62,7 @@ def evaluate(
     rules: Mapping[str, Mapping[str, object]],
     *,
     mode: str,
-    source: contract.RuleSource,
+    evaluator: contract.Evaluator,
     hook: contract.HookReport | None = None,
 ) -> list[contract.RuleResult]:
     """Judge the tensors in a folder by debug rules, given with the parameters that differ from SageMaker's defaults.
@@ -90,7 +90,7 @@ def evaluate(
         ended = _walk(trial, judged, hook=hook)
     ended |= {name: ("NotApplicable", why, None) for name, why in absent.items()}
     return [
-        contract.RuleResult(rule=name, status=status, detail=detail[:_LONGEST_DETAIL], step=step, source=source)
+        contract.RuleResult(rule=name, status=status, detail=detail[:_LONGEST_DETAIL], step=step, evaluator=evaluator)
         for name, (status, detail, step) in ((name, ended[name]) for name in checked)
     ]
 

@@ -72,7 +72,7 @@ def _result(name: str, parameters: str, seen: Measurements) -> contract.RuleResu
             detail, step = rule.detail, rule.step
     except Exception as error:
         status, detail = "Error", f"the rule could not be evaluated: {type(error).__name__}: {error}"
-    return {"rule": name, "status": status, "detail": detail, "step": step, "source": "own"}
+    return {"rule": name, "status": status, "detail": detail, "step": step, "evaluator": "own"}
 
 
 def _parsed(name: str, parameters: str) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Recorder:
 
     def judge(self, rule: str, *, of: str = "features", **parameters: Any) -> contract.RuleResult:
         """What a rule says."""
-        (result,) = evaluate(self.folder, {rule: parameters}, mode=of, source="own")
+        (result,) = evaluate(self.folder, {rule: parameters}, mode=of, evaluator="own")
         return result
 
 

@@ -26,7 +26,7 @@ def test_the_defaults_fit_a_processing_jobs_environment(mode: str) -> None:
 @pytest.mark.parametrize("mode", contract.MODES)
 def test_rules_that_cannot_apply_have_no_parameters_of_ours_and_are_debug_rules(mode: str) -> None:
     for rule in contract.NOT_APPLICABLE[mode]:
-        assert contract.RULES[rule].kind == "debug"
+        assert contract.RULES[rule].kind == "tensor"
         assert rule not in contract.DEFAULT_PARAMETERS[mode]
 
 

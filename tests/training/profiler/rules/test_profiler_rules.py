@@ -18,7 +18,7 @@ from training.profiler.system_sampler import Samples
 def judged(rule: str, seen: Measurements, **parameters: Any) -> contract.RuleResult:
     (result,) = evaluate({rule: json.dumps(parameters)}, seen)
     assert result["rule"] == rule
-    assert result["source"] == "own"
+    assert result["evaluator"] == "own"
     assert result["detail"]
     return result
 
