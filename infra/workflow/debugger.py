@@ -47,7 +47,7 @@ _NOT_FINAL = ("InProgress", "Stopping")
 
 def way_of(debugger: DebuggerSettings) -> str:
     """`debugger.mode`, or `own` where not a single rule that SageMaker would evaluate is asked for."""
-    watched = any(debugger.tensor_rules(mode) for mode in MODES)
+    watched = any(debugger.tensor_rules(mode, "managed") for mode in MODES)
     return debugger.mode if watched or debugger.mode == "off" else "own"
 
 
@@ -83,7 +83,7 @@ def managed_request(parts: JobParts, *, mode: str) -> dict[str, Any]:
             "LocalPath": _TENSORS,
             "CollectionConfigurations": hook_collections(mode, debugger.save_interval),
         },
-        "DebugRuleConfigurations": [_rule(parts, rule, mode) for rule in debugger.tensor_rules(mode)],
+        "DebugRuleConfigurations": [_rule(parts, rule, mode) for rule in debugger.tensor_rules(mode, "managed")],
     }
     if _reports(debugger):
         members["ProfilerConfig"] = {

@@ -7,7 +7,6 @@ from aws_cdk import aws_iam as iam
 from contract import MODES
 from infra.function_arns import FunctionArns
 from infra.names import Names
-from infra.workflow.debugger import way_of
 from infra.workflow.jobs import JobParts
 
 __all__ = ["permissions"]
@@ -84,4 +83,4 @@ def permissions(
 
 def _own_rules(parts: JobParts) -> bool:
     debugger = parts.settings.debugger
-    return any(debugger.tensor_rules(mode) for mode in MODES) and way_of(debugger) in ("own", "auto")
+    return any(debugger.tensor_rules(mode) and debugger.evaluator(mode) in ("own", "auto") for mode in MODES)

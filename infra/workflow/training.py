@@ -42,7 +42,7 @@ def training_phase(
     the rules. `managed` is needed where SageMaker may be asked to.
     """
     prefix = "Network" if finetune else ""
-    if managed and not parts.settings.debugger.tensor_rules("finetune" if finetune else "features"):
+    if managed and not parts.settings.debugger.tensor_rules("finetune" if finetune else "features", "managed"):
         return _unwatched(scope, parts, failure, finetune=finetune, following=following)
     if managed is None:
         way = way_of(parts.settings.debugger)

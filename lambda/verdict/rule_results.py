@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from contract import NOT_APPLICABLE, RULES, Artefact, Evaluator, RuleResult
+from contract import RULES, Artefact, Evaluator, RuleResult, why_not_applicable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -73,15 +73,14 @@ def with_missing(
 
 
 def _silent(rule: str, *, mode: str, way: Evaluator) -> RuleResult:
-    if why := NOT_APPLICABLE[mode].get(rule):
+    if why := why_not_applicable(rule, mode=mode, evaluator=way):
         return RuleResult(rule=rule, status="NotApplicable", detail=why, step=None, evaluator=way)
-    ours = RULES[rule].kind == "profiler" and rule != "ProfilerReport"
     return RuleResult(
         rule=rule,
         status="Error",
         detail="it was asked for, but nothing says how it ended; look at the training job's and the rules' job's logs",
         step=None,
-        evaluator="own" if ours else way,
+        evaluator=way if way in RULES[rule].evaluators else "own",
     )
 
 

@@ -46,7 +46,7 @@ def rules_of(mode: str, kind: str) -> set[str]:
 
 def expected_parameters(mode: str, rule: str) -> dict[str, Any]:
     ours = contract.DEFAULT_PARAMETERS[mode].get(rule, {})
-    return {name: value for name, value in ours.items() if value != contract.RULES[rule].parameters[name]}
+    return {name: value for name, value in ours.items() if value != contract.RULES[rule].defaults[name]}
 
 
 @pytest.mark.parametrize("mode", contract.MODES)
@@ -228,6 +228,48 @@ def test_nobody_is_asked_about_rules_that_cannot_apply(synthesise: Any) -> None:
         assert {rule["RuleConfigurationName"] for rule in request["DebugRuleConfigurations"]} == asked
         job = dict(run(definition, access=False, mode=mode).payloads)[own]
         assert rule_variables(job["Environment"]).keys() == asked
+
+
+@pytest.fixture
+def loss_plateau(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A rule of the project's own, which SageMaker Debugger does not know."""
+    parameters = {"patience": contract.Parameter(type="whole", default=3, low=1)}
+    rule = contract.Rule(
+        name="LossPlateau", kind="tensor", fires_when="the loss is flat", parameters=parameters, evaluators=("own",)
+    )
+    monkeypatch.setitem(contract.RULES, rule.name, rule)
+    return rule.name
+
+
+def test_a_rule_that_sagemaker_does_not_know_is_asked_of_the_own_job_alone(synthesise: Any, loss_plateau: str) -> None:
+    overrides = {"debugger.rules": f"+{loss_plateau}", "debugger.parameters": f"{loss_plateau}.patience=5"}
+    template = synthesise(**overrides)
+    definition = template.definition()
+    for mode in contract.MODES:
+        _, managed, own = STATES[mode]
+        request = dict(run(definition, access=True, mode=mode).payloads)[managed]
+        assert {rule["RuleConfigurationName"] for rule in request["DebugRuleConfigurations"]} == rules_of(
+            mode, "tensor"
+        )
+        job = dict(run(definition, access=False, mode=mode).payloads)[own]
+        assert rule_variables(job["Environment"])[loss_plateau] == {"patience": 5}
+    asked = json.loads(template.function("verdict")["Environment"]["Variables"]["RULES"])
+    assert all(loss_plateau in asked[mode] for mode in contract.MODES), "so that the results say why it has none"
+
+
+def test_where_sagemaker_knows_no_rule_the_own_job_evaluates_whatever_the_mode(
+    synthesise: Any, loss_plateau: str
+) -> None:
+    """Fine-tuning has a rule of SageMaker's, which cannot apply to a head on features."""
+    overrides = {"debugger.mode": "managed", "debugger.rules": f"DeadRelu,{loss_plateau}", "debugger.block": ""}
+    template = synthesise(**overrides)
+    head = run(template.definition(), access=True, mode="features")
+    assert head.status == "SUCCEEDED"
+    assert rule_variables(dict(head.payloads)["Rules"]["Environment"]).keys() == {loss_plateau}
+    assert dict(head.payloads)["Verdict"]["debugger"] == "own"
+    assert "TrainNetworkManaged" in run(template.definition(), access=True, mode="finetune").path
+    actions = json.dumps([statement for name, statement in template.statements() if name.startswith("Workflow")])
+    assert "sagemaker:CreateProcessingJob" in actions
 
 
 @pytest.mark.parametrize("way", ["auto", "managed", "own"])

@@ -33,7 +33,7 @@ class AllZero(DebugRule):
             zeros = self._zeros(name, step)
             if zeros is None:
                 continue
-            self.judged += 1
+            self.checks += 1
             if zeros >= self._threshold:
                 return self.fire(f"{zeros:.4g} % of {name} are zero, threshold {self._threshold:g} %")
         return False

@@ -49,7 +49,7 @@ class DebugRule(Rule):  # type: ignore[misc]
         """Once it fired: tensor, value and threshold."""
         self.seen = 0
         """Matching tensors so far, counted once a step."""
-        self.judged = 0
+        self.checks = 0
         """How often it could decide; a rule that compares steps sees some before it can."""
 
     def waits_for(self) -> str:

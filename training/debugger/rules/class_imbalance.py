@@ -68,11 +68,11 @@ class ClassImbalance(DebugRule):
         """Count the wrong predictions of each class."""
         if self._validated is not None:
             labels, answers = self._validated
-        elif self.judged:
+        elif self.checks:
             labels, answers = np.concatenate(self._trained, axis=1)[:, -self._samples :]
         else:
             return False
-        self.judged += 1
+        self.checks += 1
         for label in np.unique(labels):
             wrong = float((answers[labels == label] != label).mean())
             if wrong > self._misprediction:
@@ -90,7 +90,7 @@ class ClassImbalance(DebugRule):
         return np.stack([labels.ravel(), chosen]).astype(np.int64)
 
     def _imbalanced(self) -> bool:
-        self.judged += 1
+        self.checks += 1
         classes, counts = np.unique(np.concatenate(self._trained, axis=1)[0], return_counts=True)
         rarest, commonest = int(counts.argmin()), int(counts.argmax())
         ratio = float(counts[commonest] / counts[rarest])

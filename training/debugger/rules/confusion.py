@@ -59,7 +59,7 @@ class Confusion(DebugRule):
         pair = self._last.get(False, self._last.get(True))
         if pair is None:
             return False
-        self.judged += 1
+        self.checks += 1
         categories = self._categories or int(max(part.max() for part in pair)) + 1
         confusion = np.zeros((categories, categories))
         np.add.at(confusion, pair, 1)

@@ -35,7 +35,7 @@ class DeadRelu(DebugRule):
             dead = self.share_of_inactive(name, step, active=(0.0, math.inf), least=self._inactivity)
             if dead is None:
                 continue
-            self.judged += 1
+            self.checks += 1
             if dead > self._layer:
                 return self.fire(
                     f"{dead:.0f} % of the ReLUs of {name} are dead (above zero in less than {self._inactivity:g} % of "

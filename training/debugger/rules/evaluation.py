@@ -78,7 +78,8 @@ def evaluate(
     for name in checked:
         if name not in DEBUG_RULES:
             raise contract.ContractError(f"{name} is no debug rule; known are {', '.join(DEBUG_RULES)}")
-    absent = {name: why for name, why in contract.NOT_APPLICABLE[mode].items() if name in checked}
+    reasons = {name: contract.why_not_applicable(name, mode=mode, evaluator=evaluator) for name in checked}
+    absent = {name: why for name, why in reasons.items() if why is not None}
     judged = {name: parameters for name, parameters in checked.items() if name not in absent}
     try:
         trial = FinishedTrial(tensors)
@@ -114,7 +115,7 @@ def _walk(
             ended[name] = "Error", f"the rule could not be evaluated: {_words(error)}", trial.optimizer_step(step)
 
     def create(name: str) -> None:
-        judging[name] = DEBUG_RULES[name](trial, **{**contract.RULES[name].parameters, **parameters[name]})
+        judging[name] = DEBUG_RULES[name](trial, **{**contract.RULES[name].defaults, **parameters[name]})
 
     for name in parameters:
         attempt(name, 0, create, name)
@@ -133,7 +134,7 @@ def _walk(
 
 def _quiet(rule: DebugRule, *, hook: contract.HookReport | None) -> Outcome:
     """The end of a rule that did not fire: it passed only if it judged something."""
-    if rule.judged:
+    if rule.checks:
         return "NoIssuesFound", f"{rule.seen} tensors looked at", None
     if rule.seen:
         return "NotApplicable", f"the training was too short for this rule, which waits for {rule.waits_for()}", None

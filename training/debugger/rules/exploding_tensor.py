@@ -35,7 +35,7 @@ class ExplodingTensor(DebugRule):
             values = self.trial.value_at(name, step)
             if values is None:
                 values = np.array(list(self.trial.reductions_at(name, step).values()))
-            self.judged += 1
+            self.checks += 1
             wrong = np.isnan(values) if self._only_nan else ~np.isfinite(values)
             if wrong.any():
                 found = values[wrong].flat[0] if values.ndim else values

@@ -65,7 +65,7 @@ class LossNotDecreasing(DebugRule):
 
     def invoke_at_end(self) -> bool:
         """Compare the ends of a training that was over before the first comparison."""
-        if self.judged:
+        if self.checks:
             return False
         for name, (now, loss) in self._last.items():
             before, old = self._compared[name]
@@ -74,7 +74,7 @@ class LossNotDecreasing(DebugRule):
         return False
 
     def _too_little(self, name: str, *, old: float, new: float, before: int, now: int) -> bool:
-        self.judged += 1
+        self.checks += 1
         fell = 100 * (old - new) / max(abs(old), 1e-12)
         mode = self._mode.name
         said = f"{name} went from {old:.4g} at {mode} step {before} to {new:.4g} at {mode} step {now}"

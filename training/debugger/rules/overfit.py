@@ -55,7 +55,7 @@ class Overfit(DebugRule):
             return False
         training, validation = fmean(self._training), fmean(losses)
         self._training = []
-        self.judged += 1
+        self.checks += 1
         ratio = (validation - training) / max(training, _FITTED)
         self._above = self._above + 1 if ratio > self._threshold else 0
         if self._above < self._patience:

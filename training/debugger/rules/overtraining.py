@@ -50,7 +50,7 @@ class Overtraining(DebugRule):
             best.add(loss)
         if not losses or self.in_training(step) or self._training.loss == math.inf:
             return False
-        self.judged += 1
+        self.checks += 1
         waited = self._training.waited, self._validation.waited
         if waited[0] <= self._patience_train or waited[1] <= self._patience_validation:
             return False

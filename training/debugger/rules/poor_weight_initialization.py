@@ -56,7 +56,7 @@ class PoorWeightInitialization(DebugRule):
                 variances[name] = variance
         if len(variances) < 2:
             return False
-        self.judged += 1
+        self.checks += 1
         largest, smallest = max(variances, key=variances.__getitem__), min(variances, key=variances.__getitem__)
         ratio = variances[largest] / max(variances[smallest], 1e-30)
         if ratio <= self._threshold:
@@ -71,7 +71,7 @@ class PoorWeightInitialization(DebugRule):
             values = self.trial.value_at(name, step)
             if values is None or values.size < 2:
                 continue
-            self.judged += 1
+            self.checks += 1
             low, high = np.percentile(values, [5, 95])
             if high - low < self._range:
                 return self.fire(
@@ -83,7 +83,7 @@ class PoorWeightInitialization(DebugRule):
     def _loss(self, step: int) -> bool:
         losses = self.losses_at(step).values()
         for loss in losses:
-            self.judged += 1
+            self.checks += 1
             self._waited = 0 if loss < self._lowest else self._waited + 1
             self._lowest = min(self._lowest, loss)
             if self._waited >= self._patience:

@@ -47,7 +47,7 @@ class SaturatedActivation(DebugRule):
             saturated = self.share_of_inactive(name, step, active=within, least=self._inactivity)
             if saturated is None:
                 continue
-            self.judged += 1
+            self.checks += 1
             if saturated > self._layer:
                 return self.fire(
                     f"{saturated:.0f} % of {name} are saturated (outside {within[0]:g} to {within[1]:g}), "

@@ -55,7 +55,7 @@ class UnchangedTensor(DebugRule):
             last.append(value)
             if len(last) < self._steps:
                 continue
-            self.judged += 1
+            self.checks += 1
             if all(self._equal(one, other) for one, other in pairwise(last)):
                 return self.fire(
                     f"{name} is the same at its last {self._steps} saved steps (num_steps, rtol {self._rtol:g}, "

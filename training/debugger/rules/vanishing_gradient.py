@@ -30,7 +30,7 @@ class VanishingGradient(DebugRule):
             mean = self.trial.reduction_at(name, step, "mean", absolute=True)
             if mean is None:
                 continue
-            self.judged += 1
+            self.checks += 1
             if mean < self._threshold:
                 return self.fire(f"the mean of |{name}| is {mean:.3g}, below threshold {self._threshold:g}")
         return False

@@ -57,7 +57,7 @@ class WeightUpdateRatio(DebugRule):
             self._earlier[name] = now, value
             if not old.any():
                 continue
-            self.judged += 1
+            self.checks += 1
             ratio = float(np.linalg.norm(value - old) / (np.linalg.norm(old) + self._epsilon))
             if ratio > self._large:
                 return self.fire(

@@ -64,7 +64,7 @@ def _result(name: str, parameters: str, seen: Measurements) -> contract.RuleResu
     status: contract.RuleStatus
     step = None
     try:
-        rule = PROFILER_RULES[name](**{**contract.RULES[name].parameters, **_parsed(name, parameters)})
+        rule = PROFILER_RULES[name](**{**contract.RULES[name].defaults, **_parsed(name, parameters)})
         if reason := rule.inapplicable(seen):
             status, detail = "NotApplicable", reason
         else:

@@ -19,7 +19,9 @@ import contract
 from tests.training.debugger.rules.conftest import Recorder
 from training.debugger.rules import archive
 from training.debugger.rules.archive import ArchiveError, extract
+from training.debugger.rules.base import DebugRule
 from training.debugger.rules.evaluation import DEBUG_RULES, evaluate
+from training.debugger.rules.finished_trial import FinishedTrial
 from training.evaluate_rules import asked_for, main
 from training.profiler.rules.profiler_report import profiler_result
 from training.runtime import environment
@@ -173,6 +175,41 @@ def test_both_forms_of_the_program_say_the_same(
     assert [result["status"] for result in one] == ["IssuesFound", "NotApplicable"]
     assert [{**result, "evaluator": "managed"} for result in one] == other
     assert "Overfit: IssuesFound at step 1: the validation loss 2" in capsys.readouterr().out
+
+
+class LossPlateau(DebugRule):
+    """The loss stayed the same for `patience` steps: a rule of the project's own."""
+
+    inspects = "losses"
+
+    def __init__(self, base_trial: FinishedTrial, *, patience: int):
+        super().__init__(base_trial)
+        self._patience, self._losses = patience, list[float]()
+
+    def invoke_at_step(self, step: int) -> bool:
+        self._losses += self.losses_at(step).values()
+        self.checks += 1
+        flat = len(self._losses) >= self._patience and len(set(self._losses[-self._patience :])) == 1
+        return flat and self.fire("it is flat")
+
+
+@pytest.mark.parametrize(("evaluator", "status"), [("own", "IssuesFound"), ("managed", "NotApplicable")])
+def test_a_rule_of_the_projects_own_needs_an_entry_and_a_class(
+    recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluator: str, status: str
+) -> None:
+    parameters = {"patience": contract.Parameter(type="whole", default=9, low=2)}
+    rule = contract.Rule(
+        name="LossPlateau", kind="tensor", fires_when="the loss is flat", parameters=parameters, evaluators=("own",)
+    )
+    monkeypatch.setitem(contract.RULES, rule.name, rule)
+    monkeypatch.setitem(DEBUG_RULES, rule.name, LossPlateau)
+    monkeypatch.setenv(contract.rule_variable(rule.name), '{"patience": "2"}')
+    recorder.losses(1.0, 0.5, 0.5)
+    arguments = ["--mode", "features", "--tensors", str(recorder.folder), "--output", str(tmp_path)]
+    assert main([*arguments, "--evaluator", evaluator]) == 0
+    (result,) = report(tmp_path)
+    assert (result["rule"], result["status"], result["evaluator"]) == (rule.name, status, evaluator)
+    assert (result["step"] == 2) == (status == "IssuesFound")
 
 
 @pytest.mark.parametrize("content", [None, b"not an archive", b""])
