@@ -11,6 +11,7 @@ In turns, in CPU time: a busy neighbour does not count.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,8 +46,8 @@ from training.model.weights import load_backbone
 from training.runtime.environment import JOB_ENVIRONMENT
 from training.runtime.observer import Observer, TensorHook
 
-# isort: split
-import smdebug.pytorch as smd
+smd: Any = importlib.import_module("smdebug.pytorch")
+"""Imported here, since `training.debugger` has to prepare smdebug for today's packages first."""
 
 ROOT = Path(__file__).parents[1]
 SAVE_INTERVAL = 50

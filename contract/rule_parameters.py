@@ -22,7 +22,7 @@ class Parameter:
 
     type: ParameterType
     default: ParameterValue
-    """The default that SageMaker documents. Where it is none, none is also an allowed value."""
+    """SageMaker's documented default, or that of a rule of this project. Where it is none, none is an allowed value."""
     low: float | None = None
     high: float | None = None
     """The limits of a number, both included; none where there is none."""

@@ -46,7 +46,7 @@ class Profiler:
         first_of_host = os.environ.get("LOCAL_RANK", "0") == "0"
         self._sampler = SystemSampler() if first_of_host else SystemSampler({})
         self._times: StepTimes | None = None
-        self._failure = "the training was not watched to its end"
+        self._failure = "the training was not measured to its end"
         self._samples = Samples()
         self._is_over = False
         self._ended = 0.0

@@ -123,7 +123,7 @@ class SystemSampler:
     def _failed(self, what: str, error: Exception) -> None:
         """A training must not fail because nobody could look at it."""
         with self._lock:
-            self._failures.append(f"{what} were not watched: {type(error).__name__}: {error}")
+            self._failures.append(f"{what} were not sampled: {type(error).__name__}: {error}")
             for name in self._names.get(what, ()):
                 self._values.pop(name, None)
         self._probes.pop(what, None)

@@ -23,7 +23,7 @@ import contract
 from tests.training.conftest import Workspace
 from training.debugger.collections import Collections, own_configuration
 from training.debugger.hook import DebuggerHook
-from training.debugger.rules.evaluation import DEBUG_RULES, evaluate
+from training.debugger.rules.evaluation import TENSOR_RULES, evaluate
 from training.embedding.store import SplitFeatures
 from training.loop import finetune
 from training.loop.head_loop import Head, fit, new_head
@@ -44,7 +44,7 @@ Results = dict[str, contract.RuleResult]
 def judged(tensors: Path, *, mode: str) -> Results:
     """What the mode's default rules say, with their default parameters."""
     rules = {rule: contract.DEFAULT_PARAMETERS[mode].get(rule, {}) for rule in contract.DEFAULT_RULES[mode]}
-    debug = {rule: parameters for rule, parameters in rules.items() if rule in DEBUG_RULES}
+    debug = {rule: parameters for rule, parameters in rules.items() if rule in TENSOR_RULES}
     return {result["rule"]: result for result in evaluate(tensors, debug, mode=mode, evaluator="own")}
 
 

@@ -135,9 +135,9 @@ def test_a_healthy_profile_has_no_outliers() -> None:
 
 
 def test_what_could_not_be_watched_is_in_the_profile() -> None:
-    failing = measured(samples=Samples(failures=["disks were not watched: OSError: gone"]))
+    failing = measured(samples=Samples(failures=["disks were not sampled: OSError: gone"]))
     profile = profile_of(failing, rules=[])
-    assert profile["failures"] == ["disks were not watched: OSError: gone"]
+    assert profile["failures"] == ["disks were not sampled: OSError: gone"]
     assert profile["utilization"] == []
 
 
@@ -169,7 +169,7 @@ def test_psutil_failing_leaves_a_profile_that_says_so(
     profile = read(tmp_path)
     assert profile["steps"]["steps"] == 3
     assert profile["utilization"] == []
-    assert any("processors were not watched" in failure for failure in profile.get("failures", []))
+    assert any("processors were not sampled" in failure for failure in profile.get("failures", []))
     assert any("start was not found" in failure for failure in profile.get("failures", []))
     assert profile["rules"][0]["status"] == "NotApplicable"
 
@@ -236,7 +236,7 @@ def test_a_profiler_that_was_not_stopped_writes_nothing(
     hyperparameters: contract.Hyperparameters, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Profiler(hyperparameters).write(tmp_path)
-    assert "not watched to its end" in capsys.readouterr().out
+    assert "not measured to its end" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 

@@ -67,7 +67,7 @@ def test_a_probe_that_cannot_be_made_is_reported_and_the_others_go_on() -> None:
         raise ImportError("No module named 'pynvml'")
 
     samples = watched({"GPUs": broken, "memory": lambda: lambda: {"memory": 1.0}})
-    assert samples.failures == ["GPUs were not watched: ImportError: No module named 'pynvml'"]
+    assert samples.failures == ["GPUs were not sampled: ImportError: No module named 'pynvml'"]
     assert len(samples.values["memory"]) == len(samples.times) >= 3
 
 
@@ -81,7 +81,7 @@ def test_a_probe_that_fails_on_the_way_is_left_out_whole() -> None:
         raise OSError("the disk is gone")
 
     samples = watched({"disks": lambda: disks})
-    assert samples.failures == ["disks were not watched: OSError: the disk is gone"]
+    assert samples.failures == ["disks were not sampled: OSError: the disk is gone"]
     assert set(samples.values) == {"count"}
 
 

@@ -19,8 +19,8 @@ import contract
 from tests.training.debugger.rules.conftest import Recorder
 from training.debugger.rules import archive
 from training.debugger.rules.archive import ArchiveError, extract
-from training.debugger.rules.base import DebugRule
-from training.debugger.rules.evaluation import DEBUG_RULES, evaluate
+from training.debugger.rules.base import TensorRule
+from training.debugger.rules.evaluation import TENSOR_RULES, evaluate
 from training.debugger.rules.finished_trial import FinishedTrial
 from training.evaluate_rules import asked_for, main
 from training.profiler.rules.profiler_report import profiler_result
@@ -35,10 +35,10 @@ def hook_report(**values: Any) -> contract.HookReport:
 
 
 def test_a_folder_without_tensors_passes_nothing(tmp_path: Path) -> None:
-    results = evaluate(tmp_path, {name: {} for name in DEBUG_RULES}, mode="features", evaluator="own")
+    results = evaluate(tmp_path, {name: {} for name in TENSOR_RULES}, mode="features", evaluator="own")
     assert {result["rule"]: result["status"] for result in results} == {
         name: "NotApplicable" if name in ("DeadRelu", "SaturatedActivation", "PoorWeightInitialization") else "Error"
-        for name in DEBUG_RULES
+        for name in TENSOR_RULES
     }
     assert "the training saved no tensors" in results[0]["detail"]
 
@@ -115,7 +115,7 @@ def test_tensors_whose_file_is_gone_are_not_waited_for(recorder: Recorder) -> No
 
 
 def test_an_unknown_rule_or_parameter_is_refused(recorder: Recorder) -> None:
-    with pytest.raises(contract.ContractError, match="no debug rule"):
+    with pytest.raises(contract.ContractError, match="no tensor rule"):
         recorder.judge("StepOutlier")
     with pytest.raises(contract.ContractError, match="it has tensor_regex"):
         recorder.judge("Overfit", patients=3)
@@ -128,8 +128,8 @@ def test_a_thousand_steps_take_seconds(recorder: Recorder) -> None:
             saved |= {"weights": {"w": [1.0 * step] * 4096}, "gradients": {"gradient/w": [1.0] * 4096}}
         recorder.training(**saved)
     start = time.monotonic()
-    evaluate(recorder.folder, {name: {} for name in DEBUG_RULES}, mode="features", evaluator="own")
-    assert time.monotonic() - start < len(DEBUG_RULES)
+    evaluate(recorder.folder, {name: {} for name in TENSOR_RULES}, mode="features", evaluator="own")
+    assert time.monotonic() - start < len(TENSOR_RULES)
 
 
 def test_rules_are_asked_for_by_variables() -> None:
@@ -177,7 +177,7 @@ def test_both_forms_of_the_program_say_the_same(
     assert "Overfit: IssuesFound at step 1: the validation loss 2" in capsys.readouterr().out
 
 
-class LossPlateau(DebugRule):
+class LossPlateau(TensorRule):
     """The loss stayed the same for `patience` steps: a rule of the project's own."""
 
     inspects = "losses"
@@ -202,7 +202,7 @@ def test_a_rule_of_the_projects_own_needs_an_entry_and_a_class(
         name="LossPlateau", kind="tensor", fires_when="the loss is flat", parameters=parameters, evaluators=("own",)
     )
     monkeypatch.setitem(contract.RULES, rule.name, rule)
-    monkeypatch.setitem(DEBUG_RULES, rule.name, LossPlateau)
+    monkeypatch.setitem(TENSOR_RULES, rule.name, LossPlateau)
     monkeypatch.setenv(contract.rule_variable(rule.name), '{"patience": "2"}')
     recorder.losses(1.0, 0.5, 0.5)
     arguments = ["--mode", "features", "--tensors", str(recorder.folder), "--output", str(tmp_path)]

@@ -10,12 +10,12 @@ import pytest
 
 import contract
 from tests.training.debugger.rules.conftest import Recorder
-from training.debugger.rules.evaluation import DEBUG_RULES
+from training.debugger.rules.evaluation import TENSOR_RULES
 
 
 @pytest.mark.parametrize("name", [name for name, rule in contract.RULES.items() if rule.kind == "tensor"])
 def test_every_debug_rule_takes_exactly_its_documented_parameters(name: str) -> None:
-    taken = list(inspect.signature(DEBUG_RULES[name].__init__).parameters)[2:]
+    taken = list(inspect.signature(TENSOR_RULES[name].__init__).parameters)[2:]
     assert taken == list(contract.RULES[name].parameters)
 
 

@@ -81,7 +81,7 @@ def test_a_short_training_is_not_judged_but_said_to_be_short(rule: str) -> None:
     "rule", ["BatchSize", "CPUBottleneck", "IOBottleneck", "GPUMemoryIncrease", "LowGPUUtilization"]
 )
 def test_gpus_that_could_not_be_watched_are_not_taken_for_idle(rule: str) -> None:
-    samples = Samples(sampled(cpu=50).times, sampled(cpu=50).values, ["GPUs were not watched: no library"])
+    samples = Samples(sampled(cpu=50).times, sampled(cpu=50).values, ["GPUs were not sampled: no library"])
     result = judged(rule, measured(gpus=1, samples=samples))
     assert result["status"] == "NotApplicable"
     assert "no library" in result["detail"]
