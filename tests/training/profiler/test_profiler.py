@@ -194,7 +194,7 @@ def test_what_only_watches_is_not_needed_to_train() -> None:
         "sys.modules |= dict.fromkeys(('smdebug', 'psutil', 'pynvml'))\n"
         "import training.trial\n"
         "assert not {'training.profiler.profiler', 'training.loop.finetune'} & sys.modules.keys()\n"
-        "import training.finetune, training.train\n"
+        "import training.loop.finetune, training.train\n"
         "print('imported')"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)

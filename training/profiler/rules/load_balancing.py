@@ -21,7 +21,7 @@ class LoadBalancing(ProfilerRule):
     """Some GPUs work more than others: the distance between the histograms of two is above `threshold`.
 
     The page does not say which distance. Here it is half the sum of the absolute differences, from 0 (the same) to 1
-    (nothing in common). Of hosts without GPUs, the cores are compared. The rule does not apply to one GPU or host alone.
+    (nothing in common). Hosts without GPUs are compared by their cores. One GPU or host alone is not judged.
 
     Source: "LoadBalancing", List of Debugger built-in profiler rules (Amazon SageMaker AI developer guide).
     """
