@@ -22,8 +22,8 @@ class DebuggerSettings(Section):
 
     mode: contract.DebuggerMode = Field(
         default="auto",
-        description="Who evaluates the rules: SageMaker Debugger (managed), a processing job of this system (own), "
-        "the first where the account may use it and else the second (auto), or nobody (off).",
+        description="Who evaluates the rules: SageMaker Debugger (managed), a processing job of this project (own), "
+        "SageMaker Debugger where the account may use it and else the processing job (auto), or nobody (off).",
     )
     rules: tuple[str, ...] = Field(
         default=(),
@@ -44,13 +44,16 @@ class DebuggerSettings(Section):
         default=50,
         ge=1,
         le=100_000,
-        description="Steps between two at which more than the loss is saved for rules.",
+        description="Steps from one save of the rules' tensors to the next; the loss is saved at every step.",
     )
     instance_type: InstanceType = Field(
-        default="ml.m5.large", description="Machine of the own rules' job, one for all rules in turn."
+        default="ml.m5.large", description="Machine of the processing job that evaluates the rules (own)."
     )
     max_minutes: int = Field(
-        default=30, ge=5, le=240, description="Time limit of the own rules' job, or of the wait for SageMaker's."
+        default=30,
+        ge=5,
+        le=240,
+        description="Time limit of that job (own), or of the wait for SageMaker Debugger's results (managed).",
     )
 
     def evaluated(self, mode: str, kind: contract.RuleKind | None = None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The profile of real, small trainings, and what becomes of it when something fails."""
+"""The profile of small, real trainings, and what it says when something fails."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def test_only_the_first_process_of_a_host_looks_at_the_machine(
 
 
 class TwoHosts(Group):
-    """As the leader sees it; the other host's cores idle."""
+    """The main process sees both hosts; the other one's cores idle."""
 
     def gather(self, thing: Any) -> list[Any]:
         return [thing, {name.replace("host 0", "host 1"): [1.0] * len(values) for name, values in thing.items()}]

@@ -1,4 +1,4 @@
-"""What is advised, and that nothing is advised without a number."""
+"""Each recommendation is given where it applies, and never without a number."""
 
 from __future__ import annotations
 

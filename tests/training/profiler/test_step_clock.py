@@ -1,4 +1,4 @@
-"""The clock of a training's phases, on a fake time."""
+"""The clock of a training's phases, with a fake timer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.runtime.observer import Observer
 
 
 class Time:
-    """Stands still but for what a test says."""
+    """A time that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -164,7 +164,7 @@ def test_a_starved_training_waits_for_data(clock: StepClock[float], now: Time) -
 
 
 class Gpu:
-    """Comes to the marks of its queue only when told to; a mark is a place in it and the time it took to get there."""
+    """A device that reaches its marks only when told to; a mark is a place in its queue and the time of reaching it."""
 
     def __init__(self, now: Time):
         self._now, self.done = now, False

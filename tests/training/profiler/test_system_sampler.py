@@ -1,4 +1,4 @@
-"""What is seen of the machine, and that looking never harms the training."""
+"""The samples of the machine, and that sampling never harms the training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.profiler.system_sampler import Samples, SystemSampler
 
 
 def watched(makers: dict[str, Callable[[], Probe]], *, samples: int = 3) -> Samples:
-    """The first samples of a sampler with such probes."""
+    """Return the first samples of a sampler with such probes."""
     enough = threading.Event()
     taken = 0
 
@@ -204,7 +204,7 @@ def test_the_work_of_loader_workers_is_this_trainings(monkeypatch: pytest.Monkey
 
 
 class Nvml:
-    """NVIDIA's library on a machine with some GPUs."""
+    """A stand-in for NVIDIA's library on a machine with some GPUs."""
 
     def __init__(self, *gpus: tuple[int, int]):
         self.gpus = gpus

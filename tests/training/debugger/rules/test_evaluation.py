@@ -51,7 +51,7 @@ def test_the_hooks_own_words_are_the_reason(tmp_path: Path) -> None:
 
 def test_what_should_have_been_saved_and_was_not_is_an_error(recorder: Recorder) -> None:
     recorder.losses(1.0, 0.5)
-    result = recorder.judge("VanishingGradient")
+    result = recorder.result("VanishingGradient")
     assert result["status"] == "Error"
     assert "gradients (collection gradients)" in result["detail"]
 
@@ -100,7 +100,7 @@ def test_damaged_tensors_are_an_error_with_a_reason(recorder: Recorder) -> None:
     recorder.losses(1.0)
     (index,) = recorder.folder.glob("index/**/*.json")
     index.write_text("{", encoding="utf-8")
-    assert "cannot be read" in recorder.judge("ExplodingTensor")["detail"]
+    assert "cannot be read" in recorder.result("ExplodingTensor")["detail"]
 
 
 def test_tensors_whose_file_is_gone_are_not_waited_for(recorder: Recorder) -> None:
@@ -108,7 +108,7 @@ def test_tensors_whose_file_is_gone_are_not_waited_for(recorder: Recorder) -> No
     for file in recorder.folder.glob("events/**/*.tfevents"):
         file.unlink()
     start = time.monotonic()
-    result = recorder.judge("LossNotDecreasing")
+    result = recorder.result("LossNotDecreasing")
     assert result["status"] == "Error"
     assert "is gone" in result["detail"]
     assert time.monotonic() - start < 2
@@ -116,9 +116,9 @@ def test_tensors_whose_file_is_gone_are_not_waited_for(recorder: Recorder) -> No
 
 def test_an_unknown_rule_or_parameter_is_refused(recorder: Recorder) -> None:
     with pytest.raises(contract.ContractError, match="no tensor rule"):
-        recorder.judge("StepOutlier")
+        recorder.result("StepOutlier")
     with pytest.raises(contract.ContractError, match="it has tensor_regex"):
-        recorder.judge("Overfit", patients=3)
+        recorder.result("Overfit", patients=3)
 
 
 def test_a_thousand_steps_take_seconds(recorder: Recorder) -> None:

@@ -1,4 +1,4 @@
-"""Rules are settings: what may be set, and that the defaults may."""
+"""The table of rules: which parameters are allowed, and that its own entries fit together."""
 
 from __future__ import annotations
 
