@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 LOSS_TENSOR: Final = "CrossEntropyLoss_output_0"
-"""In `losses`: what smdebug itself calls the output of torch's CrossEntropyLoss."""
+"""The tensor in `losses`, under smdebug's own name for the output of torch's CrossEntropyLoss."""
 
 LABELS_TENSOR: Final = "labels"
 PREDICTIONS_TENSOR: Final = "predictions"
@@ -27,10 +27,10 @@ GRADIENT_PREFIX: Final = "gradient/"
 """The gradient of parameter NAME is tensor `gradient/NAME`, the parameter itself tensor NAME, as in smdebug."""
 
 FIRST_STEPS: Final = 3
-"""Steps at the training's start at which everything is saved, whatever the interval."""
+"""The number of steps at the training's start at which everything is saved, whatever the interval."""
 
 MAX_SAMPLE: Final = 4096
-"""Values of a weight, a gradient, labels or predictions that are saved at most."""
+"""The most values of a weight, a gradient, labels or predictions that are saved."""
 
 
 class CollectionConfiguration(TypedDict):
@@ -41,12 +41,12 @@ class CollectionConfiguration(TypedDict):
 
 
 def hook_collections(mode: str, save_interval: int) -> list[CollectionConfiguration]:
-    """The collections of a training in `mode`, in the shape of CreateTrainingJob's `CollectionConfigurations`.
+    """Return the collections of a training in a mode, in the form of CreateTrainingJob's `CollectionConfigurations`.
 
-    smdebug's mode TRAIN counts optimiser steps from 0, EVAL the looks at the validation photos, one an epoch, from 0;
-    GLOBAL steps count both, in the order they happen. "At the interval" is at TRAIN steps 0, 1 and 2 (`FIRST_STEPS`),
-    at every multiple of `save_interval`, and at the training's last step; a long training of a large network leaves
-    some of the multiples out, to stay below the hook's bound in bytes (`training.hook.MAX_BYTES`).
+    smdebug's mode TRAIN counts optimiser steps from 0, and EVAL counts validations, one an epoch, from 0. GLOBAL steps
+    count both, in the order in which they happen. "At the interval" means at TRAIN steps 0, 1 and 2 (`FIRST_STEPS`), at
+    every multiple of `save_interval`, and at the training's last step. A long training of a large network leaves some
+    of the multiples out, to stay below the hook's bound in bytes (`training.debugger.hook.MAX_BYTES`).
 
     Both modes:
 
@@ -56,8 +56,8 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
       was when the step's gradients were taken, before the update. Names are the model's own, such as `linear.weight`
       (features) or `head.linear.weight`, `backbone.network.layer4.0.conv1.weight` (finetune). Parameters that are not
       trained are not saved.
-    - `gradients`: `gradient/NAME` of each of those, before clipping. In float16, those of a step that the gradient
-      scaler passes over, since they are not finite, are not saved.
+    - `gradients`: `gradient/NAME` of each of those parameters, before clipping. In float16, the gradient scaler skips a
+      step whose gradients are not finite, and these are not saved.
     - `labels`, `predictions`: class numbers, int64 of shape (N,), pairwise: the given class and the one with the
       highest score. TRAIN at the interval (the last part of a batch that goes through the network in parts), and
       EVAL every epoch, of the first `MAX_SAMPLE` photos.
@@ -74,12 +74,14 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
     - `tanh_input`, `sigmoid_input`: likewise for Tanh and Sigmoid, of networks that have them.
 
     Raises:
-        ContractError: an unknown mode, or an interval below 1.
+        ContractError: the mode is unknown, or the interval is below 1.
     """
     if mode not in MODES:
         raise ContractError(f"mode {mode!r} is not known; give one of {', '.join(MODES)}")
     if save_interval < 1:
         raise ContractError(f"a save interval of {save_interval} steps cannot be; give 1 or more")
+
+    # the schedules
     first = ",".join(str(step) for step in range(FIRST_STEPS))
     interval = {"save_interval": str(save_interval), "save_steps": first}
     with_every_epoch = {
@@ -87,6 +89,7 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
         "train.save_steps": first,
         "eval.save_interval": "1",
     }
+
     collections = {
         "losses": {"train.save_interval": "1", "eval.save_interval": "1"},
         "gradients": {**interval, "reductions": "abs_mean", "save_raw_tensor": "true"},
@@ -98,6 +101,7 @@ def hook_collections(mode: str, save_interval: int) -> list[CollectionConfigurat
     if mode == "finetune":
         for name in ("relu_input", "relu_output", "tanh_input", "sigmoid_input"):
             collections[name] = {**interval, "include_regex": rf"{name}_\d+$"}
+
     return [
         CollectionConfiguration(CollectionName=name, CollectionParameters=parameters)
         for name, parameters in collections.items()

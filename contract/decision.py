@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from contract.debugger import RuleResult, RuleSource
+from contract.debugger import Evaluator, RuleResult
 
 __all__ = ["ApprovalStatus", "Check", "CheckName", "Comparison", "Decision", "Leakage", "Thresholds"]
 
@@ -81,7 +81,7 @@ class Decision(TypedDict):
     worst_class_recall: float
     in_service: Comparison | None
     leakage: Leakage
-    debugger: RuleSource | Literal["off"]
+    debugger: Evaluator
     rules: list[RuleResult]
     classes: list[str]
     dataset_fingerprint: str

@@ -1,4 +1,4 @@
-"""Where a training's time went, what its machine did meanwhile, and what to do about it."""
+"""The profile of a training: where its time went, what its machine did meanwhile, and what to do about it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from contract.debugger import RuleResult
 __all__ = ["PHASES", "Distribution", "OutlierStep", "Phase", "PhaseShare", "Profile", "Recommendation", "Utilization"]
 
 Phase = Literal["data", "transfer", "forward", "backward", "optimizer", "validation", "saving"]
-"""`data`: waiting for the next batch; `transfer`: host to device; `saving`: checkpoints and the debugger hook."""
+"""`data` is the wait for the next batch, `transfer` the copy from host to device, `saving` that of checkpoints and of
+the debugger hook's tensors."""
 
 PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
 
 
 class PhaseShare(TypedDict):
-    """Seconds of the whole training, and their part of it from 0 to 1."""
+    """The seconds of one phase over the whole training, and their share of it from 0 to 1."""
 
     phase: Phase | Literal["other"]
     seconds: float
@@ -23,7 +24,7 @@ class PhaseShare(TypedDict):
 
 
 class Distribution(TypedDict):
-    """Seconds of an optimiser step, without validation and checkpoints."""
+    """The distribution of the steps' seconds, without validation and checkpoints."""
 
     steps: int
     mean: float
@@ -43,7 +44,7 @@ class OutlierStep(TypedDict):
 
 
 class Utilization(TypedDict):
-    """One thing of the machine that was watched, such as `cpu`, `memory`, `disk_read`, `gpu`."""
+    """The utilisation of one resource of the machine, such as `cpu`, `memory`, `disk_read` or `gpu`."""
 
     name: str
     unit: str
@@ -53,7 +54,7 @@ class Utilization(TypedDict):
 
 
 class Recommendation(TypedDict):
-    """What would make the next run faster or cheaper: in plain words, with what speaks for it."""
+    """Something that would make the next run faster or cheaper, in plain words, with the evidence for it."""
 
     title: str
     evidence: str
@@ -61,28 +62,28 @@ class Recommendation(TypedDict):
 
 
 class Profile(TypedDict):
-    """`Artefact.PROFILE`, in the training job's output."""
+    """The file `Artefact.PROFILE` in the training job's output."""
 
     instance_type: str
     hosts: int
     cpus: int
     gpus: int
     seconds: float
-    """Of the training loop, validation and saving included."""
+    """The time of the training loop, validation and saving included."""
     initialization_seconds: float
-    """From the process's start to the first step."""
+    """The time from the process's start to the first step."""
     phases: list[PhaseShare]
     steps: Distribution
     outliers: list[OutlierStep]
-    """At most 20, the slowest first."""
+    """At most 20 steps, the slowest first."""
     step_seconds: list[float]
-    """In order; thinned out evenly above 2,000 steps."""
+    """The seconds of the steps in order; above 2,000 steps, evenly downsampled."""
     utilization: list[Utilization]
     timeline: dict[str, list[float]]
-    """`seconds` since the first step, and a list of the same length for each name of `utilization`; thinned out evenly
-    above 1,000 samples."""
+    """`seconds` since the first step, and a list of the same length for each name of `utilization`; above 1,000
+    samples, evenly downsampled."""
     recommendations: list[Recommendation]
     rules: list[RuleResult]
-    """What the profiler rules say."""
+    """The results of the profiler rules."""
     failures: NotRequired[list[str]]
-    """What could not be watched, and why; its names are missing in `utilization` and `timeline`."""
+    """What could not be sampled, and why; its names are missing in `utilization` and `timeline`."""

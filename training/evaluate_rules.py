@@ -1,10 +1,10 @@
-"""The rules' job: judges what a finished training saved, and writes one status for each rule asked for.
+"""The rules' job: evaluates the rules on what a finished training saved, and writes a status for each.
 
-    python -m training.evaluate_rules --mode MODE --source own --archive output.tar.gz --output FOLDER
-    python -m training.evaluate_rules --mode MODE --source managed --tensors FOLDER --profile FILE --output FOLDER
+    python -m training.evaluate_rules --mode MODE --evaluator own --archive output.tar.gz --output FOLDER
+    python -m training.evaluate_rules --mode MODE --evaluator managed --tensors FOLDER --profile FILE --output FOLDER
 
-Which rules, and their parameters, say the environment variables of `contract.rule_variable`. It ends with status 0
-whenever every rule got a status, whatever that is.
+The environment variables of `contract.rule_variable` name the rules and their parameters. The program exits with 0 when
+every rule got a status, whatever the status, and with 2 when a rule or a parameter is wrong.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from typing import Any
 
 import contract
 from training.debugger.rules.archive import ArchiveError, extract
-from training.debugger.rules.evaluation import DEBUG_RULES, evaluate
-from training.debugger.rules.profiler import profiler_result
+from training.debugger.rules.evaluation import TENSOR_RULES, evaluate
+from training.profiler.rules.profiler_report import profiler_result
 
 __all__ = ["asked_for", "main"]
 
 
 def asked_for(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The rules that environment variables ask for, with their parameters, in `contract.RULES`' order.
+    """Return the rules that environment variables ask for, with their parameters, in the order of `contract.RULES`.
 
     Raises:
-        contract.ContractError: a rule that does not exist, or parameters that are no JSON object.
+        contract.ContractError: there is no such rule, its parameters are no JSON object, or one of them is wrong.
     """
     prefix = contract.rule_variable("")
     given = {name.removeprefix(prefix): text for name, text in environment.items() if name.startswith(prefix)}
@@ -50,7 +50,7 @@ def asked_for(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status."""
+    """Run the program and return its exit status."""
     options = _parser().parse_args(arguments)
     start = time.monotonic()
     try:
@@ -58,13 +58,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except contract.ContractError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+    # evaluate the rules on a folder, or on what an archive holds
     if options.archive is None:
-        results = _judge(rules, options.tensors, profile=options.profile, mode=options.mode, source=options.source)
+        results = _evaluate_folder(
+            rules, options.tensors, profile=options.profile, mode=options.mode, evaluator=options.evaluator
+        )
     else:
-        results = _judge_archive(rules, options.archive, mode=options.mode, source=options.source)
+        results = _evaluate_archive(rules, options.archive, mode=options.mode, evaluator=options.evaluator)
+
     for result in results:
         at = "" if result["step"] is None else f" at step {result['step']}"
         print(f"{result['rule']}: {result['status']}{at}: {result['detail']}", flush=True)
+
     report = contract.RulesReport(results=results, seconds=round(time.monotonic() - start, 3))
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / contract.Artefact.RULES).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -72,46 +78,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _judge_archive(
-    rules: dict[str, dict[str, Any]], archive: Path, *, mode: str, source: contract.RuleSource
+def _evaluate_archive(
+    rules: dict[str, dict[str, Any]], archive: Path, *, mode: str, evaluator: contract.Evaluator
 ) -> list[contract.RuleResult]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             extract(archive, Path(folder))
         except ArchiveError as error:
             return [
-                contract.RuleResult(rule=rule, status="Error", detail=str(error), step=None, source=source)
+                contract.RuleResult(rule=rule, status="Error", detail=str(error), step=None, evaluator=evaluator)
                 for rule in rules
             ]
-        return _judge(
+        return _evaluate_folder(
             rules,
             Path(folder) / contract.Artefact.TENSORS,
             profile=Path(folder) / contract.Artefact.PROFILE,
             mode=mode,
-            source=source,
+            evaluator=evaluator,
         )
 
 
-def _judge(
-    rules: dict[str, dict[str, Any]], tensors: Path, *, profile: Path | None, mode: str, source: contract.RuleSource
+def _evaluate_folder(
+    rules: dict[str, dict[str, Any]], tensors: Path, *, profile: Path | None, mode: str, evaluator: contract.Evaluator
 ) -> list[contract.RuleResult]:
-    debug = {name: parameters for name, parameters in rules.items() if name in DEBUG_RULES}
+    debug = {name: parameters for name, parameters in rules.items() if name in TENSOR_RULES}
     ended = {
         result["rule"]: result
-        for result in evaluate(tensors, debug, mode=mode, source=source, hook=_hook_report(tensors))
+        for result in evaluate(tensors, debug, mode=mode, evaluator=evaluator, hook=_hook_report(tensors))
     }
     profiled: contract.Profile | None = _read(profile)
-    return [ended[name] if name in ended else profiler_result(name, profiled, source=source) for name in rules]
+    return [ended[name] if name in ended else profiler_result(name, profiled, evaluator=evaluator) for name in rules]
 
 
 def _hook_report(tensors: Path) -> contract.HookReport | None:
-    """In the folder of tensors, or beside it."""
+    """Read the hook's report in the folder of tensors, or beside it."""
     report: contract.HookReport | None = _read(tensors / contract.Artefact.HOOK_REPORT)
     return report or _read(tensors.parent / contract.Artefact.HOOK_REPORT)
 
 
 def _read(path: Path | None) -> Any:
-    """None where there is no such file, or one that was cut off: the training's disk may have been full."""
+    """Read a JSON file; None where there is none or it was cut off, as when the training's disk was full."""
     if path is None or not path.is_file():
         return None
     try:
@@ -122,14 +128,16 @@ def _read(path: Path | None) -> Any:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Judge a finished training by the debugger's rules.")
+    parser = argparse.ArgumentParser(description="Evaluate the debugger's rules on a finished training.")
     tensors = parser.add_mutually_exclusive_group(required=True)
     tensors.add_argument("--archive", type=Path, help="the training job's output.tar.gz")
     tensors.add_argument("--tensors", type=Path, help="folder the debugger hook saved to")
     parser.add_argument("--profile", type=Path, help="the training job's profile.json, beside --tensors")
     parser.add_argument("--output", type=Path, required=True, help="folder for rules.json")
-    parser.add_argument("--source", choices=("managed", "own"), required=True, help="who is said to have judged")
-    parser.add_argument("--mode", choices=contract.MODES, required=True, help="of the training")
+    parser.add_argument(
+        "--evaluator", choices=("managed", "own"), required=True, help="who is named as the evaluator in the results"
+    )
+    parser.add_argument("--mode", choices=contract.MODES, required=True, help="the training's mode")
     return parser
 
 

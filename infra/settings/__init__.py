@@ -141,7 +141,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _rules_are_evaluated(self) -> Settings:
-        self.debugger.check_mode(self.training.mode)
+        self.debugger.check_rules(self.training.mode)
         return self
 
     @model_validator(mode="after")

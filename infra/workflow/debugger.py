@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 from aws_cdk import aws_stepfunctions as sfn
 
+import contract
 from contract import JobVariable, rule_variable
 from infra.workflow.payloads import RunParts
 from infra.workflow.task import FailureRoute, RunScope, sagemaker_task
 from training.runtime.environment import SMDEBUG_ENVIRONMENT
 
-__all__ = ["REPORT_RULE", "choose_evaluator", "debug_rules", "job_variables", "rule_evaluator", "rules_job"]
+__all__ = ["REPORT_RULE", "choose_evaluator", "tensor_rules", "job_variables", "rule_evaluator", "rules_job"]
 
 REPORT_RULE = "ProfilerReport"
 """The one profiler rule that SageMaker Debugger evaluates; the training job itself evaluates the others."""
@@ -31,15 +32,14 @@ _CODE, _TRAINING, _OUTPUT = (
 )
 
 
-def rule_evaluator(parts: RunParts) -> Literal["auto", "managed", "own", "off"]:
-    """Return `debugger.mode`, or `own` if no debug rule applies: SageMaker would have nothing to evaluate."""
-    mode = parts.settings.debugger.mode
-    return mode if debug_rules(parts) or mode == "off" else "own"
+def rule_evaluator(parts: RunParts) -> contract.DebuggerMode:
+    """Return `debugger.mode`, or `own` if SageMaker Debugger has no tensor rule to evaluate."""
+    return parts.settings.debugger.evaluator(parts.settings.training.mode)
 
 
-def debug_rules(parts: RunParts) -> tuple[str, ...]:
-    """Return the debug rules to evaluate: those of the settings that can apply to the training mode."""
-    return parts.settings.debugger.judged(parts.settings.training.mode)
+def tensor_rules(parts: RunParts, evaluator: contract.Evaluator = "own") -> tuple[str, ...]:
+    """Return the tensor rules that an evaluator is asked for: those of the settings that can apply."""
+    return parts.settings.debugger.tensor_rules(parts.settings.training.mode, evaluator)
 
 
 def choose_evaluator(scope: RunScope, *, parts: RunParts, following: sfn.IChainable) -> sfn.Pass:
@@ -63,14 +63,14 @@ def choose_evaluator(scope: RunScope, *, parts: RunParts, following: sfn.IChaina
     return state
 
 
-def job_variables(parts: RunParts, *, evaluator: Literal["managed", "own", "off"]) -> dict[str, str]:
+def job_variables(parts: RunParts, *, evaluator: contract.Evaluator) -> dict[str, str]:
     """Return the variables that tell a training job what to save and which profiler rules to evaluate itself."""
     debugger, mode = parts.settings.debugger, parts.settings.training.mode
     if evaluator == "off":
         return {}
 
     hook: dict[str, str] = {}
-    if debug_rules(parts):
+    if tensor_rules(parts):
         hook = {JobVariable.SAVE_INTERVAL.value: str(debugger.save_interval), **SMDEBUG_ENVIRONMENT}
     profiler_rules = debugger.evaluated(mode, "profiler")
     if evaluator == "managed":
@@ -79,14 +79,14 @@ def job_variables(parts: RunParts, *, evaluator: Literal["managed", "own", "off"
 
 
 def rules_job(scope: RunScope, *, parts: RunParts, failure: FailureRoute) -> sfn.CustomState:
-    """Return the state Rules: one processing job on the training image evaluates the debug rules one by one."""
+    """Return the state Rules: one processing job on the training image evaluates the tensor rules one by one."""
     debugger, mode = parts.settings.debugger, parts.settings.training.mode
     # The archive of the job's output holds the tensors it saved.
     archive = "States.Format('{}{}/output/output.tar.gz', $.plan.training.output, $.training.job)"
     arguments = {
         "--archive": f"{_TRAINING}/output.tar.gz",
         "--output": _OUTPUT,
-        "--source": "own",
+        "--evaluator": "own",
         "--mode": mode,
     }
     job = sagemaker_task(
@@ -101,7 +101,7 @@ def rules_job(scope: RunScope, *, parts: RunParts, failure: FailureRoute) -> sfn
                 "ContainerArguments": [text for argument in arguments.items() for text in argument],
             },
             "Environment": parts.environment(
-                debugger.instance_type, {**SMDEBUG_ENVIRONMENT, **_rule_variables(parts, debug_rules(parts))}
+                debugger.instance_type, {**SMDEBUG_ENVIRONMENT, **_rule_variables(parts, tensor_rules(parts))}
             ),
             "ProcessingInputs": [
                 _input("code", {"S3Uri": parts.sources.rules.s3_object_url}, _CODE),

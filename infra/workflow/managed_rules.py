@@ -8,7 +8,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
 from contract import hook_collections
-from infra.workflow.debugger import REPORT_RULE, debug_rules
+from infra.workflow.debugger import REPORT_RULE, tensor_rules
 from infra.workflow.payloads import RunParts
 from infra.workflow.task import FailureRoute, RunScope, sagemaker_task
 
@@ -41,7 +41,7 @@ def managed_request(parts: RunParts) -> dict[str, Any]:
             "LocalPath": _TENSORS,
             "CollectionConfigurations": hook_collections(mode, interval),
         },
-        "DebugRuleConfigurations": [_managed_rule(parts, rule) for rule in debug_rules(parts)],
+        "DebugRuleConfigurations": [_managed_rule(parts, rule) for rule in tensor_rules(parts, "managed")],
     }
     if _profiler_reports(parts):
         members["ProfilerConfig"] = {
@@ -60,7 +60,7 @@ def managed_rules(
     The status of a training job is final before those of its rules are.
     """
     minutes = parts.settings.debugger.max_minutes
-    kinds = {"debug": "DebugRule", **({"profiler": "ProfilerRule"} if _profiler_reports(parts) else {})}
+    kinds = {"tensor": "DebugRule", **({"profiler": "ProfilerRule"} if _profiler_reports(parts) else {})}
     describe = sagemaker_task(
         scope,
         "DescribeRules",

@@ -11,7 +11,7 @@ from aws_cdk import aws_stepfunctions as sfn
 
 from contract import METRICS, Channel, EntryPoint
 from infra.instances import gpus
-from infra.workflow.debugger import debug_rules, job_variables, rule_evaluator, rules_job
+from infra.workflow.debugger import tensor_rules, job_variables, rule_evaluator, rules_job
 from infra.workflow.managed_rules import debugger_not_offered, managed_request, managed_rules
 from infra.workflow.payloads import CHECKPOINTS, RunParts, channel, hyperparameters
 from infra.workflow.task import ANY_ERROR, FailureRoute, RunScope, sagemaker_task
@@ -54,10 +54,10 @@ def training_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, f
 def _train_with_own_rules(
     scope: RunScope, parts: RunParts, failure: FailureRoute, following: sfn.IChainable
 ) -> sfn.CustomState:
-    """Train → Rules → `following`; without Rules where no debug rule is to be evaluated."""
+    """Train → Rules → `following`; without Rules where no tensor rule is to be evaluated."""
     train = _job(scope, "Train", parts=parts, evaluator="own")
     failure.catch(train)
-    if debug_rules(parts):
+    if tensor_rules(parts):
         train.next(rules_job(scope, parts=parts, failure=failure)).next(following)
     else:
         train.next(following)

@@ -7,13 +7,13 @@ import math
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from contract import NOT_APPLICABLE, Artefact, Decision, RuleResult, RuleSource, Thresholds, result_key
+from contract import NOT_APPLICABLE, Artefact, Decision, Evaluator, RuleResult, Thresholds, result_key
 
 from .model_in_service import find_model_in_service
 from .package_metadata import package_metadata
@@ -47,7 +47,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     in_service = find_model_in_service(
         s3, sagemaker, bucket=bucket, endpoint=os.environ["ENDPOINT_NAME"], name_prefix=os.environ["NAME_PREFIX"]
     )
-    way: RuleSource | Literal["off"] = event["debugger"]
+    way: Evaluator = event["debugger"]
     decision = decide(
         evaluation,
         run=run,
@@ -76,9 +76,7 @@ def _thresholds(settings: Mapping[str, str]) -> Thresholds:
     )
 
 
-def _rules(
-    event: Mapping[str, Any], bucket: str, *, way: RuleSource | Literal["off"], profile: bytes | None
-) -> list[RuleResult]:
+def _rules(event: Mapping[str, Any], bucket: str, *, way: Evaluator, profile: bytes | None) -> list[RuleResult]:
     results = profile_results(profile)
     if way == "managed":
         results = managed_results(sagemaker, event["training_job"]) + results

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from contract import (
     ApprovalStatus,
     Comparison,
     Decision,
     Evaluation,
+    Evaluator,
     Leakage,
     RuleResult,
-    RuleSource,
     Thresholds,
 )
 
@@ -39,7 +38,7 @@ def decide(
     manual_approval: bool,
     comparison: Comparison | None,
     leakage: Leakage,
-    way: RuleSource | Literal["off"],
+    way: Evaluator,
     rules: Sequence[RuleResult],
 ) -> Decision:
     """The decision with everything it was made of; one blocked check is enough to reject the model."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from contract import NOT_APPLICABLE, RULES, Artefact, RuleResult, RuleSource
+from contract import RULES, Artefact, Evaluator, RuleResult, why_not_applicable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -58,7 +58,7 @@ def profile_results(profile: bytes | None) -> list[RuleResult]:
 
 
 def with_missing(
-    results: Sequence[RuleResult], expected: Sequence[str], *, mode: str, way: RuleSource | Literal["off"]
+    results: Sequence[RuleResult], expected: Sequence[str], *, mode: str, way: Evaluator
 ) -> list[RuleResult]:
     """The results in the order of the rules asked for.
 
@@ -72,16 +72,15 @@ def with_missing(
     return [*((known | silent)[rule] for rule in expected), *(r for r in results if r["rule"] not in expected)]
 
 
-def _silent(rule: str, *, mode: str, way: RuleSource) -> RuleResult:
-    if why := NOT_APPLICABLE[mode].get(rule):
-        return RuleResult(rule=rule, status="NotApplicable", detail=why, step=None, source=way)
-    ours = RULES[rule].kind == "profiler" and rule != "ProfilerReport"
+def _silent(rule: str, *, mode: str, way: Evaluator) -> RuleResult:
+    if why := why_not_applicable(rule, mode=mode, evaluator=way):
+        return RuleResult(rule=rule, status="NotApplicable", detail=why, step=None, evaluator=way)
     return RuleResult(
         rule=rule,
         status="Error",
         detail="it was asked for, but nothing says how it ended; look at the training job's and the rules' job's logs",
         step=None,
-        source="own" if ours else way,
+        evaluator=way if way in RULES[rule].evaluators else "own",
     )
 
 
@@ -95,4 +94,4 @@ def _from_status(status: Mapping[str, Any]) -> RuleResult:
         step, detail = int(met["step"]), met["detail"].strip()
     elif ended in ("InProgress", "Stopping"):
         ended, detail = "Error", f"it had not ended: its status was {ended}"
-    return RuleResult(rule=rule, status=ended, detail=detail, step=step, source="managed")
+    return RuleResult(rule=rule, status=ended, detail=detail, step=step, evaluator="managed")

@@ -35,7 +35,7 @@ class DebuggerRules:
 
     def command(self, task: RuleTask) -> tuple[list[str], dict[str, str]]:
         """Return the program's argv and its variables: one for each rule, with the rule's parameters."""
-        argv = [str(self._python), "-m", "training.evaluate_rules", "--source", "managed"]
+        argv = [str(self._python), "-m", "training.evaluate_rules", "--evaluator", "managed"]
         argv += ["--tensors", str(task.tensors), "--output", str(task.results)]
         argv += ["--mode", task.hyperparameters.get("mode", "features")]
         profile = task.output / Artefact.PROFILE

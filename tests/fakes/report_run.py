@@ -239,7 +239,7 @@ def _evaluation(classes: Sequence[str], *, each: int, chance: random.Random) -> 
 def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
     worst = min(evaluation["per_class"], key=lambda score: score["recall"])
     rules: list[dict[str, Any]] = [
-        {"rule": name, "status": "NoIssuesFound", "detail": "nothing of 580 steps", "step": None, "source": "own"}
+        {"rule": name, "status": "NoIssuesFound", "detail": "nothing of 580 steps", "step": None, "evaluator": "own"}
         for name in DEFAULT_RULES["features"]
     ]
     found = {
@@ -361,7 +361,7 @@ def _profile(chance: random.Random) -> dict[str, Any]:
             }
         ],
         "rules": [
-            {"rule": "StepOutlier", "status": "NoIssuesFound", "detail": "3 outliers", "step": None, "source": "own"}
+            {"rule": "StepOutlier", "status": "NoIssuesFound", "detail": "3 outliers", "step": None, "evaluator": "own"}
         ],
     }
 

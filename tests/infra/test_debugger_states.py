@@ -50,7 +50,7 @@ def of_mode(synthesise: Any, mode: str) -> dict[str, Any]:
 
 def expected_parameters(mode: str, rule: str) -> dict[str, Any]:
     ours = contract.DEFAULT_PARAMETERS[mode].get(rule, {})
-    return {name: value for name, value in ours.items() if value != contract.RULES[rule].parameters[name]}
+    return {name: value for name, value in ours.items() if value != contract.RULES[rule].defaults[name]}
 
 
 def test_an_account_with_access_has_sagemaker_evaluate_the_rules(of_mode: dict[str, Any], mode: str) -> None:
@@ -65,7 +65,7 @@ def test_an_account_with_access_has_sagemaker_evaluate_the_rules(of_mode: dict[s
         "CollectionConfigurations": contract.hook_collections(mode, 50),
     }
     configured = {rule["RuleConfigurationName"]: rule for rule in request["DebugRuleConfigurations"]}
-    assert configured.keys() == rules_of(mode, "debug")
+    assert configured.keys() == rules_of(mode, "tensor")
     for name, rule in configured.items():
         assert rule["RuleEvaluatorImage"] == IMAGE
         parameters = {key: str(value) for key, value in expected_parameters(mode, name).items()}
@@ -94,7 +94,7 @@ def test_an_account_without_access_goes_on_with_a_job_of_ours(of_mode: dict[str,
     assert SMDEBUG_ENVIRONMENT.items() <= train["Environment"].items()
     assert SMDEBUG_ENVIRONMENT.items() <= job["Environment"].items()
     asked = rule_variables(job["Environment"])
-    assert asked == {rule: expected_parameters(mode, rule) for rule in rules_of(mode, "debug")}
+    assert asked == {rule: expected_parameters(mode, rule) for rule in rules_of(mode, "tensor")}
     assert job["ProcessingJobName"] == "whippet-dev-run-1-rules"
     assert job["AppSpecification"]["ImageUri"] == train["AlgorithmSpecification"]["TrainingImage"]
     code, archive = job["ProcessingInputs"]
@@ -105,7 +105,7 @@ def test_an_account_without_access_goes_on_with_a_job_of_ours(of_mode: dict[str,
     assert dict(zip(arguments[::2], arguments[1::2], strict=True)) == {
         "--archive": "/opt/ml/processing/input/training/output.tar.gz",
         "--output": "/opt/ml/processing/output/rules",
-        "--source": "own",
+        "--evaluator": "own",
         "--mode": mode,
     }
     job_output = "s3://data-bucket/runs/run-1/training/whippet-dev-run-1-train/output/output.tar.gz"
@@ -227,6 +227,46 @@ def test_nobody_is_asked_about_rules_that_cannot_apply(synthesise: Any, mode: st
     assert {rule["RuleConfigurationName"] for rule in request["DebugRuleConfigurations"]} == asked
     job = dict(run(definition, access=False, mode=mode).payloads)["Rules"]
     assert rule_variables(job["Environment"]).keys() == asked
+
+
+@pytest.fixture
+def loss_plateau(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A rule of the project's own, which SageMaker Debugger does not know."""
+    parameters = {"patience": contract.Parameter(type="whole", default=3, low=1)}
+    rule = contract.Rule(
+        name="LossPlateau", kind="tensor", fires_when="the loss is flat", parameters=parameters, evaluators=("own",)
+    )
+    monkeypatch.setitem(contract.RULES, rule.name, rule)
+    return rule.name
+
+
+def test_a_rule_that_sagemaker_does_not_know_is_asked_of_the_own_job_alone(
+    synthesise: Any, loss_plateau: str, mode: str
+) -> None:
+    overrides = {"debugger.rules": f"+{loss_plateau}", "debugger.parameters": f"{loss_plateau}.patience=5"}
+    template = synthesise(**overrides, **{"training.mode": mode})
+    definition = template.definition()
+    request = dict(run(definition, access=True, mode=mode).payloads)["TrainManaged"]
+    assert {rule["RuleConfigurationName"] for rule in request["DebugRuleConfigurations"]} == rules_of(mode, "tensor")
+    job = dict(run(definition, access=False, mode=mode).payloads)["Rules"]
+    assert rule_variables(job["Environment"])[loss_plateau] == {"patience": 5}
+    asked = json.loads(template.function("verdict")["Environment"]["Variables"]["RULES"])
+    assert loss_plateau in asked, "so that the results say why it has none"
+
+
+def test_where_sagemaker_knows_no_rule_that_applies_the_own_job_evaluates(
+    synthesise: Any, loss_plateau: str, mode: str
+) -> None:
+    """DeadRelu cannot apply to a head on features, and SageMaker does not know the other."""
+    overrides = {"debugger.mode": "managed", "debugger.rules": f"DeadRelu,{loss_plateau}", "debugger.block": ""}
+    result = run(synthesise(**overrides, **{"training.mode": mode}).definition(), access=True, mode=mode)
+    assert result.status == "SUCCEEDED"
+    payloads = dict(result.payloads)
+    if mode == "finetune":
+        assert "TrainManaged" in payloads
+    else:
+        assert rule_variables(payloads["Rules"]["Environment"]).keys() == {loss_plateau}
+        assert payloads["Verdict"]["debugger"] == "own"
 
 
 @pytest.mark.parametrize("setting", ["auto", "managed", "own"])

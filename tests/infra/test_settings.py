@@ -126,14 +126,26 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
         ({"debugger.mode": "on"}, "debugger.mode='on'"),
         (
             {"debugger.rules": "Overfit,Overfitting"},
-            "there is no debugger rule 'Overfitting'; known are VanishingGradient, ExplodingTensor",
+            "there is no debugger rule 'Overfitting'; known are ExplodingTensor, LossNotDecreasing",
         ),
         ({"debugger.rules": "Overfit,Overfit"}, "Overfit is named twice"),
+        ({"debugger.rules": "+Confusion,-Confusion"}, "Confusion is named twice"),
+        ({"debugger.rules": "++Confusion"}, "there is no debugger rule '+Confusion'"),
+        (
+            {"debugger.rules": "Overfit,+Confusion"},
+            "Overfit has no sign, unlike the other rules",
+        ),
+        ({"debugger.rules": "-Overfit"}, "debugger.block names Overfit, which is not evaluated"),
+        ({"debugger.block": "+DeadRelu"}, "debugger.block names DeadRelu, which is not evaluated"),
         (
             {"debugger.parameters": "Overfit.patient=2"},
             "rule Overfit has no parameter 'patient'; it has tensor_regex (default None), start_step (default 0), pat",
         ),
         ({"debugger.parameters": "Overfit.patience=some"}, "patience='some' of rule Overfit is wrong; give a whole"),
+        (
+            {"debugger.parameters": "GPUMemoryIncrease.window=0"},
+            "parameter window='0' of rule GPUMemoryIncrease is wrong; give a whole number, 1 or more, such as 10",
+        ),
         ({"debugger.parameters": "Overfit=2"}, "'Overfit=2' is not RULE.PARAMETER=VALUE, such as Overfit.patience=2"),
         ({"debugger.parameters": "DeadRelu.threshold_layer=60"}, "debugger.parameters names DeadRelu, which is not"),
         (
@@ -194,19 +206,61 @@ def test_only_parameters_that_differ_from_sagemakers_defaults_are_passed_on() ->
     assert chosen.parameters_of("Overfit", "features") == {
         name: value
         for name, value in {**ours, "patience": 3, "start_step": 0}.items()
-        if value != contract.RULES["Overfit"].parameters[name]
+        if value != contract.RULES["Overfit"].defaults[name]
     }
 
 
 def test_without_rules_those_of_the_mode_are_evaluated() -> None:
     chosen = settings().debugger
     for mode in contract.MODES:
-        debug, profiler = chosen.evaluated(mode, "debug"), chosen.evaluated(mode, "profiler")
+        debug, profiler = chosen.evaluated(mode, "tensor"), chosen.evaluated(mode, "profiler")
         assert debug + profiler == contract.DEFAULT_RULES[mode]
         assert "Overfit" in debug
         assert "CPUBottleneck" in profiler
     one = settings(**{"debugger.rules": "Overfit", "debugger.block": ""}).debugger
     assert (one.evaluated("finetune"), one.block) == (("Overfit",), ())
+
+
+def test_signs_change_the_default_rules_and_leave_the_others() -> None:
+    chosen = settings(**{"debugger.rules": "+Confusion,-Overtraining"}).debugger
+    for mode in contract.MODES:
+        assert set(chosen.evaluated(mode)) == {*contract.DEFAULT_RULES[mode], "Confusion"} - {"Overtraining"}
+    one = settings(**{"debugger.rules": "-StepOutlier"}).debugger
+    expected = tuple(rule for rule in contract.DEFAULT_RULES["finetune"] if rule != "StepOutlier")
+    assert one.evaluated("finetune") == expected
+    assert (
+        settings(**{"debugger.rules": "+Overfit"}).debugger.evaluated("features") == contract.DEFAULT_RULES["features"]
+    )
+    in_cdk_json = {"environments": {"dev": {"debugger": {"rules": ["+Confusion", "-Overtraining"]}}}}
+    assert Settings.from_context(in_cdk_json).debugger.rules == chosen.rules
+
+
+def test_signs_change_which_rules_block() -> None:
+    chosen = settings(**{"debugger.rules": "-Overfit", "debugger.block": "-Overfit,+AllZero"}).debugger
+    expected = {*contract.BLOCKING_RULES, "AllZero"} - {"Overfit"}
+    assert (set(chosen.block), len(chosen.block)) == (expected, len(expected))
+
+
+def test_a_rule_that_sagemaker_does_not_know_blocks_only_where_this_project_evaluates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rule = contract.Rule(
+        name="LossPlateau", kind="tensor", fires_when="the loss is flat", evaluators=("own",), on_in=()
+    )
+    monkeypatch.setitem(contract.RULES, "LossPlateau", rule)
+    chosen = {"debugger.rules": "+LossPlateau", "debugger.block": "+LossPlateau"}
+    for mode in ("auto", "managed"):
+        assert (
+            settings(**{"debugger.rules": "+LossPlateau", "debugger.mode": mode}).debugger.evaluator("features") == mode
+        )
+        with pytest.raises(SettingsError, match="LossPlateau, which SageMaker Debugger cannot evaluate, and with"):
+            settings(**chosen, **{"debugger.mode": mode})
+    own = settings(**chosen, **{"debugger.mode": "own"}).debugger
+    assert "LossPlateau" in own.block
+    assert "LossPlateau" in own.tensor_rules("features")
+    # where SageMaker has nothing to evaluate, this project is the evaluator whatever the mode
+    alone = settings(**{"debugger.rules": "LossPlateau", "debugger.block": "LossPlateau"}).debugger
+    assert alone.evaluator("features") == "own"
 
 
 def test_what_blocks_is_of_no_effect_without_a_debugger() -> None:

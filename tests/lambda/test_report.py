@@ -323,7 +323,7 @@ def test_a_machine_without_a_known_price_is_named_and_not_counted(write: Any) ->
 def test_rules_that_no_decision_lists_yet_are_read_from_the_jobs(write: Any) -> None:
     objects = files()
     del objects[f"runs/{RUN}/decision.json"]
-    found = {"rule": "Overfit", "status": "IssuesFound", "detail": "ratio 0.4", "step": 90, "source": "own"}
+    found = {"rule": "Overfit", "status": "IssuesFound", "detail": "ratio 0.4", "step": 90, "evaluator": "own"}
     objects[f"runs/{RUN}/rules/rules.json"] = json.dumps({"results": [found], "seconds": 2.0}).encode()
     page = Parsed(write(objects, failure={"Verdict": {"Error": "x", "Cause": "y"}}))
     assert "ratio 0.4" in page.sections["rules"]

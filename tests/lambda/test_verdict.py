@@ -10,7 +10,7 @@ from verdict import handler as verdict
 from verdict.package_metadata import package_metadata
 from verdict.training_output import UnreadableOutput
 
-from contract import Decision
+from contract import RULES, Decision, Rule
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import FakeS3
 from tests.infra import fake_run
@@ -243,12 +243,28 @@ def test_a_rule_that_cannot_apply_neither_passes_nor_blocks(
     statuses = [{"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": "NoIssuesFound"}]
     answer, decision = judge(bucket(rules=[result("Overfit")]), FakeSageMaker(rules=statuses), debugger=way)
     assert answer["accepted"]
-    assert {rule["rule"]: (rule["status"], rule["source"]) for rule in decision["rules"]}[
+    assert {rule["rule"]: (rule["status"], rule["evaluator"]) for rule in decision["rules"]}[
         "PoorWeightInitialization"
     ] == ("NotApplicable", way)
     assert "1 do not apply" in check(decision, "rules")["reason"]
     answer, _ = judge(bucket(rules=[result("Overfit")]), FakeSageMaker(rules=statuses), debugger=way, mode="finetune")
     assert "PoorWeightInitialization could not be judged (Error)" in answer["cause"]
+
+
+def test_a_rule_that_sagemaker_does_not_know_is_evaluated_by_this_project_alone(
+    judge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Rule(name="LossPlateau", kind="tensor", fires_when="the loss is flat", evaluators=("own",))
+    monkeypatch.setitem(RULES, "LossPlateau", own)
+    monkeypatch.setenv("RULES", json.dumps({"features": ["Overfit", "LossPlateau"]}))
+    statuses = [{"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": "NoIssuesFound"}]
+    answer, decision = judge(bucket(rules=[]), FakeSageMaker(rules=statuses), debugger="managed")
+    assert answer["accepted"]
+    (unasked,) = [rule for rule in decision["rules"] if rule["rule"] == "LossPlateau"]
+    assert (unasked["status"], unasked["evaluator"]) == ("NotApplicable", "managed")
+    assert "set debugger.mode=own to evaluate it" in unasked["detail"]
+    _, decision = judge(bucket(rules=[result("Overfit")]), debugger="own")
+    assert "LossPlateau could not be judged (Error)" in check(decision, "rules")["reason"]
 
 
 def test_a_blocking_rule_of_the_other_mode_that_cannot_apply_to_the_runs_does_not_block(
@@ -285,10 +301,10 @@ def test_sagemakers_own_statuses_become_the_same_list(judge: Any) -> None:
     answer, decision = judge(bucket(rules=[]), FakeSageMaker(rules=statuses), debugger="managed")
     assert not answer["accepted"]
     assert decision["rules"] == [
-        result("Overfit", "IssuesFound", step=40, detail="ratio 0.31 > 0.1", source="managed"),
-        result("AllZero", "NotApplicable", detail="there is no such tensor", source="managed"),
+        result("Overfit", "IssuesFound", step=40, detail="ratio 0.31 > 0.1", evaluator="managed"),
+        result("AllZero", "NotApplicable", detail="there is no such tensor", evaluator="managed"),
         result("CPUBottleneck"),
-        result("ProfilerReport", source="managed"),
+        result("ProfilerReport", evaluator="managed"),
     ]
 
 

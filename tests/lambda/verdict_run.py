@@ -45,7 +45,7 @@ def evaluation(**changes: Any) -> Evaluation:
 
 
 def result(rule: str, status: str = "NoIssuesFound", **more: Any) -> RuleResult:
-    return {"rule": rule, "status": status, "detail": "", "step": None, "source": "own"} | more  # type: ignore[return-value]
+    return {"rule": rule, "status": status, "detail": "", "step": None, "evaluator": "own"} | more  # type: ignore[return-value]
 
 
 def predictions(right: Sequence[bool]) -> bytes:

@@ -51,9 +51,9 @@ def results(system: System) -> list[contract.RuleResult]:
 
 def of_the_training(rules: list[contract.RuleResult]) -> list[dict[str, Any]]:
     """Those on tensors, by name and without who evaluated them: the profiler's depend on how busy the machine was."""
-    chosen = [rule for rule in rules if contract.RULES[rule["rule"]].kind == "debug"]
+    chosen = [rule for rule in rules if contract.RULES[rule["rule"]].kind == "tensor"]
     return [
-        {name: value for name, value in rule.items() if name != "source"}
+        {name: value for name, value in rule.items() if name != "evaluator"}
         for rule in sorted(chosen, key=lambda rule: rule["rule"])
     ]
 
@@ -67,7 +67,9 @@ def test_sagemakers_own_rules_are_waited_for(system: System, judged: dict[str, l
     statuses = described["DebugRuleEvaluationStatuses"]
     assert {status["RuleEvaluationStatus"] for status in statuses} <= {"NoIssuesFound", "IssuesFound", "Error"}
     judged["managed"] = results(system)
-    assert {rule["source"] for rule in judged["managed"] if contract.RULES[rule["rule"]].kind == "debug"} == {"managed"}
+    assert {rule["evaluator"] for rule in judged["managed"] if contract.RULES[rule["rule"]].kind == "tensor"} == {
+        "managed"
+    }
     asked = {status["RuleConfigurationName"] for status in statuses}
     others = [rule for rule in of_the_training(judged["managed"]) if rule["rule"] not in asked]
     assert {rule["rule"]: rule["status"] for rule in others} == {"PoorWeightInitialization": "NotApplicable"}
@@ -85,7 +87,7 @@ def test_rules_of_our_own_say_the_same_and_a_person_may_refuse(
     assert "the zeros look odd" in said
     assert system.last_execution()["error"] == "ModelRejected"
     judged["own"] = results(system)
-    assert {rule["source"] for rule in judged["own"]} == {"own"}
+    assert {rule["evaluator"] for rule in judged["own"]} == {"own"}
     assert of_the_training(judged["own"]) == of_the_training(judged["managed"])
     assert system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"] == before
     assert _newest_package(system)["ModelApprovalStatus"] == "Rejected"
@@ -100,7 +102,7 @@ def test_auto_uses_sagemakers_rules_where_it_may_and_a_person_may_approve(
     assert ended == 0, said
     judged["auto"] = results(system)
     assert of_the_training(judged["auto"]) == of_the_training(judged["managed"])
-    assert {rule["source"] for rule in judged["auto"]} >= {"managed"}
+    assert {rule["evaluator"] for rule in judged["auto"]} >= {"managed"}
     assert system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"] != before
     assert _newest_package(system)["ModelApprovalStatus"] == "Approved"
 

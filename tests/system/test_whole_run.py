@@ -95,7 +95,7 @@ def test_the_first_run_was_judged_by_rules_of_our_own_as_the_account_has_no_debu
     assert decision["debugger"] == "own"
     assert {rule["rule"] for rule in decision["rules"]} >= set(contract.DEFAULT_RULES["features"])
     fired = [rule for rule in decision["rules"] if rule["status"] == "IssuesFound"]
-    assert [rule["rule"] for rule in fired if contract.RULES[rule["rule"]].kind == "debug"] == [], fired
+    assert [rule["rule"] for rule in fired if contract.RULES[rule["rule"]].kind == "tensor"] == [], fired
     assert {check["name"]: check["outcome"] for check in decision["checks"]}.items() >= {
         "accuracy": "passed",
         "class_recall": "passed",

@@ -1,4 +1,4 @@
-"""A head's training with the debugger hook, whole or interrupted, and what the hook left of it."""
+"""Trains a head with the debugger hook, whole or interrupted, and reads what the hook saved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.runtime.checkpoints import Checkpoints
 
 HEAD = contract.Hyperparameters(epochs=4, batch_size=16, learning_rate=0.03)
 STEPS = 7
-"""Of an epoch, of 100 photos."""
+"""The optimiser steps of an epoch of 100 photos."""
 
 
 def features(images: int) -> SplitFeatures:
@@ -32,7 +32,7 @@ def features(images: int) -> SplitFeatures:
 
 
 def trained_head(checkpoints: Path | None = None) -> Head:
-    """A head of 2000 x 3 weights after four epochs of seven steps."""
+    """Return a head of 2000 x 3 weights after four epochs of seven steps."""
     train, validation = features(100), features(30)
     head = new_head(train, levels=[2000], classes=3)
     with watched_training(HEAD, profiler=Profiler(HEAD)) as observer:
@@ -56,7 +56,7 @@ def reported(workspace: Workspace, output: str = "output") -> contract.HookRepor
 
 
 def interrupted_head(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train until SIGTERM comes in the second epoch's fourth step."""
+    """Train until SIGTERM arrives in the fourth step of the second epoch."""
     step, count = torch.optim.AdamW.step, 0
 
     def counted(self: torch.optim.AdamW, *arguments: Any) -> Any:

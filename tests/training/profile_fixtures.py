@@ -1,4 +1,4 @@
-"""Made-up trainings for the profiler rules and the recommendations."""
+"""Measurements of made-up trainings, for the tests of the profiler rules and the recommendations."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from training.profiler.measurements import Measurements
 from training.profiler.step_clock import CpuTimer, StepClock, StepTimes
 from training.profiler.system_sampler import Samples
 
-__all__ = ["measured", "sampled", "timed"]
+__all__ = ["measurements", "sampled", "timed"]
 
 
 def timed(steps: Sequence[dict[Phase, float]]) -> StepTimes:
-    """What the clock says of steps whose phases take so many seconds."""
+    """Return the clock's times of steps whose phases take so many seconds."""
     now = [0.0]
     clock = StepClock(CpuTimer(lambda: now[0]))
     for step in steps:
@@ -26,7 +26,7 @@ def timed(steps: Sequence[dict[Phase, float]]) -> StepTimes:
 
 
 def sampled(samples: int = 1200, **values: float | Sequence[float]) -> Samples:
-    """So many samples, half a second apart; a number stands for itself all the time."""
+    """Return so many samples, half a second apart; a number is the value of every sample."""
     series = {
         name: [float(value)] * samples if isinstance(value, int | float) else [float(one) for one in value]
         for name, value in values.items()
@@ -34,8 +34,8 @@ def sampled(samples: int = 1200, **values: float | Sequence[float]) -> Samples:
     return Samples(times=[0.5 * (number + 1) for number in range(samples)], values=series)
 
 
-def measured(**changes: Any) -> Measurements:
-    """A healthy fine-tuning on a machine of eight cores, but for the changes."""
+def measurements(**changes: Any) -> Measurements:
+    """Return the measurements of a healthy fine-tuning on a machine of eight cores, but for the changes."""
     normal: dict[str, Any] = {
         "mode": "finetune",
         "epochs": 20,
@@ -46,7 +46,7 @@ def measured(**changes: Any) -> Measurements:
         "gpus": 0,
         "decoding_threads": 2,
         "initialization_seconds": 12.0,
-        "delivery_seconds": 20.0,
+        "export_seconds": 20.0,
         "steps": timed([{"data": 0.01, "forward": 0.2, "backward": 0.4, "optimizer": 0.05}] * 900),
         "samples": sampled(cpu=92, memory=30, io_wait=0, disk_read=2),
     }

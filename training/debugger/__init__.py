@@ -1,6 +1,6 @@
-"""The debugger: the hook that saves a training's tensors, and the rules that judge them.
+"""The debugger: the hook that saves a training's tensors, and the rules that are evaluated on them.
 
-smdebug needs today's packages to be prepared for it (`smdebug_shim`), before anything of it is imported.
+smdebug needs preparation for today's packages (`smdebug_shim`) before anything of it is imported.
 """
 
 from training.debugger import smdebug_shim as smdebug_shim

@@ -1,4 +1,4 @@
-"""Inputs and outputs of a network's activation functions, caught in one forward pass."""
+"""Catches the inputs and outputs of a network's activation functions in one forward pass."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from training.debugger.samples import activation_sample
 __all__ = ["Activations"]
 
 _KINDS: Final[dict[type[nn.Module], str]] = {nn.ReLU: "relu", nn.ReLU6: "relu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid"}
-"""By class, as the built-in rules' regular expressions name them."""
+"""The names of activation functions in the built-in rules' regular expressions, by class."""
 
 
 class Activations:
-    """Watches a model where asked to, and costs nothing otherwise: module hooks exist only while it does.
+    """Samples of a model's activations, taken in the forward pass after each `watch`.
 
-    `failed` is told of errors, which never reach the forward pass.
+    Module hooks exist only during that pass, so the others cost nothing. Errors never reach the forward pass: `failed`
+    is called with what was attempted and the error.
     """
 
     def __init__(self, model: nn.Module, *, failed: Callable[[str, Exception], None]):
@@ -37,7 +38,7 @@ class Activations:
         self._over = False
 
     def watch(self, wanted: Callable[[str], bool]) -> None:
-        """Keep samples of the tensors whose names are wanted, of the next forward pass."""
+        """Keep samples of the tensors with wanted names in the next forward pass."""
         self.stop()
         self._over = False
         chosen = [
@@ -45,17 +46,18 @@ class Activations:
         ]
         if not chosen:
             return
+
         if self._compiled:
-            # Compiled code was made without these module hooks and would pass them over; this one step runs as written.
+            # Compiled code was made without these module hooks and would ignore them; this one step runs as written.
             torch.compiler.set_stance("force_eager")
         for name, module in chosen:
-            # Before the call for the input, since an in-place ReLU overwrites it.
+            # The input is taken before the call, since an in-place ReLU overwrites it.
             self._handles.append(module.register_forward_pre_hook(self._before(name, wanted)))
             self._handles.append(module.register_forward_hook(self._after(name, wanted)))
         self._handles.append(self._model.register_forward_hook(self._end))
 
     def stop(self) -> dict[str, Tensor]:
-        """Watch no longer; returns the samples by name."""
+        """Remove the module hooks, and return the samples by name."""
         if self._handles and self._compiled:
             torch.compiler.set_stance("default")
         for handle in self._handles:
@@ -87,9 +89,9 @@ class Activations:
             self._failed("activations", error)
 
     def _end(self, _module: nn.Module, _inputs: Any, _output: Any) -> None:
-        self._over = True  # the other parts of the batch
+        self._over = True  # the other parts of the batch are not sampled
 
 
 def _named(path: str, kind: str) -> str:
-    """`layer1.0.relu` as it is, `features.0.2` with `.relu`: the built-in rules look for that in a tensor's name."""
+    """Return a module's name with the function's at its end, by which the built-in rules find a tensor."""
     return path if path.endswith(kind) else f"{path}.{kind}".removeprefix(".")

@@ -1,4 +1,4 @@
-"""Which tensors are due at a step, by the collections of a hook's configuration, read with smdebug's own code."""
+"""Decides which tensors are due at a step, by the collections of a hook's configuration, with smdebug's own code."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["Collections", "Wanted", "managed_configuration", "own_configuration"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is saved of a tensor."""
+    """The parts of a tensor that are saved: its values, reductions of them, or both."""
 
     values: bool
     reductions: tuple[tuple[str, bool], ...]
-    """Name, and whether of the absolute values."""
+    """The name of each reduction, and whether it is taken of the absolute values."""
 
 
 def managed_configuration() -> dict[str, Any] | None:
-    """SageMaker Debugger's configuration of the hook; None where the job was created without.
+    """Return SageMaker Debugger's configuration of the hook; None where the job was created without one.
 
     SageMaker writes `DebugHookConfig` to `/opt/ml/input/config/debughookconfig.json`; smdebug's own variable may name
     another place.
@@ -45,7 +45,7 @@ def managed_configuration() -> dict[str, Any] | None:
 
 
 def own_configuration(mode: str, *, save_interval: int, output_dir: Path) -> dict[str, Any]:
-    """Ours, in the same form: the tensors become part of the job's output."""
+    """Return this project's own configuration in the same form; the tensors become part of the job's output."""
     return {
         "LocalPath": str(output_dir / contract.Artefact.TENSORS),
         "CollectionConfigurations": contract.hook_collections(mode, save_interval),
@@ -65,31 +65,34 @@ class Collections:
         self._wanted: dict[tuple[str, frozenset[str]], Wanted | None] = {}
 
     def due(self, mode: ModeKeys, step: int, *, all_of_them: bool = False) -> frozenset[str]:
-        """Names of the collections that are saved at a step of a mode."""
+        """Return the names of the collections that are due at a step of a mode."""
         of_the_step = [names for steps, names in self._schedules[mode] if all_of_them or steps.should_save_step(step)]
         return frozenset().union(*of_the_step)
 
     def wanted(self, tensor: str, due: frozenset[str]) -> Wanted | None:
-        """What is saved of a tensor when these collections are due; None for nothing."""
+        """Return what is saved of a tensor when these collections are due; None for nothing."""
         known = (tensor, due)
         if known not in self._wanted:
             self._wanted[known] = self._found(tensor, due)
         return self._wanted[known]
 
     def tensors(self) -> list[str]:
-        """Names of those that were asked about so far."""
+        """Return the names of all tensors that were asked about so far."""
         return list(self._of_tensor)
 
     def to_json(self) -> dict[str, object]:
-        """As smdebug's readers take it; each collection with the tensors that were wanted so far."""
+        """Return the collections as smdebug's readers take them, each with its tensors so far."""
         described: dict[str, object] = self._manager.to_json_dict()
         return described
 
     def _found(self, tensor: str, due: frozenset[str]) -> Wanted | None:
+        # find the tensor's collections once, and list the tensor in them
         if tensor not in self._of_tensor:
             self._of_tensor[tensor] = [one for one in self._asked if match_inc(tensor, one.include_regex)]
             for collection in self._of_tensor[tensor]:
                 collection.add_tensor_name(tensor)
+
+        # join what the due ones of them want
         configs = [one.reduction_config for one in self._of_tensor[tensor] if one.name in due]
         if not configs:
             return None
@@ -104,7 +107,7 @@ class Collections:
 
 
 def _schedules(collections: list[Any], mode: ModeKeys) -> list[tuple[Any, frozenset[str]]]:
-    """The different schedules of a mode, and the collections that have each: a few, asked at every step."""
+    """Return the few different schedules of a mode, each with its collections; they are asked at every step."""
     schedules: list[tuple[Any, frozenset[str]]] = []
     for collection in collections:
         steps = collection.save_config.mode_save_configs[mode]
@@ -117,7 +120,7 @@ def _schedules(collections: list[Any], mode: ModeKeys) -> list[tuple[Any, frozen
 
 
 def _with_truth_values(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """The API's parameters are text; smdebug converts all of them itself but for this one."""
+    """Convert `save_raw_tensor` from the API's text, the only parameter that smdebug does not convert itself."""
     collections = []
     for collection in configuration.get("CollectionConfigurations") or []:
         parameters = dict(collection.get("CollectionParameters") or {})

@@ -1,9 +1,9 @@
-"""The debugger hook's files, in the layout and format that smdebug's trials read, SageMaker's rules among them.
+"""Writes the debugger hook's files in the layout and format that smdebug's trials read, and so SageMaker's rules.
 
-smdebug's own writer opens an event file and an index file a step and hands each event to a thread: 2 ms a step, three
-times what a step of a head takes. Here the events of several steps share a file (an index says in which file its
-step's tensors are), and what is cheap to keep in memory, such as losses, waits for the next flush. Messages, record
-framing, names and places are smdebug's.
+smdebug's own writer opens an event file and an index file for each step and hands each event to a thread. This takes
+2 ms a step, three times as long as a head's step. Here the events of several steps share a file (an index names the
+file of its step's tensors), and what is cheap to keep in memory, such as losses, waits for the next flush. Messages,
+record framing, names and places are smdebug's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from smdebug.core.tfrecord.record_writer import CHECKSUM_MAGIC_BYTES, masked_crc
 __all__ = ["ModeKeys", "SavedStep", "TensorFiles"]
 
 _FOOTER: Final = struct.pack("I", masked_crc32c(CHECKSUM_MAGIC_BYTES))
-"""What smdebug writes in place of a record's checksum."""
+"""The constant that smdebug writes in place of a record's checksum."""
 
 
 @dataclass
@@ -39,39 +39,42 @@ class SavedStep:
     """The tensors of one step."""
 
     number: int
-    """Of all modes' steps together, in the order they happen."""
+    """The global step: the number among the steps of all modes, in the order in which they happen."""
     mode: ModeKeys
     mode_step: int
     tensors: dict[str, NDArray[np.generic]] = field(default_factory=dict)
     time: float = field(default_factory=time.time)
-    """When it happened, in seconds since 1970."""
+    """The time of the step, in seconds since 1970."""
 
 
 class TensorFiles:
-    """A folder of saved tensors. Errors of the file system pass through."""
+    """A folder of saved tensors. Errors of the file system are raised."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.bytes = 0
-        """Of all files written so far."""
+        """The size of all files written so far."""
 
     def begin(self) -> None:
-        """Make the folder; an earlier attempt's sign that the training is over is taken away."""
+        """Make the folder, and remove an earlier attempt's marker of the training's end."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / END_OF_JOB_FILENAME).unlink(missing_ok=True)
 
     def write(self, steps: list[SavedStep]) -> None:
-        """Write steps that have at least one tensor: their events into one file, then an index file for each."""
+        """Write steps that have at least one tensor: all events to one file, then an index file for each step."""
         if not steps:
             return
         place = TensorFileLocation(step_num=steps[0].number, worker_name=DEFAULT_WORKER_NAME).get_file_location()
         events, indices = bytearray(), []
         for step in steps:
+            # the step's mode and number, which smdebug keeps in each tensor's metadata
             plugins = [
                 SummaryMetadata.PluginData(plugin_name=name, content=str(value))
                 for name, value in ((MODE_STEP_PLUGIN_NAME, step.mode_step), (MODE_PLUGIN_NAME, step.mode.value))
             ]
             metadata = SummaryMetadata(plugin_data=plugins)
+
+            # a record for each tensor: length, its checksum, the event, and the footer
             found = []
             for name, value in step.tensors.items():
                 tensor = make_tensor_proto(nparray_data=value, tag=name)
@@ -81,23 +84,27 @@ class TensorFiles:
                 start = len(events)
                 events += header + struct.pack("I", masked_crc32c(header)) + record + _FOOTER
                 found.append({"tensorname": name, "start_idx": start, "length": len(events) - start})
+
+            # the index, which names the file and the place of each tensor
             meta = {"mode": step.mode.name, "mode_step": step.mode_step, "event_file_name": place}
             key = IndexFileLocationUtils.get_index_key_for_step("", step.number, DEFAULT_WORKER_NAME)
             indices.append((key, Index(meta=meta, tensor_payload=found, shape_payload=[]).to_json()))
+
+        # the events first: a reader of an index finds them
         self._put(place, bytes(events))
         for key, text in indices:
             self._put(key, text.encode())
 
     def write_collections(self, collections: dict[str, object]) -> None:
-        """What the collections hold; a reader waits for this file."""
+        """Write which tensors the collections hold; a reader waits for this file."""
         self._put(f"collections/{0:09}/{DEFAULT_WORKER_NAME}_collections.json", json.dumps(collections).encode())
 
     def end(self) -> None:
-        """Say that nothing more will come. Without it an evaluator waits for ever."""
+        """Mark the training's end, without which an evaluator waits for ever."""
         (self.folder / END_OF_JOB_FILENAME).touch()
 
     def _put(self, place: str, content: bytes) -> None:
-        """All of the file or nothing: in a managed job, files are uploaded while the training goes on."""
+        """Write a file in one piece, since SageMaker uploads a managed job's files while the training goes on."""
         path = f"{self.folder}/{place}"  # pathlib takes as long for it as the system does for the file
         unfinished = f"{path}.tmp"
         try:

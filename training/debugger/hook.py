@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +12,9 @@ from torch import Tensor, nn
 
 import contract
 from training.debugger.activations import Activations
+from training.debugger.byte_budget import ByteBudget
 from training.debugger.collections import Collections, Wanted
+from training.debugger.failures import MAX_FAILURES, Failures
 from training.debugger.files import ModeKeys, SavedStep, TensorFiles
 from training.debugger.kept_tensors import Kept, keep, take_back
 from training.debugger.samples import to_arrays
@@ -22,71 +22,78 @@ from training.debugger.samples import to_arrays
 __all__ = ["MAX_BYTES", "DebuggerHook"]
 
 _LOSSES: Final = frozenset({"losses"})
-"""The collection that alone is saved at most steps."""
+"""The only collection that is saved at most steps."""
 
 MAX_BYTES: Final = 256 * 2**20
-"""Of all files of a training, but for about 500 bytes a step for its loss. A saved step of a ResNet50 takes 8 MB."""
+"""The most bytes of all files of a training, except about 500 bytes a step for its loss. A saved step of a ResNet50
+takes 8 MB."""
 
-_MAX_FAILURES: Final = 20
 _LOSSES_KEPT: Final = 500
-"""Losses wait in memory for the epoch's end or the next step of which more is saved, but no longer than this."""
+"""The most losses that wait in memory for the epoch's end or for the next step that is saved in detail."""
 
 
 @dataclass
-class _Taken:
-    """A step that is to be written; its loss is still where it was computed."""
+class _WaitingStep:
+    """A step that is to be written, with its loss still on the device where it was computed."""
 
     saved: SavedStep
     loss: Tensor | None = None
 
 
 class DebuggerHook:
-    """See `training.observer.TensorHook`. What it could not save is in its report, and never ends the training.
+    """A `training.runtime.observer.TensorHook`. An error in it is noted in its report and never ends the training.
 
-    Global steps count optimiser steps and validations in the order they happen, from the position in the training
-    alone: a resumed training goes on with the numbers the uninterrupted one would have used. With a folder of
-    `checkpoints`, it also goes on with the tensors that the attempt before could still keep there.
+    Global steps count optimiser steps and validations in the order in which they happen, by the position in the
+    training alone: a resumed training continues with the numbers that the uninterrupted one would have used. With a
+    folder of `checkpoints`, it also continues with the tensors that the previous attempt could keep there.
     """
 
     def __init__(self, *, folder: Path, collections: Collections, checkpoints: Path | None = None):
         self._files, self._collections, self._checkpoints = TensorFiles(folder), collections, checkpoints
-        self._earlier: contract.HookReport | None = None
+        self._failures, self._budget = Failures(), ByteBudget(MAX_BYTES)
         self._model: nn.Module = nn.Identity()
-        self._activations = Activations(self._model, failed=self._failed)
+        self._activations = Activations(self._model, failed=self._failures.add)
+
+        # the position in the training
         self._steps, self._epochs = 1, 1
         self._started_at, self._done = 0, 0
+
+        # the current step
         self._due: frozenset[str] = frozenset()
         self._step: SavedStep | None = None
-        """The one under way, if more than its loss is saved."""
-        self._waiting: list[_Taken] = []
-        self._largest = 0
+        """The current step, if more than its loss is saved."""
+        self._waiting: list[_WaitingStep] = []
+
+        # what the report says
+        self._earlier: contract.HookReport | None = None
+        """The report of the previous attempt, if its tensors are here."""
         self._first: int | None = None
-        self._saved_steps, self._saved_tensors, self._left_out, self._passed_over = 0, 0, 0, 0
-        self._failures: dict[str, None] = {}
-        self._failed_times = 0
-        self._seconds, self._depth = 0.0, 0
+        self._saved_steps, self._saved_tensors, self._left_out, self._skipped = 0, 0, 0, 0
 
     def begin_training(self, model: nn.Module, *, epochs: int, steps: int, done: int) -> None:
         """See `TensorHook`."""
         self._model, self._epochs, self._steps = model, epochs, steps
         self._done = self._started_at = done
         if self._checkpoints and done:
-            with self._attempt("the tensors of the attempt before"):
-                self._go_on_from(take_back(self._files.folder, self._checkpoints))
-        with self._attempt("the collections"):
-            self._activations = Activations(model, failed=self._failed)
+            with self._failures.attempt("the tensors of the attempt before"):
+                self._continue_from(take_back(self._files.folder, self._checkpoints))
+        with self._failures.attempt("the collections"):
+            self._activations = Activations(model, failed=self._failures.add)
             self._files.begin()
             self._files.write_collections(self._collections.to_json())
 
     def begin_step(self, step: int) -> None:
         """See `TensorHook`."""
         self._done = step + 1
-        with self._attempt("the step's beginning"):
-            last = step == self._epochs * self._steps - 1
-            self._due = self._collections.due(ModeKeys.TRAIN, step, all_of_them=last)
-            if self._due - _LOSSES and not self._affordable(step, last=last):
+        with self._failures.attempt("the step's beginning"):
+            # decide what is saved of this step
+            steps = self._epochs * self._steps
+            self._due = self._collections.due(ModeKeys.TRAIN, step, all_of_them=step == steps - 1)
+            if self._due - _LOSSES and not self._budget.allows(step, steps=steps, written=self._files.bytes):
                 self._due &= _LOSSES
                 self._left_out += 1
+
+            # if more than the loss is, catch the activations in the forward pass
             self._step = None
             if self._due - _LOSSES:
                 self._step = SavedStep(number=step + step // self._steps, mode=ModeKeys.TRAIN, mode_step=step)
@@ -94,73 +101,97 @@ class DebuggerHook:
                 self._activations.watch(lambda name: self._collections.wanted(name, due) is not None)
 
     def after_backward(self, *, scaled: bool = False) -> None:
-        """See `TensorHook`. The gradients of a step that a scaler passes over are not saved: they change no weight."""
+        """See `TensorHook`. The gradients of a step that the scaler skips are not saved: they change no weight."""
         if self._step is None:
             return
-        with self._attempt("activations"):
+        with self._failures.attempt("activations"):
             self._keep(self._activations.stop().items(), sampled=True)
+
         trained = [(name, value) for name, value in self._model.named_parameters() if value.requires_grad]
-        with self._attempt("gradients"):
+        with self._failures.attempt("gradients"):
             gradients = [
                 (f"{contract.GRADIENT_PREFIX}{name}", value.grad) for name, value in trained if value.grad is not None
             ]
             if scaled and not _all_finite(gradient for _, gradient in gradients):
-                self._passed_over += 1
+                self._skipped += 1
             else:
                 self._keep(gradients)
-        with self._attempt("weights"):
+        with self._failures.attempt("weights"):
             self._keep((name, value.detach()) for name, value in trained)
 
     def end_step(self, *, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """See `TensorHook`."""
-        with self._attempt("the step"):
+        with self._failures.attempt("the step"):
             number = self._done - 1
             saved = self._step or SavedStep(
                 number=number + number // self._steps, mode=ModeKeys.TRAIN, mode_step=number
             )
             detailed, self._step = self._step is not None, None
+
+            # the loss stays on the device: reading it here would wait for the step
             wanted = self._collections.wanted(contract.LOSS_TENSOR, self._due)
             if wanted or detailed:
-                self._waiting.append(_Taken(saved, loss.detach() if wanted else None))
+                self._waiting.append(_WaitingStep(saved, loss.detach() if wanted else None))
             if detailed:
-                with self._attempt("labels and predictions"):
-                    self._keep_answers(saved, logits=logits, labels=labels)
+                with self._failures.attempt("labels and predictions"):
+                    self._keep_predictions(saved, logits=logits, labels=labels)
             if detailed or len(self._waiting) >= _LOSSES_KEPT:
                 self._flush()
 
     def validated(self, *, loss: float, logits: Tensor, labels: Tensor) -> None:
         """See `TensorHook`."""
-        with self._attempt("the validation"):
+        with self._failures.attempt("the validation"):
             epoch = max(self._done // self._steps, 1) - 1
             saved = SavedStep(number=self._done + epoch, mode=ModeKeys.EVAL, mode_step=epoch)
             self._due = self._collections.due(ModeKeys.EVAL, epoch, all_of_them=epoch == self._epochs - 1)
             wanted = self._collections.wanted(contract.LOSS_TENSOR, self._due)
-            self._waiting.append(_Taken(saved, torch.tensor(loss) if wanted else None))
-            with self._attempt("labels and predictions"):
-                self._keep_answers(saved, logits=logits, labels=labels)
+            self._waiting.append(_WaitingStep(saved, torch.tensor(loss) if wanted else None))
+            with self._failures.attempt("labels and predictions"):
+                self._keep_predictions(saved, logits=logits, labels=labels)
             self._flush()
 
     def close(self, *, ended: bool = True) -> None:
         """Write what is left, and the collections with their tensors' names.
 
-        Where the training has not `ended`, since another attempt goes on with it, evaluators shall wait on.
+        Without `ended`, another attempt will continue the training, so the end is not marked and evaluators wait on.
         """
-        with self._attempt("the last steps"):
+        with self._failures.attempt("the last steps"):
             self._activations.stop()
             self._flush()
-        with self._attempt("the collections"):
+        with self._failures.attempt("the collections"):
             self._files.write_collections(self._collections.to_json())
         if ended:
-            with self._attempt("the mark of the training's end"):
+            with self._failures.attempt("the mark of the training's end"):
                 self._files.end()
         if self._checkpoints:
-            with self._attempt("the tensors for the next attempt"):
+            with self._failures.attempt("the tensors for the next attempt"):
                 keep(self._files.folder, self._checkpoints, Kept(self.report(), self._collections.tensors()))
 
     def report(self) -> contract.HookReport:
-        """What was saved so far."""
-        notes, earlier = [], self._earlier
-        if earlier:
+        """Return what was saved so far, that of the previous attempt included where its tensors are here."""
+        report = contract.HookReport(
+            steps=self._saved_steps,
+            first_step=self._started_at if self._first is None else self._first,
+            tensors=self._saved_tensors,
+            bytes=self._files.bytes,
+            seconds=self._failures.seconds,
+            failures=self._failures.messages,
+            failed=self._failures.count,
+        )
+        if earlier := self._earlier:
+            report["first_step"] = earlier["first_step"]
+            report["steps"] += earlier["steps"]
+            report["tensors"] += earlier["tensors"]
+            report["seconds"] += earlier["seconds"]
+            report["failures"] = list(dict.fromkeys(earlier["failures"] + report["failures"]))[:MAX_FAILURES]
+            report["failed"] += earlier["failed"]
+        if notes := self._notes():
+            report["note"] = "; ".join(notes)
+        return report
+
+    def _notes(self) -> list[str]:
+        notes = []
+        if self._earlier:
             notes.append(
                 f"the training went on at step {self._started_at}, with the tensors that the attempt before had kept"
             )
@@ -173,33 +204,15 @@ class DebuggerHook:
             notes.append(
                 f"{self._left_out} steps were left out to stay below {MAX_BYTES // 2**20} MB, but for their loss"
             )
-        if self._passed_over:
+        if self._skipped:
             notes.append(
-                f"the gradients of {self._passed_over} steps were too large for float16, as they may be until the "
+                f"the gradients of {self._skipped} steps were too large for float16, as they may be until the "
                 f"scaler has found its scale; these steps changed no weight, and their gradients were not saved"
             )
-        report = contract.HookReport(
-            steps=self._saved_steps,
-            first_step=self._started_at if self._first is None else self._first,
-            tensors=self._saved_tensors,
-            bytes=self._files.bytes,
-            seconds=self._seconds,
-            failures=list(self._failures)[:_MAX_FAILURES],
-            failed=self._failed_times,
-        )
-        if earlier:
-            report["first_step"] = earlier["first_step"]
-            report["steps"] += earlier["steps"]
-            report["tensors"] += earlier["tensors"]
-            report["seconds"] += earlier["seconds"]
-            report["failures"] = list(dict.fromkeys(earlier["failures"] + report["failures"]))[:_MAX_FAILURES]
-            report["failed"] += earlier["failed"]
-        if notes:
-            report["note"] = "; ".join(notes)
-        return report
+        return notes
 
-    def _go_on_from(self, kept: Kept | None) -> None:
-        """Count in what lies in the folder already."""
+    def _continue_from(self, kept: Kept | None) -> None:
+        """Count in the tensors that were unpacked into the folder."""
         if kept is None:
             return
         self._earlier, self._files.bytes = kept.report, kept.report["bytes"]
@@ -207,7 +220,7 @@ class DebuggerHook:
             self._collections.wanted(name, frozenset())
 
     def _keep(self, tensors: Iterable[tuple[str, Tensor]], *, sampled: bool = False) -> None:
-        """Take the wanted ones of these float tensors into the step."""
+        """Add those of these float tensors that are due to the current step."""
         if self._step is None:
             return
         wanted: list[tuple[str, Tensor, Wanted]] = []
@@ -217,7 +230,7 @@ class DebuggerHook:
                 wanted.append((name, tensor, what))
         self._step.tensors |= to_arrays(wanted, sampled=sampled)
 
-    def _keep_answers(self, saved: SavedStep, *, logits: Tensor, labels: Tensor) -> None:
+    def _keep_predictions(self, saved: SavedStep, *, logits: Tensor, labels: Tensor) -> None:
         for name, classes in (
             (contract.LABELS_TENSOR, labels),
             (contract.PREDICTIONS_TENSOR, logits.argmax(dim=1)),
@@ -226,61 +239,30 @@ class DebuggerHook:
             if wanted and len(classes):
                 saved.tensors[name] = classes[: contract.MAX_SAMPLE].to(torch.int64).cpu().numpy().copy()
 
-    def _affordable(self, step: int, *, last: bool) -> bool:
-        """Whether the bound allows a step in detail: the steps in between may take what the training's progress allows.
-
-        Room is kept for the first steps, on which a rule of its own rests, and for the last.
-        """
-        if self._files.bytes + self._largest > MAX_BYTES:
-            return False
-        if last or step < contract.FIRST_STEPS:
-            return True
-        room = MAX_BYTES - (contract.FIRST_STEPS + 1) * self._largest
-        spent = self._files.bytes - contract.FIRST_STEPS * self._largest
-        return spent + self._largest <= room * (step + 1) / (self._epochs * self._steps)
-
     def _flush(self) -> None:
-        """Write all that waits; what cannot be written is lost, and its memory free again."""
+        """Write all waiting steps. What cannot be written is lost, but its memory is free again."""
         waiting, self._waiting = self._waiting, []
-        losses = [taken for taken in waiting if taken.loss is not None]
+
+        # bring all losses from the device in one transfer
+        losses = [step for step in waiting if step.loss is not None]
         if losses:
-            values = torch.stack([taken.loss.float().reshape(1) for taken in losses if taken.loss is not None])
-            for taken, value in zip(losses, values.cpu().numpy(), strict=True):
-                taken.saved.tensors[contract.LOSS_TENSOR] = value
-        steps = [taken.saved for taken in waiting if taken.saved.tensors]
+            values = torch.stack([step.loss.float().reshape(1) for step in losses if step.loss is not None])
+            for step, value in zip(losses, values.cpu().numpy(), strict=True):
+                step.saved.tensors[contract.LOSS_TENSOR] = value
+
+        steps = [step.saved for step in waiting if step.saved.tensors]
         before = self._files.bytes
         self._files.write(steps)
+
+        # count what was written, for the report and the budget
         trained = [step for step in steps if step.mode == ModeKeys.TRAIN]
         if self._first is None and trained:
             self._first = trained[0].mode_step
         self._saved_steps += sum(contract.LOSS_TENSOR in step.tensors for step in trained)
         self._saved_tensors += sum(len(step.tensors) for step in steps)
-        self._largest = max(self._largest, self._files.bytes - before)
-
-    @contextmanager
-    def _attempt(self, what: str) -> Iterator[None]:
-        """What fails inside is noted and passed over; the time is the hook's."""
-        start = time.perf_counter()
-        self._depth += 1
-        try:
-            yield
-        except Exception as error:  # whatever it is, a training is worth more than a look at it
-            self._failed(what, error)
-        finally:
-            self._depth -= 1
-            if not self._depth:
-                self._seconds += time.perf_counter() - start
-
-    def _failed(self, what: str, error: Exception) -> None:
-        self._failed_times += 1
-        reason = error.strerror if isinstance(error, OSError) else str(error)  # without the name of each step's file
-        failure = f"{what}: {type(error).__name__}: {reason}"[: contract.MAX_ERROR_CHARACTERS]
-        if failure not in self._failures and len(self._failures) < _MAX_FAILURES:
-            self._failures[failure] = None
-            # Not the error's name: SageMaker's toolkit would take this line for the reason of a job that fails later.
-            print(f"the debugger hook could not save {what}; the training goes on, and hook.json says why", flush=True)
+        self._budget.note_write(self._files.bytes - before)
 
 
 def _all_finite(tensors: Iterable[Tensor]) -> bool:
-    """In one transfer from the device."""
+    """Return whether all values are finite, in one transfer from the device."""
     return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())

@@ -1,7 +1,7 @@
-"""What the debugger hook saved, kept with the checkpoints for the training's next attempt.
+"""Keeps the tensors that the debugger hook saved beside the checkpoints, for the training's next attempt.
 
-SageMaker Debugger sends tensors to S3 as they come. In our own way they lie on the job's disk until its end, and an
-interrupted spot instance takes them with it; but what lies with the checkpoints is brought back.
+SageMaker Debugger sends tensors to S3 as they come. With the evaluator `own` they lie on the job's disk until its end,
+and an interrupted spot instance takes them with it; what lies beside the checkpoints, SageMaker brings back.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _DESCRIPTION: Final = "kept.json"
 
 @dataclass(frozen=True)
 class Kept:
-    """What an earlier attempt said of the tensors it left."""
+    """An earlier attempt's description of the tensors it kept."""
 
     report: contract.HookReport
     tensors: list[str]
-    """Names of all that were saved, which the collections have to list again."""
+    """The names of all saved tensors, which the collections have to list again."""
 
 
 def keep(folder: Path, checkpoints: Path, kept: Kept) -> None:
-    """Pack the folder of tensors beside the checkpoints, in place of what is there; all of it or nothing."""
+    """Pack the folder of tensors beside the checkpoints, replacing an earlier archive; all of it or nothing."""
     unfinished = checkpoints / f"{ARCHIVE}.tmp"
     text = json.dumps(asdict(kept)).encode()
     with tarfile.open(unfinished, "w") as archive:
@@ -43,10 +43,10 @@ def keep(folder: Path, checkpoints: Path, kept: Kept) -> None:
 
 
 def take_back(folder: Path, checkpoints: Path) -> Kept | None:
-    """Unpack what an earlier attempt kept into the folder of tensors; None where there is nothing.
+    """Unpack the tensors of an earlier attempt into the folder of tensors; return None where it kept none.
 
     Raises:
-        OSError, tarfile.TarError, ValueError, KeyError: what is there cannot be read.
+        OSError, tarfile.TarError, ValueError, KeyError: the archive cannot be read.
     """
     file = checkpoints / ARCHIVE
     if not file.is_file():
@@ -55,6 +55,8 @@ def take_back(folder: Path, checkpoints: Path) -> Kept | None:
         description = archive.extractfile(_DESCRIPTION)
         values = json.loads(description.read()) if description else {}
         kept = Kept(report=values["report"], tensors=values["tensors"])
+
+        # the tensors alone, into the folder itself
         for member in archive:
             inner = Path(member.name)
             if inner.parts[0] == contract.Artefact.TENSORS and len(inner.parts) > 1:

@@ -1,4 +1,4 @@
-"""What is kept of a tensor: its values or a sample of them, and smdebug's reductions, brought to the host together."""
+"""Turns tensors into what is saved: values or a sample of them, and smdebug's reductions, in a single transfer."""
 
 from __future__ import annotations
 
@@ -21,27 +21,32 @@ __all__ = ["activation_sample", "to_arrays"]
 _IMAGES: Final = 4
 _SIDE: Final = 3
 _SPREAD: Final = 2654435761
-"""Golden ratio of 2**32 (Knuth's multiplicative hashing): its multiples spread evenly over any length, and never keep
-to one place of a convolution's kernel, as equal strides would."""
+"""The golden ratio of 2**32 (Knuth's multiplicative hashing). Its multiples spread evenly over any length, and never
+keep to one place of a convolution's kernel, as equal strides would."""
 
 
 def activation_sample(activation: Tensor) -> Tensor:
-    """A copy of a few images at a few places of all channels: (N, C, H, W) -> (n, C, h, w), on the same device."""
-    some = activation.detach()[:_IMAGES]
-    for axis in range(2, some.ndim):
-        length = some.shape[axis]
-        some = some[(slice(None),) * axis + (slice(None, None, -(-length // _SIDE)),)]
-    return some.clone(memory_format=torch.contiguous_format)
+    """Return a copy of a few images at a few places of all channels, on the same device.
+
+    The shape (N, C, H, W) becomes (n, C, h, w) with n up to 4, and h and w up to 3.
+    """
+    sample = activation.detach()[:_IMAGES]
+    for axis in range(2, sample.ndim):
+        length = sample.shape[axis]
+        sample = sample[(slice(None),) * axis + (slice(None, None, -(-length // _SIDE)),)]
+    return sample.clone(memory_format=torch.contiguous_format)
 
 
 @torch.no_grad()
 def to_arrays(
     tensors: Iterable[tuple[str, Tensor, Wanted]], *, sampled: bool = False
 ) -> dict[str, NDArray[np.generic]]:
-    """Float tensors by name, as saved: float32, with the reductions that are wanted under smdebug's names.
+    """Return float tensors by name as they are saved, in float32, with their wanted reductions under smdebug's names.
 
-    Large ones are saved as samples, unless the given ones are `sampled` already and have a shape that tells something.
+    A tensor of more than `contract.MAX_SAMPLE` values is returned as a sample of shape (MAX_SAMPLE,), unless the given
+    tensors are `sampled` already and keep their shape. A sample holds a value that is not finite where its tensor does.
     """
+    # collect values and reductions on the device; a sample also needs its tensor's sum, to see what is not finite
     kept: list[tuple[str, Tensor]] = []
     checked: list[tuple[str, Tensor, Tensor]] = []
     for name, tensor, wanted in tensors:
@@ -57,19 +62,24 @@ def to_arrays(
             kept.append((name, tensor))
     if not kept:
         return {}
-    # Every single transfer waits for the device, so there is one.
+
+    # each transfer waits for the device, so there is one for everything
     flat = torch.cat([value.float().flatten() for _, value in kept] + [total.reshape(1) for *_, total in checked])
     numbers = flat.cpu().numpy()
+
+    # cut the transferred numbers apart again
     ends = np.cumsum([value.numel() for _, value in kept])
     arrays: dict[str, NDArray[np.generic]] = {
         name: numbers[end - value.numel() : end].reshape(value.shape)
         for (name, value), end in zip(kept, ends, strict=True)
     }
+
+    # put a value that is not finite into the sample of a tensor that holds one
     for (name, tensor, _), total in zip(checked, numbers[ends[-1] :], strict=True):
         if not np.isfinite(total):
-            odd = tensor[~tensor.isfinite()]
-            if odd.numel():  # else the sum alone is too large
-                arrays[name][0] = odd[0].float().item()
+            not_finite = tensor[~tensor.isfinite()]
+            if not_finite.numel():  # else the sum alone is too large
+                arrays[name][0] = not_finite[0].float().item()
     return arrays
 
 

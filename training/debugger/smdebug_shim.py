@@ -1,10 +1,11 @@
-"""smdebug 1.0.34, the last release, on the Python packages of today's training images.
+"""Makes smdebug 1.0.34, the last release, run with the Python packages of today's training images.
 
-It needs three things. Its protobuf code was generated for protobuf 3, whose way of describing messages later versions
-take only where a variable, set before the process starts, gives everybody in it the implementation in pure Python.
-Its writer calls a method that numpy 2.3 removed. And it imports, at its start, packages that only its profiler uses,
-which SageMaker ended with PyTorch 2.0 and no image brings any more.
-Importing this module imports smdebug; import it first.
+Three things are needed. smdebug's protobuf code was generated for protobuf 3; later versions take its way of describing
+messages only with the implementation in pure Python, for the whole process, chosen by a variable before the process
+starts. Its writer calls a method that numpy 2.3 removed. And at its start it imports packages that only its profiler
+uses, which SageMaker ended with PyTorch 2.0, and which no image contains any more.
+
+Importing this module imports smdebug. `training.debugger` imports it before anything else of smdebug.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _OF_THE_PROFILER: Final = ("pandas", "pyinstrument", "pyinstrument.renderers", "
 
 
 class _Unused(ModuleType):
-    """Stands for a package of which only the names are wanted."""
+    """A stand-in for a package of which only the names are used."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -38,10 +39,10 @@ class _Unused(ModuleType):
 
 
 class _MessagesLoader(Loader):
-    """Loads a generated module as today's protobuf compiler would have written it.
+    """Loads a generated module as if today's protobuf compiler had written it.
 
-    All it needs is the file's serialized description, which the old code carries as a literal. The file may lie in a
-    zip, as that of a processing job's source does.
+    It needs only the serialized description of the messages, which the old code holds as a literal. The module may lie
+    in a zip, as in a processing job's source.
     """
 
     def __init__(self, found: ModuleSpec):
@@ -63,7 +64,7 @@ class _MessagesLoader(Loader):
 
 
 class _MessagesFinder(MetaPathFinder):
-    """Finds smdebug's generated modules where they are, for `_MessagesLoader`."""
+    """Finds smdebug's generated modules and gives them to `_MessagesLoader`."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -77,13 +78,13 @@ class _MessagesFinder(MetaPathFinder):
 
 
 def _import() -> None:
-    """Import smdebug with stand-ins, there or not, which are gone again afterwards: others may want the real ones."""
+    """Import smdebug with stand-ins for its profiler's packages, and remove them: others may need the real ones."""
     sys.meta_path.insert(0, _MessagesFinder())
     replaced = [name for name in _OF_THE_PROFILER if name not in sys.modules]
     sys.modules |= {name: _Unused(name) for name in replaced}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its sources have escape sequences that Python has come to warn of
+            warnings.simplefilter("ignore")  # its sources have escape sequences of which Python warns today
             for module in ("smdebug.pytorch", "smdebug.trials", "smdebug.rules"):
                 importlib.import_module(module)
     finally:
@@ -92,12 +93,12 @@ def _import() -> None:
 
 
 def _mend_writer() -> None:
-    """`ndarray.tostring` cannot be put back, ndarray being a C type, so the function that calls it is replaced."""
+    """Replace the function that calls `ndarray.tostring`; a method of a C type such as ndarray cannot be added."""
     from smdebug.core import writer
     from smdebug.core.tfevent import util
 
     def make_tensor_proto(nparray_data: NDArray[Any], tag: str) -> Any:
-        """As smdebug's own, for numbers, the only tensors that are saved here."""
+        """Return a tensor's message as smdebug's own function does, for numbers, the only tensors saved here."""
         _, dtype = util._get_proto_dtype(nparray_data.dtype)
         shape = util.TensorShapeProto(
             dim=[util.TensorShapeProto.Dim(size=size, name=f"{tag}_{size}") for size in nparray_data.shape]

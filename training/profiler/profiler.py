@@ -1,4 +1,4 @@
-"""The profile of a training: measured while it runs, judged and written when the job is done."""
+"""The profiler: measures a training while it runs, and writes its profile when the job is done."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import torch
 
 import contract
 from training.evaluation.results import write_json
+from training.profiler.downsampling import downsampled
 from training.profiler.measurements import Measurements
 from training.profiler.recommendations import recommendations
 from training.profiler.rules.evaluation import evaluate, requested
 from training.profiler.step_clock import StepClock, StepTimes, timer_of
 from training.profiler.system_probes import unit
 from training.profiler.system_sampler import Samples, SystemSampler
-from training.profiler.thinning import thinned
 from training.runtime import environment
 from training.runtime.distributed import Group
 from training.runtime.machine import cores, plan_loader
@@ -32,33 +32,33 @@ _OUTLIER_DEVIATIONS: Final = 3
 
 
 class Profiler:
-    """Watches one process's part in the training that happens inside its `with`; the leader then calls `write`.
+    """Measures one process's part of the training that runs inside its `with`; the main process then calls `write`.
 
-    It costs about a microsecond a phase and half a millisecond twice a second. What fails in it fails no training: it
-    is named in the profile.
+    It costs about a microsecond a phase and half a millisecond twice a second. A failure in it fails no training: the
+    profile names it.
     """
 
     def __init__(self, hyperparameters: contract.Hyperparameters):
         self._values = hyperparameters
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.clock: StepClock[Any] = StepClock(timer_of(device))
-        # One process a host looks at the machine.
+        # One process a host samples the machine.
         first_of_host = os.environ.get("LOCAL_RANK", "0") == "0"
         self._sampler = SystemSampler() if first_of_host else SystemSampler({})
         self._times: StepTimes | None = None
-        self._failure = "the training was not watched to its end"
+        self._failure = "the training was not measured to its end"
         self._samples = Samples()
         self._is_over = False
         self._ended = 0.0
         self._workloads: dict[str, list[float]] = {}
 
     def __enter__(self) -> Profiler:
-        """Begin to look at the machine; the clock starts by itself with the training's first phase."""
+        """Start sampling the machine; the clock starts by itself with the training's first phase."""
         self._sampler.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """The training is over, well or not."""
+        """Stop the measurement, whether or not the training succeeded."""
         self._end()
 
     def _end(self) -> None:
@@ -78,10 +78,10 @@ class Profiler:
             self._samples = samples.between(self.clock.started, self._ended)
 
     def gather(self, group: Group) -> None:
-        """The training is over, and every process gets to know how busy each host was; all of them must call it.
+        """Stop the measurement, and exchange the hosts' utilisation between all processes, which must all call this.
 
-        Not as the last thing before the group ends: a process group that is destroyed while its thread still lets go of
-        what was gathered waits for that thread, which waits for the interpreter.
+        Do not call it as the last thing before the group ends: a process group that is destroyed while its thread still
+        releases what was gathered waits for that thread, which waits for the interpreter.
         """
         self._end()
         if environment.hosts()[1] == 1:
@@ -90,22 +90,27 @@ class Profiler:
             self._workloads |= workloads
 
     def measurements(self) -> Measurements:
-        """What was measured until now.
+        """Return what was measured until now.
 
         Raises:
             RuntimeError: the training is not over, or its end could not be measured.
         """
         if self._times is None:
             raise RuntimeError(self._failure)
+
+        # the times before and after the training loop
         samples, values = self._samples, self._values
         since_start, failure = _seconds_since_start()
         if failure:
             samples = Samples(samples.times, samples.values, [*samples.failures, failure])
         now = time.perf_counter()
         started, ended = (self.clock.started, self._ended) if self.clock.started is not None else (now, now)
+
+        # the threads that decode photos, where any do
         decodes = values.mode == "finetune"
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         plan = plan_loader(batch_size=values.batch_size, image_size=values.image_size)
+
         return Measurements(
             mode=values.mode,
             epochs=values.epochs,
@@ -119,13 +124,13 @@ class Profiler:
             steps=self._times,
             samples=samples,
             workloads=self._workloads or self._own_workloads(),
-            delivery_seconds=now - ended,
+            export_seconds=now - ended,
         )
 
     def write(self, folder: Path) -> None:
-        """Write `contract.Artefact.PROFILE`, with the rules that the job's environment variables ask for.
+        """Write `contract.Artefact.PROFILE`, with the profiler rules that the job's environment variables ask for.
 
-        Where that fails, the job's log says so: a model that is trained and tested is worth more than its profile.
+        A failure is only logged: a model that is trained and tested is worth more than its profile.
         """
         try:
             seen = self.measurements()
@@ -137,17 +142,17 @@ class Profiler:
         print(_summary(profile), flush=True)
 
     def _own_workloads(self) -> dict[str, list[float]]:
-        """Of this host: how busy each GPU was, or else the cores."""
+        """Return the utilisation of each GPU of this host, or of its cores where it has no GPU."""
         host, values = environment.hosts()[0], self._samples.values
         gpus = {name: series for name, series in values.items() if name.startswith("gpu") and "memory" not in name}
         if len(gpus) > 1:
             del gpus["gpu"]  # the mean of the others
         busy = gpus or {name: series for name, series in values.items() if name == "cpu"}
-        return {f"host {host} {name}": thinned(series, limit=_SENT_SAMPLES) for name, series in busy.items()}
+        return {f"host {host} {name}": downsampled(series, limit=_SENT_SAMPLES) for name, series in busy.items()}
 
 
 def profile_of(seen: Measurements, *, rules: list[contract.RuleResult]) -> contract.Profile:
-    """The measurements, summed up."""
+    """Return the profile of a training: its measurements, summed up and downsampled, with recommendations."""
     steps, samples = seen.steps, seen.samples
     profile: contract.Profile = {
         "instance_type": seen.instance_type,
@@ -166,7 +171,7 @@ def profile_of(seen: Measurements, *, rules: list[contract.RuleResult]) -> contr
             for step in steps.slowest
             if step.seconds > steps.limit(_OUTLIER_DEVIATIONS)
         ],
-        "step_seconds": thinned(steps.seconds, limit=_SHOWN_STEPS),
+        "step_seconds": downsampled(steps.seconds, limit=_SHOWN_STEPS),
         "utilization": [
             {
                 "name": name,
@@ -179,7 +184,7 @@ def profile_of(seen: Measurements, *, rules: list[contract.RuleResult]) -> contr
             if values
         ],
         "timeline": {
-            name: thinned([round(value, 3) for value in values], limit=_SHOWN_SAMPLES)
+            name: downsampled([round(value, 3) for value in values], limit=_SHOWN_SAMPLES)
             for name, values in {"seconds": samples.times, **samples.values}.items()
         },
         "recommendations": recommendations(seen),
@@ -204,7 +209,7 @@ def _distribution(steps: StepTimes) -> contract.Distribution:
 
 
 def _seconds_since_start() -> tuple[float, str]:
-    """Of this process, and what went wrong in finding out."""
+    """Return the seconds since this process's start, and the reason where the system does not tell them."""
     try:
         import psutil
 
@@ -214,7 +219,7 @@ def _seconds_since_start() -> tuple[float, str]:
 
 
 def _summary(profile: contract.Profile) -> str:
-    """For the job's log."""
+    """Return the line of the job's log."""
     shares = sorted(profile["phases"], key=lambda phase: -phase["share"])
     told = ", ".join(f"{phase['phase']} {phase['share']:.0%}" for phase in shares if phase["share"] >= 0.01)
     advice = "; ".join(entry["title"] for entry in profile["recommendations"])

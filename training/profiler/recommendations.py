@@ -1,4 +1,4 @@
-"""What would make the next run faster or cheaper, in plain words; each with the numbers that speak for it."""
+"""Recommendations: what would make the next run faster or cheaper, in plain words, with the numbers behind it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from training.profiler.step_clock import SlowStep
 __all__ = ["recommendations"]
 
 _WAITS: Final = 0.2
-"""Share of the steps' time spent waiting for data from which reading is worth a look."""
+"""The share of the steps' time spent waiting for data from which reading is worth a look."""
 
 _WORTH_SECONDS: Final = 1.0
-"""What takes less in all is nothing to save on."""
+"""The seconds below which a saving is not mentioned."""
 
 _LONG_EPOCH: Final = 300.0
-"""Seconds of an epoch from which more machinery pays for its start."""
+"""The seconds of an epoch from which more machines or GPUs are worth their start."""
 
 _FEWEST_SAMPLES: Final = 20
-"""Ten seconds; of less, nothing is said about a machine."""
+"""The number of samples, ten seconds, below which nothing is said about a machine."""
 
 
 def recommendations(seen: Measurements) -> list[Recommendation]:
-    """All that applies, the most important first; where nothing does, one that says so."""
-    found = [advice for advise in _ADVISERS if (advice := advise(seen)) is not None]
+    """Return all recommendations that apply, the most important first; where none does, one that says so."""
+    found = [advice for advise in _ADVICE if (advice := advise(seen)) is not None]
     return found or [_nothing(seen)]
 
 
 def _short_training(seen: Measurements) -> Recommendation | None:
-    """A head trains in seconds: the job's time is in what comes before and after."""
+    # A head trains in seconds: the job's time is in what comes before and after.
     training, job = seen.steps.total, seen.job_seconds
     if seen.mode != "features" or not seen.steps.steps or training > job / 2:
         return None
@@ -43,7 +43,7 @@ def _short_training(seen: Measurements) -> Recommendation | None:
         "title": "A smaller instance would do",
         "evidence": f"The head trained for {training:.1f} s of the job's {job:.0f} s ({training / job:.0%}):"
         f" {seen.initialization_seconds:.0f} s went by before the first step (libraries, features, weights) and"
-        f" {seen.delivery_seconds:.0f} s after the training (exporting, quantizing and testing the model).{used}",
+        f" {seen.export_seconds:.0f} s after the training (exporting, quantizing and testing the model).{used}",
         "advice": "A faster machine hardly shortens this training. Take a smaller training.instance_type if the"
         " features job, which runs on the same type, is not slow: with unchanged photos it has nothing to do.",
     }
@@ -114,7 +114,7 @@ def _validation(seen: Measurements) -> Recommendation | None:
 
 def _idle_gpu(seen: Measurements) -> Recommendation | None:
     busy, memory = _mean(seen, "gpu"), _p95(seen, "gpu_memory")
-    if not seen.gpus or not _watched(seen, "gpu", "gpu_memory") or busy >= 50 or seen.waiting_share >= _WAITS:
+    if not seen.gpus or not _sampled(seen, "gpu", "gpu_memory") or busy >= 50 or seen.waiting_share >= _WAITS:
         return None
     evidence = (
         f"The GPU was busy {busy:.0f} % of the time and its memory {memory:.0f} % full (95th percentile), with batches"
@@ -138,7 +138,7 @@ def _idle_gpu(seen: Measurements) -> Recommendation | None:
 
 def _busy_gpu(seen: Measurements) -> Recommendation | None:
     busy, epoch = _mean(seen, "gpu"), seen.steps.total / max(seen.epochs, 1)
-    if not seen.gpus or not _watched(seen, "gpu") or busy < 85 or epoch < _LONG_EPOCH:
+    if not seen.gpus or not _sampled(seen, "gpu") or busy < 85 or epoch < _LONG_EPOCH:
         return None
     return {
         "title": "More GPUs",
@@ -151,7 +151,7 @@ def _busy_gpu(seen: Measurements) -> Recommendation | None:
 
 def _busy_cpu(seen: Measurements) -> Recommendation | None:
     busy, epoch = _mean(seen, "cpu"), seen.steps.total / max(seen.epochs, 1)
-    if seen.gpus or seen.mode == "features" or not _watched(seen, "cpu") or busy < 85 or epoch < _LONG_EPOCH:
+    if seen.gpus or seen.mode == "features" or not _sampled(seen, "cpu") or busy < 85 or epoch < _LONG_EPOCH:
         return None
     return {
         "title": "A GPU instance",
@@ -162,7 +162,7 @@ def _busy_cpu(seen: Measurements) -> Recommendation | None:
 
 
 def _idle_machine(seen: Measurements) -> Recommendation | None:
-    if seen.gpus or seen.mode == "features" or not _watched(seen, "cpu", "memory") or seen.waiting_share >= _WAITS:
+    if seen.gpus or seen.mode == "features" or not _sampled(seen, "cpu", "memory") or seen.waiting_share >= _WAITS:
         return None
     cpu, memory = _p95(seen, "cpu"), _p95(seen, "memory")
     if cpu >= 50 or memory >= 50:
@@ -176,7 +176,7 @@ def _idle_machine(seen: Measurements) -> Recommendation | None:
 
 
 def _full_memory(seen: Measurements) -> Recommendation | None:
-    if not _watched(seen, "memory") or _p95(seen, "memory") < 90:
+    if not _sampled(seen, "memory") or _p95(seen, "memory") < 90:
         return None
     return {
         "title": "More memory",
@@ -219,7 +219,7 @@ def _nothing(seen: Measurements) -> Recommendation:
     }
 
 
-_ADVISERS: Final[tuple[Callable[[Measurements], Recommendation | None], ...]] = (
+_ADVICE: Final[tuple[Callable[[Measurements], Recommendation | None], ...]] = (
     _full_memory,
     _waiting_for_photos,
     _waiting_for_features,
@@ -235,18 +235,18 @@ _ADVISERS: Final[tuple[Callable[[Measurements], Recommendation | None], ...]] = 
 
 
 def _outliers(seen: Measurements) -> list[SlowStep]:
-    """The slowest of them."""
+    """Return the outliers among the slowest steps."""
     return [step for step in seen.steps.slowest if step.seconds > seen.steps.limit(3)]
 
 
 def _spent(seen: Measurements, phase: Phase) -> tuple[float, float]:
-    """Seconds, and their share of the whole training."""
+    """Return the seconds of a phase, and their share of the whole training."""
     seconds = seen.steps.phases[phase]
     return seconds, seconds / seen.steps.total if seen.steps.total else 0.0
 
 
-def _watched(seen: Measurements, *names: str) -> bool:
-    """Long enough to speak of it."""
+def _sampled(seen: Measurements, *names: str) -> bool:
+    """Return whether there are enough samples of each to say something about it."""
     return all(len(seen.samples.values.get(name, ())) >= _FEWEST_SAMPLES for name in names)
 
 
@@ -261,7 +261,7 @@ def _p95(seen: Measurements, name: str) -> float:
 
 
 def _utilized(seen: Measurements, *names: str) -> str:
-    """Means of what was watched of these, for the end of a sentence."""
+    """Return the means of those of the names that were sampled, for the end of a sentence."""
     words = {
         "cpu": "the CPU was {:.0f} % busy",
         "gpu": "the GPU was {:.0f} % busy",

@@ -1,4 +1,4 @@
-"""Where the time of a training goes: its phases, its steps, and why a step was slow."""
+"""Measures where the time of a training goes: its phases, its steps, and why a step was slow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 import torch
 
 from contract import PHASES, Phase
-from training.profiler.thinning import Thinned
+from training.profiler.downsampling import DownsampledSeries
 
 __all__ = ["CpuTimer", "CudaTimer", "SlowStep", "StepClock", "StepTimes", "Timer", "timer_of"]
 
@@ -22,7 +22,7 @@ _Mark = TypeVar("_Mark")
 
 _OTHER: Final = len(PHASES)
 _PAUSE: Final = _OTHER + 1
-"""What an epoch's end does beside validation and saving (results are printed, weights kept): no step's own time."""
+"""The rest of an epoch's end, such as printing results: beside validation and saving, and no step's own time."""
 _VALIDATION, _SAVING = PHASES.index("validation"), PHASES.index("saving")
 _OF_A_STEP: Final = tuple(slot for slot in range(_PAUSE) if slot not in (_VALIDATION, _SAVING))
 
@@ -36,121 +36,121 @@ class SlowStep:
 
     seconds: float
     step: int
-    """From 0 over the whole training, earlier attempts included."""
+    """The step's number from 0 over the whole training, earlier attempts included."""
     phase: Phase | Literal["other"]
 
 
 @dataclass(frozen=True)
 class StepTimes:
-    """What a clock measured. Seconds; a step's are without validation and saving."""
+    """The times that a clock measured, in seconds. A step's time does not include validation and saving."""
 
     phases: dict[Phase | Literal["other"], float]
-    """Of the whole training."""
+    """The time of each phase over the whole training."""
     steps: int
     mean: float
     deviation: float
     longest: float
     seconds: list[float]
-    """Of the steps in order, or of every `stride`-th of them."""
+    """The time of each step in order, or of every `stride`-th step."""
     stride: int
     slowest: list[SlowStep]
-    """At most 20, the slowest first."""
+    """At most 20 steps, the slowest first."""
 
     @property
     def total(self) -> float:
-        """Of the whole training, validation and saving included."""
+        """The time of the whole training, validation and saving included."""
         return sum(self.phases.values())
 
     @property
     def own(self) -> float:
-        """Of all steps."""
+        """The own time of all steps together."""
         return self.mean * self.steps
 
     def limit(self, deviations: float) -> float:
-        """Seconds beyond which a step is an outlier: so many standard deviations above the mean."""
+        """Return the seconds above which a step is an outlier: so many standard deviations above the mean."""
         return self.mean + deviations * self.deviation
 
     def longer_than(self, limit: float) -> int:
-        """How many steps took longer; exact up to 131,072 steps, then scaled up from those that were kept."""
+        """Return how many steps took longer; exact up to 131,072 steps, above that scaled up from the steps kept."""
         return self.stride * sum(seconds > limit for seconds in self.seconds)
 
 
 class Timer(Protocol[_Mark]):
-    """Tells how long something took on a device."""
+    """Measures how long work takes on a device, between marks in its work."""
 
     def now(self) -> _Mark:
-        """A mark in the device's work."""
+        """Return a mark in the device's work at this moment."""
 
     def reached(self, mark: _Mark) -> bool:
-        """Whether the device has come to that mark."""
+        """Return whether the device has reached a mark."""
 
     def seconds(self, start: _Mark, end: _Mark) -> float:
-        """Between two marks that were reached."""
+        """Return the seconds between two marks that were reached."""
 
 
 class CpuTimer:
-    """Work is done when the call returns: the time is now."""
+    """The timer of a CPU, whose work is done when a call returns: a mark is the time of the clock."""
 
     def __init__(self, now: Callable[[], float] = time.perf_counter):
         self.now = now
 
     def reached(self, mark: float) -> bool:
-        """Always."""
+        """Return True, since a CPU's marks are in the past."""
         return True
 
     def seconds(self, start: float, end: float) -> float:
-        """The difference."""
+        """Return the seconds between two marks."""
         return end - start
 
 
 class CudaTimer:
-    """A GPU works on while the program runs ahead of it; events in its queue tell when it came by.
+    """The timer of a GPU, whose marks are events in the current stream's queue.
 
-    Nothing waits for the GPU, and what the program does while the GPU is still busy counts for nothing, as it costs
-    nothing: waiting for photos is time in which the GPU has nothing left to do.
+    A GPU works behind the program. Nothing waits for it, and what the program does while the GPU is still busy counts
+    for nothing, since it costs nothing: waiting for photos is the time in which the GPU has nothing left to do.
     """
 
     def now(self) -> torch.cuda.Event:
-        """An event in the current stream."""
+        """Record an event in the current stream."""
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
 
     def reached(self, mark: torch.cuda.Event) -> bool:
-        """Whether the stream has come to the event."""
+        """Return whether the stream has reached the event."""
         return bool(mark.query())  # type: ignore[no-untyped-call]
 
     def seconds(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
-        """Of the stream."""
+        """Return the stream's seconds between two events."""
         return float(start.elapsed_time(end)) / 1000
 
 
 def timer_of(device: torch.device) -> Timer[Any]:
-    """The timer of a device."""
+    """Return the timer of a device."""
     return CudaTimer() if device.type == "cuda" else CpuTimer()
 
 
 class StepClock(Generic[_Mark]):
-    """A `training.observer.Clock`. It runs from the first phase to the last, and all time between is somebody's.
+    """A `training.runtime.observer.Clock`. It runs from the first phase to the last, and all time belongs to a phase.
 
-    A phase costs about a microsecond of a CPU; memory is bounded however long the training is.
+    A phase costs about a microsecond of a CPU. Memory is bounded, however long the training is.
     """
 
     def __init__(self, timer: Timer[_Mark]):
         self._timer, self.now = timer, timer.now
         self._phases = {name: _Phase(self, slot) for slot, name in enumerate(PHASES)}
         self.stack = [_OTHER]
-        """Phases within phases, by number; the last is the one that time counts for."""
+        """The nested phases, by number; time counts for the last."""
         self.laps: list[tuple[int, _Mark]] = []
-        """Of the step under way: until this mark, since the one before, it was that phase's time."""
+        """The current step's phases, each with the mark at which it ended and the next began."""
         self._waiting: deque[tuple[list[tuple[int, _Mark]], bool]] = deque()
         self._until: _Mark | None = None
         self.started: float | None = None
-        """`time.perf_counter()` of the first phase's beginning."""
+        """`time.perf_counter()` at the beginning of the first phase."""
         self._done = 0
         self._total = [0.0] * (_PAUSE + 1)
         self._steps, self._sum, self._squares = 0, 0.0, 0.0
-        self._seconds = Thinned(_KEPT_STEPS)
+        self._seconds = DownsampledSeries(_KEPT_STEPS)
         self._slowest: list[tuple[float, int, list[float]]] = []
 
     def begin_training(self, *, done: int) -> None:
@@ -172,19 +172,23 @@ class StepClock(Generic[_Mark]):
             self._settle(*self._waiting.popleft())
 
     def finish(self) -> StepTimes:
-        """What was measured until the last phase's end; what came after the last step counts as no step.
+        """Return what was measured until the last phase's end; the time after the last step counts for no step.
 
         Raises:
-            RuntimeError: the GPU has not come to that point yet.
+            RuntimeError: the GPU has not reached that point yet.
         """
+        # what came after the last step
         if self.laps:
             self._waiting.append((self.laps, False))
             self.laps = []
+
+        # every step that a device's timer had not reached until now
         while self._waiting:
             laps, is_step = self._waiting.popleft()
             if not self._timer.reached(laps[-1][1]):
                 raise RuntimeError("the device still works on the training; call torch.cuda.synchronize() first")
             self._settle(laps, is_step)
+
         mean = self._sum / max(self._steps, 1)
         return StepTimes(
             phases={
@@ -201,6 +205,7 @@ class StepClock(Generic[_Mark]):
         )
 
     def _settle(self, laps: list[tuple[int, _Mark]], is_step: bool) -> None:
+        """Add the times of a step's phases, all of whose marks were reached."""
         spent, seconds, total = [0.0] * (_PAUSE + 1), self._timer.seconds, self._total
         start = self._until if self._until is not None else laps[0][1]
         for slot, mark in laps:
@@ -213,23 +218,26 @@ class StepClock(Generic[_Mark]):
             self._add_step(sum(spent) - spent[_VALIDATION] - spent[_SAVING] - spent[_PAUSE], spent)
 
     def _add_step(self, own: float, spent: list[float]) -> None:
+        # keep the slowest steps in a heap, with the time of each phase
         if len(self._slowest) < _SLOWEST:
             heapq.heappush(self._slowest, (own, self._steps, spent))
         elif own > self._slowest[0][0]:
             heapq.heapreplace(self._slowest, (own, self._steps, spent))
+
+        # sums for mean and deviation
         self._seconds.append(own)
         self._steps += 1
         self._sum += own
         self._squares += own * own
 
     def _described(self, seconds: float, step: int, spent: list[float]) -> SlowStep:
-        """The phase that took the most beyond its mean."""
+        """Return a slow step with the phase that exceeded its own mean the most."""
         worst = max(_OF_A_STEP, key=lambda slot: spent[slot] - self._total[slot] / self._steps)
         return SlowStep(seconds=seconds, step=self._done + step, phase="other" if worst == _OTHER else PHASES[worst])
 
 
 class _Phase(AbstractContextManager[None]):
-    """Made once, entered every step; what it must remember is on the clock's stack."""
+    """The context manager of a phase, made once and entered at every step; its state is on the clock's stack."""
 
     def __init__(self, clock: StepClock[Any], slot: int):
         self._clock, self._slot = clock, slot

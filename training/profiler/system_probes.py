@@ -1,7 +1,7 @@
-"""What a machine is doing: its cores, memory, disks, network and GPUs, and how much of that this training does.
+"""Probes of a machine's cores, memory, disks, network and GPUs, and of this training's part in it.
 
-Each probe is called again and again; its answer is about the time since the call before. The libraries behind a probe
-are imported when it is made, so that one that is missing costs the probe and not the training.
+A probe is called again and again and returns values for the time since the call before. It imports its library when it
+is made, so that a missing library costs the probe and not the training.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 __all__ = ["Disks", "Gpus", "Memory", "Network", "Probe", "Processes", "Processors", "probes", "unit"]
 
 Probe = Callable[[], dict[str, float]]
-"""Values by name, the same names each time; `unit` tells what they are in."""
+"""Returns values by name, with the same names each time; `unit` gives their unit."""
 
 _MEGABYTE: Final = 1e6
 _GIGABYTE: Final = 1e9
 
 _SHOWN_CORES: Final = 16
-"""On larger machines each core's own line would only hide the others."""
+"""The most cores that are shown one by one; on a larger machine the many lines would hide each other."""
 
-_TWICE: Final = ("guest", "guest_nice")
+_GUEST: Final = ("guest", "guest_nice")
 
 _CHILDREN_KEPT: Final = 10
-"""Samples between two looks for new child processes, which read every process of the machine."""
+"""Samples between two searches for new child processes, each of which reads every process of the machine."""
 
 
 def unit(name: str) -> str:
-    """Unit of a probe's value."""
+    """Return the unit of a probe's value."""
     if name.startswith(("disk_", "network_")):
         return "MB/s"
     return "GB" if name == "process_memory" else "%"
 
 
 def probes() -> dict[str, Callable[[], Probe]]:
-    """What makes each probe that this machine can have, by what it watches."""
+    """Return the constructors of all probes that this machine can have, by what they sample."""
     made: dict[str, Callable[[], Probe]] = {
         "processors": Processors,
         "memory": Memory,
@@ -55,9 +55,10 @@ def probes() -> dict[str, Callable[[], Probe]]:
 
 
 class Processors:
-    """`cpu`: all cores this process may use; `cpu_busiest`: the busiest of them; `cpu0` …: each, up to 16.
+    """The utilisation of the cores that this process may use.
 
-    `io_wait` (Linux only): the share of time in which cores had nothing to do because a disk was slow.
+    `cpu` is that of all cores, `cpu_busiest` that of the busiest one, and `cpu0` and so on that of each, on machines of
+    up to 16. `io_wait` (Linux only) is the share of time in which cores had nothing to do but wait for a disk.
     """
 
     def __init__(self) -> None:
@@ -68,7 +69,7 @@ class Processors:
         self._before = self._times()
 
     def __call__(self) -> dict[str, float]:
-        """Values by name."""
+        """Return the values by name."""
         now = self._times()
         busy, waiting, whole = [], 0.0, 0.0
         for (idle, wait, total), (idle_before, wait_before, total_before) in zip(now, self._before, strict=True):
@@ -85,17 +86,21 @@ class Processors:
         return values
 
     def _times(self) -> list[tuple[float, float, float]]:
-        """Seconds since the machine's start that each core was idle, waited for disks, and had in all."""
+        """Return the seconds since the machine's start that each core was idle, waited for disks, and had in all."""
         times = self._psutil.cpu_times(percpu=True)
-        # Linux counts a virtual machine's time among its host's `user` and `nice`, and by itself once more.
+        # Linux counts a virtual machine's time in its host's `user` and `nice`, and a second time as `guest`.
         return [
-            (core.idle, getattr(core, "iowait", 0.0), sum(core) - sum(getattr(core, name, 0.0) for name in _TWICE))
+            (
+                core.idle,
+                getattr(core, "iowait", 0.0),
+                sum(core) - sum(getattr(core, name, 0.0) for name in _GUEST),
+            )
             for core in (times[number] for number in self._cores)
         ]
 
 
 class Memory:
-    """`memory`: what is not available to programs any more."""
+    """The memory that is no longer available to programs, as `memory`."""
 
     def __init__(self) -> None:
         import psutil
@@ -103,19 +108,19 @@ class Memory:
         self._psutil = psutil
 
     def __call__(self) -> dict[str, float]:
-        """Values by name."""
+        """Return the values by name."""
         return {"memory": self._psutil.virtual_memory().percent}
 
 
 class _Rates:
-    """Growth a second of counters."""
+    """The growth of counters a second."""
 
     def __init__(self, counters: Callable[[], Mapping[str, float]]):
         self._counters = counters
         self._before, self._at = counters(), time.perf_counter()
 
     def __call__(self) -> dict[str, float]:
-        """Values by name."""
+        """Return the values by name."""
         now, at = self._counters(), time.perf_counter()
         passed = max(at - self._at, 1e-9)
         rates = {name: max(value - self._before.get(name, value), 0.0) / passed for name, value in now.items()}
@@ -124,7 +129,7 @@ class _Rates:
 
 
 class Disks(_Rates):
-    """`disk_read` and `disk_write`: of all disks."""
+    """The traffic of all disks, as `disk_read` and `disk_write`."""
 
     def __init__(self) -> None:
         super().__init__(self._read)
@@ -140,7 +145,7 @@ class Disks(_Rates):
 
 
 class Network(_Rates):
-    """`network_received` and `network_sent`: of all interfaces but the machine's own loop."""
+    """The traffic of all interfaces except loopback, as `network_received` and `network_sent`."""
 
     def __init__(self) -> None:
         super().__init__(self._read)
@@ -157,9 +162,10 @@ class Network(_Rates):
 
 
 class Processes:
-    """This process and its children, such as loader workers: `process_cpu`, of all cores together; `process_memory`.
+    """What this process and its children, such as loader workers, use.
 
-    Memory that processes share is counted for each.
+    `process_cpu` is their share of all cores together. `process_memory` counts memory that processes share for each of
+    them.
     """
 
     def __init__(self) -> None:
@@ -172,17 +178,17 @@ class Processes:
         self._calls = 0
         self._used: dict[int, float] = {}
         self._at = time.perf_counter()
-        self._look()
+        self._usage()
 
     def __call__(self) -> dict[str, float]:
-        """Values by name."""
-        spent, memory = self._look()
+        """Return the values by name."""
+        spent, memory = self._usage()
         at = time.perf_counter()
         passed, self._at = max(at - self._at, 1e-9), at
         return {"process_cpu": _percent(spent / passed / self._cores), "process_memory": memory / _GIGABYTE}
 
-    def _look(self) -> tuple[float, float]:
-        """CPU seconds since the look before, and bytes of memory now."""
+    def _usage(self) -> tuple[float, float]:
+        """Return the CPU seconds since the call before, and the bytes of memory now."""
         if self._calls % _CHILDREN_KEPT == 0:
             self._family = [self._self, *self._self.children(recursive=True)]
         self._calls += 1
@@ -201,10 +207,11 @@ class Processes:
 
 
 class Gpus:
-    """`gpu` and `gpu_memory`: the mean over the GPUs; where there are several, also `gpu0`, `gpu0_memory` and so on.
+    """The utilisation and the memory of NVIDIA's GPUs.
 
-    NVIDIA's counters: the share of time in which at least one kernel ran, and of the memory that is in use, which
-    PyTorch's allocator keeps for itself.
+    `gpu` and `gpu_memory` are means over the GPUs. Where there are several, `gpu0`, `gpu0_memory` and so on are those
+    of each. Utilisation is the share of time in which at least one kernel ran. Memory in use includes what PyTorch's
+    allocator keeps for later.
     """
 
     def __init__(self) -> None:
@@ -217,7 +224,7 @@ class Gpus:
             raise OSError("NVIDIA's management library shows no GPU")
 
     def __call__(self) -> dict[str, float]:
-        """Values by name."""
+        """Return the values by name."""
         work = [float(self._nvml.nvmlDeviceGetUtilizationRates(gpu).gpu) for gpu in self._gpus]
         memory = []
         for gpu in self._gpus:

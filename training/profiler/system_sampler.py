@@ -1,4 +1,4 @@
-"""A thread that looks at the machine twice a second while a training runs."""
+"""Samples the machine twice a second in a thread while a training runs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from training.profiler.downsampling import DownsampledSeries
 from training.profiler.system_probes import Probe, probes
-from training.profiler.thinning import Thinned
 
 __all__ = ["INTERVAL", "Samples", "SystemSampler"]
 
@@ -17,27 +17,27 @@ INTERVAL: Final = 0.5
 """Seconds between two samples, as SageMaker's profiler takes them by default (`ProfilingIntervalInMilliseconds`)."""
 
 _KEPT_SAMPLES: Final = 2**16
-"""Nine hours; a longer training keeps every second one, and so on."""
+"""Nine hours of samples; a longer training keeps every second one, and so on."""
 
 _PATIENCE: Final = 5.0
-"""Seconds to wait for a last sample; a probe that hangs must not hold up the training's end."""
+"""Seconds to wait for the last sample; a probe that hangs must not hold up the training's end."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What was seen. Every list is as long as `times`."""
+    """Samples of a machine. Every list is as long as `times`."""
 
     times: list[float] = field(default_factory=list)
-    """`time.perf_counter()` at the end of the half second that a sample tells of."""
+    """`time.perf_counter()` at the end of the half second that a sample covers."""
     values: dict[str, list[float]] = field(default_factory=dict)
-    """By the names of `system_probes`."""
+    """The values by the names of `system_probes`."""
     failures: list[str] = field(default_factory=list)
-    """What could not be watched, and why."""
+    """What could not be sampled, and why."""
 
     def between(self, start: float, end: float) -> Samples:
-        """What was seen from one moment of `time.perf_counter()` to another; times count from the first of them.
+        """Return the samples from one moment of `time.perf_counter()` to another, with times since the first moment.
 
-        The last sample tells of the end too, being the first one after it.
+        The last sample is the first one after the end, since it covers the end too.
         """
         first = sum(at <= start for at in self.times)
         stop = min(sum(at < end for at in self.times) + 1, len(self.times))
@@ -49,9 +49,9 @@ class Samples:
 
 
 class SystemSampler:
-    """Starts with `start` and ends with `stop`; never raises, and never keeps the process alive.
+    """A thread that samples the machine from `start` to `stop`. It never raises and never keeps the process alive.
 
-    A probe that fails is not asked again, and what it saw is left out: half of a series would look like the whole.
+    A probe that fails is not asked again, and its values are left out: half of a series would look like the whole.
     """
 
     def __init__(
@@ -67,16 +67,16 @@ class SystemSampler:
         self._lock = threading.Lock()
         self._probes: dict[str, Probe] = {}
         self._names: dict[str, set[str]] = {}
-        self._times = Thinned(_KEPT_SAMPLES)
-        self._values: dict[str, Thinned] = {}
+        self._times = DownsampledSeries(_KEPT_SAMPLES)
+        self._values: dict[str, DownsampledSeries] = {}
         self._failures: list[str] = []
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start sampling."""
         self._thread.start()
 
     def stop(self) -> Samples:
-        """Look a last time, and tell what was seen."""
+        """Take a last sample, stop, and return all samples."""
         self._ended.set()
         if self._thread.ident is not None:
             self._thread.join(_PATIENCE)
@@ -96,34 +96,37 @@ class SystemSampler:
                 self._probes[what] = make()
             except Exception as error:
                 self._failed(what, error)
+
+        # sample at the interval until the end
         before = time.perf_counter()
         while not self._ended.wait(max(before + self._interval - time.perf_counter(), 0.0)):
             before = time.perf_counter()
             self._sample()
-        # Counters tick a hundred times a second: of a moment, they tell nothing.
+
+        # Counters tick a hundred times a second, so they say nothing about a short rest of an interval.
         if time.perf_counter() - before > self._interval / 2 or not self._times.kept:
             self._sample()
 
     def _sample(self) -> None:
-        seen: dict[str, float] = {}
+        sample: dict[str, float] = {}
         for what, probe in list(self._probes.items()):
             try:
                 values = probe()
                 if set(values) != self._names.setdefault(what, set(values)):
-                    raise ValueError(f"it told of {sorted(values)} and before of {sorted(self._names[what])}")
+                    raise ValueError(f"it returned {sorted(values)}, and before {sorted(self._names[what])}")
             except Exception as error:
                 self._failed(what, error)
                 continue
-            seen |= values
+            sample |= values
         with self._lock:
-            for name, value in seen.items():
-                self._values.setdefault(name, Thinned(_KEPT_SAMPLES)).append(value)
+            for name, value in sample.items():
+                self._values.setdefault(name, DownsampledSeries(_KEPT_SAMPLES)).append(value)
             self._times.append(time.perf_counter())
 
     def _failed(self, what: str, error: Exception) -> None:
-        """A training must not fail because nobody could look at it."""
+        """Note the failure, and drop the probe with its values. The training goes on."""
         with self._lock:
-            self._failures.append(f"{what} were not watched: {type(error).__name__}: {error}")
+            self._failures.append(f"{what} were not sampled: {type(error).__name__}: {error}")
             for name in self._names.get(what, ()):
                 self._values.pop(name, None)
         self._probes.pop(what, None)

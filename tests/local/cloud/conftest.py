@@ -150,7 +150,7 @@ _RULES = """
 import json, os, pathlib, sys
 
 given = dict(zip(sys.argv[3::2], sys.argv[4::2]))
-assert sys.argv[1:3] == ["-m", "training.evaluate_rules"] and given["--source"] == "managed", sys.argv
+assert sys.argv[1:3] == ["-m", "training.evaluate_rules"] and given["--evaluator"] == "managed", sys.argv
 results = []
 for name, parameters in os.environ.items():
     if name.startswith("WHIPPET_RULE_"):
@@ -159,7 +159,7 @@ for name, parameters in os.environ.items():
         saved = sorted(path.name for path in pathlib.Path(given["--tensors"]).iterdir())
         detail = f"{given['--mode']} {saved} {'--profile' in given}"
         step = 7 if status == "IssuesFound" else None
-        results.append({"rule": rule, "status": status, "detail": detail, "step": step, "source": "managed"})
+        results.append({"rule": rule, "status": status, "detail": detail, "step": step, "evaluator": "managed"})
 report = {"results": results, "seconds": 0.1}
 (pathlib.Path(given["--output"]) / "rules.json").write_text(json.dumps(report))
 """

@@ -1,4 +1,4 @@
-"""Activation functions are watched for one forward pass, compiled or not, and left as they were."""
+"""Activations are sampled in one forward pass, compiled or not, and the network is left as it was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the debugger hook saves of a training, read back with smdebug as a rule would."""
+"""The tensors that the debugger hook saves, read back with smdebug as a rule reads them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from training.runtime.environment import JobError
 pytestmark = pytest.mark.usefixtures("hooked_job")
 
 SECOND = Group(rank=1, size=1, device=torch.device("cpu"))
-"""A process that does not lead."""
+"""The environment of a process that is not the main one."""
 
 
 def with_photos(workspace: Workspace, **hyperparameters: Any) -> contract.Hyperparameters:
-    """A fine-tuning job of three epochs of three steps."""
+    """Run a fine-tuning job of three epochs of three steps."""
     workspace.fill(each=20)
     workspace.write_weights()
     return start(workspace, **hyperparameters)
@@ -129,7 +129,7 @@ def test_the_weights_are_the_same_to_the_bit_with_and_without_a_hook(
 def test_gradients_that_a_scaler_passes_over_are_not_held_against_a_training(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In float16, the first gradients are often infinite: the scale is found by trying."""
+    """In float16 the first gradients are often infinite, until the scaler has found its scale."""
     monkeypatch.setenv(contract.JobVariable.SAVE_INTERVAL, "1")
     monkeypatch.setattr(finetune, "training_precision", lambda _device: torch.float16)
     monkeypatch.setattr("torch.amp.GradScaler", partial(torch.amp.GradScaler, init_scale=2.0**18))
@@ -143,13 +143,13 @@ def test_gradients_that_a_scaler_passes_over_are_not_held_against_a_training(
     assert f"gradients of {len(passed_over)} steps were too large for float16" in report["note"]
     assert report["failures"] == []
     (exploded,) = evaluate(
-        workspace.root / "output/tensors", {"ExplodingTensor": {}}, mode="finetune", source="own", hook=report
+        workspace.root / "output/tensors", {"ExplodingTensor": {}}, mode="finetune", evaluator="own", hook=report
     )
     assert exploded["status"] == "NoIssuesFound"
 
 
 class Odd(nn.Module):
-    """Has a parameter that is not trained and one that is never used."""
+    """A network with a parameter that is not trained and one that is never used."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ def a_hook(workspace: Workspace) -> hook.DebuggerHook:
 
 
 def take_steps(saving: hook.DebuggerHook, model: nn.Module, *, steps: int, done: int = 0) -> None:
-    """One epoch of training with a step of gradient descent each."""
+    """Train for one epoch, with gradient descent."""
     saving.begin_training(model, epochs=1, steps=steps, done=done)
     for step in range(done, steps):
         model.zero_grad()
@@ -310,7 +310,7 @@ def test_without_the_variable_or_in_another_process_there_is_no_hook(
 
 
 def test_two_processes_are_saved_as_one_training(workspace: Workspace) -> None:
-    """Under torchrun, as on an instance with two GPUs."""
+    """The job runs under torchrun, as on an instance with two GPUs."""
     workspace.fill(each=20)
     start_pretrained(workspace, epochs=2)
     evaluation, log = run_training(workspace, processes=2)

@@ -1,4 +1,4 @@
-"""What the rules get to see of a training that was interrupted and resumed."""
+"""The rules see the tensors of a training that was interrupted and resumed."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ import contract
 from tests.training.conftest import Workspace
 from training.debugger.collections import Collections, own_configuration
 from training.debugger.hook import DebuggerHook
-from training.debugger.rules.evaluation import DEBUG_RULES, evaluate
+from training.debugger.rules.evaluation import TENSOR_RULES, evaluate
 from training.embedding.store import SplitFeatures
 from training.loop import finetune
 from training.loop.head_loop import Head, fit, new_head
@@ -41,11 +41,11 @@ SAVE_INTERVAL = 50
 Results = dict[str, contract.RuleResult]
 
 
-def judged(tensors: Path, *, mode: str) -> Results:
-    """What the mode's default rules say, with their default parameters."""
+def results_of(tensors: Path, *, mode: str) -> Results:
+    """Return the results of the mode's default rules with their default parameters."""
     rules = {rule: contract.DEFAULT_PARAMETERS[mode].get(rule, {}) for rule in contract.DEFAULT_RULES[mode]}
-    debug = {rule: parameters for rule, parameters in rules.items() if rule in DEBUG_RULES}
-    return {result["rule"]: result for result in evaluate(tensors, debug, mode=mode, source="own")}
+    asked = {rule: parameters for rule, parameters in rules.items() if rule in TENSOR_RULES}
+    return {result["rule"]: result for result in evaluate(tensors, asked, mode=mode, evaluator="own")}
 
 
 def found(results: Results) -> list[str]:
@@ -72,7 +72,7 @@ def features(values: NDArray[Any], labels: NDArray[Any]) -> SplitFeatures:
 
 
 def clouds(images: int, *, seed: int, share_of_first: float = 0.1) -> SplitFeatures:
-    """Ten classes around ten points, wide enough to be hard."""
+    """Return features of ten classes around ten points, wide enough to be hard."""
     chance = np.random.default_rng(seed)
     shares = [share_of_first, *[(1 - share_of_first) / (CLASSES - 1)] * (CLASSES - 1)]
     labels = chance.choice(CLASSES, size=images, p=shares)
@@ -86,13 +86,13 @@ def some(split: SplitFeatures, chosen: NDArray[np.int64]) -> SplitFeatures:
 
 @dataclass
 class HeadTraining:
-    """What a head is trained on, and with; a sabotage changes it."""
+    """The data and hyperparameters of a head's training, which a sabotage changes."""
 
     train: SplitFeatures = field(default_factory=lambda: clouds(600, seed=1))
     validation: SplitFeatures = field(default_factory=lambda: clouds(200, seed=2))
     values: dict[str, Any] = field(default_factory=dict)
     beyond_limits: dict[str, Any] = field(default_factory=dict)
-    """Hyperparameters that the contract would refuse: what a mistake in the code does."""
+    """Return hyperparameters that the contract would refuse, as a mistake in the code might make them."""
 
     def run(self, folder: Path) -> Results:
         torch.manual_seed(0)
@@ -112,7 +112,7 @@ class HeadTraining:
             pass
         hook.close()
         assert hook.report()["failures"] == []
-        return judged(Path(configured["LocalPath"]), mode="features")
+        return results_of(Path(configured["LocalPath"]), mode="features")
 
 
 def exploding_learning_rate(training: HeadTraining) -> None:
@@ -164,7 +164,7 @@ SABOTAGED_HEADS: list[tuple[Callable[[HeadTraining], None], str, int, str]] = [
     (nan_image, "ExplodingTensor", 0, "holds nan"),
     (one_class_95_percent, "ClassImbalance", -1, "of 512 labels"),
 ]
-"""Sabotage, the rule that finds it, at which step (-1: not fixed), and words of what it says."""
+"""The sabotages, each with the rule that finds it, the step (-1: any), and words of the detail."""
 
 
 @pytest.mark.parametrize(("sabotage", "rule", "step", "words"), SABOTAGED_HEADS)
@@ -182,7 +182,7 @@ def test_a_sabotaged_head_is_caught(
 
 
 class SlowFeatures:
-    """Features that are waited for, batch by batch."""
+    """Features for each batch of which the training waits."""
 
     def __init__(self, stored: Any, *, seconds: float):
         self._stored, self._seconds, self.shape = stored, seconds, stored.shape
@@ -234,7 +234,7 @@ def test_a_healthy_head_is_left_alone(tmp_path: Path, learning_rate: float, batc
 
 
 def test_healthy_digits_are_left_alone(tmp_path: Path) -> None:
-    """The demo's digits, by their pixels."""
+    """Return the demo's digits as features: their pixels."""
     python = ROOT / ".venv" / "bin" / "python"
     if not python.exists():
         pytest.skip("the digits come with the project's environment: make setup")
@@ -258,7 +258,7 @@ def test_healthy_digits_are_left_alone(tmp_path: Path) -> None:
 
 
 def shrunk_photos(workspace: Workspace, *, train: int, validation: int, side: int) -> list[str]:
-    """Some of clothing10's photos, small, with their manifest; returns the classes."""
+    """Write some of clothing10's photos, small, with their manifest; return the classes."""
     if not CLOTHING.is_dir():
         pytest.skip(f"clothing10 is a data set for development, which belongs in {CLOTHING}")
     records: list[contract.ImageRecord] = []
@@ -277,7 +277,7 @@ def shrunk_photos(workspace: Workspace, *, train: int, validation: int, side: in
 
 
 def fine_tuned(workspace: Workspace, **values: Any) -> Results:
-    """Fine-tune as the job does, and judge."""
+    """Fine-tune as the job does, and return the results of the rules."""
     workspace.monkeypatch.setenv(contract.JobVariable.SAVE_INTERVAL, "10")
     workspace.folder("output")
     workspace.start(
@@ -294,7 +294,7 @@ def fine_tuned(workspace: Workspace, **values: Any) -> Results:
         },
     )
     finetune.train(environment.hyperparameters())
-    return judged(workspace.root / "output" / contract.Artefact.TENSORS, mode="finetune")
+    return results_of(workspace.root / "output" / contract.Artefact.TENSORS, mode="finetune")
 
 
 def test_a_healthy_fine_tuning_is_left_alone(workspace: Workspace) -> None:

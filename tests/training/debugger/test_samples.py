@@ -1,4 +1,4 @@
-"""What is kept of a large tensor tells what the rules ask of the whole."""
+"""The sample of a large tensor answers what the rules ask of the whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The profile of real, small trainings, and what becomes of it when something fails."""
+"""The profile of small, real trainings, and what it says when something fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 
 import contract
 from tests.training.conftest import Workspace
-from tests.training.profile_fixtures import measured, sampled, timed
+from tests.training.profile_fixtures import measurements, sampled, timed
 from training import features, train
 from training.data.manifest import read_photo
 from training.loop import finetune
@@ -117,7 +117,7 @@ def test_the_profile_names_outliers_and_thins_long_lists() -> None:
     steps: Any = [{"data": 0.01, "forward": 0.1} for _ in range(5000)]
     for number in range(30):
         steps[100 * number] = {"data": 1 + number / 100, "forward": 0.1}
-    seen = measured(steps=timed(steps), samples=sampled(2500, cpu=50.123456, process_memory=2))
+    seen = measurements(steps=timed(steps), samples=sampled(2500, cpu=50.123456, process_memory=2))
     profile = profile_of(seen, rules=[])
     assert [entry["step"] for entry in profile["outliers"]] == [100 * number for number in range(29, 9, -1)]
     assert {entry["phase"] for entry in profile["outliers"]} == {"data"}
@@ -131,13 +131,13 @@ def test_the_profile_names_outliers_and_thins_long_lists() -> None:
 
 
 def test_a_healthy_profile_has_no_outliers() -> None:
-    assert profile_of(measured(), rules=[])["outliers"] == []
+    assert profile_of(measurements(), rules=[])["outliers"] == []
 
 
 def test_what_could_not_be_watched_is_in_the_profile() -> None:
-    failing = measured(samples=Samples(failures=["disks were not watched: OSError: gone"]))
+    failing = measurements(samples=Samples(failures=["disks were not sampled: OSError: gone"]))
     profile = profile_of(failing, rules=[])
-    assert profile["failures"] == ["disks were not watched: OSError: gone"]
+    assert profile["failures"] == ["disks were not sampled: OSError: gone"]
     assert profile["utilization"] == []
 
 
@@ -148,7 +148,7 @@ def test_the_time_before_and_after_the_training_is_told_apart(hyperparameters: c
     first = profiler.measurements()
     time.sleep(0.05)
     later = profiler.measurements()
-    assert later.delivery_seconds >= first.delivery_seconds + 0.05
+    assert later.export_seconds >= first.export_seconds + 0.05
     assert later.initialization_seconds == pytest.approx(first.initialization_seconds, abs=0.02)
     assert later.steps == first.steps
 
@@ -169,7 +169,7 @@ def test_psutil_failing_leaves_a_profile_that_says_so(
     profile = read(tmp_path)
     assert profile["steps"]["steps"] == 3
     assert profile["utilization"] == []
-    assert any("processors were not watched" in failure for failure in profile.get("failures", []))
+    assert any("processors were not sampled" in failure for failure in profile.get("failures", []))
     assert any("start was not found" in failure for failure in profile.get("failures", []))
     assert profile["rules"][0]["status"] == "NotApplicable"
 
@@ -236,7 +236,7 @@ def test_a_profiler_that_was_not_stopped_writes_nothing(
     hyperparameters: contract.Hyperparameters, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Profiler(hyperparameters).write(tmp_path)
-    assert "not watched to its end" in capsys.readouterr().out
+    assert "not measured to its end" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 
@@ -254,7 +254,7 @@ def test_only_the_first_process_of_a_host_looks_at_the_machine(
 
 
 class TwoHosts(Group):
-    """As the leader sees it; the other host's cores idle."""
+    """The main process sees both hosts; the other one's cores idle."""
 
     def gather(self, thing: Any) -> list[Any]:
         return [thing, {name.replace("host 0", "host 1"): [1.0] * len(values) for name, values in thing.items()}]

@@ -1,4 +1,4 @@
-"""What is advised, and that nothing is advised without a number."""
+"""Each recommendation is given where it applies, and never without a number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.training.profile_fixtures import measured, sampled, timed
+from tests.training.profile_fixtures import measurements, sampled, timed
 from training.profiler.measurements import Measurements
 from training.profiler.recommendations import recommendations
 from training.profiler.system_sampler import Samples
@@ -26,14 +26,14 @@ def titles(seen: Measurements) -> list[str]:
 
 
 def test_a_healthy_training_is_told_so() -> None:
-    (only,) = recommendations(measured())
+    (only,) = recommendations(measurements())
     assert only["title"] == "Nothing to do"
     assert "backward 61%" in only["evidence"]
     assert "the CPU was 92 % busy" in only["evidence"]
 
 
 def test_a_starved_training_on_idle_cores_wants_more_workers() -> None:
-    (first, *_) = recommendations(measured(steps=STARVED, samples=sampled(cpu=20, io_wait=40, disk_read=3)))
+    (first, *_) = recommendations(measurements(steps=STARVED, samples=sampled(cpu=20, io_wait=40, disk_read=3)))
     assert first["title"] == "More loader workers, or faster storage"
     assert "80.0 s, 80% of the steps' time" in first["evidence"]
     assert "2 threads decode on 8 cores" in first["evidence"]
@@ -42,16 +42,16 @@ def test_a_starved_training_on_idle_cores_wants_more_workers() -> None:
 
 
 def test_a_starved_training_on_busy_cores_wants_more_cores() -> None:
-    assert titles(measured(steps=STARVED))[0] == "More cores for decoding"
+    assert titles(measurements(steps=STARVED))[0] == "More cores for decoding"
 
 
 def test_waiting_that_costs_nothing_is_not_worth_a_word() -> None:
     quick = timed([{"data": 0.0008, "forward": 0.0002}] * 100)
-    assert titles(measured(steps=quick)) == ["Nothing to do"]
+    assert titles(measurements(steps=quick)) == ["Nothing to do"]
 
 
 def test_a_head_that_trains_in_seconds_needs_no_large_machine() -> None:
-    seen = measured(
+    seen = measurements(
         mode="features",
         decoding_threads=0,
         steps=timed([{"data": 0.001, "forward": 0.001, "backward": 0.002}] * 500),
@@ -66,46 +66,46 @@ def test_a_head_that_trains_in_seconds_needs_no_large_machine() -> None:
 
 
 def test_a_head_that_waits_for_its_features_needs_memory() -> None:
-    seen = measured(mode="features", decoding_threads=0, steps=timed([{"data": 0.8, "forward": 0.2}] * 100))
+    seen = measurements(mode="features", decoding_threads=0, steps=timed([{"data": 0.8, "forward": 0.2}] * 100))
     assert titles(seen) == ["Features come slower than the head learns"]
 
 
 @pytest.mark.parametrize(("memory", "advice"), [(30.0, "Larger batches"), (90.0, "A smaller GPU instance would do")])
 def test_an_idle_gpu(memory: float, advice: str) -> None:
-    assert titles(measured(gpus=1, samples=sampled(cpu=60, memory=30, gpu=30, gpu_memory=memory))) == [advice]
+    assert titles(measurements(gpus=1, samples=sampled(cpu=60, memory=30, gpu=30, gpu_memory=memory))) == [advice]
 
 
 def test_a_gpu_that_waits_for_photos_does_not_want_larger_batches() -> None:
-    seen = measured(gpus=1, steps=STARVED, samples=sampled(cpu=95, memory=30, gpu=15, gpu_memory=40))
+    seen = measurements(gpus=1, steps=STARVED, samples=sampled(cpu=95, memory=30, gpu=15, gpu_memory=40))
     assert titles(seen) == ["More cores for decoding"]
 
 
 def test_a_saturated_gpu_with_long_epochs_wants_company() -> None:
     samples = sampled(cpu=60, memory=30, gpu=97, gpu_memory=85)
-    assert titles(measured(gpus=1, steps=LONG, samples=samples)) == ["More GPUs"]
-    assert titles(measured(gpus=1, samples=samples)) == ["Nothing to do"]  # epochs of half a minute
+    assert titles(measurements(gpus=1, steps=LONG, samples=samples)) == ["More GPUs"]
+    assert titles(measurements(gpus=1, samples=samples)) == ["Nothing to do"]  # epochs of half a minute
 
 
 def test_a_network_trained_on_a_cpu_for_long_wants_a_gpu() -> None:
-    assert titles(measured(steps=LONG)) == ["A GPU instance"]
+    assert titles(measurements(steps=LONG)) == ["A GPU instance"]
 
 
 def test_an_idle_machine_may_be_smaller() -> None:
-    assert titles(measured(samples=sampled(cpu=22, memory=12))) == ["A smaller instance would do"]
+    assert titles(measurements(samples=sampled(cpu=22, memory=12))) == ["A smaller instance would do"]
 
 
 def test_of_a_machine_seen_for_a_moment_nothing_is_said() -> None:
-    assert titles(measured(samples=sampled(5, cpu=22, memory=12))) == ["Nothing to do"]
+    assert titles(measurements(samples=sampled(5, cpu=22, memory=12))) == ["Nothing to do"]
 
 
 def test_full_memory() -> None:
-    assert titles(measured(samples=sampled(cpu=92, memory=96))) == ["More memory"]
+    assert titles(measurements(samples=sampled(cpu=92, memory=96))) == ["More memory"]
 
 
 def test_steps_that_lose_much_time_are_named_with_their_phase() -> None:
     steps: Any = [{"data": 0.01, "forward": 0.2} for _ in range(500)]
     steps[77] = {"data": 30.0, "forward": 0.2}
-    (first, *_) = recommendations(measured(steps=timed(steps)))
+    (first, *_) = recommendations(measurements(steps=timed(steps)))
     assert first["title"] == "A few steps are far slower than the others"
     assert "mostly in data; the slowest is step 77 with 30.20 s" in first["evidence"]
     assert "photos sometimes come late" in first["advice"]
@@ -113,14 +113,14 @@ def test_steps_that_lose_much_time_are_named_with_their_phase() -> None:
 
 def test_saving_and_validation_that_take_long() -> None:
     saving = timed([{"data": 0.01, "forward": 0.2, "saving": 0.1}] * 100)
-    assert titles(measured(steps=saving)) == ["Save tensors less often"]
+    assert titles(measurements(steps=saving)) == ["Save tensors less often"]
     validation = timed([{"data": 0.01, "forward": 0.2, "validation": 1.0}] * 100)
-    assert titles(measured(steps=validation)) == ["Fewer validation photos"]
+    assert titles(measurements(steps=validation)) == ["Fewer validation photos"]
 
 
 def test_a_machine_that_could_not_be_watched_is_not_judged() -> None:
-    assert titles(measured(gpus=1, steps=LONG, samples=Samples(failures=["nothing"]))) == ["Nothing to do"]
+    assert titles(measurements(gpus=1, steps=LONG, samples=Samples(failures=["nothing"]))) == ["Nothing to do"]
 
 
 def test_a_training_without_a_step() -> None:
-    assert titles(measured(steps=timed([]), mode="features")) == ["Nothing to do"]
+    assert titles(measurements(steps=timed([]), mode="features")) == ["Nothing to do"]

@@ -1,4 +1,4 @@
-"""The clock of a training's phases, on a fake time."""
+"""The clock of a training's phases, with a fake timer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from training.profiler.downsampling import DownsampledSeries, downsampled
 from training.profiler.step_clock import CpuTimer, CudaTimer, StepClock, StepTimes, timer_of
-from training.profiler.thinning import Thinned, thinned
 from training.runtime.observer import Observer
 
 
 class Time:
-    """Stands still but for what a test says."""
+    """A time that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -164,7 +164,7 @@ def test_a_starved_training_waits_for_data(clock: StepClock[float], now: Time) -
 
 
 class Gpu:
-    """Comes to the marks of its queue only when told to; a mark is a place in it and the time it took to get there."""
+    """A device that reaches its marks only when told to; a mark is a place in its queue and the time of reaching it."""
 
     def __init__(self, now: Time):
         self._now, self.done = now, False
@@ -225,7 +225,7 @@ def test_the_gpus_work_is_timed_where_there_is_one() -> None:
 
 
 def test_a_long_series_is_kept_in_part_evenly() -> None:
-    series = Thinned(limit=8)
+    series = DownsampledSeries(limit=8)
     for value in range(100):
         series.append(value)
     assert series.stride == 16
@@ -233,17 +233,17 @@ def test_a_long_series_is_kept_in_part_evenly() -> None:
 
 
 def test_a_short_series_is_kept_whole() -> None:
-    series = Thinned(limit=8)
+    series = DownsampledSeries(limit=8)
     for value in range(8):
         series.append(value)
     assert series.kept == list(range(8))
     with pytest.raises(ValueError, match="2 or more"):
-        Thinned(limit=1)
+        DownsampledSeries(limit=1)
 
 
 @pytest.mark.parametrize(("count", "limit", "left"), [(7, 10, 7), (10, 10, 10), (11, 10, 6), (1000, 10, 10), (0, 5, 0)])
-def test_thinned_never_gives_more_than_asked(count: int, limit: int, left: int) -> None:
-    values = thinned([float(value) for value in range(count)], limit=limit)
+def test_a_downsampled_list_never_gives_more_than_asked(count: int, limit: int, left: int) -> None:
+    values = downsampled([float(value) for value in range(count)], limit=limit)
     assert len(values) == left
     assert values == sorted(set(values))
 
@@ -251,7 +251,7 @@ def test_thinned_never_gives_more_than_asked(count: int, limit: int, left: int) 
 def test_long_trainings_take_bounded_memory_and_their_outliers_are_scaled(
     clock: StepClock[float], now: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock._seconds = Thinned(limit=64)  # in place of 131,072
+    clock._seconds = DownsampledSeries(limit=64)  # in place of 131,072
     for step in range(1000):
         take_step(clock, now, data=0, forward=10.0 if step % 5 == 0 else 1.0)
     times = clock.finish()

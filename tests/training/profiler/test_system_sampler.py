@@ -1,4 +1,4 @@
-"""What is seen of the machine, and that looking never harms the training."""
+"""The samples of the machine, and that sampling never harms the training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.profiler.system_sampler import Samples, SystemSampler
 
 
 def watched(makers: dict[str, Callable[[], Probe]], *, samples: int = 3) -> Samples:
-    """The first samples of a sampler with such probes."""
+    """Return the first samples of a sampler with such probes."""
     enough = threading.Event()
     taken = 0
 
@@ -67,7 +67,7 @@ def test_a_probe_that_cannot_be_made_is_reported_and_the_others_go_on() -> None:
         raise ImportError("No module named 'pynvml'")
 
     samples = watched({"GPUs": broken, "memory": lambda: lambda: {"memory": 1.0}})
-    assert samples.failures == ["GPUs were not watched: ImportError: No module named 'pynvml'"]
+    assert samples.failures == ["GPUs were not sampled: ImportError: No module named 'pynvml'"]
     assert len(samples.values["memory"]) == len(samples.times) >= 3
 
 
@@ -81,7 +81,7 @@ def test_a_probe_that_fails_on_the_way_is_left_out_whole() -> None:
         raise OSError("the disk is gone")
 
     samples = watched({"disks": lambda: disks})
-    assert samples.failures == ["disks were not watched: OSError: the disk is gone"]
+    assert samples.failures == ["disks were not sampled: OSError: the disk is gone"]
     assert set(samples.values) == {"count"}
 
 
@@ -204,7 +204,7 @@ def test_the_work_of_loader_workers_is_this_trainings(monkeypatch: pytest.Monkey
 
 
 class Nvml:
-    """NVIDIA's library on a machine with some GPUs."""
+    """A stand-in for NVIDIA's library on a machine with some GPUs."""
 
     def __init__(self, *gpus: tuple[int, int]):
         self.gpus = gpus

@@ -1,1 +1,1 @@
-"""The debugger's rules, a module each, and what evaluates them."""
+"""The tensor rules, a module each, and what evaluates them."""

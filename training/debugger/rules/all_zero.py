@@ -1,20 +1,21 @@
-"""AllZero."""
+"""The rule AllZero: most of a tensor's values are zero."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from training.debugger.rules.base import DebugRule, listed
+from training.debugger.rules.base import TensorRule, listed
 from training.debugger.rules.finished_trial import FinishedTrial
 
 __all__ = ["AllZero"]
 
 
-class AllZero(DebugRule):
+class AllZero(TensorRule):
     """At least `threshold` percent of a tensor's values are zero.
 
-    Where only reductions were saved, a tensor is all zero if the largest of its absolute values is; a lower threshold
-    than 100 cannot be judged by them.
+    Where only reductions of a tensor were saved, the tensor is all zero if a reduction of its absolute values is zero.
+    Reductions cannot tell how many values are zero, so with a `threshold` below 100 a tensor that is not all zero by
+    them is passed over.
 
     Source: "AllZero", List of Debugger built-in rules (Amazon SageMaker AI developer guide).
     """
@@ -28,12 +29,12 @@ class AllZero(DebugRule):
         self._collections, self._regexes, self._threshold = listed(collection_names), listed(tensor_regex), threshold
 
     def invoke_at_step(self, step: int) -> bool:
-        """Count the zeros of each tensor."""
+        """Compare the percentage of zeros in each tensor with the threshold."""
         for name in self.names_at(step, collections=self._collections, regexes=self._regexes):
             zeros = self._zeros(name, step)
             if zeros is None:
                 continue
-            self.judged += 1
+            self.checks += 1
             if zeros >= self._threshold:
                 return self.fire(f"{zeros:.4g} % of {name} are zero, threshold {self._threshold:g} %")
         return False
@@ -43,7 +44,7 @@ class AllZero(DebugRule):
         if values is not None:
             return float(100 * (values == 0).mean())
         for reduction in ("max", "mean", "l2", "l1", "sum"):
-            largest = self.trial.reduction_at(name, step, reduction, absolute=True)
-            if largest is not None and (largest == 0 or self._threshold >= 100):
-                return 100.0 if largest == 0 else 0.0
+            reduced = self.trial.reduction_at(name, step, reduction, absolute=True)
+            if reduced is not None and (reduced == 0 or self._threshold >= 100):
+                return 100.0 if reduced == 0 else 0.0
         return None

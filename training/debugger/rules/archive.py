@@ -1,4 +1,4 @@
-"""What the debugger needs of a training job's output archive."""
+"""Unpacks what the debugger needs from a training job's output archive."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["ArchiveError", "extract"]
 
 _MOST_BYTES: Final = 16 * 2**30
 _MOST_FILES: Final = 1_000_000
-"""Far above what a hook at its default interval writes: the disk of ml.m5.large's processing volume holds 30 GB."""
+"""Limits far above what a hook at its default interval writes. A processing job's volume holds 30 GB."""
 
 
 class ArchiveError(Exception):
-    """The archive cannot be used, and why."""
+    """The archive cannot be used; the message says why."""
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Unpack the tensors, the hook's report and the profile into a folder; whatever else there is stays packed.
+    """Unpack the tensors, the hook's report and the profile into a folder, and nothing else.
 
-    Nothing leaves the folder, and no links or devices are made (tarfile's filter `data`).
+    No file is written outside the folder, and no links or devices are made (tarfile's filter `data`).
 
     Raises:
-        ArchiveError: no archive, a damaged one, or one that unpacks to too much.
+        ArchiveError: there is no archive, or it is damaged or unpacks to too much.
     """
     try:
         with tarfile.open(archive, "r|*") as opened:
@@ -40,6 +40,7 @@ def extract(archive: Path, folder: Path) -> None:
 def _wanted(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     size = files = 0
     for member in archive:
+        # take regular files of the debugger only
         parts = PurePosixPath(member.name).parts
         if not member.isfile() or not parts:
             continue
@@ -48,6 +49,8 @@ def _wanted(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
             (contract.Artefact.PROFILE,),
         ):
             continue
+
+        # refuse an archive that would fill the disk
         size, files = size + member.size, files + 1
         if size > _MOST_BYTES or files > _MOST_FILES:
             raise ArchiveError(

@@ -1,7 +1,7 @@
-"""What the debugger's rules have in common: finding saved tensors, and saying what was found.
+"""The base class of the tensor rules: it finds saved tensors and keeps the reason for which a rule fired.
 
-What the rules mean is documented by SageMaker ("List of Debugger built-in rules"); how they are written was never
-published. These here follow the page, and say where they had to decide something it leaves open.
+SageMaker documents what its rules mean ("List of Debugger built-in rules") but never published their code. The rules
+here follow that page, and each docstring says what was decided where the page leaves something open.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from smdebug.rules.rule import Rule
 from contract import GRADIENT_PREFIX
 from training.debugger.rules.finished_trial import FinishedTrial
 
-__all__ = ["LOSSES", "WEIGHTS", "DebugRule", "ModeKeys", "listed"]
+__all__ = ["LOSSES", "WEIGHTS", "ModeKeys", "TensorRule", "listed"]
 
 BIASES: Final = "biases"
 GRADIENTS: Final = "gradients"
@@ -26,66 +26,66 @@ WEIGHTS: Final = "weights"
 
 
 def listed(text: str | None) -> list[str]:
-    """Collections or regular expressions from a parameter: comma-separated."""
+    """Return the collections or regular expressions of a parameter, which are separated by commas."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-class DebugRule(Rule):  # type: ignore[misc]
-    """A rule that looks at each step's tensors in turn and fires at most once.
+class TensorRule(Rule):  # type: ignore[misc]
+    """A tensor rule, which looks at each step's tensors in turn and fires at most once.
 
-    A rule's parameters are the keyword arguments of its `__init__`, by their documented names; the defaults are
-    `contract.RULES`'.
+    A rule's parameters are the keyword arguments of its `__init__`, under their documented names. `contract.RULES`
+    holds their defaults.
     """
 
     inspects: ClassVar[str]
-    """The tensors it looks at, in words."""
+    """The tensors that the rule looks at, in words."""
     of_the_beginning: ClassVar[bool] = False
-    """Whether it looks at a training's first steps alone."""
+    """Whether the rule looks at a training's first steps alone."""
 
     def __init__(self, base_trial: FinishedTrial):
         super().__init__(base_trial, action_str="")
         self.trial = base_trial
         self.why = ""
-        """Once it fired: tensor, value and threshold."""
+        """The tensor, the value and the threshold for which the rule fired."""
         self.seen = 0
-        """Matching tensors so far, counted once a step."""
-        self.judged = 0
-        """How often it could decide; a rule that compares steps sees some before it can."""
+        """The number of matching tensors so far, counted once a step."""
+        self.checks = 0
+        """The number of checks so far. A rule that compares steps sees some tensors before its first check."""
 
     def waits_for(self) -> str:
-        """What it needs before it can decide, in words; for a training that was too short."""
+        """Return in words what the rule needs for its first check, for the detail of a training that was too short."""
         return self.inspects
 
     @abstractmethod
     def invoke_at_step(self, step: int) -> bool:
-        """Whether the rule fires at a global step."""
+        """Return whether the rule fires at a global step."""
 
     def invoke_at_end(self) -> bool:
-        """Whether it fires at a look back, when the last step is over."""
+        """Return whether the rule fires once the last step is over."""
         return False
 
     def conclude(self, last_step: int) -> None:
-        """As `invoke`, for the look back.
+        """Evaluate the rule after the last step, as `invoke` does at each step.
 
         Raises:
-            RuleEvaluationConditionMet: it fires.
+            RuleEvaluationConditionMet: the rule fires.
         """
         if self.invoke_at_end():
             raise RuleEvaluationConditionMet(self.rule_name, last_step)
 
     def fire(self, why: str) -> bool:
-        """True, with a reason."""
+        """Keep the reason for which the rule fires, and return True."""
         self.why = why
         return True
 
     def in_training(self, step: int) -> bool:
-        """Whether a global step is one of the optimiser's, not of validation."""
+        """Return whether a global step is one of the optimiser, not of validation."""
         return bool(self.trial.mode_at(step) != ModeKeys.EVAL)
 
     def names_at(
         self, step: int, *, collections: list[str] | None = None, regexes: list[str] | None = None
     ) -> list[str]:
-        """The matching tensors saved at a global step: the union of both, or all where neither is given."""
+        """Return the tensors saved at a global step that match one of the two, or all where neither is given."""
         if not collections and not regexes:
             regexes = [".*"]
         names = self.trial.saved(collections=collections or [], regexes=regexes or [])
@@ -94,28 +94,28 @@ class DebugRule(Rule):  # type: ignore[misc]
         return found
 
     def weights_gradients_at(self, step: int) -> list[str]:
-        """The gradients saved at a global step, without those of biases.
+        """Return the gradients saved at a global step, without those of biases.
 
-        A new head's bias has none, rightly, as long as the classes are balanced in a batch.
+        The gradient of a new head's bias is rightly zero as long as the classes are balanced in a batch.
         """
         biases = {f"{GRADIENT_PREFIX}{name}" for name in self.trial.saved(collections=[BIASES], regexes=[])}
         return [name for name in self.names_at(step, collections=[GRADIENTS]) if name not in biases]
 
     def scalars_at(self, step: int, names: list[str]) -> dict[str, float]:
-        """The mean of each tensor, which for a loss is the loss."""
+        """Return the mean of each tensor by its name, which for a loss is the loss itself."""
         means = {name: self.trial.reduction_at(name, step, "mean") for name in names}
         return {name: value for name, value in means.items() if value is not None}
 
     def losses_at(self, step: int, *, regexes: list[str] | None = None) -> dict[str, float]:
-        """The losses saved at a global step: of the collection `losses`, or those that match."""
+        """Return the losses saved at a global step: those that match, or else those of the collection `losses`."""
         names = self.names_at(step, collections=None if regexes else [LOSSES], regexes=regexes)
         return self.scalars_at(step, names)
 
     def share_of_inactive(self, name: str, step: int, *, active: tuple[float, float], least: float) -> float | None:
-        """Percentage of a layer's nodes that are hardly ever active; None where only reductions were saved.
+        """Return the percentage of a layer's nodes that are inactive; None where only reductions were saved.
 
         A node is a channel of a convolution (axis 1, over images and places) or one of a vector's numbers (last axis).
-        It is inactive if less than `least` percent of its values lie within `active`.
+        A node is inactive if less than `least` percent of its values lie within `active`.
         """
         values = self.trial.value_at(name, step)
         if values is None or values.ndim < 2:

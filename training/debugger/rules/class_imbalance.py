@@ -1,4 +1,4 @@
-"""ClassImbalance."""
+"""The rule ClassImbalance: some classes are far rarer than others, or mostly predicted wrongly."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.debugger.rules.base import DebugRule, listed
+from training.debugger.rules.base import TensorRule, listed
 from training.debugger.rules.finished_trial import FinishedTrial
 
 __all__ = ["ClassImbalance"]
 
 
-class ClassImbalance(DebugRule):
-    """Some classes are far rarer than others, or the model mostly misses one.
+class ClassImbalance(TensorRule):
+    """Some classes are far rarer than others, or the model predicts most of a class wrongly.
 
-    Once `samples` labels of training were seen, the rule compares the commonest class with the rarest that occurs: it
-    fires above `threshold_imbalance`. At the end it looks at the predictions of the last validation (or, where
-    validations were not saved, at the last `samples` of training): it fires if more than the part
-    `threshold_misprediction` of a class is wrong. Predictions may be class numbers, or with `argmax` scores of all
-    classes.
+    Once the rule has seen `samples` labels of the training, it divides the count of the commonest class by that of the
+    rarest one that occurs, and fires if the ratio is above `threshold_imbalance`. When the training is over, it fires
+    if more than the part `threshold_misprediction` of a class was predicted wrongly in the last validation (or, where
+    validations were not saved, in the last `samples` of the training). Predictions are class numbers, or with `argmax`
+    the scores of all classes.
 
     Source: "ClassImbalance", List of Debugger built-in rules (Amazon SageMaker AI developer guide), which leaves open
     which predictions count.
@@ -47,11 +47,11 @@ class ClassImbalance(DebugRule):
         self._count = 0
 
     def waits_for(self) -> str:
-        """How many, and how many there were."""
+        """Name the number of labels the rule needs, and how many were saved."""
         return f"{self._samples} labels of training (samples; {self._count} were saved)"
 
     def invoke_at_step(self, step: int) -> bool:
-        """Count the step's labels."""
+        """Collect the labels and predictions of the step, and compare the classes once there are enough."""
         labels, predictions = (self.names_at(step, regexes=names) for names in (self._labels, self._predictions))
         for label, prediction in zip(labels, predictions, strict=False):
             pairs = self._pairs(self.trial.value_at(label, step), self.trial.value_at(prediction, step))
@@ -62,19 +62,21 @@ class ClassImbalance(DebugRule):
                 self._count += pairs.shape[1]
             else:
                 self._validated = pairs
+
         return self.in_training(step) and self._count >= self._samples and self._imbalanced()
 
     def invoke_at_end(self) -> bool:
-        """Count the wrong predictions of each class."""
+        """Compare the share of wrong predictions of each class with the threshold."""
         if self._validated is not None:
-            labels, answers = self._validated
-        elif self.judged:
-            labels, answers = np.concatenate(self._trained, axis=1)[:, -self._samples :]
+            labels, predictions = self._validated
+        elif self.checks:
+            labels, predictions = np.concatenate(self._trained, axis=1)[:, -self._samples :]
         else:
             return False
-        self.judged += 1
+
+        self.checks += 1
         for label in np.unique(labels):
-            wrong = float((answers[labels == label] != label).mean())
+            wrong = float((predictions[labels == label] != label).mean())
             if wrong > self._misprediction:
                 return self.fire(
                     f"{wrong:.0%} of the {int((labels == label).sum())} samples of class {label} were predicted "
@@ -82,15 +84,15 @@ class ClassImbalance(DebugRule):
                 )
         return False
 
-    def _pairs(self, labels: NDArray[Any] | None, answers: NDArray[Any] | None) -> NDArray[np.int64] | None:
-        """Class numbers of labels and predictions: (2, N)."""
-        if labels is None or answers is None:
+    def _pairs(self, labels: NDArray[Any] | None, predictions: NDArray[Any] | None) -> NDArray[np.int64] | None:
+        """Return the class numbers of labels and predictions, of shape (2, N)."""
+        if labels is None or predictions is None:
             return None
-        chosen = answers.argmax(axis=1) if self._argmax else answers.ravel()
-        return np.stack([labels.ravel(), chosen]).astype(np.int64)
+        predicted = predictions.argmax(axis=1) if self._argmax else predictions.ravel()
+        return np.stack([labels.ravel(), predicted]).astype(np.int64)
 
     def _imbalanced(self) -> bool:
-        self.judged += 1
+        self.checks += 1
         classes, counts = np.unique(np.concatenate(self._trained, axis=1)[0], return_counts=True)
         rarest, commonest = int(counts.argmin()), int(counts.argmax())
         ratio = float(counts[commonest] / counts[rarest])

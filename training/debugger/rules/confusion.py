@@ -1,4 +1,4 @@
-"""Confusion."""
+"""The rule Confusion: the confusion matrix of the last validation is bad."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.debugger.rules.base import DebugRule
+from training.debugger.rules.base import TensorRule
 from training.debugger.rules.finished_trial import FinishedTrial
 
 __all__ = ["Confusion"]
 
 
-class Confusion(DebugRule):
-    """The confusion matrix is bad: too little of what is predicted as a class is of it.
+class Confusion(TensorRule):
+    """Too little of what is predicted as a class is of that class.
 
-    With `confusion[label][prediction]` counted over the last validation (or, where validations were not saved, over the
-    last step of training), the rule fires if for a class `confusion[i][i] / sum_j(confusion[j][i])` is below
-    `min_diag`, or if `confusion[j][i] / sum_j(confusion[j][i])` of another is above `max_off_diag`. Classes that were
-    not predicted are left out. `category_no` is the number of classes, else the largest number seen tells.
+    `confusion[label][prediction]` is counted over the last validation (or, where validations were not saved, over the
+    last step of training). The rule fires if for a class i, `confusion[i][i] / sum_j(confusion[j][i])` is below
+    `min_diag`, or if for another class j, `confusion[j][i] / sum_j(confusion[j][i])` is above `max_off_diag`. Classes
+    that were never predicted are left out. `category_no` is the number of classes; without it, the largest class number
+    that occurs decides.
 
-    Source: "Confusion", List of Debugger built-in rules (Amazon SageMaker AI developer guide). Its formula divides the
-    diagonal by the diagonal's sum, of which no class of several could have nine tenths: it is taken as a slip.
+    Source: "Confusion", List of Debugger built-in rules (Amazon SageMaker AI developer guide). The page's formula
+    divides by the sum of the diagonal, of which no class of several could have nine tenths; that is taken for a slip.
     """
 
     inspects: ClassVar[str] = "labels and predictions of the same step (labels_collection, predictions_collection)"
@@ -50,31 +51,34 @@ class Confusion(DebugRule):
         labels = self._one(step, self._collections[0], self._labels)
         predictions = self._one(step, self._collections[1], self._predictions)
         if labels is not None and predictions is not None:
-            answers = predictions.argmax(axis=1) if predictions.ndim > 1 else predictions
-            self._last[self.in_training(step)] = labels.astype(np.int64), answers.astype(np.int64)
+            predicted = predictions.argmax(axis=1) if predictions.ndim > 1 else predictions
+            self._last[self.in_training(step)] = labels.astype(np.int64), predicted.astype(np.int64)
         return False
 
     def invoke_at_end(self) -> bool:
-        """Judge the matrix of the last validation."""
+        """Compare the shares of the last validation's confusion matrix with the thresholds."""
         pair = self._last.get(False, self._last.get(True))
         if pair is None:
             return False
-        self.judged += 1
+
+        # count (label, prediction) pairs, and divide by how often each class was predicted
+        self.checks += 1
         categories = self._categories or int(max(part.max() for part in pair)) + 1
         confusion = np.zeros((categories, categories))
         np.add.at(confusion, pair, 1)
         predicted = confusion.sum(axis=0)
         shares = confusion / np.maximum(predicted, 1)
-        for answer in np.flatnonzero(predicted):
-            if shares[answer, answer] < self._least:
+
+        for number in np.flatnonzero(predicted):
+            if shares[number, number] < self._least:
                 return self.fire(
-                    f"{shares[answer, answer]:.0%} of what is predicted as class {answer} is of it, below min_diag "
+                    f"{shares[number, number]:.0%} of what is predicted as class {number} is of it, below min_diag "
                     f"{self._least:g}"
                 )
-            others = np.where(np.arange(categories) == answer, 0, shares[:, answer])
+            others = np.where(np.arange(categories) == number, 0, shares[:, number])
             if others.max() > self._most:
                 return self.fire(
-                    f"{others.max():.0%} of what is predicted as class {answer} is class {others.argmax()}, above "
+                    f"{others.max():.0%} of what is predicted as class {number} is class {others.argmax()}, above "
                     f"max_off_diag {self._most:g}"
                 )
         return False

@@ -1,4 +1,4 @@
-"""Judging a finished training by rules: each ends with a status and a reason, none silently passes."""
+"""Evaluates the tensor rules on a finished training: each ends with a status and a reason, none silently passes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from smdebug.exceptions import MissingCollectionFiles, RuleEvaluationConditionMe
 
 import contract
 from training.debugger.rules.all_zero import AllZero
-from training.debugger.rules.base import DebugRule
+from training.debugger.rules.base import TensorRule
 from training.debugger.rules.class_imbalance import ClassImbalance
 from training.debugger.rules.confusion import Confusion
 from training.debugger.rules.dead_relu import DeadRelu
@@ -25,9 +25,9 @@ from training.debugger.rules.unchanged_tensor import UnchangedTensor
 from training.debugger.rules.vanishing_gradient import VanishingGradient
 from training.debugger.rules.weight_update_ratio import WeightUpdateRatio
 
-__all__ = ["DEBUG_RULES", "evaluate"]
+__all__ = ["TENSOR_RULES", "evaluate"]
 
-DEBUG_RULES: Final[dict[str, type[DebugRule]]] = {
+TENSOR_RULES: Final[dict[str, type[TensorRule]]] = {
     rule.__name__: rule
     for rule in (
         VanishingGradient,
@@ -47,14 +47,14 @@ DEBUG_RULES: Final[dict[str, type[DebugRule]]] = {
 }
 
 Outcome = tuple[contract.RuleStatus, str, int | None]
-"""Status, detail and optimiser step."""
+"""A rule's status, detail and optimiser step."""
 
 _ABSENT_IN_NETWORK: Final = {
     "DeadRelu": "the network has no ReLU layer that the hook can see",
     "SaturatedActivation": "the network has no tanh or sigmoid layer that the hook can see",
 }
-_LONGEST_DETAIL: Final = 1000
-"""Characters: SageMaker's `StatusDetails` hold 1,024."""
+_MAX_DETAIL: Final = 1000
+"""Characters of a detail; SageMaker's `StatusDetails` hold 1,024."""
 
 
 def evaluate(
@@ -62,35 +62,47 @@ def evaluate(
     rules: Mapping[str, Mapping[str, object]],
     *,
     mode: str,
-    source: contract.RuleSource,
+    evaluator: contract.Evaluator,
     hook: contract.HookReport | None = None,
 ) -> list[contract.RuleResult]:
-    """Judge the tensors in a folder by debug rules, given with the parameters that differ from SageMaker's defaults.
+    """Evaluate tensor rules, given with the parameters that differ from SageMaker's defaults, on a folder of tensors.
 
-    `mode` is the training's: `features` or `finetune`. `hook` is what the hook itself reported. All rules walk through
-    the steps together, so that each step's tensors are read once. A folder without tensors ends every rule as Error,
-    but those that cannot apply to the mode (`contract.NOT_APPLICABLE`), which are not evaluated.
+    All rules walk through the steps together, so that each step's tensors are read once. A folder without tensors ends
+    every rule as Error, except those that are not evaluated in this mode or by this evaluator
+    (`contract.why_not_applicable`).
+
+    Args:
+        tensors: the folder that the hook saved to.
+        rules: parameters by rule.
+        mode: the training's mode, `features` or `finetune`.
+        evaluator: who is named as the evaluator in the results.
+        hook: the hook's own report, where there is one.
 
     Raises:
-        contract.ContractError: a rule or a parameter is not known.
+        contract.ContractError: a rule or a parameter is not known, or a parameter's value is not allowed.
     """
     checked = {name: contract.checked_parameters(name, parameters) for name, parameters in rules.items()}
     for name in checked:
-        if name not in DEBUG_RULES:
-            raise contract.ContractError(f"{name} is no debug rule; known are {', '.join(DEBUG_RULES)}")
-    absent = {name: why for name, why in contract.NOT_APPLICABLE[mode].items() if name in checked}
-    judged = {name: parameters for name, parameters in checked.items() if name not in absent}
+        if name not in TENSOR_RULES:
+            raise contract.ContractError(f"{name} is no tensor rule; known are {', '.join(TENSOR_RULES)}")
+
+    # set aside the rules that nobody evaluates on such a training
+    reasons = {name: contract.why_not_applicable(name, mode=mode, evaluator=evaluator) for name in checked}
+    absent = {name: why for name, why in reasons.items() if why is not None}
+    asked = {name: parameters for name, parameters in checked.items() if name not in absent}
+
     try:
         trial = FinishedTrial(tensors)
     except MissingCollectionFiles:
-        ended: dict[str, Outcome] = {name: ("Error", _nothing_saved(hook), None) for name in judged}
+        ended: dict[str, Outcome] = {name: ("Error", _nothing_saved(hook), None) for name in asked}
     except Exception as error:  # smdebug raises plain errors for damaged files
-        ended = {name: ("Error", f"the saved tensors cannot be read: {_words(error)}", None) for name in judged}
+        ended = {name: ("Error", f"the saved tensors cannot be read: {_words(error)}", None) for name in asked}
     else:
-        ended = _walk(trial, judged, hook=hook)
+        ended = _walk(trial, asked, hook=hook)
+
     ended |= {name: ("NotApplicable", why, None) for name, why in absent.items()}
     return [
-        contract.RuleResult(rule=name, status=status, detail=detail[:_LONGEST_DETAIL], step=step, source=source)
+        contract.RuleResult(rule=name, status=status, detail=detail[:_MAX_DETAIL], step=step, evaluator=evaluator)
         for name, (status, detail, step) in ((name, ended[name]) for name in checked)
     ]
 
@@ -101,39 +113,44 @@ def _walk(
     *,
     hook: contract.HookReport | None,
 ) -> dict[str, Outcome]:
+    """Take every rule through the steps of a training, and return how each ended."""
     ended: dict[str, Outcome] = {}
-    judging: dict[str, DebugRule] = {}
+    running: dict[str, TensorRule] = {}
 
-    def attempt(name: str, step: int, what: Callable[..., None], *arguments: Any) -> None:
-        """One rule's failure is that rule's Error, and none of the others' business."""
+    def attempt(name: str, step: int, action: Callable[..., None], *arguments: Any) -> None:
+        # One rule's failure is that rule's Error and leaves the others alone.
         try:
-            what(*arguments)
+            action(*arguments)
         except RuleEvaluationConditionMet:
-            ended[name] = "IssuesFound", judging[name].why, trial.optimizer_step(step)
+            ended[name] = "IssuesFound", running[name].why, trial.optimizer_step(step)
         except Exception as error:
             ended[name] = "Error", f"the rule could not be evaluated: {_words(error)}", trial.optimizer_step(step)
 
     def create(name: str) -> None:
-        judging[name] = DEBUG_RULES[name](trial, **{**contract.RULES[name].parameters, **parameters[name]})
+        running[name] = TENSOR_RULES[name](trial, **{**contract.RULES[name].defaults, **parameters[name]})
 
     for name in parameters:
         attempt(name, 0, create, name)
+
+    # every rule looks at a step before the next step's tensors are read
     steps = trial.steps()
     for step in steps:
-        for name, rule in judging.items():
+        for name, rule in running.items():
             if name not in ended:
                 attempt(name, step, rule.invoke, step)
-    for name, rule in judging.items():
+
+    # the last look, once all steps are over
+    for name, rule in running.items():
         if name not in ended:
             attempt(name, max(steps, default=0), rule.conclude, max(steps, default=0))
         if name not in ended:
-            ended[name] = _quiet(rule, hook=hook)
+            ended[name] = _outcome_without_issue(rule, hook=hook)
     return ended
 
 
-def _quiet(rule: DebugRule, *, hook: contract.HookReport | None) -> Outcome:
-    """The end of a rule that did not fire: it passed only if it judged something."""
-    if rule.judged:
+def _outcome_without_issue(rule: TensorRule, *, hook: contract.HookReport | None) -> Outcome:
+    """Return how a rule ends that did not fire: it passes only if it checked something."""
+    if rule.checks:
         return "NoIssuesFound", f"{rule.seen} tensors looked at", None
     if rule.seen:
         return "NotApplicable", f"the training was too short for this rule, which waits for {rule.waits_for()}", None
@@ -146,8 +163,8 @@ def _quiet(rule: DebugRule, *, hook: contract.HookReport | None) -> Outcome:
             f"{hook['first_step']}, and this rule looks at the first ones alone",
             None,
         )
-    said = f"; the hook reported: {_reported(hook)}" if hook and _reported(hook) else ""
-    return "Error", f"none of what this rule looks at was saved: {rule.inspects}{said}", None
+    reported = f"; the hook reported: {_reported(hook)}" if hook and _reported(hook) else ""
+    return "Error", f"none of what this rule looks at was saved: {rule.inspects}{reported}", None
 
 
 def _nothing_saved(hook: contract.HookReport | None) -> str:
@@ -157,7 +174,7 @@ def _nothing_saved(hook: contract.HookReport | None) -> str:
 
 
 def _reported(hook: contract.HookReport) -> str:
-    """The first failure, or else what the hook noted."""
+    """Return the first failure, or else the hook's note."""
     return hook["failures"][0] if hook["failures"] else hook.get("note", "")
 
 

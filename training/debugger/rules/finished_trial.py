@@ -1,4 +1,4 @@
-"""A training's saved tensors, read when the training is over."""
+"""Reads a training's saved tensors when the training is over."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["FinishedTrial"]
 
 
 class FinishedTrial(LocalTrial):  # type: ignore[misc]
-    """smdebug's trial, for a training that will not write any more, whether or not it could still say so.
+    """smdebug's trial of a training that is over, whether or not the training could still mark its end.
 
     smdebug waits for files until it sees the marker `training_job_end.ts`, which neither a killed training nor a
-    training job on SageMaker writes itself. Here nothing is waited for.
+    training job on SageMaker writes itself. This class never waits.
 
-    Tensors are kept for the step at hand only: the rules walk through the steps together, so that each tensor is read
-    once for all of them and memory holds one step.
+    It caches the tensors of one step. The rules walk through the steps together, so each tensor is read once for all of
+    them.
 
     Raises:
         MissingCollectionFiles: there are no tensors in the folder.
@@ -39,7 +39,7 @@ class FinishedTrial(LocalTrial):  # type: ignore[misc]
         self.last_complete_step = max(self._global_to_mode, default=-1)
 
     def _load_collections(self) -> None:
-        """As smdebug's, without waiting."""
+        """Read the collections as smdebug does, but without waiting for their files."""
         files = self._get_collection_files()
         if not files:
             raise MissingCollectionFiles
@@ -47,28 +47,28 @@ class FinishedTrial(LocalTrial):  # type: ignore[misc]
         self.worker_set = {get_worker_name_from_collection_file(file) for file in files}
 
     def maybe_refresh(self, name: str | None = None) -> None:
-        """Nothing is added to a training that is over."""
+        """Do nothing: no tensors are added to a training that is over."""
 
     def wait_for_steps(self, required_steps: list[int], mode: ModeKeys = ModeKeys.GLOBAL) -> None:
-        """All the steps there will be are there."""
+        """Return at once: no steps are added to a training that is over."""
 
     def mode_at(self, step: int) -> ModeKeys:
-        """Whether the step was one of training or of validation."""
+        """Return whether a global step was one of training or of validation."""
         return self.mode(step)
 
     def optimizer_step(self, step: int) -> int | None:
-        """The optimiser's step, from 0, of a global one, or of the last one of training before it; None before any."""
+        """Return the optimiser's step, from 0, at a global step or last before it; None before the first."""
         for earlier in range(step, -1, -1):
             if earlier in self._global_to_mode and self.mode(earlier) != ModeKeys.EVAL:
                 return int(self.mode_step(earlier))
         return None
 
     def has_mode(self, names: frozenset[str], mode: ModeKeys) -> bool:
-        """Whether any of the tensors was saved in the mode."""
+        """Return whether any of the tensors was saved in a mode."""
         return any(mode in self._tensors[name]._mode_steps for name in names)
 
     def saved(self, *, collections: list[str], regexes: list[str]) -> frozenset[str]:
-        """Names of the tensors of any of the collections, or whose name matches any of the regular expressions."""
+        """Return the tensors that are in one of the collections or match one of the regular expressions."""
         found: frozenset[str] = frozenset()
         for collection in collections:
             if collection not in self._by_collection:
@@ -83,15 +83,15 @@ class FinishedTrial(LocalTrial):  # type: ignore[misc]
         return found
 
     def at_step(self, names: frozenset[str], step: int) -> list[str]:
-        """Which of the tensors were saved at a global step, in order of their names."""
+        """Return those of the tensors that were saved at a global step, sorted by name."""
         return sorted(names & self.global_step_to_tensors_map.get(step, set()))
 
     def value_at(self, name: str, step: int) -> NDArray[Any] | None:
-        """The tensor at a global step; None where only reductions of it were saved."""
+        """Return a tensor's value at a global step; None where only reductions of it were saved."""
         return self._cached(step, (name, "", False), lambda: self.tensor(name).value(step))
 
     def reduction_at(self, name: str, step: int, reduction: str, *, absolute: bool = False) -> float | None:
-        """A reduction such as `mean`, saved or computed; None where it was not saved and cannot be computed."""
+        """Return a reduction such as `mean`, saved or computed; None where it was not saved and cannot be computed."""
         value = self._cached(
             step,
             (name, reduction, absolute),
@@ -100,7 +100,7 @@ class FinishedTrial(LocalTrial):  # type: ignore[misc]
         return None if value is None else float(value.item())
 
     def reductions_at(self, name: str, step: int) -> dict[str, float]:
-        """All saved reductions of a tensor, by names such as `abs_mean`."""
+        """Return all saved reductions of a tensor, by names such as `abs_mean`."""
         saved = self.tensor(name).reduction_values(step)
         return {
             f"abs_{kind}" if absolute else kind: float(np.asarray(value).item())
@@ -119,7 +119,7 @@ class FinishedTrial(LocalTrial):  # type: ignore[misc]
 
 
 def _missing(location: Any) -> None:
-    """In place of smdebug's waiting for a file that the index names."""
+    """Raise at once, where smdebug would wait for a file that the index names."""
     raise FileNotFoundError(
         f"{location.tensorname} of {location.mode.name} step {location.mode_step} was saved, but its file "
         f"{Path(location.event_file_name).name} is gone"

@@ -1,23 +1,25 @@
-"""LossNotDecreasing."""
+"""The rule LossNotDecreasing: the loss does not fall fast enough."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from training.debugger.rules.base import LOSSES, DebugRule, ModeKeys, listed
+from training.debugger.rules.base import LOSSES, ModeKeys, TensorRule, listed
 from training.debugger.rules.finished_trial import FinishedTrial
 
 __all__ = ["LossNotDecreasing"]
 
 
-class LossNotDecreasing(DebugRule):
-    """The loss does not fall at an adequate rate.
+class LossNotDecreasing(TensorRule):
+    """The loss does not fall fast enough.
 
-    Every `num_steps` steps, the loss is compared with the one at least that many steps before. The rule fires if it
-    fell by less than `diff_percent`, or if it rose by more than `increase_threshold_percent`; a rise below that is
-    allowed. Steps are those of `mode`; without it, of the first of EVAL, TRAIN and GLOBAL in which losses were saved.
+    Every `num_steps` steps, the rule compares the loss with the one at least that many steps before. It fires if the
+    loss fell by less than `diff_percent`, or if it rose by more than `increase_threshold_percent`; a smaller rise is
+    allowed. Steps are those of `mode`; without it, those of the first of EVAL, TRAIN and GLOBAL in which losses were
+    saved.
 
-    The page leaves open a training that is over before `num_steps`: here its last loss is compared with its first.
+    The page leaves open what happens in a training of fewer than `num_steps` steps: here its last loss is compared with
+    its first.
 
     Source: "LossNotDecreasing", List of Debugger built-in rules (Amazon SageMaker AI developer guide).
     """
@@ -45,11 +47,11 @@ class LossNotDecreasing(DebugRule):
         self._last: dict[str, tuple[int, float]] = {}
 
     def waits_for(self) -> str:
-        """What it compares."""
+        """Name the losses that the rule compares."""
         return f"losses of two steps in mode {self._mode.name}"
 
     def invoke_at_step(self, step: int) -> bool:
-        """Compare, if it is time to."""
+        """Compare each loss with its earlier value, once `num_steps` have passed."""
         if self._mode not in (ModeKeys.GLOBAL, self.trial.mode_at(step)):
             return False
         names = self.names_at(step, collections=self._collections, regexes=self._regexes)
@@ -64,8 +66,8 @@ class LossNotDecreasing(DebugRule):
         return False
 
     def invoke_at_end(self) -> bool:
-        """Compare the ends of a training that was over before the first comparison."""
-        if self.judged:
+        """Compare the last loss with the first, if the training was over before the first comparison."""
+        if self.checks:
             return False
         for name, (now, loss) in self._last.items():
             before, old = self._compared[name]
@@ -74,7 +76,7 @@ class LossNotDecreasing(DebugRule):
         return False
 
     def _too_little(self, name: str, *, old: float, new: float, before: int, now: int) -> bool:
-        self.judged += 1
+        self.checks += 1
         fell = 100 * (old - new) / max(abs(old), 1e-12)
         mode = self._mode.name
         said = f"{name} went from {old:.4g} at {mode} step {before} to {new:.4g} at {mode} step {now}"

@@ -1,26 +1,26 @@
-"""Overfit."""
+"""The rule Overfit: the validation loss is far above the training loss."""
 
 from __future__ import annotations
 
 from statistics import fmean
 from typing import ClassVar, Final
 
-from training.debugger.rules.base import DebugRule, listed
+from training.debugger.rules.base import TensorRule, listed
 from training.debugger.rules.finished_trial import FinishedTrial
 
 __all__ = ["Overfit"]
 
 _FITTED: Final = 0.01
-"""Training loss below which nothing more is told apart: the ratio to it would only measure how long it went on."""
+"""A training loss below this counts as this: the ratio to it would only measure how long the training went on."""
 
 
-class Overfit(DebugRule):
-    """The model fits its training photos far better than others.
+class Overfit(TensorRule):
+    """The model fits its training photos far better than the validation photos.
 
-    At each validation, (mean validation loss - mean training loss) / mean training loss is compared with
-    `ratio_threshold`, the means being taken since the validation before; the rule fires when it is above it `patience`
-    times in a row. Steps before `start_step` do not count. Without `tensor_regex`, the losses are the collection's. A
-    training loss below 0.01 counts as 0.01.
+    At each validation the rule computes (mean validation loss - mean training loss) / mean training loss, over the
+    steps since the validation before, and fires when this is above `ratio_threshold` for `patience` validations in a
+    row. Steps before `start_step` do not count. The losses are those that match `tensor_regex`, or else those of the
+    collection `losses`. A training loss below 0.01 counts as 0.01.
 
     Source: "Overfit", List of Debugger built-in rules (Amazon SageMaker AI developer guide), which leaves open over
     which steps the means are taken.
@@ -44,7 +44,7 @@ class Overfit(DebugRule):
         self._above = 0
 
     def invoke_at_step(self, step: int) -> bool:
-        """Gather a training loss, or judge a validation loss."""
+        """Collect a training loss, or compare a validation loss with those collected."""
         losses = list(self.losses_at(step, regexes=self._regexes).values())
         if step < self._start or not losses:
             return False
@@ -53,9 +53,11 @@ class Overfit(DebugRule):
             return False
         if not self._training:
             return False
+
+        # compare the means since the validation before
         training, validation = fmean(self._training), fmean(losses)
         self._training = []
-        self.judged += 1
+        self.checks += 1
         ratio = (validation - training) / max(training, _FITTED)
         self._above = self._above + 1 if ratio > self._threshold else 0
         if self._above < self._patience:

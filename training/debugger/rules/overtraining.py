@@ -1,38 +1,38 @@
-"""Overtraining."""
+"""The rule Overtraining: the training went on although the losses no longer improved."""
 
 from __future__ import annotations
 
 import math
 from typing import ClassVar
 
-from training.debugger.rules.base import DebugRule
+from training.debugger.rules.base import TensorRule
 from training.debugger.rules.finished_trial import FinishedTrial
 
 __all__ = ["Overtraining"]
 
 
 class _Best:
-    """The lowest loss so far, and how many steps ago it was."""
+    """Keeps the lowest loss so far, and counts the steps since."""
 
     def __init__(self, delta: float):
         self._delta, self.loss, self.waited = delta, math.inf, 0
 
     def add(self, loss: float) -> None:
-        """Better only by more than delta."""
+        """Take the next loss, which is an improvement only if it is lower by more than delta."""
         if loss < self.loss - self._delta:
             self.loss, self.waited = loss, 0
         else:
             self.waited += 1
 
 
-class Overtraining(DebugRule):
-    """The training went on although nothing improved any more.
+class Overtraining(TensorRule):
+    """The training went on although the losses no longer improved.
 
-    It fires when the training loss has not improved by `delta` for more than `patience_train` steps and the validation
-    loss has not for more than `patience_validation` of its own steps.
+    The rule fires when the training loss has not improved by `delta` for more than `patience_train` steps and the
+    validation loss has not improved by `delta` for more than `patience_validation` validations.
 
     Source: "Overtraining", List of Debugger built-in rules (Amazon SageMaker AI developer guide), which leaves open
-    whether one of the two is enough.
+    whether one of the two conditions is enough.
     """
 
     inspects: ClassVar[str] = "losses of training and validation (collection losses)"
@@ -43,14 +43,15 @@ class Overtraining(DebugRule):
         self._training, self._validation = _Best(delta), _Best(delta)
 
     def invoke_at_step(self, step: int) -> bool:
-        """Count on, and judge at a validation."""
+        """Take the losses of the step; at a validation, compare how long both have not improved."""
         losses = self.losses_at(step).values()
         best = self._training if self.in_training(step) else self._validation
         for loss in losses:
             best.add(loss)
         if not losses or self.in_training(step) or self._training.loss == math.inf:
             return False
-        self.judged += 1
+
+        self.checks += 1
         waited = self._training.waited, self._validation.waited
         if waited[0] <= self._patience_train or waited[1] <= self._patience_validation:
             return False

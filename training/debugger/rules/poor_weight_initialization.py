@@ -1,4 +1,4 @@
-"""PoorWeightInitialization."""
+"""The rule PoorWeightInitialization: the first steps show that the initial weights are bad."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from typing import ClassVar
 
 import numpy as np
 
-from training.debugger.rules.base import DebugRule, listed
+from training.debugger.rules.base import TensorRule, listed
 from training.debugger.rules.finished_trial import FinishedTrial
 
 __all__ = ["PoorWeightInitialization"]
 
 
-class PoorWeightInitialization(DebugRule):
-    """The weights began badly: seen in the first `steps` steps of the training.
+class PoorWeightInitialization(TensorRule):
+    """The initial weights are bad, as the first `steps` steps of the training show.
 
-    It fires if, at one of them, the variances of activation functions' inputs (`activation_inputs_regex`) differ
-    between layers by more than the factor `threshold`; or if the 5th and 95th percentile of a weight's gradient are
-    closer than `distribution_range`; or if the loss has not come below its lowest for `patience` steps. What was not
-    saved is not looked at. A gradient of a single value has no percentiles.
+    The rule fires if at one of these steps
+
+    - the variances of activation functions' inputs (`activation_inputs_regex`) differ between two layers by more than
+      the factor `threshold`,
+    - the 5th and the 95th percentile of a weight's gradient are closer than `distribution_range`, or
+    - the loss has not fallen below its lowest value for `patience` steps.
+
+    A check whose tensors were not saved is left out. A gradient of a single value has no percentiles.
 
     Source: "PoorWeightInitialization", List of Debugger built-in rules (Amazon SageMaker AI developer guide).
     """
@@ -43,7 +47,7 @@ class PoorWeightInitialization(DebugRule):
         self._lowest, self._waited = math.inf, 0
 
     def invoke_at_step(self, step: int) -> bool:
-        """All three checks, in the first steps of the training."""
+        """Make all three checks, if the step is one of the first of the training."""
         if not self.in_training(step) or int(self.trial.mode_step(step)) >= self._steps:
             return False
         return self._variances(step) or self._gradients(step) or self._loss(step)
@@ -56,7 +60,7 @@ class PoorWeightInitialization(DebugRule):
                 variances[name] = variance
         if len(variances) < 2:
             return False
-        self.judged += 1
+        self.checks += 1
         largest, smallest = max(variances, key=variances.__getitem__), min(variances, key=variances.__getitem__)
         ratio = variances[largest] / max(variances[smallest], 1e-30)
         if ratio <= self._threshold:
@@ -71,7 +75,7 @@ class PoorWeightInitialization(DebugRule):
             values = self.trial.value_at(name, step)
             if values is None or values.size < 2:
                 continue
-            self.judged += 1
+            self.checks += 1
             low, high = np.percentile(values, [5, 95])
             if high - low < self._range:
                 return self.fire(
@@ -83,7 +87,7 @@ class PoorWeightInitialization(DebugRule):
     def _loss(self, step: int) -> bool:
         losses = self.losses_at(step).values()
         for loss in losses:
-            self.judged += 1
+            self.checks += 1
             self._waited = 0 if loss < self._lowest else self._waited + 1
             self._lowest = min(self._lowest, loss)
             if self._waited >= self._patience:

@@ -1,20 +1,20 @@
-"""SaturatedActivation."""
+"""The rule SaturatedActivation: most of a layer's tanh or sigmoid functions are saturated."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from training.debugger.rules.base import DebugRule, listed
+from training.debugger.rules.base import TensorRule, listed
 from training.debugger.rules.finished_trial import FinishedTrial
 
 __all__ = ["SaturatedActivation"]
 
 
-class SaturatedActivation(DebugRule):
+class SaturatedActivation(TensorRule):
     """More than `threshold_layer` percent of a layer's tanh or sigmoid functions are saturated.
 
-    Saturated is one whose input lies between the function's minimum and maximum threshold in less than
-    `threshold_inactivity` percent of the cases. Which function it is, is known by the tensor's name.
+    A function is saturated if its input lies between the function's minimum and maximum threshold in less than
+    `threshold_inactivity` percent of the cases. The tensor's name tells which function it is.
 
     Source: "SaturatedActivation", List of Debugger built-in rules (Amazon SageMaker AI developer guide).
     """
@@ -41,13 +41,13 @@ class SaturatedActivation(DebugRule):
         self._inactivity, self._layer = threshold_inactivity, threshold_layer
 
     def invoke_at_step(self, step: int) -> bool:
-        """Count each layer's saturated functions."""
+        """Compare each layer's percentage of saturated functions with the threshold."""
         for name in self.names_at(step, collections=self._collections, regexes=self._regexes):
             within = self._tanh if "tanh" in name.lower() else self._sigmoid
             saturated = self.share_of_inactive(name, step, active=within, least=self._inactivity)
             if saturated is None:
                 continue
-            self.judged += 1
+            self.checks += 1
             if saturated > self._layer:
                 return self.fire(
                     f"{saturated:.0f} % of {name} are saturated (outside {within[0]:g} to {within[1]:g}), "

@@ -1,4 +1,4 @@
-"""UnchangedTensor."""
+"""The rule UnchangedTensor: a tensor no longer changes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.debugger.rules.base import DebugRule, listed
+from training.debugger.rules.base import TensorRule, listed
 from training.debugger.rules.finished_trial import FinishedTrial
 
 __all__ = ["UnchangedTensor"]
 
 
-class UnchangedTensor(DebugRule):
+class UnchangedTensor(TensorRule):
     """A tensor no longer changes: its last `num_steps` saved values are equal.
 
-    Equal by `numpy.allclose` with `rtol`, `atol` and `equal_nan`. Where only reductions were saved, these are compared.
+    Values are equal if `numpy.allclose` with `rtol`, `atol` and `equal_nan` says so. Where only reductions of a tensor
+    were saved, the rule compares these.
 
     Source: "UnchangedTensor", List of Debugger built-in rules (Amazon SageMaker AI developer guide).
     """
@@ -42,11 +43,11 @@ class UnchangedTensor(DebugRule):
         self._last: defaultdict[str, deque[NDArray[Any]]] = defaultdict(lambda: deque(maxlen=num_steps))
 
     def waits_for(self) -> str:
-        """Its parameter."""
+        """Name the number of saved values that the rule compares."""
         return f"{self._steps} saved values of a tensor (num_steps)"
 
     def invoke_at_step(self, step: int) -> bool:
-        """Compare each tensor with its earlier values."""
+        """Compare each tensor of the step with its earlier values."""
         for name in self.names_at(step, collections=self._collections, regexes=self._regexes):
             value = self.trial.value_at(name, step)
             if value is None:
@@ -55,7 +56,8 @@ class UnchangedTensor(DebugRule):
             last.append(value)
             if len(last) < self._steps:
                 continue
-            self.judged += 1
+
+            self.checks += 1
             if all(self._equal(one, other) for one, other in pairwise(last)):
                 return self.fire(
                     f"{name} is the same at its last {self._steps} saved steps (num_steps, rtol {self._rtol:g}, "

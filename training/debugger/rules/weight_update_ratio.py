@@ -1,4 +1,4 @@
-"""WeightUpdateRatio."""
+"""The rule WeightUpdateRatio: a weight changes too much or too little."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from training.debugger.rules.base import WEIGHTS, DebugRule
+from training.debugger.rules.base import WEIGHTS, TensorRule
 from training.debugger.rules.finished_trial import FinishedTrial
 
 __all__ = ["WeightUpdateRatio"]
 
 
-class WeightUpdateRatio(DebugRule):
-    """Updates are too large or too small beside the weights they change.
+class WeightUpdateRatio(TensorRule):
+    """The updates of a weight are too large or too small in relation to the weight.
 
-    The ratio is the norm of the difference between two saved values of a weight, over the norm of the earlier one plus
-    `epsilon`. Compared are successive saved steps of training, or with `num_steps` such that are at least so far apart.
-    A weight that still is zero, as that of a new head, has no ratio.
+    The ratio is the norm of the difference between two saved values of a weight, divided by the norm of the earlier one
+    plus `epsilon`. The rule compares successive saved steps of the training, or with `num_steps` those that are at
+    least that far apart. A weight that is still zero, as that of a new head, has no ratio.
 
     Source: "WeightUpdateRatio", List of Debugger built-in rules (Amazon SageMaker AI developer guide), which leaves
-    open how the ratio is taken over a tensor.
+    open how the ratio of a tensor is computed.
     """
 
     inspects: ClassVar[str] = "weights of two steps (collection weights)"
@@ -40,13 +40,15 @@ class WeightUpdateRatio(DebugRule):
         self._earlier: dict[str, tuple[int, NDArray[Any]]] = {}
 
     def invoke_at_step(self, step: int) -> bool:
-        """Compare each weight with its earlier value."""
+        """Compare each weight of the step with its earlier value."""
         if not self.in_training(step):
             return False
         for name in self.names_at(step, collections=[WEIGHTS]):
             value = self.trial.value_at(name, step)
             if value is None:
                 continue
+
+            # find the earlier value to compare with, and keep this one for the next comparison
             now = int(self.trial.mode_step(step))
             if name not in self._earlier:
                 self._earlier[name] = now, value
@@ -57,7 +59,8 @@ class WeightUpdateRatio(DebugRule):
             self._earlier[name] = now, value
             if not old.any():
                 continue
-            self.judged += 1
+
+            self.checks += 1
             ratio = float(np.linalg.norm(value - old) / (np.linalg.norm(old) + self._epsilon))
             if ratio > self._large:
                 return self.fire(

@@ -1,1 +1,1 @@
-"""The debugger's profiler rules, a module each, and what evaluates them."""
+"""The profiler rules, most of them a module each, and what evaluates them."""

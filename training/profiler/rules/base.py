@@ -1,8 +1,8 @@
-"""What the profiler rules have in common.
+"""The base class of the profiler rules, and what several of them use.
 
-What they mean is documented by SageMaker ("List of Debugger built-in profiler rules", and the docstrings of the package
-smdebug-rulesconfig, which declares their parameters). These follow it on measurements of our own, once the training is
-over, and say where they had to decide something it leaves open.
+SageMaker documents what its rules mean ("List of Debugger built-in profiler rules", and the docstrings of the package
+smdebug-rulesconfig, which declares their parameters). The rules here follow that page, on this project's own
+measurements and once the training is over. Each docstring says what was decided where the page leaves something open.
 """
 
 from __future__ import annotations
@@ -20,50 +20,50 @@ __all__ = ["ProfilerRule", "no_gpu", "percentile", "percentiles", "too_few_sampl
 
 
 class ProfilerRule(ABC):
-    """A rule that looks at a whole training's measurements once it is over.
+    """A profiler rule, which looks at a whole training's measurements once the training is over.
 
-    A rule's parameters are the keyword arguments of its `__init__`, by their documented names; the defaults are
-    `contract.RULES`'.
+    A rule's parameters are the keyword arguments of its `__init__`, under their documented names. `contract.RULES`
+    holds their defaults.
     """
 
     rule_name: ClassVar[str]
 
     def __init__(self) -> None:
         self.detail = ""
-        """Once invoked: which values, against which thresholds."""
+        """The values and thresholds that the rule compared, once it was invoked."""
         self.step: int | None = None
-        """The step that made it fire, if it was one."""
+        """The step that made the rule fire, if a single step did."""
 
     @abstractmethod
     def inapplicable(self, seen: Measurements) -> str:
-        """Why the rule can say nothing of this training; empty where it can."""
+        """Return why the rule does not apply to this training; empty where it does."""
 
     @abstractmethod
     def invoke(self, seen: Measurements) -> bool:
-        """Whether it fires."""
+        """Return whether the rule fires."""
 
     def fires(self, detail: str) -> bool:
-        """True, with a reason."""
+        """Keep the detail, and return True."""
         self.detail = detail
         return True
 
     def passes(self, detail: str) -> bool:
-        """False, with what was looked at."""
+        """Keep the detail, and return False."""
         self.detail = detail
         return False
 
 
 def no_gpu(seen: Measurements) -> str:
-    """The reason of a rule about GPUs where there is none, or none could be watched."""
+    """Return why a rule about GPUs does not apply: there is no GPU, or none could be sampled; else an empty text."""
     if not seen.gpus:
         return "this instance has no GPU"
     if not seen.each_gpu():
-        return "the GPUs were not watched" + "".join(f" ({failure})" for failure in seen.samples.failures)
+        return "the GPUs were not sampled" + "".join(f" ({failure})" for failure in seen.samples.failures)
     return ""
 
 
 def too_few_samples(seen: Measurements, *, patience: int) -> str:
-    """The reason of a rule that looks at more samples than there are."""
+    """Return why a rule that needs `patience` samples does not apply; empty where there are enough."""
     samples = len(seen.samples.times)
     if samples >= patience:
         return ""
@@ -71,9 +71,10 @@ def too_few_samples(seen: Measurements, *, patience: int) -> str:
 
 
 def windows(values: Sequence[float], *, patience: int, window: int, scan_interval_us: int) -> Iterator[Sequence[float]]:
-    """What a rule sees that looks at the last `window` samples each time it scans a running training.
+    """Yield the last `window` samples at each scan, as a rule sees them that scans a running training.
 
-    First when there are `patience` samples, then every `scan_interval_us`, and at the training's end.
+    The first scan is when there are `patience` samples. Others follow every `scan_interval_us`, the last at the
+    training's end.
     """
     scan = max(1, round(scan_interval_us / 1e6 / INTERVAL))
     ends = list(range(patience, len(values), scan))
@@ -82,10 +83,10 @@ def windows(values: Sequence[float], *, patience: int, window: int, scan_interva
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Of the values, interpolated."""
+    """Return a percentile of the values, interpolated."""
     return float(np.percentile(np.asarray(values), percent))
 
 
 def percentiles(values: Sequence[float]) -> str:
-    """The middle and the ends of the values, for people."""
+    """Return the median and the 5th and 95th percentile in words."""
     return ", ".join(f"p{percent} {percentile(values, percent):.0f} %" for percent in (5, 50, 95))

@@ -1,4 +1,4 @@
-"""Dataloader."""
+"""The profiler rule Dataloader: too few or too many threads decode photos."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from training.profiler.rules.base import ProfilerRule
 __all__ = ["Dataloader"]
 
 _WAITS: Final = 0.5
-"""Of the steps' time: a training that waits longer for its photos than it works on them."""
+"""The share of the steps' time from which waiting is an issue: the training waits longer than it works."""
 
 _MATTERS: Final = 1.0
-"""Seconds; of a head that trains in less, half a second of reading is nothing to look into."""
+"""Seconds of waiting from which it is an issue. Half a second of reading does not matter in a head's training."""
 
 
 class Dataloader(ProfilerRule):
-    """Too few loader workers for the cores, or too many: under `min_threshold` percent of them, over `max_threshold`.
+    """Too many threads decode photos for the cores, or the training waits for data.
 
-    SageMaker's compares processes with cores. Here photos are decoded by threads, which on a CPU instance share the
-    cores with the network, so that few are right as long as nothing waits for them. Hence two decisions of ours: few
-    workers are an issue only of a training that waits for data during half of its steps' time or more; and such a
-    training is one however many workers it has. With features, where there are no workers, only the wait is judged.
+    SageMaker's rule compares loader processes with cores: fewer than `min_threshold` percent of the cores are an issue,
+    and more than `max_threshold` percent. Here threads decode the photos. On a CPU instance they share the cores with
+    the network, so a few threads are right as long as nothing waits for them. This project therefore decided two
+    things: few threads are an issue only when the training waits for data for half of its steps' time or more, and such
+    a training is an issue however many threads it has. With features, which need no decoding, only the wait counts.
 
     Source: "Dataloader", List of Debugger built-in profiler rules (Amazon SageMaker AI developer guide).
     """
@@ -34,11 +35,11 @@ class Dataloader(ProfilerRule):
         self._min, self._max = min_threshold, max_threshold
 
     def inapplicable(self, seen: Measurements) -> str:
-        """Where no step was made."""
+        """Give the reason for a training without a step."""
         return "" if seen.steps.steps else "the training made no step"
 
     def invoke(self, seen: Measurements) -> bool:
-        """Compare threads with cores, and waiting with work."""
+        """Compare the threads with the cores, and the time of waiting with that of the steps."""
         percent = 100 * seen.decoding_threads / seen.cpus
         workers = f"{seen.decoding_threads} decoding threads on {seen.cpus} cores are {percent:.0f} %"
         waited = seen.steps.phases["data"]

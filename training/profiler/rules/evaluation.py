@@ -1,4 +1,4 @@
-"""Judging a training by the profiler rules that its job was asked for: each ends with a status and a reason."""
+"""Evaluates the profiler rules that a training job was asked for: each ends with a status and a reason."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import contract
 from training.profiler.measurements import Measurements
 from training.profiler.rules.base import ProfilerRule
 from training.profiler.rules.batch_size import BatchSize
-from training.profiler.rules.cpu_bottleneck import CPUBottleneck
+from training.profiler.rules.bottlenecks import CPUBottleneck, IOBottleneck
 from training.profiler.rules.dataloader import Dataloader
 from training.profiler.rules.gpu_memory_increase import GPUMemoryIncrease
-from training.profiler.rules.io_bottleneck import IOBottleneck
 from training.profiler.rules.load_balancing import LoadBalancing
 from training.profiler.rules.low_gpu_utilization import LowGPUUtilization
 from training.profiler.rules.max_initialization_time import MaxInitializationTime
@@ -41,17 +40,17 @@ PROFILER_RULES: Final[dict[str, type[ProfilerRule]]] = {
 
 
 def requested(environment: Mapping[str, str]) -> dict[str, str]:
-    """The profiler rules that variables ask for, with their parameters' JSON, in `contract.RULES`' order."""
+    """Return the profiler rules that variables ask for, with their parameters as JSON, in the order of the contract."""
     profiler = [name for name, rule in contract.RULES.items() if rule.kind == "profiler"]
     variables = {name: contract.rule_variable(name) for name in profiler}
     return {name: environment[variable] for name, variable in variables.items() if variable in environment}
 
 
 def evaluate(rules: Mapping[str, str], seen: Measurements) -> list[contract.RuleResult]:
-    """How each rule ends; its parameters are those of the JSON object, and SageMaker's defaults.
+    """Return how each rule ends, with the parameters of its JSON object and SageMaker's defaults.
 
-    ProfilerReport stands for all the others, which are evaluated for it, asked for or not. Nothing is raised: a rule
-    that cannot be evaluated ends as Error.
+    ProfilerReport sums up all other rules, which are evaluated for it whether or not they were asked for. Nothing is
+    raised: a rule that cannot be evaluated ends as Error.
     """
     wanted = {name: rules.get(name, "{}") for name in PROFILER_RULES if name in rules or PROFILER_REPORT in rules}
     results = {name: _result(name, parameters, seen) for name, parameters in wanted.items()}
@@ -64,7 +63,7 @@ def _result(name: str, parameters: str, seen: Measurements) -> contract.RuleResu
     status: contract.RuleStatus
     step = None
     try:
-        rule = PROFILER_RULES[name](**{**contract.RULES[name].parameters, **_parsed(name, parameters)})
+        rule = PROFILER_RULES[name](**{**contract.RULES[name].defaults, **_parsed(name, parameters)})
         if reason := rule.inapplicable(seen):
             status, detail = "NotApplicable", reason
         else:
@@ -72,7 +71,7 @@ def _result(name: str, parameters: str, seen: Measurements) -> contract.RuleResu
             detail, step = rule.detail, rule.step
     except Exception as error:
         status, detail = "Error", f"the rule could not be evaluated: {type(error).__name__}: {error}"
-    return {"rule": name, "status": status, "detail": detail, "step": step, "source": "own"}
+    return {"rule": name, "status": status, "detail": detail, "step": step, "evaluator": "own"}
 
 
 def _parsed(name: str, parameters: str) -> dict[str, Any]:

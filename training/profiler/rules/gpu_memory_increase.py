@@ -1,4 +1,4 @@
-"""GPUMemoryIncrease."""
+"""The profiler rule GPUMemoryIncrease: a GPU's memory suddenly fills."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["GPUMemoryIncrease"]
 class GPUMemoryIncrease(ProfilerRule):
     """A GPU's memory suddenly fills: the mean of `window` samples is more than `increase` points above the one before.
 
-    Points are percent of the GPU's memory. It looks from the sample number `patience` on, since a training's beginning
-    always fills memory. Without a GPU it says nothing.
+    Points are percent of the GPU's memory. The rule looks at samples from number `patience` on, since the beginning of
+    a training always fills memory. It does not apply without a GPU.
 
     Source: "GPUMemoryIncrease", List of Debugger built-in profiler rules (Amazon SageMaker AI developer guide).
     """
@@ -28,13 +28,13 @@ class GPUMemoryIncrease(ProfilerRule):
         self._increase, self._patience, self._window = increase, patience, window
 
     def inapplicable(self, seen: Measurements) -> str:
-        """Without a GPU, and when the training was too short."""
+        """Give the reason without a GPU, or with too few samples."""
         if reason := no_gpu(seen):
             return reason
         return too_few_samples(seen, patience=self._patience)
 
     def invoke(self, seen: Measurements) -> bool:
-        """Compare each window's mean with the one before, GPU by GPU."""
+        """Compare each window's mean with that of the window before, GPU by GPU."""
         largest = 0.0
         for name, values in seen.each_gpu_memory().items():
             later = values[max(self._patience - self._window, 0) :]

@@ -1,4 +1,4 @@
-"""LowGPUUtilization."""
+"""The profiler rule LowGPUUtilization: a GPU has too little to do."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ __all__ = ["LowGPUUtilization"]
 
 
 class LowGPUUtilization(ProfilerRule):
-    """A GPU has too little to do, or now too much and now nothing.
+    """A GPU has too little to do, or its work fluctuates.
 
-    Too little: the 95th percentile of the last `window` samples is below `threshold_p95`. Fluctuating: that one is
-    above it, and the 5th below `threshold_p5`. Each GPU is judged by itself. Without a GPU it says nothing.
+    A GPU has too little to do if the 95th percentile of the last `window` samples is below `threshold_p95`. Its work
+    fluctuates if that percentile is above the threshold and the 5th percentile below `threshold_p5`. The rule looks at
+    each GPU by itself and does not apply without one.
 
     Source: "LowGPUUtilization", List of Debugger built-in profiler rules (Amazon SageMaker AI developer guide).
     """
@@ -27,14 +28,14 @@ class LowGPUUtilization(ProfilerRule):
         self._window, self._patience, self._scan = window, patience, scan_interval_us
 
     def inapplicable(self, seen: Measurements) -> str:
-        """Without a GPU, and when the training was too short."""
+        """Give the reason without a GPU, or with too few samples."""
         if reason := no_gpu(seen):
             return reason
         return too_few_samples(seen, patience=self._patience)
 
     def invoke(self, seen: Measurements) -> bool:
-        """Look at each GPU, scan by scan."""
-        said = []
+        """Compare each GPU's percentiles with the thresholds, scan by scan."""
+        usage = []
         for name, values in seen.each_gpu().items():
             high = low = 0.0
             for part in windows(values, patience=self._patience, window=self._window, scan_interval_us=self._scan):
@@ -45,5 +46,5 @@ class LowGPUUtilization(ProfilerRule):
                     return self.fires(
                         f"the work of {name} fluctuates: p95 {high:.0f} %, but p5 {low:.0f} %, below {self._p5:g}"
                     )
-            said.append(f"{name} p95 {high:.0f} %, p5 {low:.0f} %")
-        return self.passes("; ".join(said))
+            usage.append(f"{name} p95 {high:.0f} %, p5 {low:.0f} %")
+        return self.passes("; ".join(usage))

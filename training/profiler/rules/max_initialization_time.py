@@ -1,4 +1,4 @@
-"""MaxInitializationTime."""
+"""The profiler rule MaxInitializationTime: the first step came late."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["MaxInitializationTime"]
 
 
 class MaxInitializationTime(ProfilerRule):
-    """The first step came late: more than `threshold` minutes after the start.
+    """The first step came late: more than `threshold` minutes after the training process's start.
 
-    Of the training process's start: what SageMaker does before it (machines, image, input data) is not in it, and is in
-    DescribeTrainingJob's SecondaryStatusTransitions. It judges every training.
+    What SageMaker does before that (machines, image, input data) is not included; DescribeTrainingJob reports it as
+    SecondaryStatusTransitions. The rule applies to every training that made a step.
 
     Source: "MaxInitializationTime", List of Debugger built-in profiler rules (Amazon SageMaker AI developer guide).
     """
@@ -26,11 +26,11 @@ class MaxInitializationTime(ProfilerRule):
         self._threshold = threshold
 
     def inapplicable(self, seen: Measurements) -> str:
-        """Where no step was made."""
+        """Give the reason for a training without a step."""
         return "" if seen.steps.steps else "the training made no step"
 
     def invoke(self, seen: Measurements) -> bool:
-        """Compare the time before the first step."""
+        """Compare the time before the first step with the threshold."""
         minutes = seen.initialization_seconds / 60
-        said = f"the first step came {minutes:.1f} minutes after the process's start; threshold {self._threshold:g}"
-        return self.fires(said) if minutes > self._threshold else self.passes(said)
+        detail = f"the first step came {minutes:.1f} minutes after the process's start; threshold {self._threshold:g}"
+        return self.fires(detail) if minutes > self._threshold else self.passes(detail)

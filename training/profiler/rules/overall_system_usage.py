@@ -1,4 +1,4 @@
-"""OverallSystemUsage."""
+"""The profiler rule OverallSystemUsage: how busy the machine was."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["OverallSystemUsage"]
 
 
 class OverallSystemUsage(ProfilerRule):
-    """Tells how busy the machine was: percentiles of the CPU, memory, waiting for disks and the GPUs. It never fires.
+    """Reports percentiles of the CPU, the memory, the wait for disks and the GPUs. The rule never fires.
 
     Source: "OverallSystemUsage", List of Debugger built-in profiler rules (Amazon SageMaker AI developer guide).
     """
@@ -22,16 +22,16 @@ class OverallSystemUsage(ProfilerRule):
         super().__init__()
 
     def inapplicable(self, seen: Measurements) -> str:
-        """Where nothing could be watched."""
-        return "" if self._watched(seen) else "nothing was watched: " + "; ".join(seen.samples.failures)
+        """Give the reason where nothing could be sampled."""
+        return "" if self._sampled(seen) else "nothing was sampled: " + "; ".join(seen.samples.failures)
 
     def invoke(self, seen: Measurements) -> bool:
-        """Sum up."""
+        """Report the percentiles of each resource."""
         values = seen.samples.values
-        usage = "; ".join(f"{name} {percentiles(values[name])}" for name in self._watched(seen))
+        usage = "; ".join(f"{name} {percentiles(values[name])}" for name in self._sampled(seen))
         return self.passes(f"{len(seen.samples.times)} samples: {usage}")
 
     @staticmethod
-    def _watched(seen: Measurements) -> list[str]:
+    def _sampled(seen: Measurements) -> list[str]:
         names = ("cpu", "memory", "io_wait", "gpu", "gpu_memory")
         return [name for name in names if seen.samples.values.get(name)]

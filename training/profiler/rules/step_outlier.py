@@ -1,4 +1,4 @@
-"""StepOutlier."""
+"""The profiler rule StepOutlier: some steps are far slower than the others."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from training.profiler.rules.base import ProfilerRule
 __all__ = ["StepOutlier"]
 
 _FEWEST: Final = 20
-"""Steps below which a standard deviation tells nothing."""
+"""Steps that the rule needs at least; the standard deviation of fewer says nothing."""
 
 
 class StepOutlier(ProfilerRule):
-    """Some steps are far slower than the others: over `n_outliers` are `stddev` standard deviations above the mean.
+    """Some steps are far slower than the others.
 
-    A step's time is without validation and saving. `mode` TRAIN or none: only steps of training are timed.
+    The rule fires if more than `n_outliers` steps took longer than the mean plus `stddev` standard deviations. A step's
+    time does not include validation and saving. Only steps of training are timed, so `mode` is TRAIN or none.
 
     Source: "StepOutlier", List of Debugger built-in profiler rules (Amazon SageMaker AI developer guide).
     """
@@ -28,7 +29,7 @@ class StepOutlier(ProfilerRule):
         self._stddev, self._mode, self._ignored = stddev, mode, n_outliers
 
     def inapplicable(self, seen: Measurements) -> str:
-        """When another mode is asked for, and when the training was too short."""
+        """Give the reason for another mode, or with too few steps."""
         if self._mode == "EVAL":
             return "validation is not timed step by step; give mode TRAIN or none"
         if seen.steps.steps < _FEWEST:
@@ -36,17 +37,17 @@ class StepOutlier(ProfilerRule):
         return ""
 
     def invoke(self, seen: Measurements) -> bool:
-        """Count them, and name the slowest with its phase."""
+        """Count the outliers, and name the slowest step with its phase."""
         steps = seen.steps
         limit = steps.limit(self._stddev)
         found = steps.longer_than(limit)
         slowest = steps.slowest[0]
-        said = (
+        detail = (
             f"{found} of {steps.steps} steps took longer than {1000 * limit:.1f} ms (mean {1000 * steps.mean:.1f} ms +"
             f" {self._stddev:g} standard deviations of {1000 * steps.deviation:.1f} ms), {self._ignored} may; the"
             f" slowest is step {slowest.step} with {1000 * slowest.seconds:.1f} ms, mostly in {slowest.phase}"
         )
         if found > self._ignored:
             self.step = slowest.step
-            return self.fires(said)
-        return self.passes(said)
+            return self.fires(detail)
+        return self.passes(detail)

@@ -1,4 +1,4 @@
-"""Trials written with smdebug's own writer, tensor by tensor."""
+"""Writes trials with smdebug's own writer, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORKER = "worker_0"
 
 
 class Recorder:
-    """Saves what a training would have saved; its end is marked by nothing, as when a training is killed."""
+    """Saves what a training would have saved, without a mark of its end, as when a training is killed."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -31,20 +31,20 @@ class Recorder:
         self._export()
 
     def training(self, step: int | None = None, *, only: str = "", **collections: dict[str, Any]) -> None:
-        """Save an optimiser step's tensors: gradients={"gradient/w": …}; `only` names a reduction to save them as."""
+        """Save an optimiser step's tensors: gradients={"gradient/w": …}; `only` names a reduction to save instead."""
         self._save(ModeKeys.TRAIN, step, only, collections)
 
     def validation(self, **collections: dict[str, Any]) -> None:
-        """Save those of a validation."""
+        """Save a validation's tensors."""
         self._save(ModeKeys.EVAL, None, "", collections)
 
     def losses(self, *values: float) -> None:
-        """A step of training for each."""
+        """Save a step of training for each loss."""
         for value in values:
             self.training(losses={"loss": value})
 
     def validated(self, *values: float) -> None:
-        """A validation for each."""
+        """Save a validation for each loss."""
         for value in values:
             self.validation(losses={"loss": value})
 
@@ -71,9 +71,9 @@ class Recorder:
     def _export(self) -> None:
         self._collections.export(str(self.folder), f"{WORKER}_collections.json")
 
-    def judge(self, rule: str, *, of: str = "features", **parameters: Any) -> contract.RuleResult:
-        """What a rule says."""
-        (result,) = evaluate(self.folder, {rule: parameters}, mode=of, source="own")
+    def result(self, rule: str, *, of: str = "features", **parameters: Any) -> contract.RuleResult:
+        """Return the result of a rule on what was saved."""
+        (result,) = evaluate(self.folder, {rule: parameters}, mode=of, evaluator="own")
         return result
 
 
