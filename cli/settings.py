@@ -14,7 +14,7 @@ __all__ = ["markdown", "rows"]
 
 
 def rows(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
-    """Yield the name, the value, what is allowed and the meaning of every setting, in the order of their declaration."""
+    """Yield the name, value, allowed values and meaning of every setting, in the order of declaration."""
     for section, model in settings:
         if not isinstance(model, BaseModel):
             continue
