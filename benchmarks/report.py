@@ -1,4 +1,4 @@
-"""The results as text: a table for the terminal, and a page of the documentation."""
+"""Results for people: a table on the terminal, and a page of the documentation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _IN_COLUMNS = (0, 2, 4, 5, 6)
 
 _INTRODUCTION = """# Benchmarks
 
-`make bench` writes this page from `benchmarks/results.json`; do not edit it by hand. All candidates are measured in
-turn on the same data, and their medians are compared, so that a busy moment of the machine affects all of them. A ratio
-above 1 means that ours is better, unless the goal says otherwise.
+Written by `make bench` from `benchmarks/results.json`; not edited by hand. Candidates are measured in turns on the same
+data and the medians compared, so that a busy moment of the machine hits all of them. A ratio above 1 means that ours is
+better, unless the goal says otherwise.
 
 | what | unit | ours | the others | ratio | goal | holds |
 | --- | --- | ---: | --- | ---: | --- | --- |
@@ -21,13 +21,13 @@ above 1 means that ours is better, unless the goal says otherwise.
 
 
 def merged(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the earlier results, with those that were measured anew replaced."""
+    """Earlier results, those measured anew replaced."""
     measured = {result["name"] for result in now}
     return [result for result in before if result["name"] not in measured] + now
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """Return the results as a table for the terminal; the other candidates, maybe many, have lines of their own."""
+    """For the terminal: the others in lines of their own, since they may be many."""
     rows = [_HEADINGS, *(_cells(result) for result in results)]
     narrow = [[row[at] for at in _IN_COLUMNS] for row in rows]
     widths = [max(len(row[column]) for row in narrow) for column in range(len(_IN_COLUMNS))]
@@ -40,7 +40,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def rendered(results: list[dict[str, Any]]) -> str:
-    """Return the results as the page docs/benchmarks.md."""
+    """The documentation's page."""
     rows = "".join(f"| {' | '.join(cell.replace('|', '/') for cell in _cells(result))} |\n" for result in results)
     machines = sorted({(result["machine"], result["date"]) for result in results})
     measured = "".join(f"- {machine}, {date}\n" for machine, date in machines)
