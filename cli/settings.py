@@ -1,4 +1,4 @@
-"""The settings as a table: for `whippet settings`, and for the README, which a test holds to it."""
+"""The settings as a table, for `whippet settings` and for docs/settings.md, which a test holds to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["markdown", "rows"]
 
 
 def rows(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
-    """Name, value, what is allowed and what it means, of every setting."""
+    """Yield the name, value, allowed values and meaning of every setting, in the order of declaration."""
     for section, model in settings:
         if not isinstance(model, BaseModel):
             continue
@@ -24,7 +24,7 @@ def rows(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
 
 
 def markdown(settings: Settings) -> str:
-    """The same as a Markdown table."""
+    """Return the rows of all settings as a Markdown table."""
     lines = ["| setting | default | allowed | meaning |", "| --- | --- | --- | --- |"]
     lines += [f"| `{name}` | {value} | {allowed} | {meaning} |" for name, value, allowed, meaning in rows(settings)]
     return "\n".join(lines)
@@ -41,7 +41,8 @@ def _text(value: Any) -> str:
 
 
 def _allowed(schema: dict[str, Any]) -> str:
-    """What a setting may be, out of its JSON schema."""
+    """Return what a setting may be, read from its JSON schema."""
+    # An optional setting's schema is "of this type, or null": its own type says what is allowed.
     for option in schema.get("anyOf", []):
         if option.get("type") != "null":
             return _allowed(option)
@@ -49,6 +50,8 @@ def _allowed(schema: dict[str, Any]) -> str:
         return ", ".join(schema["enum"])
     if schema["type"] == "array":
         return f"list of {_allowed(schema['items'])}"
+
+    # Numbers have a range with both ends; only the lower one may be exclusive.
     low = schema.get("minimum", f"above {schema['exclusiveMinimum']}" if "exclusiveMinimum" in schema else None)
     if low is not None:
         return f"{low} to {schema['maximum']}"

@@ -22,7 +22,7 @@ from infra.workflow.payloads import RunParts
 from infra.workflow.task import FailureRoute, RunScope, sagemaker_task
 from training.runtime.environment import SMDEBUG_ENVIRONMENT
 
-__all__ = ["REPORT_RULE", "choose_evaluator", "tensor_rules", "job_variables", "rule_evaluator", "rules_job"]
+__all__ = ["REPORT_RULE", "choose_evaluator", "job_variables", "rule_evaluator", "rules_job", "tensor_rules"]
 
 REPORT_RULE = "ProfilerReport"
 """The one profiler rule that SageMaker Debugger evaluates; the training job itself evaluates the others."""

@@ -11,7 +11,7 @@ from aws_cdk import aws_stepfunctions as sfn
 
 from contract import METRICS, Channel, EntryPoint
 from infra.instances import gpus
-from infra.workflow.debugger import tensor_rules, job_variables, rule_evaluator, rules_job
+from infra.workflow.debugger import job_variables, rule_evaluator, rules_job, tensor_rules
 from infra.workflow.managed_rules import debugger_not_offered, managed_request, managed_rules
 from infra.workflow.payloads import CHECKPOINTS, RunParts, channel, hyperparameters
 from infra.workflow.task import ANY_ERROR, FailureRoute, RunScope, sagemaker_task
