@@ -63,6 +63,8 @@ def role_may(
     """
     evaluator = seam.module("core.iam_evaluator")
     responses = seam.module("core.responses")
+
+    # evaluate the role's policies for a session of the role
     account = responses.get_account_id()
     caller = f"arn:aws:sts::{account}:assumed-role/{role_name(role_arn)}/{session}"
     result = evaluator.evaluate(
@@ -77,8 +79,10 @@ def role_may(
         ),
         evaluator._gather_role_policies(role_name(role_arn), account),
     )
+
     if result.decision == "Allow":
         return None
+
     why = (
         "with an explicit deny in an identity-based policy"
         if result.decision == "Deny"
