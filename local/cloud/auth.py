@@ -25,6 +25,8 @@ def apply() -> None:
         pin(source_ip, secure_transport or source_ip.startswith("127.") or source_ip == "::1")
 
     app.pin_request_origin = pin_request_origin
+
+    # check what `role_may` and `role_trusts` use of ministack
     evaluator = seam.module("core.iam_evaluator")
     seam.expect(evaluator, "evaluate", "ctx", "policies")
     seam.expect(evaluator, "_gather_role_policies", "role_name", "account_id")

@@ -90,7 +90,9 @@ def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
     known = images.standard_images()
     host = MinistackHost(endpoint_url=f"http://{LOOPBACK}:{port}", debugger_access=debugger_access)
     service = SageMaker(host=host, images=known, root=state / "sagemaker")
+
     try:
+        # change ministack before it serves its first request
         auth.apply()
         sagemaker.register(service)
         integrations.apply(service)

@@ -92,6 +92,7 @@ class SageMaker:
                 "UnknownOperationException", f"{operation}: {what}. Operations that are supported: {supported}."
             )
 
+        # a mistake of the service becomes an error of the API, as on AWS
         request = validate(operation, parameters)
         try:
             return shaped(operation, answer(request) or {})
