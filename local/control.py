@@ -23,13 +23,27 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-__all__ = ["Cloud", "CloudError", "RealAwsRefusedError", "refuse_real_aws", "running", "start", "stop"]
+__all__ = [
+    "ACCOUNT_ID",
+    "IDENTITY_PATH",
+    "LOOPBACK",
+    "REGION",
+    "Cloud",
+    "CloudError",
+    "RealAwsRefusedError",
+    "refuse_real_aws",
+    "running",
+    "start",
+    "stop",
+]
 
 LOOPBACK: Final = "127.0.0.1"
 REGION: Final = "us-east-1"
 ACCOUNT_ID: Final = "000000000000"
 
-_IDENTITY_PATH: Final = "/_whippet/cloud"
+IDENTITY_PATH: Final = "/_whippet/cloud"
+"""The path at which a server answers which cloud it is: its process and its state folder."""
+
 _HEALTH_PATH: Final = "/_ministack/health"
 _RECORD: Final = "cloud.json"
 _LOG: Final = "cloud.log"
@@ -156,7 +170,7 @@ def start(state: Path, port: int | None = None) -> Cloud:
 def _check_debugger_access(cloud: Cloud) -> None:
     """Check that the running cloud has the access to Debugger that this process asks for, if it asks."""
     wanted = os.environ.get(_DEBUGGER_ACCESS)
-    found = "true" if (_ask(cloud.port, _IDENTITY_PATH) or {}).get("debugger_access") else "false"
+    found = "true" if (_ask(cloud.port, IDENTITY_PATH) or {}).get("debugger_access") else "false"
     if wanted and wanted != found:
         raise CloudError(
             f"{_DEBUGGER_ACCESS} is {wanted}, but the local cloud of {cloud.state} was started with {found}; stop it "
@@ -172,7 +186,7 @@ def running(state: Path) -> Cloud | None:
         port, pid = int(record["port"]), int(record["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    identity = _ask(port, _IDENTITY_PATH)
+    identity = _ask(port, IDENTITY_PATH)
     # another process may have the port or the process id of a server that died
     if identity is None or identity.get("pid") != pid or identity.get("state") != str(state):
         return None

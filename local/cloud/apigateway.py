@@ -41,6 +41,7 @@ def apply() -> None:
 
 
 def _wrap_requests(api: Any) -> None:
+    # check what is used of ministack
     execute = seam.expect(
         api,
         "_execute_in_scope",
@@ -63,6 +64,7 @@ def _wrap_requests(api: Any) -> None:
         if needed not in types:
             raise seam.SeamError(f"ministack's API Gateway has no gateway response {needed}")
 
+    # refuse too large a body, and render failures as the gateway responses of the API
     async def execute_in_scope(
         request: dict[str, Any],
         api_id: str,

@@ -25,6 +25,8 @@ def apply() -> None:
         pin(source_ip, secure_transport or source_ip.startswith("127.") or source_ip == "::1")
 
     app.pin_request_origin = pin_request_origin
+
+    # check what `role_may` and `role_trusts` use of ministack
     evaluator = seam.module("core.iam_evaluator")
     seam.expect(evaluator, "evaluate", "ctx", "policies")
     seam.expect(evaluator, "_gather_role_policies", "role_name", "account_id")
@@ -63,6 +65,8 @@ def role_may(
     """
     evaluator = seam.module("core.iam_evaluator")
     responses = seam.module("core.responses")
+
+    # evaluate the role's policies for a session of the role
     account = responses.get_account_id()
     caller = f"arn:aws:sts::{account}:assumed-role/{role_name(role_arn)}/{session}"
     result = evaluator.evaluate(
@@ -77,8 +81,10 @@ def role_may(
         ),
         evaluator._gather_role_policies(role_name(role_arn), account),
     )
+
     if result.decision == "Allow":
         return None
+
     why = (
         "with an explicit deny in an identity-based policy"
         if result.decision == "Deny"

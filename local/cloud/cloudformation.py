@@ -98,6 +98,7 @@ def _request_validators(validator: dict[str, Any], method: dict[str, Any]) -> No
         validator_id = str(json.loads(body)["id"])
         return validator_id, {"RequestValidatorId": validator_id}
 
+    # a method records its validator after ministack has created or updated it
     def remember(properties: Mapping[str, Any]) -> None:
         resource = api._resources.get(properties["RestApiId"], {}).get(properties["ResourceId"], {})
         found = resource.get("resourceMethods", {}).get(properties["HttpMethod"])

@@ -9,12 +9,12 @@ from typing import Any, Final
 from local.cloud import seam
 from local.sagemaker import Image
 
-__all__ = ["apply", "judge"]
+__all__ = ["apply", "build_result"]
 
 _REPOSITORY: Final = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.[a-z.]+/[a-z0-9._/-]+(?::[\w.-]+)?")
 
 
-def judge(project: Mapping[str, Any], images: Sequence[Image]) -> tuple[bool, str]:
+def build_result(project: Mapping[str, Any], images: Sequence[Image]) -> tuple[bool, str]:
     """Return whether a build of the project succeeds, and the line of its log that says why.
 
     The image is taken from the project's environment variables: the URI of its repository, with or without a tag.
@@ -38,14 +38,14 @@ def judge(project: Mapping[str, Any], images: Sequence[Image]) -> tuple[bool, st
 
 
 def apply(images: Sequence[Image]) -> None:
-    """Let every build end at once with the result of `judge`; in ministack, every build succeeds."""
+    """Let every build end at once with the result of `build_result`; in ministack, every build succeeds."""
     codebuild = seam.module("services.codebuild")
     make = seam.expect(codebuild, "_make_build_record", "project", "build_id", "source_version")
     log = seam.expect(codebuild, "_log_sink", "build")
 
     def make_build_record(project: dict[str, Any], build_id: str, source_version: str | None = None) -> dict[str, Any]:
         build: dict[str, Any] = make(project, build_id, source_version)
-        succeeded, why = judge(project, images)
+        succeeded, why = build_result(project, images)
         if not succeeded:
             build["buildStatus"] = "FAILED"
             for phase in build["phases"]:

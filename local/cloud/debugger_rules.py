@@ -64,8 +64,8 @@ class DebuggerRules:
 def _outcome(result: RuleResult) -> RuleOutcome:
     if result["status"] == "IssuesFound":
         where = "" if result["step"] is None else f" at step {result['step']}"
-        told = f"Evaluation of the rule {result['rule']}{where} resulted in the condition being met"
-        return RuleOutcome("IssuesFound", f"RuleEvaluationConditionMet: {told}. {result['detail']}".strip())
+        sentence = f"Evaluation of the rule {result['rule']}{where} resulted in the condition being met"
+        return RuleOutcome("IssuesFound", f"RuleEvaluationConditionMet: {sentence}. {result['detail']}".strip())
     if result["status"] == "NoIssuesFound":
         return RuleOutcome("NoIssuesFound", result["detail"])
     if result["status"] == "NotApplicable":

@@ -1,4 +1,4 @@
-"""What the local SageMaker needs of the cloud around it: credentials of roles, and events."""
+"""The cloud around the local SageMaker: credentials of roles, and events."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class MinistackHost:
 
         Every call with these credentials is checked against the role's policies.
         """
+        # a session with keys of its own, under which ministack finds the role
         access_key = f"ASIA{secrets.token_hex(8).upper()}"
         secret_key, token = secrets.token_hex(20), secrets.token_hex(32)
         name, session = auth.role_name(role_arn), session_name[:64]
@@ -40,6 +41,7 @@ class MinistackHost:
                 "SessionToken": token,
             },
         )
+
         return {
             "AWS_ACCESS_KEY_ID": access_key,
             "AWS_SECRET_ACCESS_KEY": secret_key,

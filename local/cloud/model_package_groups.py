@@ -27,6 +27,7 @@ def apply(sagemaker: SageMaker) -> None:
         raise seam.SeamError(f"ministack has an {_TYPE} of its own now, which local/cloud does not expect")
     on_worker_thread = seam.expect(stacks, "_runs_on_worker_thread", "resource_type")
 
+    # the handlers of the type
     def runs_on_worker_thread(resource_type: str) -> bool:
         return resource_type == _TYPE or bool(on_worker_thread(resource_type))
 
@@ -53,6 +54,7 @@ def apply(sagemaker: SageMaker) -> None:
             if not error.message.endswith("does not exist."):
                 raise ValueError(f"{error.message} (Service: SageMaker)") from None
 
+    # the tables with the handlers, the properties whose change replaces the group, and the property with tags
     stacks._runs_on_worker_thread = runs_on_worker_thread
     handlers[_TYPE] = {"create": create, "update": update, "delete": delete}
     seam.expect(provisioners, "_REPLACING_PROPERTIES")[_TYPE] = (

@@ -25,16 +25,10 @@ from local.cloud import (
 )
 from local.cloud.host import MinistackHost
 from local.cloud.stepfunctions import integrations, jsonpaths
+from local.control import ACCOUNT_ID, IDENTITY_PATH, LOOPBACK, REGION
 from local.sagemaker import SageMaker
 
-__all__ = ["ACCOUNT_ID", "IDENTITY_PATH", "REGION", "prepare", "serve"]
-
-ACCOUNT_ID: Final = "000000000000"
-REGION: Final = "us-east-1"
-LOOPBACK: Final = "127.0.0.1"
-
-IDENTITY_PATH: Final = "/_whippet/cloud"
-"""The path that answers which cloud this is: its process and its state folder."""
+__all__ = ["prepare", "serve"]
 
 _OWN_FOLDERS: Final = ("objects", "records", "sagemaker", "tmp")
 """What a server writes to its state folder. It is removed at a restart, since ministack's records are in memory."""
@@ -96,7 +90,9 @@ def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
     known = images.standard_images()
     host = MinistackHost(endpoint_url=f"http://{LOOPBACK}:{port}", debugger_access=debugger_access)
     service = SageMaker(host=host, images=known, root=state / "sagemaker")
+
     try:
+        # change ministack before it serves its first request
         auth.apply()
         sagemaker.register(service)
         integrations.apply(service)

@@ -1,4 +1,4 @@
-"""What all parts of the service share: the cloud around it, its records, its folder and its events."""
+"""The context that all operations share: the cloud around the service, its records, its folder and its events."""
 
 from __future__ import annotations
 

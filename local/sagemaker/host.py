@@ -1,4 +1,4 @@
-"""What the service needs: a cloud to live in, and local programs that stand for container images."""
+"""The surroundings that the service needs: a cloud to live in, and local programs that stand for container images."""
 
 from __future__ import annotations
 

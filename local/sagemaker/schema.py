@@ -154,23 +154,23 @@ def _structure_violations(shape: Shape, value: dict[str, Any], path: str) -> Ite
 def _string_violations(shape: Shape, value: str, path: str) -> Iterator[str]:
     enum = shape.metadata.get("enum")
     pattern = shape.metadata.get("pattern")
-    told = f"Value '{_brief(value)}' at '{path}' failed to satisfy constraint: Member must satisfy"
+    prefix = f"Value '{_brief(value)}' at '{path}' failed to satisfy constraint: Member must satisfy"
     if enum and value not in enum:
-        yield f"{told} enum value set: [{', '.join(enum)}]"
+        yield f"{prefix} enum value set: [{', '.join(enum)}]"
     yield from _limits(shape, len(value), f"'{_brief(value)}'", path, "length")
     compiled = _compiled(pattern) if pattern else None
     if compiled is not None and not compiled.fullmatch(value):
-        yield f"{told} regular expression pattern: {pattern}"
+        yield f"{prefix} regular expression pattern: {pattern}"
 
 
-def _limits(shape: Shape, size: float, told: str, path: str, what: str) -> Iterator[str]:
+def _limits(shape: Shape, size: float, shown: str, path: str, what: str) -> Iterator[str]:
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     for broken, words, limit in (
         (low is not None and size < low, "greater than or equal to", low),
         (high is not None and size > high, "less than or equal to", high),
     ):
         if broken:
-            yield f"Value {told} at '{path}' failed to satisfy constraint: Member must have {what} {words} {limit}"
+            yield f"Value {shown} at '{path}' failed to satisfy constraint: Member must have {what} {words} {limit}"
 
 
 @lru_cache(maxsize=512)

@@ -92,6 +92,7 @@ class SageMaker:
                 "UnknownOperationException", f"{operation}: {what}. Operations that are supported: {supported}."
             )
 
+        # a mistake of the service becomes an error of the API, as on AWS
         request = validate(operation, parameters)
         try:
             return shaped(operation, answer(request) or {})
@@ -146,20 +147,23 @@ class SageMaker:
     def _table(self) -> dict[str, _Operation]:
         context, store = self._context, self._context.store
         table: dict[str, _Operation] = {
+            # jobs
             "CreateTrainingJob": lambda p: {"TrainingJobArn": self._training.create(p)},
             "CreateHyperParameterTuningJob": lambda p: {"HyperParameterTuningJobArn": self._tuning.create(p)},
             "CreateProcessingJob": lambda p: {"ProcessingJobArn": self._processing.create(p)},
+            "StopTrainingJob": lambda p: self._training.stop(p["TrainingJobName"]),
+            "StopHyperParameterTuningJob": lambda p: self._tuning.stop(p["HyperParameterTuningJobName"]),
+            "StopProcessingJob": lambda p: self._processing.stop(p["ProcessingJobName"]),
+            "ListTrainingJobsForHyperParameterTuningJob": lambda p: list_trials(store, p),
+            # endpoints
             "CreateModel": lambda p: {"ModelArn": create_model(context, p)},
             "CreateEndpointConfig": lambda p: {"EndpointConfigArn": create_endpoint_config(context, p)},
             "CreateEndpoint": lambda p: {"EndpointArn": self._endpoints.create(p)},
             "UpdateEndpoint": lambda p: {"EndpointArn": self._endpoints.update(p)},
-            "StopTrainingJob": lambda p: self._training.stop(p["TrainingJobName"]),
-            "StopHyperParameterTuningJob": lambda p: self._tuning.stop(p["HyperParameterTuningJobName"]),
-            "StopProcessingJob": lambda p: self._processing.stop(p["ProcessingJobName"]),
             "DeleteModel": lambda p: store.delete(MODEL, p["ModelName"]),
             "DeleteEndpointConfig": lambda p: store.delete(ENDPOINT_CONFIG, p["EndpointConfigName"]),
             "DeleteEndpoint": lambda p: self._endpoints.delete(p["EndpointName"]),
-            "ListTrainingJobsForHyperParameterTuningJob": lambda p: list_trials(store, p),
+            # the Model Registry
             "CreateModelPackageGroup": self._registry.create_group,
             "DescribeModelPackageGroup": self._registry.describe_group,
             "ListModelPackageGroups": self._registry.list_groups,
@@ -169,10 +173,13 @@ class SageMaker:
             "ListModelPackages": self._registry.list_packages,
             "UpdateModelPackage": self._registry.update_package,
             "DeleteModelPackage": self._registry.delete_package,
+            # tags
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
             "DeleteTags": lambda p: store.delete_tags(p["ResourceArn"], p["TagKeys"]),
         }
+
+        # Describe and List are the same for all kinds
         for kind in KINDS:
             table[f"Describe{kind.name}"] = lambda p, kind=kind: self._describe(kind, p)  # type: ignore[misc]
             table[f"List{kind.plural}"] = lambda p, kind=kind: self._list(kind, p)  # type: ignore[misc]

@@ -42,6 +42,7 @@ class Store:
         Raises:
             SageMakerError: the name is taken, or there are too many resources of this kind.
         """
+        # the record is a copy, and its tags are kept apart
         name = parameters[kind.name_member]
         arn = self.arn(kind, name)
         now = time.time()

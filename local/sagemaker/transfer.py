@@ -83,6 +83,8 @@ class Transfer:
                     f'objects exist under that S3 prefix, and that the role "{self._role_arn}" has "s3:ListBucket" '
                     f'permissions on bucket "{bucket}".'
                 )
+
+            # take this host's share
             first, step = share or (0, 1)
             mine = listed[first::step]
             self._download(bucket, [(entry, _below(prefix, entry["Key"])) for entry in mine], folder)
@@ -103,6 +105,8 @@ class Transfer:
             manifest = json.loads(self._s3.get_object(Bucket=bucket, Key=key)["Body"].read())
             head, *names = manifest
             source, prefix = split_uri(head["prefix"])
+
+            # ask S3 for each object's size and version, which the cache needs
             entries: list[tuple[ObjectTypeDef, str]] = []
             for name in names:
                 found = self._s3.head_object(Bucket=source, Key=prefix + name)
@@ -113,6 +117,7 @@ class Transfer:
                     "LastModified": found["LastModified"],
                 }
                 entries.append((entry, name))
+
             self._download(source, entries, folder)
         except (*_READ_ERRORS, KeyError, TypeError) as error:
             raise JobFailure(f"ClientError: Data download failed:manifest {uri}: {error!r}") from error

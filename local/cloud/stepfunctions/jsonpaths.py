@@ -29,6 +29,7 @@ def apply() -> None:
     output_path = seam.expect(states, "_apply_output_path", "state_def", "data", "ctx")
     matches = seam.expect(states, "_error_matches", "error_equals", "error")
 
+    # whether a path finds something
     def found(path: Any, data: Any) -> bool:
         if not isinstance(path, str) or not path.startswith(("$.", "$[")):
             return True
@@ -40,6 +41,7 @@ def apply() -> None:
             )
         return _reaches(tokens, data)
 
+    # the fields with paths: Parameters and ResultSelector, the Variable of a Choice rule, InputPath and OutputPath
     def parameters(template: Any, data: Any, ctx: Any = None) -> Any:
         for field, path in _own_paths(template):
             if not found(path, data):
@@ -66,6 +68,7 @@ def apply() -> None:
 
         return filtered
 
+    # the error of a path must not be caught by States.ALL
     def error_matches(error_equals: list[str], name: str) -> bool:
         return name in error_equals if name in _UNCAUGHT else bool(matches(error_equals, name))
 

@@ -72,12 +72,15 @@ def needed(resource: str, parameters: Any, *, resource_arn: ResourceArn, account
         region: the Region's name.
     """
     values = parameters if isinstance(parameters, dict) else {}
+
+    # a function's own ARN
     if ":function:" in resource:
         return [Permission("lambda:InvokeFunction", resource)]
     task = parse(resource)
     if task is None:
         return []
 
+    # a service's integration, with the resource that its parameters name
     if task.service == "sagemaker":
         return _sagemaker(task, values, resource_arn)
     if task.service == "lambda" and task.operation == "Invoke":

@@ -17,6 +17,7 @@ def apply(states: Any, sagemaker: SageMaker) -> None:
     invoke = seam.expect(states, "_invoke_resource", "resource", "input_data")
     responses = seam.module("core.responses")
 
+    # every call of a Task passes here
     def invoke_resource(resource: str, input_data: Any) -> Any:
         task = attempt.current.get()
         if task:

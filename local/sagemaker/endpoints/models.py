@@ -59,6 +59,7 @@ def _from_registry(context: Context, parameters: Record) -> Record:
     if "Image" in container or "ModelDataUrl" in container or "ModelDataSource" in container:
         raise validation("You must specify either ModelPackageName, or Image and the model's data.")
 
+    # an approved package with one container
     package = context.store.get(MODEL_PACKAGE, package_key(container["ModelPackageName"]))
     if package.get("ModelApprovalStatus", "Approved") != "Approved":
         raise validation(f"Model package {package['ModelPackageArn']} is not approved.")
@@ -69,6 +70,7 @@ def _from_registry(context: Context, parameters: Record) -> Record:
             f"{package['ModelPackageArn']} has {len(packaged)}."
         )
 
+    # the request's environment overrides the package's
     given = {name: packaged[0][name] for name in ("Image", "ModelDataUrl", "ModelDataSource") if name in packaged[0]}
     variables = {**packaged[0].get("Environment", {}), **container.get("Environment", {})}
     return {**parameters, "PrimaryContainer": {**container, **given, "Environment": variables}}
@@ -89,6 +91,7 @@ def create_endpoint_config(context: Context, parameters: Record) -> str:
     if len(set(names)) != len(names):
         raise validation(f"Variant names must be unique: {', '.join(names)}")
 
+    # every variant names a model that exists, and instances
     for variant in variants:
         if "ServerlessConfig" in variant:
             raise validation(

@@ -1,4 +1,4 @@
-"""What a program finds in its container: environment variables, and the folders and files below /opt/ml."""
+"""The container that a program expects: environment variables, and the folders and files below /opt/ml."""
 
 from __future__ import annotations
 

@@ -52,12 +52,15 @@ def check_debugger_request(context: Context, parameters: Mapping[str, Any]) -> N
 
     if "TensorBoardOutputConfig" in parameters:
         raise validation("The local SageMaker does not support TensorBoardOutputConfig; leave it out.")
+
+    # what the hook writes must lie below the job's folder
     hook = parameters.get("DebugHookConfig", {})
     path = hook.get("LocalPath", "/")
     if not path.startswith("/") or ".." in path.split("/"):
         raise validation(
             f"DebugHookConfig.LocalPath='{path}' must be an absolute path, such as /opt/ml/output/tensors."
         )
+
     _check_profiler(parameters)
     _check_rules(context, configured_rules(parameters))
 

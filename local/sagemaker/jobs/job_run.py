@@ -1,4 +1,4 @@
-"""What training, tuning and processing jobs have in common: a thread, an end whatever happens, and programs."""
+"""The run of a job of any kind, in a thread of its own: it always has an end, and ends its programs."""
 
 from __future__ import annotations
 

@@ -30,13 +30,13 @@ class MetricReader:
         self._lock = threading.Lock()
         for definition in definitions:
             name, regex = definition["Name"], definition["Regex"]
-            told = f"The regular expression '{regex}' of metric '{name}'"
+            subject = f"The regular expression '{regex}' of metric '{name}'"
             try:
                 pattern = re.compile(regex)
             except re.error as error:
-                raise validation(f"{told} is not valid: {error}") from None
+                raise validation(f"{subject} is not valid: {error}") from None
             if pattern.groups < 1:
-                raise validation(f"{told} has no group; put the value in parentheses.")
+                raise validation(f"{subject} has no group; put the value in parentheses.")
             self._patterns.append((name, pattern))
 
     def read(self, line: str) -> Iterator[tuple[str, float]]:

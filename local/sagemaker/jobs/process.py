@@ -45,7 +45,7 @@ class Program:
 
     @property
     def is_running(self) -> bool:
-        """Whether the program has not ended."""
+        """Whether the program runs."""
         return self._process.poll() is None
 
     def wait(self, timeout: float | None = None) -> int | None:

@@ -79,7 +79,7 @@ class TrainingHost:
 
     @property
     def failure_message(self) -> str:
-        """What the program wrote to /opt/ml/output/failure; empty if it wrote nothing."""
+        """The text that the program wrote to /opt/ml/output/failure; empty if it wrote none."""
         path = self.base / "output" / "failure"
         return path.read_text(errors="replace").strip() if path.is_file() else ""
 

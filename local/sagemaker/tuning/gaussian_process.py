@@ -21,6 +21,7 @@ from scipy.optimize import minimize
 from scipy.special import ndtr
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from threadpoolctl import threadpool_limits
 
 __all__ = ["GaussianProcess", "expected_improvement"]
 
@@ -38,28 +39,32 @@ _BOUNDS: Final = (1e-8, 1e8)
 _LARGE: Final = 150
 """Measurements beyond which the kernel is fitted to an even selection of them: the cost grows with their cube."""
 
+_THREADS: Final = 1
+"""Threads of the linear algebra: on matrices this small, more cost up to 18 times the CPU time on a busy machine."""
+
 
 class GaussianProcess:
     """A Gaussian process fitted to points (n, dimensions) of the unit cube and the values (n,) measured there."""
 
     def __init__(self, points: Array, values: Array) -> None:
+        # fit the kernel, and the process with this kernel to all measurements
         selection = np.unique(np.linspace(0, len(points) - 1, num=min(len(points), _LARGE)).astype(int))
-        fitted = _regressor(_kernel(points.shape[1]), optimizer=_maximum_a_posteriori)
-        fitted.fit(points[selection], values[selection])
+        self._regressor = _regressor(_kernel(points.shape[1]), optimizer=_maximum_a_posteriori)
+        with threadpool_limits(_THREADS):
+            self._regressor.fit(points[selection], values[selection])
+            if len(selection) < len(points):
+                self._regressor = _regressor(self._regressor.kernel_, optimizer=None).fit(points, values)
 
-        self._regressor = fitted
-        if len(selection) < len(points):
-            self._regressor = _regressor(fitted.kernel_, optimizer=None).fit(points, values)
-
-        # scikit-learn standardises values, or leaves constant ones at their scale.
-        self._noise_variance = float(fitted.kernel_.k2.noise_level) * (float(values.var()) or 1.0)
+        # the kernel is that of standardised values; scikit-learn leaves equal values at their scale
+        self._noise_variance = float(self._regressor.kernel_.k2.noise_level) * (float(values.var()) or 1.0)
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Return the mean and the standard deviation of the surface at `points` (m, dimensions), each (m,).
 
         The deviation is that of the surface itself, without the noise of a measurement.
         """
-        mean, deviation = self._regressor.predict(points, return_std=True)
+        with threadpool_limits(_THREADS):
+            mean, deviation = self._regressor.predict(points, return_std=True)
         return mean, np.sqrt(np.maximum(np.square(deviation) - self._noise_variance, 1e-12))
 
 

@@ -11,16 +11,15 @@ from typing import Any
 
 from local.sagemaker.context import MAX_REASON, Context
 from local.sagemaker.errors import JobFailure, SageMakerError, validation
-from local.sagemaker.jobs.job_run import MAX_RUNNING, JobRun, RunningJobs
+from local.sagemaker.jobs.job_run import JobRun, RunningJobs
 from local.sagemaker.jobs.training import TrainingJobs
-from local.sagemaker.jobs.training_request import check_training_request
 from local.sagemaker.resources import TRAINING_JOB, TUNING_JOB
 from local.sagemaker.store import Record
 from local.sagemaker.tuning.early_stopping import MedianRule
 from local.sagemaker.tuning.search import Search
-from local.sagemaker.tuning.search_space import check_ranges
 from local.sagemaker.tuning.trials import best_trial, trials_of, with_counters
-from local.sagemaker.tuning.warm_start import check_warm_start, recall_parents
+from local.sagemaker.tuning.tuning_request import check_tuning_request
+from local.sagemaker.tuning.warm_start import recall_parents
 
 __all__ = ["TuningJobs"]
 
@@ -53,7 +52,7 @@ class TuningJobs:
         Raises:
             SageMakerError: the request is wrong, the name is taken, or too many jobs run.
         """
-        _check(self._context, parameters)
+        check_tuning_request(self._context, parameters)
         self._running.check_limit()
         record = self._context.store.create(TUNING_JOB, parameters, HyperParameterTuningJobStatus="InProgress")
         self._context.announce(TUNING_JOB, record["HyperParameterTuningJobName"])
@@ -230,50 +229,3 @@ def _no_metric(count: int) -> str:
         f"No objective metrics found after running {count} training jobs. Please ensure that the custom algorithm is "
         "emitting the objective metric as defined by the regular expression provided."
     )
-
-
-def _check(context: Context, parameters: Record) -> None:
-    config = parameters["HyperParameterTuningJobConfig"]
-    definition = parameters.get("TrainingJobDefinition")
-    for name in ("TrainingJobDefinitions", "Autotune"):
-        if parameters.get(name):
-            raise validation(f"The local SageMaker does not support {name}; leave it out.")
-    if config.get("TuningJobCompletionCriteria"):
-        raise validation("The local SageMaker does not support TuningJobCompletionCriteria; leave it out.")
-    if definition is None:
-        raise validation("You must specify TrainingJobDefinition.")
-    if config["Strategy"] == "Hyperband":
-        raise validation("The local SageMaker does not support Hyperband; give Strategy Bayesian, Random or Grid.")
-
-    # what is searched
-    objective = config.get("HyperParameterTuningJobObjective")
-    if objective is None:
-        raise validation("You must specify HyperParameterTuningJobObjective.")
-    ranges = config.get("ParameterRanges", {})
-    check_ranges(ranges, config["Strategy"])
-
-    # how many trials
-    limits = config["ResourceLimits"]
-    if limits["MaxParallelTrainingJobs"] > MAX_RUNNING:
-        raise SageMakerError(
-            "ResourceLimitExceeded", f"The local SageMaker runs at most {MAX_RUNNING} trials of a tuning job at a time."
-        )
-    if config["Strategy"] != "Grid":
-        if "MaxNumberOfTrainingJobs" not in limits:
-            raise validation("You must specify ResourceLimits.MaxNumberOfTrainingJobs.")
-        if limits["MaxParallelTrainingJobs"] > limits["MaxNumberOfTrainingJobs"]:
-            raise validation("MaxParallelTrainingJobs must not be greater than MaxNumberOfTrainingJobs.")
-
-    # what a trial runs
-    definitions = definition["AlgorithmSpecification"].get("MetricDefinitions", [])
-    if objective["MetricName"] not in [entry["Name"] for entry in definitions]:
-        raise validation(
-            f"The objective metric '{objective['MetricName']}' is not among the MetricDefinitions of the training job."
-        )
-    static = definition.get("StaticHyperParameters", {})
-    ranged = {entry["Name"] for entries in ranges.values() for entry in entries}
-    if ranged & set(static):
-        raise validation(f"Hyperparameters both static and with a range: {', '.join(sorted(ranged & set(static)))}")
-    check_training_request(context, definition)
-    if parameters.get("WarmStartConfig"):
-        check_warm_start(context.store, parameters)

@@ -29,21 +29,25 @@ def check_warm_start(store: Store, parameters: Record) -> None:
             parent = store.get(TUNING_JOB, name)
         except SageMakerError:
             raise validation(f"The parent hyperparameter tuning job {name} does not exist.") from None
+
+        # the parent must have ended
         status = parent["HyperParameterTuningJobStatus"]
         if status not in _ENDED:
             raise validation(f"The parent hyperparameter tuning job {name} is in status {status}; it must have ended.")
 
+        # and have searched for the same objective, with as many hyperparameters
         old = _Shape(parent)
         if old.objective != new.objective:
             raise validation(
                 f"The objective metric {new.objective} must be that of the parent {name}, {old.objective}."
             )
-
         if len(old.names) != len(new.names):
             raise validation(
                 "The total number of static and tunable hyperparameters must be that of the parent: "
                 f"{len(new.names)}, and {len(old.names)} in {name}."
             )
+
+        # an identical job has the same image and data, too
         if parameters["WarmStartConfig"]["WarmStartType"] == IDENTICAL and (old.image, old.data) != (
             new.image, new.data,
         ):  # fmt: skip

@@ -169,7 +169,7 @@ def test_an_error_the_model_knows_keeps_its_name(
 def test_a_processing_job_runs_a_zip_of_the_bucket_with_its_own_permissions(
     account: Account, front_door: dict[str, str], job_role: str, name: str
 ) -> None:
-    """The own way of the debugger: the training image, code and data from S3, one file back."""
+    """As the project evaluates its rules: the training image, code and data from S3, one file back."""
     bucket = front_door["Bucket"]
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:

@@ -1,4 +1,4 @@
-"""Stands for a training image: what it does is told by its hyperparameters."""
+"""A training image for the tests: its hyperparameters say what it does."""
 
 import json
 import os

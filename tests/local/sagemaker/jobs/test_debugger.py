@@ -33,7 +33,7 @@ def debugging(jobs: Jobs, host: FakeHost) -> Jobs:
     return jobs
 
 
-def judged(jobs: Jobs, name: str, member: str = "DebugRuleEvaluationStatuses") -> dict[str, dict[str, Any]]:
+def evaluated(jobs: Jobs, name: str, member: str = "DebugRuleEvaluationStatuses") -> dict[str, dict[str, Any]]:
     """Every rule's status once all are final."""
 
     def look() -> dict[str, dict[str, Any]] | None:
@@ -70,7 +70,7 @@ def test_an_account_that_never_had_debugger_is_refused(jobs: Jobs, members: dict
 
 def test_tensors_go_to_s3_and_rules_end_after_their_job(debugging: Jobs, s3: Any, host: FakeHost) -> None:
     job = debugging.run(
-        "judged",
+        "evaluated",
         hyperparameters={"action": "save", "loss": "3.5"},
         DebugHookConfig=hook(debugging),
         DebugRuleConfigurations=[rule("LossNotDecreasing"), rule("Kept")],
@@ -78,16 +78,18 @@ def test_tensors_go_to_s3_and_rules_end_after_their_job(debugging: Jobs, s3: Any
         ProfilerRuleConfigurations=[rule("Profile")],
     )
     assert job["TrainingJobStatus"] == "Completed"
-    found = judged(debugging, "judged")
+    found = evaluated(debugging, "evaluated")
     assert (found["LossNotDecreasing"]["RuleEvaluationStatus"], found["LossNotDecreasing"]["StatusDetails"]) == (
         "IssuesFound", "LossNotDecreasing: 3.5",
     )  # fmt: skip
     assert found["Kept"]["RuleEvaluationStatus"] == "NoIssuesFound"
     arn = found["LossNotDecreasing"]["RuleEvaluationJobArn"]
-    assert re.fullmatch(r"arn:aws:sagemaker:us-east-1:\d{12}:processing-job/judged-lossnotdecreasing-[0-9a-f]{8}", arn)
-    profiled = judged(debugging, "judged", "ProfilerRuleEvaluationStatuses")
+    assert re.fullmatch(
+        r"arn:aws:sagemaker:us-east-1:\d{12}:processing-job/evaluated-lossnotdecreasing-[0-9a-f]{8}", arn
+    )
+    profiled = evaluated(debugging, "evaluated", "ProfilerRuleEvaluationStatuses")
     assert profiled["Profile"]["StatusDetails"] == "read"
-    saved = keys(s3, debugging.bucket, "debug/judged/debug-output/")
+    saved = keys(s3, debugging.bucket, "debug/evaluated/debug-output/")
     assert saved == {"events/0.tfevents", "training_job_end.ts"}, "and no file that the hook still writes to"
     kind, last, _ = host.events[-1]
     assert kind == "SageMaker Training Job State Change"
@@ -106,17 +108,17 @@ def test_rules_are_in_progress_while_the_job_runs(debugging: Jobs) -> None:
     eventually(lambda: debugging.describe("running")["SecondaryStatus"] == "Training")
     debugging.sagemaker.call("StopTrainingJob", {"TrainingJobName": "running"})
     assert debugging.ended("running")["TrainingJobStatus"] == "Stopped"
-    assert judged(debugging, "running")["LossNotDecreasing"]["RuleEvaluationStatus"] == "Error"
+    assert evaluated(debugging, "running")["LossNotDecreasing"]["RuleEvaluationStatus"] == "Error"
 
 
 def test_the_rules_of_a_failed_job_are_evaluated_too(debugging: Jobs) -> None:
     members = {"DebugHookConfig": hook(debugging), "DebugRuleConfigurations": [rule("LossNotDecreasing", limit="1")]}
     job = debugging.run("failing", hyperparameters={"action": "save-and-fail", "loss": "1.5"}, **members)
     assert job["TrainingJobStatus"] == "Failed"
-    assert judged(debugging, "failing")["LossNotDecreasing"]["RuleEvaluationStatus"] == "IssuesFound"
+    assert evaluated(debugging, "failing")["LossNotDecreasing"]["RuleEvaluationStatus"] == "IssuesFound"
 
 
-def test_tensors_of_every_attempt_are_judged(debugging: Jobs) -> None:
+def test_tensors_of_every_attempt_are_evaluated(debugging: Jobs) -> None:
     debugging.run(
         "restarted",
         hyperparameters={"action": "save", "attempts": "2"},
@@ -125,13 +127,13 @@ def test_tensors_of_every_attempt_are_judged(debugging: Jobs) -> None:
         DebugHookConfig=hook(debugging),
         DebugRuleConfigurations=[rule("Kept")],
     )
-    assert judged(debugging, "restarted")["Kept"]["StatusDetails"] == "0.tfevents first.tfevents"
+    assert evaluated(debugging, "restarted")["Kept"]["StatusDetails"] == "0.tfevents first.tfevents"
 
 
 def test_a_rule_program_that_breaks_ends_its_rules_as_error(debugging: Jobs) -> None:
     members = {"DebugHookConfig": hook(debugging), "DebugRuleConfigurations": [rule("Broken"), rule("Kept")]}
     debugging.run("broken", hyperparameters={"action": "save"}, **members)
-    found = judged(debugging, "broken")
+    found = evaluated(debugging, "broken")
     assert {name: entry["RuleEvaluationStatus"] for name, entry in found.items()} == {
         "Broken": "Error",
         "Kept": "Error",

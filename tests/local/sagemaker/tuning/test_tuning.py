@@ -148,7 +148,7 @@ def test_a_grid_walks_through_every_combination_once(jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"Strategy": "Hyperband"}, "no Hyperband"),
+        ({"Strategy": "Hyperband"}, "does not support Hyperband"),
         ({"ParameterRanges": {}}, "at least one"),
         ({"HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "typo"}}, "'typo'"),
         ({"ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 2}}, "must not be greater"),
