@@ -53,7 +53,7 @@ class WhippetStack(cdk.Stack):
         registry = ModelRegistry(self, "ModelRegistry", names=names)
         api = Api(self, "Api", names=names, settings=settings.api)
 
-        # the run
+        # the run; its Lambda functions have a scope of their own, which the clean-up can depend on
         functions = Construct(self, "Functions")
         workflow = Workflow(
             self,

@@ -42,8 +42,9 @@ class RunRole:
         """Register a SageMaker call, such as `createTrainingJob.sync`, with its request.
 
         Raises:
-            ValueError: the name of the call is not understood.
+            ValueError: the permissions for the call are not known.
         """
+        # what is called, on which resources
         match = _CALL.fullmatch(call)
         if match is None or (match[3] and match[2] not in _JOB_EVENTS):
             raise ValueError(f"the permissions for {call} are not known; add them to {__name__}")
@@ -51,17 +52,19 @@ class RunRole:
         resources = self._resources(kind)
         actions = [f"sagemaker:{verb}{kind}"]
 
-        # Step Functions follows a job that it waits for, and stops it together with the execution.
+        # Step Functions follows a job that it waits for, and stops it when the execution is stopped.
         if waits:
             actions += [f"sagemaker:Describe{kind}", f"sagemaker:Stop{kind}"]
             self._allow(
                 ["events:PutTargets", "events:PutRule", "events:DescribeRule"],
                 [self._names.step_functions_rule(_JOB_EVENTS[kind])],
             )
+
+        # A request that hands on tags or roles needs permissions for these too.
         if "Tags" in payload:
             self._allow(["sagemaker:AddTags", "sagemaker:ListTags"], resources)
-        self._allow(actions, [*resources, *self._further_resources(verb, kind)])
         self._passed_roles |= dict.fromkeys(_roles_in(payload))
+        self._allow(actions, [*resources, *self._further_resources(verb, kind)])
 
     def grant(self, state_machine: sfn.StateMachine) -> None:
         """Grant everything that was registered to the state machine's role."""
