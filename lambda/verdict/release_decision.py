@@ -1,9 +1,8 @@
-"""All checks together: may this model go into service?"""
+"""The decision whether a model may go into service, from all checks together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from contract import (
     ApprovalStatus,
@@ -12,7 +11,7 @@ from contract import (
     Evaluation,
     Leakage,
     RuleResult,
-    RuleSource,
+    RunEvaluator,
     Thresholds,
 )
 
@@ -39,20 +38,22 @@ def decide(
     manual_approval: bool,
     comparison: Comparison | None,
     leakage: Leakage,
-    way: RuleSource | Literal["off"],
+    evaluator: RunEvaluator,
     rules: Sequence[RuleResult],
 ) -> Decision:
-    """The decision with everything it was made of; one blocked check is enough to reject the model."""
+    """Return the decision with everything that it is based on; a single blocked check rejects the model."""
     checks = [
         check_accuracy(evaluation, thresholds),
         check_class_recall(evaluation, thresholds),
         check_in_service(evaluation, comparison, thresholds),
         check_leakage(leakage),
-        check_rules(rules, thresholds, way=way),
+        check_rules(rules, thresholds, evaluator=evaluator),
     ]
+
     against = [check["reason"] for check in checks if check["outcome"] == "blocked"]
     approval: ApprovalStatus = "PendingManualApproval" if manual_approval else "Approved"
     worst = worst_class(evaluation)
+
     return Decision(
         run=run,
         model=model,
@@ -70,7 +71,7 @@ def decide(
         worst_class_recall=worst["recall"],
         in_service=comparison,
         leakage=leakage,
-        debugger=way,
+        debugger=evaluator,
         rules=list(rules),
         classes=evaluation["classes"],
         dataset_fingerprint=evaluation["dataset_fingerprint"],

@@ -32,7 +32,7 @@ def event(**changes: Any) -> dict[str, Any]:
             "tuning": {"job": JOB},
         },
         "training": {"job": f"{JOB}-train", "model": f"s3://data/runs/{RUN}/training/{JOB}-train/output/model.tar.gz"},
-        "debugger": {"way": "own"},
+        "debugger": {"evaluator": "own", "looks": 0},
         "verdict": {"accepted": True},
         "package": {"arn": "arn:aws:sagemaker:eu-west-1:123456789012:model-package/whippet-dev/7"},
         "smoke_test": {"endpoint": "whippet-dev"},

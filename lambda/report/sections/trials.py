@@ -1,4 +1,4 @@
-"""The tuning job's trials, as the SageMaker API tells of them, and what can be learnt from them together."""
+"""The trials of the tuning job: a table, charts, and the importance of the hyperparameters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Range:
 
     @property
     def label(self) -> str:
-        """For people."""
+        """The name as people read it."""
         return self.name.replace("_", " ")
 
 
@@ -46,12 +46,12 @@ class Trial:
     status: str
     seconds: float | None
     reason: str
-    """Why it failed; empty otherwise."""
+    """Why the trial failed; empty where it did not."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """The search and its trials in order of their start."""
+    """The tuning job, and its trials in the order of their start."""
 
     job: str
     status: str
@@ -63,20 +63,21 @@ class Tuning:
     trials: list[Trial]
     instance_type: str
     instances: int
-    """A trial has that many."""
+    """Number of machines of each trial."""
     spot: bool
 
     def with_objective(self) -> list[Trial]:
-        """The trials that have one: failed ones have not, and of diverged ones it is no number."""
+        """Return the trials with an objective: a failed one has none, and that of a diverged one is not a number."""
         return [trial for trial in self.trials if trial.objective is not None and math.isfinite(trial.objective)]
 
 
 def read_tuning(run: RunContext) -> Tuning:
-    """The tuning job of a run.
+    """Return the tuning job of a run.
 
     Raises:
-        Missing: there is none, or SageMaker does not tell.
+        Missing: there is none, or SageMaker could not be asked.
     """
+    # ask for the job and for all of its trials
     job = contract.tuning_job_name(run.prefix, run.name)
     answer = described(
         lambda: run.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=job), job=job
@@ -90,6 +91,7 @@ def read_tuning(run: RunContext) -> Tuning:
     summaries: list[Any] = described(
         lambda: [summary for page in pages for summary in page["TrainingJobSummaries"]], job=job
     )
+
     config = answer["HyperParameterTuningJobConfig"]
     definition = answer["TrainingJobDefinition"]
     objective = config["HyperParameterTuningJobObjective"]
@@ -109,7 +111,7 @@ def read_tuning(run: RunContext) -> Tuning:
 
 
 def tuning(run: RunContext) -> dict[str, Any]:
-    """The section: a table of all trials, and four charts of those with an objective."""
+    """Return the table of all trials, and the charts of those with an objective."""
     search = read_tuning(run)
     if not search.trials:
         raise Missing(f"The tuning job {search.job} started no trial (status {search.status}).")
@@ -124,7 +126,10 @@ def tuning(run: RunContext) -> dict[str, Any]:
 
 
 def _importance(searched: Range, trials: Sequence[Trial]) -> Importance | None:
-    """Choices that are numbers double, as batch sizes do, so they are taken on a log scale, too."""
+    """Return the importance of a hyperparameter with numeric values.
+
+    Choices double from one to the next, as batch sizes do, so that they are taken on a logarithmic scale as well.
+    """
     if not searched.numeric:
         return None
     return importance(
@@ -173,7 +178,7 @@ def _trial(number: int, summary: Mapping[str, Any]) -> Trial:
 
 
 def _ranges(given: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Range]:
-    """The learning rate first: it matters most."""
+    """Return the ranges, the learning rate first, since it matters most."""
     found = [_range(kind, entry) for kind, entries in given.items() for entry in entries]
     return sorted(found, key=lambda searched: searched.name != "learning_rate")
 
@@ -194,6 +199,6 @@ def _range(kind: str, entry: Mapping[str, Any]) -> Range:
 
 def _is_number(text: str | None) -> bool:
     try:
-        return text is not None and float(text) == float(text)  # not a number is no number
+        return text is not None and float(text) == float(text)  # False for NaN
     except ValueError:
         return False
