@@ -120,7 +120,7 @@ class RunFunctions(Construct):
                 "SIGNIFICANCE": str(release.significance),
                 "APPROVAL": release.approval,
                 "BLOCKING_RULES": json.dumps(debugger.block),
-                "RULES": json.dumps({mode: debugger.evaluated(mode) for mode in contract.MODES}),
+                "RULES": json.dumps(debugger.evaluated(self.settings.training.mode)),
                 "CODE_VERSION": code_version,
             },
             statements=statements,

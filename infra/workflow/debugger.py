@@ -52,12 +52,12 @@ def way_of(debugger: DebuggerSettings) -> str:
 
 
 def debugger_way(scope: Construct, *, parts: JobParts) -> sfn.Pass:
-    """`$.debugger.way`: who will evaluate the rules, as far as settings and region say; `managed`, `own` or `off`."""
+    """`$.debugger.evaluator`: who will evaluate the rules, as far as settings and region say; `managed`, `own` or `off`."""
     way = way_of(parts.settings.debugger)
     return sfn.Pass(
         scope,
         "DebuggerWay",
-        parameters={"way": way if way in ("own", "off") else parts.debugger_way, "looks": 0},
+        parameters={"evaluator": way if way in ("own", "off") else parts.debugger_way, "looks": 0},
         result_path="$.debugger",
     )
 
@@ -170,7 +170,7 @@ def managed_rules(
     count = sfn.Pass(
         scope,
         "CountLooks",
-        parameters={"way": "managed", "looks.$": "States.MathAdd($.debugger.looks, 1)"},
+        parameters={"evaluator": "managed", "looks.$": "States.MathAdd($.debugger.looks, 1)"},
         result_path="$.debugger",
     )
     late = failure.fail(

@@ -38,7 +38,7 @@ def training_phase(
 ) -> sfn.State:
     """Train, or TrainNetwork where the backbone is trained, too, in each way the setting allows → `following`.
 
-    Returns the first state. Afterwards `$.training.model` is the model's URI and `$.debugger.way` says who evaluated
+    Returns the first state. Afterwards `$.training.model` is the model's URI and `$.debugger.evaluator` says who evaluated
     the rules. `managed` is needed where SageMaker may be asked to.
     """
     prefix = "Network" if finetune else ""
@@ -52,7 +52,7 @@ def training_phase(
     watched = _job(scope, f"Train{prefix}Managed", parts=parts, finetune=finetune, way="managed", retry=retry)
     watched.next(managed.rules)
     offered = sfn.Choice(scope, f"{prefix}DebuggerOffered?", comment="Not every region has the rules' image.")
-    offered.when(sfn.Condition.string_equals("$.debugger.way", "managed"), watched)
+    offered.when(sfn.Condition.string_equals("$.debugger.evaluator", "managed"), watched)
     if managed.not_offered:
         failure.catch(watched)
         offered.otherwise(managed.not_offered)
@@ -63,7 +63,7 @@ def training_phase(
         scope,
         f"GoOnWithOwn{prefix}Rules",
         comment="SageMaker Debugger is closed to accounts that never used it: CreateTrainingJob is refused.",
-        parameters={"way": "own", "looks": 0, "refusal.$": "$.refusal.Cause"},
+        parameters={"evaluator": "own", "looks": 0, "refusal.$": "$.refusal.Cause"},
         result_path="$.debugger",
     )
     own.next(plain)
@@ -89,7 +89,7 @@ def _unwatched(
     unwatched = sfn.Pass(
         scope,
         f"No{'Network' if finetune else ''}RuleApplies",
-        parameters={"way": "own", "looks": 0},
+        parameters={"evaluator": "own", "looks": 0},
         result_path="$.debugger",
     )
     unwatched.next(_plain(scope, parts, failure, finetune=finetune, way="own", following=following))

@@ -24,7 +24,7 @@ def verdict_phase(
             "training_job.$": "$.training.job",
             "model.$": "$.training.model",
             "mode.$": "$.plan.hyperparameters.mode",
-            "debugger.$": "$.debugger.way",
+            "debugger.$": "$.debugger.evaluator",
         },
         result_path="$.verdict",
         timeout=cdk.Duration.minutes(11),

@@ -147,14 +147,14 @@ def test_managed_has_no_other_way(synthesise: Any) -> None:
     refused = run(definition, access=False)
     assert (refused.status, refused.error) == ("FAILED", NO_DEBUGGER.error)
     assert "not available to this account" in refused.cause
-    definition["States"]["DebuggerWay"]["Parameters"]["way"] = "own"  # what the mapping says of other regions
+    definition["States"]["DebuggerWay"]["Parameters"]["evaluator"] = "own"  # what the mapping says of other regions
     elsewhere = run(definition, access=True)
     assert (elsewhere.status, elsewhere.error) == ("FAILED", "DebuggerNotOffered")
 
 
 def test_in_a_region_without_debugger_auto_does_not_ask_for_it(definition: dict[str, Any]) -> None:
     elsewhere = json.loads(json.dumps(definition))
-    elsewhere["States"]["DebuggerWay"]["Parameters"]["way"] = "own"
+    elsewhere["States"]["DebuggerWay"]["Parameters"]["evaluator"] = "own"
     result = run(elsewhere, access=True)
     assert result.status == "SUCCEEDED"
     assert "TrainManaged" not in result.path
@@ -246,6 +246,5 @@ def test_a_mode_to_which_no_rule_applies_is_trained_without_a_hook(synthesise: A
 
 def test_the_verdict_knows_what_was_asked_for(template: Any) -> None:
     environment = template.function("verdict")["Environment"]["Variables"]
-    asked = json.loads(environment["RULES"])
-    assert {mode: tuple(rules) for mode, rules in asked.items()} == contract.DEFAULT_RULES
+    assert tuple(json.loads(environment["RULES"])) == contract.DEFAULT_RULES["features"]
     assert tuple(json.loads(environment["BLOCKING_RULES"])) == contract.BLOCKING_RULES
