@@ -15,6 +15,7 @@ from contract.jobs import *
 from contract.metrics import *
 from contract.model import *
 from contract.names import *
+from contract.plan import *
 from contract.profile import *
 from contract.rules import *
 from contract.run import *

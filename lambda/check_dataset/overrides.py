@@ -62,12 +62,15 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
         raise InvalidInput(
             f"the input is {_kind(overrides)}, but it must be a JSON object; give {{}} to take every setting as it is"
         )
+
+    # refuse what the input may not say
     dataset, tuning, training = settings["dataset"], settings["tuning"], settings["training"]
-    _refuse_deployed(overrides, training)
+    _refuse_mode(overrides, training["mode"])
     unknown = sorted(set(overrides) - set(KNOWN))
     if unknown:
         raise InvalidInput(f"unknown key in the input: {', '.join(unknown)}; give some of {', '.join(sorted(KNOWN))}")
 
+    # take each value from the input, or else from the settings
     trials = _whole(overrides, "trials", tuning["trials"], low=1, high=_MAX_TRIALS)
     return RunSettings(
         dataset_prefix=_prefix(overrides, dataset["prefix"], readable_prefix),
@@ -88,15 +91,14 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
     )
 
 
-def _refuse_deployed(overrides: Mapping[str, Any], training: Mapping[str, Any]) -> None:
-    for name, field in contract.DECLARED.items():
-        if name in overrides and field.metadata["deployed"]:
-            value = overrides[name]
-            raise InvalidInput(
-                f"{name}={value!r} in the input is not possible: {name} is fixed when the stack is deployed (now "
-                f"{training[name]}); leave it out, or change it for all runs with "
-                f"`cdk deploy -c training.{name}={value}`"
-            )
+def _refuse_mode(overrides: Mapping[str, Any], deployed: str) -> None:
+    """Refuse `mode`, since the stack's state machine has only the states of one mode."""
+    if "mode" in overrides:
+        other = next(mode for mode in contract.MODES if mode != deployed)
+        raise InvalidInput(
+            f"mode={overrides['mode']!r} in the input is not possible: the mode is fixed when the stack is deployed "
+            f"(now {deployed}); leave it out, or change it for all runs with `cdk deploy -c training.mode={other}`"
+        )
 
 
 def _hyperparameters(overrides: Mapping[str, Any], training: Mapping[str, Any]) -> contract.Hyperparameters:

@@ -50,6 +50,7 @@ def make_plan(
     tuning_job = contract.tuning_job_name(name_prefix, run)
     training_job = contract.training_job_name(name_prefix, run)
 
+    # `$.plan` of the state machine: each job's names and places, and the limits of the tuning job
     return contract.Plan(
         run=run,
         name=contract.job_prefix(name_prefix, run),

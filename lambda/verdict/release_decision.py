@@ -50,6 +50,7 @@ def decide(
         check_rules(rules, thresholds, evaluator=evaluator),
     ]
 
+    # a single blocked check rejects the model
     against = [check["reason"] for check in checks if check["outcome"] == "blocked"]
     approval: ApprovalStatus = "PendingManualApproval" if manual_approval else "Approved"
     worst = worst_class(evaluation)

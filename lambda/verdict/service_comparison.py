@@ -24,6 +24,8 @@ def compare(evaluation: Evaluation, predictions: bytes | None, in_service: Model
     """
     if in_service is None:
         return None
+
+    # begin with what is known without a comparison
     decision = in_service.decision
     comparison = Comparison(
         config=in_service.config,

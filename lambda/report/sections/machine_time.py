@@ -10,7 +10,7 @@ import contract
 
 from ..run_context import RunContext
 from ..sagemaker_jobs import NotStarted, described, seconds_between
-from .trials import read_tuning
+from ..tuning_job import read_tuning
 
 __all__ = ["MachineTime", "machine_times"]
 
