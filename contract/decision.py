@@ -1,4 +1,4 @@
-"""`decision.json`: whether a model may go into service, why, and what the decision is based on."""
+"""`decision.json`: whether a model may go into service, and why; and `approval.json`, where a person decides."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal, TypedDict
 from contract.debugger import RuleResult, RuleSource
 
 __all__ = [
+    "ApprovalQuestion",
     "ApprovalStatus",
     "Check",
     "CheckName",
@@ -100,3 +101,21 @@ class Decision(TypedDict):
     dataset_fingerprint: str
     test_fingerprint: str
     hyperparameters: dict[str, str]
+
+
+class ApprovalQuestion(TypedDict):
+    """The content of `Artefact.APPROVAL`: what a person is asked, and what the answer needs."""
+
+    token: str
+    """The task token for SendTaskSuccess and SendTaskFailure."""
+    run: str
+    execution: str
+    """ARN of the execution."""
+    decision: str
+    """URI of `Artefact.DECISION`."""
+    package: str
+    """ARN of the model package."""
+    asked_at: str
+    """ISO 8601, UTC."""
+    expires_at: str
+    """ISO 8601, UTC: afterwards the model is rejected."""

@@ -179,7 +179,7 @@ class Hyperparameters:
             if name.startswith(("sagemaker_", "_tuning_")):
                 continue
             if name not in fields:
-                raise ContractError(f"unknown hyperparameter {name!r}; give one of {', '.join(sorted(fields))}")
+                raise ContractError(f"unknown hyperparameter {name!r}; known are {', '.join(sorted(fields))}")
             try:
                 values[name] = _parsed(str(text).strip('"'), fields[name])
             except ValueError:

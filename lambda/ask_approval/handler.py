@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
-from typing import TypedDict
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -21,18 +20,6 @@ s3 = boto3.client("s3")
 sns = boto3.client("sns")
 
 
-class _StoredQuestion(TypedDict):
-    """The content of `Artefact.APPROVAL`, which `whippet approve` reads."""
-
-    token: str
-    run: str
-    execution: str
-    decision: str
-    package: str
-    asked_at: str
-    expires_at: str
-
-
 @logger.inject_lambda_context
 def handler(event: contract.ApprovalRequest, context: LambdaContext) -> None:
     """Store the question and publish it. The state machine waits until somebody answers with the task token."""
@@ -41,7 +28,7 @@ def handler(event: contract.ApprovalRequest, context: LambdaContext) -> None:
     # keep the token where only people with access to the bucket can read it
     asked = datetime.now(UTC)
     expires = asked + timedelta(hours=int(os.environ["APPROVAL_HOURS"]))
-    question = _StoredQuestion(
+    question = contract.ApprovalQuestion(
         token=event["token"],
         run=run,
         execution=event["execution"],

@@ -68,7 +68,7 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
     _refuse_mode(overrides, training["mode"])
     unknown = sorted(set(overrides) - set(KNOWN))
     if unknown:
-        raise InvalidInput(f"unknown key in the input: {', '.join(unknown)}; give some of {', '.join(sorted(KNOWN))}")
+        raise InvalidInput(f"unknown key in the input: {', '.join(unknown)}; known are {', '.join(sorted(KNOWN))}")
 
     # take each value from the input, or else from the settings
     trials = _whole(overrides, "trials", tuning["trials"], low=1, high=_MAX_TRIALS)

@@ -68,7 +68,7 @@ def test_every_known_key_has_its_effect() -> None:
         ([], "must be a JSON object"),
         ("run", "must be a JSON object"),
         (None, "is null"),
-        ({"epoch": 3}, "unknown key in the input: epoch; give some of backbone, backbone_rate, batch_sizes"),
+        ({"epoch": 3}, "unknown key in the input: epoch; known are backbone, backbone_rate, batch_sizes"),
         ({"epochs": "3"}, "epochs='3' in the input is a text; give a whole number"),
         ({"epochs": True}, "give a whole number"),
         ({"epochs": 0}, "epochs=0 is outside 1 to 1000"),
