@@ -1,7 +1,7 @@
-"""What crosses a border, declared once: between the CDK app, the jobs, the endpoint, the Lambdas and the command line.
+"""Everything that two parts of the system must agree on: names, file formats, limits, and the run's document.
 
-The state machine's payloads are built from this package, the training scripts parse with it, the endpoint and the
-Lambdas answer by it. It uses the standard library only, so that every one of those places can import it.
+The CDK app builds the state machine's payloads from it; the training jobs, the Lambdas, the endpoint and the command
+line read and write by it. It uses the standard library only, so that each of them can import it.
 """
 
 from contract.collections import *
@@ -15,5 +15,8 @@ from contract.jobs import *
 from contract.metrics import *
 from contract.model import *
 from contract.names import *
+from contract.plan import *
 from contract.profile import *
 from contract.rules import *
+from contract.run import *
+from contract.task_inputs import *

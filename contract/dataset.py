@@ -1,4 +1,4 @@
-"""The photos: their splits, and what CheckDataset says of them."""
+"""The data set: splits, photo formats, and the manifest that CheckDataset writes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SPLIT_FOLDERS: Final[dict[str, SplitName]] = {
     "val": "validation",
     "test": "test",
 }
-"""Top folders of a data set that comes with its split, in lower case."""
+"""Names, in lower case, of the top folders of a data set that comes with its splits."""
 
 PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-"""File name endings that count as photos, in lower case."""
+"""File name suffixes of photos, in lower case."""
 
 
 class ClassSummary(TypedDict):
-    """A class, and how many photos it has in each split."""
+    """A class and the number of its photos in each split."""
 
     name: str
     train: int
@@ -41,30 +41,31 @@ class ClassSummary(TypedDict):
 
 
 class DatasetSummary(TypedDict):
-    """What CheckDataset found; the index of a class in `classes` is its label everywhere."""
+    """The content of `Artefact.DATASET_SUMMARY`. The index of a class in `classes` is its label everywhere."""
 
     prefix: str
-    """Key prefix the photos lie under, with its trailing slash."""
+    """Key prefix of the photos, with its trailing slash."""
     classes: list[ClassSummary]
     images: int
     stray_files: int
-    """Objects that are no photos in a class folder: counted, not fatal."""
+    """Objects that are not photos in a class folder. They are ignored."""
     duplicates_across_splits: int
-    """Photos whose bytes stand in two splits; the copies outside `test` are left out of the manifest."""
+    """Copies that were left out of the manifest because the same photo is in a stricter split (test before validation
+    before train)."""
     split: Literal["given", "by content"]
-    """Whether the folders gave the split (train, valid, test) or the content hash did."""
+    """Whether the folders (train, valid, test) or the hash of the content decided on the split."""
     fingerprint: str
-    """SHA-256 over the manifest: changes whenever a photo, its label or its split does."""
+    """SHA-256 of the manifest: it changes whenever a photo, a label or a split changes."""
     test_fingerprint: str
-    """The same over the test split only: two runs are comparable when it is equal."""
+    """SHA-256 of the manifest's test split: two runs can be compared when theirs are equal."""
 
 
 class ImageRecord(TypedDict):
     """One photo of the manifest."""
 
     path: str
-    """Key relative to the data set's prefix: the file's path below the `dataset` channel."""
+    """Key below the data set's prefix, which is also the path below the `dataset` channel."""
     label: int
     split: SplitName
     etag: str
-    """S3's ETag without quotes: the content's hash."""
+    """S3's ETag without its quotes: a hash of the content."""

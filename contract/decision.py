@@ -1,4 +1,4 @@
-"""`decision.json`: whether a model may go into service, why, and everything that was decided on."""
+"""`decision.json`: whether a model may go into service, and why; and `approval.json`, where a person decides."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from typing import Literal, TypedDict
 
 from contract.debugger import Evaluator, RuleResult
 
-__all__ = ["ApprovalStatus", "Check", "CheckName", "Comparison", "Decision", "Leakage", "Thresholds"]
+__all__ = [
+    "ApprovalQuestion",
+    "ApprovalStatus",
+    "Check",
+    "CheckName",
+    "Comparison",
+    "Decision",
+    "Leakage",
+    "Thresholds",
+]
 
 ApprovalStatus = Literal["Approved", "Rejected", "PendingManualApproval"]
 """`ModelApprovalStatus` of the model package in the registry."""
@@ -15,41 +24,42 @@ CheckName = Literal["accuracy", "class_recall", "in_service", "leakage", "rules"
 
 
 class Check(TypedDict):
-    """One of the questions a model is asked before its release."""
+    """One check that a model has to pass before its release, and its outcome."""
 
     name: CheckName
     outcome: Literal["passed", "warned", "blocked", "skipped"]
     reason: str
-    """A whole sentence, with the value, the threshold, and the setting that holds it."""
+    """A whole sentence with the value, the threshold, and the setting that holds the threshold."""
 
 
 class Comparison(TypedDict):
-    """The model in service against this one, photo by photo of the same test split."""
+    """The model in service compared with this one, photo by photo of the same test split."""
 
     config: str
     run: str
     comparable: bool
     why: str
+    """Why the two can be compared, or why not."""
     test_accuracy: float | None
     only_new_right: int | None
-    """Test photos that this model gets right and the one in service wrong; None where they cannot be paired."""
+    """Test photos that this model classifies correctly and the one in service does not; None without a comparison."""
     only_old_right: int | None
     p_value: float | None
-    """One-sided exact McNemar test: how probable so many losses are if the two are equally good."""
+    """One-sided exact McNemar test: the probability of so many losses if the two models are equally good."""
 
 
 class Leakage(TypedDict):
-    """Photos that stand in two splits, by their content's hash."""
+    """Photos that are in two splits, recognised by the hash of their content."""
 
     left_out: int
-    """Copies that CheckDataset found and left out of the stricter split's rivals: harmless."""
+    """Copies that CheckDataset left out of the manifest: harmless."""
     remaining: int
-    """Photos of the test or validation split that were also trained on."""
+    """Photos of the test or validation split that the model was also trained on."""
     examples: list[str]
 
 
 class Thresholds(TypedDict):
-    """The settings the decision was made by."""
+    """The settings that the decision was made with."""
 
     min_accuracy: float
     min_class_recall: float
@@ -59,7 +69,7 @@ class Thresholds(TypedDict):
 
 
 class Decision(TypedDict):
-    """`Artefact.DECISION`."""
+    """The content of `Artefact.DECISION`."""
 
     run: str
     model: str
@@ -71,7 +81,7 @@ class Decision(TypedDict):
     accepted: bool
     approval: ApprovalStatus
     reasons: list[str]
-    """Of a rejected model what speaks against it, of an accepted one what speaks for it."""
+    """What speaks against a rejected model, or for an accepted one."""
     checks: list[Check]
     thresholds: Thresholds
     test_accuracy: float
@@ -87,3 +97,21 @@ class Decision(TypedDict):
     dataset_fingerprint: str
     test_fingerprint: str
     hyperparameters: dict[str, str]
+
+
+class ApprovalQuestion(TypedDict):
+    """The content of `Artefact.APPROVAL`: what a person is asked, and what the answer needs."""
+
+    token: str
+    """The task token for SendTaskSuccess and SendTaskFailure."""
+    run: str
+    execution: str
+    """ARN of the execution."""
+    decision: str
+    """URI of `Artefact.DECISION`."""
+    package: str
+    """ARN of the model package."""
+    asked_at: str
+    """ISO 8601, UTC."""
+    expires_at: str
+    """ISO 8601, UTC: afterwards the model is rejected."""

@@ -1,4 +1,4 @@
-"""How good a model is on photos it has not seen."""
+"""`evaluation.json`: the scores of a model on photos that it has not seen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 class ClassScores(TypedDict):
-    """How well one class is told from the others."""
+    """Precision, recall and F1 of one class, and the number of its test photos."""
 
     name: str
     images: int
@@ -40,7 +40,7 @@ class Interval(TypedDict):
 
 
 class ReliabilityBin(TypedDict):
-    """The photos whose likeliest class got a probability from `low` to `high`; zeros where there are none."""
+    """The photos whose most probable class got a probability from `low` to `high`; all zero where there are none."""
 
     low: float
     high: float
@@ -50,7 +50,7 @@ class ReliabilityBin(TypedDict):
 
 
 class Calibration(TypedDict):
-    """How far the scores are from being frequencies, as served and before temperature scaling."""
+    """How far the probabilities are from the observed frequencies, before and after temperature scaling."""
 
     temperature: float
     expected_calibration_error: float
@@ -59,25 +59,25 @@ class Calibration(TypedDict):
 
 
 class Mistake(TypedDict):
-    """A test photo that was misjudged."""
+    """A test photo that was classified wrongly."""
 
     path: str
     label: str
     predicted: str
     confidence: float
     label_score: float
-    """Probability that was given to the true class."""
+    """Probability that the model gave to the true class."""
 
 
 class UncertainMetric(TypedDict):
-    """A number and how far chance may have moved it."""
+    """A metric and its standard deviation."""
 
     value: float
     standard_deviation: float
 
 
 class MulticlassMetrics(TypedDict):
-    """The multiclass part of AWS's page "Model quality metrics and Amazon CloudWatch monitoring"."""
+    """Multiclass metrics as described on AWS's page "Model quality metrics and Amazon CloudWatch monitoring"."""
 
     confusion_matrix: dict[str, dict[str, int]]
     """True class -> predicted class -> photos."""
@@ -96,7 +96,7 @@ class MulticlassMetrics(TypedDict):
 
 
 class TestScores(TypedDict):
-    """What the test photos say about the model that is served."""
+    """Scores on the test photos of the model that is served."""
 
     test_accuracy: float
     test_accuracy_interval: Interval
@@ -105,26 +105,26 @@ class TestScores(TypedDict):
     test_images: int
     per_class: list[ClassScores]
     confusion_matrix: list[list[int]]
-    """Rows: the true class; columns: the predicted one; both in the order of `classes`."""
+    """Photos by true class (row) and predicted class (column), both in the order of `classes`."""
     calibration: Calibration
     hardest_mistakes: list[Mistake]
-    """At most 20, the surest first."""
+    """At most 20 wrongly classified photos, those with the highest confidence first."""
     multiclass_classification_metrics: MulticlassMetrics
-    """SageMaker's own shape of the same."""
+    """The same scores in the format that SageMaker Model Registry and Model Monitor read."""
 
 
 class ModelFile(TypedDict):
-    """One precision the model was exported in."""
+    """The model exported in one precision."""
 
     precision: Precision
     test_accuracy: float
     bytes: int
     milliseconds: float
-    """Median time of one photo through the network on one CPU thread of the training job's machine."""
+    """Median milliseconds that one photo takes on one CPU thread of the training job's machine."""
 
 
 class Evaluation(TestScores):
-    """`Artefact.EVALUATION`: how good the model is on photos it has not seen."""
+    """The content of `Artefact.EVALUATION`."""
 
     run: str
     classes: list[str]

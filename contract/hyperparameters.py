@@ -1,4 +1,4 @@
-"""Every hyperparameter a job takes, its limits, and what a tuning job searches."""
+"""The hyperparameters of the jobs: names, defaults, limits, and the ranges that a tuning job searches."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ __all__ = [
 ]
 
 LEARNING_RATE_LIMITS: Final = (0.001, 0.1)
-"""The seed's search space for the learning rate."""
+"""Range in which the tuning job searches the learning rate by default."""
 
 BATCH_SIZES: Final = (16, 32, 64, 128, 256, 512)
-"""The seed's search space for the batch size: the powers of two from 16 to 512."""
+"""Batch sizes among which the tuning job chooses by default."""
 
 BATCH_SIZE_LIMITS: Final = (1, 4096)
+"""Smallest and largest batch size that a job accepts."""
+
 LEARNING_RATE_BOUNDS: Final = (1e-6, 10.0)
+"""Smallest and largest learning rate that a job accepts."""
 
 MODES: Final = ("features", "finetune")
-"""What is trained: a head on the frozen backbone's features, or the backbone too."""
+"""What is trained: only a head, on the features of the frozen backbone, or the backbone as well."""
 
 ScalingType = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
 
@@ -42,11 +45,11 @@ ALSO_SEARCHED: Final[dict[str, tuple[float, float, ScalingType]]] = {
     "weight_decay": (1e-6, 0.1, "Logarithmic"),
     "label_smoothing": (0.0, 0.3, "Linear"),
 }
-"""Hyperparameters that a setting adds to the search, with their ranges and scales."""
+"""Hyperparameters that the setting tuning.search_<name> adds to the search, with their ranges and scales."""
 
 
 class ContractError(ValueError):
-    """A value broke the contract; the message names it, what was expected and what to do."""
+    """A value breaks the contract. The message names the value, what was expected, and what to do."""
 
 
 def declared(
@@ -56,91 +59,119 @@ def declared(
     within: tuple[float, float] | None = None,
     finetune_only: bool = False,
     tuned: bool = False,
+    deployed: bool = False,
 ) -> Any:
-    """A hyperparameter, said once: settings, run overrides, README and jobs all read it here."""
-    said = {"meaning": meaning, "within": within, "finetune_only": finetune_only, "tuned": tuned}
-    return dataclasses.field(default=default, metadata=said)
+    """Declare a hyperparameter: the one place from which settings, run overrides, documentation and jobs take it.
+
+    Args:
+        default: The default value, whose type is the hyperparameter's.
+        meaning: A phrase for users: the setting's description.
+        within: The smallest and the largest value allowed, where it is a number with limits.
+        finetune_only: Whether a value other than the default needs `mode=finetune`.
+        tuned: Whether the tuning job chooses the value.
+        deployed: Whether only a deployment can change the value, since the state machine depends on it.
+    """
+    metadata = {
+        "meaning": meaning,
+        "within": within,
+        "finetune_only": finetune_only,
+        "tuned": tuned,
+        "deployed": deployed,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
-    """Every hyperparameter a job takes, with its default.
+    """All hyperparameters of a job, with their defaults.
 
-    SageMaker carries hyperparameters as strings: `to_strings` writes them, `from_strings` reads them back.
+    SageMaker carries hyperparameters as text: `to_strings` writes it, `from_strings` parses it.
     """
 
-    backbone: str = declared("resnet50", "A torchvision classifier by name, or efficientnet_lite0.")
-    image_size: int = declared(224, "Side of the crop the network sees, in pixels.", within=(32, 1024))
-    views: int = declared(4, "Augmented views of each training photo beside the plain one.", within=(0, 64))
-    flip: bool = declared(True, "Mirror augmented views; switch off for digits, text, left-or-right.")
-    epochs: int = declared(20, "Epochs of the best trial's training.", within=(1, 1000))
-    learning_rate: float = declared(0.01, "Of the head.", within=LEARNING_RATE_BOUNDS, tuned=True)
-    batch_size: int = declared(64, "Photos of an optimiser step.", within=BATCH_SIZE_LIMITS, tuned=True)
-    weight_decay: float = declared(1e-4, "Decoupled weight decay (AdamW).", within=(0, 1))
-    label_smoothing: float = declared(0.0, "Of the cross-entropy loss.", within=(0, 0.5))
-    seed: int = declared(0, "The same seed gives the same result.", within=(0, 2**32 - 1))
+    backbone: str = declared(
+        "resnet50", "Pretrained network: the name of a torchvision classifier, or efficientnet_lite0."
+    )
+    image_size: int = declared(224, "Side of the square crop that the network sees, in pixels.", within=(32, 1024))
+    views: int = declared(4, "Augmented views of each training photo, in addition to the plain one.", within=(0, 64))
+    flip: bool = declared(True, "Mirror augmented views at random; switch off for digits, text, left-or-right.")
+    epochs: int = declared(20, "Epochs of the training with the best values.", within=(1, 1000))
+    learning_rate: float = declared(0.01, "Learning rate of the head.", within=LEARNING_RATE_BOUNDS, tuned=True)
+    batch_size: int = declared(64, "Photos in a training step.", within=BATCH_SIZE_LIMITS, tuned=True)
+    weight_decay: float = declared(1e-4, "Decoupled weight decay (as in AdamW).", within=(0, 1))
+    label_smoothing: float = declared(0.0, "Label smoothing of the cross-entropy loss; 0: none.", within=(0, 0.5))
+    seed: int = declared(0, "Seed of all random numbers: the same seed gives the same result.", within=(0, 2**32 - 1))
     quantize: bool = declared(
         True, "Serve the model in 8-bit integers where that costs at most half a point of accuracy."
     )
-    mode: str = declared("features", "Train a head on the frozen backbone's features, or fine-tune the backbone, too.")
+    mode: str = declared(
+        "features", "Train a head on the frozen backbone's features, or fine-tune the backbone as well.", deployed=True
+    )
     unfreeze_from: str = declared(
         "",
-        "Fine-tuning: first stage of the backbone that is trained, such as layer4; empty: all of it.",
+        "Fine-tuning: the first stage of the backbone that is trained, such as layer4; empty: the whole backbone.",
         finetune_only=True,
     )
     backbone_rate: float = declared(
-        0.1, "Fine-tuning: the backbone's learning rate relative to the head's.", within=(0, 1)
+        0.1, "Fine-tuning: learning rate of the backbone, as a share of the head's.", within=(0, 1)
     )
     warmup_epochs: float = declared(
-        1.0, "Fine-tuning: epochs over which the learning rate rises from zero.", within=(0, 1000)
+        1.0, "Fine-tuning: epochs in which the learning rate rises from zero to its full value.", within=(0, 1000)
     )
     ema: float = declared(
-        0.0, "Fine-tuning: decay of the weights' moving average; 0: none.", within=(0, 0.99999), finetune_only=True
+        0.0,
+        "Fine-tuning: decay of the moving average of the weights; 0: none.",
+        within=(0, 0.99999),
+        finetune_only=True,
     )
-    mixup: float = declared(0.0, "Fine-tuning: alpha of mixup; 0: none.", within=(0, 10), finetune_only=True)
-    cutmix: float = declared(0.0, "Fine-tuning: alpha of CutMix; 0: none.", within=(0, 10), finetune_only=True)
+    mixup: float = declared(0.0, "Fine-tuning: mixup's alpha; 0: no mixup.", within=(0, 10), finetune_only=True)
+    cutmix: float = declared(0.0, "Fine-tuning: CutMix's alpha; 0: no CutMix.", within=(0, 10), finetune_only=True)
     randaugment: int = declared(
-        0, "Fine-tuning: magnitude of RandAugment, of 30; 0: none.", within=(0, 30), finetune_only=True
+        0, "Fine-tuning: magnitude of RandAugment, from 1 to 30; 0: no RandAugment.", within=(0, 30), finetune_only=True
     )
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ContractError(f"hyperparameter mode={self.mode!r} is not known; give one of {', '.join(MODES)}")
+
         for name, field in DECLARED.items():
             value, (low, high) = getattr(self, name), field.metadata["within"] or (None, None)
             if low is not None and not low <= value <= high:
                 raise ContractError(f"hyperparameter {name}={value} is outside {low} to {high}; keep it in that range")
+
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", self.backbone):
             raise ContractError(
                 f"hyperparameter backbone={self.backbone!r} is not a model's name; "
                 "give a torchvision classifier's builder such as resnet50, or efficientnet_lite0"
             )
+
         if not re.fullmatch(r"(\w+(\.\w+)*)?", self.unfreeze_from, re.ASCII):
             raise ContractError(
                 f"hyperparameter unfreeze_from={self.unfreeze_from!r} is not a stage's name; "
                 "give a dotted name such as layer4 or features.7, or nothing for the whole network"
             )
+
+        # A value without effect would mislead whoever set it.
         if self.mode != "finetune":
             for name in FINETUNE_ONLY:
                 if getattr(self, name):
                     raise ContractError(
                         f"hyperparameter {name}={getattr(self, name)} has no effect with mode={self.mode}; "
-                        "set mode to finetune, or leave it out"
+                        f"leave {name} out, or deploy with the setting training.mode=finetune"
                     )
 
     def to_strings(self) -> dict[str, str]:
-        """As SageMaker's `HyperParameters`: every value a string."""
+        """Return SageMaker's `HyperParameters`: every value as text."""
         return {name: str(value) for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_strings(cls, given: Mapping[str, str]) -> Hyperparameters:
         """Parse SageMaker's `HyperParameters`.
 
-        Names of SageMaker's own (`sagemaker_…`, `_tuning_…`) are passed over; any other unknown name is an error,
-        since a misspelt hyperparameter would otherwise train with the default unnoticed.
+        SageMaker's own names (`sagemaker_…`, `_tuning_…`) are ignored. Any other unknown name is an error, because a
+        misspelt hyperparameter would otherwise train with the default, unnoticed.
 
         Raises:
-            ContractError: an unknown name, or a value of the wrong type or outside its limits.
+            ContractError: a name is unknown, or a value has the wrong type or is outside its limits.
         """
         fields: dict[str, type[Any]] = {field.name: type(field.default) for field in dataclasses.fields(cls)}
         values: dict[str, Any] = {}
@@ -153,7 +184,8 @@ class Hyperparameters:
                 values[name] = _parsed(str(text).strip('"'), fields[name])
             except ValueError:
                 raise ContractError(
-                    f"hyperparameter {name}={text!r} is not of type {fields[name].__name__}; give such a value"
+                    f"hyperparameter {name}={text!r} is not of type {fields[name].__name__}; "
+                    f"give a value such as {DECLARED[name].default}"
                 ) from None
         return cls(**values)
 
@@ -168,8 +200,10 @@ def _parsed(text: str, kind: type) -> Any:
 
 DECLARED: Final = {field.name: field for field in dataclasses.fields(Hyperparameters)}
 FINETUNE_ONLY: Final = tuple(name for name, field in DECLARED.items() if field.metadata["finetune_only"])
-OVERRIDABLE: Final = tuple(name for name, field in DECLARED.items() if not field.metadata["tuned"])
-"""What an execution's input may set by itself; the tuning job chooses the others."""
+OVERRIDABLE: Final = tuple(
+    name for name, field in DECLARED.items() if not (field.metadata["tuned"] or field.metadata["deployed"])
+)
+"""Hyperparameters that an execution's input may set; the tuning job or the deployment decides on the others."""
 
 
 def parameter_ranges(
@@ -179,9 +213,9 @@ def parameter_ranges(
     scaling: ScalingType = "Logarithmic",
     also: Sequence[str] = (),
 ) -> dict[str, list[dict[str, Any]]]:
-    """SageMaker's `ParameterRanges` of the tuning job: what is searched, under the names the trials parse.
+    """Return the tuning job's `ParameterRanges`, under the names that the trials parse.
 
-    `also` names hyperparameters of `ALSO_SEARCHED` that are searched beside the two.
+    `also` names hyperparameters of `ALSO_SEARCHED` that are searched beside learning rate and batch size.
     """
     continuous = [("learning_rate", *learning_rate, scaling), *((name, *ALSO_SEARCHED[name]) for name in also)]
     return {

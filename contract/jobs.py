@@ -1,4 +1,4 @@
-"""What jobs are told and what files they leave: entry points, variables, channels, artefacts."""
+"""Entry points, environment variables and input channels of the jobs, and the files that jobs and Lambdas leave."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = [
 
 
 class EntryPoint(StrEnum):
-    """`sagemaker_program` of each kind of job, relative to the source bundle's root."""
+    """The value of `sagemaker_program` for each kind of job: a path from the root of the source bundle."""
 
     FEATURES = "training/features.py"
     TRIAL = "training/trial.py"
@@ -23,78 +23,90 @@ class EntryPoint(StrEnum):
 
 
 class JobVariable(StrEnum):
-    """Names in the jobs' `Environment`: what a job says of itself and is no hyperparameter."""
+    """Environment variables of the jobs: what a job has to know that is not a hyperparameter."""
 
     RUN = "WHIPPET_RUN"
-    """`run_id` of the run the job belongs to."""
+    """`run_id` of the run that the job belongs to."""
     FEATURES_KEY = "WHIPPET_FEATURES_KEY"
-    """`features_key` the features job works for."""
+    """`features_key` of the features that the job computes."""
     SAVE_INTERVAL = "WHIPPET_SAVE_INTERVAL"
-    """Steps between two at which the debugger hook saves more than the loss; not set: there is no hook."""
+    """Every how many steps the debugger hook saves more than the loss. Without the variable there is no hook."""
 
 
 def rule_variable(rule: str) -> str:
-    """Name of the environment variable that asks a job for a rule; its value is the rule's parameters, a JSON object.
+    """Return the name of the variable that asks a job to evaluate a rule; its value is a JSON object of parameters.
 
-    A variable a rule, since a processing job's hold 256 characters each (CreateProcessingJob).
+    Each rule has a variable of its own, since a value has at most 256 characters (CreateProcessingJob).
     """
     return f"WHIPPET_RULE_{rule}"
 
 
 class Channel(StrEnum):
-    """Names of the jobs' input channels."""
+    """Input channels of the jobs."""
 
     DATASET = "dataset"
-    """The photos, as they lie in the bucket."""
+    """The photos as they are in the bucket."""
     MANIFEST = "manifest"
-    """What CheckDataset wrote: `Artefact.DATASET_SUMMARY` and `Artefact.MANIFEST`."""
+    """`Artefact.DATASET_SUMMARY` and `Artefact.MANIFEST`, which CheckDataset wrote."""
     FEATURES = "features"
-    """What the features job wrote: `Artefact.FEATURES_INDEX` and the arrays it lists."""
+    """`Artefact.FEATURES_INDEX` and the arrays it lists, which the features job wrote."""
     PREVIOUS_FEATURES = "previous"
-    """Features of an earlier run, for the features job: photos it shares with them are not embedded again."""
+    """Features of an earlier run, for the features job: it computes only those of photos that are not among them."""
     WEIGHTS = "weights"
-    """Pretrained weights, where the job should not (or cannot) fetch them from the hub."""
+    """Pretrained weights, where the setting training.weights names a file; else the job downloads them."""
 
 
 class Artefact(StrEnum):
-    """File names that one part writes and another reads."""
+    """Names of the files that one part of the system writes and another reads, by who writes them."""
 
-    DATASET_SUMMARY = "dataset.json"
-    """`DatasetSummary`, in the run's manifest folder."""
-    MANIFEST = "manifest.jsonl"
-    """One `ImageRecord` a line, in key order."""
+    # --- written by the features job
+
     FEATURES_INDEX = "features.json"
-    """`FeaturesIndex`; lists every other file of the features with its size."""
+    """`FeaturesIndex`, which lists every other file of the features with its size."""
+
+    # --- written by the training job
+
     MODEL = "model.onnx"
-    """Input `image`: uint8, (N, image_size, image_size, 3), RGB. Output `probabilities`: float32, (N, classes)."""
+    """Input `image`: uint8 (N, image_size, image_size, 3), RGB. Output `probabilities`: float32 (N, classes)."""
     MODEL_CARD = "model.json"
-    """`ModelCard`: labels and preprocessing, beside the model."""
+    """`ModelCard`, beside the model: its labels and its preprocessing."""
     EVALUATION = "evaluation.json"
-    """`Evaluation`, in the job's output data."""
+    """`Evaluation`"""
     CONFUSION_MATRIX_CSV = "confusion_matrix.csv"
     CONFUSION_MATRIX_PNG = "confusion_matrix.png"
     HISTORY = "history.csv"
-    """epoch, train_loss, validation_loss, validation_accuracy of the best-trial training."""
+    """A row an epoch: epoch, train_loss, validation_loss, validation_accuracy."""
     HISTORY_PNG = "history.png"
     PER_CLASS_CSV = "per_class.csv"
     PER_CLASS_PNG = "per_class.png"
     RELIABILITY_CSV = "reliability.csv"
     RELIABILITY_PNG = "reliability.png"
     PREDICTIONS = "test_predictions.csv"
-    """path, label, predicted, confidence of every test photo, in the order of their paths."""
+    """A row a test photo, in the order of their paths: path, label, predicted, confidence."""
     HARDEST_MISTAKES = "mistakes"
-    """Folder of JPEGs, named by their place in `Evaluation.hardest_mistakes`: 00.jpg, 01.jpg …"""
+    """Folder of JPEG files, numbered as in `Evaluation.hardest_mistakes`: 00.jpg, 01.jpg …"""
     TENSORS = "tensors"
-    """Folder of what the debugger hook saved, in smdebug's format."""
+    """Folder of the tensors that the debugger hook saved, in smdebug's format."""
     HOOK_REPORT = "hook.json"
     """`HookReport`"""
     PROFILE = "profile.json"
     """`Profile`"""
+
+    # --- written by the rules' processing job
+
     RULES = "rules.json"
-    """`RulesReport`, of the rules' job."""
+    """`RulesReport`"""
+
+    # --- written by the Lambdas
+
+    DATASET_SUMMARY = "dataset.json"
+    """`DatasetSummary`, in the run's manifest folder."""
+    MANIFEST = "manifest.jsonl"
+    """An `ImageRecord` a line, in the order of their keys, in the run's manifest folder."""
     DECISION = "decision.json"
+    """`Decision`"""
     APPROVAL = "approval.json"
-    """The question to a person, and the token their answer needs."""
+    """The question whether a model may be released, and the task token that its answer needs."""
     REPORT = "report.html"
     PROFILE_PAGE = "profile.html"
-    """The report's section on the training's profile, alone."""
+    """The report's section on the training's profile, as a page of its own."""

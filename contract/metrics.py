@@ -1,4 +1,4 @@
-"""Numbers that jobs print and SageMaker reads out of their logs."""
+"""Metrics that jobs print, and that SageMaker reads from their logs."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Metric:
-    """A number a job prints and SageMaker reads out of its log."""
+    """A metric that a job prints, and that SageMaker reads from its log."""
 
     name: str
 
     @property
     def regex(self) -> str:
-        """For `MetricDefinitions`; matches what `line` prints and nothing of another metric."""
+        """The regular expression for `MetricDefinitions`: it matches what `line` prints, and no other metric."""
         return rf"(?:^|\s){re.escape(self.name)}=([-+0-9.eE]+|nan|inf|-inf);"
 
     @property
     def definition(self) -> dict[str, str]:
-        """One entry of a training job's `MetricDefinitions`."""
+        """The entry for a training job's `MetricDefinitions`."""
         return {"Name": self.name, "Regex": self.regex}
 
     def line(self, value: float) -> str:
-        """`name=value;` as the regex expects it."""
+        """Return `name=value;`, which the regular expression matches."""
         return f"{self.name}={value:.6f};"
 
 
@@ -55,14 +55,14 @@ ObjectiveName = Literal["accuracy", "loss"]
 
 @dataclass(frozen=True)
 class Objective:
-    """What the tuning job looks for the best of."""
+    """The metric that the tuning job optimises, and in which direction."""
 
     metric: Metric
     type: Literal["Maximize", "Minimize"]
 
     @property
     def definition(self) -> dict[str, str]:
-        """`HyperParameterTuningJobObjective`."""
+        """The value of `HyperParameterTuningJobObjective`."""
         return {"Type": self.type, "MetricName": self.metric.name}
 
 
@@ -72,12 +72,16 @@ OBJECTIVES: Final[dict[ObjectiveName, Objective]] = {
 }
 
 OBJECTIVE: Final = OBJECTIVES["accuracy"].metric
-"""What the tuning job maximises unless a setting says otherwise."""
+"""The metric that the tuning job maximises, unless the setting tuning.objective says otherwise."""
 
 TRIAL_METRICS: Final = ("train:loss", "validation:loss", "validation:accuracy")
 """Metrics that a trial prints after each epoch."""
 
 
 def metric(name: str) -> Metric:
-    """Raises KeyError for a name outside `METRICS`: a metric SageMaker was not told of would be lost."""
+    """Return the metric of this name.
+
+    Raises:
+        KeyError: the name is not in `METRICS`, so SageMaker would ignore the metric.
+    """
     return METRICS[name]

@@ -1,4 +1,4 @@
-"""The model, its limits, and the shape of its answers."""
+"""The model file, the limits of the endpoint, and the format of requests and responses."""
 
 from __future__ import annotations
 
@@ -19,26 +19,25 @@ __all__ = [
 ]
 
 MAX_IMAGE_BYTES: Final = 4_500_000
-"""A Lambda request holds 6 MB (AWS quota); base64 takes a third more than the image."""
+"""Largest image of a request. A Lambda invocation takes 6 MB (Lambda quotas), and base64 adds a third to the image."""
 
 MAX_IMAGE_PIXELS: Final = 50_000_000
-"""Decoded size at which an image is refused: 50 megapixels, more than any phone's photo at its default setting."""
+"""Largest decoded image: 50 megapixels, more than a phone's photo has at its default setting."""
 
 MAX_ERROR_CHARACTERS: Final = 1000
-"""SageMaker's FailureReason and SNS's e-mail stay readable below this length."""
-
+"""Longest error message of a job: SageMaker cuts `FailureReason` at 1,024 characters (DescribeTrainingJob)."""
 
 Precision = Literal["fp32", "int8"]
 
 INT8_ACCURACY_LOSS: Final = 0.005
-"""Test accuracy an int8 model may lose against float32 and still be served."""
+"""Test accuracy that an int8 model may lose against float32 and still be served."""
 
 INT8_CLASS_LOSS: Final = 0.03
-"""The same for the recall of any single class."""
+"""Recall of a single class that an int8 model may lose against float32 and still be served."""
 
 
 class ModelCard(TypedDict):
-    """`Artefact.MODEL_CARD`: everything a server needs to know of the model beside it."""
+    """The content of `Artefact.MODEL_CARD`: everything a server has to know about the model beside it."""
 
     run: str
     backbone: str
@@ -48,40 +47,41 @@ class ModelCard(TypedDict):
     """Shorter side before the centre crop, in pixels."""
     dataset_fingerprint: str
     test_accuracy: float
-    """Of the file that is served."""
+    """Test accuracy of the file that is served."""
     temperature: float
-    """By which the logits are divided before the softmax; it stands in the model file, nobody has to apply it."""
+    """Divisor of the logits before the softmax. The model file applies it itself."""
     precision: Precision
     precision_reason: str
-    """Why this precision is served, in plain words."""
+    """Why this precision is served, as a sentence."""
     test_accuracy_fp32: float
     test_accuracy_int8: float | None
-    """None where no int8 model was made."""
+    """Test accuracy in int8; None where no int8 model was made."""
 
 
 class Prediction(TypedDict):
-    """One entry of the answer, which is a list of them with the highest score first."""
+    """One entry of the response, which is a list of predictions with the highest score first."""
 
     label: str
     score: float
 
 
 class ClassificationParameters(TypedDict):
-    """What a request may ask for beside the image."""
+    """Options of a request."""
 
     top_k: NotRequired[int]
+    """Number of predictions in the response."""
 
 
 class ClassificationRequest(TypedDict):
-    """The JSON form of a request; the other form is the image's bytes with an `image/*` content type."""
+    """A request as JSON. The alternative is the image's bytes with an `image/*` content type."""
 
     inputs: str
-    """The image, base64."""
+    """The image in base64."""
     parameters: NotRequired[ClassificationParameters]
 
 
 class ProblemDetails(TypedDict):
-    """RFC 9457, `application/problem+json`."""
+    """The body of an error response: `application/problem+json` (RFC 9457)."""
 
     type: str
     title: str

@@ -1,4 +1,4 @@
-"""Names of runs and jobs, under one prefix."""
+"""Names of runs, jobs and result files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = [
 
 
 def run_id(execution_name: str) -> str:
-    """Short name of a run, at most 13 characters of `[a-z0-9-]`, from its execution's name.
+    """Return the short name of a run, at most 13 characters of `[a-z0-9-]`, for its execution's name.
 
-    A tuning job's name holds 32 characters (CreateHyperParameterTuningJob), an execution's 80, so a long name is cut:
-    a UUID, as the console gives, to its first 13 characters; anything else to a hash.
+    A tuning job's name has at most 32 characters (CreateHyperParameterTuningJob) and an execution's at most 80. Names
+    that do not fit are shortened: a UUID, as the console gives, to its first 13 characters, any other name to a hash.
     """
     name = re.sub(r"[^a-z0-9]+", "-", execution_name.lower()).strip("-")
     if name and len(name) <= 13 and name == execution_name:
@@ -31,33 +31,33 @@ def run_id(execution_name: str) -> str:
 
 
 def job_prefix(prefix: str, run: str) -> str:
-    """`<prefix>-<run>`: the name every job, model and endpoint configuration of a run starts with."""
+    """Return `<prefix>-<run>`, with which the names of a run's jobs, model and endpoint configuration begin."""
     return f"{prefix}-{run}"
 
 
 def features_job_name(prefix: str, run: str) -> str:
-    """The training job that computes the features."""
+    """Return the name of the training job that computes the features."""
     return f"{job_prefix(prefix, run)}-features"
 
 
 def tuning_job_name(prefix: str, run: str) -> str:
-    """The tuning job; SageMaker names its trials `<tuning job>-<number>-<hash>`."""
+    """Return the name of the tuning job. SageMaker names its trials `<tuning job>-<number>-<hash>`."""
     return job_prefix(prefix, run)
 
 
 def training_job_name(prefix: str, run: str) -> str:
-    """The best-trial training."""
+    """Return the name of the training job with the best values."""
     return f"{job_prefix(prefix, run)}-train"
 
 
 def rules_job_name(prefix: str, run: str) -> str:
-    """The processing job that evaluates the debugger's rules where SageMaker does not."""
+    """Return the name of the processing job that evaluates the debugger's rules where SageMaker does not."""
     return f"{job_prefix(prefix, run)}-rules"
 
 
 def result_key(run: str, name: str) -> str:
-    """Key of a file of the best training's output (`Artefact.EVALUATION`, `Artefact.PROFILE` …).
+    """Return the key of a file of the training's output, such as `Artefact.EVALUATION`.
 
-    The verdict unpacks them from the job's archive, so that reports and later verdicts read them one by one.
+    Verdict unpacks the job's archive to these keys, where the report and later verdicts read the files one by one.
     """
     return f"runs/{run}/results/{name}"

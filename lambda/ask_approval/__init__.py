@@ -1,0 +1,1 @@
+"""AskApproval: asks a person whether a model may be released."""

@@ -1,0 +1,1 @@
+"""BuildImage: the custom resource that builds the serving image."""

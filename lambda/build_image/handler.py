@@ -1,15 +1,15 @@
-"""Custom resource: builds the serving image with CodeBuild and waits until it is there."""
+"""BuildImage, a custom resource: builds the serving image with CodeBuild, and waits until it is there."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from shared.custom_resource import Deadline, OutOfTime, respond
+from shared.custom_resource import CustomResourceEvent, Deadline, OutOfTime, respond
 
 if TYPE_CHECKING:
     from mypy_boto3_codebuild.type_defs import BuildTypeDef
@@ -19,6 +19,7 @@ __all__ = ["BuildFailed", "handler"]
 logger = Logger()
 codebuild = boto3.client("codebuild")
 POLL_SECONDS = 5.0
+"""Time between two looks at the build."""
 
 
 class BuildFailed(Exception):
@@ -26,8 +27,8 @@ class BuildFailed(Exception):
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Create and update: build `Tag` and give `ImageUri`. Delete: nothing, the repository takes its images along."""
+def handler(event: CustomResourceEvent, context: LambdaContext) -> None:
+    """Build the image `Tag` and answer with its `ImageUri`. On deletion the repository deletes its images itself."""
     properties = event["ResourceProperties"]
     image = f"{properties['RepositoryUri']}:{properties['Tag']}"
 
@@ -45,6 +46,8 @@ def _build(project: str, tag: str, deadline: Deadline) -> None:
         environmentVariablesOverride=[{"name": "IMAGE_TAG", "value": tag, "type": "PLAINTEXT"}],
     )["build"]
     logger.info("building", extra={"build": build["id"], "tag": tag})
+
+    # wait; a build that takes too long is stopped, so that the next deployment starts a new one
     while build["buildStatus"] == "IN_PROGRESS":
         try:
             deadline.check(f"waiting for the build {build['id']}")
@@ -54,6 +57,7 @@ def _build(project: str, tag: str, deadline: Deadline) -> None:
         build = codebuild.batch_get_builds(ids=[build["id"]])["builds"][0]
         if build["buildStatus"] == "IN_PROGRESS":
             time.sleep(POLL_SECONDS)
+
     if build["buildStatus"] != "SUCCEEDED":
         raise BuildFailed(_explain(build))
 

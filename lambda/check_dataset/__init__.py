@@ -1,0 +1,1 @@
+"""CheckDataset: checks the photos, writes the manifest, and plans the run."""

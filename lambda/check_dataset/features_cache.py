@@ -1,12 +1,14 @@
-"""Features that an earlier run computed: of the same photos, or of other photos in the same way.
+"""Features that an earlier run computed: of the same photos, or of other photos with the same recipe.
 
-They lie at `features/<transform key>/<features key>/<job>/output/model/`, so that a prefix tells one from the other.
+They are kept at `features/<recipe>/<features key>/<job>/output/model/`, where the recipe is `contract.transform_key`:
+backbone, weights and everything else that decides on the features of a photo.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,28 +17,61 @@ from contract import Artefact, FeaturesIndex
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["find_features"]
+__all__ = ["CachedFeatures", "FeaturesFolder", "find_cached_features", "find_features"]
 
 _PART = re.compile(r"part-\d+-of-\d+/$")
 """Folder of one host's part: `contract.features_part_folder`."""
 
 
-def find_features(s3: S3Client, *, bucket: str, prefix: str) -> str | None:
-    """Key prefix of complete features below `prefix` (the newest ones), or None.
+@dataclass(frozen=True, kw_only=True)
+class FeaturesFolder:
+    """Where features are kept."""
 
-    Complete means: the index is there, of each host where there were several, and every file it lists, with the size
-    it says; a job that was stopped while its output was uploaded leaves less.
+    recipe: str
+    """Key prefix of all features with the same recipe."""
+    key: str
+    """`features_key`: the recipe and the photos."""
+
+    @property
+    def prefix(self) -> str:
+        """The key prefix of the features of these photos."""
+        return f"{self.recipe}{self.key}/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachedFeatures:
+    """Key prefixes of complete features with the same recipe; None where there are none."""
+
+    same_photos: str | None
+    other_photos: str | None
+
+
+def find_cached_features(s3: S3Client, *, bucket: str, folder: FeaturesFolder) -> CachedFeatures:
+    """Look for features of the same photos first, and for those of other photos where there are none."""
+    same = find_features(s3, bucket=bucket, prefix=folder.prefix)
+    other = None if same else find_features(s3, bucket=bucket, prefix=folder.recipe)
+    return CachedFeatures(same_photos=same, other_photos=other)
+
+
+def find_features(s3: S3Client, *, bucket: str, prefix: str) -> str | None:
+    """Return the key prefix of the newest complete features below `prefix`, or None.
+
+    Features are complete when the index of every host is there, and every file that an index lists has the size that
+    the index says. A job that is stopped during its upload leaves less.
     """
     sizes: dict[str, int] = {}
     found: dict[str, tuple[datetime, list[str]]] = {}
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
             sizes[item["Key"]] = item["Size"]
+
+            # An index marks a job's output, or a host's part of it.
             if item["Key"].endswith(f"/{Artefact.FEATURES_INDEX}"):
                 part = item["Key"].removesuffix(Artefact.FEATURES_INDEX)
                 folder = _PART.sub("", part)
                 newest, parts = found.get(folder, (item["LastModified"], []))
                 found[folder] = max(newest, item["LastModified"]), [*parts, part]
+
     for folder, (_, parts) in sorted(found.items(), key=lambda entry: entry[1][0], reverse=True):
         if _complete(s3, bucket=bucket, parts=parts, sizes=sizes):
             return folder

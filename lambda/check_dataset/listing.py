@@ -1,4 +1,4 @@
-"""The photos of a data set, as they lie in the bucket."""
+"""The photos of a data set, from the listing of the bucket."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from shared.first_few import first_few
+
 from contract import PHOTO_SUFFIXES, SPLIT_FOLDERS, SplitName
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["BadDataset", "Listing", "Photo", "list_photos", "sort_out"]
+__all__ = ["BadDataset", "Listing", "Photo", "list_photos", "parse_listing"]
 
 _MAX_LABEL = 256
-_NAMED = 5
-"""How many offenders an error message names."""
+"""Longest name of a class, in characters."""
 
 
 class BadDataset(ValueError):
-    """The photos cannot be trained on as they lie; the message says why and what to do."""
+    """The photos cannot be trained on as they are; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A photo in a class folder; `split` is None where the folders do not say."""
+    """A photo in a class folder. `split` is None where the folders do not give the split."""
 
     path: str
     label: str
@@ -36,74 +37,81 @@ class Photo:
 
 @dataclass
 class Listing:
-    """What lies under the prefix."""
+    """The photos under the prefix, and the number of other files there."""
 
     photos: list[Photo] = field(default_factory=list)
     stray_files: int = 0
 
     @property
     def splits_given(self) -> bool:
-        """Whether the folders say which split a photo belongs to."""
+        """Whether the folders give the splits."""
         return bool(self.photos) and self.photos[0].split is not None
 
 
 def list_photos(s3: S3Client, *, bucket: str, prefix: str) -> Listing:
-    """List a data set page by page; 100,000 photos are 100 calls and about 50 MB.
+    """List the photos of a data set. 100,000 photos take 100 calls and about 50 MB of memory.
 
     Raises:
-        BadDataset: nothing there, a mixture of layouts, or a class whose name no model can carry.
+        BadDataset: there are no photos, two layouts are mixed, or the name of a class cannot be a label.
     """
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     objects = (
         (item["Key"], item["Size"], item["ETag"].strip('"')) for page in pages for item in page.get("Contents", [])
     )
-    listing = sort_out(((key.removeprefix(prefix), size, etag) for key, size, etag in objects))
+    listing = parse_listing(((key.removeprefix(prefix), size, etag) for key, size, etag in objects))
     if not listing.photos:
         others = f" ({listing.stray_files} other files are there)" if listing.stray_files else ""
         raise BadDataset(
             f"there are no photos in class folders under s3://{bucket}/{prefix}{others}; upload them as "
-            f"s3://{bucket}/{prefix}<class>/<photo> or s3://{bucket}/{prefix}train|valid|test/<class>/<photo>; "
-            f"photos end in {', '.join(sorted(PHOTO_SUFFIXES))}"
+            f"s3://{bucket}/{prefix}<class>/<photo>, or as s3://{bucket}/{prefix}train|valid|test/<class>/<photo> if "
+            f"they come with splits; the names of photos end in {', '.join(sorted(PHOTO_SUFFIXES))}"
         )
     return listing
 
 
-def sort_out(objects: Iterable[tuple[str, int, str]]) -> Listing:
-    """Tell photos from strays among (path below the prefix, size in bytes, ETag).
+def parse_listing(objects: Iterable[tuple[str, int, str]]) -> Listing:
+    """Find the photos among objects of (path below the prefix, size in bytes, ETag), and count the other files.
 
     Raises:
-        BadDataset: a mixture of layouts, or a class whose name no model can carry.
+        BadDataset: two layouts are mixed, or the name of a class cannot be a label.
     """
     listing = Listing()
+
+    # separate the photos from other files
     found: list[tuple[str, str]] = []
     tops: dict[str, None] = {}
     for path, size, etag in objects:
         if path.endswith("/"):
-            continue  # a folder, as the console makes them
+            continue  # an empty object that stands for a folder, as the S3 console makes it
         if not _is_photo(path, size):
             listing.stray_files += 1
             continue
         found.append((path, etag))
         tops.setdefault(path.split("/", 1)[0])
+
+    # decide on the layout: split folders or class folders at the top
     given = [top for top in tops if top.lower() in SPLIT_FOLDERS]
     if given and len(given) != len(tops):
         others = [top for top in tops if top not in given]
         raise BadDataset(
-            f"split folders ({', '.join(given)}) stand beside class folders ({_some(others)}); put every class below "
-            "train/, valid/ and test/, or every class directly below the prefix"
+            f"split folders ({', '.join(given)}) stand beside class folders ({first_few(others)}); put every class "
+            "below train/, valid/ and test/, or every class directly below the prefix"
         )
+
+    # read class and split from the folders
     for path, etag in found:
         photo = _photo(path, etag, given=bool(given))
         if photo is None:
             listing.stray_files += 1
         else:
             listing.photos.append(photo)
+
     _check_labels({photo.label for photo in listing.photos})
     return listing
 
 
 def _is_photo(path: str, size: int) -> bool:
-    """A file with a photo's ending and some content, in a folder, and no operating system's droppings."""
+    """Return whether this is a photo: in a folder, not empty, and none of the system files such as .DS_Store."""
     parts = path.split("/")
     hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
     return len(parts) > 1 and not hidden and size > 0 and PurePosixPath(path).suffix.lower() in PHOTO_SUFFIXES
@@ -117,15 +125,16 @@ def _photo(path: str, etag: str, *, given: bool) -> Photo | None:
 
 
 def _check_labels(labels: set[str]) -> None:
-    odd = [label for label in sorted(labels) if _is_odd(label)]
-    if odd:
+    invalid = [label for label in sorted(labels) if _is_invalid_label(label)]
+    if invalid:
         raise BadDataset(
-            f"class folders with names that cannot be labels: {_some([ascii(label) for label in odd])}; rename them: "
-            f"readable UTF-8 text without control characters or spaces at the ends, at most {_MAX_LABEL} characters"
+            f"class folders with names that cannot be labels: {first_few([ascii(label) for label in invalid])}; "
+            f"rename them to readable text of at most {_MAX_LABEL} characters, without control characters and without "
+            "spaces at the ends"
         )
 
 
-def _is_odd(label: str) -> bool:
+def _is_invalid_label(label: str) -> bool:
     return (
         not label
         or len(label) > _MAX_LABEL
@@ -134,8 +143,3 @@ def _is_odd(label: str) -> bool:
             unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") or character == "\ufffd" for character in label
         )
     )
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

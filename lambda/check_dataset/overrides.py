@@ -1,4 +1,4 @@
-"""What an execution's input may say: overrides of the settings, checked one by one."""
+"""The overrides of settings in an execution's input, checked one by one."""
 
 from __future__ import annotations
 
@@ -11,27 +11,24 @@ import contract
 
 __all__ = ["KNOWN", "InvalidInput", "RunSettings", "resolve"]
 
-KNOWN = (
-    *contract.OVERRIDABLE,
-    "batch_sizes",
-    "dataset_prefix",
-    "learning_rate",
-    "trial_epochs",
-    "trials",
-)
+KNOWN = (*contract.OVERRIDABLE, *contract.RunOverrides.__annotations__)
+"""Keys that the input may have."""
+
 _PREFIX = re.compile(r"^([A-Za-z0-9._-]+/)+$")
 _RESERVED_PREFIXES = ("runs/", "features/")
+"""Key prefixes of what the runs write."""
+
 _MAX_TRIALS = 750
-"""SageMaker's quota of training jobs in a Bayesian or random tuning job."""
+"""SageMaker's quota for the training jobs of a tuning job with random or Bayesian search."""
 
 
 class InvalidInput(ValueError):
-    """The execution's input is wrong; the message names the key, the value and what is allowed."""
+    """The execution's input is wrong; the message names the key, its value and what is allowed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """The settings of one run: the stack's, with the input's overrides."""
+    """The settings of one run: those of the stack, with the overrides of the execution's input."""
 
     dataset_prefix: str
     min_images_per_class: int
@@ -51,24 +48,29 @@ class RunSettings:
 
 
 def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str) -> RunSettings:
-    """The stack's settings with the input's overrides.
+    """Return the settings of a run.
 
     Args:
-        settings: Sections `dataset`, `tuning` and `training` of the stack's settings.
+        settings: The sections `dataset`, `tuning` and `training` of the stack's settings.
         overrides: The execution's input.
-        readable_prefix: Where in the bucket the jobs may read photos; empty: anywhere.
+        readable_prefix: The key prefix below which the jobs may read photos; empty: anywhere.
 
     Raises:
-        InvalidInput: an unknown key, or a value of the wrong type or outside its limits.
+        InvalidInput: a key is unknown, or a value has the wrong type or is outside its limits.
     """
     if not isinstance(overrides, Mapping):
         raise InvalidInput(
-            f"the input is {_kind(overrides)}, but it must be a JSON object: {{}} takes every setting as it is"
+            f"the input is {_kind(overrides)}, but it must be a JSON object; give {{}} to take every setting as it is"
         )
+
+    # refuse what the input may not say
+    dataset, tuning, training = settings["dataset"], settings["tuning"], settings["training"]
+    _refuse_mode(overrides, training["mode"])
     unknown = sorted(set(overrides) - set(KNOWN))
     if unknown:
         raise InvalidInput(f"unknown key in the input: {', '.join(unknown)}; known are {', '.join(sorted(KNOWN))}")
-    dataset, tuning, training = settings["dataset"], settings["tuning"], settings["training"]
+
+    # take each value from the input, or else from the settings
     trials = _whole(overrides, "trials", tuning["trials"], low=1, high=_MAX_TRIALS)
     return RunSettings(
         dataset_prefix=_prefix(overrides, dataset["prefix"], readable_prefix),
@@ -89,11 +91,25 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
     )
 
 
+def _refuse_mode(overrides: Mapping[str, Any], deployed: str) -> None:
+    """Refuse `mode`, since the stack's state machine has only the states of one mode."""
+    if "mode" in overrides:
+        other = next(mode for mode in contract.MODES if mode != deployed)
+        raise InvalidInput(
+            f"mode={overrides['mode']!r} in the input is not possible: the mode is fixed when the stack is deployed "
+            f"(now {deployed}); leave it out, or change it for all runs with `cdk deploy -c training.mode={other}`"
+        )
+
+
 def _hyperparameters(overrides: Mapping[str, Any], training: Mapping[str, Any]) -> contract.Hyperparameters:
-    defaults = contract.Hyperparameters()
     values: dict[str, Any] = {}
-    for name in contract.OVERRIDABLE:
-        default = getattr(defaults, name)
+    for name, field in contract.DECLARED.items():
+        # The tuning job chooses these.
+        if field.metadata["tuned"]:
+            continue
+
+        # A setting without a value leaves the choice to the default.
+        default: Any = field.default
         value = overrides.get(name, default if training[name] is None else training[name])
         fits = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))
         if not fits or (isinstance(value, bool) and not isinstance(default, bool)):
@@ -113,11 +129,13 @@ def _prefix(overrides: Mapping[str, Any], default: str, readable_prefix: str) ->
             "'-' with a slash at the end, such as dataset/"
         )
     if value.startswith(_RESERVED_PREFIXES):
-        raise InvalidInput(f"dataset_prefix={value!r} is where the runs keep their own files; put the photos elsewhere")
+        raise InvalidInput(
+            f"dataset_prefix={value!r} is where the runs keep their own files; upload the photos to another prefix"
+        )
     if not value.startswith(readable_prefix):
         raise InvalidInput(
-            f"dataset_prefix={value!r} is outside {readable_prefix}, and in an existing bucket the jobs may read only "
-            "there; change the setting dataset.prefix"
+            f"dataset_prefix={value!r} is outside {readable_prefix}, the only place of this bucket that the jobs may "
+            "read; change the setting dataset.prefix and deploy again"
         )
     return value
 
@@ -125,7 +143,7 @@ def _prefix(overrides: Mapping[str, Any], default: str, readable_prefix: str) ->
 def _whole(overrides: Mapping[str, Any], name: str, default: int, *, low: int, high: int) -> int:
     value = overrides.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidInput(f"{name}={value!r} in the input is not a whole number from {low} to {high}")
+        raise InvalidInput(f"{name}={value!r} in the input is wrong; give a whole number from {low} to {high}")
     return value
 
 
@@ -134,7 +152,7 @@ def _learning_rate(overrides: Mapping[str, Any], default: tuple[float, float]) -
     value = overrides.get("learning_rate", {"min": default[0], "max": default[1]})
     expected = f'give {{"min": …, "max": …}} with {low} <= min < max <= {high}'
     if not isinstance(value, Mapping) or set(value) != {"min", "max"}:
-        raise InvalidInput(f"learning_rate={value!r} in the input is no range; {expected}")
+        raise InvalidInput(f"learning_rate={value!r} in the input is not a range; {expected}")
     smallest, largest = value["min"], value["max"]
     if not (_is_number(smallest) and _is_number(largest) and low <= smallest < largest <= high):
         raise InvalidInput(f"learning_rate={dict(value)!r} in the input is not a range within the limits; {expected}")
@@ -152,7 +170,8 @@ def _batch_sizes(overrides: Mapping[str, Any], default: tuple[int, ...]) -> tupl
         or not all(low <= size <= high for size in value)
     ):
         raise InvalidInput(
-            f"batch_sizes={value!r} in the input is not a list of 1 to 30 different whole numbers from {low} to {high}"
+            f"batch_sizes={value!r} in the input is wrong; give a list of 1 to 30 different whole numbers from {low} "
+            f"to {high}"
         )
     return tuple(value)
 

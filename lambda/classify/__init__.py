@@ -1,0 +1,1 @@
+"""Classify: the Lambda behind the HTTPS API."""

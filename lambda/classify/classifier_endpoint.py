@@ -1,4 +1,4 @@
-"""The SageMaker endpoint behind the API, and what its failures mean to a caller."""
+"""The SageMaker endpoint behind the API, and its failures as problems for the caller."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import boto3
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from shared.aws_errors import error_code, error_message, is_missing_endpoint, is_missing_resource
 
 from .problems import Problem
 from .request_image import ImageRequest
@@ -18,7 +19,7 @@ __all__ = ["ClassifierEndpoint"]
 logger = Logger(child=True)
 
 _FAST = Config(connect_timeout=2, read_timeout=22, retries={"total_max_attempts": 1})
-"""One attempt within API Gateway's 29 seconds: a second one would only be cut off."""
+"""A single attempt within the 29 seconds that API Gateway waits: it would cut off a second one."""
 _DESCRIBE = Config(connect_timeout=2, read_timeout=4, retries={"total_max_attempts": 1})
 
 _NONE_YET = Problem(
@@ -33,12 +34,10 @@ _NOT_READY = Problem(
     "The endpoint is being created or changed; try again in some minutes.",
     retry_after=60,
 )
-_NOT_FOUND = "not found"
-"""How InvokeEndpoint words a missing endpoint: "Endpoint … of account … not found."; it is a ValidationError."""
 
 
 class ClassifierEndpoint:
-    """Asks the endpoint, in one attempt, and words its refusals as problems."""
+    """The endpoint; every call is a single attempt."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -46,10 +45,10 @@ class ClassifierEndpoint:
         self._sagemaker = boto3.client("sagemaker", config=_DESCRIBE)
 
     def classify(self, request: ImageRequest) -> str:
-        """The endpoint's answer, JSON.
+        """Return the endpoint's response, as JSON.
 
         Raises:
-            Problem: it refuses the image, is not there, or does not answer.
+            Problem: the endpoint refuses the image, does not exist, or does not answer.
         """
         try:
             response = self._runtime.invoke_endpoint(
@@ -68,19 +67,21 @@ class ClassifierEndpoint:
             ) from None
 
     def health(self) -> dict[str, str]:
-        """Status and configuration of the endpoint that is in service.
+        """Return the status and the configuration of the endpoint.
 
         Raises:
-            Problem: it is not.
+            Problem: the endpoint is not in service.
         """
         described = self._describe()
+
+        # An endpoint that is updated serves its old model until the new one is ready.
         if described["EndpointStatus"] in ("InService", "Updating", "SystemUpdating", "RollingBack"):
             return {"status": "ok", "endpoint": self.name, "release": described.get("EndpointConfigName", "")}
         if described["EndpointStatus"] == "Failed":
             raise Problem(
                 503,
                 "Model failed to start",
-                "The endpoint has failed: start the state machine to release a model again.",
+                "The endpoint has failed; start the state machine to release a model again.",
             )
         raise _NOT_READY
 
@@ -88,29 +89,36 @@ class ClassifierEndpoint:
         try:
             return dict(self._sagemaker.describe_endpoint(EndpointName=self.name))
         except ClientError as error:
-            if "Could not find" in error.response["Error"].get("Message", ""):
+            if is_missing_resource(error):
                 raise _NONE_YET from None
             raise
 
     def _explain(self, error: ClientError) -> Problem:
-        code = error.response["Error"].get("Code", "")
-        message = error.response["Error"].get("Message", "")
-        status = error.response.get("OriginalStatusCode")
+        code, status = error_code(error), error.response.get("OriginalStatusCode")
+
+        # the model refused the image: its own words
         if code == "ModelError" and isinstance(status, int) and 400 <= status < 500:
             return _from_endpoint(status, str(error.response.get("OriginalMessage", "")))
-        logger.warning("the endpoint refused", extra={"code": code, "reason": message, "model_status": status})
+
+        # anything else is no fault of the caller
+        reason = error_message(error)
+        logger.warning("the endpoint refused", extra={"code": code, "reason": reason, "model_status": status})
         if code == "ModelError":
             return Problem(502, "Model failed", "The model could not answer; try again in some seconds.", retry_after=5)
         if code in ("ValidationError", "ValidationException"):
-            return self._why_not_invoked(message)
+            return self._why_not_invoked(error)
         if "Throttl" in code or code == "TooManyRequests":
             return Problem(503, "Model is busy", "Too many requests at once; try again in some seconds.", retry_after=2)
         return Problem(
-            502, "Model not reachable", "The model could not be asked; its log has the reason.", retry_after=5
+            502,
+            "Model not reachable",
+            "The request did not reach the model; the API's log has the reason.",
+            retry_after=5,
         )
 
-    def _why_not_invoked(self, message: str) -> Problem:
-        if _NOT_FOUND not in message and "Could not find" not in message:
+    def _why_not_invoked(self, error: ClientError) -> Problem:
+        """Tell a missing endpoint from one that is being created, for InvokeEndpoint answers both alike."""
+        if not is_missing_endpoint(error):
             return _NOT_READY
         try:
             self._describe()
@@ -120,7 +128,7 @@ class ClassifierEndpoint:
 
 
 def _from_endpoint(status: int, original: str) -> Problem:
-    """The endpoint's own problem details, passed on."""
+    """Return the endpoint's own problem details."""
     try:
         value = json.loads(original)
         return Problem(status, str(value["title"]), str(value["detail"]))

@@ -1,4 +1,4 @@
-"""The API's Lambda: POST /classify hands the image to the endpoint, GET /health says whether there is one."""
+"""Classify: POST /classify hands the image to the endpoint, GET /health says whether there is one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ endpoint = ClassifierEndpoint(os.environ["ENDPOINT_NAME"])
 
 @app.post("/classify")
 def classify() -> Response[str]:
-    """The endpoint's predictions for the image of the request."""
+    """Return the endpoint's predictions for the image of the request."""
     request = read_request(app.current_event)
     answer = endpoint.classify(request)
     return Response(200, content_type="application/json", body=answer)
@@ -33,7 +33,7 @@ def classify() -> Response[str]:
 
 @app.get("/health")
 def health() -> Response[str]:
-    """200 with the release in service, else a problem that says what to do."""
+    """Return the release in service, or a problem that says what to do."""
     return Response(200, content_type="application/json", body=json.dumps(endpoint.health()))
 
 
@@ -54,17 +54,17 @@ def _problem(problem: Problem) -> Response[str]:
 
 @app.exception_handler(NotFoundError)  # type: ignore[untyped-decorator]
 def _no_route(_: NotFoundError) -> Response[str]:
-    return _answer(Problem(404, "No such route", "There are POST /classify and GET /health."))
+    return _answer(Problem(404, "No such route", "This API has POST /classify and GET /health."))
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
 def _broken(_: Exception) -> Response[str]:
-    logger.exception("unexpected")
+    logger.exception("unexpected error")
     return _answer(Problem(500, "Internal error", "The API failed; try again. Its log has the reason.", retry_after=5))
 
 
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """API Gateway's proxy event in, its proxy response out."""
+    """Answer API Gateway's proxy event with a proxy response."""
     logger.info("request", extra={"method": event.get("httpMethod"), "path": event.get("path")})
     return app.resolve(event, context)

@@ -1,4 +1,4 @@
-"""Refusals as RFC 9457 problem details."""
+"""Error responses as problem details (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ __all__ = ["Problem"]
 
 
 class Problem(Exception):
-    """An answer that is no prediction: status, title, and a detail that says what to do."""
+    """A request that gets no prediction: the status, a title, and a detail that says what to do."""
 
     def __init__(self, status: int, title: str, detail: str, *, retry_after: int | None = None) -> None:
         super().__init__(detail)
         self.status, self.title, self.detail = status, title, detail
         self.retry_after = retry_after
-        """Seconds after which trying again makes sense; None: only a changed request does."""
+        """Seconds after which the same request may succeed; None where only another request can."""
 
     def details(self) -> ProblemDetails:
-        """The body of the answer."""
+        """Return the body of the response."""
         return {"type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail}

@@ -1,4 +1,4 @@
-"""What a request carries: an image's bytes, or JSON with the image in base64."""
+"""The image of a request: its bytes, or JSON with the image in base64."""
 
 from __future__ import annotations
 
@@ -24,28 +24,30 @@ _MEGABYTES = MAX_IMAGE_BYTES / 1e6
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """What goes on to the endpoint."""
+    """The body and the content type that the endpoint gets."""
 
     body: bytes
     content_type: str
 
 
 def read_request(event: APIGatewayProxyEvent) -> ImageRequest:
-    """The body and the content type the endpoint shall judge it by.
+    """Return the image of a request.
 
-    Whatever says to be an image, or nothing certain (curl sends form-urlencoded when it is not told otherwise), goes
-    on as bytes: the endpoint decodes it and knows best whether it is an image.
+    A body of an image type goes to the endpoint as it is, which decodes it. So does a body of an unclear type, since
+    curl sends `application/x-www-form-urlencoded` unless it is told otherwise.
 
     Raises:
-        Problem: no body, too large a one, JSON that is none, or a type that cannot be an image.
+        Problem: the body is missing, too large or not valid JSON, or its type cannot be an image's.
     """
     body = _body(event)
     if not body:
         raise Problem(400, "No image", f"The request has no body; {_HOW_TO}.")
+
     content_type = (event.headers.get("content-type") or "application/octet-stream").split(";")[0].strip().lower()
     if content_type == "application/json":
         _check_json(body)
         return ImageRequest(body, content_type)
+
     if len(body) > MAX_IMAGE_BYTES:
         raise _too_large(len(body))
     if content_type.startswith("image/"):
@@ -62,7 +64,7 @@ def _body(event: APIGatewayProxyEvent) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
-        raise Problem(400, "Unreadable body", f"The body arrived damaged; {_HOW_TO}.") from None
+        raise Problem(400, "Unreadable body", f"The body is not valid base64; {_HOW_TO}.") from None
 
 
 def _check_json(body: bytes) -> None:
@@ -83,6 +85,6 @@ def _too_large(size: int) -> Problem:
     return Problem(
         413,
         "Image too large",
-        f"The image has {size / 1e6:.1f} MB, at most {_MEGABYTES:.1f} MB are taken; make it smaller: the model looks "
-        "at a few hundred pixels a side, so 1024 pixels lose nothing.",
+        f"The image has {size / 1e6:.1f} MB, but at most {_MEGABYTES:.1f} MB are accepted; make it smaller: the "
+        "model looks at a few hundred pixels a side, so that 1024 pixels lose nothing.",
     )

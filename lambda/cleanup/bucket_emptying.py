@@ -1,4 +1,4 @@
-"""Removing every version of every object of a bucket."""
+"""Deletion of every version of every object in a bucket."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
+from shared.aws_errors import is_missing_bucket
 from shared.custom_resource import Deadline
 
 if TYPE_CHECKING:
@@ -18,15 +19,15 @@ logger = Logger(child=True)
 
 
 class BucketNotEmptied(Exception):
-    """S3 refused to delete some objects; the message names the first."""
+    """S3 refused to delete objects; the message names the first."""
 
 
 def empty_bucket(s3: S3Client, bucket: str, deadline: Deadline) -> None:
-    """Delete everything, a page of 1,000 versions at a time.
+    """Delete everything in a bucket, a page of 1,000 versions at a time.
 
     Raises:
-        BucketNotEmptied: S3 kept an object.
-        OutOfTime: there is more than the function can delete in its time.
+        BucketNotEmptied: S3 refused to delete an object.
+        OutOfTime: the bucket holds more than the function can delete in its time.
     """
     deleted = 0
     try:
@@ -38,11 +39,15 @@ def empty_bucket(s3: S3Client, bucket: str, deadline: Deadline) -> None:
             ]
             if not objects:
                 continue
+
             errors = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True}).get("Errors", [])
             if errors:
-                raise BucketNotEmptied(f"{errors[0].get('Key')} in {bucket} stays: {errors[0].get('Message')}")
+                raise BucketNotEmptied(
+                    f"{errors[0].get('Key')} in {bucket} stays: {errors[0].get('Message')}; delete it by hand, then "
+                    "destroy the stack again"
+                )
             deleted += len(objects)
     except ClientError as error:
-        if error.response["Error"].get("Code") != "NoSuchBucket":
+        if not is_missing_bucket(error):
             raise
     logger.info("bucket emptied", extra={"bucket": bucket, "deleted": deleted})

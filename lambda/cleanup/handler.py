@@ -1,14 +1,13 @@
-"""Custom resource: when the stack is destroyed, what the runs made outside of CloudFormation goes, too."""
+"""Cleanup, a custom resource: deletes what the runs made outside of CloudFormation, when the stack is destroyed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from shared.custom_resource import Deadline, respond
+from shared.custom_resource import CustomResourceEvent, Deadline, respond
 
 from .bucket_emptying import empty_bucket
 from .run_remains import delete_endpoint, delete_model_packages, delete_models, stop_executions, stop_jobs
@@ -22,8 +21,8 @@ states = boto3.client("stepfunctions")
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    """Delete: first the executions, which would make more; then jobs, endpoint, models; last the bucket's objects."""
+def handler(event: CustomResourceEvent, context: LambdaContext) -> None:
+    """On deletion stop executions first, which would make more; then delete jobs, endpoint and models; objects last."""
     properties = event["ResourceProperties"]
 
     def work(deadline: Deadline) -> Mapping[str, str]:

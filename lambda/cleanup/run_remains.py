@@ -1,4 +1,4 @@
-"""Stopping and deleting what runs left behind, by the prefix of its name."""
+"""Stopping and deleting what the runs of an environment left, which is found by its prefix."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
+from shared.aws_errors import has_ended, is_missing_resource, is_missing_state_machine
 from shared.custom_resource import Deadline
 
 if TYPE_CHECKING:
@@ -18,9 +19,10 @@ __all__ = ["delete_endpoint", "delete_model_packages", "delete_models", "stop_ex
 
 logger = Logger(child=True)
 POLL_SECONDS = 5.0
-_GONE = ("Could not find", "does not exist", "Requested resource not found")
-_NOT_RUNNING = ("status", "Stopped", "Completed", "Failed")
-"""In SageMaker's refusals to stop a job that has just ended."""
+"""Time between two looks at the endpoint."""
+
+_CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+"""Statuses in which SageMaker refuses to delete an endpoint."""
 
 
 def stop_executions(states: SFNClient, state_machine: str) -> None:
@@ -29,7 +31,7 @@ def stop_executions(states: SFNClient, state_machine: str) -> None:
         pages = states.get_paginator("list_executions").paginate(stateMachineArn=state_machine, statusFilter="RUNNING")
         running = [execution["executionArn"] for page in pages for execution in page["executions"]]
     except ClientError as error:
-        if error.response["Error"].get("Code") != "StateMachineDoesNotExist":
+        if not is_missing_state_machine(error):
             raise
         return
     for arn in running:
@@ -38,47 +40,51 @@ def stop_executions(states: SFNClient, state_machine: str) -> None:
 
 
 def stop_jobs(sagemaker: SageMakerClient, prefix: str) -> None:
-    """Stop the tuning jobs first: a stopped trial would only be followed by the next."""
-    tuning = _named(
+    """Stop the running jobs; tuning jobs first, since they would replace a stopped trial by the next."""
+    _stop(
+        "HyperParameterTuningJob",
         sagemaker.get_paginator("list_hyper_parameter_tuning_jobs").paginate(
             NameContains=prefix, StatusEquals="InProgress"
         ),
-        "HyperParameterTuningJobSummaries",
-        "HyperParameterTuningJobName",
-        prefix,
+        stop=sagemaker.stop_hyper_parameter_tuning_job,
+        prefix=prefix,
     )
-    for name in tuning:
-        _tolerating(sagemaker.stop_hyper_parameter_tuning_job, HyperParameterTuningJobName=name)
-    training = _named(
+    _stop(
+        "TrainingJob",
         sagemaker.get_paginator("list_training_jobs").paginate(NameContains=prefix, StatusEquals="InProgress"),
-        "TrainingJobSummaries",
-        "TrainingJobName",
-        prefix,
+        stop=sagemaker.stop_training_job,
+        prefix=prefix,
     )
-    for name in training:
-        _tolerating(sagemaker.stop_training_job, TrainingJobName=name)
-    processing = _named(
+    _stop(
+        "ProcessingJob",
         sagemaker.get_paginator("list_processing_jobs").paginate(NameContains=prefix, StatusEquals="InProgress"),
-        "ProcessingJobSummaries",
-        "ProcessingJobName",
-        prefix,
+        stop=sagemaker.stop_processing_job,
+        prefix=prefix,
     )
-    for name in processing:
-        _tolerating(sagemaker.stop_processing_job, ProcessingJobName=name)
-    logger.info("jobs stopped", extra={"tuning": tuning, "training": training, "processing": processing})
+
+
+def _stop(kind: str, pages: Iterable[Mapping[str, Any]], *, stop: Callable[..., object], prefix: str) -> None:
+    names = _names(pages, member=f"{kind}Summaries", name=f"{kind}Name", prefix=prefix)
+    for name in names:
+        _unless_gone(stop, **{f"{kind}Name": name})
+    logger.info("jobs stopped", extra={"kind": kind, "names": names})
 
 
 def delete_endpoint(sagemaker: SageMakerClient, endpoint: str, deadline: Deadline) -> None:
-    """Delete the endpoint, waiting where it is being created or updated, until it is gone."""
+    """Delete the endpoint, and wait until it is gone; one that is being created or updated cannot be deleted yet.
+
+    Raises:
+        OutOfTime: the function's time is over before the endpoint is gone.
+    """
     while True:
         try:
             status = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"]
         except ClientError as error:
-            if not _says(error, _GONE):
+            if not is_missing_resource(error):
                 raise
             logger.info("no endpoint", extra={"endpoint": endpoint})
             return
-        if status not in ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"):
+        if status not in _CHANGING:
             sagemaker.delete_endpoint(EndpointName=endpoint)
         deadline.check(f"waiting for the endpoint {endpoint}, which is {status}")
         time.sleep(POLL_SECONDS)
@@ -86,22 +92,20 @@ def delete_endpoint(sagemaker: SageMakerClient, endpoint: str, deadline: Deadlin
 
 def delete_models(sagemaker: SageMakerClient, prefix: str) -> None:
     """Delete the endpoint configurations and the models."""
-    configs = _named(
-        sagemaker.get_paginator("list_endpoint_configs").paginate(NameContains=prefix),
-        "EndpointConfigs",
-        "EndpointConfigName",
-        prefix,
-    )
+    config_pages = sagemaker.get_paginator("list_endpoint_configs").paginate(NameContains=prefix)
+    configs = _names(config_pages, member="EndpointConfigs", name="EndpointConfigName", prefix=prefix)
     for name in configs:
-        _tolerating(sagemaker.delete_endpoint_config, EndpointConfigName=name)
-    models = _named(sagemaker.get_paginator("list_models").paginate(NameContains=prefix), "Models", "ModelName", prefix)
+        _unless_gone(sagemaker.delete_endpoint_config, EndpointConfigName=name)
+
+    model_pages = sagemaker.get_paginator("list_models").paginate(NameContains=prefix)
+    models = _names(model_pages, member="Models", name="ModelName", prefix=prefix)
     for name in models:
-        _tolerating(sagemaker.delete_model, ModelName=name)
+        _unless_gone(sagemaker.delete_model, ModelName=name)
     logger.info("models deleted", extra={"configs": configs, "models": models})
 
 
 def delete_model_packages(sagemaker: SageMakerClient, group: str) -> None:
-    """Delete the versions of a group of the model registry; CloudFormation deletes only a group that is empty."""
+    """Delete the versions in a group of the model registry, since CloudFormation deletes only an empty group."""
     try:
         packages = [
             package["ModelPackageArn"]
@@ -109,27 +113,23 @@ def delete_model_packages(sagemaker: SageMakerClient, group: str) -> None:
             for package in page["ModelPackageSummaryList"]
         ]
     except ClientError as error:
-        if not _says(error, _GONE):
+        if not is_missing_resource(error):
             raise
         packages = []
     for arn in packages:
-        _tolerating(sagemaker.delete_model_package, ModelPackageName=arn)
+        _unless_gone(sagemaker.delete_model_package, ModelPackageName=arn)
     logger.info("model packages deleted", extra={"packages": packages})
 
 
-def _named(pages: Iterable[Mapping[str, Any]], member: str, name: str, prefix: str) -> list[str]:
-    """Names on the pages of a list that begin with the prefix; NameContains finds it anywhere."""
+def _names(pages: Iterable[Mapping[str, Any]], *, member: str, name: str, prefix: str) -> list[str]:
+    """Return the names on the pages of a list that begin with the prefix; NameContains finds it anywhere."""
     return [item[name] for page in pages for item in page[member] if item[name].startswith(prefix)]
 
 
-def _tolerating(call: Callable[..., object], **names: str) -> None:
-    """What has just ended or gone by itself needs no stopping or deleting."""
+def _unless_gone(call: Callable[..., object], **names: str) -> None:
+    """Stop or delete a resource, which may have ended or gone by itself meanwhile."""
     try:
         call(**names)
     except ClientError as error:
-        if not _says(error, (*_GONE, *_NOT_RUNNING)):
+        if not (is_missing_resource(error) or has_ended(error)):
             raise
-
-
-def _says(error: ClientError, texts: tuple[str, ...]) -> bool:
-    return any(text in error.response["Error"].get("Message", "") for text in texts)

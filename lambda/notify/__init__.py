@@ -1,0 +1,1 @@
+"""Notify: sends the message about how a run ended."""

@@ -1,14 +1,16 @@
-"""Notify: tells in plain words how a run ended, and gives the execution its result."""
+"""Notify: sends the message about how a run ended, and gives the execution its outcome."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
+from shared.notification import publish
+
+import contract
 
 from .run_message import Message, compose, report_of
 
@@ -17,30 +19,29 @@ __all__ = ["handler"]
 logger = Logger()
 sns = boto3.client("sns")
 
-_MAX_SUBJECT = 100
-"""SNS API reference, Publish: Subject, ASCII."""
 MAX_CAUSE = 32_000
-"""Step Functions cuts a cause at 32,768 characters."""
+"""Longest cause. Step Functions takes 32,768 characters (API reference, SendTaskFailure)."""
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
-    """Publish the message, and return `status`, `error`, `cause` and `report` for the end of the execution.
+def handler(event: contract.EndInput, context: LambdaContext) -> contract.RunOutcome:
+    """Publish the message, and return how the execution ends.
 
-    A message that cannot be published does not change how the run ended; it is logged, and said in the cause.
+    A message that cannot be published does not change how the run ended: it is logged, and mentioned in the cause.
     """
     message = compose(event["run"], execution=event["execution"])
     problem = _publish(message)
     cause = f"{message.cause} (The notification could not be sent: {problem})" if problem else message.cause
     logger.info("run ended", extra={"status": message.status, "error": message.error, "cause": message.cause})
-    report = report_of(event["run"])
-    return {"status": message.status, "error": message.error, "cause": cause[:MAX_CAUSE], "report": report}
+    return contract.RunOutcome(
+        status=message.status, error=message.error, cause=cause[:MAX_CAUSE], report=report_of(event["run"])
+    )
 
 
 def _publish(message: Message) -> str:
-    subject = message.subject.encode("ascii", "replace").decode()[:_MAX_SUBJECT]
+    """Publish the message, and return what went wrong; empty where nothing did."""
     try:
-        sns.publish(TopicArn=os.environ["TOPIC_ARN"], Subject=subject, Message=message.text)
+        publish(sns, topic_arn=os.environ["TOPIC_ARN"], subject=message.subject, text=message.text)
     except (BotoCoreError, ClientError) as error:
         logger.exception("the notification could not be sent")
         return str(error)

@@ -1,20 +1,22 @@
-"""The message about a finished run, from the state machine's data."""
+"""The message about a run that has ended, from the state machine's data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
+from shared.console_links import execution_link
 from shared.plain_cause import plain_cause
+
+from contract import RunDocument, StateError
 
 __all__ = ["ADVICE", "Message", "compose", "report_of"]
 
 ADVICE = {
     "InvalidInput": "Start the execution again with an input of the known keys, or with {}.",
     "BadDataset": "Change the photos in the bucket as said, then start the execution again with {}.",
-    "ModelRejected": "The model in service was left alone. The decision with every number lies in the bucket "
-    "and in the model registry; each reason names the setting that holds its threshold.",
+    "ModelRejected": "The model in service was left alone. The decision, with every number and reason, is in the "
+    "bucket and in the model registry; each reason names the setting that holds its threshold.",
     "ApprovalTimedOut": "Start the execution again to be asked anew, or raise the setting release.approval_hours.",
     "RulesNotFinished": "Raise the setting debugger.max_minutes, or set debugger.mode=own.",
     "DebuggerNotOffered": "Set debugger.mode to auto or own.",
@@ -27,37 +29,49 @@ ADVICE = {
     "SageMaker.ResourceLimitExceededException": "Raise the quota named above in Service Quotas, or choose another "
     "instance_type in the settings.",
 }
-_JOB_ADVICE = "Look at the job's log in /aws/sagemaker/TrainingJobs, mend the cause, and start the execution again."
-_DEFAULT_ADVICE = "Look at the execution in the console; it shows the state's input and error in full."
+"""What to do about an error, by its name."""
+
+_JOB_ADVICE = "Look at the job's log in /aws/sagemaker/TrainingJobs, fix the cause, and start the execution again."
+_DEFAULT_ADVICE = "Look at the execution in the console, which shows the state's input and the whole error."
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is published, and how the execution ends."""
+    """The message that is published, and how the execution ends."""
 
-    status: str
+    status: Literal["succeeded", "failed"]
     error: str
     cause: str
     subject: str
     text: str
 
 
-def compose(run: Mapping[str, Any], *, execution: str) -> Message:
-    """A message from the state machine's data, where `failure` holds `{state: {Error, Cause}}` of what failed."""
-    name = run.get("plan", {}).get("run") or run.get("execution", "?")
-    failure: Mapping[str, Mapping[str, str]] = run.get("failure") or {}
-    link = console_link(execution)
-    if not failure:
-        text = "\n".join([*_good_news(run), "", *_report(run), f"Execution: {link}"])
-        return Message("succeeded", "", "", f"whippet: run {name} released its model", text)
-    # A failed smoke test comes first; a rollback that failed after it is told, too.
-    state, error = next(iter(failure.items()))
+def compose(run: RunDocument, *, execution: str) -> Message:
+    """Return the message about a run; `execution` is the ARN of its execution."""
+    plan = run.get("plan")
+    name = plan["run"] if plan else run.get("execution", "?")
+    if run.get("failure"):
+        return _failed(run, name, execution)
+    text = "\n".join([*_release_lines(run), "", *_report_lines(run), f"Execution: {execution_link(execution)}"])
+    return Message("succeeded", "", "", f"whippet: run {name} released its model", text)
+
+
+def report_of(run: RunDocument) -> str:
+    """Return the URI of the run's report; empty where none could be written."""
+    report = run.get("report")
+    return report["uri"] if report and "Error" not in report else ""
+
+
+def _failed(run: RunDocument, name: str, execution: str) -> Message:
+    # The first failure is the run's; a rollback that failed after it is mentioned as well.
+    (state, error), *later = run["failure"].items()
     error_name = error.get("Error", "States.TaskFailed")
-    reason = plain_cause(error.get("Cause", ""))
+    reason = _reason(error)
     if state != error_name:
         reason = f"{state}: {reason}"
-    for later, further in list(failure.items())[1:]:
-        reason += f" Then {later} failed, too: {plain_cause(further.get('Cause', ''))}"
+    for further, further_error in later:
+        reason += f" Then {further} failed, too: {_reason(further_error)}"
+
     advice = ADVICE.get(error_name, _JOB_ADVICE if error_name == "States.TaskFailed" else _DEFAULT_ADVICE)
     headline = f"run {name} rejected its model" if error_name == "ModelRejected" else f"run {name} failed in {state}"
     lines = [
@@ -67,41 +81,34 @@ def compose(run: Mapping[str, Any], *, execution: str) -> Message:
         "",
         advice,
         "",
-        *_report(run),
-        f"Execution: {link}",
+        *_report_lines(run),
+        f"Execution: {execution_link(execution)}",
     ]
     return Message("failed", error_name, reason, f"whippet: {headline}", "\n".join(lines))
 
 
-def report_of(run: Mapping[str, Any]) -> str:
-    """URI of the run's report; empty where none could be written."""
-    uri: str = run.get("report", {}).get("uri", "")
-    return uri
+def _reason(error: StateError) -> str:
+    return plain_cause(error.get("Cause", ""))
 
 
-def _report(run: Mapping[str, Any]) -> list[str]:
-    report = run.get("report", {})
+def _report_lines(run: RunDocument) -> list[str]:
+    report = run.get("report")
+    if not report:
+        return []
     if "Error" in report:
-        return [f"The report could not be written: {plain_cause(report.get('Cause', ''))}"]
-    return [f"Report: {report['console']} ({report['uri']})"] if report else []
+        return [f"The report could not be written: {_reason(report)}"]
+    return [f"Report: {report['console']} ({report['uri']})"]
 
 
-def _good_news(run: Mapping[str, Any]) -> list[str]:
+def _release_lines(run: RunDocument) -> list[str]:
     plan, verdict, smoke_test = run["plan"], run["verdict"], run["smoke_test"]
     lines = [
         f"Run {plan['run']} released a model for {plan['classes']} classes, trained on {plan['images']} photos.",
         f"Test accuracy: {verdict['test_accuracy']:.4f} on {verdict['test_images']} photos.",
         *verdict["reasons"],
-        f"Smoke test: {smoke_test['photo']} was taken for {smoke_test['predicted']} ({smoke_test['score']:.2f}).",
+        f"Smoke test: {smoke_test['photo']} was classified as {smoke_test['predicted']} ({smoke_test['score']:.2f}).",
     ]
-    retired = run.get("retired", {})
-    if "Error" in retired:
-        lines.append(f"Superseded models could not be deleted: {plain_cause(retired.get('Cause', ''))}")
+    retired = run.get("retired")
+    if retired and "Error" in retired:
+        lines.append(f"Superseded models could not be deleted: {_reason(retired)}")
     return lines
-
-
-def console_link(execution: str) -> str:
-    """The execution in the AWS console, from its ARN."""
-    parts = execution.split(":")
-    region = parts[3] if len(parts) > 3 else ""
-    return f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{execution}"

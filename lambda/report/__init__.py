@@ -1,0 +1,1 @@
+"""Report: writes the page about everything that a run did and decided."""

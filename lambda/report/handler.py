@@ -1,19 +1,17 @@
-"""Report: one HTML page of everything a run did and decided, and one of the training's profile alone.
+"""Report: writes the page about everything that a run did and decided, and a page about the training's profile alone.
 
-The function's zip holds, beside this folder's modules, its templates (`*.jinja`), `charts.js`, `echarts.min.js` from
-the npm package echarts, and the Python packages jinja2 and markupsafe.
+The function's zip also holds `echarts.min.js` of the npm package echarts, and the packages jinja2 and markupsafe.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from shared.console_links import object_link
+from shared.console_links import object_link, region_of
 
 import contract
 
@@ -50,19 +48,19 @@ PAGES: dict[str, tuple[str, tuple[Section, ...]]] = {
     ),
     contract.Artefact.PROFILE_PAGE: ("Profile of run", (_PROFILE,)),
 }
-"""File name → title before the run's name, and sections."""
+"""The pages by file name: the title, which the run's name follows, and the sections."""
 
 CHARTING_LIBRARY = Path(__file__).parent / "echarts.min.js"
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
-    """Write the pages of the run whose data is `event["run"]`; returns where the report lies.
-
-    `uri` is its s3:// address, `console` a link for people to the object in the S3 console.
-    """
+def handler(event: contract.EndInput, context: LambdaContext) -> contract.ReportLocation:
+    """Write the pages about the run, and return where the report is."""
     bucket, execution = os.environ["BUCKET"], event["execution"]
-    name = (event["run"].get("plan") or {}).get("run") or contract.run_id(execution.rsplit(":", 1)[-1])
+
+    # A run that failed before its plan is named after its execution.
+    plan = event["run"].get("plan")
+    name = plan["run"] if plan else contract.run_id(execution.rsplit(":", 1)[-1])
     run = RunContext(
         name=name,
         prefix=os.environ["NAME_PREFIX"],
@@ -71,14 +69,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
         files=RunFiles(s3, bucket=bucket, run=name),
         sagemaker=sagemaker,
     )
+
     library = CHARTING_LIBRARY.read_text(encoding="utf-8")
     for file, (title, sections) in PAGES.items():
         content = render(run, sections, title=f"{title} {name}", charting_library=library).encode()
         s3.put_object(Bucket=bucket, Key=f"runs/{name}/{file}", Body=content, ContentType="text/html; charset=utf-8")
         logger.info("page written", extra={"run": name, "page": file, "bytes": len(content)})
+
     key = f"runs/{name}/{contract.Artefact.REPORT}"
-    return {"uri": f"s3://{bucket}/{key}", "console": object_link(bucket, key, region=_region(execution))}
-
-
-def _region(execution: str) -> str:
-    return execution.split(":")[3]
+    link = object_link(bucket, key, region=region_of(execution))
+    return contract.ReportLocation(uri=f"s3://{bucket}/{key}", console=link)

@@ -1,4 +1,4 @@
-"""From sections to one HTML file that needs nothing but itself: no network, no second file."""
+"""The page: one HTML file made from sections, which needs no network and no second file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FOLDER = Path(__file__).parent / "templates"
 _DRAWING = _FOLDER / "charts.js"
 _TEMPLATES = Environment(
     loader=FileSystemLoader(_FOLDER),
-    autoescape=True,  # names of classes and files are whatever somebody typed
+    autoescape=True,  # names of classes and files may hold anything
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -36,22 +36,23 @@ _TEMPLATES.filters.update(FILTERS)
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what follows it; `<name>.html.jinja` renders what `build` returns."""
+    """A section of the page: its heading, and the content that the template `<name>.html.jinja` shows."""
 
     name: str
     title: str
     build: Callable[[RunContext], dict[str, Any]]
-    """Raises Missing where there is nothing to show. Its `charts` go to the page's script, by their names."""
+    """Returns the template's variables, and under `charts` the data of each chart by its name; raises Missing where
+    there is nothing to show."""
 
 
 def render(run: RunContext, sections: Sequence[Section], *, title: str, charting_library: str) -> str:
-    """The page. A section that cannot be made is a line that says why: it never takes the others with it.
+    """Return the page. A section that cannot be made is replaced by a line that says why.
 
     Args:
-        run: whose report it is.
-        sections: in order.
-        title: of the page.
-        charting_library: the text of echarts.min.js.
+        run: The run that the page is about.
+        sections: The sections in their order.
+        title: The title of the page.
+        charting_library: The content of echarts.min.js.
     """
     bodies: list[dict[str, Any]] = []
     charts: dict[str, Any] = {}
@@ -59,6 +60,7 @@ def render(run: RunContext, sections: Sequence[Section], *, title: str, charting
         body, drawn = _body(run, section)
         bodies.append({"name": section.name, "title": section.title, "body": body})
         charts |= drawn
+
     drawing = _DRAWING.read_text(encoding="utf-8")
     return _TEMPLATES.get_template("page.html.jinja").render(
         run=run,
@@ -79,7 +81,7 @@ def _body(run: RunContext, section: Section) -> tuple[Markup, dict[str, Any]]:
     except Missing as missing:
         return _note(str(missing)), {}
     except Exception as error:
-        # Files of another version or half-written ones break in any way; the rest of the page is worth having.
+        # A file of another version, or half written, may break a section in any way; the others are still useful.
         logger.exception("a section could not be made", extra={"section": section.name})
         return _note(f"This section could not be made ({type(error).__name__}: {error})."), {}
 
@@ -89,7 +91,7 @@ def _note(text: str) -> Markup:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity, which losses may be: null, a gap in the curve."""
+    """Replace NaN and infinity, which losses may be, by null: JSON has neither, and a curve has a gap there."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -100,5 +102,5 @@ def _finite(value: Any) -> Any:
 
 
 def _hash(script: str) -> str:
-    """For the page's Content-Security-Policy: these scripts run and no others, whatever a name smuggles in."""
+    """Return a script's hash for the Content-Security-Policy, which lets only the page's own scripts run."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}'"

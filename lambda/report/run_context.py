@@ -1,10 +1,11 @@
-"""What every section of the report is made from: the run's name, the state machine's data, its files, SageMaker."""
+"""Everything that the sections of the report are made from: the run's names, data and files, and SageMaker."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from contract import Evaluator, RunDocument
 
 from .run_files import RunFiles
 
@@ -16,22 +17,33 @@ __all__ = ["RunContext"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """One run, at its end."""
+    """A run that has ended."""
 
     name: str
     """`run_id`"""
     prefix: str
-    """`<prefix>-<environment>`: what every job's name starts with."""
-    data: Mapping[str, Any]
-    """The state machine's: `plan`, `training`, `verdict`, `failure` …, as far as the run came."""
+    """`<prefix>-<environment>`, with which the name of every job begins."""
+    data: RunDocument
+    """The state machine's data, as far as the run came."""
     execution: str
-    """ARN"""
+    """ARN of the execution."""
     files: RunFiles
     sagemaker: SageMakerClient
 
-    def at(self, *path: str) -> Any:
-        """A value of the state machine's data; None where the run did not come that far."""
-        value: Any = self.data
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
+    @property
+    def evaluator(self) -> Evaluator | None:
+        """Who evaluated the debugger's rules; None where the run did not come that far."""
+        debugger = self.data.get("debugger")
+        return debugger["evaluator"] if debugger else None
+
+    @property
+    def released_endpoint(self) -> str | None:
+        """The endpoint that serves the run's model since its smoke test; None where the run released none."""
+        smoke_test = self.data.get("smoke_test")
+        return smoke_test["endpoint"] if smoke_test else None
+
+    @property
+    def approved_by_a_person(self) -> bool:
+        """Whether a person was asked and answered with yes."""
+        answer = self.data.get("approval")
+        return bool(answer and "Error" not in answer and answer.get("approved"))

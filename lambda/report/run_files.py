@@ -1,14 +1,16 @@
-"""The files a run left in the bucket, each read when it is asked for; what is missing or broken says so in words."""
+"""The files that a run left in the bucket, each read when a section needs it."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, NotRequired, TypeVar, cast, get_origin, get_type_hints
 
 from botocore.exceptions import ClientError
+from shared.aws_errors import is_missing_object
 
 import contract
 from contract import Artefact
@@ -16,23 +18,31 @@ from contract import Artefact
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["Missing", "RunFiles"]
+__all__ = ["Missing", "RunFiles", "if_present"]
 
 MAX_FILE_BYTES = 64 * 2**20
-"""A thousand classes' evaluation takes some megabytes; more is none of ours."""
-MAX_PICTURE_BYTES = 64 * 2**10
-"""A thumbnail of 192 pixels takes about 8 kB."""
+"""Largest file. The evaluation of a thousand classes takes some megabytes."""
 
+MAX_PICTURE_BYTES = 64 * 2**10
+"""Largest thumbnail. One of 192 pixels takes about 8 kB."""
 
 Kind = TypeVar("Kind")
 
 
 class Missing(Exception):
-    """What a section would show is not there; the message is the line that stands in its place."""
+    """The content of a section is not there; the message is shown in its place."""
+
+
+def if_present(read: Callable[[], Kind]) -> Kind | None:
+    """Return what `read` returns, or None where it raises Missing."""
+    try:
+        return read()
+    except Missing:
+        return None
 
 
 class RunFiles:
-    """Of one run, below `runs/<run>/`."""
+    """The files of one run, below `runs/<run>/`. Reading one that is missing or broken raises Missing."""
 
     def __init__(self, s3: S3Client, *, bucket: str, run: str) -> None:
         self._s3 = s3
@@ -41,41 +51,37 @@ class RunFiles:
 
     @cached_property
     def dataset(self) -> contract.DatasetSummary:
-        """What CheckDataset found.
-
-        Raises:
-            Missing: it is not there or cannot be read; so do all others of this class.
-        """
+        """The summary of the data set."""
         return self._json(f"runs/{self.run}/manifest/{Artefact.DATASET_SUMMARY}", contract.DatasetSummary)
 
     @cached_property
     def decision(self) -> contract.Decision:
-        """The verdict, with all it was decided on."""
+        """The decision of the verdict, with everything that it is based on."""
         return self._json(f"runs/{self.run}/{Artefact.DECISION}", contract.Decision)
 
     @cached_property
     def evaluation(self) -> contract.Evaluation:
-        """How good the model is on the test photos."""
+        """The scores of the model on the test photos."""
         return self._json(self._result(Artefact.EVALUATION), contract.Evaluation)
 
     @cached_property
     def profile(self) -> contract.Profile:
-        """Where the training's time went."""
+        """The profile of the training."""
         return self._json(self._result(Artefact.PROFILE), contract.Profile)
 
     @cached_property
     def hook(self) -> contract.HookReport:
-        """What the debugger hook saved."""
+        """The report of the debugger hook."""
         return self._json(self._result(Artefact.HOOK_REPORT), contract.HookReport)
 
     @cached_property
     def rules(self) -> contract.RulesReport:
-        """What the rules' job of ours found."""
+        """The results of the rules that the run's own processing job evaluated."""
         return self._json(f"runs/{self.run}/rules/{Artefact.RULES}", contract.RulesReport)
 
     @cached_property
     def history(self) -> list[dict[str, str]]:
-        """A row an epoch: epoch, train_loss, validation_loss, validation_accuracy."""
+        """A row for each epoch: epoch, train_loss, validation_loss, validation_accuracy."""
         key = self._result(Artefact.HISTORY)
         text = self._text(key)
         rows = [row for row in csv.DictReader(io.StringIO(text)) if None not in row]
@@ -84,7 +90,7 @@ class RunFiles:
         return cast("list[dict[str, str]]", rows)
 
     def thumbnail(self, place: int) -> bytes:
-        """The JPEG of a place in `Evaluation.hardest_mistakes`."""
+        """Return the JPEG of the photo at a place in `Evaluation.hardest_mistakes`."""
         return self._bytes(self._result(f"{Artefact.HARDEST_MISTAKES}/{place:02}.jpg"), limit=MAX_PICTURE_BYTES)
 
     def _result(self, name: str) -> str:
@@ -112,7 +118,7 @@ class RunFiles:
         try:
             content: bytes = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read(limit + 1)
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            if is_missing_object(error):
                 raise Missing(f"The run left no {_name(key)}.") from None
             raise Missing(f"{_name(key)} cannot be read: {error}.") from None
         if len(content) > limit:
@@ -121,7 +127,7 @@ class RunFiles:
 
 
 def _required(kind: type) -> set[str]:
-    """Members of a TypedDict; its own `__required_keys__` cannot tell where annotations are text."""
+    """Return the required members of a TypedDict; its `__required_keys__` is wrong where annotations are text."""
     hints = get_type_hints(kind, include_extras=True)
     return {name for name, hint in hints.items() if get_origin(hint) is not NotRequired}
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers as people read them: the filters of the templates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def _number(value: float | None, digits: int = 4) -> str:
-    """Significant digits; 'not a number' where a training diverged."""
+    """Return a number with so many significant digits, or `not a number`, which a loss may be."""
     if value is None:
         return _NONE
     if not math.isfinite(value):
@@ -59,7 +59,7 @@ def _size(count: float | None) -> str:
 
 
 def _shortened(text: str) -> str:
-    """A hyperparameter as SageMaker carries it: text, often a number of seventeen digits."""
+    """Return a hyperparameter's text; SageMaker writes numbers with up to seventeen digits."""
     try:
         return _number(float(text))
     except ValueError:
@@ -74,4 +74,4 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "size": _size,
     "usd": _usd,
 }
-"""For the templates."""
+"""The templates' filters by their names."""

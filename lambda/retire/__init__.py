@@ -1,0 +1,1 @@
+"""Retire: deletes models that are out of service for good."""

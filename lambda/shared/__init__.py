@@ -1,0 +1,1 @@
+"""What several Lambda functions use; every function's zip carries it."""

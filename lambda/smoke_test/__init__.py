@@ -1,0 +1,1 @@
+"""SmokeTest: asks the endpoint about a photo after every release."""

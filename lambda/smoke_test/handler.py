@@ -1,4 +1,4 @@
-"""SmokeTest: does the endpoint answer a photo it has not seen, in the shape that was agreed?"""
+"""SmokeTest: asks the endpoint about a photo of the test split, and checks the format of its answer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 import math
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
+from shared.first_few import first_few
 
 import contract
 
@@ -29,60 +30,73 @@ runtime = boto3.client(
 
 ATTEMPTS = 5
 PAUSE_SECONDS = 5.0
+"""Requests before the test fails, and the time between two."""
+
 _SUM_TOLERANCE = 1e-3
+"""How far above 1 the sum of the probabilities may be, since they are rounded."""
+
 _EXCERPT = 300
+"""Bytes of an answer that an error message quotes."""
 
 
 class SmokeTestFailed(Exception):
-    """The endpoint is InService but does not do its work; the message says what it did instead."""
+    """The endpoint is InService but does not classify; the message says what it does instead."""
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: contract.SmokeTestInput, context: LambdaContext) -> contract.SmokeTestResult:
     """Send a photo of the test split to the endpoint and check the answer.
 
     Raises:
-        SmokeTestFailed: it answered wrongly, or not at all after some attempts.
+        SmokeTestFailed: it gives a wrong answer, or none after several attempts.
     """
-    bucket, run = os.environ["BUCKET"], event["run"]
+    bucket, run, endpoint = os.environ["BUCKET"], event["run"], os.environ["ENDPOINT_NAME"]
+
+    # choose a photo that the model was not trained on
     manifest = f"runs/{run}/manifest/"
     summary: contract.DatasetSummary = json.loads(_read(bucket, manifest + contract.Artefact.DATASET_SUMMARY))
     labels = [entry["name"] for entry in summary["classes"]]
     record = _first_test_photo(bucket, manifest + contract.Artefact.MANIFEST)
     image = _read(bucket, summary["prefix"] + record["path"])
-    answer = _invoke(runtime, os.environ["ENDPOINT_NAME"], image)
+
+    # classify it
+    answer = _invoke(runtime, endpoint, image)
     predictions = check_answer(answer, labels)
     truth = labels[record["label"]]
     logger.info("answered", extra={"photo": record["path"], "truth": truth, "best": predictions[0]})
-    return {
-        "endpoint": os.environ["ENDPOINT_NAME"],
-        "photo": record["path"],
-        "truth": truth,
-        "predicted": predictions[0]["label"],
-        "score": predictions[0]["score"],
-    }
+    return contract.SmokeTestResult(
+        endpoint=endpoint,
+        photo=record["path"],
+        truth=truth,
+        predicted=predictions[0]["label"],
+        score=predictions[0]["score"],
+    )
 
 
 def check_answer(answer: bytes, labels: list[str]) -> list[contract.Prediction]:
-    """The predictions, if the answer is a list of known labels with falling probabilities.
+    """Return the predictions in an answer, which has to be a list of known labels with falling probabilities.
 
     Raises:
-        SmokeTestFailed: it is something else.
+        SmokeTestFailed: the answer is something else.
     """
     excerpt = answer[:_EXCERPT].decode(errors="replace")
     try:
         predictions = json.loads(answer)
     except ValueError:
         raise SmokeTestFailed(f"the endpoint's answer is not JSON: {excerpt}") from None
+
+    # the format: a list of labels with scores
     shaped = isinstance(predictions, list) and all(_is_prediction(entry) for entry in predictions)
     if not shaped or not predictions:
-        raise SmokeTestFailed(f'the endpoint\'s answer is no list of {{"label", "score"}}: {excerpt}')
+        raise SmokeTestFailed(f'the endpoint\'s answer is not a list of {{"label", "score"}}: {excerpt}')
+
+    # the content: known labels, falling probabilities
     unknown = [entry["label"] for entry in predictions if entry["label"] not in labels]
     if unknown:
-        raise SmokeTestFailed(f"the endpoint names classes the data set does not have: {', '.join(unknown[:5])}")
+        raise SmokeTestFailed(f"the endpoint names classes that the data set does not have: {first_few(unknown)}")
     scores = [entry["score"] for entry in predictions]
     if scores != sorted(scores, reverse=True) or min(scores) < 0 or sum(scores) > 1 + _SUM_TOLERANCE:
-        raise SmokeTestFailed(f"the endpoint's scores are no falling probabilities: {scores}")
+        raise SmokeTestFailed(f"the endpoint's scores are not falling probabilities: {scores}")
     checked: list[contract.Prediction] = predictions
     return checked
 
@@ -99,11 +113,11 @@ def _first_test_photo(bucket: str, key: str) -> contract.ImageRecord:
         record: contract.ImageRecord = json.loads(line)
         if record["split"] == "test":
             return record
-    raise SmokeTestFailed(f"s3://{bucket}/{key} lists no photo of the test split")
+    raise SmokeTestFailed(f"s3://{bucket}/{key} lists no photo of the test split; start the execution again")
 
 
 def _invoke(client: SageMakerRuntimeClient, endpoint: str, image: bytes) -> bytes:
-    """Ask until it answers: a model that has just started may stumble over its first requests."""
+    """Ask until the endpoint answers: a model that has just started may fail its first requests."""
     last = ""
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -117,7 +131,7 @@ def _invoke(client: SageMakerRuntimeClient, endpoint: str, image: bytes) -> byte
             last = str(error)
             status = error.response.get("OriginalStatusCode")
             if isinstance(status, int) and 400 <= status < 500:
-                break  # It refuses the photo, and will again.
+                break  # it refuses the photo, and will again
         except HTTPClientError as error:
             last = str(error)
         logger.warning("no answer yet", extra={"attempt": attempt + 1, "error": last})

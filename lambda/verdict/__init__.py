@@ -1,0 +1,1 @@
+"""Verdict: decides whether a model may go into service."""

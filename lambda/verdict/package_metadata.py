@@ -1,4 +1,4 @@
-"""What the model registry keeps of a decision beside the model."""
+"""The part of a decision that the model registry keeps with the model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from contract import Decision
 
 __all__ = ["package_metadata"]
 
+_MAX_ENTRIES = 50
 _MAX_VALUE = 256
+"""Limits of `CustomerMetadataProperties` (CreateModelPackage)."""
+
 _REFUSED = re.compile(r"[^\w .:/=+@-]")
-"""What CreateModelPackage does not take in `CustomerMetadataProperties`."""
+"""Characters that CreateModelPackage refuses in `CustomerMetadataProperties`."""
 
 
 def package_metadata(decision: Decision, *, decision_uri: str) -> dict[str, str]:
-    """`CustomerMetadataProperties`: at most 50, each of 1 to 256 characters (CreateModelPackage)."""
+    """Return `CustomerMetadataProperties`: at most 50 values, each of 1 to 256 characters."""
     counts = Counter(result["status"] for result in decision["rules"])
     issues = [result["rule"] for result in decision["rules"] if result["status"] == "IssuesFound"]
     values = {
@@ -35,5 +38,7 @@ def package_metadata(decision: Decision, *, decision_uri: str) -> dict[str, str]
         "rules_with_issues": " ".join(issues),
         **{f"hyperparameter.{name}": value for name, value in sorted(decision["hyperparameters"].items())},
     }
+
+    # fit the values into the registry's limits
     cleaned = {name: _REFUSED.sub("-", value)[:_MAX_VALUE] for name, value in values.items() if value}
-    return dict(list(cleaned.items())[:50])
+    return dict(list(cleaned.items())[:_MAX_ENTRIES])

@@ -1,18 +1,22 @@
-"""The questions a model is asked before its release; each answer says value, threshold and setting."""
+"""The checks of a model before its release. Each gives its reason with the value, the threshold and the setting."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contract import Check, ClassScores, Comparison, Evaluation, Leakage, RuleResult, Thresholds
+from contract import Check, ClassScores, Comparison, Evaluation, Evaluator, Leakage, RuleResult, Thresholds
 
 __all__ = ["check_accuracy", "check_class_recall", "check_in_service", "check_leakage", "check_rules", "worst_class"]
 
 _MAX_DETAIL = 300
+"""Longest detail of a rule's result in a reason, in characters."""
+
+_HARMLESS = ("NoIssuesFound", "NotApplicable")
+"""Statuses of a rule that speak against no model."""
 
 
 def check_accuracy(evaluation: Evaluation, thresholds: Thresholds) -> Check:
-    """Is the test accuracy at least the floor? One that is no number is not."""
+    """Check that the test accuracy reaches the floor. One that is not a number does not."""
     accuracy, floor = evaluation["test_accuracy"], thresholds["min_accuracy"]
     if accuracy >= floor:
         return Check(
@@ -29,19 +33,19 @@ def check_accuracy(evaluation: Evaluation, thresholds: Thresholds) -> Check:
 
 
 def worst_class(evaluation: Evaluation) -> ClassScores:
-    """The class of which the smallest part is recognised, among those with test photos; the first of several."""
+    """Return the class with the lowest recall among those with test photos, the first of several."""
     return min((scores for scores in evaluation["per_class"] if scores["images"]), key=lambda scores: scores["recall"])
 
 
 def check_class_recall(evaluation: Evaluation, thresholds: Thresholds) -> Check:
-    """Is every class recognised often enough?"""
+    """Check that the recall of every class reaches the floor."""
     worst, floor = worst_class(evaluation), thresholds["min_class_recall"]
     found = f"the recall {worst['recall']:.4f} of class {worst['name']} on {worst['images']} photos"
     if worst["recall"] >= floor:
         return Check(
             name="class_recall",
             outcome="passed",
-            reason=f"No class falls below the floor {floor:.4f}: lowest is {found}.",
+            reason=f"No class is below the floor {floor:.4f}: the lowest is {found}.",
         )
     return Check(
         name="class_recall",
@@ -52,9 +56,11 @@ def check_class_recall(evaluation: Evaluation, thresholds: Thresholds) -> Check:
 
 
 def check_in_service(evaluation: Evaluation, comparison: Comparison | None, thresholds: Thresholds) -> Check:
-    """Is it not worse than the model in service, beyond the tolerance and beyond chance?"""
+    """Check that the model is not worse than the one in service, by more than the tolerance and not by chance."""
     if comparison is None:
         return Check(name="in_service", outcome="skipped", reason="There is no model in service to compare it with.")
+
+    # without photos that both models were tested on, there is nothing to compare
     accuracy, old, run = evaluation["test_accuracy"], comparison["test_accuracy"], comparison["run"]
     if not comparison["comparable"] or old is None or comparison["p_value"] is None:
         numbers = "" if old is None else f" Its test accuracy was {old:.4f}, this one's is {accuracy:.4f}."
@@ -63,6 +69,8 @@ def check_in_service(evaluation: Evaluation, comparison: Comparison | None, thre
             outcome="skipped",
             reason=f"It was not compared with the model in service ({run}): {comparison['why']}.{numbers}",
         )
+
+    # worse beyond the tolerance and beyond chance: blocked
     p_value = comparison["p_value"]
     counts = (
         f"of the same test photos {comparison['only_old_right']} are recognised only by the one in service and "
@@ -78,6 +86,8 @@ def check_in_service(evaluation: Evaluation, comparison: Comparison | None, thre
             f"than {thresholds['tolerance']:.4f} (setting release.tolerance), and not by chance (setting "
             f"release.significance={thresholds['significance']:g}): {counts}.",
         )
+
+    # worse beyond the tolerance, but perhaps by chance: a warning
     measured = f"the model in service ({run}, {old:.4f}) by more than {thresholds['tolerance']:.4f}"
     if beyond_tolerance:
         return Check(
@@ -89,42 +99,45 @@ def check_in_service(evaluation: Evaluation, comparison: Comparison | None, thre
 
 
 def check_leakage(leakage: Leakage) -> Check:
-    """Was the model tested on photos that it had not been trained on?"""
+    """Check that the model was tested on photos that it had not been trained on."""
     if leakage["remaining"]:
         return Check(
             name="leakage",
             outcome="blocked",
             reason=f"{leakage['remaining']} photos of the test or validation split were also trained on, such as "
-            f"{'; '.join(leakage['examples'])}: the accuracy says nothing.",
+            f"{'; '.join(leakage['examples'])}: the accuracy says nothing. Start a new run, whose manifest leaves "
+            "copies out.",
         )
     left_out = leakage["left_out"]
     copies = f"; {left_out} copies were left out" if left_out else ""
     return Check(name="leakage", outcome="passed", reason=f"No test or validation photo was also trained on{copies}.")
 
 
-def check_rules(results: Sequence[RuleResult], thresholds: Thresholds, *, way: str) -> Check:
-    """Did no blocking rule find an issue, and could each of them be judged?"""
-    if way == "off":
+def check_rules(results: Sequence[RuleResult], thresholds: Thresholds, *, evaluator: Evaluator) -> Check:
+    """Check that every blocking rule was evaluated, and that none of them found an issue."""
+    if evaluator == "off":
         return Check(
             name="rules", outcome="skipped", reason="No debugger rule was evaluated (setting debugger.mode=off)."
         )
+
+    # a blocking rule that found an issue, or has no result: blocked
     blocking = thresholds["blocking_rules"]
     blocked = [_sentence(r) for r in results if r["rule"] in blocking and r["status"] not in _HARMLESS]
     missing = sorted(set(blocking) - {result["rule"] for result in results})
     blocked += [f"{rule} was not evaluated in this run, so it could not be judged." for rule in missing]
     if blocked:
         return Check(name="rules", outcome="blocked", reason=f"{' '.join(blocked)} (Setting debugger.block.)")
+
+    # an issue of any other rule: a warning
     warnings = [_sentence(result) for result in results if result["status"] not in _HARMLESS]
     if warnings:
         return Check(name="rules", outcome="warned", reason=" ".join(warnings))
+
     skipped = sum(result["status"] == "NotApplicable" for result in results)
     reason = f"{len(results) - skipped} debugger rules found no issue"
     return Check(
         name="rules", outcome="passed", reason=f"{reason}; {skipped} do not apply." if skipped else f"{reason}."
     )
-
-
-_HARMLESS = ("NoIssuesFound", "NotApplicable")
 
 
 def _sentence(result: RuleResult) -> str:

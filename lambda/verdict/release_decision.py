@@ -1,4 +1,4 @@
-"""All checks together: may this model go into service?"""
+"""The decision whether a model may go into service, from all checks together."""
 
 from __future__ import annotations
 
@@ -38,20 +38,23 @@ def decide(
     manual_approval: bool,
     comparison: Comparison | None,
     leakage: Leakage,
-    way: Evaluator,
+    evaluator: Evaluator,
     rules: Sequence[RuleResult],
 ) -> Decision:
-    """The decision with everything it was made of; one blocked check is enough to reject the model."""
+    """Return the decision with everything that it is based on; a single blocked check rejects the model."""
     checks = [
         check_accuracy(evaluation, thresholds),
         check_class_recall(evaluation, thresholds),
         check_in_service(evaluation, comparison, thresholds),
         check_leakage(leakage),
-        check_rules(rules, thresholds, way=way),
+        check_rules(rules, thresholds, evaluator=evaluator),
     ]
+
+    # a single blocked check rejects the model
     against = [check["reason"] for check in checks if check["outcome"] == "blocked"]
     approval: ApprovalStatus = "PendingManualApproval" if manual_approval else "Approved"
     worst = worst_class(evaluation)
+
     return Decision(
         run=run,
         model=model,
@@ -69,7 +72,7 @@ def decide(
         worst_class_recall=worst["recall"],
         in_service=comparison,
         leakage=leakage,
-        debugger=way,
+        debugger=evaluator,
         rules=list(rules),
         classes=evaluation["classes"],
         dataset_fingerprint=evaluation["dataset_fingerprint"],

@@ -1,4 +1,4 @@
-"""How every rule that was asked for ended, in one list, whoever evaluated it."""
+"""The results of the debugger's rules, from everyone who evaluates rules, in one list."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from shared.s3_objects import read_if_present
 
 from contract import RULES, Artefact, Evaluator, RuleResult, why_not_applicable
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["managed_results", "own_results", "profile_results", "with_missing"]
 
-_MET = re.compile(
+_CONDITION_MET = re.compile(
     r"(?:RuleEvaluationConditionMet: )?Evaluation of the rule \w+ at step (?P<step>\d+) resulted in the condition "
     r"being met\.?\s*(?P<detail>.*)",
     re.DOTALL,
 )
-"""How SageMaker Debugger words `StatusDetails` of IssuesFound."""
+"""The wording of `StatusDetails` where SageMaker Debugger found an issue."""
 
 _NOT_APPLICABLE_PREFIX = "NotApplicable: "
 
 
 def managed_results(sagemaker: SageMakerClient, training_job: str) -> list[RuleResult]:
-    """What SageMaker Debugger says of the rules of a training job, once all of them have ended."""
+    """Return the results of the rules that SageMaker Debugger evaluated for a training job."""
     described = sagemaker.describe_training_job(TrainingJobName=training_job)
     statuses = [
         *described.get("DebugRuleEvaluationStatuses", []),
@@ -38,49 +38,42 @@ def managed_results(sagemaker: SageMakerClient, training_job: str) -> list[RuleR
 
 
 def own_results(s3: S3Client, *, bucket: str, run: str) -> list[RuleResult]:
-    """What the rules' job of ours wrote; empty where it wrote nothing."""
-    try:
-        body = s3.get_object(Bucket=bucket, Key=f"runs/{run}/rules/{Artefact.RULES}")["Body"].read()
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-            return []
-        raise
-    results: list[RuleResult] = json.loads(body)["results"]
+    """Return the results that the run's own processing job wrote; none where it wrote nothing."""
+    body = read_if_present(s3, bucket=bucket, key=f"runs/{run}/rules/{Artefact.RULES}")
+    results: list[RuleResult] = json.loads(body)["results"] if body is not None else []
     return results
 
 
 def profile_results(profile: bytes | None) -> list[RuleResult]:
-    """What the profiler rules said at the end of the training job; empty without a profile."""
-    if profile is None:
-        return []
-    results: list[RuleResult] = json.loads(profile).get("rules", [])
+    """Return the results of the profiler rules that the training job evaluated; none without a profile."""
+    results: list[RuleResult] = json.loads(profile).get("rules", []) if profile is not None else []
     return results
 
 
 def with_missing(
-    results: Sequence[RuleResult], expected: Sequence[str], *, mode: str, way: Evaluator
+    results: Sequence[RuleResult], expected: Sequence[str], *, mode: str, evaluator: Evaluator
 ) -> list[RuleResult]:
-    """The results in the order of the rules asked for.
+    """Return the results in the order of the expected rules, with an `Error` for each rule without a result.
 
-    One of which nothing was heard could not be judged, unless it cannot apply to a training of this `mode`, of which
-    nobody was asked.
+    A rule that cannot apply to a training of this `mode` was not evaluated, and is `NotApplicable`.
     """
-    if way == "off":
+    if evaluator == "off":
         return list(results)
     known = {result["rule"]: result for result in results}
-    silent = {rule: _silent(rule, mode=mode, way=way) for rule in expected if rule not in known}
-    return [*((known | silent)[rule] for rule in expected), *(r for r in results if r["rule"] not in expected)]
+    missing = {rule: _missing(rule, mode=mode, evaluator=evaluator) for rule in expected if rule not in known}
+    return [*((known | missing)[rule] for rule in expected), *(r for r in results if r["rule"] not in expected)]
 
 
-def _silent(rule: str, *, mode: str, way: Evaluator) -> RuleResult:
-    if why := why_not_applicable(rule, mode=mode, evaluator=way):
-        return RuleResult(rule=rule, status="NotApplicable", detail=why, step=None, evaluator=way)
+def _missing(rule: str, *, mode: str, evaluator: Evaluator) -> RuleResult:
+    if why := why_not_applicable(rule, mode=mode, evaluator=evaluator):
+        return RuleResult(rule=rule, status="NotApplicable", detail=why, step=None, evaluator=evaluator)
     return RuleResult(
         rule=rule,
         status="Error",
-        detail="it was asked for, but nothing says how it ended; look at the training job's and the rules' job's logs",
+        detail="it was asked for, but nothing says how it ended; look at the logs of the training job and of the "
+        "rules' job",
         step=None,
-        evaluator=way if way in RULES[rule].evaluators else "own",
+        evaluator=evaluator if evaluator in RULES[rule].evaluators else "own",
     )
 
 
@@ -90,7 +83,7 @@ def _from_status(status: Mapping[str, Any]) -> RuleResult:
     step = None
     if ended == "Error" and detail.startswith(_NOT_APPLICABLE_PREFIX):
         ended, detail = "NotApplicable", detail.removeprefix(_NOT_APPLICABLE_PREFIX)
-    elif ended == "IssuesFound" and (met := _MET.match(detail)):
+    elif ended == "IssuesFound" and (met := _CONDITION_MET.match(detail)):
         step, detail = int(met["step"]), met["detail"].strip()
     elif ended in ("InProgress", "Stopping"):
         ended, detail = "Error", f"it had not ended: its status was {ended}"

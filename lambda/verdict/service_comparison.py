@@ -1,4 +1,4 @@
-"""The new model against the one in service, photo by photo of the same test split."""
+"""The new model compared with the one in service, photo by photo of the same test split."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ __all__ = ["compare", "mcnemar"]
 
 
 def compare(evaluation: Evaluation, predictions: bytes | None, in_service: ModelInService | None) -> Comparison | None:
-    """Pair the two models' answers; None without a model in service.
+    """Compare the predictions of the two models; return None without a model in service.
 
-    Only the same photos of the same classes are compared; `why` says what stands against it.
+    Models can be compared where they were tested on the same photos of the same classes; `why` says why they cannot.
 
     Raises:
-        UnreadableOutput: they could be compared, had this training not left out its answers.
+        UnreadableOutput: the models could be compared, but this training left no predictions.
     """
     if in_service is None:
         return None
+
+    # begin with what is known without a comparison
     decision = in_service.decision
     comparison = Comparison(
         config=in_service.config,
@@ -35,6 +37,8 @@ def compare(evaluation: Evaluation, predictions: bytes | None, in_service: Model
         only_old_right=None,
         p_value=None,
     )
+
+    # find out whether the two were tested on the same photos
     if decision is None:
         comparison["why"] = "its run left no decision.json"
     elif decision["classes"] != evaluation["classes"]:
@@ -42,22 +46,24 @@ def compare(evaluation: Evaluation, predictions: bytes | None, in_service: Model
     elif decision["test_fingerprint"] != evaluation["test_fingerprint"]:
         comparison["why"] = "it was tested on other photos"
     elif in_service.predictions is None:
-        comparison["why"] = "its run left no list of its answers to the test photos"
+        comparison["why"] = f"its run left no {Artefact.PREDICTIONS}"
     elif predictions is None:
         raise UnreadableOutput(
-            f"this run left no list of its answers to the test photos ({Artefact.PREDICTIONS}), so that its model "
-            f"cannot be compared with the one in service ({in_service.run}); is the training code of this stack?"
+            f"this run left no {Artefact.PREDICTIONS}, so that its model cannot be compared with the one in service "
+            f"({in_service.run}); the training code may be another version than the stack: deploy again, and start the "
+            "execution again"
         )
     else:
-        _pair(comparison, _answers(predictions), _answers(in_service.predictions))
+        _pair(comparison, _correct(predictions), _correct(in_service.predictions))
     return comparison
 
 
 def mcnemar(only_old_right: int, only_new_right: int) -> float:
-    """How probable so many losses, or more, are if both models are equally good: one-sided and exact.
+    """Return the p-value of McNemar's test, one-sided and exact.
 
-    Of n photos on which exactly one of the two is right, the old one's share is then binomial with p = 1/2 (McNemar
-    1947, "Note on the sampling error of the difference between correlated proportions").
+    It is the probability that the old model alone is right on so many photos, or more, if both are equally good: then
+    their number is binomial with p = 1/2 among the photos on which exactly one of the two is right (McNemar 1947,
+    "Note on the sampling error of the difference between correlated proportions").
     """
     discordant = only_old_right + only_new_right
     log_all = discordant * math.log(2)
@@ -70,8 +76,9 @@ def mcnemar(only_old_right: int, only_new_right: int) -> float:
 
 def _pair(comparison: Comparison, new: dict[str, tuple[str, bool]], old: dict[str, tuple[str, bool]]) -> None:
     if {path: label for path, (label, _) in new.items()} != {path: label for path, (label, _) in old.items()}:
-        comparison["why"] = "the two lists of answers do not name the same photos"
+        comparison["why"] = "the two lists of predictions do not name the same photos"
         return
+
     only_new = sum(right and not old[path][1] for path, (_, right) in new.items())
     only_old = sum(old[path][1] and not right for path, (_, right) in new.items())
     comparison["comparable"] = True
@@ -80,7 +87,7 @@ def _pair(comparison: Comparison, new: dict[str, tuple[str, bool]], old: dict[st
     comparison["p_value"] = mcnemar(only_old, only_new)
 
 
-def _answers(predictions: bytes) -> dict[str, tuple[str, bool]]:
-    """Of `test_predictions.csv`: path -> its class, and whether it was recognised."""
+def _correct(predictions: bytes) -> dict[str, tuple[str, bool]]:
+    """Return from `Artefact.PREDICTIONS`, by the photo's path, its class and whether the prediction is correct."""
     rows = csv.DictReader(io.StringIO(predictions.decode()))
     return {row["path"]: (row["label"], row["label"] == row["predicted"]) for row in rows}

@@ -1,4 +1,4 @@
-"""Photos that stand in two splits, counted anew from the manifest that the training read."""
+"""Photos that are in two splits, counted from the manifest that the training read."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _EXAMPLES = 5
 def find_leakage(s3: S3Client, *, bucket: str, run: str) -> Leakage:
     """Compare the content hashes of the test and validation photos with those of the training photos."""
     folder = f"runs/{run}/manifest/"
+
+    # collect the training photos by their content, and all others
     trained: dict[str, str] = {}
     held_out: list[ImageRecord] = []
     body = s3.get_object(Bucket=bucket, Key=folder + Artefact.MANIFEST)["Body"]
@@ -27,6 +29,8 @@ def find_leakage(s3: S3Client, *, bucket: str, run: str) -> Leakage:
             trained.setdefault(record["etag"], record["path"])
         else:
             held_out.append(record)
+
+    # count those of the others that are training photos as well
     remaining = [record for record in held_out if record["etag"] in trained]
     summary: DatasetSummary = json.loads(
         s3.get_object(Bucket=bucket, Key=folder + Artefact.DATASET_SUMMARY)["Body"].read()

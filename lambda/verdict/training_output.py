@@ -1,4 +1,4 @@
-"""A training job's output archive: its files laid out one by one, and the few that the verdict reads."""
+"""The output archive of a training job: unpacks its files, and reads the few that the verdict needs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, cast
 
 from botocore.exceptions import ClientError
+from shared.aws_errors import is_missing_object
 
 from contract import Artefact, Evaluation, result_key
 
@@ -19,29 +20,37 @@ if TYPE_CHECKING:
 __all__ = ["MAX_FILES", "MAX_FILE_BYTES", "UnreadableOutput", "evaluation_of", "unpack"]
 
 MAX_FILE_BYTES = 64 * 2**20
-"""A thousand classes' confusion matrix takes some megabytes; more is not a result."""
+"""Largest file. The confusion matrix of a thousand classes takes some megabytes."""
+
 MAX_FILES = 1_000
+"""Most files of an archive, beside the tensors."""
+
 _READ_HERE = (Artefact.EVALUATION, Artefact.PROFILE, Artefact.PREDICTIONS)
 
 
 class UnreadableOutput(Exception):
-    """The training job's output is missing, broken or without an evaluation."""
+    """The output of the training job is missing, damaged or without an evaluation."""
 
 
 def unpack(s3: S3Client, *, bucket: str, key: str, run: str) -> dict[str, bytes]:
-    """Copy the files of `output.tar.gz` to the run's results; tensors, which only the rules need, are passed over.
+    """Copy the files of `output.tar.gz` to the run's results, without the tensors, which only the rules need.
 
-    The archive is streamed, not kept. Names in it are taken from their last folder on, whatever the depth.
+    The archive is read as a stream. Files keep their names, and those in `Artefact.HARDEST_MISTAKES` that
+    folder.
 
-    Returns the evaluation, the profile and the predictions, by name, where they are in it.
+    Returns:
+        The evaluation, the profile and the predictions by their names, as far as the archive holds them.
 
     Raises:
-        UnreadableOutput: naming the archive and what is wrong with it.
+        UnreadableOutput: the archive is missing or damaged, or holds too many or too large files.
     """
-    uri, kept = f"s3://{bucket}/{key}", {}
+    uri = f"s3://{bucket}/{key}"
+    kept: dict[str, bytes] = {}
     for number, (name, content) in enumerate(_files(s3, bucket, key)):
         if number >= MAX_FILES:
-            raise UnreadableOutput(f"{uri} holds more than {MAX_FILES} files beside the tensors")
+            raise UnreadableOutput(
+                f"{uri} holds more than {MAX_FILES} files beside the tensors; change the training code to leave fewer"
+            )
         content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         s3.put_object(Bucket=bucket, Key=result_key(run, name), Body=content, ContentType=content_type)
         if name in _READ_HERE:
@@ -50,23 +59,26 @@ def unpack(s3: S3Client, *, bucket: str, key: str, run: str) -> dict[str, bytes]
 
 
 def evaluation_of(files: dict[str, bytes], *, uri: str) -> Evaluation:
-    """The evaluation among the files of the archive at `uri`.
+    """Return the evaluation among the files of the archive at `uri`.
 
     Raises:
-        UnreadableOutput: it is not there, or is none.
+        UnreadableOutput: it is missing, is not JSON, or lacks members.
     """
     if Artefact.EVALUATION not in files:
         raise UnreadableOutput(
-            f"{uri} holds no {Artefact.EVALUATION}; the training script did not finish its evaluation"
+            f"{uri} holds no {Artefact.EVALUATION}, so the training did not finish its evaluation; look at its log"
         )
     try:
         value = json.loads(files[Artefact.EVALUATION])
     except ValueError as error:
-        raise UnreadableOutput(f"{Artefact.EVALUATION} in {uri} is not JSON: {error}") from None
+        raise UnreadableOutput(
+            f"{Artefact.EVALUATION} in {uri} is not JSON: {error}; look at the training job's log"
+        ) from None
     missing = sorted(Evaluation.__required_keys__ - set(value)) if isinstance(value, dict) else ["everything"]
     if missing:
         raise UnreadableOutput(
-            f"{Artefact.EVALUATION} in {uri} lacks {', '.join(missing)}; is the training code of this stack?"
+            f"{Artefact.EVALUATION} in {uri} lacks {', '.join(missing)}; the training code may be another version "
+            "than the stack: deploy again, and start the execution again"
         )
     return cast(Evaluation, value)
 
@@ -76,7 +88,7 @@ def _files(s3: S3Client, bucket: str, key: str) -> Iterator[tuple[str, bytes]]:
     try:
         body = s3.get_object(Bucket=bucket, Key=key)["Body"]
     except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+        if not is_missing_object(error):
             raise
         raise UnreadableOutput(f"{uri} is not there: the training job wrote no output; look at its log") from None
     try:
@@ -87,12 +99,13 @@ def _files(s3: S3Client, bucket: str, key: str) -> Iterator[tuple[str, bytes]]:
                     continue
                 if member.size > MAX_FILE_BYTES:
                     raise UnreadableOutput(
-                        f"{member.name} in {uri} has {member.size} bytes, more than {MAX_FILE_BYTES}"
+                        f"{member.name} in {uri} has {member.size} bytes, more than {MAX_FILE_BYTES}; change "
+                        " the training code to write less"
                     )
                 file = archive.extractfile(member)
                 yield _result_name(folders), file.read() if file else b""
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise UnreadableOutput(f"{uri} is not a readable tar.gz archive: {error}") from error
+        raise UnreadableOutput(f"{uri} is not a readable tar.gz archive: {error}; start the execution again") from error
 
 
 def _result_name(parts: tuple[str, ...]) -> str:

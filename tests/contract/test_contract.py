@@ -55,7 +55,10 @@ def test_the_sent_form_may_be_quoted_and_carry_sagemakers_own_names() -> None:
         ({"mode": "finetune", "unfreeze_from": "a..b"}, "unfreeze_from='a..b' is not a stage's name"),
         ({"mode": "finetune", "ema": "1"}, "ema=1.0 is outside 0 to 0.99999"),
         ({"mode": "finetune", "randaugment": "31"}, "randaugment=31 is outside 0 to 30"),
-        ({"mixup": "0.2"}, "mixup=0.2 has no effect with mode=features; set mode to finetune"),
+        (
+            {"mixup": "0.2"},
+            "mixup=0.2 has no effect with mode=features; leave mixup out, or deploy with",
+        ),
         ({"unfreeze_from": "layer4"}, "unfreeze_from=layer4 has no effect with mode=features"),
     ],
 )

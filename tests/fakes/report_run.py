@@ -32,7 +32,7 @@ def event(**changes: Any) -> dict[str, Any]:
             "tuning": {"job": JOB},
         },
         "training": {"job": f"{JOB}-train", "model": f"s3://data/runs/{RUN}/training/{JOB}-train/output/model.tar.gz"},
-        "debugger": {"way": "own"},
+        "debugger": {"evaluator": "own", "looks": 0},
         "verdict": {"accepted": True},
         "package": {"arn": "arn:aws:sagemaker:eu-west-1:123456789012:model-package/whippet-dev/7"},
         "smoke_test": {"endpoint": "whippet-dev"},
@@ -44,12 +44,12 @@ def event(**changes: Any) -> dict[str, Any]:
 
 def files(*, classes: Sequence[str] = CLASSES, each: int = 37, seed: int = 3) -> dict[str, bytes]:
     """Keys and contents of everything a finished run leaves below runs/<run>/."""
-    chance = random.Random(seed)
-    evaluation = _evaluation(classes, each=each, chance=chance)
+    rng = random.Random(seed)
+    evaluation = _evaluation(classes, each=each, rng=rng)
     results = {
         Artefact.EVALUATION: _json(evaluation),
-        Artefact.HISTORY: _history(chance),
-        Artefact.PROFILE: _json(_profile(chance)),
+        Artefact.HISTORY: _history(rng),
+        Artefact.PROFILE: _json(_profile(rng)),
         Artefact.HOOK_REPORT: _json(
             {
                 "steps": 580,
@@ -62,7 +62,7 @@ def files(*, classes: Sequence[str] = CLASSES, each: int = 37, seed: int = 3) ->
             }
         ),
         **{
-            f"{Artefact.HARDEST_MISTAKES}/{place:02}.jpg": _photo(chance)
+            f"{Artefact.HARDEST_MISTAKES}/{place:02}.jpg": _photo(rng)
             for place in range(len(evaluation["hardest_mistakes"]) - 1)
         },
     }
@@ -144,10 +144,10 @@ class FakeSageMaker:
             raise client_error("ValidationException", f"Could not find {job}.")
 
     def _trials(self) -> list[dict[str, Any]]:
-        chance = random.Random(1)
+        rng = random.Random(1)
         trials = []
         for number in range(1, self.trials + 1):
-            rate, batch = 10 ** chance.uniform(-3, -1), chance.choice((16, 32, 64, 128, 256, 512))
+            rate, batch = 10 ** rng.uniform(-3, -1), rng.choice((16, 32, 64, 128, 256, 512))
             trial: dict[str, Any] = {
                 "TrainingJobName": f"{JOB}-{number:03}-abcd",
                 "TrainingJobStatus": "Stopped" if number % 6 == 0 else "Failed" if number == 4 else "Completed",
@@ -158,7 +158,7 @@ class FakeSageMaker:
             if number == 4:
                 trial["FailureReason"] = "AlgorithmError: the loss is not a number"
             else:
-                value = 0.86 - 0.09 * (math.log10(rate) + 1.9) ** 2 - 0.00008 * batch + chance.gauss(0, 0.006)
+                value = 0.86 - 0.09 * (math.log10(rate) + 1.9) ** 2 - 0.00008 * batch + rng.gauss(0, 0.006)
                 trial["FinalHyperParameterTuningJobObjectiveMetric"] = {
                     "MetricName": "validation:accuracy",
                     "Value": value,
@@ -167,13 +167,13 @@ class FakeSageMaker:
         return trials
 
 
-def _evaluation(classes: Sequence[str], *, each: int, chance: random.Random) -> dict[str, Any]:
+def _evaluation(classes: Sequence[str], *, each: int, rng: random.Random) -> dict[str, Any]:
     count = len(classes)
     matrix = [[0] * count for _ in classes]
     for row in range(count):
         for _ in range(each):
-            right = chance.random() < 0.8 + 0.18 * math.sin(row)
-            matrix[row][row if right else (row + chance.choice((1, 1, 1, 2, 3))) % count] += 1
+            right = rng.random() < 0.8 + 0.18 * math.sin(row)
+            matrix[row][row if right else (row + rng.choice((1, 1, 1, 2, 3))) % count] += 1
     of_all = sum(matrix[index][index] for index in range(count))
     columns = [sum(row[index] for row in matrix) for index in range(count)]
     scores = [
@@ -195,7 +195,7 @@ def _evaluation(classes: Sequence[str], *, each: int, chance: random.Random) -> 
                 "high": (place + 1) / 15,
                 "images": int(6 * math.exp(place / 4)) if place > 2 else 0,
                 "confidence": confidence,
-                "accuracy": min(1.0, max(0.0, confidence + chance.gauss(0.01, 0.05))),
+                "accuracy": min(1.0, max(0.0, confidence + rng.gauss(0.01, 0.05))),
             }
         )
     mistakes = [
@@ -298,26 +298,26 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _history(chance: random.Random) -> bytes:
+def _history(rng: random.Random) -> bytes:
     rows = ["epoch,train_loss,validation_loss,validation_accuracy"]
     for epoch in range(1, 21):
         fallen = math.exp(-epoch / 4)
-        noise = chance.gauss(0, 0.008)
+        noise = rng.gauss(0, 0.008)
         rows.append(f"{epoch},{0.28 + 1.6 * fallen},{0.5 + 1.4 * fallen + noise},{0.86 - 0.5 * fallen + noise}")
     return "\n".join(rows).encode()
 
 
-def _profile(chance: random.Random) -> dict[str, Any]:
-    steps = [0.012 + abs(chance.gauss(0, 0.0015)) for _ in range(580)]
+def _profile(rng: random.Random) -> dict[str, Any]:
+    steps = [0.012 + abs(rng.gauss(0, 0.0015)) for _ in range(580)]
     for step in (40, 231, 405):
-        steps[step] = 0.055 + chance.random() / 50
+        steps[step] = 0.055 + rng.random() / 50
     ordered = sorted(steps)
     seconds = [second / 2 for second in range(40)]
     names = {"cpu": "%", "cpu0": "%", "memory": "%", "disk_read": "MB/s", "disk_write": "MB/s", "network": "MB/s"}
     timeline: dict[str, list[float]] = {"seconds": seconds}
     for name, unit in names.items():
         level = 62 if name.startswith("cpu") else 31 if name == "memory" else 4
-        timeline[name] = [max(0.0, level + chance.gauss(0, 8 if unit == "%" else 2)) for _ in seconds]
+        timeline[name] = [max(0.0, level + rng.gauss(0, 8 if unit == "%" else 2)) for _ in seconds]
     shares = {"data": 0.06, "transfer": 0.0, "forward": 0.24, "backward": 0.33, "optimizer": 0.12}
     shares |= {"validation": 0.11, "saving": 0.09, "other": 0.05}
     return {
@@ -379,9 +379,9 @@ def _dataset(classes: Sequence[str], *, each: int) -> dict[str, Any]:
     }
 
 
-def _photo(chance: random.Random) -> bytes:
-    image = Image.new("RGB", (144, 192), tuple(chance.randint(150, 240) for _ in range(3)))
-    ImageDraw.Draw(image).ellipse((30, 40, 110, 150), fill=tuple(chance.randint(0, 120) for _ in range(3)))
+def _photo(rng: random.Random) -> bytes:
+    image = Image.new("RGB", (144, 192), tuple(rng.randint(150, 240) for _ in range(3)))
+    ImageDraw.Draw(image).ellipse((30, 40, 110, 150), fill=tuple(rng.randint(0, 120) for _ in range(3)))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=80)
     return file.getvalue()

@@ -27,7 +27,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "APPROVAL": "automatic",
         "CODE_VERSION": "c0de",
         "BLOCKING_RULES": '["Overfit"]',
-        "RULES": '{"features": ["Overfit", "AllZero", "CPUBottleneck"], "finetune": ["AllZero"]}',
+        "RULES": '["Overfit", "AllZero", "CPUBottleneck"]',
         "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:topic",
         "READABLE_PREFIX": "",
     }.items():

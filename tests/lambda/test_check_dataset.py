@@ -20,23 +20,32 @@ FEATURES = ("train_features.npy", b"12345678"), ("train_labels.npy", b"1234")
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
-    settings = Settings().model_dump(mode="json", include={"dataset", "tuning", "training"})
-    monkeypatch.setenv("SETTINGS", json.dumps(settings))
+    deploy(monkeypatch)
     fake = FakeS3({f"dataset/{label}/{n}.jpg": f"{label} {n}".encode() for label in ("cat", "dog") for n in range(20)})
     monkeypatch.setattr(check_dataset, "s3", fake)
     return fake
 
 
-def check(context: Context, **overrides: Any) -> dict[str, Any]:
-    plan: dict[str, Any] = check_dataset.handler({"overrides": overrides, "execution": "run-1"}, context)  # type: ignore[arg-type]
-    return plan
+def deploy(monkeypatch: pytest.MonkeyPatch, **sections: dict[str, Any]) -> None:
+    """Give the function the settings of a stack, by their sections."""
+    settings = Settings.model_validate(sections)
+    monkeypatch.setenv("SETTINGS", settings.model_dump_json(include={"dataset", "tuning", "training"}))
+
+
+def event(execution: str = "run-1", **overrides: object) -> contract.CheckDatasetInput:
+    trial = contract.TrialCode(image="image:1", source="s3://assets/trial.tar.gz")
+    return {"overrides": overrides, "execution": execution, "trial": trial}
+
+
+def check(context: Context, **overrides: object) -> contract.Plan:
+    return check_dataset.handler(event(**overrides), context)  # type: ignore[arg-type]
 
 
 def keys(value: Any) -> Any:
     return {key: keys(item) for key, item in value.items()} if isinstance(value, dict) else type(value).__name__
 
 
-def store_features(s3: FakeS3, plan: dict[str, Any], job: str, *, missing: bool = False, short: bool = False) -> None:
+def store_features(s3: FakeS3, plan: contract.Plan, job: str, *, missing: bool = False, short: bool = False) -> None:
     folder = f"{plan['features']['output'].removeprefix('s3://data/')}{job}/output/model/"
     for name, body in FEATURES[: 1 if missing else 2]:
         s3.put_object(Bucket="data", Key=folder + name, Body=body[:-1] if short else body)
@@ -114,9 +123,10 @@ def test_incomplete_features_are_not_extended(s3: FakeS3, context: Context) -> N
     assert not check(context)["features"]["extends"]
 
 
-def test_fine_tuning_looks_for_no_features(s3: FakeS3, context: Context) -> None:
+def test_fine_tuning_looks_for_no_features(s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     store_features(s3, check(context), "whippet-dev-old-features")
-    plan = check(context, mode="finetune", ema=0.99)
+    deploy(monkeypatch, training={"mode": "finetune"})
+    plan = check(context, ema=0.99)
     assert plan["hyperparameters"]["mode"] == "finetune"
     assert plan["hyperparameters"]["ema"] == "0.99"
     assert not plan["features"]["ready"]
@@ -129,14 +139,12 @@ def test_jobs_keep_their_checkpoints_apart(s3: FakeS3, context: Context) -> None
 
 
 def test_a_uuid_as_execution_name_fits_into_a_tuning_jobs_name(s3: FakeS3, context: Context) -> None:
-    event = {"overrides": {}, "execution": "0ab1c2d3-e4f5-6789-abcd-ef0123456789_0ab1c2d3-e4f5-6789-abcd-ef0123456789"}
-    assert len(check_dataset.handler(event, context)["tuning"]["job"]) <= 32  # type: ignore[arg-type]
+    execution = "0ab1c2d3-e4f5-6789-abcd-ef0123456789_0ab1c2d3-e4f5-6789-abcd-ef0123456789"
+    assert len(check_dataset.handler(event(execution), context)["tuning"]["job"]) <= 32  # type: ignore[arg-type]
 
 
 def test_weights_that_are_not_there_are_refused(s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = json.loads(__import__("os").environ["SETTINGS"])
-    settings["training"]["weights"] = "weights/resnet50.pth"
-    monkeypatch.setenv("SETTINGS", json.dumps(settings))
+    deploy(monkeypatch, training={"weights": "weights/resnet50.pth"})
     with pytest.raises(InvalidInput, match=r"s3://data/weights/resnet50.pth, which is not there"):
         check(context)
     s3.put_object(Bucket="data", Key="weights/resnet50.pth", Body=b"one")
@@ -155,24 +163,23 @@ def test_nothing_is_written_for_photos_that_are_refused(s3: FakeS3, context: Con
 def test_a_warm_start_names_an_earlier_job_where_there_is_one(
     s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings.model_validate({"tuning": {"warm_start": True, "search_weight_decay": True}})
-    monkeypatch.setenv("SETTINGS", settings.model_dump_json(include={"dataset", "tuning", "training"}))
+    deploy(monkeypatch, tuning={"warm_start": True, "search_weight_decay": True})
+    config: contract.WarmStartConfig = {"ParentHyperParameterTuningJobs": [], "WarmStartType": "TransferLearning"}
     asked = []
 
-    def find(_: Any, *, name_prefix: str, new: NewTuning) -> dict[str, Any] | None:
+    def find(_: Any, *, name_prefix: str, new: NewTuning) -> contract.WarmStartConfig | None:
         asked.append((name_prefix, new))
-        return {"WarmStartType": "TransferLearning"} if len(asked) > 1 else None
+        return config if len(asked) > 1 else None
 
     monkeypatch.setattr(check_dataset, "find_warm_start", find)
-    trial = {"image": "image:1", "source": "s3://assets/trial.tar.gz"}
-    event = {"overrides": {}, "execution": "run-1", "trial": trial}
-    first, second = (check_dataset.handler(event, context)["tuning"] for _ in range(2))  # type: ignore[arg-type]
+    first, second = (check(context)["tuning"] for _ in range(2))
     assert "warm_start" not in first
-    assert second["warm_start"] == {"WarmStartType": "TransferLearning"}
+    assert second["warm_start"] == config
     prefix, new = asked[0]
     assert prefix == "whippet-dev"
     assert new.searched == {"learning_rate", "batch_size", "weight_decay"}
     assert not new.searched & set(new.static)
     assert new.static["epochs"] == first["epochs"]
+    assert (new.image, new.static["sagemaker_submit_directory"]) == ("image:1", "s3://assets/trial.tar.gz")
     names = [entry["Name"] for entry in first["ranges"]["ContinuousParameterRanges"]]
     assert names == ["learning_rate", "weight_decay"]

@@ -116,7 +116,7 @@ def test_json_reaches_the_endpoint_however_api_gateway_hands_it_over(
         (event(b'{"inputs": 3}', "application/json"), 400, '"inputs"'),
         (event(b"x" * (MAX_IMAGE_BYTES + 1)), 413, "make it smaller"),
         (event(json.dumps({"inputs": "x" * 6_100_000}), "application/json"), 413, "make it smaller"),
-        (event("%%%", "image/png") | {"isBase64Encoded": True}, 400, "damaged"),
+        (event("%%%", "image/png") | {"isBase64Encoded": True}, 400, "not valid base64"),
     ],
 )
 def test_bad_requests_are_problems_and_never_reach_the_endpoint(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from check_dataset.listing import BadDataset, list_photos, sort_out
+from check_dataset.listing import BadDataset, list_photos, parse_listing
 
 from tests.fakes.s3 import FakeS3
 
@@ -13,7 +13,7 @@ def objects(*paths: str) -> list[tuple[str, int, str]]:
 
 
 def test_class_folders_are_found_at_any_depth_and_case_of_the_ending() -> None:
-    listing = sort_out(objects("cat/1.jpg", "cat/2.JPEG", "dog/holiday/3.PnG", "dog/4.webp"))
+    listing = parse_listing(objects("cat/1.jpg", "cat/2.JPEG", "dog/holiday/3.PnG", "dog/4.webp"))
     assert [(photo.path, photo.label, photo.split) for photo in listing.photos] == [
         ("cat/1.jpg", "cat", None),
         ("cat/2.JPEG", "cat", None),
@@ -25,7 +25,7 @@ def test_class_folders_are_found_at_any_depth_and_case_of_the_ending() -> None:
 
 @pytest.mark.parametrize("folder", ["valid", "validation", "val", "Validation"])
 def test_split_folders_are_known_by_their_usual_names(folder: str) -> None:
-    listing = sort_out(objects("train/cat/1.jpg", f"{folder}/cat/2.jpg", "test/cat/3.jpg"))
+    listing = parse_listing(objects("train/cat/1.jpg", f"{folder}/cat/2.jpg", "test/cat/3.jpg"))
     assert [photo.split for photo in listing.photos] == ["train", "validation", "test"]
     assert listing.splits_given
 
@@ -33,13 +33,13 @@ def test_split_folders_are_known_by_their_usual_names(folder: str) -> None:
 def test_what_is_no_photo_is_counted_and_passed_over() -> None:
     found = [*objects("cat/1.jpg", "cat/notes.txt", "readme.md", "top.jpg", ".git/a/x.jpg", "__MACOSX/cat/._1.jpg")]
     found += [("cat/", 0, "folder"), ("cat/empty.jpg", 0, "e")]
-    listing = sort_out(found)
+    listing = parse_listing(found)
     assert len(listing.photos) == 1
     assert listing.stray_files == 6
 
 
 def test_a_photo_beside_the_class_folders_of_a_split_is_stray() -> None:
-    listing = sort_out(objects("train/cat/1.jpg", "train/loose.jpg"))
+    listing = parse_listing(objects("train/cat/1.jpg", "train/loose.jpg"))
     assert (len(listing.photos), listing.stray_files) == (1, 1)
 
 
@@ -51,17 +51,17 @@ def test_an_empty_prefix_says_where_to_upload() -> None:
 
 def test_split_and_class_folders_side_by_side_are_refused() -> None:
     with pytest.raises(BadDataset, match=r"split folders \(train\) stand beside class folders \(cats\)"):
-        sort_out(objects("train/cat/1.jpg", "cats/2.jpg"))
+        parse_listing(objects("train/cat/1.jpg", "cats/2.jpg"))
 
 
 @pytest.mark.parametrize("name", ["bad\x07bell", "half\ufffdread", " spaces ", "x" * 257])
 def test_class_names_that_cannot_be_labels_are_refused(name: str) -> None:
     with pytest.raises(BadDataset, match="cannot be labels"):
-        sort_out(objects(f"{name}/1.jpg"))
+        parse_listing(objects(f"{name}/1.jpg"))
 
 
 def test_names_of_other_scripts_are_labels() -> None:
-    assert [photo.label for photo in sort_out(objects("猫/1.jpg", "Füchse/2.jpg")).photos] == ["猫", "Füchse"]
+    assert [photo.label for photo in parse_listing(objects("猫/1.jpg", "Füchse/2.jpg")).photos] == ["猫", "Füchse"]
 
 
 def test_a_hundred_thousand_photos_are_listed_page_by_page() -> None:

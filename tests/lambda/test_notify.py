@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from notify import handler as notify
 from notify.run_message import ADVICE, compose
 from shared.plain_cause import plain_cause
 
+from contract import EndInput, RunDocument, RunOutcome
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import client_error
 from tests.infra import fake_run
@@ -25,20 +26,24 @@ class FakeTopic:
         self.published.append(message)
 
 
-def good_run() -> dict[str, Any]:
-    return {
-        "execution": "run-1",
-        "failure": {},
-        "plan": fake_run.plan(),
-        "verdict": fake_run.verdict(reasons=["It reaches the floor."]),
-        "smoke_test": {"photo": "cat/1.jpg", "truth": "cat", "predicted": "cat", "score": 0.93},
-    }
+def document(**members: Any) -> RunDocument:
+    """The state machine's data with these members."""
+    return cast(RunDocument, {"overrides": {}, "execution": "run-1", "failure": {}} | members)
 
 
-def told(monkeypatch: pytest.MonkeyPatch, context: Context, run: dict[str, Any]) -> tuple[dict[str, str], FakeTopic]:
-    topic = FakeTopic()
+def good_run(**more: Any) -> RunDocument:
+    smoke_test = {"endpoint": "whippet-dev", "photo": "cat/1.jpg", "truth": "cat", "predicted": "cat", "score": 0.93}
+    verdict = fake_run.verdict(reasons=["It reaches the floor."])
+    return document(plan=fake_run.plan(), verdict=verdict, smoke_test=smoke_test, **more)
+
+
+def told(
+    monkeypatch: pytest.MonkeyPatch, context: Context, run: RunDocument, topic: FakeTopic | None = None
+) -> tuple[RunOutcome, FakeTopic]:
+    topic = topic or FakeTopic()
     monkeypatch.setattr(notify, "sns", topic)
-    return notify.handler({"run": run, "execution": EXECUTION, "state_machine": "arn"}, context), topic  # type: ignore[arg-type]
+    event: EndInput = {"run": run, "execution": EXECUTION, "state_machine": "arn"}
+    return notify.handler(event, context), topic  # type: ignore[arg-type]
 
 
 def test_a_good_run_tells_its_accuracy(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
@@ -53,11 +58,7 @@ def test_a_good_run_tells_its_accuracy(monkeypatch: pytest.MonkeyPatch, context:
 
 def test_a_failed_job_tells_state_reason_advice_and_link(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
     cause = json.dumps({"TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError: out of memory"})
-    run = {
-        "execution": "run-1",
-        "plan": fake_run.plan(),
-        "failure": {"Train": {"Error": "States.TaskFailed", "Cause": cause}},
-    }
+    run = document(plan=fake_run.plan(), failure={"Train": {"Error": "States.TaskFailed", "Cause": cause}})
     outcome, topic = told(monkeypatch, context, run)
     assert outcome["status"] == "failed"
     assert outcome["error"] == "States.TaskFailed"
@@ -71,7 +72,7 @@ def test_a_failed_job_tells_state_reason_advice_and_link(monkeypatch: pytest.Mon
 
 def test_a_failure_before_the_plan_is_told_too(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
     cause = json.dumps({"errorMessage": "there are no photos", "errorType": "BadDataset", "stackTrace": ["x"]})
-    run = {"execution": "run-1", "failure": {"CheckDataset": {"Error": "BadDataset", "Cause": cause}}}
+    run = document(failure={"CheckDataset": {"Error": "BadDataset", "Cause": cause}})
     outcome, topic = told(monkeypatch, context, run)
     assert outcome["cause"] == "CheckDataset: there are no photos"
     assert ADVICE["BadDataset"] in topic.published[0]["Message"]
@@ -82,13 +83,13 @@ def test_the_first_failure_leads_and_a_failed_rollback_is_told_after_it() -> Non
         "SmokeTest": {"Error": "SmokeTestFailed", "Cause": "wrong shape"},
         "RestoreEndpoint": {"Error": "SageMaker.AmazonSageMakerException", "Cause": "denied"},
     }
-    message = compose({"execution": "run-1", "failure": failure}, execution=EXECUTION)
+    message = compose(document(failure=failure), execution=EXECUTION)
     assert message.error == "SmokeTestFailed"
     assert "wrong shape Then RestoreEndpoint failed, too: denied" in message.cause
 
 
 def test_what_could_not_be_retired_is_mentioned() -> None:
-    run = good_run() | {"retired": {"Error": "ClientError", "Cause": '{"errorMessage": "denied"}'}}
+    run = good_run(retired={"Error": "ClientError", "Cause": '{"errorMessage": "denied"}'})
     message = compose(run, execution=EXECUTION)
     assert message.status == "succeeded"
     assert "could not be deleted: denied" in message.text
@@ -97,15 +98,14 @@ def test_what_could_not_be_retired_is_mentioned() -> None:
 def test_a_message_that_cannot_be_sent_does_not_change_the_outcome(
     monkeypatch: pytest.MonkeyPatch, context: Context
 ) -> None:
-    monkeypatch.setattr(notify, "sns", FakeTopic(client_error("NotFound", "no topic")))
-    run = {"execution": "run-1", "failure": {"Tune": {"Error": "States.Timeout", "Cause": ""}}}
-    outcome = notify.handler({"run": run, "execution": EXECUTION}, context)  # type: ignore[arg-type]
+    run = document(failure={"Tune": {"Error": "States.Timeout", "Cause": ""}})
+    outcome, _ = told(monkeypatch, context, run, FakeTopic(client_error("NotFound", "no topic")))
     assert outcome["error"] == "States.Timeout"
     assert "no topic" in outcome["cause"]
 
 
 def test_causes_and_subjects_stay_within_the_services_limits(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
-    run = {"execution": "ü" * 300, "failure": {"Train": {"Error": "E", "Cause": "x" * 100_000}}}
+    run = document(execution="ü" * 300, failure={"Train": {"Error": "E", "Cause": "x" * 100_000}})
     outcome, topic = told(monkeypatch, context, run)
     assert len(outcome["cause"]) <= notify.MAX_CAUSE
     assert len(topic.published[0]["Subject"]) <= 100
@@ -132,11 +132,7 @@ def test_a_rejected_model_is_told_with_the_rule_the_step_and_the_value(
     monkeypatch: pytest.MonkeyPatch, context: Context
 ) -> None:
     reason = "Overfit found an issue at step 40: ratio 0.31 > 0.1. (Setting debugger.block.)"
-    run = {
-        "execution": "run-1",
-        "plan": fake_run.plan(),
-        "failure": {"ModelRejected": {"Error": "ModelRejected", "Cause": reason}},
-    }
+    run = document(plan=fake_run.plan(), failure={"ModelRejected": {"Error": "ModelRejected", "Cause": reason}})
     outcome, topic = told(monkeypatch, context, run)
     assert (outcome["error"], outcome["cause"]) == ("ModelRejected", reason)
     (message,) = topic.published
@@ -148,7 +144,7 @@ def test_a_rejected_model_is_told_with_the_rule_the_step_and_the_value(
 @pytest.mark.parametrize("failed", [False, True])
 def test_every_message_leads_to_the_report(monkeypatch: pytest.MonkeyPatch, context: Context, failed: bool) -> None:
     failure = {"Train": {"Error": "States.Timeout", "Cause": ""}} if failed else {}
-    outcome, topic = told(monkeypatch, context, good_run() | {"failure": failure, "report": fake_run.REPORT})
+    outcome, topic = told(monkeypatch, context, good_run(failure=failure, report=fake_run.REPORT))
     assert outcome["report"] == fake_run.REPORT["uri"]
     (message,) = topic.published
     assert fake_run.REPORT["uri"] in message["Message"]
@@ -157,6 +153,6 @@ def test_every_message_leads_to_the_report(monkeypatch: pytest.MonkeyPatch, cont
 
 def test_a_report_that_could_not_be_written_is_mentioned(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
     report = {"Error": "KeyError", "Cause": '{"errorMessage": "no echarts"}'}
-    outcome, topic = told(monkeypatch, context, good_run() | {"report": report})
+    outcome, topic = told(monkeypatch, context, good_run(report=report))
     assert (outcome["status"], outcome["report"]) == ("succeeded", "")
     assert "The report could not be written: no echarts" in topic.published[0]["Message"]

@@ -9,13 +9,14 @@ from infra.settings import Settings
 
 _PLAIN = (
     "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "quantize",
-    "mode", "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
+    "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
 )  # fmt: skip
-SETTINGS = Settings().model_dump(mode="json", include={"dataset", "tuning", "training"})
 
 
-def resolved(overrides: Any, readable_prefix: str = "") -> RunSettings:
-    return resolve(SETTINGS, overrides, readable_prefix=readable_prefix)
+def resolved(overrides: Any, readable_prefix: str = "", **training: str) -> RunSettings:
+    settings = Settings.model_validate({"training": training})
+    sections = settings.model_dump(mode="json", include={"dataset", "tuning", "training"})
+    return resolve(sections, overrides, readable_prefix=readable_prefix)
 
 
 def test_nothing_given_is_the_settings() -> None:
@@ -37,7 +38,6 @@ def test_every_known_key_has_its_effect() -> None:
         "weight_decay": 0,
         "label_smoothing": 0.1,
         "seed": 7,
-        "mode": "finetune",
         "unfreeze_from": "features.3",
         "backbone_rate": 0.05,
         "warmup_epochs": 1,
@@ -53,7 +53,8 @@ def test_every_known_key_has_its_effect() -> None:
         "trials": 1,
     }
     assert set(overrides) == set(KNOWN)
-    run = resolved(overrides)
+    run = resolved(overrides, mode="finetune")
+    assert run.hyperparameters.mode == "finetune"
     given = {name: getattr(run.hyperparameters, name) for name in _PLAIN}
     assert given == {name: overrides[name] for name in _PLAIN}
     assert isinstance(run.hyperparameters.weight_decay, float)
@@ -74,18 +75,17 @@ def test_every_known_key_has_its_effect() -> None:
         ({"flip": 1}, "give true or false"),
         ({"image_size": 5000}, "image_size=5000 is outside 32 to 1024"),
         ({"backbone": "Not A Model"}, "not a model's name"),
-        ({"mode": "both"}, "mode='both' is not known; give one of features, finetune"),
         ({"mixup": 0.2}, "no effect with mode=features"),
-        ({"trials": 0}, "trials=0 in the input is not a whole number from 1 to 750"),
+        ({"trials": 0}, "trials=0 in the input is wrong; give a whole number from 1 to 750"),
         ({"trials": 2.5}, "trials=2.5"),
-        ({"learning_rate": 0.1}, "is no range"),
-        ({"learning_rate": {"min": 0.1}}, "is no range"),
+        ({"learning_rate": 0.1}, "is not a range; give"),
+        ({"learning_rate": {"min": 0.1}}, "is not a range; give"),
         ({"learning_rate": {"min": 0.1, "max": 0.01}}, "not a range within the limits"),
         ({"learning_rate": {"min": 0, "max": 1}}, "not a range within the limits"),
         ({"batch_sizes": []}, "batch_sizes=[]"),
         ({"batch_sizes": [8, 8]}, "different whole numbers"),
         ({"batch_sizes": [0]}, "from 1 to 4096"),
-        ({"batch_sizes": 8}, "not a list"),
+        ({"batch_sizes": 8}, "batch_sizes=8 in the input is wrong; give a list of 1 to 30"),
         ({"dataset_prefix": "no-slash"}, "with a slash at the end"),
         ({"dataset_prefix": "../up/ /"}, "not a key prefix"),
         ({"dataset_prefix": "runs/x/"}, "keep their own files"),
@@ -95,6 +95,16 @@ def test_wrong_input_is_refused_in_words(overrides: Any, words: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         resolved(overrides)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("mode", ["finetune", "features", "both", None])
+def test_the_mode_cannot_be_changed_by_a_run(mode: str | None) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        resolved({"mode": mode})
+    assert str(refused.value) == (
+        f"mode={mode!r} in the input is not possible: the mode is fixed when the stack is deployed (now features); "
+        "leave it out, or change it for all runs with `cdk deploy -c training.mode=finetune`"
+    )
 
 
 def test_in_an_existing_bucket_the_prefix_cannot_leave_the_settings() -> None:

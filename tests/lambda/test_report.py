@@ -204,7 +204,7 @@ def test_a_run_that_failed_at_its_start_has_a_page_that_says_where_and_why(write
     assert "there is only one class" in page.sections["outcome"]
     assert f"started no job {JOB}" in page.sections["tuning"]
     assert "left no results/evaluation.json" in page.sections["classes"]
-    assert "kept no machine" in page.sections["cost"]
+    assert "used no machine" in page.sections["cost"]
     assert RUN in page.sections["provenance"]
     assert page.charts == {}
 

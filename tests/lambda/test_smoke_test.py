@@ -8,11 +8,12 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from smoke_test import handler as smoke_test
 
+from contract import SmokeTestInput, SmokeTestResult
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import FakeS3, client_error
 
 GOOD = [{"label": "dog", "score": 0.75}, {"label": "cat", "score": 0.25}]
-EVENT = {"run": "run-1", "dataset_uri": "s3://data/dataset/"}
+EVENT: SmokeTestInput = {"run": "run-1", "dataset_uri": "s3://data/dataset/"}
 
 
 class FakeRuntime:
@@ -30,7 +31,7 @@ class FakeRuntime:
         return {"Body": io.BytesIO(answer if isinstance(answer, bytes) else json.dumps(answer).encode())}
 
 
-def run(monkeypatch: pytest.MonkeyPatch, context: Context, *answers: Any) -> tuple[dict[str, Any], FakeRuntime]:
+def run(monkeypatch: pytest.MonkeyPatch, context: Context, *answers: Any) -> tuple[SmokeTestResult, FakeRuntime]:
     records = [
         {"path": "cat/1.jpg", "label": 0, "split": "train", "etag": "a"},
         {"path": "dog/2.jpg", "label": 1, "split": "test", "etag": "b"},
@@ -88,10 +89,10 @@ def test_a_refused_photo_is_not_sent_again(monkeypatch: pytest.MonkeyPatch, cont
     ("answer", "words"),
     [
         (b"<html>", "not JSON"),
-        ({"label": "dog"}, "no list"),
-        ([], "no list"),
-        ([{"label": "dog"}], "no list"),
-        ([{"label": "dog", "score": float("nan")}], "no list"),
+        ({"label": "dog"}, "is not a list"),
+        ([], "is not a list"),
+        ([{"label": "dog"}], "is not a list"),
+        ([{"label": "dog", "score": float("nan")}], "is not a list"),
         ([{"label": "owl", "score": 0.9}], "does not have: owl"),
         ([{"label": "cat", "score": 0.1}, {"label": "dog", "score": 0.9}], "falling"),
         ([{"label": "cat", "score": 0.9}, {"label": "dog", "score": 0.9}], "falling"),

@@ -1,4 +1,4 @@
-"""What the run's machines cost, and what the endpoint costs as long as it stands."""
+"""The cost of the run's machines, and of the endpoint as long as it exists."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["cost"]
 
 
 def cost(run: RunContext) -> dict[str, Any]:
-    """A row a job, their sum, and the endpoint's machines for a month."""
+    """Return a row for each job, their sum, and the cost of the endpoint's machines for a month."""
     jobs = [_priced(time) for time in machine_times(run)]
     endpoint = _endpoint(run)
     if not jobs and endpoint is None:
-        raise Missing("The run kept no machine.")
+        raise Missing("The run used no machine.")
     known = [job["usd"] for job in jobs if job["usd"] is not None]
     return {
         "jobs": jobs,
@@ -29,7 +29,7 @@ def cost(run: RunContext) -> dict[str, Any]:
         "endpoint": endpoint,
         "as_of": prices.AS_OF,
         "region": prices.REGION,
-        "managed_rules": run.at("debugger", "way") == "managed",
+        "managed_rules": run.evaluator == "managed",
     }
 
 
@@ -40,9 +40,10 @@ def _priced(time: MachineTime) -> dict[str, Any]:
 
 
 def _endpoint(run: RunContext) -> dict[str, Any] | None:
-    """The machines of the endpoint configuration that this run released; None where it released none."""
-    if not run.at("smoke_test", "endpoint"):
+    """Return the machines of the endpoint configuration that this run released; None where it released none."""
+    if not run.released_endpoint:
         return None
+
     config = f"{run.prefix}-{run.name}"
     try:
         answer: Mapping[str, Any] = described(
@@ -50,6 +51,8 @@ def _endpoint(run: RunContext) -> dict[str, Any] | None:
         )
     except NotStarted:
         return None
+
+    # a serverless variant has no machines
     variant = answer["ProductionVariants"][0]
     instance_type, instances = variant.get("InstanceType"), variant.get("InitialInstanceCount", 1)
     if not instance_type:

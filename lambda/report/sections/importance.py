@@ -1,4 +1,4 @@
-"""How much of the objective's spread a hyperparameter can account for, from the few trials there are."""
+"""The importance of a hyperparameter: how much of the objective's variance it explains over the trials."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from dataclasses import dataclass
 __all__ = ["MIN_TRIALS", "Importance", "importance", "ranks"]
 
 MIN_TRIALS = 5
-"""A parabola has three coefficients; below this many trials it fits nearly anything."""
+"""Fewest trials. A parabola has three coefficients, so that it fits nearly any four trials."""
 
 
 @dataclass(frozen=True)
 class Importance:
-    """Of one hyperparameter, looked at alone: what it does together with another stays unseen."""
+    """The importance of one hyperparameter alone; what it does together with another one is not measured."""
 
     name: str
     correlation: float
-    """Spearman's rank correlation with the objective, from -1 to 1: whether more of it is better."""
+    """Spearman's rank correlation with the objective, from -1 to 1."""
     explained: float
     """Share of the objective's variance that a parabola through the values explains, adjusted for the number of trials
-    (R squared, adjusted as by Ezekiel, 1930): also sees a best value in the middle. 0 where it explains nothing."""
+    (adjusted R squared; Ezekiel 1930). A parabola also finds a best value in the middle. 0 where it explains
+    nothing."""
 
 
 def importance(
     name: str, values: Sequence[float], objectives: Sequence[float], *, logarithmic: bool
 ) -> Importance | None:
-    """The two measures; None where they mean nothing: too few trials, or nothing varies.
+    """Return the importance, or None where there are too few trials, or nothing varies.
 
     Args:
-        name: of the hyperparameter.
-        values: one a trial.
-        objectives: one a trial.
-        logarithmic: whether the parabola goes through the values' logarithms, as they were drawn.
+        name: The name of the hyperparameter.
+        values: The value of each trial.
+        objectives: The objective of each trial.
+        logarithmic: Whether the parabola takes the logarithms of the values, as the search drew them.
     """
     count = len(values)
     if count < MIN_TRIALS or len(set(values)) < 2 or len(set(objectives)) < 2:
@@ -50,24 +51,27 @@ def importance(
 
 
 def ranks(values: Sequence[float]) -> list[float]:
-    """Each value's place in their order, from 1; equal ones share the mean of their places."""
+    """Return the rank of each value, from 1; equal values share the mean of their ranks."""
     ordered = sorted(values)
     first = {value: place for place, value in reversed(list(enumerate(ordered, start=1)))}
     return [first[value] + (ordered.count(value) - 1) / 2 for value in values]
 
 
 def _explained(places: Sequence[float], objectives: Sequence[float]) -> float:
-    """R squared of the least-squares parabola: the parts of the objective along two orthogonal regressors."""
+    """Return R squared of the least-squares parabola, from the objective's parts along two orthogonal regressors."""
     spread = _centred(objectives)
     total = _dot(spread, spread)
+
+    # make the square orthogonal to the line (Gram-Schmidt)
     line = _centred(places)
     curve = _centred([value * value for value in line])
     overlap = _dot(curve, line) / _dot(line, line)
     bend = [c - overlap * x for c, x in zip(curve, line, strict=True)]
+
     explained = 0.0
     for regressor in (line, bend):
         length = _dot(regressor, regressor)
-        if length > 1e-12 * _dot(curve, curve):  # two different values only: there is no bend
+        if length > 1e-12 * _dot(curve, curve):  # with only two different values there is no bend
             explained += _dot(spread, regressor) ** 2 / length
     return min(1.0, explained / total)
 

@@ -1,4 +1,4 @@
-"""How long each job of a run kept which machines."""
+"""The machines of each job of a run, and how long the job kept them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import contract
 
 from ..run_context import RunContext
 from ..sagemaker_jobs import NotStarted, described, seconds_between
-from .trials import read_tuning
+from ..tuning_job import read_tuning
 
 __all__ = ["MachineTime", "machine_times"]
 
 
 @dataclass(frozen=True)
 class MachineTime:
-    """Of one job, or of all trials of a tuning job together."""
+    """The machines of one job, or of all trials of a tuning job together."""
 
     title: str
     job: str
@@ -25,15 +25,15 @@ class MachineTime:
     instance_type: str
     instances: int
     seconds: float
-    """That each of the instances is billed for."""
+    """Seconds for which each of the instances is billed."""
     spot: bool
 
 
 def machine_times(run: RunContext) -> list[MachineTime]:
-    """Features, trials, training and rules, as far as the run came; what did not run is left out.
+    """Return the machines of features, trials, training and rules, as far as these jobs were started.
 
     Raises:
-        Missing: SageMaker does not tell of one of them, without which a sum would be too low.
+        Missing: SageMaker could not be asked about one of them, without which a sum would be too low.
     """
     found = []
     for read in (_features, _trials, _training, _rules):
@@ -70,7 +70,7 @@ def _training_job(run: RunContext, job: str, *, title: str) -> MachineTime:
 
 
 def _trials(run: RunContext) -> MachineTime:
-    """A trial is billed from its TrainingStartTime to its TrainingEndTime; what spot saves, a summary does not tell."""
+    """Sum the trials, each billed from its start to its end; the summaries do not say what spot instances save."""
     search = read_tuning(run)
     return MachineTime(
         title=f"Tuning, {len(search.trials)} trials",

@@ -1,4 +1,4 @@
-"""Where the model comes from: its photos, its hyperparameters, the jobs and the code that made it."""
+"""The origins of the model: its photos, its hyperparameters, and the jobs and the code that made it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import contract
 
 from ..run_context import RunContext
-from ..run_files import Missing
+from ..run_files import if_present
 
 __all__ = ["dataset", "provenance"]
 
 
 def dataset(run: RunContext) -> dict[str, Any]:
-    """The classes and their photos in each split."""
+    """Return the classes and the number of their photos in each split."""
     summary = run.files.dataset
     return {
         "dataset": summary,
@@ -23,34 +23,26 @@ def dataset(run: RunContext) -> dict[str, Any]:
 
 
 def provenance(run: RunContext) -> dict[str, Any]:
-    """Names under which everything can be found again."""
-    decision = _decision(run)
+    """Return the names under which everything can be found again."""
+    decision = if_present(lambda: run.files.decision)
+    plan, training, package = run.data.get("plan"), run.data.get("training"), run.data.get("package")
+    features = plan["features"] if plan else None
+
     facts = {
         "Run": run.name,
         "Execution": run.execution,
-        "Features job": _unless(run.at("plan", "features", "ready"), run.at("plan", "features", "job")),
-        "Features": run.at("plan", "features", "uri"),
-        "Tuning job": run.at("plan", "tuning", "job"),
-        "Training job": run.at("training", "job"),
-        "Rules": run.at("debugger", "way"),
-        "Model": run.at("training", "model") or (decision["model"] if decision else None),
-        "Model package": run.at("package", "arn"),
-        "Endpoint": run.at("smoke_test", "endpoint"),
+        "Features job": features["job"] if features and not features["ready"] else None,
+        "Features": features["uri"] if features else None,
+        "Tuning job": plan["tuning"]["job"] if plan else None,
+        "Training job": training["job"] if training else None,
+        "Rules": run.evaluator,
+        "Model": training["model"] if training else decision["model"] if decision else None,
+        "Model package": package["arn"] if package else None,
+        "Endpoint": run.released_endpoint,
         "Code version": decision["code_version"] if decision else None,
         "Decided at": decision["decided_at"] if decision else None,
         "Data set": decision["dataset_fingerprint"] if decision else None,
         "Test split": decision["test_fingerprint"] if decision else None,
     }
-    hyperparameters = decision["hyperparameters"] if decision else run.at("plan", "hyperparameters") or {}
+    hyperparameters = decision["hyperparameters"] if decision else plan["hyperparameters"] if plan else {}
     return {"facts": {name: value for name, value in facts.items() if value}, "hyperparameters": hyperparameters}
-
-
-def _decision(run: RunContext) -> contract.Decision | None:
-    try:
-        return run.files.decision
-    except Missing:
-        return None
-
-
-def _unless(condition: object, value: Any) -> Any:
-    return None if condition else value

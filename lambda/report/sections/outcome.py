@@ -1,8 +1,7 @@
-"""The first thing a reader wants to know: did the model go into service, and why, or why not?"""
+"""How the run ended: whether the model went into service, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from shared.plain_cause import plain_cause
@@ -10,7 +9,7 @@ from shared.plain_cause import plain_cause
 import contract
 
 from ..run_context import RunContext
-from ..run_files import Missing
+from ..run_files import Missing, if_present
 
 __all__ = ["CHECK_TITLES", "comparison", "outcome"]
 
@@ -22,14 +21,17 @@ CHECK_TITLES: dict[str, str] = {
     "rules": "Debugger rules",
 }
 _REJECTIONS = ("ModelRejected", "ApprovalTimedOut")
+"""Errors that end a run whose model was trained but not accepted."""
 
 
 def outcome(run: RunContext) -> dict[str, Any]:
-    """State, headline and reasons; the checks and the main figures as far as there are any."""
-    decision, evaluation = _decision(run), _evaluation(run)
-    failure: Mapping[str, Mapping[str, str]] = run.at("failure") or {}
+    """Return state, headline and reasons, and the checks and the main figures as far as there are any."""
+    decision = if_present(lambda: run.files.decision)
+    evaluation = if_present(lambda: run.files.evaluation)
+    failure = run.data.get("failure") or {}
     causes = [_cause(state, error) for state, error in failure.items()]
     reasons = decision["reasons"] if decision else []
+
     if any(error.get("Error") in _REJECTIONS for error in failure.values()) or (
         not failure and decision and not decision["accepted"]
     ):
@@ -42,9 +44,10 @@ def outcome(run: RunContext) -> dict[str, Any]:
     elif decision is None:
         state, headline = "unknown", "Ended without a decision"
     else:
-        released = run.at("smoke_test", "endpoint")
+        released = run.released_endpoint
         state = "accepted"
         headline = f"Accepted, and released on {released}" if released else "Accepted"
+
     return {
         "state": state,
         "headline": headline,
@@ -58,8 +61,8 @@ def outcome(run: RunContext) -> dict[str, Any]:
     }
 
 
-def _cause(state: str, error: Mapping[str, str]) -> str:
-    """Of a failed state; one that only ends the run is named for its error, which the headline tells already."""
+def _cause(state: str, error: contract.StateError) -> str:
+    """Return the reason of a failure, after its state's name unless that is the error's, which the headline has."""
     cause = plain_cause(error.get("Cause", ""))
     return cause if state == error.get("Error") else f"{state}: {cause}"
 
@@ -67,27 +70,13 @@ def _cause(state: str, error: Mapping[str, str]) -> str:
 def _approval(run: RunContext, decision: contract.Decision) -> str:
     if decision["approval"] != "PendingManualApproval":
         return decision["approval"]
-    return "approved by a person" if run.at("approval", "approved") else "a person was asked for approval"
+    return "approved by a person" if run.approved_by_a_person else "a person was asked for approval"
 
 
 def comparison(run: RunContext) -> dict[str, Any]:
-    """This model against the one in service."""
+    """Return the comparison of this model with the one in service."""
     decision = run.files.decision
     in_service = decision["in_service"]
     if in_service is None:
         raise Missing("There was no model in service to compare this one with.")
     return {"other": in_service, "decision": decision, "thresholds": decision["thresholds"]}
-
-
-def _decision(run: RunContext) -> contract.Decision | None:
-    try:
-        return run.files.decision
-    except Missing:
-        return None
-
-
-def _evaluation(run: RunContext) -> contract.Evaluation | None:
-    try:
-        return run.files.evaluation
-    except Missing:
-        return None

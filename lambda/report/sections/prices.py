@@ -1,7 +1,7 @@
-"""What a machine costs: SageMaker's on-demand prices in US East (N. Virginia), rounded, for an order of magnitude.
+"""SageMaker's on-demand prices in US East (N. Virginia), rounded, for an order of magnitude.
 
-From the page "Amazon SageMaker AI pricing" and published copies of its table; other regions are up to half again as
-dear. The report names the date and says "about".
+They come from the page "Amazon SageMaker AI pricing" and published copies of its table. Other regions cost up to half
+as much again. The report names the date and says "about".
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["AS_OF", "HOURS_A_MONTH", "REGION", "hourly_price"]
 AS_OF: Final = "2025"
 REGION: Final = "us-east-1"
 HOURS_A_MONTH: Final = 730
-"""As AWS's own calculator counts them."""
+"""Hours of a month in AWS's pricing calculator."""
 
 _USD_AN_HOUR: Final[dict[str, float]] = {
     "t2.medium": 0.056, "t2.large": 0.111, "t2.xlarge": 0.223,
@@ -32,5 +32,5 @@ _USD_AN_HOUR: Final[dict[str, float]] = {
 
 
 def hourly_price(instance_type: str) -> float | None:
-    """US dollars an hour, about; None for a type that is not in the table."""
+    """Return about how many US dollars a machine costs an hour; None for a type that is not in the table."""
     return _USD_AN_HOUR.get(instance_type.removeprefix("ml."))

@@ -1,4 +1,4 @@
-"""How the model learnt, and how good it is: curves, confusion, classes, calibration, mistakes."""
+"""The model's training and its quality: curves, confusion matrix, classes, calibration, mistakes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import base64
 from typing import Any
 
 from ..run_context import RunContext
-from ..run_files import Missing
+from ..run_files import Missing, if_present
 
 __all__ = ["calibration", "classes", "confusion", "curves", "mistakes"]
 
 CONFUSIONS_SHOWN = 15
+"""Number of pairs of confused classes in the table."""
 
 
 def curves(run: RunContext) -> dict[str, Any]:
-    """Losses and accuracy over the epochs; the best epoch is the first with the greatest validation accuracy."""
+    """Return losses and accuracy by epoch. The best epoch has the highest validation accuracy, then the lowest loss."""
     rows = run.files.history
     columns = {name: [float(row[name]) for row in rows] for name in rows[0]}
     accuracy = columns["validation_accuracy"]
@@ -28,12 +29,14 @@ def curves(run: RunContext) -> dict[str, Any]:
 
 
 def confusion(run: RunContext) -> dict[str, Any]:
-    """The matrix as its cells that are not zero: of a thousand classes' million cells there are as many as photos."""
+    """Return the cells of the matrix that are not zero: there are at most as many as photos."""
     evaluation = run.files.evaluation
     names, matrix = evaluation["classes"], evaluation["confusion_matrix"]
+
     cells = [(column, row, count) for row, counts in enumerate(matrix) for column, count in enumerate(counts) if count]
     wrong = sorted((cell for cell in cells if cell[0] != cell[1]), key=lambda cell: -cell[2])
     totals = [sum(counts) for counts in matrix]
+
     return {
         "names": names,
         "wrong": [
@@ -46,27 +49,24 @@ def confusion(run: RunContext) -> dict[str, Any]:
 
 
 def classes(run: RunContext) -> dict[str, Any]:
-    """Precision, recall and F1 of every class."""
+    """Return precision, recall and F1 of every class."""
     return {"scores": run.files.evaluation["per_class"]}
 
 
 def calibration(run: RunContext) -> dict[str, Any]:
-    """Whether the scores can be taken for probabilities."""
+    """Return how far the scores are from the observed frequencies."""
     found = run.files.evaluation["calibration"]
     return {"calibration": found, "charts": {"calibration": {"bins": found["bins"]}}}
 
 
 def mistakes(run: RunContext) -> dict[str, Any]:
-    """The wrong answers the model was surest of, with their pictures as data: URIs."""
+    """Return the wrong predictions with the highest confidence, with their pictures as data: URIs."""
     shown = run.files.evaluation["hardest_mistakes"]
     if not shown:
-        raise Missing("The model took every test photo for what it is.")
+        raise Missing("The model classified every test photo correctly.")
     return {"mistakes": [{**mistake, "picture": _picture(run, place)} for place, mistake in enumerate(shown)]}
 
 
 def _picture(run: RunContext, place: int) -> str | None:
-    try:
-        content = run.files.thumbnail(place)
-    except Missing:
-        return None
-    return f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"
+    content = if_present(lambda: run.files.thumbnail(place))
+    return None if content is None else f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,30 +1,31 @@
-"""What the debugger's rules say, and where the training's time went."""
+"""The results of the debugger's rules, and the profile of the training."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from contract import BLOCKING_RULES, HookReport, RuleResult
+from contract import BLOCKING_RULES, RuleResult
 
 from ..run_context import RunContext
-from ..run_files import Missing
+from ..run_files import Missing, if_present
 
 __all__ = ["profile", "rules"]
 
-_ORDER = ("IssuesFound", "Error", "Stopped", "NoIssuesFound", "NotApplicable")
+_STATUS_ORDER = ("IssuesFound", "Error", "Stopped", "NoIssuesFound", "NotApplicable")
 
 
 def rules(run: RunContext) -> dict[str, Any]:
-    """Every rule, those that found something first."""
+    """Return the results of all rules, first of those that found an issue, and of blocking ones before others."""
     results, blocking = _results(run)
     if not results:
         raise Missing("No rule was evaluated: the debugger is off (setting debugger.mode).")
     ordered = sorted(results, key=lambda result: (_place(result), result["rule"] not in blocking, result["rule"]))
-    return {"results": ordered, "blocking": blocking, "hook": _hook(run), "way": run.at("debugger", "way")}
+    return {"results": ordered, "blocking": blocking, "hook": if_present(lambda: run.files.hook)}
 
 
 def profile(run: RunContext) -> dict[str, Any]:
-    """The profile and its charts."""
+    """Return the profile and its charts."""
     found = run.files.profile
     return {
         "profile": found,
@@ -40,16 +41,21 @@ def profile(run: RunContext) -> dict[str, Any]:
 
 
 def _results(run: RunContext) -> tuple[list[RuleResult], list[str]]:
-    """The decision's list; where there is none, what the jobs wrote themselves."""
+    """Return the results and the blocking rules of the decision, or without a decision what the jobs wrote."""
     try:
         decision = run.files.decision
         return decision["rules"], decision["thresholds"]["blocking_rules"]
     except Missing as missing:
         reasons = [str(missing)]
+
     found: list[RuleResult] = []
-    for read in (_of_job, _of_profile):
+    sources: tuple[Callable[[], list[RuleResult]], ...] = (
+        lambda: run.files.rules["results"],
+        lambda: run.files.profile["rules"],
+    )
+    for read in sources:
         try:
-            found += read(run)
+            found += read()
         except Missing as missing:
             reasons.append(str(missing))
     if not found:
@@ -57,20 +63,5 @@ def _results(run: RunContext) -> tuple[list[RuleResult], list[str]]:
     return found, list(BLOCKING_RULES)
 
 
-def _of_job(run: RunContext) -> list[RuleResult]:
-    return run.files.rules["results"]
-
-
-def _of_profile(run: RunContext) -> list[RuleResult]:
-    return run.files.profile["rules"]
-
-
 def _place(result: RuleResult) -> int:
-    return _ORDER.index(result["status"]) if result["status"] in _ORDER else len(_ORDER)
-
-
-def _hook(run: RunContext) -> HookReport | None:
-    try:
-        return run.files.hook
-    except Missing:
-        return None
+    return _STATUS_ORDER.index(result["status"]) if result["status"] in _STATUS_ORDER else len(_STATUS_ORDER)

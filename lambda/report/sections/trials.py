@@ -1,115 +1,21 @@
-"""The tuning job's trials, as the SageMaker API tells of them, and what can be learnt from them together."""
+"""The section about the tuning job: its trials, their charts, and the importance of the hyperparameters."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import Any, Literal
-
-import contract
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from ..run_context import RunContext
 from ..run_files import Missing
-from ..sagemaker_jobs import described, seconds_between
+from ..tuning_job import Range, Trial, Tuning, read_tuning
 from .importance import MIN_TRIALS, Importance, importance
 
-__all__ = ["Trial", "Tuning", "read_tuning", "tuning"]
-
-
-@dataclass(frozen=True)
-class Range:
-    """A hyperparameter that was searched."""
-
-    name: str
-    scale: Literal["log", "linear", "choice"]
-    numeric: bool
-    low: float | None = None
-    high: float | None = None
-    choices: list[str] = field(default_factory=list)
-
-    @property
-    def label(self) -> str:
-        """For people."""
-        return self.name.replace("_", " ")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training job of the tuning job."""
-
-    number: int
-    job: str
-    values: dict[str, str]
-    objective: float | None
-    status: str
-    seconds: float | None
-    reason: str
-    """Why it failed; empty otherwise."""
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """The search and its trials in order of their start."""
-
-    job: str
-    status: str
-    strategy: str
-    objective: str
-    maximise: bool
-    ranges: list[Range]
-    best: str | None
-    trials: list[Trial]
-    instance_type: str
-    instances: int
-    """A trial has that many."""
-    spot: bool
-
-    def with_objective(self) -> list[Trial]:
-        """The trials that have one: failed ones have not, and of diverged ones it is no number."""
-        return [trial for trial in self.trials if trial.objective is not None and math.isfinite(trial.objective)]
-
-
-def read_tuning(run: RunContext) -> Tuning:
-    """The tuning job of a run.
-
-    Raises:
-        Missing: there is none, or SageMaker does not tell.
-    """
-    job = contract.tuning_job_name(run.prefix, run.name)
-    answer = described(
-        lambda: run.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=job), job=job
-    )
-    pages = run.sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
-        HyperParameterTuningJobName=job,
-        SortBy="CreationTime",
-        SortOrder="Ascending",
-        PaginationConfig={"PageSize": 100},
-    )
-    summaries: list[Any] = described(
-        lambda: [summary for page in pages for summary in page["TrainingJobSummaries"]], job=job
-    )
-    config = answer["HyperParameterTuningJobConfig"]
-    definition = answer["TrainingJobDefinition"]
-    objective = config["HyperParameterTuningJobObjective"]
-    return Tuning(
-        job=job,
-        status=answer["HyperParameterTuningJobStatus"],
-        strategy=config["Strategy"],
-        objective=objective["MetricName"],
-        maximise=objective["Type"] == "Maximize",
-        ranges=_ranges(config.get("ParameterRanges", {})),
-        best=answer.get("BestTrainingJob", {}).get("TrainingJobName"),
-        trials=[_trial(number, summary) for number, summary in enumerate(summaries, start=1)],
-        instance_type=definition["ResourceConfig"]["InstanceType"],
-        instances=definition["ResourceConfig"]["InstanceCount"],
-        spot=bool(definition.get("EnableManagedSpotTraining")),
-    )
+__all__ = ["tuning"]
 
 
 def tuning(run: RunContext) -> dict[str, Any]:
-    """The section: a table of all trials, and four charts of those with an objective."""
+    """Return the table of all trials, and the charts of those with an objective."""
     search = read_tuning(run)
     if not search.trials:
         raise Missing(f"The tuning job {search.job} started no trial (status {search.status}).")
@@ -124,7 +30,10 @@ def tuning(run: RunContext) -> dict[str, Any]:
 
 
 def _importance(searched: Range, trials: Sequence[Trial]) -> Importance | None:
-    """Choices that are numbers double, as batch sizes do, so they are taken on a log scale, too."""
+    """Return the importance of a hyperparameter with numeric values.
+
+    Choices double from one to the next, as batch sizes do, so that they are taken on a logarithmic scale as well.
+    """
     if not searched.numeric:
         return None
     return importance(
@@ -156,44 +65,3 @@ def _chart(search: Tuning, shown: Sequence[Trial]) -> dict[str, Any]:
             for trial in shown
         ],
     }
-
-
-def _trial(number: int, summary: Mapping[str, Any]) -> Trial:
-    metric = summary.get("FinalHyperParameterTuningJobObjectiveMetric")
-    start: datetime | None = summary.get("TrainingStartTime")
-    return Trial(
-        number=number,
-        job=summary["TrainingJobName"],
-        values={name: str(value).strip('"') for name, value in sorted(summary.get("TunedHyperParameters", {}).items())},
-        objective=float(metric["Value"]) if metric else None,
-        status=summary["TrainingJobStatus"],
-        seconds=seconds_between(start, summary.get("TrainingEndTime")),
-        reason=summary.get("FailureReason", ""),
-    )
-
-
-def _ranges(given: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Range]:
-    """The learning rate first: it matters most."""
-    found = [_range(kind, entry) for kind, entries in given.items() for entry in entries]
-    return sorted(found, key=lambda searched: searched.name != "learning_rate")
-
-
-def _range(kind: str, entry: Mapping[str, Any]) -> Range:
-    if kind == "CategoricalParameterRanges":
-        numeric = all(map(_is_number, entry["Values"]))
-        choices = sorted(entry["Values"], key=float if numeric else str)
-        return Range(entry["Name"], "choice", numeric, choices=choices)
-    return Range(
-        entry["Name"],
-        "log" if entry.get("ScalingType") == "Logarithmic" else "linear",
-        numeric=True,
-        low=float(entry["MinValue"]),
-        high=float(entry["MaxValue"]),
-    )
-
-
-def _is_number(text: str | None) -> bool:
-    try:
-        return text is not None and float(text) == float(text)  # not a number is no number
-    except ValueError:
-        return False

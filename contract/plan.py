@@ -1,0 +1,129 @@
+"""The plan of a run, which CheckDataset makes of the settings, the execution's input and the photos."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from contract.hyperparameters import Hyperparameters
+
+__all__ = [
+    "FeaturesPlan",
+    "HyperparameterTexts",
+    "LearningRateRange",
+    "ParentTuningJob",
+    "Plan",
+    "RulesPlan",
+    "RunOverrides",
+    "TrainingPlan",
+    "TuningPlan",
+    "WarmStartConfig",
+]
+
+HyperparameterTexts = Annotated[dict[str, str], Hyperparameters]
+"""Values of `Hyperparameters` by name, as text, since SageMaker carries hyperparameters as text."""
+
+
+class LearningRateRange(TypedDict):
+    """The range in which the tuning job searches the learning rate."""
+
+    min: float
+    max: float
+
+
+class RunOverrides(TypedDict, total=False):
+    """The execution's input, beside the hyperparameters in `OVERRIDABLE`: settings that one run may change."""
+
+    batch_sizes: list[int]
+    dataset_prefix: str
+    learning_rate: LearningRateRange
+    trial_epochs: int
+    trials: int
+
+
+class FeaturesPlan(TypedDict):
+    """Where the photos' features lie, and what has to be done to have them."""
+
+    ready: bool
+    """An earlier run computed them: nothing has to be done."""
+    extends: bool
+    """An earlier run computed the features of other photos in the same way: only the missing ones are computed."""
+    previous: str
+    """URI of those earlier features; empty where there are none."""
+    key: str
+    """`features_key`"""
+    job: str
+    """Name of the job that computes them, where they are not ready."""
+    output: str
+    """URI that the job writes below."""
+    uri: str
+    """URI of the arrays."""
+
+
+class ParentTuningJob(TypedDict):
+    """An earlier tuning job, named as CreateHyperParameterTuningJob takes it."""
+
+    HyperParameterTuningJobName: str
+
+
+class WarmStartConfig(TypedDict):
+    """`WarmStartConfig` of CreateHyperParameterTuningJob: the earlier results that the search begins with."""
+
+    ParentHyperParameterTuningJobs: list[ParentTuningJob]
+    WarmStartType: Literal["IdenticalDataAndAlgorithm", "TransferLearning"]
+
+
+class TuningPlan(TypedDict):
+    """The tuning job to come."""
+
+    job: str
+    output: str
+    """URI that the trials write their models below."""
+    checkpoints: str
+    """URI at which interrupted fine-tuning trials find their state."""
+    epochs: str
+    """Epochs of a trial, as text: a hyperparameter."""
+    trials: int
+    parallel_trials: int
+    max_seconds: int
+    ranges: dict[str, list[dict[str, Any]]]
+    """SageMaker's `ParameterRanges`."""
+    warm_start: NotRequired[WarmStartConfig]
+
+
+class TrainingPlan(TypedDict):
+    """The training with the best values."""
+
+    job: str
+    output: str
+    """URI that the job writes its model and its results below."""
+    checkpoints: str
+    """URI at which an interrupted training finds its state."""
+
+
+class RulesPlan(TypedDict):
+    """The evaluation of the debugger's rules."""
+
+    job: str
+    """Name of the processing job, where this project evaluates the rules itself."""
+    output: str
+    """URI that the processing job writes its results to."""
+    tensors: str
+    """URI that SageMaker Debugger's hook writes to, where SageMaker evaluates the rules."""
+
+
+class Plan(TypedDict):
+    """CheckDataset's answer: everything about the run that is not known when the stack is deployed."""
+
+    run: str
+    """`run_id`"""
+    name: str
+    """`job_prefix`: name of the model and of the endpoint configuration."""
+    images: int
+    classes: int
+    dataset_uri: str
+    manifest_uri: str
+    hyperparameters: HyperparameterTexts
+    features: FeaturesPlan
+    tuning: TuningPlan
+    training: TrainingPlan
+    rules: RulesPlan

@@ -1,0 +1,214 @@
+"""The run's document: what the state machine carries from state to state, member by member.
+
+Every state writes its answer to one member of `RunDocument` (its `ResultPath`), and later states, the Lambdas and the
+report read it there. tests/infra/test_run_document.py follows every JSONPath of the state machine through these types.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict, final
+
+from contract.debugger import Evaluator
+from contract.decision import ApprovalStatus
+from contract.plan import HyperparameterTexts, Plan
+
+__all__ = [
+    "ApprovalAnswer",
+    "BestTrainingJob",
+    "DebuggerState",
+    "EndpointBefore",
+    "EndpointDescription",
+    "ModelPackage",
+    "ReportLocation",
+    "RetiredModels",
+    "RuleStatuses",
+    "RunDocument",
+    "RunOutcome",
+    "RunResult",
+    "SmokeTestResult",
+    "StateError",
+    "TrainedModel",
+    "TuningResult",
+    "Verdict",
+]
+
+
+@final
+class StateError(TypedDict):
+    """The error of a failed state, as Step Functions hands it to a Catch."""
+
+    Error: str
+    Cause: str
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+class BestTrainingJob(TypedDict):
+    """The best trial, as far as later states read it."""
+
+    TunedHyperParameters: NotRequired[HyperparameterTexts]
+
+
+class TuningResult(TypedDict):
+    """DescribeHyperParameterTuningJob's answer, as far as later states read it."""
+
+    BestTrainingJob: NotRequired[BestTrainingJob]
+    """Missing where no trial succeeded."""
+
+
+class TrainedModel(TypedDict):
+    """The training job that was made, and the URI of its model."""
+
+    job: str
+    model: str
+
+
+class DebuggerState(TypedDict):
+    """Who evaluates the debugger's rules in this run, and how often SageMaker has been asked for their results."""
+
+    evaluator: Evaluator
+    looks: int
+    refusal: NotRequired[str]
+    """The words in which SageMaker Debugger was refused to this account."""
+
+
+class RuleStatuses(TypedDict):
+    """The statuses of SageMaker's rules: for each kind of rule a JSON list, as text that a Choice can search."""
+
+    debug: str
+    profiler: NotRequired[str]
+
+
+# --- verdict and registry ---------------------------------------------------------------------------------------------
+
+
+class Verdict(TypedDict):
+    """Verdict's answer: what later states need of the decision."""
+
+    accepted: bool
+    approval: ApprovalStatus
+    cause: str
+    """All reasons in one text."""
+    reasons: list[str]
+    test_accuracy: float
+    test_images: int
+    decision: str
+    """URI of `Artefact.DECISION`."""
+    evaluation: str
+    """URI of `Artefact.EVALUATION`."""
+    metadata: dict[str, str]
+    """`CustomerMetadataProperties` of the model package."""
+
+
+class ModelPackage(TypedDict):
+    """The model's version in the model registry."""
+
+    arn: str
+
+
+@final
+class ApprovalAnswer(TypedDict):
+    """What a person answers with SendTaskSuccess; whoever sends the token by hand may leave anything out."""
+
+    approved: NotRequired[bool]
+
+
+# --- release ----------------------------------------------------------------------------------------------------------
+
+
+class EndpointBefore(TypedDict):
+    """The endpoint before the release; `config` is empty where there was none."""
+
+    status: str
+    config: str
+
+
+class EndpointDescription(TypedDict):
+    """DescribeEndpoint's answer, as far as later states read it."""
+
+    EndpointName: str
+    EndpointConfigName: str
+    EndpointStatus: str
+    FailureReason: NotRequired[str]
+
+
+class SmokeTestResult(TypedDict):
+    """SmokeTest's answer: a photo of the test split, its class, and what the endpoint took it for."""
+
+    endpoint: str
+    photo: str
+    truth: str
+    predicted: str
+    score: float
+
+
+@final
+class RetiredModels(TypedDict):
+    """Retire's answer: the names of what it deleted."""
+
+    configs: list[str]
+    models: list[str]
+
+
+# --- end --------------------------------------------------------------------------------------------------------------
+
+
+@final
+class ReportLocation(TypedDict):
+    """Report's answer: the page's S3 URI, and a link to it in the S3 console."""
+
+    uri: str
+    console: str
+
+
+class RunOutcome(TypedDict):
+    """Notify's answer: how the execution ends."""
+
+    status: Literal["succeeded", "failed"]
+    error: str
+    cause: str
+    report: str
+    """URI of the run's report; empty where none could be written."""
+
+
+class RunResult(TypedDict):
+    """The output of an execution that succeeded."""
+
+    run: str
+    endpoint: str
+    test_accuracy: float
+    test_images: int
+    decision: str
+    model_package: str
+    report: str
+
+
+class RunDocument(TypedDict):
+    """The state machine's data. A member is there when the state that writes it has ended."""
+
+    overrides: object
+    """The execution's input, unchecked: CheckDataset holds it against `RunOverrides` and `OVERRIDABLE`."""
+    execution: str
+    """The execution's name."""
+    failure: dict[str, StateError]
+    """What failed, by the state's name, in the order in which it happened."""
+    plan: NotRequired[Plan]
+    debugger: NotRequired[DebuggerState]
+    tuning: NotRequired[TuningResult]
+    training: NotRequired[TrainedModel]
+    refusal: NotRequired[StateError]
+    """Why a training that SageMaker Debugger was to follow failed: a refused request, or the job itself."""
+    rule_statuses: NotRequired[RuleStatuses]
+    verdict: NotRequired[Verdict]
+    package: NotRequired[ModelPackage]
+    approval: NotRequired[ApprovalAnswer | StateError]
+    before: NotRequired[EndpointBefore]
+    lookup: NotRequired[StateError]
+    """Why the endpoint could not be described, created or updated."""
+    endpoint: NotRequired[EndpointDescription]
+    smoke_test: NotRequired[SmokeTestResult]
+    retired: NotRequired[RetiredModels | StateError]
+    report: NotRequired[ReportLocation | StateError]
+    outcome: NotRequired[RunOutcome]
+    notification: NotRequired[StateError]

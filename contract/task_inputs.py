@@ -1,0 +1,82 @@
+"""What the state machine hands each Lambda of a run: the `event` of its handler."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from contract.debugger import Evaluator
+from contract.run import RunDocument, Verdict
+
+__all__ = [
+    "ApprovalRequest",
+    "CheckDatasetInput",
+    "EndInput",
+    "RetireInput",
+    "SmokeTestInput",
+    "TrialCode",
+    "VerdictInput",
+]
+
+
+class TrialCode(TypedDict):
+    """The image and the source archive that a trial runs, by which an earlier tuning job is recognised."""
+
+    image: str
+    source: str
+
+
+class CheckDatasetInput(TypedDict):
+    """CheckDataset's input."""
+
+    overrides: object
+    """The execution's input, unchecked."""
+    execution: str
+    """The execution's name."""
+    trial: TrialCode
+
+
+class VerdictInput(TypedDict):
+    """Verdict's input."""
+
+    run: str
+    training_job: str
+    model: str
+    """URI of the trained model."""
+    mode: str
+    """The hyperparameter `mode`."""
+    debugger: Evaluator
+
+
+class ApprovalRequest(TypedDict):
+    """AskApproval's input."""
+
+    token: str
+    """The task token that an answer needs."""
+    run: str
+    execution: str
+    """The execution's ARN."""
+    verdict: Verdict
+    package: str
+    """ARN of the model package."""
+
+
+class SmokeTestInput(TypedDict):
+    """SmokeTest's input."""
+
+    run: str
+    dataset_uri: str
+
+
+class RetireInput(TypedDict):
+    """Retire's input: names of endpoint configurations. `previous` is empty where none was in service before."""
+
+    current: str
+    previous: str
+
+
+class EndInput(TypedDict):
+    """Report's and Notify's input: the whole document, and the ARNs of the execution and its state machine."""
+
+    run: RunDocument
+    execution: str
+    state_machine: str

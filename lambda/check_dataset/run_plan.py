@@ -1,0 +1,112 @@
+"""The plan of a run: names, places and limits of its jobs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import contract
+
+from .features_cache import CachedFeatures, FeaturesFolder
+from .overrides import RunSettings
+
+__all__ = ["features_folder", "make_plan"]
+
+_QUEUE_SECONDS = 3600
+"""Time that a tuning job may wait for machines, beside the time of its trials."""
+
+_SPOT_QUEUE_SECONDS = 24 * 3600
+"""The same for fine-tuning trials on spot instances."""
+
+_LONGEST_TUNING_SECONDS = 30 * 24 * 3600
+"""SageMaker's quota for the runtime of a tuning job."""
+
+
+def features_folder(
+    summary: contract.DatasetSummary, *, hyperparameters: contract.Hyperparameters, weights: str
+) -> FeaturesFolder:
+    """Return where the features of these photos are kept."""
+    key = contract.features_key(
+        dataset_fingerprint=summary["fingerprint"], hyperparameters=hyperparameters, weights=weights
+    )
+    recipe = contract.transform_key(hyperparameters=hyperparameters, weights=weights)
+    return FeaturesFolder(recipe=f"features/{recipe}/", key=key)
+
+
+def make_plan(
+    *,
+    bucket: str,
+    name_prefix: str,
+    run: str,
+    settings: RunSettings,
+    summary: contract.DatasetSummary,
+    weights: str,
+    cached: CachedFeatures,
+) -> contract.Plan:
+    """Return everything that later states need and that is not known when the stack is deployed."""
+    hyperparameters = settings.hyperparameters
+    base = f"s3://{bucket}/"
+    own = f"{base}runs/{run}/"
+    tuning_job = contract.tuning_job_name(name_prefix, run)
+    training_job = contract.training_job_name(name_prefix, run)
+
+    # `$.plan` of the state machine: each job's names and places, and the limits of the tuning job
+    return contract.Plan(
+        run=run,
+        name=contract.job_prefix(name_prefix, run),
+        images=summary["images"],
+        classes=len(summary["classes"]),
+        dataset_uri=base + settings.dataset_prefix,
+        manifest_uri=f"{own}manifest/",
+        hyperparameters=hyperparameters.to_strings(),
+        features=_features(
+            base,
+            features_folder(summary, hyperparameters=hyperparameters, weights=weights),
+            job=contract.features_job_name(name_prefix, run),
+            cached=cached,
+        ),
+        tuning=contract.TuningPlan(
+            job=tuning_job,
+            output=f"{own}tuning/",
+            checkpoints=f"{own}checkpoints/{tuning_job}/",
+            # `replace` checks the epochs of a trial by the contract's limits.
+            epochs=str(replace(hyperparameters, epochs=settings.trial_epochs).epochs),
+            trials=settings.trials,
+            parallel_trials=settings.parallel_trials,
+            max_seconds=_longest_tuning(settings),
+            ranges=contract.parameter_ranges(
+                learning_rate=settings.learning_rate,
+                batch_sizes=settings.batch_sizes,
+                scaling=settings.learning_rate_scale,
+                also=settings.also_searched,
+            ),
+        ),
+        training=contract.TrainingPlan(
+            job=training_job, output=f"{own}training/", checkpoints=f"{own}checkpoints/{training_job}/"
+        ),
+        rules=contract.RulesPlan(
+            job=contract.rules_job_name(name_prefix, run), output=f"{own}rules/", tensors=f"{own}debug/"
+        ),
+    )
+
+
+def _features(base: str, folder: FeaturesFolder, *, job: str, cached: CachedFeatures) -> contract.FeaturesPlan:
+    """Plan the features: take those of the same photos, extend those of other photos, or compute all of them."""
+    ready, previous = cached.same_photos, cached.same_photos or cached.other_photos
+    return contract.FeaturesPlan(
+        ready=ready is not None,
+        extends=ready is None and previous is not None,
+        previous=base + previous if previous else "",
+        key=folder.key,
+        job=job,
+        output=base + folder.prefix,
+        uri=base + (ready or f"{folder.prefix}{job}/output/model/"),
+    )
+
+
+def _longest_tuning(settings: RunSettings) -> int:
+    """Return the seconds that the tuning job may take: all rounds of trials, and the wait for machines."""
+    rounds = math.ceil(settings.trials / settings.parallel_trials)
+    fine_tuning = settings.hyperparameters.mode == "finetune"
+    queue = _SPOT_QUEUE_SECONDS if settings.spot and fine_tuning else _QUEUE_SECONDS
+    return min(rounds * settings.trial_minutes * 60 + queue, _LONGEST_TUNING_SECONDS)

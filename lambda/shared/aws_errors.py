@@ -1,0 +1,94 @@
+"""How AWS words and codes the errors that a Lambda expects, in one place.
+
+SageMaker reports a missing resource as a ValidationException, so that only the message tells it from a wrong request.
+"""
+
+from __future__ import annotations
+
+from botocore.exceptions import ClientError
+
+__all__ = [
+    "error_code",
+    "error_message",
+    "has_ended",
+    "is_missing_bucket",
+    "is_missing_endpoint",
+    "is_missing_job",
+    "is_missing_object",
+    "is_missing_resource",
+    "is_missing_state_machine",
+    "is_unreadable_object",
+]
+
+_MISSING_RESOURCE = ("Could not find", "does not exist", "Requested resource not found")
+"""Parts of the messages with which SageMaker's API answers for a resource that it does not have."""
+
+_MISSING_ENDPOINT = "not found"
+"""How InvokeEndpoint words a missing endpoint: "Endpoint … of account … not found."."""
+
+_ENDED = ("status", "Stopped", "Completed", "Failed")
+"""Parts of the messages with which SageMaker refuses to stop a job that has just ended."""
+
+
+def error_code(error: ClientError) -> str:
+    """Return the error's code, such as `ValidationException`; empty where there is none."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def error_message(error: ClientError) -> str:
+    """Return the error's message; empty where there is none."""
+    return str(error.response.get("Error", {}).get("Message", ""))
+
+
+def is_missing_resource(error: ClientError) -> bool:
+    """Return whether SageMaker says that there is no such endpoint, model, job or group."""
+    return error_code(error) == "ResourceNotFound" or _says(error, *_MISSING_RESOURCE)
+
+
+def is_missing_job(error: ClientError) -> bool:
+    """Return whether a Describe or List call says that there is no such job.
+
+    Its only parameter is a name, so that a ValidationException has no other reason.
+    """
+    return error_code(error) in ("ResourceNotFound", "ValidationException")
+
+
+def is_missing_endpoint(error: ClientError) -> bool:
+    """Return whether InvokeEndpoint says that there is no such endpoint."""
+    return _says(error, _MISSING_ENDPOINT, *_MISSING_RESOURCE)
+
+
+def has_ended(error: ClientError) -> bool:
+    """Return whether SageMaker refuses to stop a job because it has ended."""
+    return _says(error, *_ENDED)
+
+
+def is_missing_object(error: ClientError) -> bool:
+    """Return whether S3 says that there is no such object (404)."""
+    return _status(error) == 404
+
+
+def is_unreadable_object(error: ClientError) -> bool:
+    """Return whether an object is missing or may not be read.
+
+    HeadObject answers 403 for a missing object where the caller may not list the bucket.
+    """
+    return _status(error) in (403, 404)
+
+
+def is_missing_bucket(error: ClientError) -> bool:
+    """Return whether S3 says that there is no such bucket."""
+    return error_code(error) == "NoSuchBucket"
+
+
+def is_missing_state_machine(error: ClientError) -> bool:
+    """Return whether Step Functions says that there is no such state machine."""
+    return error_code(error) == "StateMachineDoesNotExist"
+
+
+def _says(error: ClientError, *texts: str) -> bool:
+    return any(text in error_message(error) for text in texts)
+
+
+def _status(error: ClientError) -> int | None:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
