@@ -12,13 +12,13 @@ from training.model.stages import stages
 
 
 def test_inputs_are_kept_as_they_were_before_an_in_place_activation() -> None:
-    watched = Activations(models.resnet18(weights=None).eval(), failed=lambda what, error: pytest.fail(str(error)))
-    model = watched._model
-    watched.watch(lambda name: name.startswith("layer1.0."))
+    activations = Activations(models.resnet18(weights=None).eval(), failed=lambda what, error: pytest.fail(str(error)))
+    model = activations._model
+    activations.watch(lambda name: name.startswith("layer1.0."))
     with torch.no_grad():
         model(torch.rand(5, 3, 32, 32))
         model(torch.rand(5, 3, 32, 32))  # the batch's second part
-    samples = watched.stop()
+    samples = activations.stop()
     # A block calls its one ReLU twice.
     assert sorted(samples) == [f"layer1.0.relu_{side}_{call}" for side in ("input", "output") for call in (0, 1)]
     for call in (0, 1):
@@ -34,10 +34,10 @@ def test_activations_of_compiled_stages_are_seen() -> None:
     pixels = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         expected = model(pixels)
-        watched = Activations(model, failed=lambda what, error: pytest.fail(str(error)))
-        watched.watch(lambda name: "relu_output" in name)
+        activations = Activations(model, failed=lambda what, error: pytest.fail(str(error)))
+        activations.watch(lambda name: "relu_output" in name)
         torch.testing.assert_close(model(pixels), expected)
-        samples = watched.stop()
+        samples = activations.stop()
         torch.testing.assert_close(model(pixels), expected)
     assert len(samples) == 17
-    assert watched.stop() == {}
+    assert activations.stop() == {}

@@ -321,7 +321,7 @@ def test_two_processes_are_saved_as_one_training(workspace: Workspace) -> None:
     assert trial.steps(mode=modes.TRAIN) == list(range(6))
     assert trial.steps(mode=modes.EVAL) == [0, 1]
     assert trial.tensor("gradient/head.linear.weight").steps(mode=modes.TRAIN) == [0, 1, 2, 5]
-    assert trial.tensor("labels").value(0, mode=modes.TRAIN).shape == (6,), "of the leader's share"
+    assert trial.tensor("labels").value(0, mode=modes.TRAIN).shape == (6,), "of the main process's share"
     assert trial.tensor("labels").value(1, mode=modes.EVAL).shape == (12,), "of both processes' shares"
     report = reported(workspace)
     assert (report["steps"], report["failed"]) == (6, 0)

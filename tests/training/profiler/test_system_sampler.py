@@ -18,7 +18,7 @@ from training.profiler.system_probes import Disks, Gpus, Network, Probe, Process
 from training.profiler.system_sampler import Samples, SystemSampler
 
 
-def watched(makers: dict[str, Callable[[], Probe]], *, samples: int = 3) -> Samples:
+def sampled_machine(makers: dict[str, Callable[[], Probe]], *, samples: int = 3) -> Samples:
     """Return the first samples of a sampler with such probes."""
     enough = threading.Event()
     taken = 0
@@ -66,7 +66,7 @@ def test_a_probe_that_cannot_be_made_is_reported_and_the_others_go_on() -> None:
     def broken() -> Probe:
         raise ImportError("No module named 'pynvml'")
 
-    samples = watched({"GPUs": broken, "memory": lambda: lambda: {"memory": 1.0}})
+    samples = sampled_machine({"GPUs": broken, "memory": lambda: lambda: {"memory": 1.0}})
     assert samples.failures == ["GPUs were not sampled: ImportError: No module named 'pynvml'"]
     assert len(samples.values["memory"]) == len(samples.times) >= 3
 
@@ -80,14 +80,14 @@ def test_a_probe_that_fails_on_the_way_is_left_out_whole() -> None:
     def fail() -> dict[str, float]:
         raise OSError("the disk is gone")
 
-    samples = watched({"disks": lambda: disks})
+    samples = sampled_machine({"disks": lambda: disks})
     assert samples.failures == ["disks were not sampled: OSError: the disk is gone"]
     assert set(samples.values) == {"count"}
 
 
 def test_a_probe_that_changes_its_mind_is_left_out() -> None:
     answers = iter([{"a": 1.0}])
-    samples = watched({"disks": lambda: lambda: next(answers, {"b": 1.0})})
+    samples = sampled_machine({"disks": lambda: lambda: next(answers, {"b": 1.0})})
     assert set(samples.values) == {"count"}
     assert "['b']" in samples.failures[0]
 
