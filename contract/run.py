@@ -76,7 +76,7 @@ class DebuggerState(TypedDict):
 class RuleStatuses(TypedDict):
     """The statuses of SageMaker's rules: for each kind of rule a JSON list, as text that a Choice can search."""
 
-    debug: str
+    tensor: str
     profiler: NotRequired[str]
 
 
