@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,26 @@ def _quiet_cdk() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _code_copied_once() -> Iterator[None]:
+    """Copy the files of each Lambda function once for all synthesised stacks; each stack gets hard links to them."""
+    from infra import python_function
+
+    stage, copies = python_function.stage_function, Path(tempfile.mkdtemp())
+
+    def stage_links(name: str, target: Path, *, packages: Sequence[str] = (), files: Sequence[str] = ()) -> None:
+        copy = copies / "-".join((name, *packages, *files)).replace("/", "-")
+        if not copy.exists():
+            stage(name, copy, packages=packages, files=files)
+        shutil.copytree(copy, target, copy_function=os.link, dirs_exist_ok=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(python_function, "stage_function", stage_links)
+        yield
+
+    shutil.rmtree(copies)
+
+
 @pytest.fixture(scope="session")
 def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Template]:
     """Give a function: `synthesise(**{"env": "prod"})` is the template of cdk.json with these `-c` overrides."""
@@ -41,7 +63,9 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Templa
             context = cdk_context() | overrides
             settings = Settings.from_context(context)
             app = cdk.App(
-                context={name: value for name, value in context.items() if name.startswith("@aws-cdk")},
+                # Only the template is looked at: its assets are hashed but not copied.
+                context={name: value for name, value in context.items() if name.startswith("@aws-cdk")}
+                | {"aws:cdk:disable-asset-staging": True},
                 outdir=str(tmp_path_factory.mktemp("cdk")),
                 analytics_reporting=False,
             )

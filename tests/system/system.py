@@ -31,18 +31,18 @@ OVERRIDES = {
     "api.burst": "200",
 }
 INPUT = {"image_size": 64, "views": 0, "epochs": 6}
-"""Of a run that is quick and still learns."""
+"""Input of a run that is quick and still learns."""
 STACK = "Whippet-dev"
 ENDPOINT = "whippet-dev"
 
 
 @dataclass(frozen=True)
 class System:
-    """A local cloud of this test's own, with the `whippet` and `aws` commands pointed at it."""
+    """A local cloud that belongs to one test file, and the commands and clients that reach it."""
 
     state: Path
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What its commands find in their environment beside this process's own."""
+    """Variables that its `whippet` commands get in addition to this process's own."""
 
     @property
     def cloud(self) -> control.Cloud:
@@ -61,7 +61,7 @@ class System:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Environment of a `whippet` command."""
+        """The environment of a `whippet` command."""
         return {**os.environ, **self.environment, "WHIPPET_STATE": str(self.state), "COLUMNS": "200"}
 
     @property
@@ -107,7 +107,7 @@ class System:
         return str(answer["value"])
 
     def document(self, run: str, name: str) -> Any:
-        """A JSON file of a run, such as its decision."""
+        """Return a JSON file of a run, such as its decision."""
         body = self.client("s3").get_object(Bucket=self.bucket, Key=f"runs/{run}/{name}")["Body"]
         return json.loads(body.read())
 

@@ -1,6 +1,6 @@
-"""The debugger's ways, and a person's answer, in an account that may use SageMaker Debugger: one run each.
+"""Every debugger mode, and both answers of a person, in an account that may use SageMaker Debugger: one run each.
 
-The tests of this file build on each other in their order, as those of the whole run do.
+The tests of this file build on each other in their order, as those in test_whole_run.py do.
 """
 
 from __future__ import annotations
@@ -38,19 +38,22 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture(scope="module")
 def judged() -> dict[str, list[contract.RuleResult]]:
-    """What each way said, as the tests go."""
+    """The rules' results by debugger mode, which the tests fill in as they go."""
     return {}
 
 
 def results(system: System) -> list[contract.RuleResult]:
-    """The rules' results of the last run, from its decision."""
+    """Return the rules' results of the last run, from its decision."""
     decision = system.document(contract.run_id(system.last_execution()["name"]), contract.Artefact.DECISION)
     rules: list[contract.RuleResult] = decision["rules"]
     return rules
 
 
 def of_the_training(rules: list[contract.RuleResult]) -> list[dict[str, Any]]:
-    """Those on tensors, by name and without who evaluated them: the profiler's depend on how busy the machine was."""
+    """Return the results on tensors, sorted by rule, without their evaluator.
+
+    The profiler's rules are left out: their results depend on how busy the machine was.
+    """
     chosen = [rule for rule in rules if contract.RULES[rule["rule"]].kind == "tensor"]
     return [
         {name: value for name, value in rule.items() if name != "evaluator"}
@@ -114,7 +117,7 @@ def test_an_answered_question_is_answered_once(system: System) -> None:
 
 
 def _run_and_answer(system: System, *answer: str) -> tuple[int, str]:
-    """Start a run, answer its question when it asks; the command's exit status and all it said."""
+    """Start a run and answer its question; return the exit status of `whippet run` and its output."""
     run = subprocess.Popen(
         system.command("run", "--input", json.dumps(INPUT)),
         env=system.variables,
@@ -134,7 +137,7 @@ def _run_and_answer(system: System, *answer: str) -> tuple[int, str]:
 
 
 def _asked(system: System, *, process: subprocess.Popen[str]) -> str:
-    """The run that waits for an answer."""
+    """Wait until the run asks for approval, and return its name."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     stepfunctions = system.client("stepfunctions")
     while time.monotonic() < deadline and process.poll() is None:

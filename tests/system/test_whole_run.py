@@ -1,7 +1,7 @@
 """The whole system on one local cloud, as a user drives it: deploy, run, classify, run again, fail, destroy.
 
-The tests of this file build on each other in their order: a deployed stack with a released model costs a minute, and
-what is being tested is that one step leaves the system fit for the next.
+The tests of this file build on each other in their order: deploying a stack and releasing a model takes a
+minute, and each test also shows that the one before left the system in order.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, str]]:
-    """A folder of digits in class folders, one of them no photo at all, and held-out digits with their classes."""
+    """Photos of digits in a folder for each class, one of them a text file, and held-out digits with their classes."""
     folder = tmp_path_factory.mktemp("digits")
     answers = write_digits(folder, train=60, held_out=2)
     (folder / "photos" / "3" / "9999.jpg").write_text("this is a text that somebody renamed")
@@ -236,7 +236,7 @@ def test_a_sabotaged_training_is_rejected_by_rule_step_and_value_while_the_old_m
 
 @contextmanager
 def _asking(system: System, picture: bytes) -> Iterator[list[int]]:
-    """Meanwhile somebody asks the API about a photo, twice a second; what it answers."""
+    """Classify a photo through the API twice a second, and collect the status codes of the answers."""
     key, statuses, over = system.key(), [], threading.Event()
 
     def ask() -> None:
@@ -270,7 +270,7 @@ def test_a_rejected_model_leaves_the_one_in_service(
 
 
 def _shuffle_labels(photos: Path, target: Path) -> None:
-    """Deal every class's photos out to all classes, so that there is nothing to learn."""
+    """Spread the photos of every class over all classes, so that there is nothing to learn."""
     for number, path in enumerate(sorted(photos.glob("*/0*.jpg"))):
         folder = target / str(number * 7 % 10)
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The same run again and again on one local cloud: nothing may pile up."""
+"""The same run ten times on one local cloud: no processes, memory or resources may accumulate."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_ten_runs_leave_no_more_behind_than_three(tmp_path: Path) -> None:
 
 
 def _left(system: System) -> dict[str, int]:
-    """What one run leaves: processes of the cloud, their memory, resources of SageMaker."""
+    """Count what a run leaves behind: the cloud's processes, their memory, and SageMaker's resources."""
     table = subprocess.run(["ps", "-eo", "pid,ppid,rss"], capture_output=True, text=True, check=True).stdout
     rows = [tuple(map(int, line.split())) for line in table.splitlines()[1:]]
     family = {system.cloud.pid}

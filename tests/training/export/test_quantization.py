@@ -20,16 +20,20 @@ def noise(images: int) -> NDArray[np.uint8]:
     return np.random.default_rng(images).integers(0, 255, size=(images, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
 
 
-@pytest.fixture
-def exported(workspace: Workspace, tmp_path: Path) -> Path:
-    workspace.write_weights()
-    workspace.start(channels=("weights",))
-    backbone, _ = load_backbone(BACKBONE, image_size=IMAGE_SIZE)
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The float model, exported once for all tests of this file, which only read it."""
+    folder = tmp_path_factory.mktemp("exported")
+    with pytest.MonkeyPatch.context() as patch:
+        workspace = Workspace(root=folder, monkeypatch=patch)
+        workspace.write_weights()
+        workspace.start(channels=("weights",))
+        backbone, _ = load_backbone(BACKBONE, image_size=IMAGE_SIZE)
     with torch.inference_mode():
         features = backbone(torch.from_numpy(noise(4)))
     torch.manual_seed(0)
     head = nn.Linear(features.shape[1], 3)
-    file = tmp_path / "fp32.onnx"
+    file = folder / "fp32.onnx"
     export(Classifier(backbone=backbone, head=head, temperature=2.0).eval(), file, image_size=IMAGE_SIZE)
     return file
 
