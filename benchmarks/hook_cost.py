@@ -38,10 +38,10 @@ from training.debugger.collections import Collections, own_configuration
 from training.debugger.samples import activation_sample
 from training.embedding.files import SplitWriter, write_index
 from training.embedding.store import SplitFeatures, read_split
-from training.loop.head_loop import fit, new_head
+from training.loop.head_loop import fit
 from training.model.backbones import EFFICIENTNET_LITE0
+from training.model.head import new_head
 from training.model.weights import load_backbone
-from training.runtime.environment import JOB_ENVIRONMENT
 from training.runtime.observer import Observer, TensorHook
 
 # isort: split
@@ -145,7 +145,7 @@ def _features(*, quick: bool) -> Result:
 
 def _loop(train: SplitFeatures, validation: SplitFeatures, saving: AbstractContextManager[TensorHook | None]) -> float:
     """CPU seconds of a head's training, with the hook's beginning and end."""
-    head = new_head(train, levels=[train.features.shape[2]], classes=int(train.labels.max()) + 1)
+    head = new_head(train.features, levels=[train.features.shape[2]], classes=int(train.labels.max()) + 1)
     start = time.process_time()
     with saving as one:
         for _ in fit(head, train=train, validation=validation, hyperparameters=VALUES, observer=Observer(hook=one)):
@@ -212,7 +212,7 @@ def _job(folder: Path, photos_root: Path, *, hooked: bool) -> float:
         "TRAINING_JOB_NAME": "bench",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
-        **JOB_ENVIRONMENT,
+        **contract.JOB_ENVIRONMENT,
     }
     if hooked:
         variables[contract.JobVariable.SAVE_INTERVAL] = str(SAVE_INTERVAL)
@@ -270,8 +270,8 @@ class Steps:
     def __post_init__(self) -> None:
         observer = Observer(hook=self.saving)
         tuning = a_tuning(photos(), observer=observer)
-        tuning.network.train()
-        observer.begin_training(tuning.network, epochs=EPOCHS, steps=_STEPS_OF_EPOCH, done=0)
+        tuning.model.train()
+        observer.begin_training(tuning.model, epochs=EPOCHS, steps=_STEPS_OF_EPOCH, done=0)
         images, labels = next(synthetic())
         batch = Batch(images, labels, torch.ones(BATCH, dtype=torch.bool), torch.arange(BATCH)).to(DEVICE)
         self._step: Callable[[], None] = lambda: tuning.take_step(batch)

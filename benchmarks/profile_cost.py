@@ -18,7 +18,8 @@ import contract
 from benchmarks.result import Result, emit
 from benchmarks.timing import interleave, median
 from training.embedding.store import SplitFeatures
-from training.loop.head_loop import fit, new_head
+from training.loop.head_loop import fit
+from training.model.head import new_head
 from training.profiler.step_clock import CpuTimer, StepClock
 from training.profiler.system_probes import probes
 from training.profiler.system_sampler import INTERVAL
@@ -46,7 +47,7 @@ def a_step() -> Callable[[], float]:
     split, few = features(IMAGES), features(1)
 
     def measure() -> float:
-        head = new_head(split, levels=[DIM], classes=CLASSES)
+        head = new_head(split.features, levels=[DIM], classes=CLASSES)
         start = time.process_time()
         for _ in fit(head, train=split, validation=few, hyperparameters=values):
             pass

@@ -32,14 +32,12 @@ from benchmarks.result import Result, emit
 from benchmarks.timing import interleave, median
 from training.data.loader import Batch, PhotoLoader, on_device
 from training.loop.finetune_loop import FineTuning
-from training.loop.head_loop import Head
 from training.model.backbones import Backbone, Statistics
 from training.model.compute import compile_stages, micro_batch, training_precision
+from training.model.head import Head
 from training.model.network import Network
 from training.model.stages import freeze, stages
-from training.runtime.checkpoints import Checkpoints
 from training.runtime.distributed import Group
-from training.runtime.environment import JOB_ENVIRONMENT
 from training.runtime.observer import Observer
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -145,7 +143,6 @@ def a_tuning(loader: PhotoLoader, *, observer: Observer | None = None) -> FineTu
         group=Group(rank=0, size=1, device=DEVICE),
         precision=precision,
         micro_batch=micro_batch(whole, batch_size=BATCH, image_size=224, device=DEVICE, precision=precision),
-        checkpoints=Checkpoints(None, identity={}),
         observer=observer,
     )
 
@@ -165,7 +162,7 @@ def photos() -> PhotoLoader:
 
 def ours() -> Step:
     tuning = a_tuning(photos())
-    tuning.network.train()
+    tuning.model.train()
     images, labels = next(synthetic())
     every = torch.ones(BATCH, dtype=torch.bool)
     batch = Batch(images, labels, every, torch.arange(BATCH)).to(DEVICE)
@@ -175,7 +172,7 @@ def ours() -> Step:
 def ours_with_the_loader() -> Step:
     loader = photos()
     tuning = a_tuning(loader)
-    tuning.network.train()
+    tuning.model.train()
 
     def batches() -> Iterator[Batch]:
         for epoch in itertools.count():
@@ -215,7 +212,7 @@ class Candidate:
     """A candidate's process, from outside."""
 
     def __init__(self, name: str, *, steps: int):
-        settings = JOB_ENVIRONMENT if name.startswith("ours") else {}
+        settings = contract.JOB_ENVIRONMENT if name.startswith("ours") else {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.training_step", "--serve", name, str(steps)],
             cwd=Path(__file__).parents[1],

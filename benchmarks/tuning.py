@@ -28,11 +28,13 @@ from benchmarks.photos import bench_records, describe_photos
 from benchmarks.result import Result, emit
 from benchmarks.seed_way import TRAIN_TRANSFORM, VALIDATION_TRANSFORM, SeedPhotos, train_epoch, validate
 from benchmarks.timing import interleave, median
-from training.embedding.embedder import Embedder, fast_bfloat16, views_of
+from training.embedding.embedder import Embedder, views_of
 from training.embedding.files import Precision
 from training.embedding.store import SplitFeatures
-from training.loop.head_loop import fit, new_head
+from training.loop.head_loop import fit
 from training.model.backbones import EFFICIENTNET_LITE0, architecture, split
+from training.model.compute import fast_bfloat16
+from training.model.head import new_head
 from training.model.weights import load_backbone
 
 TRIALS, EPOCHS, VIEWS = 8, 5, 4
@@ -121,7 +123,7 @@ def _costs(root: Path, train: Records, validation: Records, *, views: int, sampl
     embedder = Embedder(split(blank, name="resnet50", image_size=224, statistics=statistics_), CPU, precision)
     some = train[:sample]
     seed_train, seed_validation = SeedPhotos(root, some, TRAIN_TRANSFORM), SeedPhotos(root, some, VALIDATION_TRANSFORM)
-    dim = sum(embedder.levels(image_size=224))
+    dim = sum(embedder.backbone.level_sizes(image_size=224))
     chance = np.random.default_rng(0)
     made_up = [_made_up(part, views=of, dim=dim, chance=chance) for part, of in ((train, 1 + views), (validation, 1))]
 
@@ -190,7 +192,7 @@ def _best(
     best = 0.0
     for rate, size in _search_space(seed, trials):
         values = contract.Hyperparameters(epochs=EPOCHS, learning_rate=rate, batch_size=size, seed=seed)
-        head = new_head(train, levels=levels, classes=classes)
+        head = new_head(train.features, levels=levels, classes=classes)
         for epoch in fit(head, train=train, validation=validation, hyperparameters=values):
             best = max(best, epoch.validation.accuracy)
     return best
@@ -219,7 +221,7 @@ def _accuracies(root: Path, train: Records, validation: Records, *, seed: int) -
     """Best validation accuracy of eight trials: the seed's way, ours on the plain crop, ours with four views."""
     backbone, _ = load_backbone(EFFICIENTNET_LITE0, image_size=224)
     embedder = Embedder(backbone, CPU, "float32")
-    levels = embedder.levels(image_size=224)
+    levels = embedder.backbone.level_sizes(image_size=224)
     classes = 1 + max(record["label"] for record in train)
     with_views = _embed(embedder, root, train, views=VIEWS, seed=seed)
     held_out = _features(_embed(embedder, root, validation, views=0), validation)

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training.data.manifest import BrokenImages, Manifest, decode_workers, read_manifest, share_of
+from training.data.manifest import BrokenImages, Manifest, read_manifest, share_of
 from training.embedding.embedder import Embedder, embed_photos
 from training.embedding.files import SplitWriter, write_index
 from training.embedding.previous import PreviousFeatures
 from training.model.weights import load_backbone
 from training.runtime import environment
 from training.runtime.environment import JobError
+from training.runtime.machine import cores
 
 _COPIED_AT_ONCE = 1024
 
@@ -36,14 +37,14 @@ def main() -> None:
     index = _new_index(
         hyperparameters,
         manifest,
-        levels=embedder.levels(image_size=hyperparameters.image_size),
+        levels=backbone.level_sizes(image_size=hyperparameters.image_size),
         weights=weights,
         embedder=embedder,
     )
     index["part"] = {"number": host, "of": hosts}
     print(
         f"features: {hyperparameters.backbone}, {index['dim']} numbers a photo, on {embedder.device.type} "
-        f"in {embedder.precision}, {decode_workers()} decoding threads, host {host + 1} of {hosts}",
+        f"in {embedder.precision}, {cores()} decoding threads, host {host + 1} of {hosts}",
         flush=True,
     )
     previous = _previous(index)

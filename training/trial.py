@@ -9,8 +9,9 @@ import torch
 
 import contract
 from training.embedding.store import read_index, read_split
-from training.loop.head_loop import fit, new_head
+from training.loop.head_loop import fit
 from training.loop.history import epoch_line
+from training.model.head import new_head
 from training.runtime import environment
 from training.runtime.checkpoints import Checkpoints
 
@@ -33,7 +34,7 @@ def main() -> None:
         f"{len(train.labels)} training photos in {index['views']['train']} views",
         flush=True,
     )
-    head = new_head(train, levels=index["levels"], classes=len(index["classes"]))
+    head = new_head(train.features, levels=index["levels"], classes=len(index["classes"]))
     checkpoints = Checkpoints(
         environment.checkpoint_dir(),
         identity={

@@ -16,11 +16,10 @@ import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from contract import MODES, JobVariable, hook_collections, rule_variable
+from contract import MODES, SMDEBUG_ENVIRONMENT, JobVariable, hook_collections, rule_variable
 from infra.settings import DebuggerSettings
 from infra.workflow.jobs import JobParts
 from infra.workflow.task import FailureRoute, sagemaker_task
-from training.runtime.environment import SMDEBUG_ENVIRONMENT
 
 __all__ = [
     "debugger_not_offered",

@@ -11,7 +11,6 @@ import aws_cdk as cdk
 import contract
 from infra.instances import gpus
 from infra.settings import Settings
-from training.runtime.environment import JOB_ENVIRONMENT
 
 __all__ = ["CHECKPOINTS", "JobParts", "channel", "hyperparameters"]
 
@@ -61,7 +60,7 @@ class JobParts:
 
     def environment(self, instance_type: str, variables: Mapping[str, str]) -> dict[str, str]:
         """`Environment`: the run the job belongs to, `variables`, and what makes CPUs fast where there is no GPU."""
-        tuned = {} if gpus(instance_type) else JOB_ENVIRONMENT
+        tuned = {} if gpus(instance_type) else contract.JOB_ENVIRONMENT
         return {f"{contract.JobVariable.RUN}.$": "$.plan.run", **tuned, **variables}
 
     def limits(self, minutes: int, *, spot: bool = False) -> dict[str, Any]:

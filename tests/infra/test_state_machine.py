@@ -13,7 +13,6 @@ from tests.infra.asl_walker import TaskError, walk
 from tests.infra.fake_run import NEW_CONFIG, Endpoint, job_failed, plan, tasks
 from tests.infra.service_model import problems
 from tests.infra.template import Template
-from training.runtime.environment import JOB_ENVIRONMENT
 
 OLD_CONFIG = "whippet-dev-old"
 LAST_STATES = {"Succeeded", "Failed", "NotNotified"}
@@ -190,10 +189,13 @@ def test_jobs_know_their_run_and_the_features_job_its_key(definition: dict[str, 
     assert payloads["Features"]["Environment"] == {
         "WHIPPET_RUN": "run-1",
         "WHIPPET_FEATURES_KEY": "0" * 32,
-        **JOB_ENVIRONMENT,
+        **contract.JOB_ENVIRONMENT,
     }
-    assert payloads["Tune"]["TrainingJobDefinition"]["Environment"] == {"WHIPPET_RUN": "run-1", **JOB_ENVIRONMENT}
-    ours = {"WHIPPET_RUN": "run-1", **JOB_ENVIRONMENT}
+    assert payloads["Tune"]["TrainingJobDefinition"]["Environment"] == {
+        "WHIPPET_RUN": "run-1",
+        **contract.JOB_ENVIRONMENT,
+    }
+    ours = {"WHIPPET_RUN": "run-1", **contract.JOB_ENVIRONMENT}
     assert ours.items() <= payloads["Train"]["Environment"].items()
     assert ours.items() <= payloads["Rules"]["Environment"].items()
 
@@ -201,7 +203,7 @@ def test_jobs_know_their_run_and_the_features_job_its_key(definition: dict[str, 
 def test_allocator_settings_are_for_jobs_on_cpus(synthesise: Any) -> None:
     definition = synthesise(**{"training.instance_type": "ml.g5.xlarge"}).definition()
     payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
-    assert not JOB_ENVIRONMENT.keys() & payloads["Train"]["Environment"].keys()
+    assert not contract.JOB_ENVIRONMENT.keys() & payloads["Train"]["Environment"].keys()
     assert "MALLOC_TOP_PAD_" in payloads["Tune"]["TrainingJobDefinition"]["Environment"]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training.data.disk_rows import DiskRows
+from training.data.positioned_files import DiskRows
 
 __all__ = ["DecodedCache"]
 

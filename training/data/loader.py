@@ -110,7 +110,7 @@ class PhotoLoader:
         self._root, self._size = root, hyperparameters.image_size
         self._shuffle, self._seed, self._rank, self._world = shuffle, seed, rank, world
         self._augment = split == "train" if augment is None else augment
-        self._views = ViewMaker(image_size=self._size, flip=hyperparameters.flip, crop_area=crop_area)
+        self._views = ViewMaker(hyperparameters, crop_area=crop_area)
         self._cache_side = preprocess.resize_for(self._size)
         self._plan = plan or plan_loader(batch_size=batch_size, image_size=self._size)
         self._cache = (

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training.data.lines import Lines, line_offsets
+from training.data.positioned_files import Lines, line_offsets
 from training.preprocess import ImageError
 from training.runtime.environment import JobError
 from training.runtime.machine import cores
@@ -27,7 +27,6 @@ __all__ = [
     "BrokenImages",
     "Manifest",
     "PhotoList",
-    "decode_workers",
     "in_order",
     "read_manifest",
     "read_photo",
@@ -150,11 +149,6 @@ class BrokenImages:
             )
 
 
-def decode_workers() -> int:
-    """Threads that decode: one for each core this process may use. Pillow's decoders let go of the interpreter."""
-    return cores()
-
-
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
 ) -> Iterator[tuple[Item, Result | ImageError]]:
@@ -163,7 +157,7 @@ def in_order(
     An ImageError is handed over in place of the result; any other exception ends the iteration.
     """
     remaining = iter(items)
-    with ThreadPoolExecutor(decode_workers(), thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(cores(), thread_name_prefix="decode") as pool:
         waiting: deque[tuple[Item, Future[Result]]] = deque()
         for item in islice(remaining, ahead):
             waiting.append((item, pool.submit(work, item)))

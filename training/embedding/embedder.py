@@ -15,22 +15,16 @@ from numpy.typing import NDArray
 import contract
 from training import preprocess
 from training.data.manifest import BrokenImages, in_order, read_photo
+from training.data.transforms import augmented_view
 from training.embedding.files import Precision, SplitWriter
 from training.model.backbones import Backbone
+from training.model.compute import fast_bfloat16
 from training.preprocess import ImageError
 
-__all__ = ["BATCH_PIXELS", "Embedder", "embed_photos", "fast_bfloat16", "views_of"]
+__all__ = ["BATCH_PIXELS", "Embedder", "embed_photos", "views_of"]
 
 BATCH_PIXELS = 64 * 224 * 224
 """Pixels the backbone sees at once: large enough to keep a CPU's cores busy, small enough for a small machine."""
-
-
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16: 2 to 5 times as fast there, slower than float32 where it is emulated."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16", "sve_bf16"))
 
 
 @dataclass(frozen=True)
@@ -56,12 +50,6 @@ class Embedder:
         with torch.inference_mode(), self._autocast():
             features: NDArray[np.float32] = self.backbone(pixels.to(self.device, non_blocking=True)).cpu().numpy()
         return features
-
-    def levels(self, *, image_size: int) -> list[int]:
-        """Sizes of the parts of a feature vector."""
-        blank = torch.zeros(1, image_size, image_size, 3, dtype=torch.uint8, device=self.device)
-        with torch.inference_mode():
-            return [level.shape[1] for level in self.backbone.levels(blank)]
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
@@ -123,7 +111,7 @@ def views_of(
     pictures = [preprocess.center_crop(image, image_size=size, resize=resize)]
     for view in range(1, views):
         seed = f"{hyperparameters.seed}/{record['path']}/{view}"
-        pictures.append(preprocess.augmented_view(image, image_size=size, flip=hyperparameters.flip, seed=seed))
+        pictures.append(augmented_view(image, hyperparameters=hyperparameters, seed=seed))
     return np.stack(pictures)
 
 

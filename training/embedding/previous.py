@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training.data.disk_rows import DiskRows
-from training.data.lines import Lines
+from training.data.positioned_files import DiskRows, Lines
 from training.embedding.files import Names
 from training.embedding.store import photos_of, read_index
 from training.runtime.environment import JobError

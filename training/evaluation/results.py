@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,8 +16,9 @@ from training.data.manifest import read_photo
 from training.evaluation import plots
 from training.loop.history import Epoch
 from training.preprocess import ImageError
+from training.runtime.environment import write_json
 
-__all__ = ["THUMBNAIL_SIDE", "write_json", "write_mistakes", "write_predictions", "write_results"]
+__all__ = ["THUMBNAIL_SIDE", "write_mistakes", "write_predictions", "write_results"]
 
 THUMBNAIL_SIDE = 192
 """Longest side of a misjudged photo's thumbnail, in pixels: twenty of them take some 150 kB of the report."""
@@ -112,11 +112,6 @@ def write_mistakes(folder: Path, mistakes: Sequence[contract.Mistake], *, photos
             continue
         image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
         image.save(thumbnails / f"{place:02}.jpg", "JPEG", quality=_THUMBNAIL_QUALITY)
-
-
-def write_json(file: Path, content: object) -> None:
-    """Write a JSON file that people can read too."""
-    file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _write_table(file: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

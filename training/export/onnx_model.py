@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.manifest import decode_workers
+from training.runtime.machine import cores
 
 __all__ = ["OnnxModel", "milliseconds_an_image"]
 
@@ -24,7 +24,7 @@ class OnnxModel:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or decode_workers()
+        options.intra_op_num_threads = threads or cores()
         # Idle threads that spin for work cost up to four times the speed where cores are shared.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3

@@ -19,18 +19,18 @@ from training.runtime.observer import Observer, TensorHook
 if TYPE_CHECKING:
     from training.debugger.hook import DebuggerHook
 
-__all__ = ["watched_training"]
+__all__ = ["instrumented_training"]
 
 
 @contextmanager
-def watched_training(
+def instrumented_training(
     hyperparameters: contract.Hyperparameters, *, profiler: Profiler, group: Group | None = None
 ) -> Iterator[Observer]:
     """An observer for the training that happens inside, alone or in a group.
 
     Time is measured in every process; tensors are saved by the one that leads.
     """
-    leads = group is None or group.leads
+    leads = group is None or group.is_main
     interval = os.environ.get(contract.JobVariable.SAVE_INTERVAL) if leads else None
     with (
         profiler,

@@ -59,6 +59,12 @@ class Backbone(nn.Module):
         """Features of the images: the levels side by side."""
         return torch.cat(self.levels(images), dim=1)
 
+    @torch.inference_mode()
+    def level_sizes(self, *, image_size: int) -> list[int]:
+        """Return the sizes of the parts of a feature vector, shallow to deep; their sum is `dim`."""
+        blank = torch.zeros(1, image_size, image_size, 3, dtype=torch.uint8, device=self.scale.device)
+        return [level.shape[1] for level in self.levels(blank)]
+
     def levels(self, images: Tensor) -> list[Tensor]:
         """The parts of the features, shallow to deep: float32, (N, size) each."""
         pixels = images.permute(0, 3, 1, 2).to(torch.float32) * self.scale + self.shift

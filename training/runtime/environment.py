@@ -13,13 +13,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Final
 
 import contract
 
 __all__ = [
-    "JOB_ENVIRONMENT",
-    "SMDEBUG_ENVIRONMENT",
     "JobError",
     "channel",
     "checkpoint_dir",
@@ -30,21 +27,8 @@ __all__ = [
     "optional_channel",
     "output_dir",
     "run_job",
+    "write_json",
 ]
-
-
-JOB_ENVIRONMENT: Final = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "100000000000",
-    "MALLOC_TOP_PAD_": "268435456",
-    "OMP_WAIT_POLICY": "PASSIVE",
-}
-"""For the `Environment` of jobs on CPU instances. glibc's allocator then keeps freed memory instead of handing it back
-and faulting it in anew every step (1.4 times as fast a training step), and idle OpenMP threads leave their cores to
-the decoding ones. Read by libc and libgomp at a process's start, hence no use in setting it later."""
-
-SMDEBUG_ENVIRONMENT: Final = {"SMDEBUG_LOG_LEVEL": "warning"}
-"""For the `Environment` of jobs that import smdebug."""
 
 
 class JobError(RuntimeError):
@@ -113,6 +97,11 @@ def hosts() -> tuple[int, int]:
     if current not in names:
         raise JobError(f"SM_CURRENT_HOST is {current!r} and not one of SM_HOSTS, {names}; start all hosts of the job")
     return names.index(current), len(names)
+
+
+def write_json(file: Path, content: object) -> None:
+    """Write a JSON file that people can read too."""
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def run_job(main: Callable[[], None]) -> None:

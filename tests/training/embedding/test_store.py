@@ -10,8 +10,7 @@ import pytest
 import torch
 
 import contract
-from training.data.disk_rows import DiskRows
-from training.data.lines import Lines
+from training.data.positioned_files import DiskRows, Lines
 from training.embedding.files import Names, SplitWriter, floats, rounded
 from training.embedding.store import read_split
 

@@ -21,7 +21,7 @@ RANDOM_MOMENTS = 2
 def killed(root: Path, kind: str) -> list[dict[str, Any]]:
     moments = os.environ.get("KILL_MOMENTS", str(RANDOM_MOMENTS))
     result = subprocess.run(
-        [sys.executable, "-m", "tests.training.killed", str(root), kind, moments],
+        [sys.executable, "-m", "tests.training.kill_and_resume", str(root), kind, moments],
         cwd=ROOT,
         capture_output=True,
         text=True,

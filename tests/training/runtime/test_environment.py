@@ -52,7 +52,7 @@ def test_an_expected_failure_ends_in_one_readable_line() -> None:
 
 
 def test_sigterm_ends_a_job_with_a_message() -> None:
-    code = "import os; from training.environment import run_job\nrun_job(lambda: os.kill(os.getpid(), 15))"
+    code = "import os; from training.runtime.environment import run_job\nrun_job(lambda: os.kill(os.getpid(), 15))"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert result.returncode == 128 + 15
     assert result.stdout.startswith("interrupted by SIGTERM")
@@ -60,7 +60,7 @@ def test_sigterm_ends_a_job_with_a_message() -> None:
 
 
 def test_a_bug_shows_its_traceback() -> None:
-    code = "from training.environment import run_job\nrun_job(lambda: int('x'))"
+    code = "from training.runtime.environment import run_job\nrun_job(lambda: int('x'))"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
     assert "Traceback" in result.stderr

@@ -22,7 +22,6 @@ from training.debugger.rules.archive import ArchiveError, extract
 from training.debugger.rules.evaluation import DEBUG_RULES, evaluate
 from training.debugger.rules.profiler import profiler_result
 from training.evaluate_rules import asked_for, main
-from training.runtime import environment
 
 ROOT = Path(__file__).parents[4]
 
@@ -271,7 +270,7 @@ def test_the_program_runs_from_a_zip_with_smdebug_in_it(recorder: Recorder, tmp_
     done = subprocess.run(
         [sys.executable, str(bundle), *map(str, arguments)],
         cwd=tmp_path,
-        env={"WHIPPET_RULE_ExplodingTensor": "{}", **environment.SMDEBUG_ENVIRONMENT},
+        env={"WHIPPET_RULE_ExplodingTensor": "{}", **contract.SMDEBUG_ENVIRONMENT},
         capture_output=True,
         text=True,
         check=False,
