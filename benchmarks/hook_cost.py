@@ -39,7 +39,6 @@ from training.debugger.samples import activation_sample
 from training.embedding.files import SplitWriter, write_index
 from training.embedding.store import SplitFeatures, read_split
 from training.loop.head_loop import fit
-from training.model.backbones import EFFICIENTNET_LITE0
 from training.model.head import new_head
 from training.model.weights import load_backbone
 from training.runtime.observer import Observer, TensorHook
@@ -49,7 +48,7 @@ import smdebug.pytorch as smd
 
 ROOT = Path(__file__).parents[1]
 SAVE_INTERVAL = 50
-VALUES = contract.Hyperparameters(backbone=EFFICIENTNET_LITE0)
+VALUES = contract.Hyperparameters(backbone="efficientnet_lite0")
 EPOCHS = VALUES.epochs
 
 Records = list[contract.ImageRecord]
@@ -157,27 +156,9 @@ def _fill(folder: Path, records: Records) -> None:
     """The job's channels; the features are made up, since the job does not make them."""
     classes = sorted({Path(record["path"]).parent.name for record in records})
     backbone, weights = load_backbone(VALUES.backbone, image_size=VALUES.image_size)
-    blank = torch.zeros(1, VALUES.image_size, VALUES.image_size, 3, dtype=torch.uint8)
-    with torch.inference_mode():
-        levels = [level.shape[1] for level in backbone.levels(blank)]
-    index: contract.FeaturesIndex = {
-        "key": "k",
-        "backbone": VALUES.backbone,
-        "image_size": VALUES.image_size,
-        "dim": sum(levels),
-        "levels": levels,
-        "classes": classes,
-        "counts": {},
-        "views": {split: 1 + VALUES.views if split == "train" else 1 for split in contract.SPLITS},
-        "broken": [],
-        "weights": weights,
-        "precision": "float32",
-        "seed": VALUES.seed,
-        "flip": VALUES.flip,
-        "transform": contract.TRANSFORM_VERSION,
-        "part": {"number": 0, "of": 1},
-        "files": [],
-    }
+    levels = backbone.level_sizes(image_size=VALUES.image_size)
+    spec = contract.feature_spec(VALUES, weights=weights, levels=levels, precision="float32")
+    index = contract.new_features_index(spec, key="k", classes=classes)
     (folder / "features").mkdir()
     chance = np.random.default_rng(0)
     for split in contract.SPLITS:

@@ -29,10 +29,9 @@ from benchmarks.result import Result, emit
 from benchmarks.seed_way import TRAIN_TRANSFORM, VALIDATION_TRANSFORM, SeedPhotos, train_epoch, validate
 from benchmarks.timing import interleave, median
 from training.embedding.embedder import Embedder, views_of
-from training.embedding.files import Precision
 from training.embedding.store import SplitFeatures
 from training.loop.head_loop import fit
-from training.model.backbones import EFFICIENTNET_LITE0, architecture, split
+from training.model.backbones import architecture, split
 from training.model.compute import fast_bfloat16
 from training.model.head import new_head
 from training.model.weights import load_backbone
@@ -119,7 +118,7 @@ def _costs(root: Path, train: Records, validation: Records, *, views: int, sampl
     network.fc = nn.Linear(2048, 10)
     optimizer = torch.optim.Adam(network.fc.parameters(), lr=0.01)
     blank, statistics_ = architecture("resnet50")
-    precision: Precision = "bfloat16" if fast_bfloat16(CPU) else "float32"
+    precision: contract.FeaturePrecision = "bfloat16" if fast_bfloat16(CPU) else "float32"
     embedder = Embedder(split(blank, name="resnet50", image_size=224, statistics=statistics_), CPU, precision)
     some = train[:sample]
     seed_train, seed_validation = SeedPhotos(root, some, TRAIN_TRANSFORM), SeedPhotos(root, some, VALIDATION_TRANSFORM)
@@ -219,7 +218,7 @@ def _seeds_best(
 
 def _accuracies(root: Path, train: Records, validation: Records, *, seed: int) -> dict[str, float]:
     """Best validation accuracy of eight trials: the seed's way, ours on the plain crop, ours with four views."""
-    backbone, _ = load_backbone(EFFICIENTNET_LITE0, image_size=224)
+    backbone, _ = load_backbone("efficientnet_lite0", image_size=224)
     embedder = Embedder(backbone, CPU, "float32")
     levels = embedder.backbone.level_sizes(image_size=224)
     classes = 1 + max(record["label"] for record in train)

@@ -1,6 +1,6 @@
 """Features that an earlier run computed: of the same photos, or of other photos in the same way.
 
-They lie at `features/<transform key>/<features key>/<job>/output/model/`, so that a prefix tells one from the other.
+They lie at `features/<spec key>/<features key>/<job>/output/model/`, so that a prefix tells one from the other.
 """
 
 from __future__ import annotations

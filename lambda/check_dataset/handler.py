@@ -71,7 +71,7 @@ def _plan(
     key = contract.features_key(
         dataset_fingerprint=manifest.summary["fingerprint"], hyperparameters=hyperparameters, weights=weights
     )
-    same_transform = f"features/{contract.transform_key(hyperparameters=hyperparameters, weights=weights)}/"
+    same_transform = f"features/{contract.feature_spec_key(hyperparameters=hyperparameters, weights=weights)}/"
     features_prefix = f"{same_transform}{key}/"
     found = previous = None
     if hyperparameters.mode == "features":

