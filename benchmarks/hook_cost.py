@@ -160,12 +160,12 @@ def _fill(folder: Path, records: Records) -> None:
     spec = contract.feature_spec(VALUES, weights=weights, levels=levels, precision="float32")
     index = contract.new_features_index(spec, key="k", classes=classes)
     (folder / "features").mkdir()
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for split in contract.SPLITS:
         ours = [record for record in records if record["split"] == split]
         shape = (len(ours), index["views"][split], index["dim"])
         labels = np.array([record["label"] for record in ours])
-        made_up = chance.normal(size=shape) + 0.1 * labels[:, np.newaxis, np.newaxis]
+        made_up = rng.normal(size=shape) + 0.1 * labels[:, np.newaxis, np.newaxis]
         with SplitWriter(folder / "features", split=split, views=shape[1], dim=shape[2], precision="float32") as writer:
             writer.add(made_up.astype(np.float32), records=ours, positions=range(len(ours)))
         index["counts"][split] = len(ours)

@@ -33,10 +33,10 @@ GOAL = 0.01
 
 def features(images: int) -> SplitFeatures:
     """As many as ResNet50 gives, one view."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     return SplitFeatures(
-        features=chance.standard_normal((1, images, DIM)).astype(np.float32),
-        labels=chance.integers(0, CLASSES, images),
+        features=rng.standard_normal((1, images, DIM)).astype(np.float32),
+        labels=rng.integers(0, CLASSES, images),
         paths=[""] * images,
     )
 

@@ -51,9 +51,9 @@ Step = Callable[[], None]
 
 def synthetic() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """One batch again and again: uint8, (N, 224, 224, 3), and its labels."""
-    chance = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (BATCH, 224, 224, 3), dtype=torch.uint8, generator=chance)
-    return itertools.repeat((images, torch.randint(0, CLASSES, (BATCH,), generator=chance)))
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (BATCH, 224, 224, 3), dtype=torch.uint8, generator=rng)
+    return itertools.repeat((images, torch.randint(0, CLASSES, (BATCH,), generator=rng)))
 
 
 def a_classifier() -> nn.Module:

@@ -123,8 +123,8 @@ def _costs(root: Path, train: Records, validation: Records, *, views: int, sampl
     some = train[:sample]
     seed_train, seed_validation = SeedPhotos(root, some, TRAIN_TRANSFORM), SeedPhotos(root, some, VALIDATION_TRANSFORM)
     dim = sum(embedder.backbone.level_sizes(image_size=224))
-    chance = np.random.default_rng(0)
-    made_up = [_made_up(part, views=of, dim=dim, chance=chance) for part, of in ((train, 1 + views), (validation, 1))]
+    rng = np.random.default_rng(0)
+    made_up = [_made_up(part, views=of, dim=dim, rng=rng) for part, of in ((train, 1 + views), (validation, 1))]
 
     def seconds(work: Callable[[], object]) -> float:
         start = time.process_time()
@@ -165,8 +165,8 @@ def _embed(embedder: Embedder, root: Path, records: Records, *, views: int, seed
     return np.ascontiguousarray(np.concatenate(parts).transpose(1, 0, 2))
 
 
-def _made_up(records: Records, *, views: int, dim: int, chance: np.random.Generator) -> SplitFeatures:
-    features = chance.normal(size=(views, len(records), dim)).astype(np.float32)
+def _made_up(records: Records, *, views: int, dim: int, rng: np.random.Generator) -> SplitFeatures:
+    features = rng.normal(size=(views, len(records), dim)).astype(np.float32)
     return _features(features, records)
 
 
@@ -180,8 +180,8 @@ def _features(features: NDArray[np.float32], records: Records) -> SplitFeatures:
 
 def _search_space(seed: int, trials: int) -> list[tuple[float, int]]:
     """The same trials for both ways: learning rates on a logarithmic scale, and batch sizes."""
-    chance = np.random.default_rng([seed, 77])
-    return [(float(10 ** chance.uniform(-3, -1)), int(chance.choice(contract.BATCH_SIZES))) for _ in range(trials)]
+    rng = np.random.default_rng([seed, 77])
+    return [(float(10 ** rng.uniform(-3, -1)), int(rng.choice(contract.BATCH_SIZES))) for _ in range(trials)]
 
 
 def _best(

@@ -25,7 +25,7 @@ class ImageError(ValueError):
 
 
 def resize_for(image_size: int) -> int:
-    """Shorter side before the centre crop, in pixels: the 256 for 224 that ImageNet's networks are evaluated with."""
+    """Return the shorter side before the centre crop, in pixels: 256 for 224, as ImageNet's networks are evaluated."""
     return round(image_size * 256 / 224)
 
 
@@ -41,6 +41,8 @@ def decode(data: bytes, *, shorter_side: int | None = None) -> Image.Image:
     """
     if not data:
         raise ImageError("the image is empty: it has 0 bytes")
+
+    # read the header
     known = ", ".join(FORMATS)
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -60,6 +62,8 @@ def decode(data: bytes, *, shorter_side: int | None = None) -> Image.Image:
             )
         if image.width < 1 or image.height < 1:
             raise ImageError(f"the image has {image.width} x {image.height} pixels: there is nothing to see")
+
+        # decode
         if shorter_side is not None and image.format in ("JPEG", "MPO"):
             image.draft(None, (2 * shorter_side, 2 * shorter_side))
         try:
@@ -71,9 +75,9 @@ def decode(data: bytes, *, shorter_side: int | None = None) -> Image.Image:
 
 
 def center_crop(image: Image.Image, *, image_size: int, resize: int) -> NDArray[np.uint8]:
-    """The middle of the image as if its shorter side were `resize` pixels: uint8, (image_size, image_size, 3).
+    """Return the middle of the image as if its shorter side were `resize` pixels: uint8, (image_size, image_size, 3).
 
-    Cuts first and resizes the cut only, so that a picture of 10 x 1,000,000 pixels costs no more than a square one.
+    It cuts first and resizes the cut only, so that a picture of 10 x 1,000,000 pixels costs no more than a square one.
     """
     side = min(image.width, image.height) * image_size / resize
     left, top = (image.width - side) / 2, (image.height - side) / 2
@@ -99,7 +103,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bits(values: NDArray[np.generic], *, mode: str) -> NDArray[np.uint8]:
-    """Grey values of 16 bits (Pillow's modes I;16 and I) or of floats from 0 to 1 (F) as 0 to 255."""
+    """Return grey values of 16 bits (Pillow's modes I;16 and I) or of floats from 0 to 1 (F) as 0 to 255."""
     grey = np.nan_to_num(values.astype(np.float64))
     full_scale = 1.0 if mode == "F" and grey.max(initial=0) <= 1 else 255.0 if mode == "F" else 65535.0
     return np.clip(grey * (255 / full_scale), 0, 255).round().astype(np.uint8)

@@ -24,9 +24,12 @@ def main() -> None:
 
         finetune.run_trial(hyperparameters)
         return
+
     # One thread is fastest for matrices this small, and gives the same numbers on every machine.
     torch.set_num_threads(1)
     torch.manual_seed(hyperparameters.seed)
+
+    # the features, and a new head or that of an interrupted attempt
     folder, index = read_index(environment.channel(contract.Channel.FEATURES))
     train, validation = read_split(folder, "train"), read_split(folder, "validation")
     print(
@@ -44,6 +47,7 @@ def main() -> None:
             "weights": index["weights"],
         },
     )
+
     for epoch in fit(
         head, train=train, validation=validation, hyperparameters=hyperparameters, checkpoints=checkpoints
     ):

@@ -20,14 +20,14 @@ from numpy.typing import DTypeLike, NDArray
 __all__ = ["DiskRows", "Lines", "line_offsets"]
 
 _READ_BYTES = 512
-"""More than nearly every line has."""
+"""Longer than nearly every line: one read is mostly enough."""
 
 
 class DiskRows:
     """An array (rows, ...) in a file; any number of threads may read and write different rows at once."""
 
     def __init__(self, file: Path, *, shape: tuple[int, ...], dtype: DTypeLike, offset: int = 0, write: bool = False):
-        """`offset` is where in the file the first row begins."""
+        """Open the file; its first row begins at `offset`."""
         self.shape, self.dtype = shape, np.dtype(dtype)
         self._file, self._offset = file, offset
         self._descriptor = os.open(file, os.O_RDWR if write else os.O_RDONLY)
@@ -35,7 +35,7 @@ class DiskRows:
 
     @classmethod
     def of_npy(cls, file: Path) -> DiskRows:
-        """Of a `.npy` file, to be read."""
+        """Open a `.npy` file for reading."""
         with file.open("rb") as opened:
             np.lib.format.read_magic(opened)
             shape, _, dtype = np.lib.format.read_array_header_1_0(opened)
@@ -45,11 +45,11 @@ class DiskRows:
         return self.shape[0]
 
     def rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
-        """(N, ...): the rows of these numbers."""
+        """Return the rows of these numbers: (N, ...)."""
         return self._read(numbers, self.shape[1:])
 
     def cells(self, numbers: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[Any]:
-        """(N, ...): of row `numbers[n]`, the part `columns[n]` along the array's second axis."""
+        """Return the part `columns[n]` along the array's second axis of each row `numbers[n]`: (N, ...)."""
         return self._read(numbers * self.shape[1] + columns, self.shape[2:])
 
     def write(self, number: int, values: NDArray[Any]) -> None:
@@ -58,7 +58,7 @@ class DiskRows:
         os.pwrite(self._descriptor, data.data, self._offset + number * data.nbytes)
 
     def _read(self, items: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[Any]:
-        """Items of a shape, numbered through the whole file."""
+        """Return items of a shape; they are numbered through the whole file."""
         found = np.empty((len(items), *shape), dtype=self.dtype)
         if not found.size:
             return found
@@ -71,7 +71,7 @@ class DiskRows:
 
 
 def line_offsets(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Where each line that is not blank begins, and the line."""
+    """Yield where each line that is not blank begins, and the line."""
     offset = 0
     with file.open("rb") as lines:
         for line in lines:
@@ -84,7 +84,7 @@ class Lines:
     """Some lines of a file: eight bytes of memory each, read as they are asked for, by any number of threads."""
 
     def __init__(self, file: Path, offsets: NDArray[np.int64] | None = None):
-        """`offsets` are the lines' beginnings; by default those of all lines that are not blank."""
+        """Open the file; `offsets` are the lines' beginnings, by default those of all lines that are not blank."""
         if offsets is None:
             found = array("q", (offset for offset, _ in line_offsets(file)))
             offsets = np.frombuffer(found, dtype=np.int64) if found else np.zeros(0, dtype=np.int64)

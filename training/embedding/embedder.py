@@ -37,7 +37,7 @@ class Embedder:
 
     @classmethod
     def on_best_device(cls, backbone: Backbone) -> Embedder:
-        """On the GPU if there is one; in bfloat16 where the device computes in it.
+        """Put the backbone on the GPU if there is one; in bfloat16 where the device computes in it.
 
         Features that were computed in bfloat16 are kept in it too: more digits would be digits of noise. On 240 photos
         of ten classes, under five seeds, the heads' best accuracy moved by one photo at most (EfficientNet-Lite0).
@@ -46,7 +46,7 @@ class Embedder:
         return cls(backbone.to(device), device, "bfloat16" if fast_bfloat16(device) else "float32")
 
     def embed(self, pixels: torch.Tensor) -> NDArray[np.float32]:
-        """Features of uint8 pixels (N, S, S, 3): float32, (N, dim)."""
+        """Return the features of uint8 pixels (N, S, S, 3): float32, (N, dim)."""
         with torch.inference_mode(), self._autocast():
             features: NDArray[np.float32] = self.backbone(pixels.to(self.device, non_blocking=True)).cpu().numpy()
         return features
@@ -91,6 +91,7 @@ def embed_photos(
     def pictures_of(position: int) -> NDArray[np.uint8]:
         return views_of(records[position], photos=photos, views=views, hyperparameters=hyperparameters)
 
+    # threads decode ahead of the backbone
     for position, pictures in in_order(pictures_of, map(int, positions), ahead=2 * size):
         if isinstance(pictures, ImageError):
             broken.add(records[position]["path"], pictures)
@@ -104,7 +105,7 @@ def embed_photos(
 def views_of(
     record: contract.ImageRecord, *, photos: Path, views: int, hyperparameters: contract.Hyperparameters
 ) -> NDArray[np.uint8]:
-    """All views of one photo, the plain one first: uint8, (views, S, S, 3)."""
+    """Return all views of one photo, the plain one first: uint8, (views, S, S, 3)."""
     size = hyperparameters.image_size
     resize = preprocess.resize_for(size)
     image = preprocess.decode(read_photo(photos, record["path"]), shorter_side=resize)
@@ -116,7 +117,7 @@ def views_of(
 
 
 class _Progress:
-    """Prints how far a split is, at most every five seconds and at its end."""
+    """Prints the progress of a split, at most every five seconds and at its end."""
 
     def __init__(self, *, name: str, total: int):
         self._name, self._total, self._done = name, total, 0

@@ -38,7 +38,7 @@ class PreviousFeatures:
         return [name for name in contract.FEATURE_SPEC_FIELDS if before.get(name) != now[name]]
 
     def split(self, split: contract.SplitName) -> list[Known]:
-        """One split's features, a part an entry."""
+        """Return one split's features, a part an entry."""
         of = self._index["part"]["of"]
         folders = [self._folder / contract.features_part_folder(number=number, of=of) for number in range(of)]
         return [Known.open(folder, split) for folder in folders]
@@ -67,7 +67,7 @@ class Known:
         return cls(features=features, photos=photos, keys=keys[rows], rows=rows)
 
     def row_of(self, record: contract.ImageRecord) -> int | None:
-        """Row of the photo, if it was there with the same content."""
+        """Return the row of the photo, if it was there with the same content."""
         at = int(np.searchsorted(self.keys, np.uint64(_key(record["path"], record["etag"]))))
         if at == len(self.keys):
             return None
@@ -77,7 +77,7 @@ class Known:
     def copies(
         self, records: Sequence[contract.ImageRecord], positions: Iterable[int], *, batch: int
     ) -> Iterator[tuple[list[int], NDArray[Any]]]:
-        """Batches of positions of photos that are here, and their features as stored: (batch, views, dim)."""
+        """Yield positions of photos that are here, in batches, and their features as stored: (batch, views, dim)."""
         found: list[tuple[int, int]] = []
         for position in positions:
             row = self.row_of(records[position])

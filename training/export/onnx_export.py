@@ -1,4 +1,4 @@
-"""Backbone and head as one ONNX file, and the proof that it answers as PyTorch does."""
+"""Backbone and head as one ONNX file, and the check that its probabilities are PyTorch's."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def export(classifier: Classifier, file: Path, *, image_size: int) -> None:
 
 
 def check_export(classifier: Classifier, file: Path, *, images: NDArray[np.uint8]) -> float:
-    """The largest difference between PyTorch's and ONNX Runtime's probabilities on real images.
+    """Return the largest difference between PyTorch's and ONNX Runtime's probabilities on real images.
 
     Raises:
         JobError: they differ by more than `TOLERANCE`, so the file must not be served.

@@ -31,14 +31,14 @@ class OnnxModel:
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, classes) of pixels (N, S, S, 3)."""
-        (answers,) = self._session.run(["probabilities"], {"image": images})
-        probabilities: NDArray[np.float32] = answers
-        return probabilities
+        """Return the probabilities, (N, classes), of pixels (N, S, S, 3)."""
+        (probabilities,) = self._session.run(["probabilities"], {"image": images})
+        checked: NDArray[np.float32] = probabilities
+        return checked
 
 
 def milliseconds_an_image(files: list[Path], *, image: NDArray[np.uint8]) -> list[float]:
-    """Median time of one photo (1, S, S, 3) on one thread, for each of the files.
+    """Return the median time of one photo (1, S, S, 3) on one thread, for each of the files.
 
     They take turns, so that whatever else the machine does slows all of them alike.
     """

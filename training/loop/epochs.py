@@ -37,7 +37,7 @@ class Training(Protocol):
 
     @property
     def model(self) -> nn.Module:
-        """What learns."""
+        """The model that learns."""
 
     @property
     def steps(self) -> int:

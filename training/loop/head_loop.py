@@ -40,12 +40,14 @@ def fit(
     step, writes a checkpoint and exits.
     """
     observer = observer or Observer()
+    state = checkpoints.load() if checkpoints is not None else None
+
     yield from run_epochs(
         _HeadTraining(head, train=train, validation=validation, hyperparameters=hyperparameters, observer=observer),
         epochs=hyperparameters.epochs,
         history=history if history is not None else History(),
         checkpoints=checkpoints,
-        state=checkpoints.load() if checkpoints is not None else None,
+        state=state,
         observer=observer,
     )
 

@@ -163,10 +163,13 @@ def split(network: nn.Module, *, name: str, image_size: int, statistics: Statist
     Raises:
         JobError: the network's last linear layer is not what it ends in, or images of `image_size` are too small.
     """
+    # take the classifier off
     path = classifier_layer(network, name=name)
     width = cast(nn.Linear, network.get_submodule(path)).in_features
     network.set_submodule(path, nn.Identity())
     network.eval().requires_grad_(False)
+
+    # find the earlier activations, and try the whole on a blank image
     try:
         middle = _middle(network, image_size=image_size)
         backbone = Backbone(network=network, middle=middle, statistics=statistics).eval()
@@ -177,6 +180,7 @@ def split(network: nn.Module, *, name: str, image_size: int, statistics: Statist
             f"backbone {name!r} does not take images of {image_size} x {image_size} pixels ({error}); "
             "set training.image_size to what it was trained with, mostly 224"
         ) from error
+
     if last.shape != (1, width):
         raise JobError(
             f"backbone {name!r} does not end in its last linear layer, so its features cannot be told from its "
@@ -187,7 +191,7 @@ def split(network: nn.Module, *, name: str, image_size: int, statistics: Statist
 
 
 def _middle(network: nn.Module, *, image_size: int) -> nn.Module | None:
-    """The last unit before the network's last halving of the resolution; None where it never halves.
+    """Return the last unit before the network's last halving of the resolution; None where it never halves.
 
     Units are the network's children, lists of layers opened one level: ResNet's blocks, EfficientNet's stages. A dry
     run on a blank image shows each one's resolution, so that no table of architectures is needed.
@@ -219,13 +223,13 @@ def _middle(network: nn.Module, *, image_size: int) -> nn.Module | None:
 
 
 def _channels_first(activation: Tensor) -> Tensor:
-    """(N, C, H, W) of an activation that may be (N, H, W, C), as Swin's are. Images are square, so the sides tell."""
+    """Return (N, C, H, W) of an activation that may be (N, H, W, C), as Swin's are: the equal sides are H and W."""
     _, first, second, third = activation.shape
     return activation.permute(0, 3, 1, 2) if first == second != third else activation
 
 
 def _quarters(activation: Tensor) -> Tensor:
-    """Averages over the four quarters of the image, which overlap by a row where the side is odd: (N, 4 C), float32.
+    """Average over the quarters of the image, which overlap by a row where the side is odd: (N, 4 C), float32.
 
     The same as adaptive average pooling to 2 x 2, in operations that every ONNX runtime has.
     """

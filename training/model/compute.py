@@ -20,7 +20,7 @@ _SHARE_OF_MEMORY: Final = 0.7
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16: 2 to 5 times as fast there, slower than float32 where it is emulated."""
+    """Return whether the device computes in bfloat16: 2 to 5 times as fast; where it is emulated, it is slow."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able = torch.cpu.get_capabilities()
@@ -28,21 +28,21 @@ def fast_bfloat16(device: torch.device) -> bool:
 
 
 def training_precision(device: torch.device) -> torch.dtype | None:
-    """bfloat16 where the device computes in it, float16 on older GPUs, None (float32) on older CPUs."""
+    """Return bfloat16 where the device computes in it, float16 on older GPUs, None (float32) on older CPUs."""
     if fast_bfloat16(device):
         return torch.bfloat16
     return torch.float16 if device.type == "cuda" else None
 
 
 def autocast(device: torch.device, precision: torch.dtype | None) -> AbstractContextManager[object]:
-    """The context a network runs in to compute in that precision."""
+    """Return the context in which a network computes in that precision."""
     return torch.autocast(device.type, precision) if precision is not None else nullcontext()
 
 
 def micro_batch(
     network: nn.Module, *, batch_size: int, image_size: int, device: torch.device, precision: torch.dtype | None
 ) -> int:
-    """How many images go through the network at once, so that a batch of any size fits.
+    """Return how many images go through the network at once, so that a batch of any size fits.
 
     On a GPU it is measured: what a few images take, against what is free.
     """
@@ -80,7 +80,7 @@ def _bytes_of_an_image(
 
 @contextmanager
 def _untouched(network: nn.Module) -> Iterator[None]:
-    """Afterwards the network's running statistics and gradients are as they were."""
+    """Leave the network's running statistics and gradients as they were before the `with` statement."""
     before = [(buffer, buffer.clone()) for buffer in network.buffers()]
     try:
         yield

@@ -31,7 +31,7 @@ class Network(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of the images."""
+        """Return the logits of the images."""
         features: Tensor = self.backbone(images)
         # The head's few sums stay in float32: its scores are compared, and its loss is what is minimised.
         with torch.autocast(images.device.type, enabled=False):
@@ -39,6 +39,6 @@ class Network(nn.Module):
         return logits
 
     def classifier(self) -> Classifier:
-        """What is served: the same network with the head as one layer, on the CPU."""
+        """Return what is served: the same network with the head as one layer, on the CPU."""
         self.requires_grad_(False)
         return Classifier(backbone=self.backbone.cpu(), head=self.head.cpu().folded()).eval()

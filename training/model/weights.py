@@ -18,7 +18,7 @@ __all__ = ["load_backbone"]
 
 _SUFFIXES = (".pth", ".pt", ".safetensors")
 _HUB_TIMEOUT_SECONDS = 60.0
-"""A job in a VPC without internet would else wait for many minutes before it says so."""
+"""A job in a VPC without internet would otherwise wait for many minutes before it fails."""
 
 
 def load_backbone(name: str, *, image_size: int) -> tuple[Backbone, str]:
@@ -55,7 +55,7 @@ def _only_file(folder: Path) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """State dict of a weights file. Only tensors are unpickled, never code (`weights_only`)."""
+    """Return the state dict of a weights file. Only tensors are unpickled, never code (`weights_only`)."""
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -94,7 +94,7 @@ def _load(network: nn.Module, state: dict[str, Any], *, classifier: str, name: s
 
 
 def _from_hub(name: str) -> nn.Module:
-    """torchvision's recommended weights, downloaded and checked against the hash in their file's name."""
+    """Download torchvision's recommended weights; it checks them against the hash in their file's name."""
     from torchvision import models
 
     weights = models.get_model_weights(name).DEFAULT
@@ -115,7 +115,7 @@ def _from_hub(name: str) -> nn.Module:
 
 
 def _checksum(network: nn.Module, *, but: str) -> str:
-    """SHA-256 over the names and values of all weights but the classifier layer's."""
+    """Return the SHA-256 of the names and values of all weights but the classifier layer's."""
     digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
         if not key.startswith(f"{but}."):

@@ -36,7 +36,7 @@ class JobError(RuntimeError):
 
 
 def hyperparameters() -> contract.Hyperparameters:
-    """The job's hyperparameters.
+    """Return the job's hyperparameters.
 
     Raises:
         ContractError: an unknown hyperparameter, or a value outside its limits.
@@ -45,7 +45,11 @@ def hyperparameters() -> contract.Hyperparameters:
 
 
 def channel(name: contract.Channel) -> Path:
-    """Folder of an input channel the job cannot do without."""
+    """Return the folder of an input channel that the job needs.
+
+    Raises:
+        JobError: the job has no such channel.
+    """
     folder = optional_channel(name)
     if folder is None:
         raise JobError(f"the job has no input channel {name.value!r}; add it to the job's InputDataConfig")
@@ -53,7 +57,7 @@ def channel(name: contract.Channel) -> Path:
 
 
 def optional_channel(name: contract.Channel) -> Path | None:
-    """Folder of an input channel, or None where the job was given none."""
+    """Return the folder of an input channel, or None where the job was given none."""
     text = os.environ.get(f"SM_CHANNEL_{name.value.upper()}")
     if text is None:
         return None
@@ -64,17 +68,17 @@ def optional_channel(name: contract.Channel) -> Path | None:
 
 
 def model_dir() -> Path:
-    """Folder whose content becomes the job's model artefact."""
+    """Return the folder whose content becomes the job's model artefact."""
     return _made(_variable("SM_MODEL_DIR"))
 
 
 def output_dir() -> Path:
-    """Folder whose content becomes the job's `output.tar.gz`."""
+    """Return the folder whose content becomes the job's `output.tar.gz`."""
     return _made(_variable("SM_OUTPUT_DATA_DIR"))
 
 
 def checkpoint_dir() -> Path | None:
-    """Folder that SageMaker keeps across the attempts of a job with a CheckpointConfig; None for a job without one.
+    """Return the folder that SageMaker keeps across a job's attempts; None for a job without CheckpointConfig.
 
     It is `/opt/ml/checkpoints`, the documented default of `CheckpointConfig.LocalPath`. No SM_ variable names it, so
     it is found from SAGEMAKER_BASE_DIR, by which the toolkit itself finds `/opt/ml`.
@@ -84,12 +88,12 @@ def checkpoint_dir() -> Path | None:
 
 
 def job_name() -> str:
-    """The training job's name, as in CreateTrainingJob."""
+    """Return the training job's name, as in CreateTrainingJob."""
     return _variable("TRAINING_JOB_NAME")
 
 
 def hosts() -> tuple[int, int]:
-    """This host's number, from 0, and how many the job runs on: (0, 1) outside SageMaker."""
+    """Return this host's number, from 0, and how many the job runs on: (0, 1) outside SageMaker."""
     names = sorted(json.loads(os.environ.get("SM_HOSTS", "[]")))
     current = os.environ.get("SM_CURRENT_HOST", "")
     if len(names) < 2:
@@ -123,7 +127,7 @@ def run_job(main: Callable[[], None]) -> None:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    print("interrupted by SIGTERM; the next attempt goes on from the last checkpoint, where there is one", flush=True)
+    print("interrupted by SIGTERM; the next attempt resumes from the last checkpoint, if there is one", flush=True)
     sys.exit(128 + signal.SIGTERM)
 
 
