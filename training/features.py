@@ -45,7 +45,7 @@ def main() -> None:
     key = os.environ.get(contract.JobVariable.FEATURES_KEY, "")
     index = contract.new_features_index(spec, key=key, classes=manifest.classes, host=host, hosts=hosts)
     print(
-        f"features: {hyperparameters.backbone}, {index['dim']} numbers a photo, on {embedder.device.type} "
+        f"features: {hyperparameters.backbone}, {index['dim']} values per photo, on {embedder.device.type} "
         f"in {embedder.precision}, {cores()} decoding threads, host {host + 1} of {hosts}",
         flush=True,
     )
@@ -116,7 +116,7 @@ def _take_over(
         for batch, stored in known.copies(records, left, batch=_COPIED_AT_ONCE):
             writer.add_stored(stored, records=[records[position] for position in batch], positions=batch)
             taken.update(batch)
-    print(f"features of {split}: {len(taken)} of {len(positions)} photos taken over", flush=True)
+    print(f"features of {split}: {len(taken)} of {len(positions)} photos taken over from an earlier run", flush=True)
     return positions[~np.isin(positions, np.fromiter(taken, np.int64, len(taken)))]
 
 

@@ -137,7 +137,7 @@ class PhotoLoader:
         self._known_broken: set[int] = set()
         self._epoch = self._start_batch = 0
         kept = f", decoded photos kept in {self._cache.folder}" if self._cache is not None else ""
-        print(f"loader of {split}: {len(records)} photos, {self._plan.describe()}{kept}", flush=True)
+        print(f"loading {split} photos: {len(records)} photos, {self._plan.describe()}{kept}", flush=True)
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch, the skipped ones included."""

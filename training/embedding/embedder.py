@@ -131,7 +131,7 @@ class _Progress:
         self._printed = now
         rate = self._done / max(now - self._start, 1e-9)
         print(
-            f"{self._name}: {self._done}/{self._total} photos, {rate:.0f} a second, "
-            f"{max(self._total - self._done, 0) / rate:.0f} s to go",
+            f"{self._name}: {self._done}/{self._total} photos, {rate:.0f} photos/s, "
+            f"{max(self._total - self._done, 0) / rate:.0f} s left",
             flush=True,
         )
