@@ -57,7 +57,7 @@ def a_step() -> Callable[[], float]:
 
 
 def calls_of(observer: Callable[[], Observer]) -> Callable[[], float]:
-    """CPU seconds of what one step of `training.heads` says to its observer."""
+    """CPU seconds of what one step of `training.loop.head_loop` calls on its observer."""
     loss, logits, labels = torch.zeros(()), torch.zeros(1, CLASSES), torch.zeros(1, dtype=torch.int64)
 
     def measure() -> float:

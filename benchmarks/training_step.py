@@ -121,7 +121,7 @@ def timms_loop() -> Step:
 
 
 def a_tuning(loader: PhotoLoader, *, observer: Observer | None = None) -> FineTuning:
-    """Ours, as `training.finetune` puts it together, but with random weights and an untrained head."""
+    """Ours, as `training.loop.finetune` puts it together, but with random weights and an untrained head."""
     torch.manual_seed(0)
     network = models.resnet50(weights=None)
     network.fc = nn.Identity()

@@ -1,4 +1,4 @@
-"""What the features job writes, and the keys it is found by."""
+"""The features job's output: what decides it, its index, and the keys it is found by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller may send to `/invocations`, and the error that each mistake gets."""
+"""Requests to `/invocations`: both forms, and the error that each mistake gets."""
 
 from __future__ import annotations
 

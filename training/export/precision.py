@@ -1,4 +1,4 @@
-"""Which form of the model is served: int8 where it is as good as float32 and quicker, else float32."""
+"""The choice of the served model's precision: int8 where it is as good as float32 and quicker, else float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a training went: every epoch's results, and the weights of the best one."""
+"""The history of a training: every epoch's results, and the weights of the best one."""
 
 from __future__ import annotations
 

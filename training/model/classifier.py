@@ -1,4 +1,4 @@
-"""What is served: backbone, head and calibrated softmax in one module."""
+"""The classifier that is served: backbone, head and calibrated softmax in one module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a network is trained on the machine at hand: the precision, how much of a batch at once, compiled or not."""
+"""A network on the machine at hand: its precision, how much of a batch goes through it at once, compilation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What SageMaker tells a job: where its inputs lie, where its results go, its hyperparameters and its name.
+"""The job's environment: where its inputs lie, where its results go, its hyperparameters and its name.
 
 All of it comes in `SM_…` variables set by the sagemaker-training toolkit (its ENVIRONMENT_VARIABLES page), so that the
 same script runs in a SageMaker container and in a plain process.
