@@ -18,7 +18,8 @@ import contract
 from benchmarks.result import Result, emit
 from benchmarks.timing import cpu_seconds, interleave, median
 from training.embedding.store import SplitFeatures
-from training.loop.head_loop import fit, new_head
+from training.loop.head_loop import fit
+from training.model.head import new_head
 from training.profiler.step_clock import CpuTimer, StepClock
 from training.profiler.system_probes import probes
 from training.profiler.system_sampler import INTERVAL
@@ -46,7 +47,7 @@ def step_seconds() -> Callable[[], float]:
     train, validation = features(IMAGES), features(1)
 
     def measure() -> float:
-        head = new_head(train, levels=[DIM], classes=CLASSES)
+        head = new_head(train.features, levels=[DIM], classes=CLASSES)
 
         def training() -> None:
             for _ in fit(head, train=train, validation=validation, hyperparameters=values):

@@ -19,7 +19,8 @@ import torch
 
 import contract
 from training.embedding.store import SplitFeatures, read_index, read_split
-from training.loop.head_loop import fit, new_head
+from training.loop.head_loop import fit
+from training.model.head import new_head
 
 LEARNING_RATES = np.geomspace(*contract.LEARNING_RATE_LIMITS, 17)
 SEEDS = 5
@@ -46,7 +47,7 @@ def record(features: Path) -> dict[str, object]:
                     batch_size=batch_size,
                     seed=seed,
                 )
-                head = new_head(train, levels=index["levels"], classes=len(index["classes"]))
+                head = new_head(train.features, levels=index["levels"], classes=len(index["classes"]))
                 *_, last = fit(head, train=train, validation=held_out, hyperparameters=values)
                 scores[row, column, seed] = last.validation.accuracy, last.validation.loss
         print(f"batch size {batch_size} done", flush=True)

@@ -31,16 +31,15 @@ from benchmarks.baseline import BASELINE
 from benchmarks.photos import bench_records, describe_photos
 from benchmarks.result import Result, emit, speed_up
 from benchmarks.timing import interleave, median
+from contract import JOB_ENVIRONMENT
 from training.data.loader import Batch, PhotoLoader, on_device
 from training.loop.finetune_loop import FineTuning
-from training.loop.head_loop import Head
 from training.model.backbones import Backbone, Statistics
 from training.model.compute import compile_stages, micro_batch, training_precision
+from training.model.head import Head
 from training.model.network import Network
 from training.model.stages import freeze, stages
-from training.runtime.checkpoints import Checkpoints
 from training.runtime.distributed import Group
-from training.runtime.environment import JOB_ENVIRONMENT
 from training.runtime.observer import Observer
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -150,7 +149,6 @@ def fine_tuning(loader: PhotoLoader, *, observer: Observer | None = None) -> Fin
         group=Group(rank=0, size=1, device=DEVICE),
         precision=precision,
         micro_batch=micro_batch(whole, batch_size=BATCH, image_size=224, device=DEVICE, precision=precision),
-        checkpoints=Checkpoints(None, identity={}),
         observer=observer,
     )
 
@@ -177,7 +175,7 @@ def synthetic_batch() -> Batch:
 
 def ours() -> Step:
     training = fine_tuning(photo_loader())
-    training.network.train()
+    training.model.train()
     batch = synthetic_batch()
     return lambda: training.take_step(batch)
 
@@ -185,7 +183,7 @@ def ours() -> Step:
 def ours_with_loader() -> Step:
     loader = photo_loader()
     training = fine_tuning(loader)
-    training.network.train()
+    training.model.train()
 
     def full_batches() -> Iterator[Batch]:
         for epoch in itertools.count():

@@ -40,9 +40,10 @@ from benchmarks.tuning_accuracy import (
     embed,
     of_records,
 )
-from training.embedding.embedder import Embedder, fast_bfloat16
-from training.embedding.files import Precision
+from contract import FeaturePrecision
+from training.embedding.embedder import Embedder
 from training.model.backbones import architecture, split
+from training.model.compute import fast_bfloat16
 
 DIM, CLASSES = 2048, 10
 """Of ResNet-50's features, and of the last layer that is trained on them."""
@@ -135,9 +136,9 @@ def _costs(root: Path, train: Records, validation: Records, *, views: int, sampl
 
     # ours: an embedder, and trials on features of the same shape as its own
     blank, colours = architecture("resnet50")
-    precision: Precision = "bfloat16" if fast_bfloat16(CPU) else "float32"
+    precision: FeaturePrecision = "bfloat16" if fast_bfloat16(CPU) else "float32"
     embedder = Embedder(split(blank, name="resnet50", image_size=224, statistics=colours), CPU, precision)
-    dim = sum(embedder.levels(image_size=224))
+    dim = sum(embedder.backbone.level_sizes(image_size=224))
     rng = np.random.default_rng(0)
     random_train, random_validation = (
         of_records(rng.normal(size=(views_of_each, len(part), dim)).astype(np.float32), part)

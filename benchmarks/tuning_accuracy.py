@@ -17,8 +17,8 @@ import contract
 from benchmarks.baseline import MEAN, STD, TRAIN_TRANSFORM, BaselinePhotos
 from training.embedding.embedder import Embedder, views_of
 from training.embedding.store import SplitFeatures
-from training.loop.head_loop import fit, new_head
-from training.model.backbones import EFFICIENTNET_LITE0
+from training.loop.head_loop import fit
+from training.model.head import new_head
 from training.model.weights import load_backbone
 
 __all__ = [
@@ -40,9 +40,9 @@ Records = list[contract.ImageRecord]
 
 def best_accuracies(root: Path, train: Records, validation: Records, *, seed: int) -> dict[str, float]:
     """Return the best validation accuracy of `TRIALS` trials: `baseline`, ours `plain`, and ours with `views`."""
-    backbone, _ = load_backbone(EFFICIENTNET_LITE0, image_size=224)
+    backbone, _ = load_backbone("efficientnet_lite0", image_size=224)
     embedder = Embedder(backbone, CPU, "float32")
-    levels = embedder.levels(image_size=224)
+    levels = embedder.backbone.level_sizes(image_size=224)
     classes = 1 + max(record["label"] for record in train)
 
     # the same network's features: of our views, and of the baseline's crops
@@ -74,7 +74,7 @@ def best_of_trials(
     best = 0.0
     for rate, size in _values_of_trials(seed, trials):
         values = contract.Hyperparameters(epochs=EPOCHS, learning_rate=rate, batch_size=size, seed=seed)
-        head = new_head(train, levels=levels, classes=classes)
+        head = new_head(train.features, levels=levels, classes=classes)
         for epoch in fit(head, train=train, validation=validation, hyperparameters=values):
             best = max(best, epoch.validation.accuracy)
     return best

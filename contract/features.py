@@ -1,4 +1,4 @@
-"""What the features job writes, and the keys it is found by."""
+"""The features job's output: what decides it, its index, and the keys it is found by."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypedDict
 
-from contract.dataset import SplitName
-from contract.hyperparameters import Hyperparameters
+from contract.dataset import SPLITS, SplitName
+from contract.hyperparameters import DECLARED, Hyperparameters
 
 __all__ = [
-    "TRANSFORM_VERSION",
+    "FEATURES_VERSION",
+    "FEATURE_SPEC_FIELDS",
+    "FeaturePrecision",
+    "FeatureSpec",
     "FeaturesFile",
     "FeaturesIndex",
     "FeaturesPart",
+    "feature_spec",
+    "feature_spec_key",
     "features_key",
     "features_part_folder",
-    "transform_key",
+    "new_features_index",
 ]
+
+
+FeaturePrecision = Literal["float32", "bfloat16"]
 
 
 class FeaturesFile(TypedDict):
@@ -35,7 +43,30 @@ class FeaturesPart(TypedDict):
     of: int
 
 
-class FeaturesIndex(TypedDict):
+class FeatureSpec(TypedDict):
+    """Everything that decides a photo's features: features of the same specification can be joined photo by photo.
+
+    Declared here and nowhere else. A hyperparameter named here is part of `feature_spec_key`, every field is written
+    into the index, and features of an earlier run are taken over only where all fields are the same.
+    """
+
+    backbone: str
+    weights: str
+    """SHA-256 of the backbone's weights, so that training and features cannot disagree."""
+    image_size: int
+    levels: list[int]
+    """Sizes of the parts of a feature vector, in order, one a depth of the backbone; their sum is `dim`."""
+    dim: int
+    views: dict[SplitName, int]
+    seed: int
+    flip: bool
+    precision: FeaturePrecision
+    """Of the arrays; bfloat16, the upper half of float32, is kept as uint16, which numpy knows."""
+    version: int
+    """`FEATURES_VERSION`"""
+
+
+class FeaturesIndex(FeatureSpec):
     """Describes the arrays of a features job, or of one host's part of it, which lie beside it.
 
     `{split}_features.npy`: (images, views, dim), of `precision`; view 0 is the plain centre crop, and the validation
@@ -46,60 +77,75 @@ class FeaturesIndex(TypedDict):
 
     key: str
     """`features_key` of the run: the same key, the same features."""
-    backbone: str
-    image_size: int
-    dim: int
-    levels: list[int]
-    """Sizes of the parts of a feature vector, in order, one a depth of the backbone; their sum is `dim`."""
     classes: list[str]
     counts: dict[SplitName, int]
-    views: dict[SplitName, int]
     broken: list[str]
     """Paths of the images that could not be decoded and were left out."""
-    weights: str
-    """SHA-256 of the backbone's weights, so that training and features cannot disagree."""
-    precision: Literal["float32", "bfloat16"]
-    """Of the arrays; bfloat16, the upper half of float32, is kept as uint16, which numpy knows."""
-    seed: int
-    flip: bool
-    transform: int
-    """`TRANSFORM_VERSION`"""
     part: FeaturesPart
     files: list[FeaturesFile]
 
 
-TRANSFORM_VERSION: Final = 2
+FEATURES_VERSION: Final = 2
 """Raise when decoding, cropping, augmentation, the backbone's levels or the arrays' layout change: older features are
 then not reused."""
 
+FEATURE_SPEC_FIELDS: Final = tuple(FeatureSpec.__annotations__)
+
 
 def features_part_folder(*, number: int, of: int) -> str:
-    """Folder, below the features', of one host's part: hosts upload to the same place. Empty where there is one."""
+    """Return the folder, below the features', of one host's part; empty where there is one host only.
+
+    All hosts of a job upload to the same place.
+    """
     return f"part-{number}-of-{of}" if of > 1 else ""
 
 
-def transform_key(*, hyperparameters: Hyperparameters, weights: str) -> str:
-    """Name of what makes a photo's features, whatever the photos: 32 hexadecimal digits.
-
-    Features of the same transform key can be extended by photos they lack. `weights` says where the backbone's weights
-    come from (`hub`, or the S3 URI and ETag of a file).
-    """
-    parts = {
+def feature_spec(
+    hyperparameters: Hyperparameters, *, weights: str, levels: list[int], precision: FeaturePrecision
+) -> FeatureSpec:
+    """Return the specification of the features that these hyperparameters, weights and numbers give."""
+    return {
         "backbone": hyperparameters.backbone,
-        "image_size": hyperparameters.image_size,
-        "views": hyperparameters.views,
-        "flip": hyperparameters.flip,
-        "seed": hyperparameters.seed,
         "weights": weights,
-        "transform": TRANSFORM_VERSION,
+        "image_size": hyperparameters.image_size,
+        "levels": levels,
+        "dim": sum(levels),
+        "views": {split: 1 + hyperparameters.views if split == "train" else 1 for split in SPLITS},
+        "seed": hyperparameters.seed,
+        "flip": hyperparameters.flip,
+        "precision": precision,
+        "version": FEATURES_VERSION,
     }
-    return _digest(parts)
+
+
+def new_features_index(
+    spec: FeatureSpec, *, key: str, classes: list[str], host: int = 0, hosts: int = 1
+) -> FeaturesIndex:
+    """Return the index of features that no photo has been added to yet, of one host's part of them."""
+    return {
+        **spec,
+        "key": key,
+        "classes": classes,
+        "counts": {},
+        "broken": [],
+        "part": {"number": host, "of": hosts},
+        "files": [],
+    }
+
+
+def feature_spec_key(*, hyperparameters: Hyperparameters, weights: str) -> str:
+    """Return the name of a specification as it is known before the features job runs: 32 hexadecimal digits.
+
+    `weights` says where the backbone's weights come from (`hub`, or the S3 URI and ETag of a file).
+    """
+    chosen = {name: getattr(hyperparameters, name) for name in FEATURE_SPEC_FIELDS if name in DECLARED}
+    return _digest({**chosen, "weights": weights, "version": FEATURES_VERSION})
 
 
 def features_key(*, dataset_fingerprint: str, hyperparameters: Hyperparameters, weights: str) -> str:
-    """Name of the features of this data under this backbone: 32 hexadecimal digits."""
-    transform = transform_key(hyperparameters=hyperparameters, weights=weights)
-    return _digest({"dataset": dataset_fingerprint, "transform_key": transform})
+    """Return the name of the features of this data under this specification: 32 hexadecimal digits."""
+    spec = feature_spec_key(hyperparameters=hyperparameters, weights=weights)
+    return _digest({"dataset": dataset_fingerprint, "spec": spec})
 
 
 def _digest(parts: Mapping[str, Any]) -> str:

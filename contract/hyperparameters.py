@@ -89,7 +89,7 @@ class Hyperparameters:
     """
 
     backbone: str = declared(
-        "resnet50", "Pretrained network: the name of a torchvision classifier, or efficientnet_lite0."
+        "resnet50", "Backbone by name: any classifier of torchvision, or another such as efficientnet_lite0."
     )
     image_size: int = declared(224, "Side of the square crop that the network sees, in pixels.", within=(32, 1024))
     views: int = declared(4, "Augmented views of each training photo, in addition to the plain one.", within=(0, 64))
@@ -141,7 +141,7 @@ class Hyperparameters:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", self.backbone):
             raise ContractError(
                 f"hyperparameter backbone={self.backbone!r} is not a model's name; "
-                "give a torchvision classifier's builder such as resnet50, or efficientnet_lite0"
+                "give a name in lower case such as resnet50 or efficientnet_lite0"
             )
 
         if not re.fullmatch(r"(\w+(\.\w+)*)?", self.unfreeze_from, re.ASCII):

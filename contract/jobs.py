@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 __all__ = [
+    "JOB_ENVIRONMENT",
+    "SMDEBUG_ENVIRONMENT",
     "Artefact",
     "Channel",
     "EntryPoint",
@@ -31,6 +34,20 @@ class JobVariable(StrEnum):
     """`features_key` of the features that the job computes."""
     SAVE_INTERVAL = "WHIPPET_SAVE_INTERVAL"
     """Every how many steps the debugger hook saves more than the loss. Without the variable there is no hook."""
+
+
+JOB_ENVIRONMENT: Final = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""For the `Environment` of jobs on CPU instances. glibc's allocator then keeps freed memory instead of handing it back
+and faulting it in anew every step (1.4 times as fast a training step), and idle OpenMP threads leave their cores to
+the decoding ones. Read by libc and libgomp at a process's start, hence no use in setting it later."""
+
+SMDEBUG_ENVIRONMENT: Final = {"SMDEBUG_LOG_LEVEL": "warning"}
+"""For the `Environment` of jobs that import smdebug."""
 
 
 def rule_variable(rule: str) -> str:

@@ -1,0 +1,1 @@
+"""The endpoint: a SageMaker container's HTTP interface around an ONNX model."""

@@ -25,7 +25,7 @@ _log = logging.getLogger("inference")
 
 
 def create() -> Starlette:
-    """The application of one worker, made from the container's environment; the model has answered once on return."""
+    """Return the application of one worker, as the container's environment says; its model has run once."""
     workers = int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "1"))
     threads = max(1, available_cores() // workers)
     folder = Path(os.environ.get("SM_MODEL_DIR", "/opt/ml/model"))
@@ -33,7 +33,7 @@ def create() -> Starlette:
 
 
 def create_app(classifier: Classifier, *, concurrency: int) -> Starlette:
-    """The application around a loaded model; it decodes and classifies at most `concurrency` photos at once."""
+    """Return the application around a loaded model; it decodes and classifies at most `concurrency` photos at once."""
     limiter = CapacityLimiter(concurrency)
 
     async def ping(_request: Request) -> Response:
@@ -64,10 +64,13 @@ def create_app(classifier: Classifier, *, concurrency: int) -> Starlette:
 
 
 async def _body(request: Request) -> bytes:
-    """The request's body, of `MAX_BODY_BYTES` at most.
+    """Return the request's body, of `MAX_BODY_BYTES` at most.
 
-    A body that is too large is read to its end, or to four times the limit, and thrown away: a client in the middle of
-    sending would not read the answer.
+    A body that is too large is read to its end, or to four times the limit, and discarded: a client that is still
+    sending would not read the response.
+
+    Raises:
+        Problem: 413, the body is too large.
     """
     chunks: list[bytes] = []
     size = 0
@@ -97,13 +100,13 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_disconnect(_request: Request, _error: Exception) -> Response:
-    _log.info("a client left before its request was complete")
-    return _problem(400, "the request is incomplete")
+    _log.info("a client closed the connection before its request was complete")
+    return _problem(400, "the request is incomplete; send it again")
 
 
 async def _on_bug(_request: Request, error: Exception) -> Response:
-    _log.error("an error of the server's own", exc_info=error)
-    return _problem(500, "the server made an error; its log has the details")
+    _log.error("internal error", exc_info=error)
+    return _problem(500, "internal error; the endpoint's log has the details")
 
 
 def _problem(status: int, detail: str) -> JSONResponse:

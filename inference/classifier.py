@@ -1,4 +1,4 @@
-"""The model behind the endpoint: an ONNX file, its labels, and how a photo becomes predictions."""
+"""The model behind the endpoint: an ONNX file, its labels, and the way from a photo to predictions."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Classifier:
     """A loaded model. Safe to call from several threads at once."""
 
     def __init__(self, folder: Path, *, threads: int):
-        """Load the model and let it answer once, on a blank image.
+        """Load the model and run it once, on a blank image.
 
         Args:
             folder: holds `Artefact.MODEL` and `Artefact.MODEL_CARD`.
-            threads: CPU threads of one answer.
+            threads: CPU threads that one photo is classified with.
 
         Raises:
             ModelError: a file is missing or damaged, or model and labels do not belong together.
@@ -37,19 +37,25 @@ class Classifier:
         file = folder / contract.Artefact.MODEL
         if not file.is_file():
             raise ModelError(f"there is no {file.name} in {folder}; train a model first")
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # Idle threads that spin for work cost up to four times the speed where cores are shared.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+
+        # load the model and try it
         try:
             self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
             size = self.card["image_size"]
             blank = self._probabilities(np.zeros((1, size, size, 3), dtype=np.uint8))
         except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
-            raise ModelError(f"{file.name} does not answer: {error}") from error
+            raise ModelError(f"{file.name} cannot be run: {error}; train the model again") from error
         if blank.shape != (len(self.card["labels"]),) or not np.isfinite(blank).all():
-            raise ModelError(f"{file.name} does not give a probability for each of {len(self.card['labels'])} labels")
+            raise ModelError(
+                f"{file.name} does not give a probability for each of {len(self.card['labels'])} labels; "
+                "put the model and the card of the same training into the folder"
+            )
 
     @property
     def labels(self) -> list[str]:
@@ -57,7 +63,7 @@ class Classifier:
         return self.card["labels"]
 
     def classify(self, data: bytes, *, top_k: int) -> list[contract.Prediction]:
-        """The `top_k` likeliest classes of a photo, the likeliest first.
+        """Return the `top_k` likeliest classes of a photo, the likeliest first.
 
         Raises:
             ImageError: the bytes are no image that can be decoded.
@@ -75,7 +81,7 @@ class Classifier:
 
 
 def available_cores() -> int:
-    """Cores this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -85,7 +91,7 @@ def _read_card(file: Path) -> contract.ModelCard:
     except FileNotFoundError:
         raise ModelError(f"there is no {file.name} in {file.parent}; train a model first") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{file.name} is damaged: {error}") from error
+        raise ModelError(f"{file.name} is damaged: {error}; train the model again") from error
     missing = [name for name in ("labels", "image_size", "resize") if name not in card]
     if missing:
         raise ModelError(f"{file.name} lacks {', '.join(missing)}; train the model again")

@@ -1,4 +1,4 @@
-"""What a caller may send to `/invocations`, and how each mistake is told."""
+"""Requests to `/invocations`: both forms, and the error that each mistake gets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _from_json(body: bytes, *, classes: int) -> ClassifyRequest:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Problem(422, f"the body is not JSON: {error}") from None
+        raise Problem(422, f"the body is not JSON: {error}; send an object with inputs and parameters") from None
     fields = _object(content, known=("inputs", "parameters"), what="the body")
     inputs = fields.get("inputs")
     if not isinstance(inputs, str) or not inputs:
@@ -66,7 +66,7 @@ def _from_json(body: bytes, *, classes: int) -> ClassifyRequest:
     try:
         image = base64.b64decode(inputs, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Problem(422, f"inputs is not base64: {error}") from None
+        raise Problem(422, f"inputs is not base64: {error}; send the image's bytes in base64") from None
     parameters = _object(fields.get("parameters", {}), known=("top_k",), what="parameters")
     top_k = parameters.get("top_k", min(DEFAULT_TOP_K, classes))
     if not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= classes:

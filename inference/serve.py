@@ -22,12 +22,14 @@ _SHUTDOWN_SECONDS = 20
 
 def main() -> None:
     """Check the model, then serve it until SIGTERM or SIGINT."""
+    # a model that cannot be served ends the container with one readable line
     folder = Path(os.environ.get("SM_MODEL_DIR", "/opt/ml/model"))
     try:
         classifier = Classifier(folder, threads=1)
     except ModelError as error:
         print(f"cannot serve {folder}: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
+
     port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"))
     host = os.environ.get("SERVE_HOST", "127.0.0.1")
     workers = int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "1"))
@@ -36,6 +38,7 @@ def main() -> None:
         f"{', '.join(classifier.labels)}",
         flush=True,
     )
+
     del classifier  # each worker loads its own
     Granian(
         "inference.app:create",

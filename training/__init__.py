@@ -1,0 +1,1 @@
+"""The jobs: embedding photos, tuning and training, evaluating rules; and the preprocessing that serving shares."""

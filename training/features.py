@@ -1,4 +1,4 @@
-"""Entry point of the features job: run the frozen backbone once over every photo and keep what it says.
+"""Entry point of the features job: run the frozen backbone once over every photo and keep its features.
 
 Heads are then tuned and trained on these features in seconds. Every training photo is also embedded in `views`
 augmented versions; the validation and test photos only as they are. Each of several hosts embeds its share of the
@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training.data.manifest import BrokenImages, Manifest, decode_workers, read_manifest, share_of
+from training.data.manifest import BrokenImages, read_manifest, share_of
 from training.embedding.embedder import Embedder, embed_photos
 from training.embedding.files import SplitWriter, write_index
 from training.embedding.previous import PreviousFeatures
 from training.model.weights import load_backbone
 from training.runtime import environment
 from training.runtime.environment import JobError
+from training.runtime.machine import cores
 
 _COPIED_AT_ONCE = 1024
 
@@ -31,26 +32,32 @@ def main() -> None:
     hyperparameters = environment.hyperparameters()
     manifest = read_manifest(environment.channel(contract.Channel.MANIFEST))
     host, hosts = environment.hosts()
+
+    # the backbone, and the features it will give
     backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
     embedder = Embedder.on_best_device(backbone)
-    index = _new_index(
+    spec = contract.feature_spec(
         hyperparameters,
-        manifest,
-        levels=embedder.levels(image_size=hyperparameters.image_size),
         weights=weights,
-        embedder=embedder,
+        levels=backbone.level_sizes(image_size=hyperparameters.image_size),
+        precision=embedder.precision,
     )
-    index["part"] = {"number": host, "of": hosts}
+    key = os.environ.get(contract.JobVariable.FEATURES_KEY, "")
+    index = contract.new_features_index(spec, key=key, classes=manifest.classes, host=host, hosts=hosts)
     print(
-        f"features: {hyperparameters.backbone}, {index['dim']} numbers a photo, on {embedder.device.type} "
-        f"in {embedder.precision}, {decode_workers()} decoding threads, host {host + 1} of {hosts}",
+        f"features: {hyperparameters.backbone}, {index['dim']} values per photo, on {embedder.device.type} "
+        f"in {embedder.precision}, {cores()} decoding threads, host {host + 1} of {hosts}",
         flush=True,
     )
+
+    # this host's photos, and features of an earlier run
     previous = _previous(index)
-    folder = environment.model_dir() / contract.features_part_folder(number=host, of=hosts)
-    folder.mkdir(parents=True, exist_ok=True)
     shares = {split: share_of(records, host=host, hosts=hosts) for split, records in manifest.records.items()}
     broken = BrokenImages(total=sum(len(share) for share in shares.values()))
+    folder = environment.model_dir() / contract.features_part_folder(number=host, of=hosts)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    # embed split by split; a mistake in the small ones shows early
     splits: tuple[contract.SplitName, ...] = ("validation", "test", "train")
     for split in splits:
         with SplitWriter(
@@ -75,41 +82,14 @@ def main() -> None:
             raise JobError(
                 f"none of the {len(shares[split])} {split} photos could be read; replace them and start again"
             )
+
     index["broken"] = broken.paths
     write_index(folder, index)
     print(f"features done: {sum(index['counts'].values())} photos, {len(broken.paths)} left out", flush=True)
 
 
-def _new_index(
-    hyperparameters: contract.Hyperparameters,
-    manifest: Manifest,
-    *,
-    levels: list[int],
-    weights: str,
-    embedder: Embedder,
-) -> contract.FeaturesIndex:
-    return {
-        "key": os.environ.get(contract.JobVariable.FEATURES_KEY, ""),
-        "backbone": hyperparameters.backbone,
-        "image_size": hyperparameters.image_size,
-        "dim": sum(levels),
-        "levels": levels,
-        "classes": manifest.classes,
-        "counts": {},
-        "views": {split: 1 + hyperparameters.views if split == "train" else 1 for split in contract.SPLITS},
-        "broken": [],
-        "weights": weights,
-        "precision": embedder.precision,
-        "seed": hyperparameters.seed,
-        "flip": hyperparameters.flip,
-        "transform": contract.TRANSFORM_VERSION,
-        "part": {"number": 0, "of": 1},
-        "files": [],
-    }
-
-
 def _previous(index: contract.FeaturesIndex) -> PreviousFeatures | None:
-    """The previous features, if there are any that fit."""
+    """Return the previous features, if there are any of the same specification."""
     channel: Path | None = environment.optional_channel(contract.Channel.PREVIOUS_FEATURES)
     if channel is None:
         return None
@@ -129,14 +109,14 @@ def _take_over(
     records: Sequence[contract.ImageRecord],
     positions: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Copy the features of the photos that the previous ones know; returns the positions of the others."""
+    """Copy the features of the photos that the previous ones hold; return the positions of the others."""
     taken: set[int] = set()
     for known in previous.split(split):
         left = (int(position) for position in positions if int(position) not in taken)
         for batch, stored in known.copies(records, left, batch=_COPIED_AT_ONCE):
             writer.add_stored(stored, records=[records[position] for position in batch], positions=batch)
             taken.update(batch)
-    print(f"features of {split}: {len(taken)} of {len(positions)} photos taken over", flush=True)
+    print(f"features of {split}: {len(taken)} of {len(positions)} photos taken over from an earlier run", flush=True)
     return positions[~np.isin(positions, np.fromiter(taken, np.int64, len(taken)))]
 
 

@@ -9,11 +9,12 @@ import torch
 import contract
 from training.data.manifest import Manifest, read_manifest
 from training.embedding.store import read_index, read_split
-from training.export.evaluate_and_export import Trained, deliver
-from training.export.onnx_export import Classifier
-from training.loop.head_loop import fit, logits, new_head
-from training.loop.history import Course, epoch_line
-from training.loop.instrumented import watched_training
+from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
+from training.loop.head_loop import fit, head_logits
+from training.loop.history import History, epoch_line
+from training.loop.instrumented import instrumented_training
+from training.model.classifier import Classifier
+from training.model.head import new_head
 from training.model.weights import load_backbone
 from training.profiler.profiler import Profiler
 from training.runtime import environment
@@ -22,19 +23,22 @@ from training.runtime.environment import JobError
 
 
 def main() -> None:
-    """Train, keep the best epoch, and deliver it: exported, tested on the test photos, described."""
+    """Train, keep the best epoch, export and test it, and describe how the training went."""
     hyperparameters = environment.hyperparameters()
     torch.manual_seed(hyperparameters.seed)
     profiler = Profiler(hyperparameters)
     manifest = read_manifest(environment.channel(contract.Channel.MANIFEST))
+
+    # train a head on the features, or the backbone with it
     if hyperparameters.mode == "finetune":
         trained = _fine_tuned(hyperparameters, profiler=profiler)
         if trained is None:
             return
     else:
         trained = _trained_head(hyperparameters, manifest=manifest, profiler=profiler)
-    deliver(
-        trained,
+
+    # test and export the best epoch
+    job = Job(
         run=os.environ.get(contract.JobVariable.RUN) or environment.job_name(),
         hyperparameters=hyperparameters,
         manifest=manifest,
@@ -42,52 +46,59 @@ def main() -> None:
         model_dir=environment.model_dir(),
         output_dir=environment.output_dir(),
     )
+    evaluate_and_export(trained, job)
     profiler.write(environment.output_dir())
 
 
-def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler) -> Trained | None:
-    """The backbone trained with its head; None in all but one of torchrun's processes, the one that writes."""
+def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler) -> TrainedModel | None:
+    """Train the backbone with its head; return None in all but one of torchrun's processes, the one that writes."""
     from training.loop import finetune
 
     tuned = finetune.train(hyperparameters, profiler=profiler)
-    if not tuned.leads:
+    if not tuned.is_main:
         return None
-    return Trained(
+    return TrainedModel(
         classifier=tuned.classifier,
-        course=tuned.course,
+        history=tuned.history,
         validation_logits=tuned.validation.logits,
         validation_labels=tuned.validation.labels,
     )
 
 
-def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manifest, profiler: Profiler) -> Trained:
-    """A head on the features of the frozen backbone."""
+def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manifest, profiler: Profiler) -> TrainedModel:
+    """Train a head on the features of the frozen backbone."""
+    # the features, and the backbone that they were made with
     folder, index = read_index(environment.channel(contract.Channel.FEATURES))
     backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
     _check_features(index, hyperparameters=hyperparameters, classes=manifest.classes, weights=weights)
     train, validation = read_split(folder, "train"), read_split(folder, "validation")
-    head = new_head(train, levels=index["levels"], classes=len(manifest.classes))
-    course = Course()
+
+    # a new head, or that of an interrupted attempt
+    head = new_head(train.features, levels=index["levels"], classes=len(manifest.classes))
+    history = History()
     checkpoints = Checkpoints(
         environment.checkpoint_dir(),
         identity={**hyperparameters.to_strings(), "job": "train", "features": index["key"], "weights": weights},
     )
-    with watched_training(hyperparameters, profiler=profiler) as observer:
+
+    with instrumented_training(hyperparameters, profiler=profiler) as observer:
         for epoch in fit(
             head,
             train=train,
             validation=validation,
             hyperparameters=hyperparameters,
             checkpoints=checkpoints,
-            course=course,
+            history=history,
             observer=observer,
         ):
             print(epoch_line(epoch, epochs=hyperparameters.epochs), flush=True)
-    head.load_state_dict(course.weights)
-    return Trained(
+
+    # go back to the best epoch
+    head.load_state_dict(history.weights)
+    return TrainedModel(
         classifier=Classifier(backbone=backbone, head=head.folded()).eval(),
-        course=course,
-        validation_logits=logits(head, validation),
+        history=history,
+        validation_logits=head_logits(head, validation),
         validation_labels=validation.labels,
     )
 
@@ -95,7 +106,7 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
 def _check_features(
     index: contract.FeaturesIndex, *, hyperparameters: contract.Hyperparameters, classes: list[str], weights: str
 ) -> None:
-    """Features of another backbone, crop, weights or data set would make a model that answers nonsense."""
+    """Refuse features of another backbone, crop, weights or data set: the predictions would be meaningless."""
     for what, of_features, of_job in (
         ("backbone", index["backbone"], hyperparameters.backbone),
         ("image_size", index["image_size"], hyperparameters.image_size),

@@ -9,8 +9,9 @@ import torch
 
 import contract
 from training.embedding.store import read_index, read_split
-from training.loop.head_loop import fit, new_head
+from training.loop.head_loop import fit
 from training.loop.history import epoch_line
+from training.model.head import new_head
 from training.runtime import environment
 from training.runtime.checkpoints import Checkpoints
 
@@ -23,9 +24,12 @@ def main() -> None:
 
         finetune.run_trial(hyperparameters)
         return
+
     # One thread is fastest for matrices this small, and gives the same numbers on every machine.
     torch.set_num_threads(1)
     torch.manual_seed(hyperparameters.seed)
+
+    # the features, and a new head or that of an interrupted attempt
     folder, index = read_index(environment.channel(contract.Channel.FEATURES))
     train, validation = read_split(folder, "train"), read_split(folder, "validation")
     print(
@@ -33,7 +37,7 @@ def main() -> None:
         f"{len(train.labels)} training photos in {index['views']['train']} views",
         flush=True,
     )
-    head = new_head(train, levels=index["levels"], classes=len(index["classes"]))
+    head = new_head(train.features, levels=index["levels"], classes=len(index["classes"]))
     checkpoints = Checkpoints(
         environment.checkpoint_dir(),
         identity={
@@ -43,6 +47,7 @@ def main() -> None:
             "weights": index["weights"],
         },
     )
+
     for epoch in fit(
         head, train=train, validation=validation, hyperparameters=hyperparameters, checkpoints=checkpoints
     ):

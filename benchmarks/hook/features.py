@@ -12,7 +12,8 @@ from benchmarks.photos import bench_records, describe_photos
 from benchmarks.result import Result, cost_share
 from benchmarks.timing import cpu_seconds, interleave, median
 from training.embedding.store import SplitFeatures, read_split
-from training.loop.head_loop import fit, new_head
+from training.loop.head_loop import fit
+from training.model.head import new_head
 from training.runtime.observer import Observer, TensorHook
 
 __all__ = ["features"]
@@ -65,7 +66,7 @@ def features(*, quick: bool) -> Result:
 
 def _loop_seconds(train: SplitFeatures, validation: SplitFeatures, hooked: Hooked) -> float:
     """CPU seconds of a head's training, the hook's beginning and end included."""
-    head = new_head(train, levels=[train.features.shape[2]], classes=int(train.labels.max()) + 1)
+    head = new_head(train.features, levels=[train.features.shape[2]], classes=int(train.labels.max()) + 1)
 
     def work() -> None:
         with hooked as hook:

@@ -6,19 +6,17 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import contract
 from benchmarks.hook.hooks import SAVE_INTERVAL
 from benchmarks.timing import child_cpu_seconds
+from contract import JOB_ENVIRONMENT
 from training.embedding.files import SplitWriter, write_index
-from training.model.backbones import EFFICIENTNET_LITE0
 from training.model.weights import load_backbone
-from training.runtime.environment import JOB_ENVIRONMENT
 
 __all__ = ["HYPERPARAMETERS", "job_seconds", "write_channels"]
 
-HYPERPARAMETERS = contract.Hyperparameters(backbone=EFFICIENTNET_LITE0)
+HYPERPARAMETERS = contract.Hyperparameters(backbone="efficientnet_lite0")
 
 _ROOT = Path(__file__).parents[2]
 
@@ -36,28 +34,9 @@ def write_channels(folder: Path, records: list[contract.ImageRecord]) -> None:
 def _write_features(folder: Path, records: list[contract.ImageRecord], classes: list[str]) -> None:
     # The network that the job exports decides how wide the features are.
     backbone, weights = load_backbone(HYPERPARAMETERS.backbone, image_size=HYPERPARAMETERS.image_size)
-    blank = torch.zeros(1, HYPERPARAMETERS.image_size, HYPERPARAMETERS.image_size, 3, dtype=torch.uint8)
-    with torch.inference_mode():
-        levels = [level.shape[1] for level in backbone.levels(blank)]
-
-    index: contract.FeaturesIndex = {
-        "key": "k",
-        "backbone": HYPERPARAMETERS.backbone,
-        "image_size": HYPERPARAMETERS.image_size,
-        "dim": sum(levels),
-        "levels": levels,
-        "classes": classes,
-        "counts": {},
-        "views": {split: 1 + HYPERPARAMETERS.views if split == "train" else 1 for split in contract.SPLITS},
-        "broken": [],
-        "weights": weights,
-        "precision": "float32",
-        "seed": HYPERPARAMETERS.seed,
-        "flip": HYPERPARAMETERS.flip,
-        "transform": contract.TRANSFORM_VERSION,
-        "part": {"number": 0, "of": 1},
-        "files": [],
-    }
+    levels = backbone.level_sizes(image_size=HYPERPARAMETERS.image_size)
+    spec = contract.feature_spec(HYPERPARAMETERS, weights=weights, levels=levels, precision="float32")
+    index = contract.new_features_index(spec, key="k", classes=classes)
     folder.mkdir()
     rng = np.random.default_rng(0)
     for split in contract.SPLITS:

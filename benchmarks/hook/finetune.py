@@ -106,8 +106,8 @@ class HookedSteps:
     def __post_init__(self) -> None:
         observer = Observer(hook=self.hook)
         training = fine_tuning(photo_loader(), observer=observer)
-        training.network.train()
-        observer.begin_training(training.network, epochs=EPOCHS, steps=STEPS_OF_EPOCH, done=0)
+        training.model.train()
+        observer.begin_training(training.model, epochs=EPOCHS, steps=STEPS_OF_EPOCH, done=0)
         batch = synthetic_batch()
         self._step: Callable[[], None] = lambda: training.take_step(batch)
         self._step()

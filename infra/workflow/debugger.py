@@ -17,10 +17,9 @@ from typing import Any
 from aws_cdk import aws_stepfunctions as sfn
 
 import contract
-from contract import JobVariable, rule_variable
+from contract import SMDEBUG_ENVIRONMENT, JobVariable, rule_variable
 from infra.workflow.payloads import RunParts
 from infra.workflow.task import FailureRoute, RunScope, sagemaker_task
-from training.runtime.environment import SMDEBUG_ENVIRONMENT
 
 __all__ = ["REPORT_RULE", "choose_evaluator", "job_variables", "rule_evaluator", "rules_job", "tensor_rules"]
 

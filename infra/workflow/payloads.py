@@ -10,13 +10,13 @@ import aws_cdk as cdk
 from aws_cdk import aws_sns as sns
 
 import contract
+from contract import JOB_ENVIRONMENT
 from infra.dataset import Dataset
 from infra.images import DebuggerImage, TrainingImage
 from infra.instances import gpus
 from infra.names import Names
 from infra.settings import Settings
 from infra.source_bundle import SourceBundle
-from training.runtime.environment import JOB_ENVIRONMENT
 
 __all__ = ["CHECKPOINTS", "RunParts", "channel", "hyperparameters"]
 

@@ -1,6 +1,6 @@
 """Features that an earlier run computed: of the same photos, or of other photos with the same recipe.
 
-They are kept at `features/<recipe>/<features key>/<job>/output/model/`, where the recipe is `contract.transform_key`:
+They are kept at `features/<recipe>/<features key>/<job>/output/model/`. The recipe is `contract.feature_spec_key`:
 backbone, weights and everything else that decides on the features of a photo.
 """
 

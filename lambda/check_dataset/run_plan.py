@@ -29,7 +29,7 @@ def features_folder(
     key = contract.features_key(
         dataset_fingerprint=summary["fingerprint"], hyperparameters=hyperparameters, weights=weights
     )
-    recipe = contract.transform_key(hyperparameters=hyperparameters, weights=weights)
+    recipe = contract.feature_spec_key(hyperparameters=hyperparameters, weights=weights)
     return FeaturesFolder(recipe=f"features/{recipe}/", key=key)
 
 

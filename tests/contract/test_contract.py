@@ -5,7 +5,7 @@ import re
 import pytest
 
 import contract
-from contract import ContractError, Hyperparameters, features_key
+from contract import FEATURE_SPEC_FIELDS, ContractError, Hyperparameters, feature_spec, features_key
 
 CHANGED = Hyperparameters(
     backbone="efficientnet_lite0",
@@ -67,8 +67,11 @@ def test_wrong_hyperparameters_are_named(sent: dict[str, str], reason: str) -> N
         Hyperparameters.from_strings(sent)
 
 
-@pytest.mark.parametrize("change", ["backbone", "image_size", "views", "flip", "seed"])
-def test_features_are_known_by_everything_that_makes_them(change: str) -> None:
+DECIDING = [name for name in FEATURE_SPEC_FIELDS if name in contract.DECLARED]
+
+
+@pytest.mark.parametrize("change", DECIDING)
+def test_features_are_known_by_every_hyperparameter_that_decides_them(change: str) -> None:
     texts = Hyperparameters().to_strings()
     texts[change] = CHANGED.to_strings()[change]
     keys = {
@@ -76,6 +79,16 @@ def test_features_are_known_by_everything_that_makes_them(change: str) -> None:
         for values in (Hyperparameters(), Hyperparameters.from_strings(texts))
     }
     assert len(keys) == 2
+    before, after = (
+        feature_spec(values, weights="w", levels=[4], precision="float32")
+        for values in (Hyperparameters(), Hyperparameters.from_strings(texts))
+    )
+    assert [name for name, value in before.items() if dict(after)[name] != value] == [change]
+
+
+def test_a_features_specification_says_all_it_declares() -> None:
+    assert set(DECIDING) == {"backbone", "image_size", "views", "flip", "seed"}
+    assert set(feature_spec(Hyperparameters(), weights="w", levels=[4], precision="float32")) == {*FEATURE_SPEC_FIELDS}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import contract
 from tests.infra.asl_walker import TaskError, Walk, walk
 from tests.infra.fake_run import NO_DEBUGGER, Endpoint, Rules, job_failed, tasks
 from tests.infra.service_model import problems
-from training.runtime.environment import SMDEBUG_ENVIRONMENT
 
 IMAGE = "929884845733.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-debugger-rules:latest"
 
@@ -91,8 +90,8 @@ def test_an_account_without_access_goes_on_with_a_job_of_ours(of_mode: dict[str,
     assert not [member for member in train if member.startswith(("Debug", "Profiler"))]
     assert rule_variables(train["Environment"]).keys() == rules_of(mode, "profiler")
     assert train["Environment"]["WHIPPET_SAVE_INTERVAL"] == "50"
-    assert SMDEBUG_ENVIRONMENT.items() <= train["Environment"].items()
-    assert SMDEBUG_ENVIRONMENT.items() <= job["Environment"].items()
+    assert contract.SMDEBUG_ENVIRONMENT.items() <= train["Environment"].items()
+    assert contract.SMDEBUG_ENVIRONMENT.items() <= job["Environment"].items()
     asked = rule_variables(job["Environment"])
     assert asked == {rule: expected_parameters(mode, rule) for rule in rules_of(mode, "tensor")}
     assert job["ProcessingJobName"] == "whippet-dev-run-1-rules"

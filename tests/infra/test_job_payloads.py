@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 import contract
+from contract import JOB_ENVIRONMENT
 from tests.infra.asl_walker import walk
 from tests.infra.fake_run import WARM_START, Endpoint, every_walk, plan, tasks
 from tests.infra.service_model import problems
-from training.runtime.environment import JOB_ENVIRONMENT
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from smdebug.trials import create_trial
 import contract
 from tests.training.conftest import Workspace
 from training.embedding.store import SplitFeatures
-from training.loop.head_loop import Head, fit, new_head
-from training.loop.instrumented import watched_training
+from training.loop.head_loop import fit
+from training.loop.instrumented import instrumented_training
+from training.model.head import Head, new_head
 from training.profiler.profiler import Profiler
 from training.runtime.checkpoints import Checkpoints
 
@@ -34,8 +35,8 @@ def features(images: int) -> SplitFeatures:
 def trained_head(checkpoints: Path | None = None) -> Head:
     """Return a head of 2000 x 3 weights after four epochs of seven steps."""
     train, validation = features(100), features(30)
-    head = new_head(train, levels=[2000], classes=3)
-    with watched_training(HEAD, profiler=Profiler(HEAD)) as observer:
+    head = new_head(train.features, levels=[2000], classes=3)
+    with instrumented_training(HEAD, profiler=Profiler(HEAD)) as observer:
         kept = Checkpoints(checkpoints, identity={})
         for _ in fit(
             head, train=train, validation=validation, hyperparameters=HEAD, checkpoints=kept, observer=observer

@@ -25,8 +25,9 @@ import torch
 
 import contract
 from training.embedding.store import SplitFeatures
-from training.loop.head_loop import fit, new_head
-from training.loop.history import Course
+from training.loop.head_loop import fit
+from training.loop.history import History
+from training.model.head import new_head
 from training.runtime.checkpoints import Checkpoints
 
 torch.set_num_threads(1)  # a forked child cannot use its parent's OpenMP threads
@@ -51,13 +52,13 @@ MOMENTS: dict[str, list[tuple[str, int, signal.Signals]]] = {
         ("renaming a checkpoint", 11, signal.SIGTERM),
     ],
 }
-"""Where, at the how-manieth time of being there, and by which signal."""
+"""Where, at which occurrence, and by which signal."""
 
 
-def digest(weights: dict[str, torch.Tensor], course: Course) -> str:
+def digest(weights: dict[str, torch.Tensor], history: History) -> str:
     """Changes with a single bit of the weights, or of any epoch's results."""
     assert all(bool(value.isfinite().all()) for value in weights.values()), "infinities are all alike"
-    content = hashlib.sha256(json.dumps(course.state()["epochs"]).encode())
+    content = hashlib.sha256(json.dumps(history.state()["epochs"]).encode())
     for name, value in sorted(weights.items()):
         content.update(name.encode() + value.contiguous().numpy().tobytes())
     return content.hexdigest()
@@ -65,20 +66,22 @@ def digest(weights: dict[str, torch.Tensor], course: Course) -> str:
 
 def train_head() -> str:
     """A head of three classes, in batches that do not divide the photos."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     splits = []
     for images in (100, 30):
         labels = np.arange(images) % 3
-        features = chance.normal(size=(2, images, 8)) + labels[:, np.newaxis]
+        features = rng.normal(size=(2, images, 8)) + labels[:, np.newaxis]
         splits.append(SplitFeatures(features=features.astype(np.float32), labels=labels, paths=[""] * images))
     train, validation = splits
-    head, course = new_head(train, levels=[8], classes=3), Course()
+    head, history = new_head(train.features, levels=[8], classes=3), History()
     values = contract.Hyperparameters(epochs=3, batch_size=16, learning_rate=0.03)
     checkpoints = Checkpoints(
         Path(os.environ["SAGEMAKER_BASE_DIR"]) / "checkpoints", identity=dict(values.to_strings())
     )
-    list(fit(head, train=train, validation=validation, hyperparameters=values, checkpoints=checkpoints, course=course))
-    return digest(head.state_dict() | {f"best.{name}": value for name, value in course.weights.items()}, course)
+    list(
+        fit(head, train=train, validation=validation, hyperparameters=values, checkpoints=checkpoints, history=history)
+    )
+    return digest(head.state_dict() | {f"best.{name}": value for name, value in history.weights.items()}, history)
 
 
 def train_network() -> str:
@@ -87,10 +90,10 @@ def train_network() -> str:
     from training.runtime import environment
 
     tuned = finetune.train(environment.hyperparameters())
-    return digest(tuned.classifier.state_dict(), tuned.course)
+    return digest(tuned.classifier.state_dict(), tuned.history)
 
 
-def strike(kind: str, where: str, time_there: int, number: signal.Signals) -> None:
+def strike(kind: str, where: str, occurrence: int, number: signal.Signals) -> None:
     """Make this process hit itself with a signal at a moment."""
     from training.data import transforms
     from training.loop import finetune_loop, head_loop, prediction
@@ -104,7 +107,7 @@ def strike(kind: str, where: str, time_there: int, number: signal.Signals) -> No
             nonlocal count
             count += 1
             result = function(*args, **named) if after else None
-            if count == time_there:
+            if count == occurrence:
                 os.kill(os.getpid(), number)
             return result if after else function(*args, **named)
 
@@ -122,7 +125,7 @@ def strike(kind: str, where: str, time_there: int, number: signal.Signals) -> No
         Path.replace = watched(Path.replace)  # type: ignore[method-assign]
     elif where == "validating":
         if kind == "head":
-            head_loop.__dict__["logits"] = watched(head_loop.logits)
+            head_loop.__dict__["head_logits"] = watched(head_loop.head_logits)
         else:
             finetune_loop.__dict__["predict"] = watched(prediction.predict)
     else:

@@ -10,7 +10,9 @@ import contract
 from tests.training.conftest import BACKBONE, CLASSES, Workspace
 from training import features
 from training.data import manifest
+from training.embedding.previous import PreviousFeatures
 from training.embedding.store import SplitFeatures, read_index, read_split
+from training.runtime import environment
 from training.runtime.environment import JobError
 
 CHANNELS = ("dataset", "manifest", "weights")
@@ -52,9 +54,41 @@ def test_features_are_the_same_whatever_the_number_of_workers(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = array(read_split(embed(filled), "train"))
-    monkeypatch.setattr(manifest, "decode_workers", lambda: 7)
+    monkeypatch.setattr(manifest, "cores", lambda: 7)
     again = array(read_split(embed(filled, model="again"), "train"))
     np.testing.assert_array_equal(first, again)
+
+
+class Watched:
+    """Hyperparameters that note which of them are read."""
+
+    def __init__(self, values: contract.Hyperparameters):
+        self._values, self.read = values, set[str]()
+
+    def __getattr__(self, name: str) -> object:
+        if name in contract.DECLARED:
+            self.read.add(name)
+        return getattr(self._values, name)
+
+
+def test_every_hyperparameter_that_features_depend_on_is_in_their_specification(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else features made with another value of it would be reused in silence."""
+    filled.start(channels=CHANNELS, model="features")
+    watched = Watched(environment.hyperparameters())
+    monkeypatch.setattr(environment, "hyperparameters", lambda: watched)
+    features.main()
+    assert watched.read == {name for name in contract.FEATURE_SPEC_FIELDS if name in contract.DECLARED}
+
+
+@pytest.mark.parametrize("field", contract.FEATURE_SPEC_FIELDS)
+def test_features_of_another_specification_are_not_taken_over(filled: Workspace, field: str) -> None:
+    _, index = read_index(embed(filled))
+    previous = PreviousFeatures(filled.root / "features")
+    assert previous.differs_in(index) == []
+    other: dict[str, object] = {**index, field: "another"}
+    assert previous.differs_in(other) == [field]  # type: ignore[arg-type]
 
 
 def test_views_differ_from_the_plain_photo_and_with_the_seed(filled: Workspace) -> None:

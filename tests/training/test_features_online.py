@@ -22,8 +22,9 @@ from tests.training.conftest import BACKBONE, IMAGE_SIZE, Workspace
 from training import features
 from training.embedding.embedder import views_of
 from training.embedding.store import StoredFeatures, read_index, read_split
-from training.loop.head_loop import fit, new_head
+from training.loop.head_loop import fit
 from training.model.backbones import Backbone
+from training.model.head import new_head
 from training.model.weights import load_backbone
 
 BATCH = 12
@@ -63,7 +64,7 @@ def test_heads_on_cached_features_are_those_of_the_online_way_to_the_bit(
     backbone, _ = load_backbone(BACKBONE, image_size=IMAGE_SIZE)
     assert any(isinstance(module, torch.nn.BatchNorm2d) and not module.training for module in backbone.modules())
     online = OnlineFeatures(backbone, photos=workspace.root / "dataset", records=records, dim=index["dim"])
-    first = new_head(cached, levels=index["levels"], classes=3)
+    first = new_head(cached.features, levels=index["levels"], classes=3)
     second = copy.deepcopy(first)
     hyperparameters = contract.Hyperparameters(epochs=3, batch_size=BATCH, learning_rate=0.05)
 

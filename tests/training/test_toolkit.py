@@ -30,24 +30,9 @@ def write_features(folder: Path) -> None:
         ]
         with SplitWriter(folder, split=split, views=1, dim=4, precision="float32") as writer:
             writer.add(features.astype(np.float32), records=records, positions=range(count))
-    index: contract.FeaturesIndex = {
-        "key": "k",
-        "backbone": "resnet50",
-        "image_size": 224,
-        "dim": 4,
-        "levels": [4],
-        "classes": ["a", "b"],
-        "counts": counts,
-        "views": {"train": 1, "validation": 1, "test": 1},
-        "broken": [],
-        "weights": "w",
-        "precision": "float32",
-        "seed": 0,
-        "flip": True,
-        "transform": contract.TRANSFORM_VERSION,
-        "part": {"number": 0, "of": 1},
-        "files": [],
-    }
+    spec = contract.feature_spec(contract.Hyperparameters(views=0), weights="w", levels=[4], precision="float32")
+    index = contract.new_features_index(spec, key="k", classes=["a", "b"])
+    index["counts"] = counts
     write_index(folder, index)
 
 

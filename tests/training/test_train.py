@@ -18,7 +18,8 @@ import contract
 from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
 from training import features, preprocess, train, trial
 from training.embedding.store import read_index, read_split
-from training.export.onnx_export import Classifier, check_export
+from training.export.onnx_export import check_export
+from training.model.classifier import Classifier
 from training.model.weights import load_backbone
 from training.runtime.environment import JobError
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training.data.disk_rows import DiskRows
+from training.data.positioned_files import DiskRows
 
 __all__ = ["DecodedCache"]
 
@@ -40,22 +40,22 @@ class DecodedCache:
 
     @classmethod
     def open_for(cls, records: Sequence[contract.ImageRecord], *, folder: Path, side: int) -> DecodedCache | None:
-        """The cache of these photos below `folder`, new or as an earlier process left it.
+        """Return the cache of these photos below `folder`, new or as an earlier process left it.
 
-        None where the disk has no room for all photos: a cache that fits a part only would have to be decoded past.
+        Return None where the disk has no room for all photos: a cache of some of them is not worth its reads.
         """
         place = folder / _fingerprint(records, side=side)
         if not place.exists():
             needed = len(records) * (side * side * 3 + 8)
             folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(folder).free < needed * 1.05:
-                print(f"no cache of decoded photos: it needs {needed / 2**30:.1f} GiB of disk", flush=True)
+                print(f"decoded photos are not cached: that would need {needed / 2**30:.1f} GiB of disk", flush=True)
                 return None
             _make(place, sizes={"pixels": len(records) * side * side * 3, "sides": len(records) * 8})
         return cls(place, side=side, count=len(records))
 
     def get(self, position: int) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:
-        """Pixels (side, side, 3) and the photo's own width and height; None if it has not been put yet."""
+        """Return pixels (side, side, 3) and the photo's own width and height; None if it has not been put yet."""
         height, width = (int(value) for value in self._sides[position])
         if not width:
             return None

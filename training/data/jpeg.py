@@ -1,8 +1,8 @@
 """The fast way to a JPEG's pixels: torchvision's decoder, for the photos it can be trusted with.
 
-It costs two thirds of Pillow's CPU time on a photo of 400 x 533 pixels. What it does not take (other formats, four
-colour components, too many pixels) and what it stumbles over goes to `preprocess.decode`, which also has the last word
-on whether a photo is broken.
+It takes two thirds of Pillow's CPU time on a photo of 400 x 533 pixels. What it does not support (other formats, four
+colour components, too many pixels) and what it fails on goes to `preprocess.decode`, which alone decides whether a
+photo is broken.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _END: Final = frozenset({0xD9, 0xDA})
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """Of a JPEG as it is stored, before its EXIF orientation is applied."""
+    """What a JPEG's frame header says of the stored picture, before its EXIF orientation is applied."""
 
     width: int
     height: int
@@ -36,7 +36,7 @@ class JpegHeader:
 
 
 def read_header(data: bytes) -> JpegHeader | None:
-    """The frame header of a JPEG; None where there is none to be found."""
+    """Return the frame header of a JPEG; None where none is found."""
     if data[:2] != b"\xff\xd8":
         return None
     place = 2
@@ -57,7 +57,7 @@ def read_header(data: bytes) -> JpegHeader | None:
 
 
 def decode_upright(data: bytes, header: JpegHeader) -> Tensor | None:
-    """The photo with its EXIF orientation applied: uint8, (H, W, 3), RGB; None where Pillow must decide."""
+    """Return the photo, EXIF orientation applied, as uint8, (H, W, 3), RGB; None where Pillow must decide."""
     if header.components not in (1, 3) or not 0 < header.width * header.height <= contract.MAX_IMAGE_PIXELS:
         return None
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)  # a copy, since torch warns of read-only memory

@@ -1,7 +1,7 @@
-"""Photos as uint8 batches, decoded ahead of the network by threads: what fine-tuning reads.
+"""Photos in uint8 batches, decoded ahead of the network by threads: the input of fine-tuning.
 
-Decoders and resizers let go of Python's interpreter lock, so threads keep every core busy without the copies and the
-start-up time of worker processes.
+Decoders and resizers release Python's global interpreter lock, so threads keep every core busy without the copies and
+the start-up time of worker processes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from training.runtime.observer import Observer
 __all__ = ["Batch", "PhotoLoader", "on_device"]
 
 _CHUNK = 8
-"""Photos a thread takes at once: enough that handing out work costs nothing beside decoding."""
+"""Photos a thread takes at once: enough to make the hand-over's cost negligible beside decoding."""
 
 _PADDING = -1
 """In an order of photos: no photo; fills up the last batch so that every rank makes the same number of steps."""
@@ -49,7 +49,7 @@ class Batch:
     """int64, (N,): index of the photo in the loader's records; -1 for padding."""
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device; from pinned memory the copy does not block."""
+        """Return the same batch on a device; from pinned memory the copy does not block."""
         tensors = (self.images, self.labels, self.valid, self.positions)
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
 
@@ -72,7 +72,7 @@ class PhotoLoader:
     epoch. Without, it is seen exactly as the endpoint sees it (`preprocess.center_crop`).
 
     With `world` processes, global batch b holds `world * batch_size` consecutive photos of the epoch's order, and the
-    rank has every `world`-th of them: gradients averaged over the ranks are those of one process with the whole batch.
+    rank has every `world`-th of them: gradients averaged over the ranks are those of one process with all of them.
     Every rank gets the same number of batches, of `batch_size` each but for the last one.
 
     A photo that cannot be decoded is named and left out (`valid` is False) until more than
@@ -97,20 +97,36 @@ class PhotoLoader:
         plan: LoaderPlan | None = None,
         broken: BrokenImages | None = None,
     ):
-        """Plan the epochs; nothing is read yet.
+        """Set the loader up; nothing is read yet.
 
-        `augment` is by default true for the training split only. `crop_area` is the share of a photo's area that a
-        random crop keeps, smallest and largest. `cache` is a folder (not the dataset channel) where decoded photos are
-        kept for the next epochs. `plan` overrides what is chosen from the machine.
+        Args:
+            records: the split's photos.
+            root: the dataset channel.
+            split: its name.
+            hyperparameters: say how large the views are and whether they are mirrored.
+            batch_size: photos of a batch of this process.
+            shuffle: whether each epoch has an order of its own.
+            seed: of the orders and of the random views.
+            augment: whether photos are seen in random views; by default those of the training split only.
+            crop_area: smallest and largest share of a photo's area that a random crop keeps.
+            rank: this process's number, from 0.
+            world: how many processes there are.
+            cache: folder, not the dataset channel, where decoded photos are kept for the next epochs.
+            plan: threads and batches ahead; by default chosen from the machine.
+            broken: counts broken photos; by default of this loader alone.
         """
         if not 0 <= rank < world:
             raise ValueError(f"rank {rank} is not one of {world} ranks; give 0 to {world - 1}")
         self.records, self.split, self.batch_size = records, split, batch_size
         self.broken = broken if broken is not None else BrokenImages(total=len(records))
+
+        # which photo is seen when, and how
         self._root, self._size = root, hyperparameters.image_size
         self._shuffle, self._seed, self._rank, self._world = shuffle, seed, rank, world
         self._augment = split == "train" if augment is None else augment
-        self._views = ViewMaker(image_size=self._size, flip=hyperparameters.flip, crop_area=crop_area)
+        self._views = ViewMaker(hyperparameters, crop_area=crop_area)
+
+        # what the machine gives: threads, and disk for decoded photos
         self._cache_side = preprocess.resize_for(self._size)
         self._plan = plan or plan_loader(batch_size=batch_size, image_size=self._size)
         self._cache = (
@@ -121,10 +137,10 @@ class PhotoLoader:
         self._known_broken: set[int] = set()
         self._epoch = self._start_batch = 0
         kept = f", decoded photos kept in {self._cache.folder}" if self._cache is not None else ""
-        print(f"loader of {split}: {len(records)} photos, {self._plan.describe()}{kept}", flush=True)
+        print(f"loading {split} photos: {len(records)} photos, {self._plan.describe()}{kept}", flush=True)
 
     def __len__(self) -> int:
-        """Batches of an epoch, the skipped ones included."""
+        """Return the number of batches of an epoch, the skipped ones included."""
         return -(-len(self.records) // (self.batch_size * self._world))
 
     def set_epoch(self, epoch: int, *, start_batch: int = 0) -> None:
@@ -132,7 +148,7 @@ class PhotoLoader:
         self._epoch, self._start_batch = epoch, start_batch
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batches in order, decoded ahead; nothing is decoded of the batches before `start_batch`.
+        """Yield batches in order, decoded ahead; nothing is decoded of the batches before `start_batch`.
 
         Raises:
             JobError: too many photos are broken.
@@ -153,7 +169,7 @@ class PhotoLoader:
             pool.shutdown(cancel_futures=True)
 
     def _order(self) -> NDArray[np.int64]:
-        """This rank's photos of the epoch, as positions in the records."""
+        """Return this rank's photos of the epoch, as positions in the records."""
         count = len(self.records)
         order = (
             np.random.default_rng([self._seed, self._epoch]).permutation(count) if self._shuffle else np.arange(count)
@@ -198,7 +214,7 @@ class PhotoLoader:
         return errors
 
     def _pixels(self, position: int, record: contract.ImageRecord, *, epoch: int) -> NDArray[np.uint8]:
-        """One photo as it is seen in an epoch: uint8, (S, S, 3)."""
+        """Return one photo as it is seen in an epoch: uint8, (S, S, 3)."""
         if not self._augment:
             return self._views.plain(read_photo(self._root, record["path"]))
         seed = f"{self._seed}/{epoch}/{record['path']}"
@@ -228,14 +244,16 @@ class PhotoLoader:
 def on_device(
     batches: Iterator[Batch] | PhotoLoader, device: torch.device, *, observer: Observer | None = None
 ) -> Iterator[Batch]:
-    """The batches on a device; on a GPU the next batch is copied while the network works on this one."""
+    """Yield the batches on a device; on a GPU the next batch is copied while the network works on this one."""
     observer = observer or Observer()
     if device.type != "cuda":
         yield from (batch.to(device) for batch in batches)
         return
+
     copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     coming: Batch | None = None
     for batch in batches:
+        # begin to copy the next batch, then let the network work on the one before
         current, coming = coming, None
         with observer.phase("transfer"), torch.cuda.stream(copying):
             coming = batch.to(device)

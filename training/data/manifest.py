@@ -1,4 +1,4 @@
-"""The photos a job reads: CheckDataset's manifest, and decoding ahead of the network."""
+"""The photos of a job: CheckDataset's manifest, reading a photo, and work on photos in threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training.data.lines import Lines, line_offsets
+from training.data.positioned_files import Lines, line_offsets
 from training.preprocess import ImageError
 from training.runtime.environment import JobError
 from training.runtime.machine import cores
@@ -27,7 +27,6 @@ __all__ = [
     "BrokenImages",
     "Manifest",
     "PhotoList",
-    "decode_workers",
     "in_order",
     "read_manifest",
     "read_photo",
@@ -80,6 +79,7 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         JobError: a file is missing, or a split has no photos.
     """
+    # where each split's lines begin
     file = folder / contract.Artefact.MANIFEST
     offsets: dict[contract.SplitName, array[int]] = {split: array("q") for split in contract.SPLITS}
     try:
@@ -87,10 +87,13 @@ def read_manifest(folder: Path) -> Manifest:
         for offset, line in line_offsets(file):
             offsets[json.loads(line)["split"]].append(offset)
     except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise JobError(f"the manifest cannot be read ({error}); run the state machine's CheckDataset again") from error
+        raise JobError(
+            f"the manifest cannot be read ({error}); start the state machine again, which writes it anew"
+        ) from error
     for split, found in offsets.items():
         if not found:
-            raise JobError(f"the manifest has no {split} photos; run the state machine's CheckDataset again")
+            raise JobError(f"the manifest has no {split} photos; start the state machine again, which writes it anew")
+
     return Manifest(
         summary=summary,
         records={
@@ -100,7 +103,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def share_of(records: Sequence[contract.ImageRecord], *, host: int, hosts: int) -> NDArray[np.int64]:
-    """Positions of the records that one of several hosts works on.
+    """Return the positions of the records that one of several hosts works on.
 
     A photo's key alone decides, so that its host stays the same when others are added.
     """
@@ -111,7 +114,7 @@ def share_of(records: Sequence[contract.ImageRecord], *, host: int, hosts: int) 
 
 
 def read_photo(root: Path, path: str) -> bytes:
-    """Bytes of a photo of the dataset channel.
+    """Return the bytes of a photo of the dataset channel.
 
     Raises:
         ImageError: there is no such file below the channel's folder.
@@ -150,20 +153,15 @@ class BrokenImages:
             )
 
 
-def decode_workers() -> int:
-    """Threads that decode: one for each core this process may use. Pillow's decoders let go of the interpreter."""
-    return cores()
-
-
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
 ) -> Iterator[tuple[Item, Result | ImageError]]:
-    """Do `work` on the items in threads, at most `ahead` of them in advance; results in the items' order.
+    """Yield each item with the result of `work` on it, in order; threads work up to `ahead` items in advance.
 
     An ImageError is handed over in place of the result; any other exception ends the iteration.
     """
     remaining = iter(items)
-    with ThreadPoolExecutor(decode_workers(), thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(cores(), thread_name_prefix="decode") as pool:
         waiting: deque[tuple[Item, Future[Result]]] = deque()
         for item in islice(remaining, ahead):
             waiting.append((item, pool.submit(work, item)))

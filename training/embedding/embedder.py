@@ -15,22 +15,16 @@ from numpy.typing import NDArray
 import contract
 from training import preprocess
 from training.data.manifest import BrokenImages, in_order, read_photo
-from training.embedding.files import Precision, SplitWriter
+from training.data.transforms import augmented_view
+from training.embedding.files import SplitWriter
 from training.model.backbones import Backbone
+from training.model.compute import fast_bfloat16
 from training.preprocess import ImageError
 
-__all__ = ["BATCH_PIXELS", "Embedder", "embed_photos", "fast_bfloat16", "views_of"]
+__all__ = ["BATCH_PIXELS", "Embedder", "embed_photos", "views_of"]
 
 BATCH_PIXELS = 64 * 224 * 224
 """Pixels the backbone sees at once: large enough to keep a CPU's cores busy, small enough for a small machine."""
-
-
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16: 2 to 5 times as fast there, slower than float32 where it is emulated."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16", "sve_bf16"))
 
 
 @dataclass(frozen=True)
@@ -39,11 +33,11 @@ class Embedder:
 
     backbone: Backbone
     device: torch.device
-    precision: Precision
+    precision: contract.FeaturePrecision
 
     @classmethod
     def on_best_device(cls, backbone: Backbone) -> Embedder:
-        """On the GPU if there is one; in bfloat16 where the device computes in it.
+        """Put the backbone on the GPU if there is one; in bfloat16 where the device computes in it.
 
         Features that were computed in bfloat16 are kept in it too: more digits would be digits of noise. On 240 photos
         of ten classes, under five seeds, the heads' best accuracy moved by one photo at most (EfficientNet-Lite0).
@@ -52,16 +46,10 @@ class Embedder:
         return cls(backbone.to(device), device, "bfloat16" if fast_bfloat16(device) else "float32")
 
     def embed(self, pixels: torch.Tensor) -> NDArray[np.float32]:
-        """Features of uint8 pixels (N, S, S, 3): float32, (N, dim)."""
+        """Return the features of uint8 pixels (N, S, S, 3): float32, (N, dim)."""
         with torch.inference_mode(), self._autocast():
             features: NDArray[np.float32] = self.backbone(pixels.to(self.device, non_blocking=True)).cpu().numpy()
         return features
-
-    def levels(self, *, image_size: int) -> list[int]:
-        """Sizes of the parts of a feature vector."""
-        blank = torch.zeros(1, image_size, image_size, 3, dtype=torch.uint8, device=self.device)
-        with torch.inference_mode():
-            return [level.shape[1] for level in self.backbone.levels(blank)]
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
@@ -103,6 +91,7 @@ def embed_photos(
     def pictures_of(position: int) -> NDArray[np.uint8]:
         return views_of(records[position], photos=photos, views=views, hyperparameters=hyperparameters)
 
+    # threads decode ahead of the backbone
     for position, pictures in in_order(pictures_of, map(int, positions), ahead=2 * size):
         if isinstance(pictures, ImageError):
             broken.add(records[position]["path"], pictures)
@@ -116,19 +105,19 @@ def embed_photos(
 def views_of(
     record: contract.ImageRecord, *, photos: Path, views: int, hyperparameters: contract.Hyperparameters
 ) -> NDArray[np.uint8]:
-    """All views of one photo, the plain one first: uint8, (views, S, S, 3)."""
+    """Return all views of one photo, the plain one first: uint8, (views, S, S, 3)."""
     size = hyperparameters.image_size
     resize = preprocess.resize_for(size)
     image = preprocess.decode(read_photo(photos, record["path"]), shorter_side=resize)
     pictures = [preprocess.center_crop(image, image_size=size, resize=resize)]
     for view in range(1, views):
         seed = f"{hyperparameters.seed}/{record['path']}/{view}"
-        pictures.append(preprocess.augmented_view(image, image_size=size, flip=hyperparameters.flip, seed=seed))
+        pictures.append(augmented_view(image, hyperparameters=hyperparameters, seed=seed))
     return np.stack(pictures)
 
 
 class _Progress:
-    """Prints how far a split is, at most every five seconds and at its end."""
+    """Prints the progress of a split, at most every five seconds and at its end."""
 
     def __init__(self, *, name: str, total: int):
         self._name, self._total, self._done = name, total, 0
@@ -142,7 +131,7 @@ class _Progress:
         self._printed = now
         rate = self._done / max(now - self._start, 1e-9)
         print(
-            f"{self._name}: {self._done}/{self._total} photos, {rate:.0f} a second, "
-            f"{max(self._total - self._done, 0) / rate:.0f} s to go",
+            f"{self._name}: {self._done}/{self._total} photos, {rate:.0f} photos/s, "
+            f"{max(self._total - self._done, 0) / rate:.0f} s left",
             flush=True,
         )

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 import contract
 
 __all__ = ["Names", "SplitWriter", "floats", "rounded", "write_index"]
-
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -27,27 +25,27 @@ class Names:
 
     @property
     def features(self) -> str:
-        """(images, views, dim)"""
+        """The features' file: (images, views, dim)."""
         return f"{self.split}_features.npy"
 
     @property
     def labels(self) -> str:
-        """int64, (images,)"""
+        """The labels' file: int64, (images,)."""
         return f"{self.split}_labels.npy"
 
     @property
     def positions(self) -> str:
-        """int64, (images,)"""
+        """The file of the photos' positions in the manifest's split: int64, (images,)."""
         return f"{self.split}_positions.npy"
 
     @property
     def photos(self) -> str:
-        """[path, ETag] a line"""
+        """The file of the photos' names: a JSON list [path, ETag] a line."""
         return f"{self.split}_photos.jsonl"
 
 
-def rounded(values: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
-    """As they are stored. bfloat16 is the upper half of float32, rounded to nearest even, as uint16."""
+def rounded(values: NDArray[np.float32], precision: contract.FeaturePrecision) -> NDArray[Any]:
+    """Return features as they are stored: bfloat16 is the upper half of float32, rounded to nearest even, as uint16."""
     if precision == "float32":
         return values
     bits = np.ascontiguousarray(values).view(np.uint32)
@@ -55,7 +53,7 @@ def rounded(values: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
 
 
 def floats(stored: NDArray[Any]) -> NDArray[np.float32]:
-    """The inverse of `rounded`."""
+    """Return stored features as float32: the inverse of `rounded`."""
     if stored.dtype == np.float32:
         return stored
     return (stored.astype(np.uint32) << 16).view(np.float32)
@@ -64,7 +62,9 @@ def floats(stored: NDArray[Any]) -> NDArray[np.float32]:
 class SplitWriter:
     """Appends to one split's files, so that its memory does not grow with the photos; finished by leaving `with`."""
 
-    def __init__(self, folder: Path, *, split: contract.SplitName, views: int, dim: int, precision: Precision):
+    def __init__(
+        self, folder: Path, *, split: contract.SplitName, views: int, dim: int, precision: contract.FeaturePrecision
+    ):
         self._folder, self._names = folder, Names(split)
         self._views, self._dim, self._precision = views, dim, precision
         self._file: BinaryIO = (folder / self._names.features).open("wb")
@@ -85,7 +85,7 @@ class SplitWriter:
     def add_stored(
         self, stored: NDArray[Any], *, records: Sequence[contract.ImageRecord], positions: Sequence[int]
     ) -> None:
-        """The same of features that are in the stored format already."""
+        """Append a batch of photos whose features are in the stored format already."""
         self._file.write(np.ascontiguousarray(stored).data)
         for record, position in zip(records, positions, strict=True):
             self._labels.append(record["label"])
@@ -94,7 +94,7 @@ class SplitWriter:
 
     @property
     def count(self) -> int:
-        """How many photos were added."""
+        """Number of photos that were added."""
         return len(self._labels)
 
     def __enter__(self) -> SplitWriter:
@@ -110,7 +110,7 @@ class SplitWriter:
                 np.save(self._folder / self._names.positions, np.array(self._positions, dtype=np.int64))
 
     def _write_header(self) -> None:
-        """numpy leaves room in the header for the first axis to grow (NEP 1's amendment in numpy 1.25)."""
+        """Write the array's header, in which numpy leaves room for the first axis to grow (since numpy 1.25)."""
         kind = np.dtype(np.float32 if self._precision == "float32" else np.uint16)
         shape = (len(self._labels), self._views, self._dim)
         np.lib.format.write_array_header_1_0(

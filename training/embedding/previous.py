@@ -13,16 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training.data.disk_rows import DiskRows
-from training.data.lines import Lines
+from training.data.positioned_files import DiskRows, Lines
 from training.embedding.files import Names
 from training.embedding.store import photos_of, read_index
 from training.runtime.environment import JobError
 
 __all__ = ["Known", "PreviousFeatures"]
-
-_SAME = ("backbone", "weights", "image_size", "dim", "levels", "views", "seed", "flip", "transform", "precision")
-"""What decides the features of a photo, in the index."""
 
 
 class PreviousFeatures:
@@ -37,12 +33,12 @@ class PreviousFeatures:
         self._folder, self._index = read_index(channel)
 
     def differs_in(self, index: contract.FeaturesIndex) -> list[str]:
-        """In what they were made otherwise than `index` says; empty if they can be taken over."""
+        """Return the fields of `FeatureSpec` that differ from those of `index`; none if they can be taken over."""
         before, now = dict(self._index), dict(index)
-        return [name for name in _SAME if before.get(name) != now[name]]
+        return [name for name in contract.FEATURE_SPEC_FIELDS if before.get(name) != now[name]]
 
     def split(self, split: contract.SplitName) -> list[Known]:
-        """One split's features, a part an entry."""
+        """Return one split's features, a part an entry."""
         of = self._index["part"]["of"]
         folders = [self._folder / contract.features_part_folder(number=number, of=of) for number in range(of)]
         return [Known.open(folder, split) for folder in folders]
@@ -71,7 +67,7 @@ class Known:
         return cls(features=features, photos=photos, keys=keys[rows], rows=rows)
 
     def row_of(self, record: contract.ImageRecord) -> int | None:
-        """Row of the photo, if it was there with the same content."""
+        """Return the row of the photo, if it was there with the same content."""
         at = int(np.searchsorted(self.keys, np.uint64(_key(record["path"], record["etag"]))))
         if at == len(self.keys):
             return None
@@ -81,7 +77,7 @@ class Known:
     def copies(
         self, records: Sequence[contract.ImageRecord], positions: Iterable[int], *, batch: int
     ) -> Iterator[tuple[list[int], NDArray[Any]]]:
-        """Batches of positions of photos that are here, and their features as stored: (batch, views, dim)."""
+        """Yield positions of photos that are here, in batches, and their features as stored: (batch, views, dim)."""
         found: list[tuple[int, int]] = []
         for position in positions:
             row = self.row_of(records[position])

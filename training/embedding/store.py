@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training.data.disk_rows import DiskRows
-from training.data.lines import Lines
+from training.data.positioned_files import DiskRows, Lines
 from training.embedding.files import Names, floats
 from training.runtime.environment import JobError
 
@@ -26,12 +25,12 @@ __all__ = ["SplitFeatures", "StoredFeatures", "StoredView", "photos_of", "read_i
 class StoredFeatures:
     """(views, images, dim) of float32, on disk: indexed by a view, or by an array of views and one of images.
 
-    Only what is asked for is read, and nothing but positions held in memory. A slice of views, and the whole as a
-    numpy array, are asking for all of it.
+    Only what is asked for is read, and nothing but positions is held in memory. A slice of views, and the whole as a
+    numpy array, read everything.
     """
 
     def __init__(self, parts: Sequence[DiskRows], *, part_of: NDArray[np.int32], row_of: NDArray[np.int64]):
-        """Image i is row `row_of[i]` of part `part_of[i]`; every part is (rows, views, dim)."""
+        """Join parts of (rows, views, dim): image i is row `row_of[i]` of part `part_of[i]`."""
         self._parts, self._part_of, self._row_of = parts, part_of, row_of
         _, views, dim = parts[0].shape
         self.shape: tuple[int, int, int] = (views, len(row_of), dim)
@@ -64,7 +63,7 @@ class StoredFeatures:
         return self[:].astype(dtype or np.float32, copy=False)
 
     def _gather(self, views: NDArray[np.int64], images: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(N, dim): view `views[n]` of image `images[n]`."""
+        """Return view `views[n]` of image `images[n]` for each n: (N, dim)."""
         parts, rows = self._part_of[images], self._row_of[images]
         found = np.empty((len(rows), self.shape[2]), dtype=np.float32)
         for number, part in enumerate(self._parts):
@@ -103,7 +102,7 @@ class SplitFeatures:
 
 
 def read_index(channel: Path) -> tuple[Path, contract.FeaturesIndex]:
-    """The folder below the features channel that holds the features, and their index: of all parts together.
+    """Return the folder of the features below their channel, and the index of all parts together.
 
     Raises:
         JobError: no index, features of several jobs, a part that is missing, or files that are missing or cut short.
@@ -118,6 +117,8 @@ def read_index(channel: Path) -> tuple[Path, contract.FeaturesIndex]:
             f"the features channel holds {len(found)} {contract.Artefact.FEATURES_INDEX} and must hold one, or those "
             "of one job's hosts; point it at one features job's output"
         )
+
+    # all hosts' parts, and of the same features
     of = parts[0]["part"]["of"]
     numbers = sorted(part["part"]["number"] for part in parts)
     if numbers != list(range(of)) or any(_identity(part) != _identity(parts[0]) for part in parts):
@@ -129,11 +130,12 @@ def read_index(channel: Path) -> tuple[Path, contract.FeaturesIndex]:
 
 
 def read_split(folder: Path, split: contract.SplitName) -> SplitFeatures:
-    """Features of one split, in the manifest's order; the arrays stay on disk and are read as they are used.
+    """Return one split's features in the manifest's order; the arrays stay on disk and are read as they are used.
 
     Raises:
         JobError: a photo is in two parts, or none could be read.
     """
+    # the order of the manifest over all parts
     names = Names(split)
     folders = [folder] if (folder / contract.Artefact.FEATURES_INDEX).exists() else sorted(folder.glob("part-*-of-*"))
     positions = [np.load(part / names.positions) for part in folders]
@@ -141,6 +143,7 @@ def read_split(folder: Path, split: contract.SplitName) -> SplitFeatures:
     order = np.argsort(joined, kind="stable")
     if len(joined) == 0 or len(np.unique(joined)) != len(joined):
         raise JobError(f"the features hold no {split} photo, or one twice; delete these features and run again")
+
     part_of = np.repeat(np.arange(len(folders), dtype=np.int32), [len(part) for part in positions])[order]
     row_of = np.concatenate([np.arange(len(part), dtype=np.int64) for part in positions])[order]
     return SplitFeatures(
@@ -153,7 +156,7 @@ def read_split(folder: Path, split: contract.SplitName) -> SplitFeatures:
 
 
 def photos_of(folder: Path, split: contract.SplitName) -> Lines:
-    """Path and ETag of each row of a part, as JSON lists."""
+    """Return path and ETag of each row of a part, as JSON lists."""
     return Lines(folder / Names(split).photos)
 
 
@@ -187,7 +190,7 @@ def _read_part(file: Path) -> contract.FeaturesIndex:
 
 
 def _identity(index: contract.FeaturesIndex) -> list[Any]:
-    """What all parts of the same features agree in."""
+    """Return what all parts of the same features have in common."""
     apart = ("counts", "broken", "part", "files")
     return [value for name, value in sorted(index.items()) if name not in apart] + [index["part"]["of"]]
 

@@ -1,0 +1,1 @@
+"""Test results: scores, calibration, confidence intervals, tables and plots."""

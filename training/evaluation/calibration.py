@@ -1,8 +1,8 @@
-"""Whether a score of 0.8 means right eight times in ten, and the temperature that makes it so.
+"""Calibration: the temperature with which a score of 0.8 is right eight times in ten, and the error without it.
 
 Temperature scaling and the expected calibration error are those of Guo et al., "On Calibration of Modern Neural
-Networks" (2017): one number, fitted on the validation photos, by which all logits are divided. It changes no answer,
-only how sure of it the model says it is.
+Networks" (2017): one number, fitted on the validation photos, by which all logits are divided. It changes no
+prediction, only its probability.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import contract
 __all__ = ["expected_calibration_error", "fit_temperature", "reliability", "rescaled", "softmax"]
 
 BINS = 15
-"""Of the paper."""
+"""As in the paper."""
 
 _LOG_BOUNDS = (math.log(0.1), math.log(10.0))
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -27,18 +27,18 @@ _PRECISION = 1e-4
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Probabilities of logits, both (N, classes)."""
+    """Return the probabilities of logits, both (N, classes)."""
     powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     probabilities: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
     return probabilities
 
 
 def fit_temperature(logits: NDArray[Any], labels: NDArray[np.int64]) -> float:
-    """The temperature under which these labels are likeliest: above 1 the model was too sure, below 1 not enough.
+    """Return the temperature that makes these labels likeliest; above 1 the model was overconfident.
 
-    Without more, a head that is right on every one of a few validation photos would get temperature zero and be sure
-    of everything for ever. So the logarithm of the temperature is held to have a standard deviation of 1 around 0
-    beforehand, which a hundred photos outweigh.
+    The likelihood alone would give temperature zero to a head that is right on all of a few validation photos: it would
+    be certain of everything. So the logarithm of the temperature has a normal prior with mean 0 and standard deviation
+    1, which a hundred photos outweigh.
 
     Args:
         logits: (N, classes), of photos the model was not trained on.
@@ -56,12 +56,12 @@ def fit_temperature(logits: NDArray[Any], labels: NDArray[np.int64]) -> float:
 
 
 def rescaled(probabilities: NDArray[Any], *, temperature: float) -> NDArray[np.float64]:
-    """What the probabilities would have been with their logits divided by `temperature`: (N, classes)."""
+    """Return the probabilities as if their logits were divided by `temperature`, (N, classes)."""
     return softmax(np.log(np.maximum(probabilities, 1e-30)) / temperature)
 
 
 def reliability(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> list[contract.ReliabilityBin]:
-    """How often the likeliest class was right, by how likely it was said to be: bins of equal width from 0 to 1."""
+    """Return how often the predicted class was right, by its probability: bins of equal width from 0 to 1."""
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     bin_of = np.minimum((confidence * BINS).astype(int), BINS - 1)
@@ -82,13 +82,13 @@ def reliability(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> list[
 
 
 def expected_calibration_error(bins: list[contract.ReliabilityBin]) -> float:
-    """Mean distance of confidence and accuracy over the bins, each weighed by its photos; 0 where there are none."""
+    """Return the mean distance of confidence and accuracy over the bins, weighted by their photos; 0 without any."""
     images = sum(entry["images"] for entry in bins)
     return sum(entry["images"] * abs(entry["confidence"] - entry["accuracy"]) for entry in bins) / max(images, 1)
 
 
 def _lowest(cost: Callable[[float], float], low: float, high: float) -> float:
-    """Golden-section search: where a function with a single valley between `low` and `high` is lowest."""
+    """Return where a function with one minimum between `low` and `high` has it, by golden-section search."""
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_left, at_right = cost(left), cost(right)
     while high - low > _PRECISION:

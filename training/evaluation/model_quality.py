@@ -21,16 +21,17 @@ __all__ = ["RESAMPLES", "accuracy_interval", "model_quality"]
 RESAMPLES = 1000
 _LEVEL = 0.95
 _MOST_ZEROS = 100
-"""Classes up to which pairs that never met stand in the matrix; of a thousand classes they would be a million lines."""
+"""Classes up to which zeros of the matrix are written, too; of a thousand classes they would be a million lines."""
 
 
 def model_quality(
     matrix: NDArray[np.int64], *, classes: list[str], seed: int, resamples: int = RESAMPLES
 ) -> contract.MulticlassMetrics:
-    """SageMaker's `multiclass_classification_metrics` of a confusion matrix (rows true, columns predicted).
+    """Return SageMaker's `multiclass_classification_metrics` of a confusion matrix (rows true, columns predicted).
 
-    The "best constant classifier" calls everything what is most frequent among the test photos: what a model must beat.
+    The "best constant classifier" predicts the most frequent class of the test photos for all: the least to be beaten.
     """
+    # every metric, with the standard deviation of its bootstrap resamples
     point, drawn = _once(matrix), _resampled(matrix, seed=seed, resamples=resamples)
     constant = int(matrix.sum(axis=1).argmax())
     metrics: dict[str, contract.UncertainMetric] = {}
@@ -47,6 +48,7 @@ def model_quality(
                 "value": float(value[0]),
                 "standard_deviation": float(spread[name].std(ddof=1)),
             }
+
     nested = {
         name: {
             other: int(count) for other, count in zip(classes, row, strict=True) if count or len(classes) <= _MOST_ZEROS
@@ -57,7 +59,7 @@ def model_quality(
 
 
 def accuracy_interval(matrix: NDArray[np.int64], *, seed: int, resamples: int = RESAMPLES) -> contract.Interval:
-    """Where the accuracy on other photos of the same kind would lie 95 times in 100: the bootstrap's percentiles."""
+    """Return the 95 % confidence interval of the accuracy: the bootstrap's percentiles."""
     drawn = _resampled(matrix, seed=seed, resamples=resamples)
     accuracies = drawn.right.sum(axis=1) / drawn.images
     low, high = np.quantile(accuracies, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
@@ -77,7 +79,7 @@ class _Counts:
         return int(self.present[0].sum())
 
     def constant(self, label: int) -> _Counts:
-        """The same photos, each called `label`."""
+        """Return the counts of a classifier that predicts `label` for every photo."""
         right, predicted = np.zeros_like(self.right), np.zeros_like(self.predicted)
         right[:, label] = self.present[:, label]
         predicted[:, label] = self.images
@@ -95,8 +97,8 @@ def _once(matrix: NDArray[np.int64]) -> _Counts:
 def _resampled(matrix: NDArray[np.int64], *, seed: int, resamples: int) -> _Counts:
     rows, columns = np.nonzero(matrix)
     cells = matrix[rows, columns]
-    chance = np.random.default_rng(seed)
-    drawn = chance.multinomial(int(cells.sum()), cells / cells.sum(), size=resamples)  # (resamples, cells)
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(int(cells.sum()), cells / cells.sum(), size=resamples)  # (resamples, cells)
     right, present, predicted = (np.zeros((len(matrix), resamples), dtype=np.int64) for _ in range(3))
     np.add.at(present, rows, drawn.T)
     np.add.at(predicted, columns, drawn.T)
@@ -106,7 +108,7 @@ def _resampled(matrix: NDArray[np.int64], *, seed: int, resamples: int) -> _Coun
 
 
 def _weighted(counts: _Counts) -> dict[str, NDArray[np.float64]]:
-    """Accuracy, and the classes' scores weighed by how many photos each has: (matrices,) each."""
+    """Return accuracy, and the classes' scores weighted by how many photos each has: (matrices,) each."""
     weight = counts.present / counts.images
     precision = counts.right / np.maximum(counts.predicted, 1)
     recall = counts.right / np.maximum(counts.present, 1)

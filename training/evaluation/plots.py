@@ -23,7 +23,7 @@ _MOST_BARS = 60
 
 
 def draw_confusion_matrix(file: Path, matrix: NDArray[np.int64], *, classes: Sequence[str]) -> None:
-    """The matrix, each row shaded by its share, with the counts where there is room for them."""
+    """Draw the matrix, each row shaded by its share, with the counts where there is room for them."""
     side = min(4 + 0.4 * len(classes), 24)
     figure, axes = _figure(width=side, height=side)
     axes.imshow(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
@@ -47,26 +47,31 @@ def draw_history(
     validation_accuracy: Sequence[float],
     best: int,
 ) -> None:
-    """Losses and accuracy by epoch; `best` is the epoch whose model was kept, counted from 1."""
+    """Draw losses and accuracy by epoch; `best` is the epoch whose model was kept, counted from 1."""
     epochs = range(1, len(train_loss) + 1)
     figure, axes = _figure(width=7, height=4.5)
     axes.plot(epochs, train_loss, marker=".", label="training loss")
     axes.plot(epochs, validation_loss, marker=".", label="validation loss")
     axes.set(xlabel="epoch", ylabel="loss", title="Training")
     axes.set_ylim(bottom=0)
+
+    # accuracy has an axis of its own
     right = axes.twinx()
     right.plot(epochs, validation_accuracy, marker=".", color="tab:green", label="validation accuracy")
     right.set_ylabel("accuracy")
+
     axes.axvline(best, color="grey", linestyle=":", label=f"best epoch: {best}")
     figure.legend(loc="outside lower center", ncols=4, fontsize="small")
     figure.savefig(file, dpi=100)
 
 
 def draw_reliability(file: Path, calibration: contract.Calibration) -> None:
-    """How often the answers were right against how sure the model was; on the diagonal a score is a frequency."""
+    """Draw accuracy against confidence; on the diagonal a score is a frequency."""
     bins = [entry for entry in calibration["bins"] if entry["images"]]
     most = max((entry["images"] for entry in bins), default=1)
     figure, axes = _figure(width=5.5, height=5.5)
+
+    # perfect calibration, and what was measured
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
     axes.bar(
         [entry["low"] for entry in bins],
@@ -77,6 +82,7 @@ def draw_reliability(file: Path, calibration: contract.Calibration) -> None:
         edgecolor="white",
     )
     axes.scatter([entry["confidence"] for entry in bins], [entry["accuracy"] for entry in bins], color="black", s=9)
+
     axes.set(
         xlim=(0, 1),
         ylim=(0, 1),
@@ -89,7 +95,7 @@ def draw_reliability(file: Path, calibration: contract.Calibration) -> None:
 
 
 def draw_per_class(file: Path, scores: Sequence[contract.ClassScores]) -> None:
-    """F1 of each class, the worst first; of very many classes only the worst ones."""
+    """Draw the F1 of each class, the worst first; of very many classes only the worst ones."""
     worst = sorted(scores, key=lambda score: score["f1"])[:_MOST_BARS]
     figure, axes = _figure(width=6, height=1.5 + 0.25 * len(worst))
     bars = axes.barh([_plain(score["name"]) for score in worst], [score["f1"] for score in worst])
@@ -107,5 +113,5 @@ def _figure(*, width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _plain(name: str) -> str:
-    """A class name as matplotlib prints it literally: dollar signs would start a formula."""
+    """Return a class name as matplotlib prints it literally: dollar signs would start a formula."""
     return name.replace("$", r"\$")

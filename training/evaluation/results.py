@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,8 +16,9 @@ from training.data.manifest import read_photo
 from training.evaluation import plots
 from training.loop.history import Epoch
 from training.preprocess import ImageError
+from training.runtime.environment import write_json
 
-__all__ = ["THUMBNAIL_SIDE", "write_json", "write_mistakes", "write_predictions", "write_results"]
+__all__ = ["THUMBNAIL_SIDE", "write_mistakes", "write_predictions", "write_results"]
 
 THUMBNAIL_SIDE = 192
 """Longest side of a misjudged photo's thumbnail, in pixels: twenty of them take some 150 kB of the report."""
@@ -35,6 +35,8 @@ def write_results(folder: Path, evaluation: contract.Evaluation, *, epochs: Sequ
         best: the one whose model was kept.
     """
     write_json(folder / contract.Artefact.EVALUATION, evaluation)
+
+    # confusion matrix
     classes, matrix = evaluation["classes"], evaluation["confusion_matrix"]
     _write_table(
         folder / contract.Artefact.CONFUSION_MATRIX_CSV,
@@ -44,6 +46,8 @@ def write_results(folder: Path, evaluation: contract.Evaluation, *, epochs: Sequ
     plots.draw_confusion_matrix(
         folder / contract.Artefact.CONFUSION_MATRIX_PNG, np.array(matrix, dtype=np.int64), classes=classes
     )
+
+    # history
     _write_table(
         folder / contract.Artefact.HISTORY,
         ["epoch", "train_loss", "validation_loss", "validation_accuracy"],
@@ -56,9 +60,13 @@ def write_results(folder: Path, evaluation: contract.Evaluation, *, epochs: Sequ
         validation_accuracy=[epoch.validation.accuracy for epoch in epochs],
         best=best.number,
     )
+
+    # calibration
     bins = evaluation["calibration"]["bins"]
     _write_table(folder / contract.Artefact.RELIABILITY_CSV, bins[0], (entry.values() for entry in bins))
     plots.draw_reliability(folder / contract.Artefact.RELIABILITY_PNG, evaluation["calibration"])
+
+    # scores of each class
     scores = evaluation["per_class"]
     _write_table(folder / contract.Artefact.PER_CLASS_CSV, scores[0], (score.values() for score in scores))
     plots.draw_per_class(folder / contract.Artefact.PER_CLASS_PNG, scores)
@@ -72,7 +80,7 @@ def write_predictions(
     paths: Sequence[str],
     classes: Sequence[str],
 ) -> None:
-    """Write `test_predictions.csv`: what the served model says of every test photo, in the order of their paths.
+    """Write `test_predictions.csv`: the served model's prediction for every test photo, in the order of their paths.
 
     Two models that were tested on the same photos can be compared photo by photo with it.
 
@@ -83,13 +91,13 @@ def write_predictions(
         paths: the photos' file names, (N,)
         classes: names of the classes.
     """
-    answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     _write_table(
         folder / contract.Artefact.PREDICTIONS,
         ["path", "label", "predicted", "confidence"],
         sorted(
-            (path, classes[label], classes[answer], f"{sure:.6f}")
-            for path, label, answer, sure in zip(paths, labels, answers, confidence, strict=True)
+            (path, classes[label], classes[predicted], f"{score:.6f}")
+            for path, label, predicted, score in zip(paths, labels, predictions, confidence, strict=True)
         ),
     )
 
@@ -112,11 +120,6 @@ def write_mistakes(folder: Path, mistakes: Sequence[contract.Mistake], *, photos
             continue
         image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
         image.save(thumbnails / f"{place:02}.jpg", "JPEG", quality=_THUMBNAIL_QUALITY)
-
-
-def write_json(file: Path, content: object) -> None:
-    """Write a JSON file that people can read too."""
-    file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _write_table(file: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

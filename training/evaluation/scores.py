@@ -1,4 +1,4 @@
-"""What the test photos say about a model, computed from its probabilities alone: any kind of model will do."""
+"""A model's test results, computed from its probabilities alone, whatever kind of model it is."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["MISTAKES", "class_scores", "confusion_matrix", "hardest_mistakes", "
 
 MISTAKES = 20
 _TOP = 5
-_SURE = 1e-12
-"""Probability below which a class's loss is not counted higher: one absurd photo must not make it infinite."""
+_SMALLEST = 1e-12
+"""Probabilities below count as this much in the loss: one absurd photo must not make it infinite."""
 
 
 def measure(
@@ -28,25 +28,28 @@ def measure(
     temperature: float,
     seed: int,
 ) -> contract.TestScores:
-    """Everything that is said of a model's answers to the test photos.
+    """Return everything that is reported of a model's predictions for the test photos.
 
     Args:
         probabilities: (N, classes), as served: their logits are divided by `temperature` already.
         labels: (N,)
         paths: the photos' file names, (N,)
         classes: names of the classes.
-        temperature: what calibration found, to tell what it brought.
+        temperature: of the calibration, to tell the error without it.
         seed: of the bootstrap.
     """
     matrix = confusion_matrix(labels, probabilities.argmax(axis=1), classes=len(classes))
+
+    # calibration, with and without the temperature
     bins = reliability(probabilities, labels)
     before = reliability(rescaled(probabilities, temperature=1 / temperature), labels)
+
     of_labels = probabilities[np.arange(len(labels)), labels]
     return {
         "test_accuracy": float(np.trace(matrix) / len(labels)),
         "test_accuracy_interval": accuracy_interval(matrix, seed=seed),
         "test_top_5_accuracy": top_k_accuracy(probabilities, labels, k=_TOP),
-        "test_loss": float(-np.log(np.maximum(of_labels, _SURE)).mean()),
+        "test_loss": float(-np.log(np.maximum(of_labels, _SMALLEST)).mean()),
         "test_images": len(labels),
         "per_class": class_scores(matrix, classes=classes),
         "confusion_matrix": matrix.tolist(),
@@ -62,14 +65,14 @@ def measure(
 
 
 def confusion_matrix(labels: NDArray[np.int64], predictions: NDArray[np.int64], *, classes: int) -> NDArray[np.int64]:
-    """(classes, classes): rows are the true classes, columns the predicted ones."""
+    """Return the confusion matrix, (classes, classes): rows are the true classes, columns the predicted ones."""
     matrix = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(matrix, (labels, predictions), 1)
     return matrix
 
 
 def class_scores(matrix: NDArray[np.int64], *, classes: list[str]) -> list[contract.ClassScores]:
-    """Precision, recall and F1 of every class; 0 where a class was never predicted or has no test photo."""
+    """Return precision, recall and F1 of every class; 0 where a class was never predicted or has no test photo."""
     scores: list[contract.ClassScores] = []
     for index, name in enumerate(classes):
         right, present, predicted = (
@@ -88,7 +91,7 @@ def class_scores(matrix: NDArray[np.int64], *, classes: list[str]) -> list[contr
 
 
 def top_k_accuracy(probabilities: NDArray[Any], labels: NDArray[np.int64], *, k: int) -> float:
-    """Share of the photos whose class is among the `k` likeliest; ties are counted against the model."""
+    """Return the share of the photos whose class is among the `k` likeliest; ties count against the model."""
     of_labels = probabilities[np.arange(len(labels)), labels]
     at_least_as_likely = (probabilities >= of_labels[:, np.newaxis]).sum(axis=1)
     return float((at_least_as_likely <= k).mean())
@@ -97,17 +100,17 @@ def top_k_accuracy(probabilities: NDArray[Any], labels: NDArray[np.int64], *, k:
 def hardest_mistakes(
     probabilities: NDArray[Any], labels: NDArray[np.int64], *, paths: list[str], classes: list[str]
 ) -> list[contract.Mistake]:
-    """The wrong answers the model was surest of, surest first: often wrong labels, which are worth a look."""
-    answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(answers != labels)
-    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    """Return the wrong predictions, the most confident first: often they are wrong labels, worth a look."""
+    predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predictions != labels)
+    hardest = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
     return [
         {
             "path": paths[index],
             "label": classes[labels[index]],
-            "predicted": classes[answers[index]],
+            "predicted": classes[predictions[index]],
             "confidence": float(confidence[index]),
             "label_score": float(probabilities[index, labels[index]]),
         }
-        for index in surest
+        for index in hardest
     ]

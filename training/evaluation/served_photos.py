@@ -26,7 +26,7 @@ _BATCH = 32
 def batches(
     records: Sequence[contract.ImageRecord], crop: Crop
 ) -> Iterator[list[tuple[contract.ImageRecord, NDArray[np.uint8]]]]:
-    """Photos in batches, decoded ahead; broken ones are left out: the features job has named and counted them."""
+    """Yield photos in batches, decoded ahead, without the broken ones, which the features job named and counted."""
     batch = []
     for record, image in in_order(crop, records, ahead=2 * _BATCH):
         if isinstance(image, ImageError):
@@ -40,22 +40,22 @@ def batches(
 
 
 def crops(records: Sequence[contract.ImageRecord], crop: Crop) -> NDArray[np.uint8]:
-    """Photos in one array, (images, S, S, 3), the broken ones left out."""
+    """Return the photos in one array, (images, S, S, 3), without the broken ones."""
     return np.stack([image for batch in batches(records, crop) for _, image in batch])
 
 
 def as_served(record: contract.ImageRecord, *, photos: Path, image_size: int) -> NDArray[np.uint8]:
-    """A photo as the endpoint will see it: uint8, (S, S, 3)."""
+    """Return a photo as the endpoint will see it: uint8, (S, S, 3)."""
     resize = preprocess.resize_for(image_size)
     image = preprocess.decode(read_photo(photos, record["path"]), shorter_side=resize)
     return preprocess.center_crop(image, image_size=image_size, resize=resize)
 
 
 def spread(records: Sequence[contract.ImageRecord], *, number: int, seed: int) -> list[contract.ImageRecord]:
-    """Up to `number` photos, drawn by chance, of every class about the same number."""
+    """Return up to `number` photos drawn at random, about as many of every class."""
     of_class: dict[int, list[contract.ImageRecord]] = defaultdict(list)
-    chance = random.Random(seed)  # noqa: S311 (a sample, not a secret)
-    for record in chance.sample(list(records), len(records)):
+    rng = random.Random(seed)  # noqa: S311 (a sample, not a secret)
+    for record in rng.sample(list(records), len(records)):
         of_class[record["label"]].append(record)
     rounds = [
         record

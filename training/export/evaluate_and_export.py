@@ -1,4 +1,4 @@
-"""From a trained classifier to what is served, and to what is known of it; the same for heads and for whole networks.
+"""From a trained classifier to what is served and what is known of it; the same for heads and for whole networks.
 
 Everything is measured on the model files themselves, run as the endpoint runs them on the test photos as the endpoint
 sees them: what is reported is what will be served.
@@ -19,24 +19,27 @@ import contract
 from training import preprocess
 from training.data.manifest import Manifest
 from training.evaluation.calibration import fit_temperature
-from training.evaluation.results import write_json, write_mistakes, write_predictions, write_results
+from training.evaluation.results import write_mistakes, write_predictions, write_results
 from training.evaluation.scores import measure
 from training.evaluation.served_photos import Crop, as_served, batches, crops, spread
-from training.export.onnx_export import Classifier, check_export, export
+from training.export.onnx_export import check_export, export
 from training.export.onnx_model import OnnxModel, milliseconds_an_image
 from training.export.precision import Choice, choose
 from training.export.quantization import can_be_quantized, quantize
-from training.loop.history import Course
-from training.runtime.environment import JobError
+from training.loop.history import History
+from training.model.classifier import Classifier
+from training.runtime.environment import JobError, write_json
 
-__all__ = ["CALIBRATION_IMAGES", "Trained", "deliver"]
+__all__ = ["CALIBRATION_IMAGES", "Job", "TrainedModel", "evaluate_and_export"]
 
 CALIBRATION_IMAGES = 256
 _IMAGES_TO_COMPARE = 16
 
+_ModelFiles = dict[contract.Precision, Path]
+
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainedModel:
     """The outcome of a training."""
 
     classifier: Classifier
@@ -44,106 +47,123 @@ class Trained:
     validation_logits: NDArray[np.float32]
     """(images, classes), of the kept epoch."""
     validation_labels: NDArray[np.int64]
-    course: Course
+    history: History
     """Every epoch's results; the classifier has the weights of the best one."""
 
 
-def deliver(
-    trained: Trained,
-    *,
-    run: str,
-    hyperparameters: contract.Hyperparameters,
-    manifest: Manifest,
-    photos: Path,
-    model_dir: Path,
-    output_dir: Path,
-) -> contract.Evaluation:
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Where the training's job reads and writes, and what it was told."""
+
+    run: str
+    """Id of the run it belongs to."""
+    hyperparameters: contract.Hyperparameters
+    manifest: Manifest
+    photos: Path
+    """The dataset channel."""
+    model_dir: Path
+    """Gets the model and its card."""
+    output_dir: Path
+    """Gets the evaluation, its tables and its pictures."""
+
+
+def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
     """Calibrate, export, quantize, test, choose what is served, and write the model folder and the output folder.
 
-    Args:
-        trained: what came out of the training.
-        run: its run id.
-        hyperparameters: of the job.
-        manifest: the data set.
-        photos: the dataset channel.
-        model_dir: gets the model and its card.
-        output_dir: gets the evaluation, its tables and its pictures.
-
     Raises:
-        JobError: no epoch was trained, the exported model does not answer as PyTorch does, or no test photo can be
+        JobError: no epoch was trained, the exported model's probabilities are not PyTorch's, or no test photo can be
             read.
     """
-    best = trained.course.best
+    best = trained.history.best
     if best is None:
         raise JobError("no epoch was trained; set epochs to at least 1")
     print(f"best epoch: {best.number}", flush=True)
-    temperature = fit_temperature(trained.validation_logits, trained.validation_labels)
-    trained.classifier.temperature = temperature
-    print(f"calibration: temperature {temperature:.3f}, fitted on the validation photos", flush=True)
+    classes, seed = job.manifest.classes, job.hyperparameters.seed
+    crop = partial(as_served, photos=job.photos, image_size=job.hyperparameters.image_size)
 
-    served = model_dir / contract.Artefact.MODEL
-    files: dict[contract.Precision, Path] = {"fp32": served}
-    export(trained.classifier, served, image_size=hyperparameters.image_size)
-    crop = partial(as_served, photos=photos, image_size=hyperparameters.image_size)
-    if hyperparameters.quantize and can_be_quantized(served):
-        begin = time.monotonic()
-        files["int8"] = output_dir / "int8.onnx"
-        images = crops(spread(manifest.records["train"], number=CALIBRATION_IMAGES, seed=hyperparameters.seed), crop)
-        quantize(served, files["int8"], images=images)
-        print(
-            f"int8: calibrated on {len(images)} training photos in {time.monotonic() - begin:.1f} s",
-            flush=True,
-        )
+    # calibrate and export
+    _calibrate(trained)
+    files = _model_files(trained.classifier, job, crop=crop)
 
-    tested = _test(files, manifest.records["test"], crop)
-    difference = check_export(trained.classifier, served, images=tested.first)
-    print(f"exported {served.name}: probabilities within {difference:.1e} of PyTorch's", flush=True)
+    # test every file
+    tested = _test(files, job.manifest.records["test"], crop)
+    difference = check_export(trained.classifier, files["fp32"], images=tested.first)
+    print(f"exported {files['fp32'].name}: probabilities within {difference:.1e} of PyTorch's", flush=True)
     scores = {
         precision: measure(
             probabilities,
             tested.labels,
             paths=tested.paths,
-            classes=manifest.classes,
-            temperature=temperature,
-            seed=hyperparameters.seed,
+            classes=classes,
+            temperature=trained.classifier.temperature,
+            seed=seed,
         )
         for precision, probabilities in tested.probabilities.items()
     }
-    model_files = _describe(files, scores, image=tested.first[:1])
-    choice = _choose(model_files, scores, wanted=hyperparameters.quantize)
-    print(f"serving {choice.precision}: {choice.reason}", flush=True)
-    if choice.precision == "int8":
-        files["int8"].replace(served)
-    elif "int8" in files:
-        files["int8"].unlink()
 
+    # choose which one is served
+    described = _describe(files, scores, image=tested.first[:1])
+    choice = _choose(described, scores, wanted=job.hyperparameters.quantize)
+    print(f"serving {choice.precision}: {choice.reason}", flush=True)
+    _keep_chosen(files, choice)
+
+    # write the model's card, the evaluation and its tables
     evaluation: contract.Evaluation = {
-        "run": run,
-        "classes": manifest.classes,
-        "dataset_fingerprint": manifest.summary["fingerprint"],
-        "test_fingerprint": manifest.summary["test_fingerprint"],
+        "run": job.run,
+        "classes": classes,
+        "dataset_fingerprint": job.manifest.summary["fingerprint"],
+        "test_fingerprint": job.manifest.summary["test_fingerprint"],
         "validation_accuracy": best.validation.accuracy,
         **scores[choice.precision],
         "precision": choice.precision,
         "precision_reason": choice.reason,
-        "model_files": list(model_files.values()),
-        "hyperparameters": hyperparameters.to_strings(),
+        "model_files": list(described.values()),
+        "hyperparameters": job.hyperparameters.to_strings(),
     }
-    write_json(
-        model_dir / contract.Artefact.MODEL_CARD,
-        _card(evaluation, hyperparameters=hyperparameters, temperature=temperature),
-    )
-    write_results(output_dir, evaluation, epochs=trained.course.epochs, best=best)
+    card = _card(evaluation, hyperparameters=job.hyperparameters, temperature=trained.classifier.temperature)
+    write_json(job.model_dir / contract.Artefact.MODEL_CARD, card)
+    write_results(job.output_dir, evaluation, epochs=trained.history.epochs, best=best)
     write_predictions(
-        output_dir,
+        job.output_dir,
         tested.probabilities[choice.precision],
         tested.labels,
         paths=tested.paths,
-        classes=manifest.classes,
+        classes=classes,
     )
-    write_mistakes(output_dir, evaluation["hardest_mistakes"], photos=photos)
+    write_mistakes(job.output_dir, evaluation["hardest_mistakes"], photos=job.photos)
     _print_summary(evaluation)
     return evaluation
+
+
+def _calibrate(trained: TrainedModel) -> None:
+    """Set the classifier's temperature to what fits the validation photos."""
+    temperature = fit_temperature(trained.validation_logits, trained.validation_labels)
+    trained.classifier.temperature = temperature
+    print(f"calibration: temperature {temperature:.3f}, fitted on the validation photos", flush=True)
+
+
+def _model_files(classifier: Classifier, job: Job, *, crop: Crop) -> _ModelFiles:
+    """Export the classifier in float32 and, where it is wanted and the network is fit for it, in int8."""
+    files: _ModelFiles = {"fp32": job.model_dir / contract.Artefact.MODEL}
+    export(classifier, files["fp32"], image_size=job.hyperparameters.image_size)
+    if not job.hyperparameters.quantize or not can_be_quantized(files["fp32"]):
+        return files
+
+    begin = time.monotonic()
+    files["int8"] = job.output_dir / "int8.onnx"
+    records = spread(job.manifest.records["train"], number=CALIBRATION_IMAGES, seed=job.hyperparameters.seed)
+    images = crops(records, crop)
+    quantize(files["fp32"], files["int8"], images=images)
+    print(f"int8: calibrated on {len(images)} training photos in {time.monotonic() - begin:.1f} s", flush=True)
+    return files
+
+
+def _keep_chosen(files: _ModelFiles, choice: Choice) -> None:
+    """Leave the chosen file in the model folder, and no other."""
+    if choice.precision == "int8":
+        files["int8"].replace(files["fp32"])
+    elif "int8" in files:
+        files["int8"].unlink()
 
 
 @dataclass(frozen=True)
@@ -156,23 +176,23 @@ class _Tested:
     """Some of the photos, spread over the classes."""
 
 
-def _test(files: dict[contract.Precision, Path], records: Sequence[contract.ImageRecord], crop: Crop) -> _Tested:
+def _test(files: _ModelFiles, records: Sequence[contract.ImageRecord], crop: Crop) -> _Tested:
     """Run every model file over the test photos, which are decoded once for all of them."""
     models = {precision: OnnxModel(file) for precision, file in files.items()}
-    answers: dict[contract.Precision, list[NDArray[np.float32]]] = {precision: [] for precision in files}
+    probabilities: dict[contract.Precision, list[NDArray[np.float32]]] = {precision: [] for precision in files}
     seen: list[contract.ImageRecord] = []
     kept: list[NDArray[np.uint8]] = []
     step = max(1, len(records) // _IMAGES_TO_COMPARE)
     for batch in batches(records, crop):
         pixels = np.stack([image for _, image in batch])
         for precision, model in models.items():
-            answers[precision].append(model.probabilities(pixels))
+            probabilities[precision].append(model.probabilities(pixels))
         kept += [image for offset, (_, image) in enumerate(batch, start=len(seen)) if offset % step == 0]
         seen += [record for record, _ in batch]
     if not seen:
         raise JobError(f"none of the {len(records)} test photos could be read; replace them and start again")
     return _Tested(
-        probabilities={precision: np.concatenate(parts) for precision, parts in answers.items()},
+        probabilities={precision: np.concatenate(parts) for precision, parts in probabilities.items()},
         labels=np.array([record["label"] for record in seen], dtype=np.int64),
         paths=[record["path"] for record in seen],
         first=np.stack(kept[:_IMAGES_TO_COMPARE]),
@@ -180,7 +200,7 @@ def _test(files: dict[contract.Precision, Path], records: Sequence[contract.Imag
 
 
 def _describe(
-    files: dict[contract.Precision, Path],
+    files: _ModelFiles,
     scores: dict[contract.Precision, contract.TestScores],
     *,
     image: NDArray[np.uint8],
@@ -236,19 +256,19 @@ def _card(
 
 
 def _print_summary(evaluation: contract.Evaluation) -> None:
-    """For people, and the lines SageMaker reads its metrics from."""
+    """Print the test results: for people, and for SageMaker's metric regexes."""
     test_loss, test_accuracy = contract.metric("test:loss"), contract.metric("test:accuracy")
     interval, calibration = evaluation["test_accuracy_interval"], evaluation["calibration"]
     print(
         f"{test_loss.line(evaluation['test_loss'])} {test_accuracy.line(evaluation['test_accuracy'])} "
         f"({interval['low']:.4f} to {interval['high']:.4f} with {interval['level']:.0%} confidence, "
-        f"{evaluation['test_images']} photos), among the first five {evaluation['test_top_5_accuracy']:.4f}, "
+        f"{evaluation['test_images']} photos), top-5 accuracy {evaluation['test_top_5_accuracy']:.4f}, "
         f"calibration error {calibration['expected_calibration_error']:.4f}",
         flush=True,
     )
     for mistake in evaluation["hardest_mistakes"][:3]:
         print(
-            f"surest mistake: {mistake['path']} is {mistake['label']} and was taken for {mistake['predicted']} "
+            f"most confident mistake: {mistake['path']} is {mistake['label']}, predicted {mistake['predicted']} "
             f"({mistake['confidence']:.0%})",
             flush=True,
         )

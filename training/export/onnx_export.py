@@ -1,4 +1,4 @@
-"""Backbone and head as one ONNX file, and the proof that it answers as PyTorch does."""
+"""Backbone and head as one ONNX file, and the check that its probabilities are PyTorch's."""
 
 from __future__ import annotations
 
@@ -9,30 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from training.export.onnx_model import OnnxModel
-from training.model.backbones import Backbone
+from training.model.classifier import Classifier
 from training.runtime.environment import JobError
 
-__all__ = ["TOLERANCE", "Classifier", "check_export", "export"]
+__all__ = ["TOLERANCE", "check_export", "export"]
 
 TOLERANCE = 1e-3
 """Largest difference of a probability between PyTorch and ONNX Runtime; float32 arithmetic alone stays below 1e-5."""
-
-
-class Classifier(nn.Module):
-    """What is served: uint8 pixels (N, S, S, 3) -> probabilities, float32 (N, classes)."""
-
-    def __init__(self, *, backbone: Backbone, head: nn.Module, temperature: float = 1.0):
-        super().__init__()
-        self.backbone = backbone
-        self.head = head
-        self.temperature = temperature
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Probabilities of the classes; the temperature makes them calibrated (see `calibration`)."""
-        return torch.softmax(self.head(self.backbone(image)) / self.temperature, dim=1)
 
 
 def export(classifier: Classifier, file: Path, *, image_size: int) -> None:
@@ -55,7 +40,7 @@ def export(classifier: Classifier, file: Path, *, image_size: int) -> None:
 
 
 def check_export(classifier: Classifier, file: Path, *, images: NDArray[np.uint8]) -> float:
-    """The largest difference between PyTorch's and ONNX Runtime's probabilities on real images.
+    """Return the largest difference between PyTorch's and ONNX Runtime's probabilities on real images.
 
     Raises:
         JobError: they differ by more than `TOLERANCE`, so the file must not be served.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.manifest import decode_workers
+from training.runtime.machine import cores
 
 __all__ = ["OnnxModel", "milliseconds_an_image"]
 
@@ -24,21 +24,21 @@ class OnnxModel:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or decode_workers()
+        options.intra_op_num_threads = threads or cores()
         # Idle threads that spin for work cost up to four times the speed where cores are shared.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, classes) of pixels (N, S, S, 3)."""
-        (answers,) = self._session.run(["probabilities"], {"image": images})
-        probabilities: NDArray[np.float32] = answers
-        return probabilities
+        """Return the probabilities, (N, classes), of pixels (N, S, S, 3)."""
+        (probabilities,) = self._session.run(["probabilities"], {"image": images})
+        checked: NDArray[np.float32] = probabilities
+        return checked
 
 
 def milliseconds_an_image(files: list[Path], *, image: NDArray[np.uint8]) -> list[float]:
-    """Median time of one photo (1, S, S, 3) on one thread, for each of the files.
+    """Return the median time of one photo (1, S, S, 3) on one thread, for each of the files.
 
     They take turns, so that whatever else the machine does slows all of them alike.
     """

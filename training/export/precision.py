@@ -1,4 +1,4 @@
-"""Which form of the model is served: int8 where it is as good as float32 and quicker, else float32."""
+"""The choice of the served model's precision: int8 where it is as good as float32 and quicker, else float32."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import contract
 __all__ = ["Choice", "choose"]
 
 _QUICKER = 0.9
-"""Share of float32's time that int8 must stay below, so that chance cannot decide."""
+"""Share of float32's time that int8 must stay below, so that noise cannot decide."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,23 @@ def choose(
     accuracy_loss: float = contract.INT8_ACCURACY_LOSS,
     class_loss: float = contract.INT8_CLASS_LOSS,
 ) -> Choice:
-    """int8, unless it loses more accuracy than `accuracy_loss`, any class more recall than `class_loss`, or is no
-    quicker. Both were measured on the same test photos."""
+    """Choose int8, unless it loses too much or is no quicker.
+
+    Args:
+        fp32: the float32 model's size, time and accuracy.
+        int8: the same of the int8 model, tested on the same photos.
+        fp32_classes: the float32 model's scores of each class.
+        int8_classes: the int8 model's.
+        accuracy_loss: largest loss of accuracy, 0 to 1, that is accepted.
+        class_loss: largest loss of any class's recall, 0 to 1, that is accepted.
+    """
+    # accuracy over all photos
     lost = fp32["test_accuracy"] - int8["test_accuracy"]
     figures = f"test accuracy {int8['test_accuracy']:.4f} against {fp32['test_accuracy']:.4f} in fp32"
     if _above(lost, accuracy_loss):
-        return Choice("fp32", f"int8 loses too much: {figures}, and at most {accuracy_loss:.3f} may go")
+        return Choice("fp32", f"int8 loses too much: {figures}; at most {accuracy_loss:.3f} may be lost")
+
+    # recall of the class that loses most
     worst, name = max(
         (before["recall"] - after["recall"], before["name"])
         for before, after in zip(fp32_classes, int8_classes, strict=True)
@@ -42,8 +53,10 @@ def choose(
     if _above(worst, class_loss):
         return Choice(
             "fp32",
-            f"int8 loses {worst:.4f} of the recall of class {name!r}, and at most {class_loss:.3f} may go ({figures})",
+            f"int8 loses {worst:.4f} of the recall of class {name!r}; at most {class_loss:.3f} may be lost ({figures})",
         )
+
+    # time of one photo
     if int8["milliseconds"] > _QUICKER * fp32["milliseconds"]:
         return Choice(
             "fp32", f"int8 is not quicker here: {int8['milliseconds']:.1f} ms against {fp32['milliseconds']:.1f} ms"

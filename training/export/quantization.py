@@ -33,7 +33,7 @@ _BATCH = 16
 
 
 def can_be_quantized(file: Path) -> bool:
-    """Whether the network is mostly convolutions; a transformer's matrices lose too much in 8 bits, and gain little."""
+    """Return whether the network is mostly convolutions: transformers lose too much in 8 bits, and gain little."""
     import onnx
 
     operators = [node.op_type for node in onnx.load(file, load_external_data=False).graph.node]
@@ -94,7 +94,7 @@ def _reader(images: NDArray[np.uint8]) -> Any:
 
 
 def _left_in_float(model: Any) -> list[str]:
-    """Names of the first and the last nodes: normalisation and the first convolutions, pooling and head."""
+    """Return the names of the first and the last nodes: normalisation and the first convolutions, pooling and head."""
     nodes = list(model.graph.node)
     convolutions = [index for index, node in enumerate(nodes) if node.op_type == "Conv"]
     last = next(
@@ -105,5 +105,5 @@ def _left_in_float(model: Any) -> list[str]:
 
 
 def _is_no_advice(record: logging.LogRecord) -> bool:
-    """The quantizer's hints on the root logger ("please consider pre-processing", which is done) are not for users."""
+    """Filter the quantizer's hints on the root logger ("please consider pre-processing", which is done)."""
     return "pre-process" not in record.getMessage()

@@ -1,28 +1,31 @@
-"""Fine-tuning: what the network, the photos and the machine give, put together for a trial and for the last training.
+"""Fine-tuning: data, network and machine put together for a trial and for the last training.
 
-Under torchrun (one process a GPU) every process runs this same code, and the leader alone prints and writes.
+Under torchrun (one process a GPU) every process runs this same code, and the main one alone prints and writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import torch
 
 import contract
 from training.data.loader import PhotoLoader
-from training.data.manifest import BrokenImages, Manifest, read_manifest
-from training.export.onnx_export import Classifier
+from training.data.manifest import BrokenImages, read_manifest
+from training.loop.epochs import run_epochs
 from training.loop.finetune_loop import FineTuning
-from training.loop.head_loop import Head
-from training.loop.history import Course, epoch_line
-from training.loop.instrumented import watched_training
+from training.loop.history import History, epoch_line
+from training.loop.instrumented import instrumented_training
 from training.loop.prediction import Predicted, predict
+from training.loop.probe import probed_head
+from training.model.backbones import Backbone
+from training.model.classifier import Classifier
 from training.model.compute import compile_stages, micro_batch, training_precision
-from training.model.network import Network, probed_head
+from training.model.head import Head
+from training.model.network import Network
 from training.model.stages import freeze, stages
 from training.model.weights import load_backbone
 from training.profiler.profiler import Profiler
@@ -34,16 +37,19 @@ from training.runtime.observer import Observer
 
 __all__ = ["FineTuned", "run_trial", "train"]
 
+_PLAIN_BATCH: Final = 64
+"""Photos that go through the network at once where nothing is learnt from them."""
+
 
 @dataclass(frozen=True)
 class FineTuned:
-    """What comes of a fine-tuning: the network of its best epoch, and what that says about the photos."""
+    """Result of fine-tuning: the best epoch's network and its validation logits."""
 
     classifier: Classifier
-    """Of the leader; on the CPU."""
-    course: Course
+    """The main process's, on the CPU."""
+    history: History
     validation: Predicted
-    leads: bool
+    is_main: bool
     """Whether this process is the one to write the results."""
 
 
@@ -54,25 +60,62 @@ def run_trial(hyperparameters: contract.Hyperparameters) -> None:
 
 
 def train(hyperparameters: contract.Hyperparameters, *, profiler: Profiler | None = None) -> FineTuned:
-    """Fine-tune, take the best epoch's weights, and look at the validation photos with them, in float32."""
+    """Fine-tune, take the best epoch's weights, and validate them once more in float32."""
     profiler = profiler or Profiler(hyperparameters)
     with _set_up(hyperparameters, job="train", profiler=profiler) as setup:
-        course = setup.run()
+        setup.run()
         profiler.gather(setup.group)
-        setup.network.load_state_dict(course.weights)
-        validation = predict(setup.network, setup.photos("validation"), group=setup.group, precision=None)
-        if setup.group.leads and course.best is not None:
+
+        # the best epoch's weights, in the precision in which they are exported
+        history = setup.history
+        setup.network.load_state_dict(history.weights)
+        validation = predict(setup.network, setup.photos.plain("validation"), group=setup.group, precision=None)
+        if setup.group.is_main and history.best is not None:
             scores = validation.scores()
             print(
-                f"best epoch {course.best.number} in float32: loss {scores.loss:.6f} and accuracy {scores.accuracy:.6f}"
-                f" on {len(validation.labels)} validation photos",
+                f"best epoch {history.best.number} in float32: loss {scores.loss:.6f} and accuracy "
+                f"{scores.accuracy:.6f} on {len(validation.labels)} validation photos",
                 flush=True,
             )
         return FineTuned(
             classifier=setup.network.classifier(),
-            course=course,
+            history=history,
             validation=validation,
-            leads=setup.group.leads,
+            is_main=setup.group.is_main,
+        )
+
+
+class _Photos:
+    """This process's shares of the splits; photos that turn out broken are counted over all of them."""
+
+    def __init__(self, values: contract.Hyperparameters, *, group: Group):
+        self.manifest = read_manifest(environment.channel(contract.Channel.MANIFEST))
+        self._values, self._group = values, group
+        self._root = environment.channel(contract.Channel.DATASET)
+        self._broken = BrokenImages(total=sum(len(records) for records in self.manifest.records.values()))
+
+    def plain(self, split: contract.SplitName) -> PhotoLoader:
+        """Load a split in the manifest's order, as the endpoint will see it."""
+        return self._loader(split, batch_size=_PLAIN_BATCH, learnt_from=False)
+
+    def augmented(self) -> PhotoLoader:
+        """Load the training photos in random views, in another order each epoch."""
+        batch_size = _share_of_batch(self._values.batch_size, group=self._group)
+        return self._loader("train", batch_size=batch_size, learnt_from=True)
+
+    def _loader(self, split: contract.SplitName, *, batch_size: int, learnt_from: bool) -> PhotoLoader:
+        return PhotoLoader(
+            records=self.manifest.records[split],
+            root=self._root,
+            split=split,
+            hyperparameters=self._values,
+            batch_size=batch_size,
+            shuffle=learnt_from,
+            augment=learnt_from,
+            seed=self._values.seed,
+            rank=self._group.rank,
+            world=self._group.size,
+            broken=self._broken,
         )
 
 
@@ -82,25 +125,29 @@ class _Setup:
 
     hyperparameters: contract.Hyperparameters
     group: Group
-    manifest: Manifest
-    root: Path
+    photos: _Photos
     network: Network
     tuning: FineTuning
-    broken: BrokenImages
+    checkpoints: Checkpoints
+    state: Mapping[str, Any] | None
+    """What an interrupted attempt left."""
+    observer: Observer
+    history: History = field(default_factory=History)
 
-    def run(self) -> Course:
-        """Train to the end."""
-        for epoch in self.tuning.epochs():
-            if self.group.leads:
-                line = epoch_line(epoch, epochs=self.hyperparameters.epochs)
-                print(f"{line} {self.tuning.rate:.1f} images/s", flush=True)
-        return self.tuning.course
-
-    def photos(self, split: contract.SplitName) -> PhotoLoader:
-        """A split as the endpoint will see it, this process's share."""
-        return _photos(
-            self.manifest, split, root=self.root, values=self.hyperparameters, group=self.group, broken=self.broken
-        )
+    def run(self) -> None:
+        """Train to the end; the main process prints each epoch's metrics."""
+        epochs = self.hyperparameters.epochs
+        for epoch in run_epochs(
+            self.tuning,
+            epochs=epochs,
+            history=self.history,
+            checkpoints=self.checkpoints,
+            state=self.state,
+            observer=self.observer,
+            group=self.group,
+        ):
+            if self.group.is_main:
+                print(f"{epoch_line(epoch, epochs=epochs)} {self.tuning.rate:.1f} images/s", flush=True)
 
 
 @contextmanager
@@ -108,47 +155,51 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
     """Read the data, load the backbone, find a head or a checkpoint to begin with.
 
     Raises:
-        JobError: a channel is missing, `unfreeze_from` names no stage, or the processes are more than the batch.
+        JobError: a channel is missing, `unfreeze_from` names no stage, or the batch cannot be shared by the processes.
     """
     with joined() as group, _observed(values, group=group, profiler=profiler) as observer:
         torch.manual_seed(values.seed)
-        manifest = read_manifest(environment.channel(contract.Channel.MANIFEST))
-        root = environment.channel(contract.Channel.DATASET)
+
+        # the photos and the backbone, frozen up to the first stage that is trained
+        photos = _Photos(values, group=group)
         backbone, weights = load_backbone(values.backbone, image_size=values.image_size)
         trained = freeze(backbone.network, until=values.unfreeze_from)
         backbone.to(group.device)
         precision = training_precision(group.device)
+
+        # the checkpoint of an interrupted attempt, which the main process reads for all
         checkpoints = Checkpoints(
             environment.checkpoint_dir(),
             identity={
                 **values.to_strings(),
                 "job": job,
-                "dataset": manifest.summary["fingerprint"],
-                "classes": manifest.classes,
+                "dataset": photos.manifest.summary["fingerprint"],
+                "classes": photos.manifest.classes,
                 "weights": weights,
             },
         )
-        state = group.from_leader(checkpoints.load() if group.leads else None)
-        broken = BrokenImages(total=sum(len(records) for records in manifest.records.values()))
-        train_photos = _photos(
-            manifest, "train", root=root, values=values, group=group, broken=broken, shown="training"
-        )
+        state = group.broadcast(checkpoints.load() if group.is_main else None)
+
+        # the head: a probe of the backbone, or of the checkpoint's shape
+        train_photos = photos.augmented()
         if state is None:
             head = probed_head(
                 backbone,
-                plain=_photos(manifest, "train", root=root, values=values, group=group, broken=broken),
+                plain=photos.plain("train"),
                 augmented=train_photos,
-                classes=len(manifest.classes),
+                classes=len(photos.manifest.classes),
                 group=group,
                 precision=precision,
                 hyperparameters=values,
             )
         else:
-            head = _empty_head(state["network"])
+            head = _empty_head(state["training"]["network"])
         network = Network(backbone=backbone, head=head.to(group.device))
+
+        # what the machine allows: images that go through the network at once, compiled stages
         micro = micro_batch(
             network,
-            batch_size=_share_of_batch(values.batch_size, group=group),
+            batch_size=train_photos.batch_size,
             image_size=values.image_size,
             device=group.device,
             precision=precision,
@@ -157,37 +208,32 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
             compile_stages(
                 backbone.network, stages=stages(backbone.network), watched=backbone.middle, backend="inductor"
             )
+
         tuning = FineTuning(
             network,
             trained=trained,
             train=train_photos,
-            validation=_photos(manifest, "validation", root=root, values=values, group=group, broken=broken),
+            validation=photos.plain("validation"),
             hyperparameters=values,
             group=group,
             precision=precision,
             micro_batch=micro,
-            checkpoints=checkpoints,
             observer=observer,
         )
-        if state is not None:
-            tuning.restore(state)
-        if group.leads:
+        if group.is_main:
             print(
-                f"fine-tuning {values.backbone}: {len(trained)} of {len(stages(backbone.network))} stages"
-                f" from {trained[0]} on, {group.size} x {group.device.type} in"
-                f" {str(precision or torch.float32).removeprefix('torch.')}, batches of {values.batch_size}"
-                f" in parts of {micro}, learning_rate={values.learning_rate:g}"
-                f"{f', resumed at {tuning.where}' if state is not None else ''}",
+                _description(values, backbone, trained=trained, group=group, precision=precision, micro=micro),
                 flush=True,
             )
         yield _Setup(
             hyperparameters=values,
             group=group,
-            manifest=manifest,
-            root=root,
+            photos=photos,
             network=network,
             tuning=tuning,
-            broken=broken,
+            checkpoints=checkpoints,
+            state=state,
+            observer=observer,
         )
 
 
@@ -195,36 +241,24 @@ def _observed(
     values: contract.Hyperparameters, *, group: Group, profiler: Profiler | None
 ) -> AbstractContextManager[Observer]:
     """Only the last training is watched: a tuning job cannot carry debugger rules, and its trials are many."""
-    return watched_training(values, profiler=profiler, group=group) if profiler else nullcontext(Observer())
+    return instrumented_training(values, profiler=profiler, group=group) if profiler else nullcontext(Observer())
 
 
-def _photos(
-    manifest: Manifest,
-    split: contract.SplitName,
-    *,
-    root: Path,
+def _description(
     values: contract.Hyperparameters,
+    backbone: Backbone,
+    *,
+    trained: list[str],
     group: Group,
-    broken: BrokenImages,
-    shown: str = "plain",
-) -> PhotoLoader:
-    """This process's share of a split; shuffled and augmented where it is `shown` for training."""
-    return PhotoLoader(
-        records=manifest.records[split],
-        root=root,
-        split=split,
-        hyperparameters=values,
-        batch_size=_share_of_batch(values.batch_size, group=group) if shown == "training" else _PLAIN_BATCH,
-        shuffle=shown == "training",
-        augment=shown == "training",
-        seed=values.seed,
-        rank=group.rank,
-        world=group.size,
-        broken=broken,
+    precision: torch.dtype | None,
+    micro: int,
+) -> str:
+    return (
+        f"fine-tuning {values.backbone}: {len(trained)} of {len(stages(backbone.network))} stages,"
+        f" from {trained[0]} on, {group.size} x {group.device.type} in"
+        f" {str(precision or torch.float32).removeprefix('torch.')}, batches of {values.batch_size}"
+        f" in parts of {micro}, learning_rate={values.learning_rate:g}"
     )
-
-
-_PLAIN_BATCH = 64
 
 
 def _share_of_batch(batch_size: int, *, group: Group) -> int:
@@ -236,6 +270,6 @@ def _share_of_batch(batch_size: int, *, group: Group) -> int:
 
 
 def _empty_head(state: dict[str, torch.Tensor]) -> Head:
-    """A head of the checkpoint's shape."""
+    """Return a head of the checkpoint's shape."""
     classes = len(state["head.linear.bias"])
     return Head(mean=torch.zeros_like(state["head.mean"]), scale=torch.zeros_like(state["head.scale"]), classes=classes)

@@ -1,4 +1,4 @@
-"""How a training went so far: every epoch's results, and the weights of the best one."""
+"""The history of a training: every epoch's results, and the weights of the best one."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 import contract
 
-__all__ = ["Course", "Epoch", "Scores", "epoch_line"]
+__all__ = ["Epoch", "History", "Scores", "epoch_line", "scores_of"]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How a model does on a split."""
+    """Loss and accuracy of a model on a split."""
 
     loss: float
     accuracy: float
@@ -35,8 +37,8 @@ class Epoch:
 
 
 @dataclass
-class Course:
-    """Grows by an epoch at a time, and goes into the checkpoints."""
+class History:
+    """The epochs so far; it goes into the checkpoints."""
 
     epochs: list[Epoch] = field(default_factory=list)
     best: Epoch | None = None
@@ -44,19 +46,19 @@ class Course:
     """Copies of the best epoch's weights, on the CPU."""
 
     def add(self, epoch: Epoch, weights: Mapping[str, Tensor]) -> None:
-        """Note an epoch; its weights are kept if it is the best so far. The earlier one wins a tie."""
+        """Add an epoch; copy its weights if it is the best so far. The earlier one wins a tie."""
         self.epochs.append(epoch)
         if self.best is None or _rank(epoch) > _rank(self.best):
             self.best = epoch
             self.weights = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Return what a checkpoint keeps."""
         rows = [[e.number, e.train_loss, e.validation.loss, e.validation.accuracy] for e in self.epochs]
         return {"epochs": rows, "best": self.best.number if self.best else 0, "weights": self.weights}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`, but that predictions, which nobody asks for again, are empty."""
+        """Go on from a checkpoint's `state`; the predictions, which nothing reads again, are empty."""
         nothing = np.empty(0, dtype=np.int64)
         self.epochs = [
             Epoch(number=number, train_loss=train_loss, validation=Scores(loss, accuracy, nothing))
@@ -66,8 +68,18 @@ class Course:
         self.weights = state["weights"]
 
 
+def scores_of(logits: NDArray[Any], labels: NDArray[np.int64]) -> Scores:
+    """Return loss, without label smoothing, and accuracy of logits (images, classes) with labels (images,).
+
+    The loss is computed in the precision of the logits.
+    """
+    loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels)).item()
+    predictions = logits.argmax(axis=1)
+    return Scores(loss=float(loss), accuracy=float((predictions == labels).mean()), predictions=predictions)
+
+
 def epoch_line(epoch: Epoch, *, epochs: int) -> str:
-    """One epoch for people and for SageMaker's metric regexes."""
+    """Return an epoch's line of the job's log, which SageMaker's metric regexes read too."""
     return " ".join(
         [
             f"epoch {epoch.number}/{epochs}:",

@@ -1,4 +1,4 @@
-"""The one place where the observer of the best-trial training is put together, and brought to an end."""
+"""The observer of the best trial's training: put together before it, closed after it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from training.runtime.observer import Observer, TensorHook
 if TYPE_CHECKING:
     from training.debugger.hook import DebuggerHook
 
-__all__ = ["watched_training"]
+__all__ = ["instrumented_training"]
 
 
 @contextmanager
-def watched_training(
+def instrumented_training(
     hyperparameters: contract.Hyperparameters, *, profiler: Profiler, group: Group | None = None
 ) -> Iterator[Observer]:
-    """An observer for the training that happens inside, alone or in a group.
+    """Give an observer to the training inside the `with` statement, alone or in a group.
 
-    Time is measured in every process; tensors are saved by the one that leads.
+    Time is measured in every process; tensors are saved by the main one.
     """
-    leads = group is None or group.leads
-    interval = os.environ.get(contract.JobVariable.SAVE_INTERVAL) if leads else None
+    is_main = group is None or group.is_main
+    interval = os.environ.get(contract.JobVariable.SAVE_INTERVAL) if is_main else None
     with (
         profiler,
         _hooked(hyperparameters.mode, interval=interval) if interval else nullcontext() as hook,
@@ -41,16 +41,17 @@ def watched_training(
 
 @contextmanager
 def _hooked(mode: str, *, interval: str) -> Iterator[TensorHook | None]:
-    """The debugger hook, closed however the training ends; None, and a report that says why, where it cannot be had."""
+    """Give the debugger hook and close it however the training ends; without one, write a report that says why."""
     output = environment.output_dir()
     made = _hook(mode, interval=interval, output=output)
     if isinstance(made, str):
-        # Not the error's name, see `training.hook`.
-        print("there is no debugger hook; the training goes on without, and hook.json says why", flush=True)
+        # The error's name is not printed: the toolkit would make the job's FailureReason of it.
+        print("there is no debugger hook; the training goes on without it, and hook.json says why", flush=True)
         report = contract.HookReport(steps=0, first_step=0, tensors=0, bytes=0, seconds=0.0, failures=[made], failed=1)
         _write(report, output)
         yield None
         return
+
     hook, managed = made
     goes_on = False
     try:
@@ -65,7 +66,7 @@ def _hooked(mode: str, *, interval: str) -> Iterator[TensorHook | None]:
 
 
 def _hook(mode: str, *, interval: str, output: Path) -> tuple[DebuggerHook, bool] | str:
-    """The hook, and whether SageMaker Debugger configured it; or why there is none."""
+    """Return the hook and whether SageMaker Debugger configured it; or the reason why there is none."""
     try:
         from training.debugger.collections import Collections, managed_configuration, own_configuration
         from training.debugger.hook import DebuggerHook  # imports smdebug, which takes most of a second

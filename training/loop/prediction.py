@@ -1,4 +1,4 @@
-"""What a network says about a split: every photo once, whoever of the processes looked at it."""
+"""Running a network over a split: every photo once, whichever of the processes it went through."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from training.data.loader import Batch, PhotoLoader, on_device
-from training.loop.history import Scores
+from training.loop.history import Scores, scores_of
 from training.model.compute import autocast
 from training.runtime.distributed import Group
 
@@ -30,14 +29,8 @@ class Predicted:
     paths: list[str]
 
     def scores(self) -> Scores:
-        """Loss (without label smoothing) and accuracy."""
-        logits, labels = torch.from_numpy(self.logits), torch.from_numpy(self.labels)
-        predictions = self.logits.argmax(axis=1)
-        return Scores(
-            loss=float(functional.cross_entropy(logits.double(), labels).item()),
-            accuracy=float((predictions == self.labels).mean()),
-            predictions=predictions,
-        )
+        """Return loss, without label smoothing and in double precision, and accuracy."""
+        return scores_of(self.logits.astype(np.float64), self.labels)
 
 
 def predict(
@@ -48,12 +41,21 @@ def predict(
     precision: torch.dtype | None,
     between: Callable[[], None] = lambda: None,
 ) -> Predicted:
-    """Look at a split with all processes, each at its share; every process gets the whole answer.
+    """Run the network over a split with all processes, each over its share; every process gets the whole result.
 
-    `between` is called after each batch, equally often in every process.
+    The network may also be a backbone alone: its outputs, (images, dim), then stand in the place of the logits.
+
+    Args:
+        network: run in evaluation mode, and left in the mode it was in.
+        photos: this process's share of the split.
+        group: the processes.
+        precision: what the network computes in; None for float32.
+        between: called after each batch, equally often in every process.
     """
     before = network.training
     network.eval()
+
+    # this process's share, batch by batch
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
     for whole in on_device(photos, group.device):
         for batch in readable([whole]):
@@ -62,6 +64,8 @@ def predict(
             parts.append((batch.positions.cpu().numpy(), batch.labels.cpu().numpy(), logits))
         between()
     network.train(before)
+
+    # everyone's share, in the order of the records
     every = [part for of_process in group.gather(parts) for part in of_process]
     positions, labels, logits = (np.concatenate([part[i] for part in every]) for i in range(3))
     order = np.argsort(positions)
@@ -73,7 +77,7 @@ def predict(
 
 
 def readable(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The batches without broken photos and padding; a batch of nothing else is left out."""
+    """Yield the batches without broken photos and padding; a batch of nothing else is left out."""
     for batch in batches:
         if bool(batch.valid.all()):
             yield batch

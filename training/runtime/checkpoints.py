@@ -1,4 +1,4 @@
-"""Checkpoints that survive anything: a kill in the middle of a write, a flipped bit, another job in the same folder."""
+"""Checkpoints that survive a kill in the middle of a write, a flipped bit, and another job in the same folder."""
 
 from __future__ import annotations
 
@@ -51,16 +51,18 @@ class Checkpoints:
         return self._folder is not None
 
     def due(self) -> bool:
-        """Whether the last checkpoint is old enough for another one."""
+        """Return whether it is time for another checkpoint."""
         return self._folder is not None and time.monotonic() >= self._due_at
 
     def load(self) -> dict[str, Any] | None:
-        """State of the newest checkpoint that is whole; None where there is none.
+        """Return the state of the newest checkpoint that is whole; None where there is none.
 
         A damaged one is removed with a warning, and the one before it is used.
         """
         if self._folder is None:
             return None
+
+        # files that are not this training's, or were never finished
         others = [path for path in self._folder.glob("checkpoint-*.pt") if path not in self._own()]
         if others:
             print(
@@ -70,6 +72,8 @@ class Checkpoints:
             )
         for unfinished in self._folder.glob(f"checkpoint-{self._key}-*.tmp"):
             unfinished.unlink()
+
+        # the newest one that is whole
         state: dict[str, Any] | None = None
         for path in reversed(self._own()):
             self._number = max(self._number, int(path.stem.rpartition("-")[2]))
@@ -100,7 +104,7 @@ class Checkpoints:
         self._due_at = now + max(self._every, (now - start) / _SHARE_OF_TIME)
 
     def _own(self) -> list[Path]:
-        """This training's checkpoints, oldest first."""
+        """Return this training's checkpoints, oldest first."""
         return sorted(self._folder.glob(f"checkpoint-{self._key}-*.pt")) if self._folder is not None else []
 
 

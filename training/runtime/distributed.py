@@ -13,46 +13,46 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["Group", "joined"]
+__all__ = ["ALONE", "Group", "joined"]
 
 Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
 class Group:
-    """This process's place among those that train together."""
+    """This process's place among those that train together, and its device."""
 
     rank: int
     size: int
     device: torch.device
 
     @property
-    def leads(self) -> bool:
-        """Whether this process prints and writes for all."""
+    def is_main(self) -> bool:
+        """Whether this process, of rank 0, prints and writes for all."""
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sum over the processes; every one must call it."""
+        """Return the sum over the processes; every one must call it."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
     def agree(self, flag: bool) -> bool:
-        """True everywhere if it is true anywhere; every process must call it."""
+        """Return True in every process if the flag is true in any; every one must call it."""
         if self.size == 1:
             return flag
         return bool(self.sum(torch.tensor(float(flag), device=self.device)).item())
 
     def gather(self, thing: Thing) -> list[Thing]:
-        """Every process's thing, by rank, in every process."""
+        """Return every process's thing, by rank, in every process."""
         if self.size == 1:
             return [thing]
         things: list[Any] = [None] * self.size
         dist.all_gather_object(things, thing)
         return things
 
-    def from_leader(self, thing: Thing) -> Thing:
-        """The leader's thing in every process; the others' is passed over."""
+    def broadcast(self, thing: Thing) -> Thing:
+        """Return the main process's thing in every process; what the others pass is ignored."""
         if self.size == 1:
             return thing
         things = [thing]
@@ -60,16 +60,20 @@ class Group:
         return things[0]
 
     def share(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors (running statistics, say) by the leader's."""
+        """Overwrite tensors, such as running statistics, by those of the main process."""
         if self.size > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients averaged over the processes."""
+        """Return the network with its gradients averaged over the processes."""
         if self.size == 1:
             return network
         return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
+
+
+ALONE = Group(rank=0, size=1, device=torch.device("cpu"))
+"""A training in one process, on the CPU."""
 
 
 @contextmanager

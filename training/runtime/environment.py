@@ -1,4 +1,4 @@
-"""What SageMaker tells a job: where its inputs lie, where its results go, its hyperparameters and its name.
+"""The job's environment: where its inputs lie, where its results go, its hyperparameters and its name.
 
 All of it comes in `SM_…` variables set by the sagemaker-training toolkit (its ENVIRONMENT_VARIABLES page), so that the
 same script runs in a SageMaker container and in a plain process.
@@ -13,13 +13,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Final
 
 import contract
 
 __all__ = [
-    "JOB_ENVIRONMENT",
-    "SMDEBUG_ENVIRONMENT",
     "JobError",
     "channel",
     "checkpoint_dir",
@@ -30,21 +27,8 @@ __all__ = [
     "optional_channel",
     "output_dir",
     "run_job",
+    "write_json",
 ]
-
-
-JOB_ENVIRONMENT: Final = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "100000000000",
-    "MALLOC_TOP_PAD_": "268435456",
-    "OMP_WAIT_POLICY": "PASSIVE",
-}
-"""For the `Environment` of jobs on CPU instances. glibc's allocator then keeps freed memory instead of handing it back
-and faulting it in anew every step (1.4 times as fast a training step), and idle OpenMP threads leave their cores to
-the decoding ones. Read by libc and libgomp at a process's start, hence no use in setting it later."""
-
-SMDEBUG_ENVIRONMENT: Final = {"SMDEBUG_LOG_LEVEL": "warning"}
-"""For the `Environment` of jobs that import smdebug."""
 
 
 class JobError(RuntimeError):
@@ -52,7 +36,7 @@ class JobError(RuntimeError):
 
 
 def hyperparameters() -> contract.Hyperparameters:
-    """The job's hyperparameters.
+    """Return the job's hyperparameters.
 
     Raises:
         ContractError: an unknown hyperparameter, or a value outside its limits.
@@ -61,7 +45,11 @@ def hyperparameters() -> contract.Hyperparameters:
 
 
 def channel(name: contract.Channel) -> Path:
-    """Folder of an input channel the job cannot do without."""
+    """Return the folder of an input channel that the job needs.
+
+    Raises:
+        JobError: the job has no such channel.
+    """
     folder = optional_channel(name)
     if folder is None:
         raise JobError(f"the job has no input channel {name.value!r}; add it to the job's InputDataConfig")
@@ -69,7 +57,7 @@ def channel(name: contract.Channel) -> Path:
 
 
 def optional_channel(name: contract.Channel) -> Path | None:
-    """Folder of an input channel, or None where the job was given none."""
+    """Return the folder of an input channel, or None where the job was given none."""
     text = os.environ.get(f"SM_CHANNEL_{name.value.upper()}")
     if text is None:
         return None
@@ -80,17 +68,17 @@ def optional_channel(name: contract.Channel) -> Path | None:
 
 
 def model_dir() -> Path:
-    """Folder whose content becomes the job's model artefact."""
+    """Return the folder whose content becomes the job's model artefact."""
     return _made(_variable("SM_MODEL_DIR"))
 
 
 def output_dir() -> Path:
-    """Folder whose content becomes the job's `output.tar.gz`."""
+    """Return the folder whose content becomes the job's `output.tar.gz`."""
     return _made(_variable("SM_OUTPUT_DATA_DIR"))
 
 
 def checkpoint_dir() -> Path | None:
-    """Folder that SageMaker keeps across the attempts of a job with a CheckpointConfig; None for a job without one.
+    """Return the folder that SageMaker keeps across a job's attempts; None for a job without CheckpointConfig.
 
     It is `/opt/ml/checkpoints`, the documented default of `CheckpointConfig.LocalPath`. No SM_ variable names it, so
     it is found from SAGEMAKER_BASE_DIR, by which the toolkit itself finds `/opt/ml`.
@@ -100,12 +88,12 @@ def checkpoint_dir() -> Path | None:
 
 
 def job_name() -> str:
-    """The training job's name, as in CreateTrainingJob."""
+    """Return the training job's name, as in CreateTrainingJob."""
     return _variable("TRAINING_JOB_NAME")
 
 
 def hosts() -> tuple[int, int]:
-    """This host's number, from 0, and how many the job runs on: (0, 1) outside SageMaker."""
+    """Return this host's number, from 0, and how many the job runs on: (0, 1) outside SageMaker."""
     names = sorted(json.loads(os.environ.get("SM_HOSTS", "[]")))
     current = os.environ.get("SM_CURRENT_HOST", "")
     if len(names) < 2:
@@ -113,6 +101,11 @@ def hosts() -> tuple[int, int]:
     if current not in names:
         raise JobError(f"SM_CURRENT_HOST is {current!r} and not one of SM_HOSTS, {names}; start all hosts of the job")
     return names.index(current), len(names)
+
+
+def write_json(file: Path, content: object) -> None:
+    """Write a JSON file that people can read too."""
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def run_job(main: Callable[[], None]) -> None:
@@ -134,7 +127,7 @@ def run_job(main: Callable[[], None]) -> None:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    print("interrupted by SIGTERM; the next attempt goes on from the last checkpoint, where there is one", flush=True)
+    print("interrupted by SIGTERM; the next attempt resumes from the last checkpoint, if there is one", flush=True)
     sys.exit(128 + signal.SIGTERM)
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM, which a spot instance or a stopped job gets some time before it is killed: finish the step, keep the state.
+"""SIGTERM, which a spot instance or a stopped job gets before it is killed: finish the step, keep the state.
 
 SageMaker leaves 120 seconds between SIGTERM and SIGKILL (StopTrainingJob, and Managed Spot Training).
 """
@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 __all__ = ["EXIT_STATUS", "Interruption"]
 
 EXIT_STATUS: Final = 128 + signal.SIGTERM
-"""Not 0: a training that did not end must not count as one that did."""
+"""Not 0: an unfinished training must not count as a finished one."""
 
 
 class Interruption:
@@ -33,7 +33,7 @@ class Interruption:
         signal.signal(signal.SIGTERM, self._before)
 
     def stop(self, *, kept: bool, where: str) -> NoReturn:
-        """End the process with a plain message: what was reached, and whether the next attempt goes on from there."""
+        """End the process with a message: how far the training is, and whether the next attempt resumes from there."""
         after = "the next attempt goes on from there" if kept else "it has no checkpoint folder, so all of it is lost"
         print(f"interrupted by SIGTERM at {where}; {after}", flush=True)
         sys.exit(EXIT_STATUS)

@@ -1,4 +1,4 @@
-"""What the machine can do, and how many threads read photos on it."""
+"""The machine's cores, and how many threads read photos on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LoaderPlan:
     """Page-locked batches, which a GPU fetches by itself while the CPU goes on."""
 
     def describe(self) -> str:
-        """For the job's log."""
+        """Return the plan in words, for the job's log."""
         return (
             f"{self.threads} decoding threads, {self.batches_ahead} batches ahead, "
             f"{'pinned' if self.pin_memory else 'pageable'} memory"
@@ -31,15 +31,15 @@ class LoaderPlan:
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def plan_loader(*, batch_size: int, image_size: int) -> LoaderPlan:
     """Choose from the cores, the processes that share them (torchrun's LOCAL_WORLD_SIZE) and the device.
 
-    A GPU eats photos faster than cores decode them, so all cores decode. On a CPU the network needs the cores: a
-    quarter of them decodes, since a core decodes many times the photos it trains on.
+    A GPU trains on photos faster than the cores decode them, so all cores decode. On a CPU the network needs the cores:
+    a quarter of them decodes, since a core decodes many times the photos it trains on.
     """
     share = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     gpu = torch.cuda.is_available()

@@ -1,4 +1,4 @@
-"""What watches a training from inside its loop: a clock for its phases, and a hook that saves tensors.
+"""The instruments of a training loop: a clock for its phases, and a hook that saves tensors.
 
 The loops call an `Observer` at the moments named below; trials run with one that does nothing.
 """
@@ -22,36 +22,45 @@ class Clock(Protocol):
     """Where the time of a step goes."""
 
     def begin_training(self, *, done: int) -> None:
-        """Before the first step; an interrupted attempt has done so many already."""
+        """Start the clock before the first step; an interrupted attempt has `done` so many already."""
 
     def phase(self, name: Phase) -> AbstractContextManager[None]:
-        """Time spent in it is that phase's; of a phase within a phase, the inner one's only."""
+        """Return a context whose time is that phase's; of a phase within a phase, the inner one's only."""
 
     def end_step(self) -> None:
-        """One optimiser step is over, with all that came since the one before."""
+        """End an optimiser step, with all that came since the one before."""
 
 
 class TensorHook(Protocol):
     """What saves tensors for the debugger rules; it never raises."""
 
     def begin_training(self, model: nn.Module, *, epochs: int, steps: int, done: int) -> None:
-        """Before the first step: the model that learns, all epochs, the optimiser steps of each, and how many of the
-        steps an interrupted attempt has done already."""
+        """Prepare for the first step.
+
+        Args:
+            model: what learns.
+            epochs: all of them.
+            steps: optimiser steps of an epoch.
+            done: steps that an interrupted attempt has done already.
+        """
 
     def begin_step(self, step: int) -> None:
-        """Before the forward pass of an optimiser step; steps count from 0 over the whole training."""
+        """Begin an optimiser step, before its forward pass; steps count from 0 over the whole training."""
 
     def after_backward(self, *, scaled: bool) -> None:
-        """The step's gradients are complete, and the weights are still those they were taken at.
+        """Save gradients: they are complete, and the weights are still those they were taken at.
 
-        `scaled`: a gradient scaler watches over them, which passes over a step whose gradients are not finite.
+        `scaled`: a gradient scaler is in use, which skips a step whose gradients are not finite.
         """
 
     def end_step(self, *, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """After the update. `loss` is the batch's mean; logits (N, classes) and labels (N,) are of its last part."""
+        """End the step, after the update.
+
+        `loss` is the batch's mean; logits (N, classes) and labels (N,) are those of its last part.
+        """
 
     def validated(self, *, loss: float, logits: Tensor, labels: Tensor) -> None:
-        """After an epoch's look at the validation photos: mean loss, logits (N, classes), labels (N,)."""
+        """Save an epoch's validation: mean loss, logits (N, classes), labels (N,)."""
 
 
 class Observer:
@@ -61,11 +70,11 @@ class Observer:
         self._clock, self._hook = clock, hook
 
     def phase(self, name: Phase) -> AbstractContextManager[None]:
-        """For `with`: what happens inside is this phase of the step."""
+        """Return a context in which the time is this phase's."""
         return self._clock.phase(name) if self._clock else nullcontext()
 
     def each(self, name: Phase, items: Iterable[_Item]) -> Iterator[_Item]:
-        """The items; waiting for the next one is this phase."""
+        """Yield the items; the time of waiting for the next one is this phase's."""
         coming = iter(items)
         while True:
             with self.phase(name):

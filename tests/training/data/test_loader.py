@@ -190,7 +190,7 @@ def test_without_room_on_the_disk_photos_are_decoded_every_epoch(
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     assert sum(len(batch.labels) for batch in loader_of(workspace, records, cache=workspace.root / "cache")) == 30
-    assert "no cache of decoded photos: it needs" in capsys.readouterr().out
+    assert "decoded photos are not cached: that would need" in capsys.readouterr().out
 
 
 def test_on_device_hands_over_every_batch_in_order(workspace: Workspace, records: list[contract.ImageRecord]) -> None:

@@ -61,7 +61,7 @@ def test_records_can_be_read_by_many_threads(workspace: Workspace) -> None:
 def test_a_manifest_that_is_no_json_is_refused(workspace: Workspace) -> None:
     many(workspace, 30)
     (workspace.root / "manifest" / contract.Artefact.MANIFEST).write_text("{")
-    with pytest.raises(JobError, match=r"cannot be read.*CheckDataset again"):
+    with pytest.raises(JobError, match=r"cannot be read.*start the state machine again"):
         read_manifest(workspace.root / "manifest")
 
 

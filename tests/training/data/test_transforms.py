@@ -9,12 +9,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+import contract
 from training import preprocess
 from training.data.jpeg import decode_upright, read_header
-from training.data.transforms import ViewMaker, random_view
+from training.data.transforms import RandomCrop, ViewMaker, augmented_view, random_view
 from training.preprocess import ImageError
 
 AREA = (0.35, 1.0)
+
+
+def maker_of(size: int, *, flip: bool) -> ViewMaker:
+    return ViewMaker(contract.Hyperparameters(image_size=size, flip=flip))
 
 
 def scene(width: int, height: int, *, seed: int = 0) -> Image.Image:
@@ -72,7 +77,7 @@ def test_the_fast_decoder_leaves_to_pillow_what_it_does_not_know() -> None:
 def test_too_many_pixels_are_refused_before_they_unfold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("contract.MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(ImageError, match="more than the 1,000 allowed"):
-        ViewMaker(image_size=32, flip=True).whole(encoded(scene(90, 61)))
+        maker_of(32, flip=True).whole(encoded(scene(90, 61)))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "LA", "1", "I;16"])
@@ -80,15 +85,13 @@ def test_views_of_any_mode(mode: str) -> None:
     image = scene(90, 61)
     if mode == "I;16":
         image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
-    view = ViewMaker(image_size=32, flip=False).random(
-        encoded(image if mode == "I;16" else image.convert(mode), "PNG"), seed="s"
-    )
+    view = maker_of(32, flip=False).random(encoded(image if mode == "I;16" else image.convert(mode), "PNG"), seed="s")
     assert view.shape == (32, 32, 3)
     assert view.std() > 5
 
 
 def test_a_broken_photo_is_an_image_error() -> None:
-    maker, whole = ViewMaker(image_size=32, flip=True), encoded(scene(90, 61))
+    maker, whole = maker_of(32, flip=True), encoded(scene(90, 61))
     for data in (b"", b"text", whole[:200], whole[: len(whole) // 2]):
         with pytest.raises(ImageError):
             maker.random(data, seed="s")
@@ -96,7 +99,7 @@ def test_a_broken_photo_is_an_image_error() -> None:
 
 def test_resizing_is_within_two_levels_of_pillows() -> None:
     image = scene(400, 533)
-    maker = ViewMaker(image_size=224, flip=False)
+    maker = maker_of(224, flip=False)
     for box in ((0, 0, 400, 533), (30, 50, 350, 301), (11, 13, 187, 210)):
         cut = image.crop(box)
         theirs = np.asarray(cut.resize((224, 224), Image.Resampling.BILINEAR))
@@ -108,7 +111,7 @@ def test_resizing_is_within_two_levels_of_pillows() -> None:
 def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(width: int, height: int) -> None:
     """DCT scaling: at half, quarter and eighth size, never below what the smallest crop needs."""
     data = encoded(scene(width, height), quality=92)
-    maker = ViewMaker(image_size=224, flip=False)
+    maker = maker_of(224, flip=False)
     scaled, full = maker.whole(data), torch.from_numpy(np.array(preprocess.decode(data)))
     assert scaled.shape[0] < full.shape[0]
     assert min(scaled.shape[:2]) >= 437  # a crop of 35 % of the area at 4:3 is then at least 224 pixels high
@@ -118,12 +121,12 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(width: int, height: 
 
 
 def test_a_photo_of_a_common_size_is_decoded_whole() -> None:
-    assert ViewMaker(image_size=224, flip=False).whole(encoded(scene(600, 800))).shape == (800, 600, 3)
+    assert maker_of(224, flip=False).whole(encoded(scene(600, 800))).shape == (800, 600, 3)
 
 
 def test_a_squeezed_photo_gives_the_same_part() -> None:
     ramp = np.stack(np.broadcast_arrays(*np.ogrid[0:240:480j, 0:240:320j], 0), axis=2).astype(np.uint8)
-    maker = ViewMaker(image_size=64, flip=True)
+    maker = maker_of(64, flip=True)
     pixels = torch.from_numpy(ramp)
     squeezed = torch.from_numpy(maker.squeezed(pixels, side=256))
     for seed in "abcdef":
@@ -143,3 +146,51 @@ def test_views_are_mirrored_half_the_time_and_only_where_wanted() -> None:
 
     assert 30 < sum(mirrored(seed, flip=True) for seed in range(100)) < 70
     assert not any(mirrored(seed, flip=False) for seed in range(100))
+
+
+def halves(size: tuple[int, int]) -> Image.Image:
+    """Left half red, right half blue."""
+    image = Image.new("RGB", size, (220, 30, 30))
+    image.paste((30, 30, 220), (size[0] // 2, 0, size[0], size[1]))
+    return image
+
+
+def pillow_view(image: Image.Image, size: int, *, flip: bool = True, seed: str) -> NDArray[np.uint8]:
+    values = contract.Hyperparameters(image_size=size, flip=flip)
+    return augmented_view(image, hyperparameters=values, seed=seed)
+
+
+def test_the_same_seed_gives_the_same_view_and_another_seed_another() -> None:
+    image = halves((60, 40))
+    first, again, other = (pillow_view(image, 32, seed=seed) for seed in ("0/a.jpg/1", "0/a.jpg/1", "0/a.jpg/2"))
+    assert (first == again).all()
+    assert (first != other).any()
+    assert first.shape == (32, 32, 3)
+
+
+def test_views_by_pillow_are_mirrored_only_if_asked() -> None:
+    image = halves((64, 64))
+
+    def mirrored(flip: bool) -> int:
+        views = [pillow_view(image, 32, flip=flip, seed=str(seed)) for seed in range(60)]
+        return sum(int(view[:, -1, 0].mean()) > int(view[:, 0, 0].mean()) for view in views)
+
+    assert mirrored(flip=False) == 0
+    assert 10 < mirrored(flip=True) < 50
+
+
+def test_pillow_and_torch_draw_the_same_views() -> None:
+    image = scene(400, 300)
+    pixels = torch.from_numpy(np.array(image))
+    for seed in "abcdef":
+        exact = pillow_view(image, 64, seed=seed).astype(int)
+        fast = random_view(pixels, size=64, flip=True, area=AREA, seed=seed).astype(int)
+        assert np.abs(exact - fast).mean() < 6  # of 255: torch's crop is of whole pixels
+
+
+def test_views_keep_the_share_of_the_area_that_is_asked_for() -> None:
+    for seed in map(str, range(50)):
+        crop = RandomCrop.draw(seed, width=400, height=300, area=(0.5, 0.5), flip=False)
+        assert 0.35 < crop.width * crop.height / (400 * 300) <= 0.5 + 1e-9  # a crop as wide as the photo is cut off
+        assert 0 <= crop.left < 1
+        assert 0 <= crop.top < 1

@@ -24,7 +24,7 @@ from training.debugger.collections import Collections, own_configuration
 from training.debugger.files import TensorFiles
 from training.debugger.rules.evaluation import evaluate
 from training.loop import finetune
-from training.loop.instrumented import watched_training
+from training.loop.instrumented import instrumented_training
 from training.profiler.profiler import Profiler
 from training.runtime.distributed import Group
 from training.runtime.environment import JobError
@@ -237,7 +237,7 @@ def test_a_training_that_fails_or_is_stopped_leaves_the_mark_of_its_end(workspac
     mark = workspace.root / "output/tensors/training_job_end.ts"
 
     def end_with(error: BaseException) -> None:
-        with watched_training(HEAD, profiler=Profiler(HEAD)) as observer:
+        with instrumented_training(HEAD, profiler=Profiler(HEAD)) as observer:
             observer.begin_training(Odd(), epochs=1, steps=1, done=0)
             assert not mark.exists(), "an earlier attempt's"
             raise error
@@ -302,7 +302,7 @@ def test_the_files_of_a_long_training_stay_below_the_bound(
 def test_without_the_variable_or_in_another_process_there_is_no_hook(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with watched_training(HEAD, profiler=Profiler(HEAD), group=SECOND) as observer:
+    with instrumented_training(HEAD, profiler=Profiler(HEAD), group=SECOND) as observer:
         observer.begin_training(Odd(), epochs=1, steps=1, done=0)
     monkeypatch.delenv(contract.JobVariable.SAVE_INTERVAL)
     trained_head()

@@ -26,8 +26,9 @@ from training.debugger.hook import DebuggerHook
 from training.debugger.rules.evaluation import TENSOR_RULES, evaluate
 from training.embedding.store import SplitFeatures
 from training.loop import finetune
-from training.loop.head_loop import Head, fit, new_head
+from training.loop.head_loop import fit
 from training.model.backbones import Backbone
+from training.model.head import Head, new_head
 from training.model.weights import load_backbone
 from training.profiler.profiler import Profiler
 from training.profiler.rules.evaluation import evaluate as profiled
@@ -99,7 +100,7 @@ class HeadTraining:
         hyperparameters = contract.Hyperparameters(**self.values)
         for name, value in self.beyond_limits.items():
             object.__setattr__(hyperparameters, name, value)
-        head: Head = new_head(self.train, levels=[self.train.features.shape[2]], classes=CLASSES)
+        head: Head = new_head(self.train.features, levels=[self.train.features.shape[2]], classes=CLASSES)
         configured = own_configuration("features", save_interval=SAVE_INTERVAL, output_dir=folder)
         hook = DebuggerHook(folder=Path(configured["LocalPath"]), collections=Collections(configured))
         for _ in fit(
@@ -209,7 +210,7 @@ def test_a_starving_data_loader_is_warned_of(
         labels=split.labels,
         paths=split.paths,
     )
-    head = new_head(train, levels=[DIM], classes=CLASSES)
+    head = new_head(train.features, levels=[DIM], classes=CLASSES)
     with Profiler(values) as profiler:
         for _ in fit(
             head,

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 import contract
-from training.data.disk_rows import DiskRows
-from training.data.lines import Lines
+from training.data.positioned_files import DiskRows, Lines
 from training.embedding.files import Names, SplitWriter, floats, rounded
 from training.embedding.store import read_split
 
@@ -69,12 +68,12 @@ def resident() -> int:
     return int(status["RssFile"].split()[0]) * 1024
 
 
-@pytest.mark.parametrize("order", ["ascending", "by chance"])
+@pytest.mark.parametrize("order", ["ascending", "random"])
 def test_walking_over_a_large_array_does_not_fill_the_memory(tmp_path: Path, order: str) -> None:
     file, count = tmp_path / "large.npy", 40_000
     np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(count, 5, 1024))[:] = 1  # 200 MB
     numbers = np.arange(count)
-    if order == "by chance":
+    if order == "random":
         numbers = np.random.default_rng(0).permutation(numbers)
     before, stored = resident(), DiskRows.of_npy(file)
     for picked in np.split(numbers, count // 500):

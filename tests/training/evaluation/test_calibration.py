@@ -9,9 +9,9 @@ from training.evaluation.calibration import expected_calibration_error, fit_temp
 
 def drawn(images: int, *, classes: int = 5, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Logits, and labels drawn with exactly the probabilities the logits give."""
-    chance = np.random.default_rng(seed)
-    logits = chance.normal(scale=2, size=(images, classes))
-    chosen = softmax(logits).cumsum(axis=1) > chance.random((images, 1))
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(scale=2, size=(images, classes))
+    chosen = softmax(logits).cumsum(axis=1) > rng.random((images, 1))
     return logits, chosen.argmax(axis=1)
 
 

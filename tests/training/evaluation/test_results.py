@@ -17,9 +17,9 @@ NAMES = ["$x_1$", "a,b", 'say "hi"', "ordinary"]
 
 
 def evaluation(classes: list[str]) -> contract.Evaluation:
-    chance = np.random.default_rng(0)
-    probabilities = chance.dirichlet(np.ones(len(classes)), size=40).astype(np.float32)
-    labels = chance.integers(len(classes), size=40)
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(len(classes)), size=40).astype(np.float32)
+    labels = rng.integers(len(classes), size=40)
     return {
         "run": "r",
         "classes": classes,

@@ -26,7 +26,7 @@ from tests.training.conftest import CLASSES, IMAGE_SIZE, Workspace, photo
 from training import features, train
 from training.evaluation.served_photos import as_served
 from training.export import evaluate_and_export
-from training.export.evaluate_and_export import Trained
+from training.export.evaluate_and_export import TrainedModel
 from training.export.onnx_model import OnnxModel
 from training.export.precision import Choice
 
@@ -123,7 +123,7 @@ def largest_differences(left: NDArray[np.float32], right: NDArray[np.float32]) -
 
 
 def answers(
-    trained: Trained, model: Path, photos: list[Path], *, image_size: int, labels: list[str]
+    trained: TrainedModel, model: Path, photos: list[Path], *, image_size: int, labels: list[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Probabilities of PyTorch and of the model file, both in the training's pipeline, and of the endpoint."""
     records: list[contract.ImageRecord] = [
@@ -145,20 +145,22 @@ def answers(
 
 
 @pytest.fixture
-def finished(monkeypatch: pytest.MonkeyPatch) -> list[Trained]:
+def finished(monkeypatch: pytest.MonkeyPatch) -> list[TrainedModel]:
     """The trainings of a test as they were handed over for delivery."""
-    seen: list[Trained] = []
-    deliver = evaluate_and_export.deliver
+    seen: list[TrainedModel] = []
+    original = evaluate_and_export.evaluate_and_export
 
-    def keep(trained: Trained, **options: Any) -> contract.Evaluation:
+    def keep(trained: TrainedModel, job: evaluate_and_export.Job) -> contract.Evaluation:
         seen.append(trained)
-        return deliver(trained, **options)
+        return original(trained, job)
 
-    monkeypatch.setattr(train, "deliver", keep)
+    monkeypatch.setattr(train, "evaluate_and_export", keep)
     return seen
 
 
-def test_the_endpoint_answers_odd_photos_as_the_training_would(workspace: Workspace, finished: list[Trained]) -> None:
+def test_the_endpoint_answers_odd_photos_as_the_training_would(
+    workspace: Workspace, finished: list[TrainedModel]
+) -> None:
     workspace.fill(each=20)
     workspace.write_weights()
     workspace.start(channels=("dataset", "manifest", "weights"), model="features")
@@ -177,7 +179,7 @@ def test_the_endpoint_answers_odd_photos_as_the_training_would(workspace: Worksp
 
 @pytest.mark.skipif(not CLOTHING.is_dir(), reason=f"needs the photos of {CLOTHING}")
 def test_the_endpoint_answers_real_photos_in_int8_as_the_training_would(
-    workspace: Workspace, finished: list[Trained], monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, finished: list[TrainedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate_and_export, "choose", lambda *_, **__: Choice("int8", "the test says so"))
     classes = sorted(folder.name for folder in CLOTHING.iterdir())

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tests.training.conftest import BACKBONE, IMAGE_SIZE, Workspace
-from training.export.onnx_export import Classifier, export
+from training.export.onnx_export import export
 from training.export.onnx_model import OnnxModel, milliseconds_an_image
 from training.export.quantization import can_be_quantized, quantize
+from training.model.classifier import Classifier
 from training.model.weights import load_backbone
 
 

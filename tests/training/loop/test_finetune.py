@@ -20,22 +20,23 @@ from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
 from training import train, trial
 from training.data.loader import PhotoLoader
 from training.data.manifest import read_manifest
-from training.export.onnx_export import Classifier
 from training.loop import finetune
+from training.loop.epochs import run_epochs
 from training.loop.finetune_loop import FineTuning, learning_rate_factor
-from training.loop.head_loop import Head
+from training.loop.history import History
 from training.model.backbones import Backbone, Statistics
+from training.model.classifier import Classifier
 from training.model.compute import autocast, compile_stages, micro_batch
+from training.model.head import Head
 from training.model.network import Network
 from training.model.stages import freeze, stages
 from training.model.weights import load_backbone
 from training.runtime import environment
-from training.runtime.checkpoints import Checkpoints
-from training.runtime.distributed import Group
+from training.runtime.distributed import ALONE, Group
 from training.runtime.environment import JobError
+from training.runtime.observer import Observer
 
 ROOT = Path(__file__).parents[3]
-ALONE = Group(rank=0, size=1, device=torch.device("cpu"))
 
 
 @pytest.fixture
@@ -154,9 +155,11 @@ def trained_in_parts(workspace: Workspace, values: contract.Hyperparameters, par
         group=ALONE,
         precision=None,
         micro_batch=parts,
-        checkpoints=Checkpoints(None, identity={}),
     )
-    list(tuning.epochs())
+    run = run_epochs(
+        tuning, epochs=values.epochs, history=History(), checkpoints=None, state=None, observer=Observer(), group=ALONE
+    )
+    list(run)
     return network.state_dict()
 
 
@@ -190,8 +193,8 @@ def test_bfloat16_trains_to_the_loss_of_float32(photos: Workspace, monkeypatch: 
     losses = {}
     for precision in (None, torch.bfloat16):
         monkeypatch.setattr(finetune, "training_precision", lambda _device, kind=precision: kind)
-        course = finetune.train(values).course
-        losses[precision] = [epoch.train_loss for epoch in course.epochs]
+        history = finetune.train(values).history
+        losses[precision] = [epoch.train_loss for epoch in history.epochs]
     np.testing.assert_allclose(losses[torch.bfloat16], losses[None], rtol=0.1, atol=0.02)
     assert isinstance(autocast(ALONE.device, torch.bfloat16), torch.autocast)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torchvision import models
 
 from tests.training.conftest import BACKBONE, Workspace
+from training.model.backbones import PACKAGED, PackagedBackbone, Statistics
 from training.model.weights import load_backbone
 from training.runtime.environment import JobError
 
@@ -116,3 +118,22 @@ def test_efficientnet_lite0_needs_no_internet(workspace: Workspace) -> None:
     workspace.start(channels=())
     _, checksum = load_backbone("efficientnet_lite0", image_size=64)
     assert checksum == "067daf732091681afa766a8d1b372b7b51dc0fb64bf5aa5b4a4bd214d5aaa4aa"
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_backbone_of_another_library_is_one_entry(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = workspace.write_weights()
+    entry = PackagedBackbone(
+        build=lambda: models.get_model(BACKBONE, weights=None),
+        statistics=Statistics(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+        weights=lambda: file,
+        package="a-package",
+    )
+    monkeypatch.setitem(PACKAGED, "other_net", entry)
+    workspace.start(channels=(), backbone="other_net")
+    backbone, checksum = load_backbone("other_net", image_size=32)
+    assert checksum == load(workspace)[1]
+    torch.testing.assert_close(backbone.shift.flatten(), torch.full((3,), -2.0))
+    assert "from the package a-package" in capsys.readouterr().out

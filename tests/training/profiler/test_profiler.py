@@ -19,7 +19,7 @@ from tests.training.profile_fixtures import measurements, sampled, timed
 from training import features, train
 from training.data.manifest import read_photo
 from training.loop import finetune
-from training.loop.instrumented import watched_training
+from training.loop.instrumented import instrumented_training
 from training.profiler.profiler import Profiler, profile_of
 from training.profiler.system_sampler import Samples
 from training.runtime import environment
@@ -143,7 +143,7 @@ def test_what_could_not_be_watched_is_in_the_profile() -> None:
 
 def test_the_time_before_and_after_the_training_is_told_apart(hyperparameters: contract.Hyperparameters) -> None:
     profiler = Profiler(hyperparameters)
-    with watched_training(hyperparameters, profiler=profiler) as observer:
+    with instrumented_training(hyperparameters, profiler=profiler) as observer:
         take_steps(observer)
     first = profiler.measurements()
     time.sleep(0.05)
@@ -163,7 +163,7 @@ def test_psutil_failing_leaves_a_profile_that_says_so(
         monkeypatch.setattr(psutil, name, refused)
     monkeypatch.setenv(contract.rule_variable("OverallSystemUsage"), "{}")
     profiler = Profiler(hyperparameters)
-    with watched_training(hyperparameters, profiler=profiler) as observer:
+    with instrumented_training(hyperparameters, profiler=profiler) as observer:
         take_steps(observer)
     profiler.write(tmp_path)
     profile = read(tmp_path)
@@ -179,7 +179,7 @@ def test_a_profile_without_psutil_tells_of_the_steps_alone(
 ) -> None:
     monkeypatch.setitem(sys.modules, "psutil", None)
     profiler = Profiler(hyperparameters)
-    with watched_training(hyperparameters, profiler=profiler) as observer:
+    with instrumented_training(hyperparameters, profiler=profiler) as observer:
         take_steps(observer)
     profiler.write(tmp_path)
     profile = read(tmp_path)
@@ -205,7 +205,7 @@ def test_a_profile_that_cannot_be_written_fails_no_training(
     hyperparameters: contract.Hyperparameters, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     profiler = Profiler(hyperparameters)
-    with watched_training(hyperparameters, profiler=profiler) as observer:
+    with instrumented_training(hyperparameters, profiler=profiler) as observer:
         take_steps(observer)
     profiler.write(tmp_path / "not there")
     assert "no profile: FileNotFoundError" in capsys.readouterr().out
@@ -215,7 +215,7 @@ def test_a_failing_training_fails_with_its_own_error(hyperparameters: contract.H
     profiler = Profiler(hyperparameters)
 
     def fails() -> None:
-        with watched_training(hyperparameters, profiler=profiler) as observer:
+        with instrumented_training(hyperparameters, profiler=profiler) as observer:
             take_steps(observer, steps=2)
             raise ZeroDivisionError
 
@@ -226,7 +226,7 @@ def test_a_failing_training_fails_with_its_own_error(hyperparameters: contract.H
 
 def test_a_training_without_steps_has_a_profile_too(hyperparameters: contract.Hyperparameters, tmp_path: Path) -> None:
     profiler = Profiler(hyperparameters)
-    with watched_training(hyperparameters, profiler=profiler):
+    with instrumented_training(hyperparameters, profiler=profiler):
         pass
     profiler.write(tmp_path)
     assert read(tmp_path)["steps"]["steps"] == 0
@@ -245,7 +245,7 @@ def test_only_the_first_process_of_a_host_looks_at_the_machine(
 ) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
     profiler = Profiler(hyperparameters)
-    with watched_training(hyperparameters, profiler=profiler) as observer:
+    with instrumented_training(hyperparameters, profiler=profiler) as observer:
         take_steps(observer)
     seen = profiler.measurements()
     assert seen.samples.values == {}
@@ -266,7 +266,7 @@ def test_every_host_is_known_to_the_leader(
     monkeypatch.setenv("SM_HOSTS", '["algo-1", "algo-2"]')
     monkeypatch.setenv("SM_CURRENT_HOST", "algo-1")
     profiler = Profiler(hyperparameters)
-    with watched_training(hyperparameters, profiler=profiler) as observer:
+    with instrumented_training(hyperparameters, profiler=profiler) as observer:
         take_steps(observer)
         profiler.gather(TwoHosts(rank=0, size=2, device=torch.device("cpu")))
         steps = profiler.measurements().steps

@@ -24,7 +24,6 @@ from training.debugger.rules.evaluation import TENSOR_RULES, evaluate
 from training.debugger.rules.finished_trial import FinishedTrial
 from training.evaluate_rules import asked_for, main
 from training.profiler.rules.profiler_report import profiler_result
-from training.runtime import environment
 
 ROOT = Path(__file__).parents[4]
 
@@ -319,7 +318,7 @@ def test_the_program_runs_from_a_zip_with_smdebug_in_it(recorder: Recorder, tmp_
     done = subprocess.run(
         [sys.executable, str(bundle), *map(str, arguments)],
         cwd=tmp_path,
-        env={"WHIPPET_RULE_ExplodingTensor": "{}", **environment.SMDEBUG_ENVIRONMENT},
+        env={"WHIPPET_RULE_ExplodingTensor": "{}", **contract.SMDEBUG_ENVIRONMENT},
         capture_output=True,
         text=True,
         check=False,

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
-from training.data.augmentation import Mix, draw_mix, randaugment
-from training.model.averaging import MovingAverage
+import contract
+from training.data.transforms import BatchTransforms, Mix, TransformedBatch, draw_mix
 
 EVERY = torch.arange(4)
 
@@ -17,13 +16,13 @@ def pictures() -> Tensor:
 
 
 def mixed(**alphas: float) -> Mix:
-    mix = draw_mix(pictures(), **{"mixup": 0.0, "cutmix": 0.0, **alphas}, chance=np.random.default_rng(3))
+    mix = draw_mix(pictures(), **{"mixup": 0.0, "cutmix": 0.0, **alphas}, rng=np.random.default_rng(3))
     assert mix is not None
     return mix
 
 
 def test_nothing_is_mixed_by_default() -> None:
-    assert draw_mix(pictures(), mixup=0, cutmix=0, chance=np.random.default_rng(0)) is None
+    assert draw_mix(pictures(), mixup=0, cutmix=0, rng=np.random.default_rng(0)) is None
 
 
 def test_mixup_adds_two_images_by_the_share_of_their_labels() -> None:
@@ -61,31 +60,24 @@ def test_a_mixed_images_loss_counts_both_labels() -> None:
     torch.testing.assert_close(losses, expected)
 
 
+def changed(images: Tensor, **values: float | int) -> TransformedBatch:
+    transforms = BatchTransforms(contract.Hyperparameters(mode="finetune", **values))  # type: ignore[arg-type]
+    return transforms(images, torch.zeros(len(images), dtype=torch.int64), rng=np.random.default_rng(3))
+
+
+def test_a_batch_is_left_as_it_is_where_nothing_is_asked_for() -> None:
+    batch = changed(pictures())
+    assert torch.equal(batch.part(EVERY), pictures())
+    losses = batch.losses(torch.tensor([[3.0, 1.0]] * 4), EVERY, label_smoothing=0.0)
+    torch.testing.assert_close(losses, torch.full((4,), float(np.log1p(np.exp(-2)))))
+
+
 def test_randaugment_changes_each_image_by_itself_and_by_the_seed() -> None:
     images = torch.randint(0, 255, (8, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(1)
-    first = randaugment(images, magnitude=9)
+    first = changed(images, randaugment=9).images
     torch.manual_seed(1)
-    assert torch.equal(first, randaugment(images, magnitude=9))
+    assert torch.equal(first, changed(images, randaugment=9).images)
     assert first.dtype == torch.uint8
     assert first.shape == images.shape
     assert sum(not torch.equal(one, other) for one, other in zip(first, images, strict=True)) >= 4
-
-
-def test_the_moving_average_follows_and_can_be_put_on_and_off() -> None:
-    weight = torch.zeros(2)
-    average = MovingAverage({"weight": weight, "count": torch.tensor(3)}, decay=0.5)
-    weight.fill_(1.0)
-    for _ in range(9):
-        average.update()
-    with average.applied():
-        assert weight[0] == pytest.approx(1, abs=0.01)
-        assert weight[0] < 1
-        kept = weight.clone()
-        with average.lifted():
-            assert torch.equal(weight, torch.ones(2))
-        assert torch.equal(weight, kept)
-    assert torch.equal(weight, torch.ones(2))
-    other = MovingAverage({"weight": torch.zeros(2)}, decay=0.5)
-    other.restore(average.state())
-    assert other.state()["updates"] == 9

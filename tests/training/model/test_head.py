@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.training.loop.test_head_loop import LEVELS, blobs, trained
+from training.model.head import new_head
+
+
+def test_the_served_layer_answers_as_the_trained_head() -> None:
+    head, _ = trained()
+    features = torch.from_numpy(blobs(50, seed=2).features[0])
+    torch.testing.assert_close(head.folded()(features), head(features), rtol=1e-3, atol=1e-3)
+
+
+def test_a_constant_feature_is_passed_over() -> None:
+    head, _ = trained()
+    features = torch.from_numpy(blobs(9).features[0])
+    changed = features.clone()
+    changed[:, 3] = -1e6
+    torch.testing.assert_close(head(features), head(changed))
+
+
+def test_every_level_has_the_same_say() -> None:
+    train = blobs(3000)
+    head = new_head(train.features, levels=LEVELS, classes=3)
+    scaled = (torch.from_numpy(train.features[0]) - head.mean) * head.scale
+    deep, shallow = scaled[:, 12:].square().sum(), scaled[:, :12].square().sum()
+    assert shallow / deep == pytest.approx(11 / 12, rel=0.05)  # one of the 12 is the constant
