@@ -11,6 +11,7 @@ import fcntl
 import ipaddress
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -59,6 +60,9 @@ class Cloud:
     port: int
     pid: int
     state: Path
+    access_key: str = field(repr=False)
+    """Access key ID of the account's administrator: another at each start, and known to this user alone."""
+    secret_key: str = field(repr=False)
 
     @property
     def endpoint_url(self) -> str:
@@ -78,8 +82,8 @@ class Cloud:
         loopback = f"{LOOPBACK},localhost"
         return kept | {
             "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_CONFIG_FILE": os.devnull,
@@ -163,13 +167,14 @@ def running(state: Path) -> Cloud | None:
     try:
         record: dict[str, Any] = json.loads((state / _RECORD).read_text())
         port, pid = int(record["port"]), int(record["pid"])
+        access_key, secret_key = str(record["access_key"]), str(record["secret_key"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     identity = _ask(port, _IDENTITY_PATH)
     # Another process may have the port, or the process number, of a server that died.
     if identity is None or identity.get("pid") != pid or identity.get("state") != str(state):
         return None
-    return Cloud(port=port, pid=pid, state=state)
+    return Cloud(port=port, pid=pid, state=state, access_key=access_key, secret_key=secret_key)
 
 
 def stop(state: Path) -> bool:
@@ -204,6 +209,9 @@ def _launch(state: Path, port: int) -> Cloud:
         raise CloudError(f"{python} does not exist: the local cloud's environment is missing; run `make setup`")
     log = state / _LOG
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    # A key for this start alone; a server's environment can be read by its own user only.
+    access_key, secret_key = f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)
+    environment |= {"WHIPPET_ACCESS_KEY_ID": access_key, "WHIPPET_SECRET_ACCESS_KEY": secret_key}
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [str(python), "-m", "local.cloud", "--port", str(port), "--state", str(state)],
@@ -215,20 +223,27 @@ def _launch(state: Path, port: int) -> Cloud:
             start_new_session=True,
         )
     _children.append(process)
-    record = {"port": port, "pid": process.pid, "started": time.time()}
-    (state / _RECORD).write_text(json.dumps(record) + "\n")
+    keys = {"access_key": access_key, "secret_key": secret_key}
+    _write_privately(state / _RECORD, {"port": port, "pid": process.pid, "started": time.time(), **keys})
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             (state / _RECORD).unlink(missing_ok=True)
             raise CloudError(f"the local cloud ended with status {process.returncode} while starting:\n{_tail(log)}")
         if running(state) and _ask(port, _HEALTH_PATH) is not None:
-            return Cloud(port=port, pid=process.pid, state=state)
+            return Cloud(port=port, pid=process.pid, state=state, access_key=access_key, secret_key=secret_key)
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     (state / _RECORD).unlink(missing_ok=True)
     raise CloudError(f"the local cloud did not answer within {_START_SECONDS:.0f} s:\n{_tail(log)}")
+
+
+def _write_privately(file: Path, record: Mapping[str, Any]) -> None:
+    """Write a JSON file that only this user may read, from its first byte on."""
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(json.dumps(record) + "\n")
 
 
 @contextlib.contextmanager

@@ -23,18 +23,16 @@ from local.cloud import (
     sagemaker,
     seam,
 )
+from local.cloud.gate import IDENTITY_PATH, Gate, admit_one_administrator
 from local.cloud.host import MinistackHost
 from local.cloud.stepfunctions import integrations, jsonpaths
 from local.sagemaker import SageMaker
 
-__all__ = ["ACCOUNT_ID", "IDENTITY_PATH", "REGION", "prepare", "serve"]
+__all__ = ["ACCOUNT_ID", "REGION", "prepare", "serve"]
 
 ACCOUNT_ID: Final = "000000000000"
 REGION: Final = "us-east-1"
 LOOPBACK: Final = "127.0.0.1"
-
-IDENTITY_PATH: Final = "/_whippet/cloud"
-"""Answers which cloud this is: its process and its state folder."""
 
 _OWN_FOLDERS: Final = ("objects", "records", "sagemaker", "tmp")
 """What a server leaves in its state folder. None of it outlives a restart: ministack's records are in memory."""
@@ -44,8 +42,15 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def prepare(*, port: int, state: Path) -> None:
-    """Empty the state folder of an earlier server's and set the environment ministack reads when it is imported."""
+def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None:
+    """Empty the state folder of an earlier server's and set the environment ministack reads when it is imported.
+
+    Args:
+        port: on loopback.
+        state: folder for the server's files.
+        access_key: access key ID of the account's administrator, without which nobody is answered.
+        secret_key: secret access key to it.
+    """
     state.mkdir(parents=True, exist_ok=True)
     for name in _OWN_FOLDERS:
         shutil.rmtree(state / name, ignore_errors=True)
@@ -68,7 +73,8 @@ def prepare(*, port: int, state: Path) -> None:
         S3_DATA_DIR=str(state / "objects"),
         STATE_DIR=str(state / "records"),
         TMPDIR=str(state / "tmp"),
-        AWS_SECRET_ACCESS_KEY="test",  # noqa: S106 - the public key pair of the local cloud
+        AWS_ACCESS_KEY_ID=access_key,
+        AWS_SECRET_ACCESS_KEY=secret_key,
         AWS_EC2_METADATA_DISABLED="true",
         AWS_CONFIG_FILE=os.devnull,
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,
@@ -94,6 +100,7 @@ def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
     service = SageMaker(host=host, images=known, root=state / "sagemaker")
     try:
         auth.apply()
+        admit_one_administrator()
         sagemaker.register(service)
         integrations.apply(service)
         jsonpaths.apply()
@@ -129,7 +136,7 @@ async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access:
     run = importlib.import_module("hypercorn.asyncio").serve
     try:
         identity = {"pid": os.getpid(), "state": str(state.resolve()), "debugger_access": debugger_access}
-        await run(_identified(application, identity), config, shutdown_trigger=stopped.wait)
+        await run(Gate(_identified(application, identity), port=port), config, shutdown_trigger=stopped.wait)
     finally:
         # Before the loop closes: it waits for its threads, and those wait for Lambdas and endpoints.
         _end(service, state)

@@ -19,6 +19,10 @@ import pytest
 from local import control
 
 
+def cloud_of(state: Path) -> control.Cloud:
+    return control.Cloud(port=4566, pid=1, state=state, access_key="AKIAOFTHISSTART", secret_key="secret")
+
+
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "state"
@@ -97,7 +101,7 @@ def test_the_environment_holds_nothing_of_the_users_account(state: Path, monkeyp
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "secret")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://s3.amazonaws.com")
-    environment = control.Cloud(port=4566, pid=1, state=state).environment()
+    environment = cloud_of(state).environment()
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"} & set(environment)
     assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
     control.refuse_real_aws(environment)
@@ -115,7 +119,7 @@ def test_the_environment_holds_nothing_of_the_users_account(state: Path, monkeyp
     ],
 )
 def test_whatever_leads_to_the_real_aws_is_refused(change: dict[str, str], named: str, tmp_path: Path) -> None:
-    environment = control.Cloud(port=4566, pid=1, state=tmp_path).environment()
+    environment = cloud_of(tmp_path).environment()
     with pytest.raises(control.RealAwsRefusedError, match=named):
         control.refuse_real_aws(environment | change)
 
@@ -137,7 +141,9 @@ def _invoke_a_function(cloud: control.Cloud) -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("index.py", "def handler(event, context): return event")
-    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    session = boto3.Session(
+        aws_access_key_id=cloud.access_key, aws_secret_access_key=cloud.secret_key, region_name="us-east-1"
+    )
     iam = session.client("iam", endpoint_url=cloud.endpoint_url)
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
