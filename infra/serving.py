@@ -22,7 +22,6 @@ from infra.python_function import PythonFunction
 __all__ = ["ServingImage", "content_tag", "repository_of", "stage_context"]
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCKERFILE = "inference/Dockerfile"
 _CONTEXT = (
     "contract",
     "inference",
@@ -64,19 +63,8 @@ def repository_of(image_uri: str) -> str | None:
 
 _BUILD = {
     "version": "0.2",
-    "env": {"shell": "bash"},
-    "phases": {
-        "build": {
-            "commands": [
-                "set -euo pipefail",
-                'if aws ecr describe-images --repository-name "$REPOSITORY" --image-ids "imageTag=$IMAGE_TAG"; then '
-                'echo "$IMAGE_TAG is there already"; exit 0; fi',
-                'aws ecr get-login-password | docker login --username AWS --password-stdin "${REPOSITORY_URI%%/*}"',
-                f'docker build --file {DOCKERFILE} --tag "$REPOSITORY_URI:$IMAGE_TAG" .',
-                'docker push "$REPOSITORY_URI:$IMAGE_TAG"',
-            ]
-        }
-    },
+    # One command: each is a shell of its own, in which an `exit 0` would skip none of those that follow.
+    "phases": {"build": {"commands": ["bash inference/build_image.sh"]}},
 }
 
 
@@ -148,8 +136,15 @@ class ServingImage(Construct):
                     ],
                     resources=[self.repository.repository_arn],
                 ),
-                # The login to the registry has no resources in IAM.
-                iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]),
+                # The logins to this account's registry and to the base image's public one have no resources in IAM.
+                iam.PolicyStatement(
+                    actions=[
+                        "ecr:GetAuthorizationToken",
+                        "ecr-public:GetAuthorizationToken",
+                        "sts:GetServiceBearerToken",
+                    ],
+                    resources=["*"],
+                ),
             ],
         )
         project = codebuild.Project(
