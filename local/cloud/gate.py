@@ -132,7 +132,7 @@ async def _forbid(send: Send, message: str, scope: Scope) -> None:
 
 
 def _signed_for(scope: Scope, service: str) -> bool:
-    """Tell whether the request is signed for a service, by its credential scope KEY/DATE/REGION/SERVICE/aws4_request."""
+    """Tell whether the request is signed for a service, by its scope KEY/DATE/REGION/SERVICE/aws4_request."""
     mark = f"/{service}/aws4_request".encode()
     return any(name.lower() == b"authorization" and mark in value for name, value in scope["headers"])
 

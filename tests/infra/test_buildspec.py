@@ -1,4 +1,4 @@
-"""The serving image's build: the template's buildspec, run command by command with a `docker` and an `aws` that record."""
+"""The build of the serving image: the template's buildspec, run with a `docker` and an `aws` that record."""
 
 from __future__ import annotations
 
