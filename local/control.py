@@ -34,6 +34,14 @@ _IDENTITY_PATH: Final = "/_whippet/cloud"
 _HEALTH_PATH: Final = "/_ministack/health"
 _RECORD: Final = "cloud.json"
 _LOG: Final = "cloud.log"
+_LOCK: Final = "cloud.lock"
+_LAST_PORT: Final = "cloud.port"
+_PORT: Final = "WHIPPET_PORT"
+"""Variable that says which port of 127.0.0.1 the cloud serves on."""
+
+_DEFAULT_PORT: Final = 4577
+"""Of the first start of a state folder; later ones take the port they had, so that addresses stay."""
+
 _DEBUGGER_ACCESS: Final = "WHIPPET_DEBUGGER_ACCESS"
 """Variable that says, true or false, whether the account may use SageMaker Debugger (default: false, as every new
 account)."""
@@ -127,16 +135,18 @@ def refuse_real_aws(environment: Mapping[str, str]) -> None:
 
 
 def start(state: Path, port: int | None = None) -> Cloud:
-    """The running cloud of this state folder, started if there is none; a free port is picked if none is given.
+    """Return the running cloud of this state folder, started if there is none.
 
-    The server is detached: it goes on when this process ends.
+    Without `port` or WHIPPET_PORT it serves on the port that it had at its last start, or on 4577 at its first; where
+    somebody else has that one, on a free one. The server is detached: it goes on when this process ends. Two starts at
+    once wait for each other.
 
     Raises:
         CloudError: it did not come up; the message ends with the server's log. Or it runs, but on another port, or with
-            another WHIPPET_DEBUGGER_ACCESS than this process's.
+            another WHIPPET_DEBUGGER_ACCESS than this process's; or the state folder cannot be used.
     """
-    state = state.resolve()
-    state.mkdir(parents=True, exist_ok=True)
+    port = port if port is not None else _chosen_port()
+    state = _usable(state)
     with _lock(state):
         found = running(state)
         if found:
@@ -147,7 +157,79 @@ def start(state: Path, port: int | None = None) -> Cloud:
                 )
             _check_debugger_access(found)
             return found
-        return _launch(state, port if port is not None else _free_port())
+        if port is not None:
+            return _launch(state, port)
+        usual = _usual_port(state)
+        try:
+            return _launch(state, usual)
+        except CloudError:
+            # Another cloud, of another state folder, may have been quicker.
+            if _is_free(usual):
+                raise
+            return _launch(state, _usual_port(state))
+
+
+def _usable(state: Path) -> Path:
+    """Return the state folder, made if need be.
+
+    Raises:
+        CloudError: it is no folder, or nothing can be written in it.
+    """
+    state = state.resolve()
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        with (state / _LOCK).open("w") as file:
+            file.write("\n")
+    except (FileExistsError, NotADirectoryError):
+        raise CloudError(
+            f"{state} is not a folder, but the local cloud keeps its state there; move it away, or name another place "
+            "with WHIPPET_STATE"
+        ) from None
+    except OSError as error:
+        raise CloudError(
+            f"the local cloud cannot write to its state folder {state}: {error.strerror}; make room or give yourself "
+            "the permission, or name another place with WHIPPET_STATE"
+        ) from None
+    return state
+
+
+def _chosen_port() -> int | None:
+    """Return WHIPPET_PORT.
+
+    Raises:
+        CloudError: it is no port.
+    """
+    text = os.environ.get(_PORT)
+    if not text:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise CloudError(f"{_PORT}={text} is no port; give a number from 1 to 65535, such as {_DEFAULT_PORT}")
+    return int(text)
+
+
+def _usual_port(state: Path) -> int:
+    """Return the port of the last start, or the default one; a free one if somebody else has it."""
+    try:
+        usual = int((state / _LAST_PORT).read_text())
+    except (OSError, ValueError):
+        usual = _DEFAULT_PORT
+    if not _is_free(usual):
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            usual = probe.getsockname()[1]
+    (state / _LAST_PORT).write_text(f"{usual}\n")
+    return usual
+
+
+def _is_free(port: int) -> bool:
+    """Tell whether a server could listen on the port now; connections of an earlier one that linger do not count."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
 
 
 def _check_debugger_access(cloud: Cloud) -> None:
@@ -249,7 +331,7 @@ def _write_privately(file: Path, record: Mapping[str, Any]) -> None:
 @contextlib.contextmanager
 def _lock(state: Path) -> Iterator[None]:
     """One start or stop of a state folder at a time."""
-    with (state / "cloud.lock").open("w") as file:
+    with (state / _LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -264,13 +346,6 @@ def _ask(port: int, path: str) -> dict[str, Any] | None:
     except (OSError, ValueError, urllib.error.URLError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _is_loopback(url: str) -> bool:

@@ -42,6 +42,50 @@ def test_another_port_for_a_running_cloud_is_refused(state: Path) -> None:
         control.start(state, first.port + 1)
 
 
+def test_the_address_is_the_same_at_each_start(state: Path) -> None:
+    """Scripts and settings that name it go on working."""
+    first = control.start(state).port
+    control.stop(state)
+    assert control.start(state).port == first
+
+
+def test_a_port_that_somebody_else_has_is_passed_over(state: Path) -> None:
+    state.mkdir()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        (state / "cloud.port").write_text(str(taken))
+        assert control.start(state).port != taken
+
+
+def test_the_port_can_be_set(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    monkeypatch.setenv("WHIPPET_PORT", str(free))
+    assert control.start(state).port == free
+    monkeypatch.setenv("WHIPPET_PORT", "http")
+    with pytest.raises(control.CloudError, match="WHIPPET_PORT=http is no port; give a number from 1 to 65535"):
+        control.start(state)
+
+
+def test_a_state_folder_that_is_a_file_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(control.CloudError, match="is not a folder, but the local cloud keeps its state there"):
+            control.start(place)
+
+
+def test_a_state_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    """A full disk, for root as for anybody; a folder of somebody else's reads the same."""
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "cloud.lock").symlink_to("/dev/full")
+    with pytest.raises(control.CloudError, match="No space left on device; make room or give yourself"):
+        control.start(full)
+
+
 def test_stop_ends_the_server_and_says_whether_there_was_one(state: Path) -> None:
     assert control.stop(state) is False
     cloud = control.start(state)
@@ -134,7 +178,7 @@ def test_no_process_and_no_file_of_the_server_survives_a_stop(state: Path) -> No
     while alive := [pid for pid in children if _alive(pid)]:
         assert time.monotonic() < deadline, f"still running: {alive}"
         time.sleep(0.05)
-    assert {path.name for path in state.iterdir()} == {"cloud.lock", "cloud.log"}
+    assert {path.name for path in state.iterdir()} == {"cloud.lock", "cloud.log", "cloud.port"}
 
 
 def _invoke_a_function(cloud: control.Cloud) -> None:
