@@ -1,8 +1,9 @@
-# Two commands matter: `make demo` and `make test`. Both set everything up first, from the locks in locks/.
+# What a person types is listed by `make help`. Every command sets up first what it needs, from the locks in locks/:
 #
 # .venv           the project: CDK app, whippet command, tests (with node, npm and cdk in its bin)
 # .envs/cloud     the local cloud (it pins its own botocore)
-# .envs/training  what the training image holds; .envs/inference: what the endpoint's container holds, and test tools
+# .envs/training  what the training image holds, and test tools
+# .envs/inference what the endpoint's container holds, and test tools
 # .envs/tools     uv, which makes the others
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -14,8 +15,19 @@ IN_INFERENCE := .envs/inference/bin/python
 IN_CLOUD := .envs/cloud/bin/python
 ENVIRONMENTS := .envs/cloud/.ready .envs/training/.ready .envs/inference/.ready
 
+# How many targets run beside each other, and how many processes share the tests of a large one.
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+
+# Makes the targets that follow it side by side. All of them run even if one fails, and each one's output stays together
+# (where make can do that: version 3.81, which macOS has, mixes it).
+SIDE_BY_SIDE := +@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) \
+	$(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+# A file's tests stay in one process: they share fixtures that are expensive, and some build on each other.
+SPREAD := --numprocesses $(JOBS) --dist loadfile
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench soak synth deploy destroy stop clean locks
+.PHONY: help setup demo check test lint bench soak synth deploy destroy stop clean locks
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,17 +37,15 @@ setup: .venv/.ready node_modules/.ready $(ENVIRONMENTS) ## every environment, fr
 demo: setup ## the whole system on this machine: deploy, tune, train, release, classify
 	$(RUN) whippet demo
 
+# The longest come first, so that none is left over at the end with idle cores beside it.
+check: setup ## while editing: linters, and every test that needs no local cloud
+	$(SIDE_BY_SIDE) test-training lint-app test-app lint-training lint-inference lint-style test-inference
+
 test: setup ## every test
-	$(RUN) pytest
-	$(IN_TRAINING) -m pytest tests/training
-	$(IN_INFERENCE) -m pytest tests/inference
-	$(IN_CLOUD) -m pytest tests/local/sagemaker
+	$(SIDE_BY_SIDE) test-runs test-training test-app test-cloud test-sagemaker test-inference
 
 lint: setup ## ruff, mypy, formatting
-	$(RUN) ruff check . && $(RUN) ruff format --check .
-	$(RUN) mypy
-	$(RUN) mypy --python-executable $(IN_TRAINING) training tests/training $(filter-out %/search_trials.py,$(wildcard benchmarks/*.py))
-	$(RUN) mypy --python-executable $(IN_INFERENCE) inference tests/inference
+	$(SIDE_BY_SIDE) lint-app lint-training lint-inference lint-style
 
 bench: setup ## measured side by side with what a user would pick instead
 	$(RUN) python -m benchmarks
@@ -60,9 +70,46 @@ clean: stop ## remove everything that was made here
 
 locks: $(UV) ## compile locks/*.in anew
 	cd locks && for e in tools app cloud training inference inference-test; do \
-		also=; for k in excludes overrides; do test ! -e $$e.$$k || also="--$$k $$e.$$k"; done; \
+		also=; for k in excludes overrides; do test ! -e $$e.$$k || also="$$also --$$k $$e.$$k"; done; \
 		../$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $$also $$e.in -o $$e.txt; done
 	$(RUN) npm install --package-lock-only --omit-lockfile-registry-resolved
+
+# The parts of check, test and lint. Each can be made alone. mypy looks at code in the environment that it runs in; each
+# environment has a cache of its own, since runs side by side must not write into one.
+.PHONY: lint-style lint-app lint-training lint-inference
+lint-style: setup
+	$(RUN) ruff check . && $(RUN) ruff format --check .
+
+lint-app: setup
+	$(RUN) mypy
+
+lint-training: setup
+	$(RUN) mypy --cache-dir .mypy_cache/training --python-executable $(IN_TRAINING) \
+		training tests/training $(filter-out %/search_trials.py,$(wildcard benchmarks/*.py))
+
+lint-inference: setup
+	$(RUN) mypy --cache-dir .mypy_cache/inference --python-executable $(IN_INFERENCE) inference tests/inference
+
+# test-app takes the folders from pyproject.toml. Those of test-cloud and test-sagemaker start local clouds whose images are
+# toy programs; those of test-runs drive whole systems as a user does, each file on a local cloud of its own.
+.PHONY: test-app test-training test-inference test-cloud test-sagemaker test-runs
+test-app: setup
+	$(RUN) pytest $(SPREAD)
+
+test-training: setup
+	$(IN_TRAINING) -m pytest $(SPREAD) tests/training
+
+test-inference: setup
+	$(IN_INFERENCE) -m pytest tests/inference
+
+test-cloud: setup
+	$(RUN) pytest $(SPREAD) tests/local/cloud
+
+test-sagemaker: setup
+	$(IN_CLOUD) -m pytest tests/local/sagemaker
+
+test-runs: setup
+	$(RUN) pytest $(SPREAD) tests/system/test_*.py
 
 $(UV): locks/tools.txt
 	@test -n "$(PYTHON)" || { echo "whippet needs Python 3.11, 3.12 or 3.13 on the PATH and found none: install one, or run make PYTHON=/path/to/python"; exit 1; }

@@ -1,4 +1,4 @@
-"""The CDK app: settings in, one stack out. Synthesis needs no credentials, no network, no Docker and no clock."""
+"""The CDK app: settings in, one stack out. Synthesis needs no credentials, network, Docker or clock."""
 
 import sys
 
@@ -9,7 +9,7 @@ from infra.stack import WhippetStack
 
 
 def main() -> int:
-    """Synthesise the environment that `-c env=NAME` chooses; 1 when a setting is wrong."""
+    """Synthesise the environment that `-c env=NAME` chooses; return the exit status, 1 when a setting is wrong."""
     app = cdk.App(analytics_reporting=False)
     try:
         settings = Settings.from_context(app.node.get_all_context())

@@ -1,10 +1,11 @@
-"""Records what the search benchmark searches: how well heads do over learning rate and batch size.
+"""Record the surface that the search benchmark searches: how well heads do by learning rate and batch size.
 
     python -m benchmarks.record_surface FEATURES benchmarks/surfaces/heads.json
 
-with the training environment's Python. FEATURES is a features job's model folder: for the committed file that of
-clothing10's 1,172 photos under efficientnet_lite0 with four augmented views and the plain one. A trial trains a head
-for five epochs; validation and test photos together judge it, since the search itself is what is measured here.
+with the training environment's Python. FEATURES is the model folder of a features job. The committed file is made from
+the 1,172 photos of clothing10 with efficientnet_lite0, four augmented views and the plain one. A trial trains a head
+for five epochs and is scored on validation and test photos together, for less noise: the search is what is
+measured here, not the model.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ EPOCHS = 5
 
 
 def record(features: Path) -> dict[str, object]:
-    """Means over the seeds at each grid point: (batch sizes, learning rates) for each objective."""
+    """Train heads over the whole grid.
+
+    Returns:
+        The grid and, for each objective, the means over the seeds (batch sizes, learning rates) and their noise.
+    """
     folder, index = read_index(features)
     train = read_split(folder, "train")
     held_out = _together(read_split(folder, "validation"), read_split(folder, "test"))

@@ -1,8 +1,8 @@
 """How many trials a search needs to come within 1 % of the best, on the recorded surface of real trainings.
 
-Ours is the local SageMaker's own proposal code, one trial at a time, as the tuning jobs use it. A trial's objective is
-the surface, interpolated between its grid points, with noise as the seeds had it; whether a trial is within 1 % is
-asked of the surface without the noise.
+Ours is the `Search` of the local SageMaker's tuning jobs, on scikit-learn's Gaussian process, one trial at a time. A
+trial's objective is the surface, interpolated between its grid points, plus noise with the standard deviation that the
+recorded seeds had. Whether a trial is within 1 % of the best is decided on the surface without noise.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Surface:
 
 
 def load(objective: str) -> Surface:
+    """Return the recorded surface of an objective, "loss" or "accuracy"."""
     recorded = json.loads(SURFACE.read_text(encoding="utf-8"))
     sign = -1.0 if objective == "loss" else 1.0
     return Surface(
@@ -66,10 +67,11 @@ def load(objective: str) -> Surface:
 
 Ask = Iterator[Trial]
 Searcher = Callable[[int, Callable[[Trial], float]], Ask]
-"""From a seed and the measurement of a trial to the trials it makes, one after the other."""
+"""A search: takes a seed and a function that measures a trial, and yields its trials one after the other."""
 
 
 def ours(seed: int, measure: Callable[[Trial], float]) -> Ask:
+    """Search as the local SageMaker's Bayesian tuning jobs do, without parallel trials."""
     search = Search(ranges=contract.parameter_ranges(), strategy="Bayesian", maximise=True, seed=seed)
     while True:
         number, values = search.propose()
@@ -79,21 +81,22 @@ def ours(seed: int, measure: Callable[[Trial], float]) -> Ask:
 
 
 def random_search(seed: int, measure: Callable[[Trial], float]) -> Ask:
-    """Random search as the seed's search space has it: the learning rate drawn on a linear scale."""
-    chance = np.random.default_rng(seed)
+    """Draw learning rates on a linear scale, as the project this one replaces did."""
+    rng = np.random.default_rng(seed)
     while True:
-        yield float(chance.uniform(*contract.LEARNING_RATE_LIMITS)), int(chance.choice(contract.BATCH_SIZES))
+        yield float(rng.uniform(*contract.LEARNING_RATE_LIMITS)), int(rng.choice(contract.BATCH_SIZES))
 
 
 def random_log_search(seed: int, measure: Callable[[Trial], float]) -> Ask:
-    chance = np.random.default_rng(seed)
+    """Draw learning rates on a logarithmic scale."""
+    rng = np.random.default_rng(seed)
     low, high = contract.LEARNING_RATE_LIMITS
     while True:
-        yield float(low * (high / low) ** chance.random()), int(chance.choice(contract.BATCH_SIZES))
+        yield float(low * (high / low) ** rng.random()), int(rng.choice(contract.BATCH_SIZES))
 
 
 def optuna_default(seed: int, measure: Callable[[Trial], float]) -> Ask:
-    """Optuna as it comes: TPE, the learning rate on a log scale, the batch size categorical."""
+    """Search with Optuna's default, TPE: the learning rate on a log scale, the batch size categorical."""
     import optuna  # type: ignore[import-not-found, unused-ignore]  # only the local cloud's environment has it
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -116,7 +119,7 @@ PEERS: dict[str, Searcher] = {
 
 
 def trials_needed(searcher: Searcher, surface: Surface, *, seed: int) -> int:
-    """Trials until one is good; `MOST_TRIALS` where none is."""
+    """Return the number of trials until one is within 1 % of the best, at most `MOST_TRIALS`."""
     noise = np.random.default_rng([seed, 1])
 
     def measure(trial: Trial) -> float:

@@ -23,20 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "start", "watch"]
 
 POLL_SECONDS = 1.0
-TUNING_STATES = ("Tune", "TuneFromEarlier", "TuneNetwork")
+TUNING_STATES = ("Tune", "TuneFromEarlier")
 JOB_OF_STATE = {
     "Features": "features",
     "ExtendFeatures": "features",
     "Train": "train",
     "TrainManaged": "train",
-    "TrainNetwork": "train",
-    "TrainNetworkManaged": "train",
     "Rules": "rules",
-    "NetworkRules": "rules",
 }
 """How the name of a state's job ends."""
-RULES_STATES = ("Rules", "NetworkRules")
-"""Those whose job is a processing job, of whose log every line says something: one a rule."""
+RULES_STATE = "Rules"
+"""Its job is a processing job, whose log has one line for each rule, so that every line is shown."""
 APPROVAL_STATE = "AskApproval"
 ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 
@@ -138,7 +135,7 @@ class _Progress:
         if self.state in TUNING_STATES:
             self._trials()
         elif kind := JOB_OF_STATE.get(self.state):
-            self._log(f"{self._prefix}-{kind}", rules=self.state in RULES_STATES)
+            self._log(f"{self._prefix}-{kind}", rules=self.state == RULES_STATE)
 
     @property
     def _prefix(self) -> str:

@@ -1,0 +1,1 @@
+"""The CDK app's constructs: what the cloud holds."""

@@ -1,4 +1,4 @@
-"""The front door: POST /classify and GET /health behind an API key, a throttle and a quota."""
+"""The API: POST /classify and GET /health behind an API key, a throttle and a quota."""
 
 from __future__ import annotations
 
@@ -6,52 +6,53 @@ import json
 
 import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.acknowledged import acknowledge
 from infra.names import Names
-from infra.python_function import PythonFunction
+from infra.permissions import NO_RESOURCES, Permission
+from infra.python_function import LOG_RETENTION, PythonFunction
 from infra.settings import ApiSettings
 
 __all__ = ["PROBLEMS", "Api"]
 
 STAGE = "v1"
 _INTEGRATION_TIMEOUT = cdk.Duration.seconds(29)
-"""API Gateway waits no longer (quota "Integration timeout")."""
+"""The longest that API Gateway waits (quota "Integration timeout")."""
 
 PROBLEMS: dict[str, tuple[str, str, str]] = {
     "INVALID_API_KEY": (
         "403",
         "No valid API key",
-        "Send your key in the header x-api-key. The stack's output ApiKeyCommand prints it.",
+        "Send your key in the header x-api-key. The command in the stack's output ApiKeyCommand prints it.",
     ),
-    "ACCESS_DENIED": ("403", "Access denied", "This caller may not use the API."),
+    "ACCESS_DENIED": ("403", "Access denied", "This caller is not allowed to use the API."),
     "MISSING_AUTHENTICATION_TOKEN": (
         "404",
         "No such route",
-        "There are POST /classify and GET /health, below the stage's path.",
+        "The API has POST /classify and GET /health below the stage's path.",
     ),
     "REQUEST_TOO_LARGE": (
         "413",
         "Request too large",
-        "API Gateway takes 10 MB, an image may have 4.5 MB: make it smaller and send it again.",
+        "An image may have 4.5 MB and a request 10 MB: make the image smaller and send it again.",
     ),
     "THROTTLED": ("429", "Too many requests", "The key's rate is exceeded: wait a second and try again."),
     "QUOTA_EXCEEDED": (
         "429",
         "Quota exceeded",
-        "The key's requests of today are used up; raise api.daily_quota or wait.",
+        "The key's requests for today are used up: try again tomorrow, or raise the setting api.daily_quota.",
     ),
     "INTEGRATION_TIMEOUT": ("504", "No answer in time", "The model took too long: try again, or send a smaller image."),
     "DEFAULT_4XX": ("", "Request refused", "$context.error.message"),
-    "DEFAULT_5XX": ("", "Internal error", "The API failed; try again. Its log group has the reason."),
+    "DEFAULT_5XX": ("", "Internal error", "The API failed: try again. The reason is in its log group."),
 }
-"""API Gateway's own refusals: status (empty: API Gateway's), title, detail."""
+"""The errors that API Gateway itself answers with, by type: status (empty: API Gateway's own), title and detail."""
 
 
 class Api(Construct):
-    """REST API, its Lambda, key, usage plan, access log."""
+    """The REST API with its Lambda function, key, usage plan and access log."""
 
     def __init__(self, scope: Construct, construct_id: str, *, names: Names, settings: ApiSettings) -> None:
         super().__init__(scope, construct_id)
@@ -61,13 +62,16 @@ class Api(Construct):
             name="classify",
             description="POST /classify and GET /health",
             environment={"ENDPOINT_NAME": names.endpoint},
-            statements=[
-                iam.PolicyStatement(
+            permissions=[
+                Permission(
                     actions=["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"],
                     resources=[names.endpoint_arn],
                 ),
-                # Tracing has no resources in IAM.
-                iam.PolicyStatement(actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"]),
+                Permission(
+                    actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+                    resources=["*"],
+                    reason=NO_RESOURCES,
+                ),
             ],
             timeout=_INTEGRATION_TIMEOUT,
             memory_mib=1024,
@@ -80,22 +84,20 @@ class Api(Construct):
 
     @property
     def url(self) -> str:
-        """Base URL with a slash at its end."""
+        """Base URL, with a slash at its end."""
         return self.rest.url
 
     def _build_rest(self, names: Names, settings: ApiSettings) -> apigateway.RestApi:
-        access_log = logs.LogGroup(
-            self, "AccessLog", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=cdk.RemovalPolicy.DESTROY
-        )
+        access_log = logs.LogGroup(self, "AccessLog", retention=LOG_RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY)
         rest = apigateway.RestApi(
             self,
             "Rest",
             rest_api_name=names.prefix,
             description="Classifies photos with the model in service",
-            # Every type, so that the image's bytes arrive unharmed whatever a client calls them.
+            # Every type is binary, so that an image's bytes arrive unchanged whatever content type a client names.
             binary_media_types=["*/*"],
             endpoint_types=[apigateway.EndpointType.REGIONAL],
-            # The role by which API Gateway writes logs is one per account and region and other stacks may use it.
+            # API Gateway's log role is one per account and region, and other stacks may use it: it is kept.
             cloud_watch_role=True,
             cloud_watch_role_removal_policy=cdk.RemovalPolicy.RETAIN,
             deploy_options=apigateway.StageOptions(
@@ -120,7 +122,9 @@ class Api(Construct):
                 ),
             ),
         )
-        rest.node.try_remove_child("Endpoint")  # CDK's own output; ours has a stable name
+        # CDK's output has a generated name; the stack's ApiUrl has a fixed one.
+        rest.node.try_remove_child("Endpoint")
+        _acknowledge_findings(rest)
         return rest
 
     def _add_routes(self) -> None:
@@ -137,13 +141,14 @@ class Api(Construct):
                 "status": int(status) if status else "$context.status",
                 "detail": detail,
             }
+            # API Gateway puts a number and a quoted string in these places.
             text = json.dumps(body).replace('"$context.status"', "$context.status")
             text = text.replace('"$context.error.message"', "$context.error.messageString")
             self.rest.add_gateway_response(
                 "".join(part.title() for part in kind.split("_")),
                 type=apigateway.ResponseType.of(kind),
                 status_code=status or None,
-                # Gateway responses render the application/json template, whatever a client accepts.
+                # API Gateway renders the application/json template whatever a client accepts.
                 templates={"application/json": text},
                 response_headers={"Content-Type": "'application/problem+json'"},
             )
@@ -158,3 +163,18 @@ class Api(Construct):
         plan.add_api_key(key)
         plan.add_api_stage(stage=self.rest.deployment_stage)
         return key
+
+
+def _acknowledge_findings(rest: apigateway.RestApi) -> None:
+    acknowledge(
+        rest,
+        {
+            "AwsSolutions-APIG2": "Bodies are images of any type; the Lambda checks them and answers with problem "
+            "details.",
+            "AwsSolutions-APIG3": "A web ACL costs more than a small API; key, throttle and quota limit every caller.",
+            "AwsSolutions-APIG4": "Every method demands an API key of a usage plan.",
+            "AwsSolutions-COG4": "Every method demands an API key of a usage plan; there are no users to sign in.",
+            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
+            "AmazonAPIGatewayPushToCloudWatchLogs]": "API Gateway's account-wide log role takes exactly this policy.",
+        },
+    )

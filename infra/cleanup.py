@@ -1,37 +1,23 @@
-"""What surrounds the endpoint outside of a run: its log group, and the clean-up when the stack is destroyed."""
+"""The clean-up at destroy: it stops and deletes what the runs created outside of CloudFormation."""
 
 from __future__ import annotations
 
 import aws_cdk as cdk
-from aws_cdk import aws_iam as iam
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.dataset import Dataset
 from infra.names import Names
+from infra.permissions import MODEL_VERSIONS, NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
 from infra.python_function import PythonFunction
 
-__all__ = ["Cleanup", "EndpointLogs"]
-
-
-class EndpointLogs(Construct):
-    """The endpoint's log group, made here so that it has a retention and goes with the stack."""
-
-    def __init__(self, scope: Construct, construct_id: str, *, names: Names) -> None:
-        super().__init__(scope, construct_id)
-        logs.LogGroup(
-            self,
-            "Group",
-            log_group_name=names.endpoint_log_group,
-            retention=logs.RetentionDays.THREE_MONTHS,
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-        )
+__all__ = ["Cleanup"]
 
 
 class Cleanup(Construct):
-    """When the stack is destroyed: what the runs made outside of CloudFormation is stopped and deleted.
+    """A custom resource whose deletion leaves no execution, job, endpoint, configuration, model or package behind.
 
-    It depends on everything it needs, so CloudFormation calls it before it deletes any of that.
+    `resource` must depend on everything that the clean-up needs: CloudFormation deletes in the opposite order of the
+    dependencies, so it then calls the clean-up before it deletes any of that.
     """
 
     def __init__(
@@ -44,67 +30,25 @@ class Cleanup(Construct):
         state_machine_name: str,
     ) -> None:
         super().__init__(scope, construct_id)
-        stack = cdk.Stack.of(self)
-        state_machine = stack.format_arn(
-            service="states",
-            resource="stateMachine",
-            resource_name=state_machine_name,
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        executions = stack.format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{state_machine_name}:*",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-        )
-        statements = [
-            iam.PolicyStatement(actions=["states:ListExecutions"], resources=[state_machine]),
-            iam.PolicyStatement(actions=["states:StopExecution"], resources=[executions]),
-            iam.PolicyStatement(
-                # Listing has no resources in IAM; the Lambda takes only what carries the prefix.
-                actions=[
-                    "sagemaker:ListTrainingJobs",
-                    "sagemaker:ListHyperParameterTuningJobs",
-                    "sagemaker:ListProcessingJobs",
-                    "sagemaker:ListEndpointConfigs",
-                    "sagemaker:ListModels",
-                    "sagemaker:ListModelPackages",
-                ],
-                resources=["*"],
-            ),
-            iam.PolicyStatement(
-                actions=[
-                    "sagemaker:StopTrainingJob",
-                    "sagemaker:StopHyperParameterTuningJob",
-                    "sagemaker:StopProcessingJob",
-                ],
-                resources=names.of_runs("training-job", "hyper-parameter-tuning-job", "processing-job"),
-            ),
-            iam.PolicyStatement(actions=["sagemaker:DeleteModelPackage"], resources=[names.model_package_arns]),
-            iam.PolicyStatement(
-                actions=["sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel"],
-                resources=names.of_runs("endpoint-config", "model"),
-            ),
-            iam.PolicyStatement(
-                actions=["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], resources=[names.endpoint_arn]
-            ),
-        ]
-        if dataset.emptied_at_destroy:
-            statements += [
-                iam.PolicyStatement(actions=["s3:ListBucketVersions"], resources=[dataset.bucket.bucket_arn]),
-                iam.PolicyStatement(
-                    actions=["s3:DeleteObject", "s3:DeleteObjectVersion"], resources=[dataset.arn("*")]
-                ),
-            ]
+        state_machine = self._states_arn("stateMachine", state_machine_name)
+        executions = self._states_arn("execution", f"{state_machine_name}:*")
+
         self.function = PythonFunction(
             self,
             "Function",
             name="cleanup",
             description="At destroy: stops jobs, deletes endpoint, configurations, models, packages",
             environment={},
-            statements=statements,
+            permissions=[
+                *_end_executions(state_machine, executions),
+                *_end_jobs(names),
+                *_delete_models(names),
+                *(_empty_bucket(dataset) if dataset.emptied_at_destroy else []),
+            ],
             timeout=cdk.Duration.minutes(15),
         )
+
+        # CloudFormation calls the function when it deletes this resource.
         self.resource = cdk.CustomResource(
             self,
             "Resource",
@@ -119,3 +63,70 @@ class Cleanup(Construct):
             },
         )
         self.resource.node.add_dependency(self.function, dataset)
+
+    def _states_arn(self, resource: str, name: str) -> str:
+        return cdk.Stack.of(self).format_arn(
+            service="states",
+            resource=resource,
+            resource_name=name,
+            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+        )
+
+
+def _end_executions(state_machine: str, executions: str) -> list[Permission]:
+    return [
+        Permission(actions=["states:ListExecutions"], resources=[state_machine]),
+        Permission(
+            actions=["states:StopExecution"], resources=[executions], reason="Every running execution is stopped."
+        ),
+    ]
+
+
+def _end_jobs(names: Names) -> list[Permission]:
+    return [
+        # Listing has no resources in IAM; the Lambda takes only what carries the environment's prefix.
+        Permission(
+            actions=[
+                "sagemaker:ListTrainingJobs",
+                "sagemaker:ListHyperParameterTuningJobs",
+                "sagemaker:ListProcessingJobs",
+            ],
+            resources=["*"],
+            reason=NO_RESOURCES,
+        ),
+        Permission(
+            actions=[
+                "sagemaker:StopTrainingJob",
+                "sagemaker:StopHyperParameterTuningJob",
+                "sagemaker:StopProcessingJob",
+            ],
+            resources=names.of_runs("training-job", "hyper-parameter-tuning-job", "processing-job"),
+            reason=RUN_NAMES,
+        ),
+    ]
+
+
+def _delete_models(names: Names) -> list[Permission]:
+    return [
+        Permission(
+            actions=["sagemaker:ListEndpointConfigs", "sagemaker:ListModels", "sagemaker:ListModelPackages"],
+            resources=["*"],
+            reason=NO_RESOURCES,
+        ),
+        Permission(actions=["sagemaker:DescribeEndpoint", "sagemaker:DeleteEndpoint"], resources=[names.endpoint_arn]),
+        Permission(
+            actions=["sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel"],
+            resources=names.of_runs("endpoint-config", "model"),
+            reason=RUN_NAMES,
+        ),
+        Permission(
+            actions=["sagemaker:DeleteModelPackage"], resources=[names.model_package_arns], reason=MODEL_VERSIONS
+        ),
+    ]
+
+
+def _empty_bucket(dataset: Dataset) -> list[Permission]:
+    return [
+        Permission(actions=["s3:ListBucketVersions"], resources=[dataset.bucket.bucket_arn]),
+        Permission(actions=["s3:DeleteObject", "s3:DeleteObjectVersion"], resources=[dataset.arn("*")], reason=OBJECTS),
+    ]

@@ -1,4 +1,4 @@
-"""The bucket with the photos, the features, and what the runs leave."""
+"""The data bucket: the photos, their features, and the results of the runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.acknowledged import acknowledge
 from infra.settings import DatasetSettings
 
 __all__ = ["Dataset"]
@@ -16,10 +17,10 @@ FEATURES_DAYS = 90
 
 
 class Dataset(Construct):
-    """A bucket of our own, or the existing one that the settings name.
+    """A bucket that the stack owns, or the existing one that the settings name.
 
-    Encrypted with S3's managed keys: with KMS an object's ETag would no longer be its content's hash, which the split
-    and the fingerprint of the data set are made of (S3 API reference, "Object": ETag).
+    It is encrypted with S3's managed keys. With KMS an object's ETag would no longer be the hash of its content, from
+    which the split and the fingerprint of the data set are computed (S3 API reference, "Object": ETag).
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: DatasetSettings) -> None:
@@ -35,16 +36,16 @@ class Dataset(Construct):
         )
 
     def uri(self, key: str) -> str:
-        """`s3://bucket/key`."""
+        """Return the S3 URI of a key."""
         return f"s3://{self.bucket.bucket_name}/{key}"
 
     def arn(self, key_pattern: str) -> str:
-        """The objects of a key pattern, for a policy's resources."""
+        """Return the ARN pattern of the objects of a key pattern, for a policy's resources."""
         return f"{self.bucket.bucket_arn}/{key_pattern}"
 
     def _build_bucket(self, settings: DatasetSettings) -> s3.Bucket:
         keep = settings.keep_at_destroy
-        return s3.Bucket(
+        bucket = s3.Bucket(
             self,
             "Bucket",
             encryption=s3.BucketEncryption.S3_MANAGED,
@@ -55,12 +56,14 @@ class Dataset(Construct):
             versioned=True,
             removal_policy=cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY,
             lifecycle_rules=[
+                # what was overwritten or deleted can be restored for some days
                 s3.LifecycleRule(
                     id="bring-back",
                     noncurrent_version_expiration=cdk.Duration.days(settings.noncurrent_days),
                     expired_object_delete_marker=True,
                 ),
                 s3.LifecycleRule(id="aborted-uploads", abort_incomplete_multipart_upload_after=cdk.Duration.days(7)),
+                # features can be computed again
                 s3.LifecycleRule(
                     id="old-features",
                     prefix=FEATURES_PREFIX,
@@ -68,3 +71,11 @@ class Dataset(Construct):
                 ),
             ],
         )
+        acknowledge(
+            bucket,
+            {
+                "AwsSolutions-S1": "A log bucket would outlive the stack and cost more than it tells; CloudTrail data "
+                "events record object access where an account wants that.",
+            },
+        )
+        return bucket

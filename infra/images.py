@@ -1,4 +1,4 @@
-"""The AWS training image: its tags, and the registry that holds it in each region."""
+"""The images that AWS provides for jobs: their tags, and the registry that holds them in each region."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from constructs import Construct
 
 from infra.instances import gpus
 
-__all__ = ["TRAINING_REPOSITORY", "TrainingImage", "training_tag"]
+__all__ = ["TRAINING_REPOSITORY", "DebuggerImage", "TrainingImage", "training_tag"]
 
 TRAINING_REPOSITORY = "pytorch"
 CPU_TAG = "2.13-cpu-amzn2023-sagemaker"
@@ -25,19 +25,50 @@ _ACCOUNTS_UNKNOWN_TO_CDK = {
     "us-gov-east-1": "446045086412",
     "us-gov-west-1": "442386744353",
 }
-"""AWS Deep Learning Containers' registry accounts ("Available images") that CDK's region facts lack."""
+"""Registry accounts of the AWS Deep Learning Containers ("Available images") that CDK's region facts lack."""
+
+_DEBUGGER_REPOSITORY = "sagemaker-debugger-rules"
+_DEBUGGER_TAG = "latest"
+
+_DEBUGGER_ACCOUNTS = {
+    "af-south-1": "314341159256",
+    "ap-east-1": "199566480951",
+    "ap-northeast-1": "430734990657",
+    "ap-northeast-2": "578805364391",
+    "ap-northeast-3": "364406365360",
+    "ap-south-1": "904829902805",
+    "ap-southeast-1": "972752614525",
+    "ap-southeast-2": "184798709955",
+    "ca-central-1": "519511493484",
+    "cn-north-1": "618459771430",
+    "cn-northwest-1": "658757709296",
+    "eu-central-1": "482524230118",
+    "eu-north-1": "314864569078",
+    "eu-south-1": "563282790590",
+    "eu-west-1": "929884845733",
+    "eu-west-2": "250201462417",
+    "eu-west-3": "447278800020",
+    "me-south-1": "986000313247",
+    "sa-east-1": "818342061345",
+    "us-east-1": "503895931360",
+    "us-east-2": "915447279597",
+    "us-gov-west-1": "515509971035",
+    "us-west-1": "685455198987",
+    "us-west-2": "895741380848",
+}
+"""Registry accounts of the rules' image ("Amazon ECR URLs for Debugger built-in rule evaluators")."""
 
 
 def training_tag(instance_type: str) -> str:
-    """Tag for an instance type: with CUDA where it has GPUs."""
+    """Return the tag for an instance type: the one with CUDA where it has GPUs."""
     return GPU_TAG if gpus(instance_type) else CPU_TAG
 
 
 class TrainingImage(Construct):
-    """URIs of the training image in whatever region the stack is deployed to.
+    """URIs of the training image in the region that the stack is deployed to.
 
-    The region is not known at synthesis, so the account comes from a mapping that CloudFormation looks up. A region
-    without the image fails the deployment with "Unable to get mapping for TrainingImageAccounts", before it costs.
+    The region is not known at synthesis, so the account comes from a mapping that CloudFormation looks up. In a region
+    without the image the deployment fails at once, with "Unable to get mapping for TrainingImageAccounts".
     """
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
@@ -55,11 +86,41 @@ class TrainingImage(Construct):
         self._account = mapping.find_in_map(cdk.Aws.REGION, "account")
 
     def uri(self, instance_type: str) -> str:
-        """The image for jobs on this instance type."""
-        registry = f"{self._account}.dkr.ecr.{cdk.Aws.REGION}.{cdk.Aws.URL_SUFFIX}"
-        return f"{registry}/{TRAINING_REPOSITORY}:{training_tag(instance_type)}"
+        """Return the URI of the image for jobs on this instance type."""
+        return f"{_registry(self._account)}/{TRAINING_REPOSITORY}:{training_tag(instance_type)}"
 
     @property
     def repository_arn(self) -> str:
-        """For the pull permission of the jobs' role."""
+        """ARN of the image's repository, for the permission to pull it."""
         return f"arn:{cdk.Aws.PARTITION}:ecr:{cdk.Aws.REGION}:{self._account}:repository/{TRAINING_REPOSITORY}"
+
+
+class DebuggerImage(Construct):
+    """The image that evaluates SageMaker Debugger's rules, in the region that the stack is deployed to.
+
+    The region is not known at synthesis, so the account and `evaluator` come from a mapping that CloudFormation looks
+    up. `evaluator` is `managed` in a region that has the image and `own` in one that lacks it, where the run then
+    evaluates the rules itself or fails with DebuggerNotOffered.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        regions = {region.name for region in region_info.RegionInfo.regions} | set(_DEBUGGER_ACCOUNTS)
+        mapping = cdk.CfnMapping(
+            cdk.Stack.of(self),
+            "DebuggerImageAccounts",
+            mapping={
+                region: {
+                    "account": _DEBUGGER_ACCOUNTS.get(region, "000000000000"),
+                    "evaluator": "managed" if region in _DEBUGGER_ACCOUNTS else "own",
+                }
+                for region in sorted(regions)
+            },
+        )
+        account = mapping.find_in_map(cdk.Aws.REGION, "account")
+        self.uri = f"{_registry(account)}/{_DEBUGGER_REPOSITORY}:{_DEBUGGER_TAG}"
+        self.evaluator = mapping.find_in_map(cdk.Aws.REGION, "evaluator")
+
+
+def _registry(account: str) -> str:
+    return f"{account}.dkr.ecr.{cdk.Aws.REGION}.{cdk.Aws.URL_SUFFIX}"

@@ -1,4 +1,4 @@
-"""What is known of an instance type by its name alone."""
+"""Facts about an instance type that follow from its name."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ _SEVERAL: Final = {
 
 
 def gpus(instance_type: str) -> int:
-    """How many GPUs it has: families g and p (ml.g5.xlarge, ml.p4d.24xlarge) have at least one, the others none."""
+    """Return the number of GPUs: at least one in families g and p (ml.g5.xlarge, ml.p4d.24xlarge), else none."""
     name = instance_type.removeprefix("ml.")
     return _SEVERAL.get(name, 1) if name.startswith(("g", "p")) else 0

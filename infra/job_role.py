@@ -1,29 +1,31 @@
-"""What a training job and the endpoint may do."""
+"""What the jobs of a run may do: one role for the features, tuning, training and rules jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra.acknowledged import acknowledge_wildcards
 from infra.dataset import Dataset
 from infra.images import TrainingImage
 from infra.names import Names
+from infra.permissions import LOG_STREAMS, NO_RESOURCES, OBJECTS, Permission
 from infra.source_bundle import SourceBundle
 
-__all__ = ["EndpointRole", "TrainingRole", "read_objects"]
-
-_REGISTRY_LOGIN = "ecr:GetAuthorizationToken"
-_PULL = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+__all__ = ["TrainingRole", "pull_image", "read_objects", "sagemaker_role", "write_logs_and_metrics"]
 
 
-def read_objects(dataset: Dataset, key_patterns: Sequence[str]) -> list[iam.PolicyStatement]:
-    """Read these objects, and list their prefixes: what SageMaker does to fill a channel."""
+def read_objects(dataset: Dataset, key_patterns: Sequence[str]) -> list[Permission]:
+    """Return the permissions to read these objects and to list their prefixes, as SageMaker does to fill a channel."""
     return [
-        iam.PolicyStatement(actions=["s3:GetObject"], resources=[dataset.arn(pattern) for pattern in key_patterns]),
-        iam.PolicyStatement(
+        Permission(
+            actions=["s3:GetObject"],
+            resources=[dataset.arn(pattern) for pattern in key_patterns],
+            reason=OBJECTS,
+        ),
+        Permission(
             actions=["s3:ListBucket"],
             resources=[dataset.bucket.bucket_arn],
             conditions={"StringLike": {"s3:prefix": list(key_patterns)}},
@@ -31,8 +33,44 @@ def read_objects(dataset: Dataset, key_patterns: Sequence[str]) -> list[iam.Poli
     ]
 
 
+def pull_image(repository_arn: str | None) -> list[Permission]:
+    """Return the permissions to log in to ECR and to pull from this repository; None is a registry outside of ECR."""
+    login = Permission(actions=["ecr:GetAuthorizationToken"], resources=["*"], reason=NO_RESOURCES)
+    if repository_arn is None:
+        return [login]
+    pull = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    return [Permission(actions=pull, resources=[repository_arn]), login]
+
+
+def write_logs_and_metrics(log_groups: Sequence[str], *, namespaces: Sequence[str]) -> list[Permission]:
+    """Return the permissions to write to these log groups and to CloudWatch metrics of these namespaces."""
+    return [
+        Permission(
+            actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            resources=[arn for log_group in log_groups for arn in Names.log_group_arns(log_group)],
+            reason=LOG_STREAMS,
+        ),
+        # PutMetricData has no resources; the condition restricts it to SageMaker's namespaces.
+        Permission(
+            actions=["cloudwatch:PutMetricData"],
+            resources=["*"],
+            reason=NO_RESOURCES,
+            conditions={"StringEquals": {"cloudwatch:namespace": list(namespaces)}},
+        ),
+    ]
+
+
+def sagemaker_role(scope: Construct, permissions: Sequence[Permission]) -> iam.Role:
+    """Make a role for SageMaker with these permissions."""
+    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+    statements = [permission.statement() for permission in permissions]
+    policy = iam.Policy(scope, "Policy", statements=statements, roles=[role])
+    acknowledge_wildcards(policy, permissions)
+    return role
+
+
 class TrainingRole(Construct):
-    """For the features, tuning, training and rules' jobs: read their channels and code, write features and runs."""
+    """Role of the jobs: they read their channels and code, and write features and the results of runs."""
 
     def __init__(
         self,
@@ -45,79 +83,36 @@ class TrainingRole(Construct):
         weights: str | None,
     ) -> None:
         super().__init__(scope, construct_id)
+        # A run may name any prefix of a bucket that the stack owns; of an existing bucket only the setting's.
         readable = ["*"] if dataset.owned else [f"{dataset.prefix}*", "runs/*", "features/*"]
         if weights and not dataset.owned:
             readable.append(weights)
-        asset_bucket = sources.bare.bucket
-        statements = [
+
+        job_logs = ["/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs"]
+        permissions = [
             *read_objects(dataset, readable),
-            iam.PolicyStatement(
+            Permission(
                 actions=["s3:PutObject", "s3:AbortMultipartUpload"],
                 resources=[dataset.arn("features/*"), dataset.arn("runs/*")],
+                reason=OBJECTS,
             ),
-            iam.PolicyStatement(actions=["s3:GetBucketLocation"], resources=[dataset.bucket.bucket_arn]),
-            iam.PolicyStatement(
-                actions=["s3:GetObject"],
-                resources=[f"{asset_bucket.bucket_arn}/{asset.s3_object_key}" for asset in sources.all],
-            ),
-            # A processing job lists the prefix that its code's key is; the toolkit fetches a training job's by the key.
-            iam.PolicyStatement(
-                actions=["s3:ListBucket"],
-                resources=[asset_bucket.bucket_arn],
-                conditions={"StringLike": {"s3:prefix": [sources.rules.s3_object_key]}},
-            ),
-            _write_logs(Names.job_log_groups()),
-            _metrics("/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs"),
-            iam.PolicyStatement(actions=_PULL, resources=[image.repository_arn]),
-            iam.PolicyStatement(actions=[_REGISTRY_LOGIN], resources=["*"]),
+            Permission(actions=["s3:GetBucketLocation"], resources=[dataset.bucket.bucket_arn]),
+            *_read_code(sources),
+            # A job's log groups and metric namespaces have the same names; the service fixes both.
+            *write_logs_and_metrics(job_logs, namespaces=job_logs),
+            *pull_image(image.repository_arn),
         ]
-        self.role = _sagemaker_role(self, statements)
+        self.role = sagemaker_role(self, permissions)
 
 
-class EndpointRole(Construct):
-    """For the endpoint: read the model, pull its image, write its own log."""
-
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        dataset: Dataset,
-        names: Names,
-        repository_arn: str | None,
-    ) -> None:
-        super().__init__(scope, construct_id)
-        log_group = (
-            f"arn:{cdk.Aws.PARTITION}:logs:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:log-group:{names.endpoint_log_group}"
-        )
-        statements = [
-            *read_objects(dataset, ["runs/*"]),
-            _write_logs([log_group, f"{log_group}:log-stream:*"]),
-            _metrics("/aws/sagemaker/Endpoints"),
-            iam.PolicyStatement(actions=[_REGISTRY_LOGIN], resources=["*"]),
-        ]
-        if repository_arn:
-            statements.append(iam.PolicyStatement(actions=_PULL, resources=[repository_arn]))
-        self.role = _sagemaker_role(self, statements)
-
-
-def _sagemaker_role(scope: Construct, statements: Sequence[iam.PolicyStatement]) -> iam.Role:
-    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
-    iam.Policy(scope, "Policy", statements=list(statements), roles=[role])
-    return role
-
-
-def _write_logs(log_groups: Sequence[str]) -> iam.PolicyStatement:
-    return iam.PolicyStatement(
-        actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-        resources=list(log_groups),
-    )
-
-
-def _metrics(*namespaces: str) -> iam.PolicyStatement:
-    """PutMetricData has no resources; the condition narrows it to SageMaker's namespaces."""
-    return iam.PolicyStatement(
-        actions=["cloudwatch:PutMetricData"],
-        resources=["*"],
-        conditions={"StringEquals": {"cloudwatch:namespace": list(namespaces)}},
-    )
+def _read_code(sources: SourceBundle) -> list[Permission]:
+    bucket = sources.bare.bucket.bucket_arn
+    return [
+        Permission(actions=["s3:GetObject"], resources=[f"{bucket}/{asset.s3_object_key}" for asset in sources.all]),
+        # A processing job lists its program's key as a prefix; the toolkit gets a training job's code by its key.
+        Permission(
+            actions=["s3:ListBucket"],
+            resources=[bucket],
+            conditions={"StringLike": {"s3:prefix": [sources.rules.s3_object_key]}},
+        ),
+    ]

@@ -1,4 +1,4 @@
-"""ARNs of what the runs make: everything carries the environment's prefix, and IAM is scoped to it."""
+"""Names and ARNs of what the runs create: they begin with the environment's prefix, and IAM is scoped to it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ PARTITION, REGION, ACCOUNT = cdk.Aws.PARTITION, cdk.Aws.REGION, cdk.Aws.ACCOUNT_
 
 @dataclass(frozen=True)
 class Names:
-    """Names and ARN patterns of one environment; `prefix` is `whippet-dev`."""
+    """Names and ARN patterns of one environment; `prefix` is for example `whippet-dev`."""
 
     prefix: str
 
     @property
     def endpoint(self) -> str:
-        """One endpoint per environment: its name stays, its configuration changes with each release."""
+        """Name of the endpoint; it stays, while its configuration changes with each release."""
         return self.prefix
 
     @property
     def endpoint_log_group(self) -> str:
-        """Where SageMaker writes the endpoint's log (fixed by the service)."""
+        """Log group to which SageMaker writes the endpoint's log; the service fixes the name."""
         return f"/aws/sagemaker/Endpoints/{self.endpoint}"
 
     @property
@@ -33,22 +33,22 @@ class Names:
         return f"{self.prefix}-serving"
 
     def of_runs(self, *kinds: str) -> list[str]:
-        """ARN patterns of `training-job`, `model` … that the runs of this environment make."""
+        """Return the ARN patterns of what the runs create, by kinds of resource such as `training-job` and `model`."""
         return [_sagemaker(f"{kind}/{self.prefix}-*") for kind in kinds]
 
     @property
     def endpoint_arn(self) -> str:
-        """The endpoint itself."""
+        """ARN of the endpoint."""
         return _sagemaker(f"endpoint/{self.endpoint}")
 
     @property
     def model_package_group(self) -> str:
-        """The registry's group; every judged model is a version in it."""
+        """Model package group of the registry; every model that got a verdict is a version in it."""
         return self.prefix
 
     @property
     def model_package_group_arn(self) -> str:
-        """The group itself."""
+        """ARN of the model package group."""
         return _sagemaker(f"model-package-group/{self.model_package_group}")
 
     @property
@@ -57,24 +57,18 @@ class Names:
         return _sagemaker(f"model-package/{self.model_package_group}/*")
 
     @staticmethod
-    def job_log_groups() -> list[str]:
-        """The log groups that SageMaker's jobs of an account share (fixed by the service), with their streams."""
-        return [
-            f"arn:{PARTITION}:logs:{REGION}:{ACCOUNT}:log-group:/aws/sagemaker/{kind}{part}"
-            for kind in ("TrainingJobs", "ProcessingJobs")
-            for part in ("", ":log-stream:*")
-        ]
+    def log_group_arns(log_group: str) -> list[str]:
+        """Return the ARN of a log group and the ARN pattern of its streams."""
+        arn = f"arn:{PARTITION}:logs:{REGION}:{ACCOUNT}:log-group:{log_group}"
+        return [arn, f"{arn}:log-stream:*"]
 
     @staticmethod
-    def step_functions_rules(*kinds: str) -> list[str]:
-        """EventBridge rules by which Step Functions hears of finished jobs of these kinds: `Training`, `Tuning` …
+    def step_functions_rule(kind: str) -> str:
+        """Return the EventBridge rule by which Step Functions learns of finished jobs: `Training`, `Tuning` …
 
-        Source: "IAM policies for calling SageMaker AI with Step Functions".
+        Source: "IAM policies for calling SageMaker AI with Step Functions" (Step Functions developer guide).
         """
-        return [
-            f"arn:{PARTITION}:events:{REGION}:{ACCOUNT}:rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule"
-            for kind in kinds
-        ]
+        return f"arn:{PARTITION}:events:{REGION}:{ACCOUNT}:rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule"
 
 
 def _sagemaker(resource: str) -> str:

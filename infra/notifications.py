@@ -1,4 +1,4 @@
-"""The topic that hears how each run ended."""
+"""The SNS topic that the result of each run is published to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Notifications"]
 
 
 class Notifications(Construct):
-    """An encrypted topic that takes messages over TLS only, mailed to the address in the settings if there is one."""
+    """An encrypted topic that takes messages over TLS only; they are mailed to the address in the settings, if any."""
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: NotificationSettings) -> None:
         super().__init__(scope, construct_id)

@@ -1,4 +1,4 @@
-"""Names of the stack's outputs: the template writes them, the `whippet` command reads them."""
+"""Names of the stack's outputs, which the template writes and the `whippet` command reads."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ __all__ = ["StackOutput"]
 
 
 class StackOutput(StrEnum):
-    """Logical id of each output."""
+    """The logical id of each output."""
 
     DATA_BUCKET = "DataBucket"
     DATASET_URI = "DatasetUri"
-    """`s3://…/` under which the class folders go."""
+    """S3 URI that the class folders are put below."""
     STATE_MACHINE_ARN = "StateMachineArn"
     STATE_MACHINE_CONSOLE = "StateMachineConsole"
     ENDPOINT_NAME = "EndpointName"
     API_URL = "ApiUrl"
-    """Base URL with a slash at its end: `<ApiUrl>classify`."""
+    """Base URL with a slash at its end, as in `<ApiUrl>classify`."""
     API_KEY_ID = "ApiKeyId"
     API_KEY_COMMAND = "ApiKeyCommand"
     """The AWS CLI command that prints the key's value."""

@@ -1,4 +1,4 @@
-"""A Lambda function from a folder below lambda/: its code staged without Docker or network, its role, its log group."""
+"""A Lambda function from a folder below lambda/: its code, staged without Docker or network; its role and log group."""
 
 from __future__ import annotations
 
@@ -14,30 +14,43 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.acknowledged import acknowledge, acknowledge_wildcards
+from infra.permissions import Permission
+
 __all__ = ["PythonFunction", "stage_function"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _DEPENDENCIES = ("aws_lambda_powertools", "jmespath", "typing_extensions")
-"""Powertools and what it imports; all pure Python, so the copy runs on any architecture. boto3 is Lambda's own."""
+"""Powertools and what it imports. All are pure Python, so the copy runs on any architecture; Lambda provides boto3."""
 
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.so")
-"""Compiled parts are left out, since they run on one kind of processor; packages that are carried do without them."""
+"""Compiled modules are left out because they run on one architecture only; the packages work without them."""
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 
 
 def stage_function(name: str, target: Path, *, packages: Sequence[str] = (), files: Sequence[str] = ()) -> None:
-    """Fill `target` with what a function's zip holds.
+    """Fill `target` with the contents of a function's zip.
 
-    These are its folder, the shared modules, the contract, Powertools, and of its own further `packages` of this
-    environment and `files`, which are named from the project's root and put beside its modules.
+    The zip holds the function's folder, the shared modules, the contract and Powertools.
+
+    Args:
+        name: The function's folder below lambda/.
+        target: The folder to fill.
+        packages: Further packages of this environment.
+        files: Further files by their path from the project's root; they are put beside the function's modules.
+
+    Raises:
+        RuntimeError: a package or file is missing.
     """
     for package in (f"lambda/{name}", "lambda/shared", "contract"):
         shutil.copytree(ROOT / package, target / Path(package).name, ignore=_IGNORED)
+
     for file in files:
         if not (ROOT / file).is_file():
-            raise RuntimeError(f"{file} is not there, but the Lambda function {name} carries it; run `make setup`")
+            raise RuntimeError(f"{file} is missing, but the Lambda function {name} carries it; run `make setup`")
         shutil.copyfile(ROOT / file, target / name / Path(file).name)
+
     for package in (*_DEPENDENCIES, *packages):
         _copy_package(package, target)
 
@@ -54,7 +67,7 @@ def _copy_package(package: str, target: Path) -> None:
 
 
 class PythonFunction(Construct):
-    """The function `lambda/<name>/<name>.py:handler` with a role that may only write its own log group."""
+    """The function `handler` in `lambda/<name>/handler.py`, with a role that holds its `permissions` and no others."""
 
     def __init__(
         self,
@@ -64,7 +77,7 @@ class PythonFunction(Construct):
         name: str,
         description: str,
         environment: Mapping[str, str],
-        statements: Sequence[iam.PolicyStatement] = (),
+        permissions: Sequence[Permission] = (),
         timeout: cdk.Duration,
         memory_mib: int = 256,
         tracing: bool = False,
@@ -72,19 +85,16 @@ class PythonFunction(Construct):
         files: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, construct_id)
+        self.timeout = timeout
         self.log_group = logs.LogGroup(self, "Logs", retention=LOG_RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY)
-        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        write_logs = iam.PolicyStatement(
-            actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[self.log_group.log_group_arn]
-        )
-        policy = iam.Policy(self, "Policy", statements=[write_logs, *statements], roles=[self.role])
+        policy = self._build_role(permissions)
+
         with tempfile.TemporaryDirectory() as folder:
             stage_function(name, Path(folder), packages=packages, files=files)
-            code = lambda_.Code.from_asset(folder)
             self.function = lambda_.Function(
                 self,
                 "Function",
-                code=code,
+                code=lambda_.Code.from_asset(folder),
                 handler=f"{name}.handler.handler",
                 runtime=RUNTIME,
                 architecture=lambda_.Architecture.ARM_64,
@@ -100,9 +110,29 @@ class PythonFunction(Construct):
                 timeout=timeout,
                 tracing=lambda_.Tracing.ACTIVE if tracing else lambda_.Tracing.DISABLED,
             )
+
+        # The first invocation must not come before the role's policy.
         self.function.node.add_dependency(policy)
+        acknowledge(
+            self.function,
+            {"AwsSolutions-L1": "Python 3.13 is the newest version that the tests of this project run on."},
+        )
+
+    def _build_role(self, permissions: Sequence[Permission]) -> iam.Policy:
+        write_logs = Permission(
+            actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[self.log_group.log_group_arn]
+        )
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        policy = iam.Policy(
+            self,
+            "Policy",
+            statements=[permission.statement() for permission in (write_logs, *permissions)],
+            roles=[self.role],
+        )
+        acknowledge_wildcards(policy, permissions)
+        return policy
 
     @property
     def arn(self) -> str:
-        """For the payloads and grants of what invokes it."""
+        """ARN of the function, for what invokes it."""
         return self.function.function_arn

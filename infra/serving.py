@@ -1,4 +1,4 @@
-"""The endpoint's container image: built by CodeBuild when the stack is deployed, so that no Docker is needed here."""
+"""What the endpoint is made of: its image, its role, its log group, and the registry of the models."""
 
 from __future__ import annotations
 
@@ -14,12 +14,25 @@ from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3_assets as s3_assets
+from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from infra.acknowledged import acknowledge, acknowledge_wildcards
+from infra.dataset import Dataset
+from infra.job_role import pull_image, read_objects, sagemaker_role, write_logs_and_metrics
 from infra.names import Names
-from infra.python_function import PythonFunction
+from infra.permissions import NO_RESOURCES, Permission
+from infra.python_function import LOG_RETENTION, PythonFunction
 
-__all__ = ["ServingImage", "content_tag", "repository_of", "stage_context"]
+__all__ = [
+    "EndpointLogs",
+    "EndpointRole",
+    "ModelRegistry",
+    "ServingImage",
+    "content_tag",
+    "repository_of",
+    "stage_context",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 _CONTEXT = (
@@ -29,13 +42,13 @@ _CONTEXT = (
     "training/preprocess.py",
     "locks/inference.txt",
 )
-"""What the Dockerfile copies, by path from the repository's root."""
+"""Files and folders that the Dockerfile copies, by their path from the repository's root."""
 
 _IMAGES_KEPT = 10
 
 
 def stage_context(target: Path) -> None:
-    """Copy the build context into `target`, with the paths it has in the repository."""
+    """Copy the build context into `target`, keeping its paths in the repository."""
     for name in _CONTEXT:
         source, copy = ROOT / name, target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +59,7 @@ def stage_context(target: Path) -> None:
 
 
 def content_tag(context: Path) -> str:
-    """Tag of the image: a hash of the context's file names and bytes, so that equal contents are built once."""
+    """Return the image's tag, a hash of the context's file names and bytes: equal contents are built once."""
     digest = hashlib.sha256()
     for path in sorted(context.rglob("*"), key=lambda path: path.relative_to(context).as_posix()):
         if path.is_file():
@@ -56,7 +69,7 @@ def content_tag(context: Path) -> str:
 
 
 def repository_of(image_uri: str) -> str | None:
-    """ARN of the ECR repository an image lies in; None for an image of another registry."""
+    """Return the ARN of the ECR repository that holds an image, or None for an image of another registry."""
     match = re.fullmatch(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?:[:@].+)?", image_uri)
     return f"arn:{cdk.Aws.PARTITION}:ecr:{match[2]}:{match[1]}:repository/{match[3]}" if match else None
 
@@ -69,7 +82,10 @@ _BUILD = {
 
 
 class ServingImage(Construct):
-    """Repository, build project and the custom resource that waits for the build; `uri` is the finished image."""
+    """The endpoint's image, built by CodeBuild at deployment, so that the deploying machine needs no Docker.
+
+    A custom resource waits for the build; `uri` is the finished image.
+    """
 
     def __init__(self, scope: Construct, construct_id: str, *, names: Names) -> None:
         super().__init__(scope, construct_id)
@@ -84,11 +100,13 @@ class ServingImage(Construct):
             empty_on_delete=True,
             lifecycle_rules=[ecr.LifecycleRule(max_image_count=_IMAGES_KEPT)],
         )
+
         with tempfile.TemporaryDirectory() as folder:
             context = Path(folder)
             stage_context(context)
             tag = content_tag(context)
             source = s3_assets.Asset(self, "Source", path=folder)
+
         project = self._build_project(source)
         builder = self._build_function(project)
         image = cdk.CustomResource(
@@ -106,47 +124,13 @@ class ServingImage(Construct):
         self.uri = image.get_att_string("ImageUri")
 
     def _build_project(self, source: s3_assets.Asset) -> codebuild.Project:
-        log_group = logs.LogGroup(
-            self, "BuildLogs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=cdk.RemovalPolicy.DESTROY
-        )
+        log_group = logs.LogGroup(self, "BuildLogs", retention=LOG_RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY)
         role = iam.Role(self, "BuildRole", assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
-        policy = iam.Policy(
-            self,
-            "BuildPolicy",
-            roles=[role],
-            statements=[
-                iam.PolicyStatement(
-                    actions=["s3:GetObject", "s3:GetObjectVersion"],
-                    resources=[f"{source.bucket.bucket_arn}/{source.s3_object_key}"],
-                ),
-                iam.PolicyStatement(
-                    actions=["logs:CreateLogStream", "logs:PutLogEvents"],
-                    resources=[log_group.log_group_arn],
-                ),
-                iam.PolicyStatement(
-                    actions=[
-                        "ecr:BatchCheckLayerAvailability",
-                        "ecr:BatchGetImage",
-                        "ecr:CompleteLayerUpload",
-                        "ecr:DescribeImages",
-                        "ecr:GetDownloadUrlForLayer",
-                        "ecr:InitiateLayerUpload",
-                        "ecr:PutImage",
-                        "ecr:UploadLayerPart",
-                    ],
-                    resources=[self.repository.repository_arn],
-                ),
-                # The logins to this account's registry and to the base image's public one have no resources in IAM.
-                iam.PolicyStatement(
-                    actions=[
-                        "ecr:GetAuthorizationToken",
-                        "ecr-public:GetAuthorizationToken",
-                        "sts:GetServiceBearerToken",
-                    ],
-                    resources=["*"],
-                ),
-            ],
-        )
+        permissions = self._build_permissions(source, log_group)
+        statements = [permission.statement() for permission in permissions]
+        policy = iam.Policy(self, "BuildPolicy", roles=[role], statements=statements)
+        acknowledge_wildcards(policy, permissions)
+
         project = codebuild.Project(
             self,
             "Project",
@@ -167,8 +151,45 @@ class ServingImage(Construct):
             timeout=cdk.Duration.minutes(13),
             queued_timeout=cdk.Duration.minutes(5),
         )
+        # A build must not start before its role's policy is there.
         project.node.add_dependency(policy)
+        acknowledge(
+            project,
+            {"AwsSolutions-CB4": "The build has no artefacts to encrypt; its image is encrypted by the registry."},
+        )
         return project
+
+    def _build_permissions(self, source: s3_assets.Asset, log_group: logs.LogGroup) -> list[Permission]:
+        return [
+            Permission(
+                actions=["s3:GetObject", "s3:GetObjectVersion"],
+                resources=[f"{source.bucket.bucket_arn}/{source.s3_object_key}"],
+            ),
+            Permission(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]),
+            Permission(
+                actions=[
+                    "ecr:BatchCheckLayerAvailability",
+                    "ecr:BatchGetImage",
+                    "ecr:CompleteLayerUpload",
+                    "ecr:DescribeImages",
+                    "ecr:GetDownloadUrlForLayer",
+                    "ecr:InitiateLayerUpload",
+                    "ecr:PutImage",
+                    "ecr:UploadLayerPart",
+                ],
+                resources=[self.repository.repository_arn],
+            ),
+            # the logins to this account's registry and to the base image's public one
+            Permission(
+                actions=[
+                    "ecr:GetAuthorizationToken",
+                    "ecr-public:GetAuthorizationToken",
+                    "sts:GetServiceBearerToken",
+                ],
+                resources=["*"],
+                reason=NO_RESOURCES,
+            ),
+        ]
 
     def _build_function(self, project: codebuild.Project) -> PythonFunction:
         return PythonFunction(
@@ -177,11 +198,62 @@ class ServingImage(Construct):
             name="build_image",
             description="At deploy: builds the serving image and waits for it",
             environment={},
-            statements=[
-                iam.PolicyStatement(
+            permissions=[
+                Permission(
                     actions=["codebuild:StartBuild", "codebuild:BatchGetBuilds", "codebuild:StopBuild"],
                     resources=[project.project_arn],
                 )
             ],
             timeout=cdk.Duration.minutes(15),
+        )
+
+
+class EndpointRole(Construct):
+    """Role of the endpoint: it reads the model, pulls its image, and writes its own log and metrics."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        dataset: Dataset,
+        names: Names,
+        repository_arn: str | None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        permissions = [
+            *read_objects(dataset, ["runs/*"]),
+            *write_logs_and_metrics([names.endpoint_log_group], namespaces=["/aws/sagemaker/Endpoints"]),
+            *pull_image(repository_arn),
+        ]
+        self.role = sagemaker_role(self, permissions)
+
+
+class EndpointLogs(Construct):
+    """The endpoint's log group, made by the stack so that it has a retention and is deleted with the stack."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, names: Names) -> None:
+        super().__init__(scope, construct_id)
+        logs.LogGroup(
+            self,
+            "Group",
+            log_group_name=names.endpoint_log_group,
+            retention=LOG_RETENTION,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+
+
+class ModelRegistry(Construct):
+    """The model package group of the registry; every model that got a verdict is a version in it.
+
+    CloudFormation can delete the group only after the clean-up has deleted its versions.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, names: Names) -> None:
+        super().__init__(scope, construct_id)
+        sagemaker.CfnModelPackageGroup(
+            self,
+            "Group",
+            model_package_group_name=names.model_package_group,
+            model_package_group_description="The models of the runs, with measures, decision and approval.",
         )

@@ -1,4 +1,4 @@
-"""The jobs' code as SageMaker wants it: a tar.gz or a zip, the same bytes for the same files."""
+"""The code of the jobs as SageMaker takes it, a tar.gz or a zip: the same files give the same bytes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
-from infra.vendored import package_files
-
-__all__ = ["SourceBundle", "write_bundle", "write_program"]
+__all__ = ["SourceBundle", "package_files", "write_bundle", "write_program"]
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("contract", "training")
-"""What the jobs run, by folder from the project's root."""
+"""The folders below the project's root that the jobs run."""
 
 _SKIPPED_FOLDERS = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
 DEBUGGER = "smdebug"
-"""The debugger hook's library, in no training image any more; its other dependencies are there or not needed
-(training/debugger/smdebug_shim.py)."""
+"""Package of the debugger's hook, which the training images no longer hold. Its dependencies are in the image, or are
+replaced in training/debugger/smdebug_shim.py."""
+
+_LICENCES = ("LICENSE", "LICENSE-THIRD-PARTY", "LICENSE.txt", "NOTICE")
 
 _PROGRAM = b"""import sys
 
@@ -37,10 +38,10 @@ if __name__ == "__main__":
 
 
 def write_bundle(target: Path, *, source: Path = ROOT, requirements: bool) -> None:
-    """Write the `PACKAGES` below `source` into a gzipped tar, without times, owners or caches.
+    """Write the `PACKAGES` below `source` into a gzipped tar without times, owners and caches.
 
-    With `requirements`, `training/requirements.txt` also stands at the root, where the toolkit looks for it and runs
-    pip, and the debugger's library beside it.
+    With `requirements`, the bundle also holds the debugger's package and, at its root, `training/requirements.txt`,
+    which makes SageMaker's training toolkit run pip.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -50,18 +51,44 @@ def write_bundle(target: Path, *, source: Path = ROOT, requirements: bool) -> No
             _add(tar, "requirements.txt", (source / "training" / "requirements.txt").read_bytes())
             for name, path in package_files(DEBUGGER).items():
                 _add(tar, name, path.read_bytes())
+
+    # Neither the name nor the time of the inner file goes into gzip's header.
     with target.open("wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
         packed.write(buffer.getvalue())
 
 
 def write_program(target: Path, *, source: Path = ROOT) -> None:
-    """Write a zip that `python3` runs as a program: the rules' evaluation, with the debugger's library."""
+    """Write the program of the rules job, a zip that `python3` runs, with the debugger's package in it."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         _add_zipped(archive, "__main__.py", _PROGRAM)
         for name, content in _code(source):
             _add_zipped(archive, name, content)
         for name, path in package_files(DEBUGGER).items():
             _add_zipped(archive, name, path.read_bytes())
+
+
+def package_files(name: str) -> dict[str, Path]:
+    """Return the files of an installed pure Python package by their place in a bundle, in order.
+
+    The package's licences are put into its own folder.
+
+    Raises:
+        RuntimeError: the package is not installed.
+    """
+    try:
+        files = distribution(name).files or []
+    except PackageNotFoundError:
+        raise RuntimeError(f"{name} is not installed, but the code of the jobs carries it; run `make setup`") from None
+
+    found: dict[str, Path] = {}
+    for file in files:
+        place = file.as_posix()
+        if file.name in _LICENCES and ".dist-info/" in place:
+            place = f"{name}/{file.name}"
+        elif not place.startswith(f"{name}/") or file.suffix in (".pyc", ".so"):
+            continue
+        found[place] = Path(str(file.locate()))
+    return dict(sorted(found.items()))
 
 
 def _code(source: Path) -> Iterator[tuple[str, bytes]]:
@@ -83,7 +110,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _add_zipped(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    info = zipfile.ZipInfo(name)  # its time is the format's zero, 1980
+    info = zipfile.ZipInfo(name)  # its time is 1980, where zip's clock begins
     info.compress_type = zipfile.ZIP_DEFLATED
     info.external_attr = 0o644 << 16
     archive.writestr(info, content)
@@ -92,8 +119,9 @@ def _add_zipped(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 class SourceBundle(Construct):
     """The variants of the bundle as assets in the bootstrap bucket.
 
-    Features and training jobs install what the AWS image lacks; a trial needs nothing of it and never runs pip; the
-    rules' job runs a program that needs neither.
+    `with_requirements` is for jobs that install what the AWS image lacks: the features job, the training, and trials
+    of a fine-tuning. `bare` is for trials on features, which need no further package and so never wait for pip.
+    `rules` is the program of the rules job.
     """
 
     def __init__(self, scope: Construct, construct_id: str) -> None:
@@ -106,7 +134,7 @@ class SourceBundle(Construct):
 
     @property
     def all(self) -> list[s3_assets.Asset]:
-        """For the permission to read them."""
+        """Every variant, for the permission to read them."""
         return [self.with_requirements, self.bare, self.rules]
 
     def _asset(self, construct_id: str, name: str, write: Callable[[Path], None]) -> s3_assets.Asset:

@@ -1,6 +1,6 @@
-"""Start, find and stop the local cloud, and the environment that points AWS clients at it and nowhere else.
+"""Start, find and stop the local cloud, and make the environment that points AWS clients at it and nowhere else.
 
-Standard library only: the command line uses it before anything else is there.
+This module imports the standard library only, so that the command line can use it before anything else is installed.
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ _DEFAULT_PORT: Final = 4577
 """Of the first start of a state folder; later ones take the port they had, so that addresses stay."""
 
 _DEBUGGER_ACCESS: Final = "WHIPPET_DEBUGGER_ACCESS"
-"""Variable that says, true or false, whether the account may use SageMaker Debugger (default: false, as every new
-account)."""
+"""The variable that says whether the account may use SageMaker Debugger: true or false. A new account may not."""
 
 _START_SECONDS: Final = 60.0
+"""Seconds in which the server must answer after its start."""
+
 _STOP_SECONDS: Final = 20.0
+"""Seconds between SIGTERM and SIGKILL."""
 
 _children: Final[list[subprocess.Popen[bytes]]] = []
-"""Servers this process started: kept, as Python complains of a child that is forgotten while it runs."""
+"""Servers that this process started. Python warns of a Popen object that is deleted while its process runs."""
 
 
 class CloudError(RuntimeError):
@@ -58,7 +60,7 @@ class CloudError(RuntimeError):
 
 
 class RealAwsRefusedError(CloudError):
-    """A local command was about to talk to something that is not this machine."""
+    """AWS clients would have reached something else than this machine."""
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,18 @@ class Cloud:
 
     @property
     def endpoint_url(self) -> str:
-        """Address of every AWS API of it."""
+        """The address of all of its AWS APIs."""
         return f"http://{LOOPBACK}:{self.port}"
 
     def api_url(self, api_id: str, stage: str) -> str:
-        """Root URL of a REST API's stage, with a trailing slash."""
+        """Return the root URL of a REST API's stage, with a trailing slash."""
         return f"{self.endpoint_url}/_aws/execute-api/{api_id}/{stage}/"
 
     def environment(self) -> dict[str, str]:
-        """A whole environment for the CDK, boto3 and the AWS CLI: this process's own, with AWS pointing here.
+        """Return the environment in which the CDK, boto3 and the AWS CLI reach this cloud.
 
-        Every other AWS_ variable is dropped, so that no profile, key or endpoint of the user's can lead elsewhere.
+        It is that of this process, without its AWS_ variables, so that no profile, key or endpoint of the user's leads
+        elsewhere.
         """
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         loopback = f"{LOOPBACK},localhost"
@@ -104,18 +107,18 @@ class Cloud:
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
             "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
-            # A proxy would be asked for loopback addresses too.
+            # proxies are used for loopback addresses, too
             "NO_PROXY": loopback,
             "no_proxy": loopback,
         }
 
 
 def refuse_real_aws(environment: Mapping[str, str]) -> None:
-    """Make sure that AWS clients run with this environment reach this machine only.
+    """Check that AWS clients with this environment reach this machine only.
 
     Raises:
-        RealAwsRefusedError: there is no AWS_ENDPOINT_URL, an endpoint is not a loopback address, a profile is chosen or
-            the endpoint is told to be ignored.
+        RealAwsRefusedError: AWS_ENDPOINT_URL is not set, an endpoint is not a loopback address, a profile is chosen, or
+            configured endpoints are ignored.
     """
     if not environment.get("AWS_ENDPOINT_URL"):
         raise RealAwsRefusedError(
@@ -233,18 +236,18 @@ def _is_free(port: int) -> bool:
 
 
 def _check_debugger_access(cloud: Cloud) -> None:
-    """Whether the account may use Debugger is decided when the cloud starts, and later only by starting it anew."""
+    """Check that the running cloud has the access to Debugger that this process asks for, if it asks."""
     wanted = os.environ.get(_DEBUGGER_ACCESS)
-    played = "true" if (_ask(cloud.port, _IDENTITY_PATH) or {}).get("debugger_access") else "false"
-    if wanted and wanted != played:
+    found = "true" if (_ask(cloud.port, _IDENTITY_PATH) or {}).get("debugger_access") else "false"
+    if wanted and wanted != found:
         raise CloudError(
-            f"{_DEBUGGER_ACCESS} is {wanted}, but the local cloud of {cloud.state} was started with {played}; stop it "
+            f"{_DEBUGGER_ACCESS} is {wanted}, but the local cloud of {cloud.state} was started with {found}; stop it "
             "first"
         )
 
 
 def running(state: Path) -> Cloud | None:
-    """The cloud of this state folder if it is alive, which the server itself is asked for."""
+    """Return the cloud of this state folder if its server answers, else None."""
     state = state.resolve()
     try:
         record: dict[str, Any] = json.loads((state / _RECORD).read_text())
@@ -253,17 +256,20 @@ def running(state: Path) -> Cloud | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     identity = _ask(port, _IDENTITY_PATH)
-    # Another process may have the port, or the process number, of a server that died.
+    # another process may have the port or the process id of a server that died
     if identity is None or identity.get("pid") != pid or identity.get("state") != str(state):
         return None
     return Cloud(port=port, pid=pid, state=state, access_key=access_key, secret_key=secret_key)
 
 
 def stop(state: Path) -> bool:
-    """Stop the cloud of this state folder and all it started; whether there was one.
+    """Stop the cloud of this state folder and every process that it started.
+
+    Returns:
+        Whether there was one.
 
     Raises:
-        CloudError: it is still there after SIGKILL.
+        CloudError: the server runs on after SIGKILL.
     """
     state = state.resolve()
     if not state.is_dir():
@@ -273,13 +279,15 @@ def stop(state: Path) -> bool:
         if cloud is None:
             (state / _RECORD).unlink(missing_ok=True)
             return False
+
         _signal(cloud.pid, signal.SIGTERM)
         if not _ends(cloud.pid, _STOP_SECONDS):
-            # The server leads its own session, so its group holds what it started.
+            # the server leads a session of its own, so the group holds what it started
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(cloud.pid, signal.SIGKILL)
             if not _ends(cloud.pid, 5.0):
                 raise CloudError(f"process {cloud.pid} of the local cloud does not end; kill it by hand")
+
         (state / _RECORD).unlink(missing_ok=True)
         return True
 
@@ -289,6 +297,8 @@ def _launch(state: Path, port: int) -> Cloud:
     python = Path(os.environ.get("WHIPPET_ENVIRONMENTS") or root / ".envs") / "cloud" / "bin" / "python"
     if not python.exists():
         raise CloudError(f"{python} does not exist: the local cloud's environment is missing; run `make setup`")
+
+    # start the server, detached from this process
     log = state / _LOG
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     # A key for this start alone; a server's environment can be read by its own user only.
@@ -307,6 +317,8 @@ def _launch(state: Path, port: int) -> Cloud:
     _children.append(process)
     keys = {"access_key": access_key, "secret_key": secret_key}
     _write_privately(state / _RECORD, {"port": port, "pid": process.pid, "started": time.time(), **keys})
+
+    # wait until it answers
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -315,6 +327,7 @@ def _launch(state: Path, port: int) -> Cloud:
         if running(state) and _ask(port, _HEALTH_PATH) is not None:
             return Cloud(port=port, pid=process.pid, state=state, access_key=access_key, secret_key=secret_key)
         time.sleep(0.05)
+
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     (state / _RECORD).unlink(missing_ok=True)
@@ -330,15 +343,15 @@ def _write_privately(file: Path, record: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _lock(state: Path) -> Iterator[None]:
-    """One start or stop of a state folder at a time."""
+    """Let only one process at a time start or stop the cloud of a state folder."""
     with (state / _LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _ask(port: int, path: str) -> dict[str, Any] | None:
-    """A JSON answer of the server; None if nobody answers, or somebody else."""
-    # Loopback only, whatever proxy the environment names.
+    """Return the server's JSON answer; None if there is none, or another program answers."""
+    # without the proxies of the environment
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://{LOOPBACK}:{port}{path}", timeout=5) as answer:
@@ -364,7 +377,7 @@ def _signal(pid: int, number: int) -> None:
 
 
 def _ends(pid: int, seconds: float) -> bool:
-    """Whether the process ends within this time; reaps it if it is a child of ours."""
+    """Return whether the process ends within this time, and reap it if it is a child."""
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(ChildProcessError):

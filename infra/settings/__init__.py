@@ -1,4 +1,4 @@
-"""Every setting a user may change: typed, limited, documented; read from cdk.json and `-c` overrides."""
+"""Every setting that a user may change: typed, limited and described; read from cdk.json and `-c` overrides."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.instances import gpus
 from infra.settings.context import SettingsError, from_context
 from infra.settings.debugger import DebuggerSettings
 from infra.settings.jobs import FeaturesSettings, TrainingSettings, TuningSettings
-from infra.settings_section import InstanceType, Section
+from infra.settings.section import InstanceType, Section
 
 __all__ = [
     "ApiSettings",
@@ -25,94 +25,102 @@ __all__ = [
 
 
 class DatasetSettings(Section):
-    """The photos and the bucket they lie in."""
+    """The photos and their bucket."""
 
     bucket: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
-        description="Name of an existing bucket with the photos; empty: the stack makes one.",
+        description="Name of an existing bucket with the photos; empty: the stack creates one.",
     )
     prefix: str = Field(
         default="dataset/",
         pattern=r"^([A-Za-z0-9._-]+/)+$",
-        description="Key prefix of the photos' class folders, with a slash at its end.",
+        description="Key prefix of the class folders with the photos; ends with a slash.",
     )
     min_images_per_class: int = Field(
-        default=5, ge=3, le=10_000, description="A class with fewer photos than this stops the run."
+        default=5, ge=3, le=10_000, description="Fewest photos that a class may have; a class with fewer fails the run."
     )
     input_mode: Literal["File", "FastFile"] = Field(
         default="File",
-        description="How a job gets the photos: copied to its disk before it starts, or read from S3 as it goes "
+        description="How a job gets the photos: copied to its disk before it starts (File), or streamed from S3 "
         "(FastFile, for data sets larger than the disk).",
     )
     keep_at_destroy: bool = Field(
         default=True, description="Keep the bucket and the photos when the stack is destroyed."
     )
     noncurrent_days: int = Field(
-        default=30, ge=1, le=3650, description="Days an overwritten or deleted object can be brought back."
+        default=30, ge=1, le=3650, description="Days for which an overwritten or deleted object can be restored."
     )
 
 
 class ReleaseSettings(Section):
-    """When a model goes into service, and what it runs on."""
+    """When a model goes into service, and on what it runs."""
 
-    min_accuracy: float = Field(default=0.7, ge=0, le=1, description="Floor of the test accuracy; below it no release.")
+    min_accuracy: float = Field(
+        default=0.7, ge=0, le=1, description="Lowest test accuracy with which a model is released."
+    )
     min_class_recall: float = Field(
-        default=0.2, ge=0, le=1, description="Floor of the worst class's recall; below it no release."
+        default=0.2, ge=0, le=1, description="Lowest recall of the worst class with which a model is released."
     )
     tolerance: float = Field(
         default=0.01,
         ge=0,
         le=1,
-        description="How much worse than the model in service a new one may be, on the same photos.",
+        description="How far a model's accuracy may be below that of the model in service, on the same photos.",
     )
     significance: float = Field(
         default=0.05,
         ge=0.000001,
         le=1,
-        description="A model that is worse by more than the tolerance is kept out where chance does that less often "
-        "than this (McNemar's test).",
+        description="Significance level at which a model that is worse by more than the tolerance is rejected "
+        "(McNemar's test).",
     )
     approval: Literal["automatic", "manual"] = Field(
         default="automatic",
-        description="Whether a model that passed every check goes into service by itself, or a person is asked first.",
+        description="Whether a model that passes every check is released at once, or a person is asked first.",
     )
     approval_hours: int = Field(
-        default=24, ge=1, le=720, description="How long the person may take; afterwards the model is rejected."
+        default=24, ge=1, le=720, description="Hours the person has to answer; afterwards the model is rejected."
     )
-    instance_type: InstanceType = Field(default="ml.m5.large", description="Machine of the endpoint.")
-    instance_count: int = Field(default=1, ge=1, le=100, description="Machines of the endpoint.")
+    instance_type: InstanceType = Field(default="ml.m5.large", description="Instance type of the endpoint.")
+    instance_count: int = Field(default=1, ge=1, le=100, description="Instances of the endpoint.")
     image_uri: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9./:@_-]+$",
-        description="Another serving image; empty: the stack builds its own.",
+        description="URI of another serving image; empty: the stack builds its own.",
     )
 
 
 class ApiSettings(Section):
-    """What an API key may do."""
+    """What the API allows a key."""
 
     rate: float = Field(
-        default=10, gt=0, le=10_000, description="Requests a second an API key may make, in the long run."
+        default=10, gt=0, le=10_000, description="Requests per second that an API key may make on average."
     )
-    burst: int = Field(default=20, ge=1, le=5_000, description="Requests an API key may make at once.")
-    daily_quota: int = Field(default=10_000, ge=1, le=1_000_000_000, description="Requests a day an API key may make.")
+    burst: int = Field(default=20, ge=1, le=5_000, description="Requests that an API key may make at once.")
+    daily_quota: int = Field(
+        default=10_000, ge=1, le=1_000_000_000, description="Requests that an API key may make in a day."
+    )
 
 
 class NotificationSettings(Section):
-    """Who hears how the runs end."""
+    """Who is told the result of a run."""
 
     email: str | None = Field(
         default=None,
         pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
-        description="Where runs' results are mailed; empty: to nobody.",
+        description="E-mail address that the results of runs are sent to; empty: none.",
     )
 
 
 class Settings(Section):
     """The settings of one environment."""
 
-    env: str = Field(default="dev", pattern=r"^[a-z][a-z0-9]{0,7}$", description="Environment; part of every name.")
+    env: str = Field(
+        default="dev",
+        pattern=r"^[a-z][a-z0-9]{0,7}$",
+        description="Name of the environment; part of every resource's name.",
+    )
     dataset: DatasetSettings = DatasetSettings()
     features: FeaturesSettings = FeaturesSettings()
     tuning: TuningSettings = TuningSettings()
@@ -126,8 +134,8 @@ class Settings(Section):
     def _warm_start_fits(self) -> Settings:
         if self.tuning.warm_start and self.training.mode == "finetune":
             raise ValueError(
-                "tuning.warm_start=true has no effect with training.mode=finetune: only trials on features are "
-                "compared with earlier ones; switch one of them off"
+                "tuning.warm_start=true has no effect with training.mode=finetune: only trials on features can start "
+                "from earlier ones; set tuning.warm_start=false or training.mode=features"
             )
         return self
 
@@ -138,7 +146,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _batches_can_be_shared(self) -> Settings:
-        """A batch is shared evenly by the processes of a fine-tuning: one a GPU, or one a machine without any."""
+        """Refuse batch sizes that a fine-tuning's processes, one for each GPU or CPU machine, cannot share evenly."""
         training = self.training
         processes = max(1, gpus(training.instance_type)) * training.instance_count
         uneven = [size for size in self.tuning.batch_sizes if size % processes]
@@ -152,21 +160,21 @@ class Settings(Section):
 
     @property
     def prefix(self) -> str:
-        """Start of the name of everything the runs make; IAM is scoped to it. At most 16 characters."""
+        """Prefix of the name of everything the runs create, at most 16 characters; IAM is scoped to it."""
         return f"whippet-{self.env}"
 
     @property
     def stack_name(self) -> str:
-        """One stack per environment."""
+        """Name of the stack; there is one for each environment."""
         return f"Whippet-{self.env}"
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Settings:
-        """Settings of the chosen environment: the defaults, then cdk.json's `environments`, then `-c` overrides.
+        """Return the settings of the chosen environment: defaults, then cdk.json's `environments`, then overrides.
 
-        `-c env=prod` chooses the environment, `-c training.epochs=5` overrides one setting of it.
+        `-c env=prod` chooses the environment and `-c training.epochs=5` overrides one of its settings.
 
         Raises:
-            SettingsError: naming every wrong setting, its value and what is allowed.
+            SettingsError: a setting is unknown or its value is wrong; the message names every such setting.
         """
         return from_context(cls, context)

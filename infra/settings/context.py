@@ -1,4 +1,4 @@
-"""Reading settings out of the CDK's context: cdk.json's `environments`, and `-c` overrides."""
+"""Read settings from the CDK's context: cdk.json's `environments` and the `-c` overrides."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class SettingsError(ValueError):
-    """A setting is wrong; the message names the setting, the value, what is allowed and where to change it."""
+    """A setting is wrong. The message names the setting, its value, what is allowed and where to change it."""
 
 
 def from_context(model: type[_Model], context: Mapping[str, Any]) -> _Model:
-    """The settings of the environment that `-c env=NAME` chooses, with its `-c SECTION.NAME=VALUE` overrides.
+    """Return the settings of the environment that `-c env=NAME` chooses, with the `-c SECTION.NAME=VALUE` overrides.
 
     Raises:
-        SettingsError: naming every wrong setting, its value and what is allowed.
+        SettingsError: a setting is unknown or its value is wrong; the message names every such setting.
     """
+    # the environment's own settings
     environments = context.get("environments", {})
     env = str(context.get("env", "dev"))
     if env not in environments:
@@ -34,6 +35,8 @@ def from_context(model: type[_Model], context: Mapping[str, Any]) -> _Model:
         for section, settings in environments[env].items()
     }
     values["env"] = env
+
+    # the overrides of the command line
     for key, value in context.items():
         section, dot, name = key.partition(".")
         if _is_cdks_own(key):
@@ -42,6 +45,7 @@ def from_context(model: type[_Model], context: Mapping[str, Any]) -> _Model:
             raise SettingsError(f"unknown setting -c {key}={value}; {_known_settings(model)}")
         if isinstance(chosen := values.setdefault(section, {}), dict):
             chosen[name] = _from_text(value)
+
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -49,12 +53,12 @@ def from_context(model: type[_Model], context: Mapping[str, Any]) -> _Model:
 
 
 def _is_cdks_own(key: str) -> bool:
-    """Whether a context key belongs to the CDK (feature flags, look-ups, modes) and not to the settings."""
+    """Return whether a context key belongs to the CDK (feature flags, look-ups) and not to the settings."""
     return key in ("env", "environments", "tree-metadata") or key.startswith(("@aws-cdk", "aws:", "aws-cdk:", "cdk-"))
 
 
 def _from_text(value: Any) -> Any:
-    """A `-c` override is text: `16,32,64` is a list, `` (nothing) is no value; pydantic converts the rest."""
+    """Split `16,32,64` into a list and turn an empty text into no value; pydantic converts the rest."""
     if not isinstance(value, str):
         return value
     if value == "":

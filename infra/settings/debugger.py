@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 import contract
-from infra.settings_section import InstanceType, Section
+from infra.settings.section import InstanceType, Section
 
 __all__ = ["DebuggerSettings"]
 

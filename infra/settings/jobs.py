@@ -1,4 +1,4 @@
-"""The settings of the jobs: features, tuning, and the best-trial training."""
+"""The settings of the jobs: features, tuning, and the training of the best trial."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 import contract
-from infra.settings_section import InstanceType, Section, hyperparameter
+from infra.settings.section import InstanceType, Section, hyperparameter
 
 __all__ = ["FeaturesSettings", "TrainingSettings", "TuningSettings"]
 
@@ -15,44 +15,48 @@ __all__ = ["FeaturesSettings", "TrainingSettings", "TuningSettings"]
 class TuningSettings(Section):
     """The search for the best hyperparameters."""
 
-    trials: int = Field(default=8, ge=1, le=750, description="Training jobs of the tuning job.")
-    parallel_trials: int = Field(default=2, ge=1, le=100, description="Trials at the same time.")
-    strategy: Literal["Bayesian", "Random"] = Field(default="Bayesian", description="How the next trial is chosen.")
+    trials: int = Field(default=8, ge=1, le=750, description="Number of trials, the training jobs of the tuning job.")
+    parallel_trials: int = Field(default=2, ge=1, le=100, description="Trials that run at the same time.")
+    strategy: Literal["Bayesian", "Random"] = Field(
+        default="Bayesian", description="How the values of the next trial are chosen."
+    )
     epochs: int = Field(default=5, ge=1, le=1000, description="Epochs of a trial.")
     learning_rate_min: float = Field(
-        default=contract.LEARNING_RATE_LIMITS[0], ge=1e-6, le=10, description="Smallest learning rate tried."
+        default=contract.LEARNING_RATE_LIMITS[0], ge=1e-6, le=10, description="Lowest learning rate to search."
     )
     learning_rate_max: float = Field(
-        default=contract.LEARNING_RATE_LIMITS[1], ge=1e-6, le=10, description="Largest learning rate tried."
+        default=contract.LEARNING_RATE_LIMITS[1], ge=1e-6, le=10, description="Highest learning rate to search."
     )
     learning_rate_scale: Literal["Logarithmic", "Linear"] = Field(
-        default="Logarithmic", description="Scale on which learning rates are drawn."
+        default="Logarithmic", description="Scale on which learning rates are searched."
     )
     batch_sizes: tuple[Annotated[int, Field(ge=1, le=contract.BATCH_SIZE_LIMITS[1])], ...] = Field(
-        default=contract.BATCH_SIZES, min_length=1, max_length=30, description="Batch sizes to choose from."
+        default=contract.BATCH_SIZES, min_length=1, max_length=30, description="Batch sizes to search."
     )
     search_weight_decay: bool = Field(
         default=False,
-        description="Search the weight decay too (0.000001 to 0.1), not take training.weight_decay.",
+        description="Search the weight decay too (0.000001 to 0.1) instead of taking training.weight_decay.",
     )
     search_label_smoothing: bool = Field(
         default=False,
-        description="Search the label smoothing too (0 to 0.3), not take training.label_smoothing.",
+        description="Search the label smoothing too (0 to 0.3) instead of taking training.label_smoothing.",
     )
     objective: contract.ObjectiveName = Field(
-        default="accuracy", description="What the best trial is best in, on the validation photos: accuracy or loss."
+        default="accuracy", description="Measure by which the best trial is chosen, on the validation photos."
     )
     warm_start: bool = Field(
         default=False,
-        description="Begin the search with what the newest tuning job that fits has found.",
+        description="Start the search from the results of the newest compatible tuning job.",
     )
-    early_stopping: bool = Field(default=True, description="Let SageMaker stop trials that will not win.")
-    instance_type: InstanceType = Field(default="ml.c5.xlarge", description="Machine of a trial.")
-    max_minutes: int = Field(default=60, ge=5, le=7200, description="Time limit of one trial.")
+    early_stopping: bool = Field(
+        default=True, description="Let SageMaker stop trials that are unlikely to be the best."
+    )
+    instance_type: InstanceType = Field(default="ml.c5.xlarge", description="Instance type of a trial on features.")
+    max_minutes: int = Field(default=60, ge=5, le=7200, description="Time limit of a trial, in minutes.")
 
     @property
     def also_searched(self) -> tuple[str, ...]:
-        """Hyperparameters that are searched beside learning rate and batch size."""
+        """Hyperparameters that are searched besides learning rate and batch size."""
         return tuple(name for name in contract.ALSO_SEARCHED if getattr(self, f"search_{name}"))
 
     @field_validator("batch_sizes", mode="before")
@@ -76,19 +80,19 @@ class FeaturesSettings(Section):
     """The features job."""
 
     instance_count: int = Field(
-        default=1, ge=1, le=100, description="Machines that share the photos of the features job among them."
+        default=1, ge=1, le=100, description="Instances of the features job, which share the photos."
     )
 
 
 class TrainingSettings(Section):
-    """The network and the best-trial training."""
+    """The network and the training of the best trial."""
 
     mode: Literal["features", "finetune"] = hyperparameter("mode")
     backbone: str = hyperparameter("backbone", pattern=r"^[a-z][a-z0-9_]{0,63}$")
     weights: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._/-]+$",
-        description="Key of a file with pretrained weights in the data bucket; empty: from the hub.",
+        description="Key of a file with pretrained weights in the data bucket; empty: PyTorch's hub.",
     )
     image_size: int = hyperparameter("image_size")
     views: int = hyperparameter("views")
@@ -108,18 +112,19 @@ class TrainingSettings(Section):
     cutmix: float = hyperparameter("cutmix")
     randaugment: int = hyperparameter("randaugment")
     instance_type: InstanceType = Field(
-        default="ml.c5.2xlarge", description="Machine of the features job, the training and fine-tuning trials."
+        default="ml.c5.2xlarge",
+        description="Instance type of the features job, of the training and, when fine-tuning, of the trials.",
     )
     instance_count: int = Field(
-        default=1, ge=1, le=32, description="Fine-tuning: machines of the best trial's training; a batch is shared."
+        default=1, ge=1, le=32, description="Fine-tuning: instances of the training, which share each batch."
     )
     spot: bool = Field(
         default=False,
-        description="Train (and try fine-tuning) on spot instances: cheaper, and resumed when interrupted.",
+        description="Train, and when fine-tuning try, on spot instances: cheaper, and resumed after interruptions.",
     )
-    volume_gib: int = Field(default=50, ge=1, le=16_384, description="Disk of a job, in GiB.")
+    volume_gib: int = Field(default=50, ge=1, le=16_384, description="Disk of a job's instance, in GiB.")
     max_minutes: int = Field(
-        default=240, ge=5, le=7200, description="Time limit of the features job and of the training."
+        default=240, ge=5, le=7200, description="Time limit of the features job and of the training, in minutes."
     )
 
     @model_validator(mode="after")
@@ -131,7 +136,7 @@ class TrainingSettings(Section):
                 raise ValueError(f"{name}={getattr(self, name)} has no effect with mode=features; set mode=finetune")
         if self.instance_count > 1:
             raise ValueError(
-                f"instance_count={self.instance_count} has no effect with mode=features, where a head trains in "
-                "seconds; set mode=finetune, or features.instance_count to share the embedding"
+                f"instance_count={self.instance_count} has no effect with mode=features, where the head trains on one "
+                "machine in seconds; set mode=finetune, or features.instance_count for more machines that embed photos"
             )
         return self

@@ -1,7 +1,7 @@
-"""Phase 5c, where the settings want it: a person is asked before a good model goes into service.
+"""Phase 5b, with `release.approval=manual`: a person decides whether an accepted model goes into service.
 
 AskApproval ─ an answer → Approved? ─ yes → ApproveModel → `following`
-    ├ ModelRejected, or any other error → RejectModel → …failed  (an answer that is no yes: NotApproved → RejectModel)
+    ├ ModelRejected, or any other error → RejectModel → …failed  (an answer other than yes: NotApproved → RejectModel)
     └ no answer in time → ExpireApproval → ApprovalTimedOut → …failed
 """
 
@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
-from constructs import Construct
 
-from infra.workflow.registry import approval_update
-from infra.workflow.task import FailureRoute, callback_task
+import contract
+from infra.permissions import OBJECTS, Permission
+from infra.python_function import PythonFunction
+from infra.workflow.payloads import RunParts
+from infra.workflow.task import FailureRoute, RunScope, callback_task, sagemaker_task
 
 __all__ = ["approval_phase"]
 
 
 def approval_phase(
-    scope: Construct, *, function_arn: str, hours: int, failure: FailureRoute, following: sfn.IChainable
+    scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable
 ) -> sfn.CustomState:
     """Ask, and wait for SendTaskSuccess (yes) or SendTaskFailure with the error ModelRejected (no, and why).
 
     Only `{"approved": true}` is a yes: whoever sends the token by hand may send anything.
     """
+    hours = parts.settings.release.approval_hours
     ask = callback_task(
         scope,
-        "AskApproval",
-        function_arn=function_arn,
+        _function(scope, parts),
         payload={
             "token.$": "$$.Task.Token",
             "run.$": "$.plan.run",
@@ -38,9 +40,11 @@ def approval_phase(
         result_path="$.approval",
         timeout=cdk.Duration.hours(hours),
     )
-    approve = approval_update(scope, "ApproveModel", status="Approved", failure=failure)
+
+    # an answer
+    approve = _update(scope, "ApproveModel", status="Approved", failure=failure)
     approve.next(following)
-    reject = approval_update(scope, "RejectModel", status="Rejected", failure=failure)
+    reject = _update(scope, "RejectModel", status="Rejected", failure=failure)
     reject.next(failure.handler)
     other = FailureRoute(reject).fail(
         scope, "NotApproved", error="ModelRejected", cause='The answer that was sent is not {"approved": true}.'
@@ -51,10 +55,9 @@ def approval_phase(
     answer.otherwise(other)
     ask.next(answer)
 
+    # no answer in time
     unanswered = f"Nobody answered within {hours} hours (setting release.approval_hours)."
-    expire = approval_update(
-        scope, "ExpireApproval", status="Rejected", failure=failure, description={"ApprovalDescription": unanswered}
-    )
+    expire = _update(scope, "ExpireApproval", status="Rejected", failure=failure, description=unanswered)
     expire.next(
         failure.fail(
             scope,
@@ -64,6 +67,43 @@ def approval_phase(
         )
     )
     ask.add_catch(expire, errors=["States.Timeout"], result_path="$.approval")
-    # ModelRejected is a person's no. After any other error nobody will be asked again: no package waits for an answer.
+
+    # ModelRejected is a person's no. After any other error nobody will answer: no package is left waiting for it.
     FailureRoute(reject).catch(ask)
     return ask
+
+
+def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
+    approvals = parts.dataset.arn(f"runs/*/{contract.Artefact.APPROVAL}")
+    return scope.function(
+        "AskApproval",
+        name="ask_approval",
+        description="Asks a person whether the model may go into service",
+        environment={
+            "TOPIC_ARN": parts.topic.topic_arn,
+            "APPROVAL_HOURS": str(parts.settings.release.approval_hours),
+        },
+        permissions=[
+            Permission(actions=["s3:PutObject"], resources=[approvals], reason=OBJECTS),
+            Permission(actions=["sns:Publish"], resources=[parts.topic.topic_arn]),
+        ],
+        timeout=cdk.Duration.minutes(1),
+    )
+
+
+def _update(
+    scope: RunScope, name: str, *, status: str, failure: FailureRoute, description: str | None = None
+) -> sfn.CustomState:
+    """Return a state that sets the approval of the model package."""
+    state = sagemaker_task(
+        scope,
+        name,
+        call="updateModelPackage",
+        payload={
+            "ModelPackageArn.$": "$.package.arn",
+            "ModelApprovalStatus": status,
+            **({"ApprovalDescription": description} if description else {}),
+        },
+    )
+    failure.catch(state)
+    return state

@@ -1,42 +1,91 @@
-"""Phase 1: look at the photos, split them, and plan the run."""
+"""Phase 1: check the photos, split them, and plan the run."""
 
 from __future__ import annotations
 
+import json
+
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
-from constructs import Construct
 
-from infra.workflow.jobs import JobParts
-from infra.workflow.task import FailureRoute, lambda_task
+from infra.permissions import NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
+from infra.python_function import PythonFunction
+from infra.workflow.payloads import RunParts
+from infra.workflow.task import FailureRoute, RunScope, lambda_task
 
 __all__ = ["dataset_phase"]
 
 
-def dataset_phase(
-    scope: Construct, *, parts: JobParts, function_arn: str, failure: FailureRoute
-) -> tuple[sfn.Pass, sfn.CustomState]:
-    """Start → CheckDataset; afterwards `$.plan` holds everything that is not known before the run.
+def dataset_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable) -> sfn.Pass:
+    """Start → CheckDataset → `following`; return Start.
 
-    Returns the first and the last state.
+    `$.plan` then holds everything that is not known before the run.
     """
     start = sfn.Pass(
         scope,
         "Start",
-        comment="Whatever the execution was given are overrides of the settings.",
+        comment="The input of the execution overrides settings.",
         parameters={"overrides.$": "$", "execution.$": "$$.Execution.Name", "failure": {}},
     )
     check = lambda_task(
         scope,
-        "CheckDataset",
-        function_arn=function_arn,
+        _function(scope, parts),
         payload={
             "overrides.$": "$.overrides",
             "execution.$": "$.execution",
-            "trial": {"image": parts.tuning_image, "source": parts.trial_source_uri},
+            # Earlier tuning jobs are compatible only if their trials ran the same code in the same image.
+            "trial": {
+                "image": parts.training_image.uri(parts.trial_instance_type),
+                "source": parts.trial_source_uri,
+            },
         },
         result_path="$.plan",
-        timeout=cdk.Duration.minutes(16),
     )
     failure.catch(check)
-    start.next(check)
-    return start, check
+    start.next(check).next(following)
+    return start
+
+
+def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
+    dataset, settings = parts.dataset, parts.settings
+    planned_with = settings.model_dump(mode="json", include={"dataset", "tuning", "training"})
+    return scope.function(
+        "CheckDataset",
+        name="check_dataset",
+        description="Checks and splits the photos, plans the run",
+        environment={
+            "READABLE_PREFIX": dataset.readable_prefix,
+            "SETTINGS": json.dumps(planned_with, sort_keys=True),
+        },
+        permissions=[
+            Permission(
+                actions=["s3:ListBucket"],
+                resources=[dataset.bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": [f"{dataset.readable_prefix}*", "features/*"]}},
+            ),
+            Permission(
+                actions=["s3:GetObject"],
+                resources=[
+                    dataset.arn("features/*"),
+                    *([dataset.arn(settings.training.weights)] if settings.training.weights else []),
+                ],
+                reason=OBJECTS,
+            ),
+            Permission(actions=["s3:PutObject"], resources=[dataset.arn("runs/*")], reason=OBJECTS),
+            *(_find_earlier_tuning(parts) if settings.tuning.warm_start else []),
+        ],
+        # 100,000 photos are listed in 100 calls, which takes much less; a whole vCPU begins at 1,769 MiB.
+        timeout=cdk.Duration.minutes(15),
+        memory_mib=1769,
+    )
+
+
+def _find_earlier_tuning(parts: RunParts) -> list[Permission]:
+    return [
+        # Listing has no resources in IAM; the Lambda takes only what carries the environment's prefix.
+        Permission(actions=["sagemaker:ListHyperParameterTuningJobs"], resources=["*"], reason=NO_RESOURCES),
+        Permission(
+            actions=["sagemaker:DescribeHyperParameterTuningJob"],
+            resources=parts.names.of_runs("hyper-parameter-tuning-job"),
+            reason=RUN_NAMES,
+        ),
+    ]

@@ -1,145 +1,116 @@
-"""Phase 4b: the debugger's rules on the best-trial training, evaluated by SageMaker or by a processing job of ours.
+"""Phase 4b: evaluate the debugger's rules on the training, by SageMaker Debugger or by a processing job of this system.
 
     DebuggerOffered? ─ managed ─→ TrainManaged ──────────→ DescribeRules ⇄ WaitForRules ─→ Verdict
         │                             └ refused ┐                                            ↑
         └ own ────────────────────────────────→ Train → Rules ───────────────────────────────┘
 
-That is `auto`; `managed` has no way to Train, `own` begins there, and `off` has no Rules.
+That is `debugger.mode=auto`. With `managed` there is no Train, with `own` the first state is Train, and with `off` the
+last is.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal
 
-import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
-from constructs import Construct
 
-from contract import MODES, JobVariable, hook_collections, rule_variable
-from infra.settings import DebuggerSettings
-from infra.workflow.jobs import JobParts
-from infra.workflow.task import FailureRoute, sagemaker_task
+from contract import JobVariable, rule_variable
+from infra.workflow.payloads import RunParts
+from infra.workflow.task import FailureRoute, RunScope, sagemaker_task
 from training.runtime.environment import SMDEBUG_ENVIRONMENT
 
-__all__ = [
-    "debugger_not_offered",
-    "debugger_way",
-    "job_variables",
-    "managed_request",
-    "managed_rules",
-    "rules_job",
-    "way_of",
-]
+__all__ = ["REPORT_RULE", "choose_evaluator", "debug_rules", "job_variables", "rule_evaluator", "rules_job"]
 
-_REPORT_RULE = "ProfilerReport"
-"""The profiler rule that SageMaker evaluates where its own rules are evaluated there; the others are always ours."""
+REPORT_RULE = "ProfilerReport"
+"""The one profiler rule that SageMaker Debugger evaluates; the training job itself evaluates the others."""
 
-_TENSORS = "/opt/ml/output/tensors"
-"""`DebugHookConfig.LocalPath`: the service's default."""
 _CODE, _TRAINING, _OUTPUT = (
     f"/opt/ml/processing/{folder}" for folder in ("input/code", "input/training", "output/rules")
 )
-_PROFILING_MILLISECONDS = 500
-_POLL_SECONDS = 15
-_NOT_FINAL = ("InProgress", "Stopping")
 
 
-def way_of(debugger: DebuggerSettings) -> str:
-    """`debugger.mode`, or `own` where not a single rule that SageMaker would evaluate is asked for."""
-    watched = any(debugger.judged(mode) for mode in MODES)
-    return debugger.mode if watched or debugger.mode == "off" else "own"
+def rule_evaluator(parts: RunParts) -> Literal["auto", "managed", "own", "off"]:
+    """Return `debugger.mode`, or `own` if no debug rule applies: SageMaker would have nothing to evaluate."""
+    mode = parts.settings.debugger.mode
+    return mode if debug_rules(parts) or mode == "off" else "own"
 
 
-def debugger_way(scope: Construct, *, parts: JobParts) -> sfn.Pass:
-    """`$.debugger.way`: who will evaluate the rules, as far as settings and region say; `managed`, `own` or `off`."""
-    way = way_of(parts.settings.debugger)
-    return sfn.Pass(
+def debug_rules(parts: RunParts) -> tuple[str, ...]:
+    """Return the debug rules to evaluate: those of the settings that can apply to the training mode."""
+    return parts.settings.debugger.judged(parts.settings.training.mode)
+
+
+def choose_evaluator(scope: RunScope, *, parts: RunParts, following: sfn.IChainable) -> sfn.Pass:
+    """RuleEvaluator → `following`; return the state.
+
+    `$.debugger.evaluator` then says who will evaluate the rules, as far as settings and region decide it: `managed`,
+    `own` or `off`.
+    """
+    evaluator = rule_evaluator(parts)
+    state = sfn.Pass(
         scope,
-        "DebuggerWay",
-        parameters={"way": way if way in ("own", "off") else parts.debugger_way, "looks": 0},
+        "RuleEvaluator",
+        comment="SageMaker Debugger (managed), a job of this system (own), or nobody (off).",
+        parameters={
+            "evaluator": evaluator if evaluator in ("own", "off") else parts.debugger_image.evaluator,
+            "looks": 0,
+        },
         result_path="$.debugger",
     )
+    state.next(following)
+    return state
 
 
-def job_variables(parts: JobParts, *, mode: str, way: str) -> dict[str, str]:
-    """What the training job's `Environment` says to its hook and of the profiler rules it is to evaluate itself."""
-    debugger = parts.settings.debugger
-    if way == "off":
+def job_variables(parts: RunParts, *, evaluator: Literal["managed", "own", "off"]) -> dict[str, str]:
+    """Return the variables that tell a training job what to save and which profiler rules to evaluate itself."""
+    debugger, mode = parts.settings.debugger, parts.settings.training.mode
+    if evaluator == "off":
         return {}
+
     hook: dict[str, str] = {}
-    if debugger.judged(mode):
+    if debug_rules(parts):
         hook = {JobVariable.SAVE_INTERVAL.value: str(debugger.save_interval), **SMDEBUG_ENVIRONMENT}
-    ours = [rule for rule in debugger.evaluated(mode, "profiler") if way == "own" or rule != _REPORT_RULE]
-    return hook | _rule_variables(debugger, ours, mode)
+    profiler_rules = debugger.evaluated(mode, "profiler")
+    if evaluator == "managed":
+        profiler_rules = tuple(rule for rule in profiler_rules if rule != REPORT_RULE)
+    return hook | _rule_variables(parts, profiler_rules)
 
 
-def managed_request(parts: JobParts, *, mode: str) -> dict[str, Any]:
-    """The members of CreateTrainingJob by which SageMaker Debugger evaluates the rules."""
-    debugger = parts.settings.debugger
-    members: dict[str, Any] = {
-        "DebugHookConfig": {
-            "S3OutputPath.$": "$.plan.rules.tensors",
-            "LocalPath": _TENSORS,
-            "CollectionConfigurations": hook_collections(mode, debugger.save_interval),
-        },
-        "DebugRuleConfigurations": [_rule(parts, rule, mode) for rule in debugger.judged(mode)],
+def rules_job(scope: RunScope, *, parts: RunParts, failure: FailureRoute) -> sfn.CustomState:
+    """Return the state Rules: one processing job on the training image evaluates the debug rules one by one."""
+    debugger, mode = parts.settings.debugger, parts.settings.training.mode
+    # The archive of the job's output holds the tensors it saved.
+    archive = "States.Format('{}{}/output/output.tar.gz', $.plan.training.output, $.training.job)"
+    arguments = {
+        "--archive": f"{_TRAINING}/output.tar.gz",
+        "--output": _OUTPUT,
+        "--source": "own",
+        "--mode": mode,
     }
-    if _reports(debugger):
-        members["ProfilerConfig"] = {
-            "S3OutputPath.$": "$.plan.rules.tensors",
-            "ProfilingIntervalInMilliseconds": _PROFILING_MILLISECONDS,
-        }
-        members["ProfilerRuleConfigurations"] = [_rule(parts, _REPORT_RULE, mode)]
-    return members
-
-
-def rules_job(scope: Construct, *, parts: JobParts, failure: FailureRoute, mode: str) -> sfn.CustomState:
-    """Rules, or NetworkRules: one processing job on the training image evaluates every debug rule in turn."""
-    debugger = parts.settings.debugger
     job = sagemaker_task(
         scope,
-        "NetworkRules" if mode == "finetune" else "Rules",
+        "Rules",
         call="createProcessingJob.sync",
         payload={
             "ProcessingJobName.$": "$.plan.rules.job",
             "AppSpecification": {
-                "ImageUri": parts.rules_image,
-                "ContainerEntrypoint": ["python3", f"{_CODE}/{parts.rules_program}"],
-                "ContainerArguments": [
-                    *("--archive", f"{_TRAINING}/output.tar.gz"),
-                    *("--output", _OUTPUT),
-                    *("--source", "own"),
-                    *("--mode", mode),
-                ],
+                "ImageUri": parts.training_image.uri(debugger.instance_type),
+                "ContainerEntrypoint": ["python3", f"{_CODE}/{parts.sources.rules.s3_object_key}"],
+                "ContainerArguments": [text for argument in arguments.items() for text in argument],
             },
             "Environment": parts.environment(
-                debugger.instance_type,
-                {**SMDEBUG_ENVIRONMENT, **_rule_variables(debugger, debugger.judged(mode), mode)},
+                debugger.instance_type, {**SMDEBUG_ENVIRONMENT, **_rule_variables(parts, debug_rules(parts))}
             ),
             "ProcessingInputs": [
-                _input("code", {"S3Uri": parts.rules_program_uri}, _CODE),
-                _input(
-                    "training",
-                    {"S3Uri.$": "States.Format('{}{}/output/output.tar.gz', $.plan.training.output, $.training.job)"},
-                    _TRAINING,
-                ),
+                _input("code", {"S3Uri": parts.sources.rules.s3_object_url}, _CODE),
+                _input("training", {"S3Uri.$": archive}, _TRAINING),
             ],
-            "ProcessingOutputConfig": {
-                "Outputs": [
-                    {
-                        "OutputName": "rules",
-                        "S3Output": {
-                            "S3Uri.$": "$.plan.rules.output",
-                            "LocalPath": _OUTPUT,
-                            "S3UploadMode": "EndOfJob",
-                        },
-                    }
-                ]
-            },
+            "ProcessingOutputConfig": {"Outputs": [_output("rules", "$.plan.rules.output", _OUTPUT)]},
             "ProcessingResources": {"ClusterConfig": parts.resources(debugger.instance_type)},
             "StoppingCondition": {"MaxRuntimeInSeconds": debugger.max_minutes * 60},
-            "RoleArn": parts.role_arn,
+            "RoleArn": parts.job_role_arn,
             "Tags": parts.tags,
         },
         timeout=parts.wait(debugger.max_minutes),
@@ -148,82 +119,9 @@ def rules_job(scope: Construct, *, parts: JobParts, failure: FailureRoute, mode:
     return job
 
 
-def managed_rules(
-    scope: Construct, *, parts: JobParts, failure: FailureRoute, following: sfn.IChainable
-) -> sfn.CustomState:
-    """DescribeRules ⇄ WaitForRules → `following`: a training job's status is final before those of its rules are."""
-    debugger = parts.settings.debugger
-    kinds = {"debug": "DebugRule", **({"profiler": "ProfilerRule"} if _reports(debugger) else {})}
-    describe = sagemaker_task(
-        scope,
-        "DescribeRules",
-        call="describeTrainingJob",
-        payload={"TrainingJobName.$": "$.training.job"},
-        result_path="$.rule_statuses",
-        result_selector={
-            f"{kind}.$": f"States.JsonToString($.{member}EvaluationStatuses[*].RuleEvaluationStatus)"
-            for kind, member in kinds.items()
-        },
-    )
-    failure.catch(describe)
-    wait = sfn.Wait(scope, "WaitForRules", time=sfn.WaitTime.duration(cdk.Duration.seconds(_POLL_SECONDS)))
-    count = sfn.Pass(
-        scope,
-        "CountLooks",
-        parameters={"way": "managed", "looks.$": "States.MathAdd($.debugger.looks, 1)"},
-        result_path="$.debugger",
-    )
-    late = failure.fail(
-        scope,
-        "RulesNotFinished",
-        error="RulesNotFinished",
-        cause=f"SageMaker Debugger had not evaluated every rule {debugger.max_minutes} minutes after the training "
-        "(setting debugger.max_minutes), so the model cannot be judged. Raise the setting, or let this system "
-        "evaluate the rules itself (debugger.mode=own).",
-    )
-    pending = sfn.Condition.or_(
-        *(
-            sfn.Condition.string_matches(f"$.rule_statuses.{kind}", f"*{status}*")
-            for kind in kinds
-            for status in _NOT_FINAL
-        )
-    )
-    too_long = sfn.Condition.number_greater_than_equals("$.debugger.looks", debugger.max_minutes * 60 // _POLL_SECONDS)
-    done = sfn.Choice(scope, "RulesDone?")
-    done.when(sfn.Condition.and_(pending, too_long), late)
-    done.when(pending, wait)
-    done.otherwise(following)
-    describe.next(count).next(done)
-    wait.next(describe)
-    return describe
-
-
-def debugger_not_offered(scope: Construct, *, failure: FailureRoute) -> sfn.Pass:
-    """Where `debugger.mode=managed` leads in a region without Debugger's image."""
-    return failure.fail(
-        scope,
-        "DebuggerNotOffered",
-        error="DebuggerNotOffered",
-        cause="SageMaker Debugger has no image for its rules in this region, and the setting debugger.mode=managed "
-        "allows no other way; set it to auto or own.",
-    )
-
-
-def _reports(debugger: DebuggerSettings) -> bool:
-    return _REPORT_RULE in debugger.evaluated("features")
-
-
-def _rule(parts: JobParts, rule: str, mode: str) -> dict[str, Any]:
-    """A rule as CreateTrainingJob takes it; SageMaker runs its own rules' images on machines of its own choice."""
-    parameters = parts.settings.debugger.parameters_of(rule, mode)
-    return {
-        "RuleConfigurationName": rule,
-        "RuleEvaluatorImage": parts.debugger_image,
-        "RuleParameters": {"rule_to_invoke": rule, **{name: str(value) for name, value in parameters.items()}},
-    }
-
-
-def _rule_variables(debugger: DebuggerSettings, rules: tuple[str, ...] | list[str], mode: str) -> dict[str, str]:
+def _rule_variables(parts: RunParts, rules: Iterable[str]) -> dict[str, str]:
+    """Return a variable for each rule, with its parameters as JSON."""
+    debugger, mode = parts.settings.debugger, parts.settings.training.mode
     return {rule_variable(rule): json.dumps(debugger.parameters_of(rule, mode), sort_keys=True) for rule in rules}
 
 
@@ -237,4 +135,11 @@ def _input(name: str, location: dict[str, str], local_path: str) -> dict[str, An
             "S3InputMode": "File",
             "S3DataDistributionType": "FullyReplicated",
         },
+    }
+
+
+def _output(name: str, path: str, local_path: str) -> dict[str, Any]:
+    return {
+        "OutputName": name,
+        "S3Output": {"S3Uri.$": path, "LocalPath": local_path, "S3UploadMode": "EndOfJob"},
     }

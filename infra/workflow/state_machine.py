@@ -1,4 +1,4 @@
-"""The run: its phases in order, and the role that may carry them out."""
+"""The run: its phases in order, as one state machine."""
 
 from __future__ import annotations
 
@@ -7,87 +7,43 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from infra.function_arns import FunctionArns
-from infra.names import Names
+from infra.python_function import LOG_RETENTION
 from infra.workflow.approval import approval_phase
 from infra.workflow.dataset import dataset_phase
-from infra.workflow.debugger import debugger_not_offered, debugger_way, managed_rules, way_of
+from infra.workflow.debugger import choose_evaluator
 from infra.workflow.features import features_phase
-from infra.workflow.jobs import JobParts
-from infra.workflow.notify import notify_phase
-from infra.workflow.permissions import permissions
-from infra.workflow.registry import register_phase
-from infra.workflow.release import ReleasePhase
-from infra.workflow.report import report_phase
-from infra.workflow.retire import retire_phase
-from infra.workflow.task import FailureRoute
-from infra.workflow.training import ManagedWay, training_phase
-from infra.workflow.tuning import no_trial_succeeded, tuning_phase
-from infra.workflow.verdict import accepted, verdict_phase
+from infra.workflow.outcome import outcome_phase
+from infra.workflow.payloads import RunParts
+from infra.workflow.release import release_phase, retire_phase
+from infra.workflow.smoke_test import smoke_test_phase
+from infra.workflow.task import FailureRoute, RunScope
+from infra.workflow.training import training_phase
+from infra.workflow.tuning import tuning_phase
+from infra.workflow.verdict import verdict_phase
 
 __all__ = ["Workflow"]
 
 
 class Workflow(Construct):
-    """The state machine with its role and log."""
+    """The state machine with its log and role; the states' Lambda functions are made below `functions`."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        names: Names,
-        parts: JobParts,
-        functions: FunctionArns,
-        serving_image: str,
-        endpoint_role_arn: str,
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, parts: RunParts, functions: Construct) -> None:
         super().__init__(scope, construct_id)
-        notify = notify_phase(self, function_arn=functions.notify)
-        report = report_phase(self, function_arn=functions.report, following=notify)
-        failure = FailureRoute(report)
-        release = ReleasePhase(
+        names = parts.names
+        states = RunScope(
             self,
-            settings=parts.settings.release,
-            endpoint=names.endpoint,
-            image_uri=serving_image,
-            role_arn=endpoint_role_arn,
-            tags=parts.tags,
-            smoke_test_arn=functions.smoke_test,
-            failure=failure,
-            following=retire_phase(self, function_arn=functions.retire, following=report),
+            "States",
+            names=names,
+            environment={"BUCKET": parts.dataset.bucket.bucket_name, "NAME_PREFIX": names.prefix},
+            functions=functions,
         )
-        register = register_phase(
-            self,
-            settings=parts.settings.release,
-            group=names.model_package_group,
-            image_uri=serving_image,
-            code_version=parts.code_version,
-            failure=failure,
-            following=accepted(
-                self, failure=failure, following=self._approved(parts, functions, failure, release.start)
-            ),
-        )
-        verdict = verdict_phase(self, function_arn=functions.verdict, failure=failure, following=register)
-        train, train_network = self._trainings(parts, failure, verdict)
-        no_trial = no_trial_succeeded(self, failure=failure)
-        tune, tune_network = (
-            tuning_phase(self, parts=parts, failure=failure, finetune=finetune, no_trial=no_trial, following=following)
-            for finetune, following in ((False, train), (True, train_network))
-        )
-        features = features_phase(self, parts=parts, failure=failure, following=tune)
-        mode = sfn.Choice(self, "Mode?", comment="Fine-tuning changes the backbone, so its features are of no use.")
-        mode.when(sfn.Condition.string_equals("$.plan.hyperparameters.mode", "finetune"), tune_network)
-        mode.otherwise(features)
-        start, check = dataset_phase(self, parts=parts, function_arn=functions.check_dataset, failure=failure)
-        check.next(debugger_way(self, parts=parts)).next(mode)
-
+        start = _phases(states, parts)
         log_group = logs.LogGroup(
             self,
             "Logs",
             # Step Functions shortens its log policy by this prefix ("Logging to CloudWatch Logs").
             log_group_name=f"/aws/vendedlogs/states/{names.prefix}",
-            retention=logs.RetentionDays.THREE_MONTHS,
+            retention=LOG_RETENTION,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
         self.state_machine = sfn.StateMachine(
@@ -100,32 +56,29 @@ class Workflow(Construct):
             tracing_enabled=True,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        for statement in permissions(names, parts, functions, endpoint_role_arn):
-            self.state_machine.add_to_role_policy(statement)
+        states.role.grant(self.state_machine)
 
-    def _approved(
-        self, parts: JobParts, functions: FunctionArns, failure: FailureRoute, following: sfn.State
-    ) -> sfn.State:
-        """What comes before the release of an accepted model: `following` at once, or a person's answer."""
-        if functions.ask_approval is None:
-            return following
-        return approval_phase(
-            self,
-            function_arn=functions.ask_approval,
-            hours=parts.settings.release.approval_hours,
-            failure=failure,
-            following=following,
-        )
 
-    def _trainings(self, parts: JobParts, failure: FailureRoute, verdict: sfn.State) -> list[sfn.State]:
-        """Train and TrainNetwork, with what watches them."""
-        managed, way = None, way_of(parts.settings.debugger)
-        if way in ("auto", "managed"):
-            managed = ManagedWay(
-                rules=managed_rules(self, parts=parts, failure=failure, following=verdict),
-                not_offered=debugger_not_offered(self, failure=failure) if way == "managed" else None,
-            )
-        return [
-            training_phase(self, parts=parts, failure=failure, finetune=finetune, managed=managed, following=verdict)
-            for finetune in (False, True)
-        ]
+def _phases(states: RunScope, parts: RunParts) -> sfn.Pass:
+    """Return the first state. A phase takes the state that follows it, so the last phase is made first."""
+    settings = parts.settings
+
+    # every run ends here, however it went
+    outcome = outcome_phase(states, parts=parts)
+    failure = FailureRoute(outcome)
+
+    # is the model good enough? then put it into service
+    retire = retire_phase(states, parts=parts, following=outcome)
+    smoke_test = smoke_test_phase(states, parts=parts, failure=failure, following=retire)
+    following: sfn.State = release_phase(states, parts=parts, failure=failure, following=smoke_test)
+    if settings.release.approval == "manual":
+        following = approval_phase(states, parts=parts, failure=failure, following=following)
+    verdict = verdict_phase(states, parts=parts, failure=failure, following=following)
+
+    # from photos to a model; fine-tuning changes the backbone, so its features are of no use there
+    train = training_phase(states, parts=parts, failure=failure, following=verdict)
+    following = tuning_phase(states, parts=parts, failure=failure, following=train)
+    if not parts.finetunes:
+        following = features_phase(states, parts=parts, failure=failure, following=following)
+    evaluator = choose_evaluator(states, parts=parts, following=following)
+    return dataset_phase(states, parts=parts, failure=failure, following=evaluator)

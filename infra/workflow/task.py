@@ -1,15 +1,20 @@
-"""The one place where a call of an API or a Lambda becomes a state of the state machine."""
+"""Turn a Lambda function or an API call into a state of the state machine, and register what it needs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-__all__ = ["ANY_ERROR", "FailureRoute", "callback_task", "lambda_task", "sagemaker_task"]
+from infra.names import Names
+from infra.permissions import Permission
+from infra.python_function import PythonFunction
+from infra.workflow.role import RunRole
+
+__all__ = ["ANY_ERROR", "FailureRoute", "RunScope", "callback_task", "lambda_task", "sagemaker_task"]
 
 ANY_ERROR = ["States.ALL"]
 _API_TIMEOUT_SECONDS = 120
@@ -23,15 +28,16 @@ _OPTIMISED = {
     "createTrainingJob.sync",
     "updateEndpoint",
 }
-"""Step Functions' own SageMaker integrations ("Create and manage Amazon SageMaker AI jobs"); the rest go by the SDK."""
+"""The calls that Step Functions has an optimised integration for ("Create and manage Amazon SageMaker AI jobs"); the
+others use the AWS SDK integration."""
 
 _SAGEMAKER_TRANSIENT = [
     "SageMaker.AmazonSageMakerException",
     "SageMaker.SageMakerException",
     "SageMaker.SdkClientException",
 ]
-"""Step Functions names throttling only by SageMaker's general exceptions, so a refusal is tried again, too: in vain,
-but harmless."""
+"""Step Functions reports throttling as SageMaker's general exceptions, so refusals are retried too, which does no
+harm."""
 
 _LAMBDA_TRANSIENT = [
     "Lambda.ClientExecutionTimeoutException",
@@ -42,21 +48,63 @@ _LAMBDA_TRANSIENT = [
 ]
 
 
-class FailureRoute:
-    """Where a failed state leads: to `handler`, with the error under `$.failure.<name of the state>`.
+class RunScope(Construct):
+    """The scope in which the run's states are made.
 
-    The key tells the notification which state failed, without a state of its own for each.
+    `role` collects what the states may do. `function` makes the Lambda function of a state.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, names: Names, environment: Mapping[str, str], functions: Construct
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.role = RunRole(names)
+        self._environment = dict(environment)
+        self._functions = functions
+
+    def function(
+        self,
+        state: str,
+        *,
+        name: str,
+        description: str,
+        permissions: Sequence[Permission],
+        environment: Mapping[str, str] | None = None,
+        timeout: cdk.Duration,
+        memory_mib: int = 256,
+        packages: Sequence[str] = (),
+        files: Sequence[str] = (),
+    ) -> PythonFunction:
+        """Make the function `lambda/<name>/` for the state of this name; every one knows the data bucket and prefix."""
+        return PythonFunction(
+            self._functions,
+            state,
+            name=name,
+            description=description,
+            environment={**self._environment, **(environment or {})},
+            permissions=permissions,
+            timeout=timeout,
+            memory_mib=memory_mib,
+            packages=packages,
+            files=files,
+        )
+
+
+class FailureRoute:
+    """Where a failed state leads: to `handler`, with the error at `$.failure.<name of the state>`.
+
+    The key tells the notification which state failed, so that states need no handlers of their own.
     """
 
     def __init__(self, handler: sfn.State) -> None:
         self.handler = handler
 
     def catch(self, state: sfn.CustomState) -> None:
-        """Send every error of this state there."""
+        """Send every error of this state to the handler."""
         state.add_catch(self.handler, errors=ANY_ERROR, result_path=f"$.failure.{state.node.id}")
 
     def fail(self, scope: Construct, name: str, *, error: str, cause: str) -> sfn.Pass:
-        """A state that leads there by itself; a text may be a JSONPath or an intrinsic function that gives it."""
+        """Return a state that fails the run; each text may be a JSONPath or an intrinsic function."""
         details = {_key("Error", error): error, _key("Cause", cause): cause}
         state = sfn.Pass(scope, name, parameters=details, result_path=f"$.failure.{name}")
         state.next(self.handler)
@@ -68,7 +116,7 @@ def _key(name: str, value: str) -> str:
 
 
 def sagemaker_task(
-    scope: Construct,
+    scope: RunScope,
     name: str,
     *,
     call: str,
@@ -77,25 +125,28 @@ def sagemaker_task(
     result_selector: Mapping[str, str] | None = None,
     timeout: cdk.Duration | None = None,
     retry: bool = True,
+    implied: Sequence[Permission] = (),
 ) -> sfn.CustomState:
-    """A SageMaker API call with its payload exactly as the API takes it.
+    """Return the state of a SageMaker API call; the state machine's role may then make the call.
 
     Args:
-        scope: Where the state belongs.
+        scope: The scope of the run's states.
         name: Name of the state.
-        call: The API action, its first letter small; with `.sync` the state waits until the job is done.
-        payload: The request; keys that end in `.$` take their value from the state's input (JSONPath).
-        result_path: Where the answer goes; None for nowhere.
-        result_selector: What of the answer is kept; empty: all.
-        timeout: How long the state may take: for `.sync` the job's time and the wait for its machine.
-        retry: Whether a refusal is tried again, for throttling cannot be told from other refusals.
+        call: The API action with a small first letter; with `.sync` the state waits until the job has ended.
+        payload: The request as the API takes it; keys that end in `.$` take their value from the state's input.
+        result_path: JSONPath at which the response is kept; None drops it.
+        result_selector: The members of the response to keep; None keeps all.
+        timeout: How long the state may take; None is the time of a plain API call.
+        retry: Whether to retry a refusal, which cannot be told from throttling.
+        implied: What the call needs of its caller besides its own action.
     """
+    scope.role.may_call(call, payload, implied=implied)
     integration = "sagemaker" if call in _OPTIMISED else "aws-sdk:sagemaker"
     state_json: dict[str, Any] = {
         "Type": "Task",
         "Resource": f"arn:{cdk.Aws.PARTITION}:states:::{integration}:{call}",
         "Parameters": dict(payload),
-        # None itself would be lost on its way to JavaScript, and the answer would replace the state's data.
+        # JSII would drop a None, and without ResultPath the response would replace the state's data.
         "ResultPath": result_path or sfn.JsonPath.DISCARD,
         "TimeoutSeconds": timeout.to_seconds() if timeout else _API_TIMEOUT_SECONDS,
     }
@@ -108,50 +159,55 @@ def sagemaker_task(
 
 
 def lambda_task(
-    scope: Construct,
-    name: str,
-    *,
-    function_arn: str,
-    payload: Mapping[str, Any],
-    result_path: str,
-    timeout: cdk.Duration,
+    scope: RunScope, function: PythonFunction, *, payload: Mapping[str, Any], result_path: str
 ) -> sfn.CustomState:
-    """A Lambda invocation; its answer goes to `result_path`, its exception's class name is the error's name."""
-    return _invocation(scope, name, resource=function_arn, parameters=payload, result_path=result_path, timeout=timeout)
+    """Return the state that invokes a function and is named as the function is.
+
+    Its result is kept at `result_path`. The class name of an exception in the function is the name of the error.
+    """
+    return _invocation(
+        scope,
+        function,
+        resource=function.arn,
+        parameters=payload,
+        result_path=result_path,
+        # One minute more, so that a function that takes too long ends with Lambda's own message.
+        timeout=function.timeout.plus(cdk.Duration.minutes(1)),
+    )
 
 
 def callback_task(
-    scope: Construct,
-    name: str,
+    scope: RunScope,
+    function: PythonFunction,
     *,
-    function_arn: str,
     payload: Mapping[str, Any],
     result_path: str,
     timeout: cdk.Duration,
 ) -> sfn.CustomState:
-    """A Lambda invocation that hands on the task's token; the state waits until somebody answers with it."""
+    """Return the state that invokes a function and then waits until somebody sends an answer with the task's token."""
     return _invocation(
         scope,
-        name,
+        function,
         resource=f"arn:{cdk.Aws.PARTITION}:states:::lambda:invoke.waitForTaskToken",
-        parameters={"FunctionName": function_arn, "Payload": dict(payload)},
+        parameters={"FunctionName": function.arn, "Payload": dict(payload)},
         result_path=result_path,
         timeout=timeout,
     )
 
 
 def _invocation(
-    scope: Construct,
-    name: str,
+    scope: RunScope,
+    function: PythonFunction,
     *,
     resource: str,
     parameters: Mapping[str, Any],
     result_path: str,
     timeout: cdk.Duration,
 ) -> sfn.CustomState:
+    scope.role.may_invoke(function.arn)
     state = sfn.CustomState(
         scope,
-        name,
+        function.node.id,
         state_json={
             "Type": "Task",
             "Resource": resource,

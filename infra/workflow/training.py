@@ -1,131 +1,116 @@
-"""Phase 4: the best values, trained in full; evaluated on the test split; exported; watched by the debugger."""
+"""Phase 4: train with the best trial's values, evaluate on the test split, export the model.
+
+The debugger's rules are evaluated during or after the training; infra/workflow/debugger.py says by whom.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
 from aws_cdk import aws_stepfunctions as sfn
-from constructs import Construct
 
 from contract import METRICS, Channel, EntryPoint
 from infra.instances import gpus
-from infra.workflow.debugger import job_variables, managed_request, rules_job, way_of
-from infra.workflow.jobs import CHECKPOINTS, JobParts, channel, hyperparameters
-from infra.workflow.task import FailureRoute, sagemaker_task
+from infra.workflow.debugger import debug_rules, job_variables, rule_evaluator, rules_job
+from infra.workflow.managed_rules import debugger_not_offered, managed_request, managed_rules
+from infra.workflow.payloads import CHECKPOINTS, RunParts, channel, hyperparameters
+from infra.workflow.task import ANY_ERROR, FailureRoute, RunScope, sagemaker_task
 from infra.workflow.tuning import BEST_VALUES, searched
 
-__all__ = ["ManagedWay", "training_phase"]
+__all__ = ["training_phase"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ManagedWay:
-    """Where the managed way leads; both modes share it."""
+def training_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable) -> sfn.State:
+    """Train, with the rules evaluated by whom the setting allows → `following`; return the first state.
 
-    rules: sfn.IChainable
-    """Behind the training: waiting for its rules."""
-    not_offered: sfn.IChainable | None
-    """In a region without Debugger, where the setting allows no other way; None where it does."""
-
-
-def training_phase(
-    scope: Construct,
-    *,
-    parts: JobParts,
-    failure: FailureRoute,
-    finetune: bool,
-    managed: ManagedWay | None,
-    following: sfn.IChainable,
-) -> sfn.State:
-    """Train, or TrainNetwork where the backbone is trained, too, in each way the setting allows → `following`.
-
-    Returns the first state. Afterwards `$.training.model` is the model's URI and `$.debugger.way` says who evaluated
-    the rules. `managed` is needed where SageMaker may be asked to.
+    `$.training.model` is then the model's URI, and `$.debugger.evaluator` says who evaluated the rules.
     """
-    prefix = "Network" if finetune else ""
-    if managed and not parts.settings.debugger.judged("finetune" if finetune else "features"):
-        return _unwatched(scope, parts, failure, finetune=finetune, following=following)
-    if managed is None:
-        way = way_of(parts.settings.debugger)
-        return _plain(scope, parts, failure, finetune=finetune, way=way, following=following)
-    # Where there is another way, a refusal is taken at its word: trying again would only lose time.
-    retry = managed.not_offered is not None
-    watched = _job(scope, f"Train{prefix}Managed", parts=parts, finetune=finetune, way="managed", retry=retry)
-    watched.next(managed.rules)
-    offered = sfn.Choice(scope, f"{prefix}DebuggerOffered?", comment="Not every region has the rules' image.")
-    offered.when(sfn.Condition.string_equals("$.debugger.way", "managed"), watched)
-    if managed.not_offered:
-        failure.catch(watched)
-        offered.otherwise(managed.not_offered)
-        return offered
-    plain = _plain(scope, parts, failure, finetune=finetune, way="own", following=following)
-    offered.otherwise(plain)
-    own = sfn.Pass(
-        scope,
-        f"GoOnWithOwn{prefix}Rules",
-        comment="SageMaker Debugger is closed to accounts that never used it: CreateTrainingJob is refused.",
-        parameters={"way": "own", "looks": 0, "refusal.$": "$.refusal.Cause"},
-        result_path="$.debugger",
-    )
-    own.next(plain)
-    failed = sfn.Pass(
-        scope,
-        f"{watched.node.id}Failed",
-        parameters={"Error.$": "$.refusal.Error", "Cause.$": "$.refusal.Cause"},
-        result_path=f"$.failure.{watched.node.id}",
-    )
-    failed.next(failure.handler)
-    refused = sfn.Choice(scope, f"{prefix}DebuggerRefused?", comment="A job that failed is not trained again.")
-    # States.TaskFailed in a Catch would stand for every error, the refusals among them; hence a choice by the name.
-    refused.when(sfn.Condition.string_matches("$.refusal.Error", "SageMaker.*"), own)
-    refused.otherwise(failed)
-    watched.add_catch(refused, errors=["States.ALL"], result_path="$.refusal")
+    evaluator = rule_evaluator(parts)
+    if evaluator == "own":
+        return _train_with_own_rules(scope, parts, failure, following)
+    if evaluator == "off":
+        train = _job(scope, "Train", parts=parts, evaluator="off")
+        failure.catch(train)
+        train.next(following)
+        return train
+
+    rules = managed_rules(scope, parts=parts, failure=failure, following=following)
+    offered = sfn.Choice(scope, "DebuggerOffered?", comment="Some regions do not have the image for the rules.")
+    is_offered = sfn.Condition.string_equals("$.debugger.evaluator", "managed")
+    if evaluator == "managed":
+        train = _job(scope, "TrainManaged", parts=parts, evaluator="managed")
+        failure.catch(train)
+        offered.when(is_offered, train).otherwise(debugger_not_offered(scope, failure=failure))
+    else:
+        # A refusal is not retried, although it may be throttling: the other evaluator is there at once.
+        train = _job(scope, "TrainManaged", parts=parts, evaluator="managed", retry=False)
+        own = _train_with_own_rules(scope, parts, failure, following)
+        train.add_catch(_if_refused(scope, train, failure, own), errors=ANY_ERROR, result_path="$.refusal")
+        offered.when(is_offered, train).otherwise(own)
+    train.next(rules)
     return offered
 
 
-def _unwatched(
-    scope: Construct, parts: JobParts, failure: FailureRoute, *, finetune: bool, following: sfn.IChainable
-) -> sfn.Pass:
-    """Train where not one of the rules applies to the mode: nobody is asked, whatever the setting says."""
-    unwatched = sfn.Pass(
+def _train_with_own_rules(
+    scope: RunScope, parts: RunParts, failure: FailureRoute, following: sfn.IChainable
+) -> sfn.CustomState:
+    """Train → Rules → `following`; without Rules where no debug rule is to be evaluated."""
+    train = _job(scope, "Train", parts=parts, evaluator="own")
+    failure.catch(train)
+    if debug_rules(parts):
+        train.next(rules_job(scope, parts=parts, failure=failure)).next(following)
+    else:
+        train.next(following)
+    return train
+
+
+def _if_refused(scope: RunScope, train: sfn.CustomState, failure: FailureRoute, own: sfn.IChainable) -> sfn.Choice:
+    """Go on as `own` where the account may not use SageMaker Debugger; return the state that handles every error."""
+    go_on = sfn.Pass(
         scope,
-        f"No{'Network' if finetune else ''}RuleApplies",
-        parameters={"way": "own", "looks": 0},
+        "GoOnWithOwnRules",
+        comment="SageMaker Debugger is closed to accounts that never used it: CreateTrainingJob is refused.",
+        parameters={"evaluator": "own", "looks": 0, "refusal.$": "$.refusal.Cause"},
         result_path="$.debugger",
     )
-    unwatched.next(_plain(scope, parts, failure, finetune=finetune, way="own", following=following))
-    return unwatched
+    go_on.next(own)
 
+    failed = sfn.Pass(
+        scope,
+        "TrainManagedFailed",
+        parameters={"Error.$": "$.refusal.Error", "Cause.$": "$.refusal.Cause"},
+        result_path=f"$.failure.{train.node.id}",
+    )
+    failed.next(failure.handler)
 
-def _plain(
-    scope: Construct, parts: JobParts, failure: FailureRoute, *, finetune: bool, way: str, following: sfn.IChainable
-) -> sfn.CustomState:
-    """Train → Rules → `following`; without the job for rules where there is none to evaluate."""
-    mode = "finetune" if finetune else "features"
-    job = _job(scope, "TrainNetwork" if finetune else "Train", parts=parts, finetune=finetune, way=way)
-    failure.catch(job)
-    if way == "own" and parts.settings.debugger.judged(mode):
-        rules = rules_job(scope, parts=parts, failure=failure, mode=mode)
-        job.next(rules).next(following)
-    else:
-        job.next(following)
-    return job
+    # A Catch of States.TaskFailed would match every error, refusals among them, so a choice looks at the name.
+    refused = sfn.Choice(scope, "DebuggerRefused?", comment="A training job that failed is not repeated.")
+    refused.when(sfn.Condition.string_matches("$.refusal.Error", "SageMaker.*"), go_on)
+    refused.otherwise(failed)
+    return refused
 
 
 def _job(
-    scope: Construct, name: str, *, parts: JobParts, finetune: bool, way: str, retry: bool = True
+    scope: RunScope,
+    name: str,
+    *,
+    parts: RunParts,
+    evaluator: Literal["managed", "own", "off"],
+    retry: bool = True,
 ) -> sfn.CustomState:
     training = parts.settings.training
-    mode = "finetune" if finetune else "features"
-    processes = max(1, gpus(training.instance_type)) * training.instance_count if finetune else 1
-    features = [] if finetune else [channel(Channel.FEATURES, path="$.plan.features.uri")]
+    instances = training.instance_count if parts.finetunes else 1
+    processes = max(1, gpus(training.instance_type)) * instances if parts.finetunes else 1
+    features = [] if parts.finetunes else [channel(Channel.FEATURES, path="$.plan.features.uri")]
     return sagemaker_task(
         scope,
         name,
         call="createTrainingJob.sync",
         payload={
             "TrainingJobName.$": "$.plan.training.job",
+            # the program and its values
             "AlgorithmSpecification": {
-                "TrainingImage": parts.training_image,
+                "TrainingImage": parts.training_image.uri(training.instance_type),
                 "TrainingInputMode": "File",
                 "MetricDefinitions": [metric.definition for metric in METRICS.values()],
             },
@@ -135,14 +120,17 @@ def _job(
                 paths={name: f"{BEST_VALUES}.{name}" for name in searched(parts.settings.tuning)},
                 processes=processes,
             ),
+            # what it reads and writes
             "InputDataConfig": [*features, *parts.photo_channels()],
             "OutputDataConfig": {"S3OutputPath.$": "$.plan.training.output"},
             "CheckpointConfig": {"S3Uri.$": "$.plan.training.checkpoints", "LocalPath": CHECKPOINTS},
-            "ResourceConfig": parts.resources(training.instance_type, count=training.instance_count if finetune else 1),
+            # where it runs, and for how long
+            "ResourceConfig": parts.resources(training.instance_type, count=instances),
             **parts.limits(training.max_minutes, spot=training.spot),
-            "Environment": parts.environment(training.instance_type, job_variables(parts, mode=mode, way=way)),
-            **(managed_request(parts, mode=mode) if way == "managed" else {}),
-            "RoleArn": parts.role_arn,
+            # the debugger
+            "Environment": parts.environment(training.instance_type, job_variables(parts, evaluator=evaluator)),
+            **(managed_request(parts) if evaluator == "managed" else {}),
+            "RoleArn": parts.job_role_arn,
             "Tags": parts.tags,
         },
         result_path="$.training",

@@ -1,43 +1,137 @@
-"""Phase 5: is the model good enough to be released? The registry keeps it with the answer."""
+"""Phase 5: decide whether the model may go into service, and register it with the decision."""
 
 from __future__ import annotations
 
+import json
+
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
-from constructs import Construct
 
-from infra.workflow.task import FailureRoute, lambda_task
+from infra.job_role import read_objects
+from infra.permissions import OBJECTS, RUN_NAMES, Permission
+from infra.python_function import PythonFunction
+from infra.workflow.debugger import rule_evaluator
+from infra.workflow.payloads import RunParts
+from infra.workflow.task import FailureRoute, RunScope, lambda_task, sagemaker_task
 
-__all__ = ["accepted", "verdict_phase"]
+__all__ = ["verdict_phase"]
+
+_CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff", "application/json")
 
 
 def verdict_phase(
-    scope: Construct, *, function_arn: str, failure: FailureRoute, following: sfn.IChainable
+    scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable
 ) -> sfn.CustomState:
-    """Verdict → `following`; `$.verdict.accepted` says what was decided."""
+    """Verdict → RegisterModel → Accepted? → `following`; return Verdict.
+
+    `$.verdict` is then the decision and `$.package.arn` the model package, of a rejected model too. A rejected model
+    ends the run as `ModelRejected`; the model in service stays.
+    """
     verdict = lambda_task(
         scope,
-        "Verdict",
-        function_arn=function_arn,
+        _function(scope, parts),
         payload={
             "run.$": "$.plan.run",
             "training_job.$": "$.training.job",
             "model.$": "$.training.model",
             "mode.$": "$.plan.hyperparameters.mode",
-            "debugger.$": "$.debugger.way",
+            "debugger.$": "$.debugger.evaluator",
         },
         result_path="$.verdict",
-        timeout=cdk.Duration.minutes(11),
     )
     failure.catch(verdict)
-    verdict.next(following)
+
+    # every model is registered, a rejected one too
+    register = _register(scope, parts)
+    failure.catch(register)
+
+    rejected = failure.fail(scope, "ModelRejected", error="ModelRejected", cause="$.verdict.cause")
+    accepted = sfn.Choice(scope, "Accepted?")
+    accepted.when(sfn.Condition.boolean_equals("$.verdict.accepted", True), following)
+    accepted.otherwise(rejected)
+    verdict.next(register).next(accepted)
     return verdict
 
 
-def accepted(scope: Construct, *, failure: FailureRoute, following: sfn.IChainable) -> sfn.Choice:
-    """Accepted? → `following`; a rejected model ends the run as `ModelRejected`, the one in service is left alone."""
-    rejected = failure.fail(scope, "ModelRejected", error="ModelRejected", cause="$.verdict.cause")
-    choice = sfn.Choice(scope, "Accepted?")
-    choice.when(sfn.Condition.boolean_equals("$.verdict.accepted", True), following)
-    choice.otherwise(rejected)
-    return choice
+def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
+    release, debugger = parts.settings.release, parts.settings.debugger
+    permissions = [
+        *read_objects(parts.dataset, ["runs/*"]),
+        Permission(actions=["s3:PutObject"], resources=[parts.dataset.arn("runs/*")], reason=OBJECTS),
+        Permission(actions=["sagemaker:DescribeEndpoint"], resources=[parts.names.endpoint_arn]),
+    ]
+    # SageMaker Debugger tells the results of its rules with the training job.
+    if rule_evaluator(parts) in ("auto", "managed"):
+        permissions.append(
+            Permission(
+                actions=["sagemaker:DescribeTrainingJob"],
+                resources=parts.names.of_runs("training-job"),
+                reason=RUN_NAMES,
+            )
+        )
+    return scope.function(
+        "Verdict",
+        name="verdict",
+        description="Decides whether the model may go into service",
+        environment={
+            "ENDPOINT_NAME": parts.names.endpoint,
+            # what a model must reach
+            "MIN_ACCURACY": str(release.min_accuracy),
+            "MIN_CLASS_RECALL": str(release.min_class_recall),
+            "TOLERANCE": str(release.tolerance),
+            "SIGNIFICANCE": str(release.significance),
+            "APPROVAL": release.approval,
+            # the rules that must have a result, and those that must find no issue
+            "RULES": json.dumps(debugger.evaluated(parts.settings.training.mode)),
+            "BLOCKING_RULES": json.dumps(debugger.block),
+            "CODE_VERSION": parts.code_version,
+        },
+        permissions=permissions,
+        # The whole archive of the output is unpacked as a stream, although the tensors in it are not used.
+        timeout=cdk.Duration.minutes(10),
+        memory_mib=1769,
+    )
+
+
+def _register(scope: RunScope, parts: RunParts) -> sfn.CustomState:
+    """Return the state RegisterModel.
+
+    It has no tags: a version in a group has the group's tags and refuses its own (CreateModelPackage).
+    """
+    inference = {
+        "Containers": [{"Image": parts.serving_image_uri, "ModelDataUrl.$": "$.training.model"}],
+        "SupportedContentTypes": list(_CONTENT_TYPES),
+        "SupportedResponseMIMETypes": ["application/json"],
+        "SupportedRealtimeInferenceInstanceTypes": [parts.settings.release.instance_type],
+    }
+    statistics = {"ContentType": "application/json", "S3Uri.$": "$.verdict.evaluation"}
+    return sagemaker_task(
+        scope,
+        "RegisterModel",
+        call="createModelPackage",
+        payload={
+            "ModelPackageGroupName": parts.names.model_package_group,
+            "ModelPackageDescription.$": "States.Format('Run {}', $.plan.run)",
+            "ClientToken.$": "$.plan.run",
+            "InferenceSpecification": inference,
+            "ModelMetrics": {"ModelQuality": {"Statistics": statistics}},
+            "ModelApprovalStatus.$": "$.verdict.approval",
+            "MetadataProperties": {"CommitId": parts.code_version, "GeneratedBy.$": "$.training.job"},
+            "CustomerMetadataProperties.$": "$.verdict.metadata",
+        },
+        result_path="$.package",
+        result_selector={"arn.$": "$.ModelPackageArn"},
+        implied=_looked_at(parts),
+    )
+
+
+def _looked_at(parts: RunParts) -> list[Permission]:
+    """Return the permissions with which CreateModelPackage looks at the image and the model that it registers.
+
+    The call has no role of its own. CloudFormation's schema of AWS::SageMaker::ModelPackage lists these four.
+    """
+    permissions = read_objects(parts.dataset, ["runs/*"])
+    if parts.serving_repository_arn:
+        image = ["ecr:BatchGetImage", "ecr:DescribeImages"]
+        permissions.append(Permission(actions=image, resources=[parts.serving_repository_arn]))
+    return permissions

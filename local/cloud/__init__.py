@@ -1,1 +1,1 @@
-"""This machine as the cloud: ministack with a SageMaker of ours, and every touch on ministack's internals."""
+"""The local cloud's server: ministack with the local SageMaker in it, and every change to ministack's internals."""

@@ -1,4 +1,4 @@
-"""`python -m local.cloud --port N --state DIR`: the local cloud in the foreground, in the environment .envs/cloud.
+"""Run the local cloud in the foreground, with the Python of .envs/cloud: `python -m local.cloud --port N --state DIR`.
 
 WHIPPET_DEBUGGER_ACCESS=true in its environment makes the account one that may use SageMaker Debugger. The key of the
 account's administrator is WHIPPET_ACCESS_KEY_ID and WHIPPET_SECRET_ACCESS_KEY; without them it makes one and prints it.
@@ -14,7 +14,11 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Exit status: 0 after SIGTERM or SIGINT, 1 with the reason on stderr if it cannot start."""
+    """Run until SIGTERM or SIGINT.
+
+    Returns:
+        The exit status: 0, or 1 with the reason on stderr if the cloud cannot start.
+    """
     parser = argparse.ArgumentParser(prog="python -m local.cloud", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
     parser.add_argument("--state", type=Path, required=True, help="folder for its files; emptied at every start")
@@ -30,7 +34,7 @@ def main() -> int:
         access_key, secret_key = f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)
         print(f"AWS_ACCESS_KEY_ID={access_key}\nAWS_SECRET_ACCESS_KEY={secret_key}", flush=True)
 
-    # ministack reads its settings when it is imported: they must stand in the environment first.
+    # ministack reads its settings when it is imported, so `prepare` must set them first
     from local.cloud.seam import SeamError
     from local.cloud.server import prepare, serve
 
@@ -50,5 +54,5 @@ if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Threads of ministack may still wait for something; everything that had to end has ended.
+    # exit at once: threads of ministack may still wait, but every process was ended
     os._exit(status)

@@ -1,4 +1,4 @@
-"""API Gateway: the size limits and time-outs of AWS, and its answers when an integration fails."""
+"""API Gateway: AWS's size limits and time-out, and its answers when an integration fails."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _TOO_LARGE: Final = "HTTP content length exceeded 10485760 bytes."
 _LAMBDA_TOO_LARGE: Final = "Request Too Long"
 
 
-class _GatewayFailure(Exception):  # noqa: N818 - becomes a gateway response, not an error of ours
-    """Ends a request with a gateway response of this type."""
+class _GatewayFailure(Exception):  # noqa: N818 - it becomes a gateway response
+    """The request ends with a gateway response of this type."""
 
     def __init__(self, response_type: str, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.response_type = response_type
         self.message = message
         self.status = status
-        """Status where AWS's differs from the one ministack gives the type."""
+        """The status, if AWS's differs from that which ministack gives the type."""
 
 
 def apply() -> None:
-    """Wrap the REST data plane."""
+    """Wrap the functions of ministack that answer requests to REST APIs."""
     api = seam.module("services.apigateway_v1")
     _wrap_requests(api)
     _wrap_lambda(api)
@@ -94,7 +94,7 @@ def _wrap_lambda(api: Any) -> None:
     async def call_lambda(function_ref: str, event: Mapping[str, Any], **scope: Any) -> Any:
         if len(json.dumps(event)) > MAX_REQUEST_BYTES:
             raise _GatewayFailure("REQUEST_TOO_LARGE", _LAMBDA_TOO_LARGE)
-        # Shielded: the function runs on when the gateway gives up, as on AWS.
+        # shielded, since on AWS the function goes on when the gateway gives up
         running = asyncio.ensure_future(call(function_ref, event, **scope))
         try:
             return await asyncio.wait_for(asyncio.shield(running), _TIMEOUT_SECONDS)
@@ -103,7 +103,7 @@ def _wrap_lambda(api: Any) -> None:
 
     def lambda_proxy_response(result: dict[str, Any]) -> Any:
         if not result.get("throttle") and (result.get("error") or not _is_proxy_response(result.get("body"))):
-            # A raised exception and a malformed answer look the same from outside: 502, whatever was raised.
+            # a raised exception and a malformed answer both become 502
             raise _GatewayFailure("DEFAULT_5XX", "Internal server error", status=502)
         return shape(result)
 
@@ -112,7 +112,7 @@ def _wrap_lambda(api: Any) -> None:
 
 
 def _is_proxy_response(answer: Any) -> bool:
-    """Whether a function's answer has the form the Lambda proxy integration asks for."""
+    """Return whether a function's answer has the form that the Lambda proxy integration needs."""
     if not isinstance(answer, dict) or not str(answer.get("statusCode", "")).isdecimal():
         return False
     allowed = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded", "cookies"}

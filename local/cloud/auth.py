@@ -1,4 +1,4 @@
-"""IAM, where ministack does not ask: roles that services act under, and TLS-only policies over loopback."""
+"""IAM where ministack does not check it: the roles that services act as, and TLS-only policies over loopback."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["apply", "role_may", "role_name", "role_trusts"]
 
 
 def apply() -> None:
-    """Count loopback as TLS.
+    """Let requests over loopback count as TLS.
 
-    Policies that demand `aws:SecureTransport` (the data bucket's, the CDK bootstrap bucket's) would otherwise deny
-    every call: the local cloud speaks plain HTTP, and nothing leaves the machine.
+    The local cloud speaks plain HTTP, and nothing leaves the machine. Policies that demand `aws:SecureTransport`, as
+    those of the data bucket and the CDK's bootstrap bucket do, would deny every call.
     """
     app = seam.module("app")
     pin = seam.expect(app, "pin_request_origin", "source_ip", "secure_transport")
@@ -44,16 +44,22 @@ def apply() -> None:
 
 
 def role_name(role_arn: str) -> str:
-    """`name` of `arn:aws:iam::123456789012:role/path/name`."""
+    """Return `name` of `arn:aws:iam::123456789012:role/path/name`."""
     return role_arn.rsplit("/", 1)[-1]
 
 
 def role_may(
     role_arn: str, *, action: str, resource: str, session: str, context: Mapping[str, str] | None = None
 ) -> str | None:
-    """None if the role's policies allow the action on the resource, else AWS's sentence saying that they do not.
+    """Return None if the role's policies allow the action on the resource, else AWS's message of the refusal.
 
-    `context` holds condition keys in lower case, such as `iam:passedtoservice`.
+    Args:
+        role_arn: the role.
+        action: such as `sagemaker:CreateModel`.
+        resource: ARN of the resource, or `*`.
+        session: name of the role's session, for the message.
+        context: condition keys in lower case, such as `iam:passedtoservice`. Keys that are set neither here nor by
+            ministack count as absent; docs/local-cloud.md lists those that are known.
     """
     evaluator = seam.module("core.iam_evaluator")
     responses = seam.module("core.responses")
@@ -82,7 +88,7 @@ def role_may(
 
 
 def role_trusts(role_arn: str, service: str) -> bool:
-    """Whether the role exists and its trust policy lets `service` (such as `sagemaker.amazonaws.com`) assume it."""
+    """Return whether the role exists and trusts `service` (such as `sagemaker.amazonaws.com`) to assume it."""
     role = seam.module("services.iam")._roles.get(role_name(role_arn))
     if role is None:
         return False
@@ -98,7 +104,7 @@ def role_trusts(role_arn: str, service: str) -> bool:
 
 
 def _listed(value: Any) -> list[Any]:
-    """A policy's element, which may be one thing or a list of them."""
+    """Return an element of a policy, which may be one value or a list, as a list."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

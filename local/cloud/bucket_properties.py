@@ -1,6 +1,6 @@
-"""Properties of AWS::S3::Bucket as the bodies of the S3 calls that set them.
+"""Translate properties of AWS::S3::Bucket to the bodies of the S3 calls that set them.
 
-A template and the API name some members differently; botocore's model of S3 writes the XML.
+Templates and the API name some members differently. botocore's model of S3 writes the XML.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["encryption_body", "lifecycle_body", "ownership_body"]
 
 
 def encryption_body(bucket: str, properties: Mapping[str, Any]) -> bytes | None:
-    """PutBucketEncryption's body for `BucketEncryption`; None if there is nothing to set.
+    """Return PutBucketEncryption's body for `BucketEncryption`; None if there is nothing to set.
 
-    The account's own KMS key (`aws:kms` without a key, as the CDK's bootstrap bucket has it) is passed over: ministack
-    has none and would refuse every object.
+    `aws:kms` without a key, as the CDK's bootstrap bucket has it, is ignored: it means the account's own key, which
+    ministack does not have, so it would refuse every object.
     """
     rules = []
     for rule in (properties.get("BucketEncryption") or {}).get("ServerSideEncryptionConfiguration", []):
@@ -40,7 +40,7 @@ def encryption_body(bucket: str, properties: Mapping[str, Any]) -> bytes | None:
 
 
 def lifecycle_body(bucket: str, properties: Mapping[str, Any]) -> bytes | None:
-    """PutBucketLifecycleConfiguration's body for `LifecycleConfiguration`; None if there is nothing to set."""
+    """Return PutBucketLifecycleConfiguration's body for `LifecycleConfiguration`; None if there is nothing to set."""
     rules = (properties.get("LifecycleConfiguration") or {}).get("Rules", [])
     if not rules:
         return None
@@ -49,7 +49,7 @@ def lifecycle_body(bucket: str, properties: Mapping[str, Any]) -> bytes | None:
 
 
 def ownership_body(bucket: str, properties: Mapping[str, Any]) -> bytes | None:
-    """PutBucketOwnershipControls' body for `OwnershipControls`; None if there is nothing to set."""
+    """Return PutBucketOwnershipControls' body for `OwnershipControls`; None if there is nothing to set."""
     rules = (properties.get("OwnershipControls") or {}).get("Rules", [])
     if not rules:
         return None
@@ -64,11 +64,14 @@ def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
         if "ExpiredObjectDeleteMarker" in rule
         else None,
     )
+
+    # both spellings of the template
     noncurrent = rule.get("NoncurrentVersionExpiration") or {}
     noncurrent_expiration = _present(
         NoncurrentDays=_number(noncurrent.get("NoncurrentDays", rule.get("NoncurrentVersionExpirationInDays"))),
         NewerNoncurrentVersions=_number(noncurrent.get("NewerNoncurrentVersions")),
     )
+
     abort = rule.get("AbortIncompleteMultipartUpload") or {}
     return _present(
         ID=rule.get("Id"),
@@ -94,7 +97,7 @@ def _present(**members: Any) -> dict[str, Any]:
 
 
 def _number(value: Any) -> int | None:
-    """Template values may arrive as text."""
+    """Return a whole number, which a template may give as text."""
     return None if value is None else int(value)
 
 

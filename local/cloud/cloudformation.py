@@ -1,4 +1,4 @@
-"""CloudFormation: resource properties that ministack drops."""
+"""CloudFormation: properties of resources that ministack ignores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Handler = Callable[..., tuple[str, dict[str, Any]]]
 
 
 def apply() -> None:
-    """Wrap the handlers of the resource types concerned."""
+    """Wrap the handlers of the resource types with such properties."""
     provisioners = seam.module("services.cloudformation.provisioners")
     handlers = seam.expect(provisioners, "_RESOURCE_HANDLERS")
     _buckets(_handler(handlers, "AWS::S3::Bucket"))
@@ -26,7 +26,7 @@ def apply() -> None:
 
 
 def _handler(handlers: Mapping[str, dict[str, Any]], resource_type: str) -> dict[str, Any]:
-    """The entry of a resource type, verified to have the functions that are wrapped."""
+    """Return the handler of a resource type, after checking that it has the functions that are wrapped."""
     handler = handlers.get(resource_type)
     if handler is None or not {"create", "update", "delete"} <= set(handler):
         raise seam.SeamError(f"ministack's CloudFormation handles {resource_type} differently than in {seam.VERSION}")
@@ -34,7 +34,7 @@ def _handler(handlers: Mapping[str, dict[str, Any]], resource_type: str) -> dict
 
 
 def _buckets(handler: dict[str, Any]) -> None:
-    """AWS::S3::Bucket: tags, encryption, lifecycle and ownership, and versioning that is suspended."""
+    """Set tags, encryption, lifecycle and ownership of an AWS::S3::Bucket, and suspend its versioning."""
     s3 = seam.module("services.s3")
     put_encryption = seam.expect(s3, "_put_bucket_encryption", "name", "body")
     put_lifecycle = seam.expect(s3, "_put_bucket_lifecycle", "name", "body")
@@ -47,6 +47,7 @@ def _buckets(handler: dict[str, Any]) -> None:
     for store in ("_bucket_tags", "_bucket_encryption", "_bucket_lifecycle", "_bucket_versioning"):
         seam.expect(s3, store)
 
+    # a property that the template does not have (any more) is removed
     def apply_properties(name: str, properties: Mapping[str, Any]) -> None:
         s3._bucket_tags[name] = {tag["Key"]: tag["Value"] for tag in properties.get("Tags") or []}
         if (properties.get("VersioningConfiguration") or {}).get("Status") == "Suspended":
@@ -80,7 +81,7 @@ def _buckets(handler: dict[str, Any]) -> None:
 
 
 def _request_validators(validator: dict[str, Any], method: dict[str, Any]) -> None:
-    """AWS::ApiGateway::RequestValidator is a stub in ministack, and a method forgets which one it has."""
+    """Create the AWS::ApiGateway::RequestValidator, a stub in ministack, and record which one a method has."""
     api = seam.module("services.apigateway_v1")
     create_validator = seam.expect(api, "_create_request_validator", "api_id", "data")
     seam.expect(api, "_resources")
@@ -123,7 +124,7 @@ def _request_validators(validator: dict[str, Any], method: dict[str, Any]) -> No
 
 
 def _state_machines(provisioners: Any, handler: dict[str, Any]) -> None:
-    """AWS::StepFunctions::StateMachine writes its record past CreateStateMachine: check the definition here too."""
+    """Check the definition of an AWS::StepFunctions::StateMachine, whose handler does not call CreateStateMachine."""
     definition_of = seam.expect(provisioners, "_sfn_definition", "props")
     create: Handler = handler["create"]
 

@@ -1,4 +1,4 @@
-"""CodeBuild without Docker: a build of an image succeeds if this machine has the program the image stands for."""
+"""CodeBuild without Docker: the build of an image succeeds if this machine has a program that stands for it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _REPOSITORY: Final = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.[a-z.]+/[a-z0-9.
 
 
 def judge(project: Mapping[str, Any], images: Sequence[Image]) -> tuple[bool, str]:
-    """Whether a build of the project succeeds here, and the line its log says why.
+    """Return whether a build of the project succeeds, and the line of its log that says why.
 
-    The image is read off the project's environment variables: the repository's URI, with its tag or without.
+    The image is taken from the project's environment variables: the URI of its repository, with or without a tag.
     """
     named = list(_repositories(project))
     if not named:
@@ -25,8 +25,9 @@ def judge(project: Mapping[str, Any], images: Sequence[Image]) -> tuple[bool, st
             "The local cloud runs no build commands; it only knows images. No environment variable of this project "
             "names an ECR repository (as 123456789012.dkr.ecr.REGION.amazonaws.com/NAME), so there is nothing to build."
         )
+
     for uri in named:
-        # A pattern may ask for a tag, and the repository alone has none.
+        # an image's pattern may need a tag
         tagged = uri if ":" in uri.rpartition("/")[2] else f"{uri}:latest"
         image = next((image for image in images if re.search(image.pattern, tagged)), None)
         if image is None:
@@ -37,7 +38,7 @@ def judge(project: Mapping[str, Any], images: Sequence[Image]) -> tuple[bool, st
 
 
 def apply(images: Sequence[Image]) -> None:
-    """Every build ends at once, as `judge` says; ministack calls every build a success."""
+    """Let every build end at once with the result of `judge`; in ministack, every build succeeds."""
     codebuild = seam.module("services.codebuild")
     make = seam.expect(codebuild, "_make_build_record", "project", "build_id", "source_version")
     log = seam.expect(codebuild, "_log_sink", "build")

@@ -1,7 +1,7 @@
-"""Debugger's rules on this machine: `python -m training.evaluate_rules`, as in the own way but for its source.
+"""Evaluate Debugger's rules on this machine, with this project's `python -m training.evaluate_rules`.
 
-SageMaker has no status for a rule that does not apply to a training. Here that is `Error`, and StatusDetails begins
-with `NotApplicable: `. The step at which a rule fired stands in StatusDetails as AWS words it:
+SageMaker has no status for a rule that does not apply to a training. Here that is `Error`, with StatusDetails that
+begin with `NotApplicable: `. If a rule fires, StatusDetails names the step in AWS's words:
 `RuleEvaluationConditionMet: Evaluation of the rule X at step N resulted in the condition being met`.
 """
 
@@ -22,11 +22,11 @@ _INVOKED: Final = "rule_to_invoke"
 
 
 class DebuggerRules:
-    """`local.sagemaker.RuleEvaluator`, by the rules of this project.
+    """The `local.sagemaker.RuleEvaluator` that evaluates this project's rules.
 
     Args:
-        python: of the training environment.
-        root: the folder that holds training/.
+        python: interpreter of the training environment.
+        root: the folder with training/.
     """
 
     def __init__(self, *, python: Path, root: Path) -> None:
@@ -34,13 +34,14 @@ class DebuggerRules:
         self._root = root
 
     def command(self, task: RuleTask) -> tuple[list[str], dict[str, str]]:
-        """As in a job of the own way: a variable a rule."""
+        """Return the program's argv and its variables: one for each rule, with the rule's parameters."""
         argv = [str(self._python), "-m", "training.evaluate_rules", "--source", "managed"]
         argv += ["--tensors", str(task.tensors), "--output", str(task.results)]
         argv += ["--mode", task.hyperparameters.get("mode", "features")]
         profile = task.output / Artefact.PROFILE
         if profile.is_file():
             argv += ["--profile", str(profile)]
+
         variables = {
             rule_variable(parameters[_INVOKED]): json.dumps(
                 {name: value for name, value in parameters.items() if name != _INVOKED}
@@ -50,7 +51,7 @@ class DebuggerRules:
         return argv, {"PYTHONPATH": str(self._root), **variables}
 
     def outcomes(self, task: RuleTask) -> Mapping[str, RuleOutcome]:
-        """The program's report, as SageMaker would put it."""
+        """Return the results in the program's report as SageMaker's statuses."""
         report: RulesReport = json.loads((task.results / Artefact.RULES).read_text())
         by_rule = {result["rule"]: result for result in report["results"]}
         return {

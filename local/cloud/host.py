@@ -1,4 +1,4 @@
-"""What the SageMaker service asks of the cloud it lives in."""
+"""What the local SageMaker needs of the cloud around it: credentials of roles, and events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["MinistackHost"]
 
 
 class MinistackHost:
-    """`local.sagemaker.Host` on ministack: sessions of roles, and events."""
+    """The `local.sagemaker.Host` of ministack."""
 
     def __init__(self, *, endpoint_url: str, debugger_access: bool = False) -> None:
         self.endpoint_url = endpoint_url
@@ -24,9 +24,9 @@ class MinistackHost:
         self._put_events = seam.expect(seam.module("services.eventbridge"), "_put_events", "data")
 
     def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:
-        """A session of the role, as the environment variables AWS's clients read.
+        """Open a session of the role, and return it as the environment variables that AWS's clients read.
 
-        Everything done with it is checked against the role's policies.
+        Every call with these credentials is checked against the role's policies.
         """
         access_key = f"ASIA{secrets.token_hex(8).upper()}"
         secret_key, token = secrets.token_hex(20), secrets.token_hex(32)
@@ -50,7 +50,7 @@ class MinistackHost:
         }
 
     def publish(self, *, detail_type: str, detail: dict[str, Any], resources: list[str]) -> None:
-        """Put an `aws.sagemaker` event on the default bus."""
+        """Put an event with the source `aws.sagemaker` on the default bus."""
         entry = {
             "Source": "aws.sagemaker",
             "DetailType": detail_type,

@@ -1,7 +1,7 @@
-"""Which program on this machine stands for which container image.
+"""The local programs that stand for container images.
 
-There is no Docker here: a job or an endpoint runs the same program the image holds, from the environment that is made
-from the same locks.
+There is no Docker here. A job or an endpoint runs the same program as in the image, in an environment that is made from
+the same locks.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ __all__ = [
 ]
 
 TRAINING_PATTERN: Final = r"^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/pytorch(-training)?:[\w.-]*sagemaker"
-"""AWS's PyTorch training images, of any account, Region and tag."""
+"""AWS's PyTorch training images, of any account, Region and version."""
 
 SERVING_PATTERN: Final = r"(^|/)[a-z0-9][a-z0-9._/-]*-serving[:@]"
-"""The repository the stack builds the endpoint's image into."""
+"""The image of the endpoint, which the stack builds."""
 
 RULES_PATTERN: Final = r"^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/sagemaker-debugger-rules(:|@|$)"
-"""AWS's image of Debugger's built-in rules, which every Region has in another account."""
+"""AWS's image of Debugger's built-in rules, which belongs to another account in every Region."""
 
 _QUIET_THREADS: Final = {
-    # Spinning OpenMP threads cost up to four times the work on shared cores (measured), and nobody has cores to spare.
+    # on shared cores, OpenMP threads that spin while they wait cost up to four times the work (measured)
     "OMP_WAIT_POLICY": "PASSIVE",
     "GOMP_SPINCOUNT": "0",
 }
 
 
 def repository_root() -> Path:
-    """The folder that holds local/, inference/ and the environments."""
+    """Return the folder that holds local/, inference/ and the environments."""
     return Path(__file__).resolve().parents[2]
 
 
 def environments_root() -> Path:
-    """The folder of the locked environments; WHIPPET_ENVIRONMENTS points elsewhere, for tests."""
+    """Return the folder of the locked environments; tests set WHIPPET_ENVIRONMENTS to another one."""
     return Path(os.environ.get("WHIPPET_ENVIRONMENTS") or repository_root() / ".envs")
 
 
 def standard_images() -> list[Image]:
-    """The training images of AWS, its image of Debugger's rules, and the serving image of the stack.
+    """Return AWS's training images, its image of Debugger's rules, and the stack's serving image.
 
-    An image whose environment is not installed has no program (`train`, `serve` and `evaluate` are None): a job that
-    asks for it fails saying so.
+    An image whose environment is not installed has no program: `train`, `serve` and `evaluate` are None, and a request
+    that needs one is refused.
     """
     training = environments_root() / "training" / "bin"
     serving = environments_root() / "inference" / "bin"

@@ -1,4 +1,4 @@
-"""Lambda: errors as a handler raised them, exact logs, and only what AWS's runtime brings along."""
+"""Lambda: the errors that handlers raise, complete logs, and no packages but those of AWS's runtime."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from local.cloud import seam
 __all__ = ["MAX_REQUEST_BYTES", "apply", "stop"]
 
 MAX_REQUEST_BYTES: Final = 6 * 1024 * 1024
-"""Lambda quota: a synchronous invocation's payload, request or response."""
+"""Lambda quota: the payload of a synchronous invocation, request or response."""
 
 _END_OF_LOG: Final = "\x04end of invocation"
+"""The line that the worker writes after an invocation's log."""
+
 _LOG_SECONDS: Final = 0.25
-"""How long an invocation's answer waits for its log when a worker died before the end of it."""
+"""Seconds that an invocation waits for the end of its log, which a worker that died does not write."""
 
 _RUNTIME_PACKAGES: Final = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
+"""Packages that AWS's Python runtime brings along."""
 
 _PROLOGUE: Final = f"""
 def _whippet_runtime():
-    # The worker runs in ministack's environment. A package of that environment which AWS's runtime does not bring
-    # would hide a hole in the function's zip: refuse it.
+    # The worker runs in ministack's environment. Refuse the packages of that environment that AWS's runtime does not
+    # have: the function would fail on AWS if they are missing in its zip.
     import importlib.machinery, sys, sysconfig
     site = sysconfig.get_paths()["purelib"]
 
@@ -43,7 +46,7 @@ def _whippet_runtime():
 _whippet_runtime()
 """
 
-# ministack's own text, found and replaced as a whole.
+# a part of ministack's worker, and what replaces it
 _RESULT: Final = """            result = handler_fn(event, context)
             _real_stdout.write(json.dumps({"status": "ok", "result": result}) + "\\n")
         except Exception as e:
@@ -66,7 +69,7 @@ _FAITHFUL_RESULT: Final = f"""            result = handler_fn(event, context)
 
 
 def apply() -> None:
-    """Replace parts of the Python worker and of what reads its answers."""
+    """Replace parts of ministack's Python worker and of the code that reads its answers."""
     runtime, service = seam.module("core.lambda_runtime"), seam.module("services.lambda_svc")
     script: str = seam.expect(runtime, "_PYTHON_WORKER_SCRIPT")
     if script.count(_RESULT) != 1:
@@ -85,9 +88,9 @@ def stop() -> None:
 
 
 def _keep_function_errors(runtime: Any, service: Any) -> None:
-    """An exception in a handler keeps its class name as `errorType`, and its environment stays warm, as on AWS.
+    """Answer the class of a handler's exception as `errorType`, and keep its environment warm, as AWS does.
 
-    Retry and Catch of Step Functions match on that name; ministack calls every one `Runtime.HandlerError`.
+    Retry and Catch of Step Functions match that name; ministack answers `Runtime.HandlerError` for every exception.
     """
     invoke = seam.expect(runtime.Worker, "invoke", "self", "event", "request_id")
     execute = seam.expect(service, "_execute_function_warm", "func", "event", "request_id")
@@ -108,7 +111,7 @@ def _keep_function_errors(runtime: Any, service: Any) -> None:
 
 
 def _read_whole_logs(runtime: Any) -> None:
-    """Read an invocation's log up to the mark the worker sets behind it, instead of waiting 50 ms for silence."""
+    """Read an invocation's log up to the line that ends it; ministack reads until there is none for 50 ms."""
     seam.expect(runtime.Worker, "_drain_stderr_bounded", "self")
 
     def drain(self: Any, *_: Any, **__: Any) -> str:
@@ -128,7 +131,7 @@ def _read_whole_logs(runtime: Any) -> None:
 
 
 def _fail_custom_resources_at_once(service: Any) -> None:
-    """A custom resource whose function raised fails with its error; on AWS the deploy would wait for an hour."""
+    """Let a custom resource fail with the error that its function raised; on AWS the deployment waits for an hour."""
     custom_resource = seam.module("services.cloudformation.custom_resource")
     deliver = seam.expect(custom_resource, "deliver_response", "token", "response")
     execute = seam.expect(service, "_execute_function_with_config_scope", "func", "event")

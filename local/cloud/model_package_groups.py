@@ -1,7 +1,7 @@
-"""CloudFormation's type AWS::SageMaker::ModelPackageGroup, which ministack has not got.
+"""CloudFormation's resource type AWS::SageMaker::ModelPackageGroup, which ministack does not have.
 
-Name and description are replaced, not updated ("AWS::SageMaker::ModelPackageGroup", CloudFormation template reference),
-so a changed description fails the update of a stack, as on AWS: the name is always the template's own.
+A change of the name or the description replaces the group ("AWS::SageMaker::ModelPackageGroup", CloudFormation template
+reference). The name is always given by the template, so a changed description fails the update of a stack, as on AWS.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _PROPERTIES: Final = ("ModelPackageGroupName", "ModelPackageGroupDescription", "
 
 
 def apply(sagemaker: SageMaker) -> None:
-    """Add the type to ministack's tables; its handlers run on a worker thread, off the event loop."""
+    """Add the type to ministack's tables. Its handlers run on a worker thread, off the event loop."""
     provisioners = seam.module("services.cloudformation.provisioners")
     stacks = seam.module("services.cloudformation.stacks")
     handlers = seam.expect(provisioners, "_RESOURCE_HANDLERS")
     if _TYPE in handlers:
-        raise seam.SeamError(f"ministack has an {_TYPE} of its own now; local/cloud expects none")
+        raise seam.SeamError(f"ministack has an {_TYPE} of its own now, which local/cloud does not expect")
     on_worker_thread = seam.expect(stacks, "_runs_on_worker_thread", "resource_type")
 
     def runs_on_worker_thread(resource_type: str) -> bool:
@@ -33,7 +33,7 @@ def apply(sagemaker: SageMaker) -> None:
     def create(logical_id: str, properties: dict[str, Any], _stack: str) -> tuple[str, dict[str, Any]]:
         for name in properties:
             if name not in _PROPERTIES:
-                raise ValueError(f"{logical_id}: the local cloud's {_TYPE} has no {name}; leave it out")
+                raise ValueError(f"{logical_id}: the local cloud's {_TYPE} does not support {name}; leave it out")
         arn = _call(sagemaker, "CreateModelPackageGroup", properties)["ModelPackageGroupArn"]
         return arn, _attributes(sagemaker, arn)
 
@@ -76,7 +76,7 @@ def _call(sagemaker: SageMaker, operation: str, parameters: Mapping[str, Any]) -
 
 
 def _attributes(sagemaker: SageMaker, arn: str) -> dict[str, Any]:
-    """What Fn::GetAtt answers; Ref is the ARN itself."""
+    """Return the attributes for Fn::GetAtt; Ref is the ARN itself."""
     group = _call(sagemaker, "DescribeModelPackageGroup", {"ModelPackageGroupName": arn})
     return {
         "ModelPackageGroupArn": group["ModelPackageGroupArn"],

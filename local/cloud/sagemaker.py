@@ -1,4 +1,4 @@
-"""SageMaker as one more service of ministack: its two APIs, and IAM for both."""
+"""SageMaker as a service of ministack: the API, the runtime API, and IAM for both."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Response = tuple[int, dict[str, str], bytes]
 
 
 class AccessDeniedError(SageMakerError):
-    """The caller may not do this; the message is AWS's."""
+    """The caller has no permission; the message is AWS's."""
 
 
 def passed_roles(parameters: Any) -> list[str]:
-    """Every role a request hands to SageMaker, wherever it stands in it: `iam:PassRole` is needed for each."""
+    """Return every role that a request passes to SageMaker, at any depth; each needs `iam:PassRole`."""
     found: list[str] = []
     if isinstance(parameters, Mapping):
         for name, value in parameters.items():
@@ -44,7 +44,7 @@ def passed_roles(parameters: Any) -> list[str]:
 
 
 class SageMakerService:
-    """What ministack calls a service module: `handle_request`, and hooks of its life."""
+    """The functions that ministack expects of a service's module: `handle_request`, and those that keep its state."""
 
     def __init__(self, sagemaker: SageMaker) -> None:
         self._sagemaker = sagemaker
@@ -52,7 +52,7 @@ class SageMakerService:
     async def handle_request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, query_params: Mapping[str, list[str]]
     ) -> Response:
-        """One signed and authorised request; runs on a thread, as jobs and endpoints make it wait."""
+        """Answer a signed and authorised request, on a thread, since jobs and endpoints make it wait."""
         try:
             invocation = _INVOCATIONS.fullmatch(path)
             if invocation:
@@ -60,10 +60,12 @@ class SageMakerService:
                     self._sagemaker.invoke_endpoint, invocation[1], headers=dict(headers), body=body
                 )
                 return status, dict(answered), content
+
             operation = headers.get("x-amz-target", "").rpartition(".")[2]
             parameters = _parse(body)
             for role in passed_roles(parameters) if operation.startswith("Create") else []:
                 _check_pass_role(headers, query_params, role)
+
             check_trust(operation, parameters)
             result = await asyncio.to_thread(self._sagemaker.call, operation, parameters)
             return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(result, default=_encode).encode()
@@ -71,18 +73,22 @@ class SageMakerService:
             return _error_response(error)
 
     def get_state(self) -> None:
-        """Nothing is kept across restarts: jobs and endpoints are processes."""
+        """Keep nothing across restarts, since jobs and endpoints are processes."""
 
     def load_persisted_state(self, data: Any) -> None:
-        """The counterpart of `get_state`."""
+        """Load nothing; the counterpart of `get_state`."""
 
     def reset(self) -> None:
-        """ministack's reset button: not for SageMaker, whose jobs are processes; restart the local cloud instead."""
-        logger.warning("SageMaker was not reset: stop and start the local cloud to begin from empty")
+        """Refuse ministack's reset of all services, since jobs and endpoints are processes."""
+        logger.warning("SageMaker cannot be reset; stop and start the local cloud to begin without its records")
 
 
 def check_trust(operation: str, parameters: Any) -> None:
-    """Refuse a role SageMaker could not assume, as AWS does when a job or model is created."""
+    """Check that SageMaker can assume the roles of a Create request, as AWS does.
+
+    Raises:
+        SageMakerError: ValidationException, because a role does not exist or does not trust SageMaker.
+    """
     if not operation.startswith("Create"):
         return
     for role in passed_roles(parameters):
@@ -95,13 +101,13 @@ def check_trust(operation: str, parameters: Any) -> None:
 
 
 def register(sagemaker: SageMaker) -> None:
-    """Add the service to ministack's tables: routing, persistence, IAM action and resource names."""
+    """Add the service to ministack's tables: routing, persistence, and the names of IAM actions and resources."""
     app, router = seam.module("app"), seam.module("core.router")
     actions = seam.module("core.iam_actions")
     for table in ("SERVICE_REGISTRY", "SERVICE_HANDLERS", "_loaded_modules"):
         seam.expect(app, table)
     if _SERVICE in app.SERVICE_HANDLERS:
-        raise seam.SeamError("ministack has a SageMaker of its own now; local/cloud expects none")
+        raise seam.SeamError("ministack has a SageMaker of its own now, which local/cloud does not expect")
     seam.expect(router, "SERVICE_PATTERNS")
     seam.expect(actions, "SERVICE_TO_IAM_NAMESPACE")
     seam.expect(actions, "_BOTOCORE_SERVICE_MAP")
@@ -116,13 +122,13 @@ def register(sagemaker: SageMaker) -> None:
         "host_patterns": [r"(api|runtime)\.sagemaker\."],
     }
     actions.SERVICE_TO_IAM_NAMESPACE[_SERVICE] = _SERVICE
-    # InvokeEndpoint is a REST call: its action is found by the route in botocore's model of the runtime API.
+    # InvokeEndpoint is a REST call: ministack finds its action by the path in botocore's model of the runtime API
     actions._BOTOCORE_SERVICE_MAP[_SERVICE] = ["sagemaker-runtime"]
     _name_resources(actions, sagemaker)
 
 
 def _name_resources(actions: Any, sagemaker: SageMaker) -> None:
-    """Tell ministack's IAM which resource a SageMaker request is about."""
+    """Tell ministack's IAM which resource a SageMaker request needs a permission for."""
     signature = ("service", "method", "path", "headers", "body", "query_params", "region", "account_id")
     original = seam.expect(actions, "extract_resource_arn", *signature)
 
@@ -145,7 +151,7 @@ def _name_resources(actions: Any, sagemaker: SageMaker) -> None:
         try:
             return str(sagemaker.resource_arn(operation, _parse(body)))
         except SageMakerError:
-            # An unreadable body or an unknown operation is refused by the service itself, in its own words.
+            # the service itself refuses an unreadable body or an unknown operation
             return "*"
 
     actions.extract_resource_arn = extract_resource_arn
@@ -174,9 +180,9 @@ def _parse(body: bytes) -> dict[str, Any]:
     try:
         parameters = json.loads(body or b"{}")
     except ValueError:
-        raise SageMakerError("SerializationException", "the request's body is not JSON") from None
+        raise SageMakerError("SerializationException", "The request's body is not JSON.") from None
     if not isinstance(parameters, dict):
-        raise SageMakerError("SerializationException", "the request's body is not a JSON object")
+        raise SageMakerError("SerializationException", "The request's body is not a JSON object.")
     return parameters
 
 
@@ -187,7 +193,7 @@ def _error_response(error: SageMakerError) -> Response:
 
 
 def _encode(value: Any) -> Any:
-    """AWS's JSON protocol sends times as seconds since 1970."""
+    """Return a time as seconds since 1970, as AWS's JSON protocol has it."""
     if isinstance(value, datetime):
         return value.timestamp()
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,8 +1,8 @@
-"""How the other modules of this package take hold of ministack.
+"""The seam between this package and ministack: import its modules, and check what is replaced in them.
 
-ministack has no plug-in interface, so its functions are replaced one by one. Every such touch goes through `expect`,
-which verifies at start that the name is still there and takes the arguments it took in the tested version: a mismatch
-stops the start and names it, instead of surfacing as a strange answer in the middle of a run.
+ministack has no plug-in interface, so the other modules replace its functions one by one. For each, `expect` checks at
+start that the name exists and takes the same arguments as in the tested version. A difference stops the start and is
+named, instead of causing a wrong answer in the middle of a run.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ VERSION: Final = "1.5.33"
 
 
 class SeamError(RuntimeError):
-    """ministack is not what this package expects; the message names the difference."""
+    """The installed ministack is not the one that this package expects; the message names the difference."""
 
 
 def check_version() -> None:
-    """Raises SeamError for any other ministack than `VERSION`, or none."""
+    """Check that ministack is installed in the tested version.
+
+    Raises:
+        SeamError: it is not.
+    """
     try:
         installed = importlib.metadata.version("ministack")
     except importlib.metadata.PackageNotFoundError:
@@ -39,9 +43,12 @@ def check_version() -> None:
 
 
 def module(name: str) -> Any:
-    """A module of ministack, such as `services.s3`.
+    """Return a module of ministack, such as `services.s3`.
 
-    Imported by name because ministack is untyped and installed only where the local cloud runs.
+    It is imported by name because ministack has no types and is installed only in the local cloud's environment.
+
+    Raises:
+        SeamError: there is no such module.
     """
     try:
         return importlib.import_module(f"ministack.{name}")
@@ -50,12 +57,15 @@ def module(name: str) -> Any:
 
 
 def expect(owner: Any, name: str, *parameters: str) -> Any:
-    """The attribute `name` of a ministack module or class, verified.
+    """Return the attribute `name` of a module or class of ministack, after checking it.
 
-    With `parameters` it must be callable and begin with exactly those parameter names.
+    Args:
+        owner: the module or class.
+        name: the attribute.
+        parameters: names of the first parameters that the attribute, a function, must have.
 
     Raises:
-        SeamError: naming the attribute and how it differs.
+        SeamError: the attribute does not exist or takes other parameters; the message says which.
     """
     where = f"{getattr(owner, '__name__', type(owner).__name__)}.{name}"
     if not hasattr(owner, name):

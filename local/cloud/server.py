@@ -1,4 +1,4 @@
-"""Serve ministack with everything of this package on it, on loopback only, until told to stop."""
+"""Serve ministack with the changes of this package, on loopback only, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REGION: Final = "us-east-1"
 LOOPBACK: Final = "127.0.0.1"
 
 _OWN_FOLDERS: Final = ("objects", "records", "sagemaker", "tmp")
-"""What a server leaves in its state folder. None of it outlives a restart: ministack's records are in memory."""
+"""What a server writes to its state folder. It is removed at a restart, since ministack's records are in memory."""
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -43,23 +43,27 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None:
-    """Empty the state folder of an earlier server's and set the environment ministack reads when it is imported.
+    """Remove an earlier server's files, and set the environment that ministack reads when it is imported.
 
     Args:
-        port: on loopback.
-        state: folder for the server's files.
-        access_key: access key ID of the account's administrator, without which nobody is answered.
-        secret_key: secret access key to it.
+        port: the port on loopback.
+        state: the folder for the server's files.
+        access_key: the access key ID of the account's administrator, without which nobody is answered.
+        secret_key: the secret access key to it.
     """
+    # an empty state folder
     state.mkdir(parents=True, exist_ok=True)
     for name in _OWN_FOLDERS:
         shutil.rmtree(state / name, ignore_errors=True)
         (state / name).mkdir()
+
+    # no profile or key of the user's must reach ministack or a Lambda
     for name in [name for name in os.environ if name.startswith(("AWS_", "MINISTACK_", "LAMBDA_", "LOCALSTACK_"))]:
-        # A profile or key of the user's must reach neither ministack nor a Lambda.
         del os.environ[name]
-    # PYTHONPATH would let a Lambda import the repository.
+
+    # with PYTHONPATH, a Lambda could import the repository
     os.environ.pop("PYTHONPATH", None)
+
     os.environ.update(
         AUTH="true",
         GATEWAY_PORT=str(port),
@@ -67,7 +71,7 @@ def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None
         MINISTACK_HOST="localhost",
         MINISTACK_REGION=REGION,
         MINISTACK_ACCOUNT_ID=ACCOUNT_ID,
-        # Listeners ministack opens beside its port.
+        # no listeners beside the port
         IOT_MTLS_ENABLED="0",
         SFTP_ENABLED="0",
         S3_DATA_DIR=str(state / "objects"),
@@ -83,16 +87,16 @@ def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None
 
 
 def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
-    """Run until SIGTERM or SIGINT; then end every Lambda, job and endpoint.
+    """Serve until SIGTERM or SIGINT, then end every Lambda, job and endpoint.
 
     Args:
-        port: on loopback.
-        state: folder for its files.
+        port: the port on 127.0.0.1.
+        state: folder for the server's files.
         debugger_access: whether the account may use SageMaker Debugger, which is closed to new customers.
 
     Raises:
         SeamError: ministack is not the expected one.
-        OSError: the port is taken.
+        OSError: the port is in use.
     """
     seam.check_version()
     known = images.standard_images()
@@ -115,7 +119,7 @@ def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
 
 
 def _end(service: SageMaker, state: Path) -> None:
-    """End every process this one started, and leave nothing behind; a second call does nothing."""
+    """End every process that this one started, and remove its files; a second call does nothing."""
     service.close()
     lambda_.stop()
     for name in _OWN_FOLDERS:
@@ -138,19 +142,19 @@ async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access:
         identity = {"pid": os.getpid(), "state": str(state.resolve()), "debugger_access": debugger_access}
         await run(Gate(_identified(application, identity), port=port), config, shutdown_trigger=stopped.wait)
     finally:
-        # Before the loop closes: it waits for its threads, and those wait for Lambdas and endpoints.
+        # before the event loop closes, which waits for its threads, and these for Lambdas and endpoints
         _end(service, state)
 
 
-def _identified(application: Callable[[Scope, Receive, Send], Awaitable[None]], told: dict[str, Any]) -> Any:
-    """`application`, with `IDENTITY_PATH` answered before it."""
-    identity = json.dumps(told).encode()
+def _identified(application: Callable[[Scope, Receive, Send], Awaitable[None]], identity: dict[str, Any]) -> Any:
+    """Return the ASGI application with an answer for `IDENTITY_PATH` before it."""
+    answer = json.dumps(identity).encode()
 
     async def identified(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == IDENTITY_PATH:
-            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(identity)).encode())]
+            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": identity})
+            await send({"type": "http.response.body", "body": answer})
             return
         await application(scope, receive, send)
 

@@ -1,4 +1,4 @@
-"""Clients of the cloud around the service, acting as a job's or an endpoint's role."""
+"""Clients of the cloud around the service, which act as the role of a job or endpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["logs_client", "s3_client"]
 
-_LOCK = threading.Lock()  # boto3 sessions may not make clients in two threads at once
+_LOCK = threading.Lock()
+"""A boto3 session must not make clients in two threads at once."""
+
 _CONFIG = Config(
     connect_timeout=5,
     read_timeout=60,
@@ -32,13 +34,13 @@ def _session() -> boto3.Session:
 
 
 def s3_client(credentials: Mapping[str, str]) -> S3Client:
-    """S3 as the role of these `AWS_…` variables."""
+    """Return a client of S3 with the credentials, Region and endpoint of these `AWS_…` variables."""
     client: S3Client = _client("s3", credentials)
     return client
 
 
 def logs_client(credentials: Mapping[str, str]) -> CloudWatchLogsClient:
-    """CloudWatch Logs as the role of these `AWS_…` variables."""
+    """Return a client of CloudWatch Logs with the credentials, Region and endpoint of these `AWS_…` variables."""
     client: CloudWatchLogsClient = _client("logs", credentials)
     return client
 

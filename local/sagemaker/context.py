@@ -1,4 +1,4 @@
-"""What every part of the service shares."""
+"""What all parts of the service share: the cloud around it, its records, its folder and its events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["INTERNAL_ERROR", "MAX_REASON", "Context"]
 _LOGGER = logging.getLogger(__name__)
 
 MAX_REASON: Final = 1024
-"""Characters of a FailureReason (SageMaker's service model)."""
+"""Characters that a FailureReason may have (SageMaker's service model)."""
 
 INTERNAL_ERROR: Final = "InternalServerError: We encountered an internal error. Please try again."
 
@@ -35,9 +35,15 @@ _EVENTS: Final[dict[Kind, str]] = {
 
 @dataclass(frozen=True)
 class Context:
-    """The cloud around, the programs, the disk and the records.
+    """The parts that every operation may need.
 
-    `closing` is set once the service ends: everything that runs ends then at once.
+    Attributes:
+        host: the cloud around the service.
+        images: the local programs that stand for container images.
+        root: folder of the jobs' and endpoints' files.
+        store: the records of every resource.
+        cache: objects that were downloaded from S3.
+        closing: set when the service ends; everything that runs must then end at once.
     """
 
     host: Host
@@ -48,7 +54,7 @@ class Context:
     closing: threading.Event = field(default_factory=threading.Event)
 
     def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:
-        """`AWS_…` variables of the role.
+        """Return `AWS_…` variables with credentials of the role.
 
         Raises:
             JobFailure: the role cannot be assumed.
@@ -59,9 +65,9 @@ class Context:
             raise JobFailure(f"ClientError: Cannot assume the role {role_arn}: {error}") from error
 
     def announce(self, kind: Kind, name: str, **members: Any) -> None:
-        """Publish the resource's state to EventBridge, with further members of the event's detail.
+        """Publish the resource's state to EventBridge, with `members` added to the event's detail.
 
-        A bus that does not answer never harms the resource.
+        An event that cannot be published is logged, and the resource goes on.
         """
         record = self.store.get(kind, name)
         detail = {key: _milliseconds(key, value) for key, value in record.items() if value is not None}
@@ -73,7 +79,7 @@ class Context:
 
 
 def _milliseconds(key: str, value: Any) -> Any:
-    """SageMaker's events carry times as milliseconds."""
+    """Return the value with times as milliseconds, as SageMaker's events have them."""
     if isinstance(value, dict):
         return {name: _milliseconds(name, item) for name, item in value.items()}
     if isinstance(value, list):

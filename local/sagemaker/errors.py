@@ -1,4 +1,4 @@
-"""Errors as SageMaker's API answers them."""
+"""The errors of SageMaker's API, and the failure of a job."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ __all__ = ["JobFailure", "SageMakerError", "validation"]
 
 
 class SageMakerError(Exception):
-    """An error answer of the API.
+    """An error that the API answers.
 
     Attributes:
         code: SageMaker's error code, e.g. `ValidationException`, `ResourceInUse`.
-        message: what the client is told.
+        message: the message for the client.
         status: HTTP status of the answer.
         members: further members of the answer's body (`ModelError` has `OriginalStatusCode` and others).
     """
@@ -28,9 +28,9 @@ class SageMakerError(Exception):
 
 
 class JobFailure(Exception):  # noqa: N818 - not an error of the API: it becomes a job's FailureReason
-    """Ends a job as Failed; the text is its FailureReason."""
+    """The job fails; the message is its FailureReason."""
 
 
 def validation(message: str) -> SageMakerError:
-    """The API's ValidationException."""
+    """Return a ValidationException of the API."""
     return SageMakerError("ValidationException", message)

@@ -1,4 +1,4 @@
-"""What the service needs of its surroundings: a cloud to live in and programs that stand for images."""
+"""What the service needs: a cloud to live in, and local programs that stand for container images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Image:
 
     Attributes:
         pattern: regular expression searched for in an image URI.
-        train: argv of a training job's program, or None where the image cannot train. The folder of `argv[0]` comes
+        train: argv of the program of a training job, or None if the image cannot train. The folder of `argv[0]` comes
             first on the PATH of everything that runs in this image.
-        serve: argv of an endpoint's program, or None where the image cannot serve.
-        evaluate: what evaluates Debugger's rules, or None where the image cannot.
-        environment: the image's own environment variables (a Dockerfile's ENV).
+        serve: argv of the program of an endpoint, or None if the image cannot serve.
+        evaluate: evaluates Debugger's rules; None if the image cannot.
+        environment: the image's own environment variables (ENV of a Dockerfile).
     """
 
     pattern: str
@@ -38,17 +38,17 @@ class Host(Protocol):
 
     @property
     def account_id(self) -> str:
-        """The account everything belongs to, 12 digits."""
+        """The 12 digits of the account that everything belongs to."""
         ...
 
     @property
     def region(self) -> str:
-        """The region, e.g. `us-east-1`."""
+        """The Region, e.g. `us-east-1`."""
         ...
 
     @property
     def endpoint_url(self) -> str:
-        """Where the cloud's services answer."""
+        """The URL at which the cloud's services answer."""
         ...
 
     @property
@@ -57,19 +57,19 @@ class Host(Protocol):
         ...
 
     def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:
-        """Environment variables (`AWS_…`) of a process that acts as this role."""
+        """Return environment variables (`AWS_…`) for a process that acts as this role."""
         ...
 
     def publish(self, *, detail_type: str, detail: dict[str, Any], resources: list[str]) -> None:
-        """Put an event of source `aws.sagemaker` on the default EventBridge bus."""
+        """Put an event with the source `aws.sagemaker` on the default EventBridge bus."""
         ...
 
 
 def find_image(images: Sequence[Image], uri: str) -> Image:
-    """The first image whose pattern occurs in the URI.
+    """Return the first image whose pattern occurs in the URI.
 
     Raises:
-        SageMakerError: ValidationException naming the URI and what this machine has.
+        SageMakerError: ValidationException that names the URI and the images that this machine has.
     """
     for image in images:
         if re.search(image.pattern, uri):

@@ -1,4 +1,4 @@
-"""List operations: filters, order and pages, the same for every kind of resource."""
+"""The filters, the order and the pages of List operations, which are the same for every kind of resource."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from local.sagemaker.store import Record
 __all__ = ["page", "select"]
 
 _DEFAULT_PAGE = 10
-"""Resources on a page where MaxResults is not given, as on AWS."""
+"""Resources on a page if MaxResults is not given, as on AWS."""
 
 
 def select(kind: Kind, records: Sequence[Record], parameters: Record) -> list[Record]:
-    """The records that pass the request's filters, in its order (default: newest first)."""
+    """Return the records that pass the request's filters, in the order it asks for (default: newest first)."""
     wanted = [record for record in records if _passes(kind, record, parameters)]
     member = {"Name": kind.name_member, "Status": kind.status_member}.get(parameters.get("SortBy", ""), "CreationTime")
     wanted.sort(key=lambda record: record[member], reverse=parameters.get("SortOrder", "Descending") == "Descending")
@@ -27,10 +27,10 @@ def select(kind: Kind, records: Sequence[Record], parameters: Record) -> list[Re
 
 
 def page(records: Sequence[Any], parameters: Record) -> tuple[list[Any], dict[str, str]]:
-    """One page of the records and the answer's `NextToken`, if there are more.
+    """Return one page of the records, and the answer's `NextToken` if there are more.
 
     Raises:
-        SageMakerError: the request's NextToken is not one that was given out.
+        SageMakerError: the request's NextToken is not that of an earlier answer.
     """
     start = _offset(parameters["NextToken"]) if "NextToken" in parameters else 0
     end = start + parameters.get("MaxResults", _DEFAULT_PAGE)
@@ -59,5 +59,5 @@ def _offset(token: str) -> int:
     except (binascii.Error, ValueError, KeyError, TypeError):
         offset = None
     if not isinstance(offset, int) or offset < 0:
-        raise validation("The NextToken is not valid; give the one of the answer before.")
+        raise validation("The NextToken is not valid; give that of the answer with the page before.")
     return offset

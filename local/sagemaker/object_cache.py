@@ -1,4 +1,4 @@
-"""Objects already downloaded from S3, kept as read-only files that jobs get as hard links."""
+"""Objects that were downloaded from S3, kept as read-only files that jobs get as hard links."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["ObjectCache"]
 
 
 class ObjectCache:
-    """Files by role, bucket, key, ETag and size.
+    """A cache of files by role, bucket, key, ETag and size.
 
-    The role is part of the key: what one role may read is never handed to another without asking S3. A file is
-    trusted only while its size and its modification time (set to the object's) are as they were kept, so a job that
-    writes through its link (root may, even to a read-only file) costs a download and never harms another job later.
+    The role is part of the key, so that no role gets an object without asking S3 for it. A file is used only while its
+    size and its modification time, which is set to the object's, are unchanged. So a job that writes through its link,
+    as root can even if the file is read-only, costs another download but never changes the input of a later job.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,15 +28,16 @@ class ObjectCache:
     def place(
         self, target: Path, *, identity: tuple[str, ...], size: int, modified: int, fetch: Callable[[Path], None]
     ) -> None:
-        """Put the object's file at `target`, fetching it first if it is not kept.
+        """Link the object's file to `target`; fetch the object first if it is not in the cache.
 
         Args:
-            target: path of a file that does not exist; its folder does.
-            identity: what tells the object from any other (role, bucket, key, ETag).
+            target: path of a file that does not exist, in a folder that does.
+            identity: identifies the object: role, bucket, key and ETag.
             size: bytes of the object.
-            modified: the object's time, epoch seconds.
-            fetch: writes the object to the path it is given.
+            modified: modification time of the object, epoch seconds.
+            fetch: writes the object to the path that it is given.
         """
+        # fetch to a temporary name, so that two threads never see half a file
         digest = hashlib.sha256("\0".join(identity).encode()).hexdigest()
         kept = self._folder / digest[:2] / digest[2:]
         if not _is_intact(kept, size, modified):
@@ -49,11 +50,13 @@ class ObjectCache:
                 part.replace(kept)
             finally:
                 part.unlink(missing_ok=True)
+
         try:
             os.link(kept, target)
         except FileExistsError:
             raise
-        except OSError:  # another file system, or no more links to this file: a copy does as well
+        except OSError:
+            # a link is not possible, to another file system or beyond the limit of links to a file: copy
             shutil.copyfile(kept, target)
 
 

@@ -1,7 +1,7 @@
-"""The Model Registry: groups of model packages, and packages as numbered versions in a group or by themselves.
+"""The Model Registry: groups of model packages, and packages as numbered versions in a group or on their own.
 
-A package is kept as it is given: SageMaker would look its image and its model data up. There are no validation jobs, no
-model cards of their own, no life cycle stages and no sharing between accounts.
+Unlike SageMaker, it does not check that a package's image and model data exist. There are no validation jobs, no model
+cards, no life cycle stages and no sharing between accounts.
 """
 
 from __future__ import annotations
@@ -31,27 +31,25 @@ _CHANGEABLE: Final = (
     "CustomerMetadataPropertiesToRemove",
 )
 _MAX_METADATA: Final = 50
-"""CustomerMetadataProperties of a package (API reference)."""
+"""CustomerMetadataProperties that a package may have (API reference, CreateModelPackage)."""
 
 
 def package_key(name_or_arn: str) -> str:
-    """`group/version`, or the name of a package without a group."""
+    """Return `group/version`, or the name of a package without a group, from a name or an ARN."""
     return name_or_arn.partition(":model-package/")[2] or name_or_arn
 
 
 def group_key(name_or_arn: str) -> str:
-    """Name of a group."""
+    """Return the name of a group, from a name or an ARN."""
     return name_or_arn.rpartition("/")[2]
 
 
 def registry_arn(store: Store, operation: str, parameters: Record) -> str | None:
-    """ARN an IAM policy must allow for an operation of the registry; None for any other operation.
-
-    Which version CreateModelPackage will make is not known before: the policy must allow every one of the group.
-    """
+    """Return the ARN that an IAM policy must allow for an operation of the registry; None for other operations."""
     if operation in ("CreateModelPackageGroup", "DescribeModelPackageGroup", "DeleteModelPackageGroup"):
         return store.arn(MODEL_PACKAGE_GROUP, group_key(str(parameters.get("ModelPackageGroupName", ""))))
     if operation == "CreateModelPackage" and "ModelPackageGroupName" in parameters:
+        # the version is not known yet, so the policy must allow every version of the group
         return store.arn(MODEL_PACKAGE, f"{group_key(str(parameters['ModelPackageGroupName']))}/*")
     if operation == "UpdateModelPackage":
         return store.arn(MODEL_PACKAGE, package_key(str(parameters.get("ModelPackageArn", ""))))
@@ -61,7 +59,7 @@ def registry_arn(store: Store, operation: str, parameters: Record) -> str | None
 
 
 class Registry:
-    """The operations on model packages and their groups."""
+    """The operations of the Model Registry, on model packages and their groups."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -71,24 +69,24 @@ class Registry:
         self._by_token: dict[str, str] = {}
 
     def create_group(self, parameters: Record) -> Record:
-        """CreateModelPackageGroup.
+        """Answer CreateModelPackageGroup.
 
         Raises:
             SageMakerError: the name is taken.
         """
         if "ManagedConfiguration" in parameters:
-            raise validation("The local SageMaker has no ManagedConfiguration; leave it out.")
+            raise validation("The local SageMaker does not support ManagedConfiguration; leave it out.")
         record = self._store.create(MODEL_PACKAGE_GROUP, parameters, ModelPackageGroupStatus="Completed", CreatedBy={})
         with self._lock:
             self._versions[record["ModelPackageGroupName"]] = 0
         return {"ModelPackageGroupArn": record["ModelPackageGroupArn"]}
 
     def describe_group(self, parameters: Record) -> Record:
-        """DescribeModelPackageGroup, by name or ARN."""
+        """Answer DescribeModelPackageGroup, by name or ARN."""
         return self._store.get(MODEL_PACKAGE_GROUP, group_key(parameters["ModelPackageGroupName"]))
 
     def list_groups(self, parameters: Record) -> Record:
-        """ListModelPackageGroups."""
+        """Answer ListModelPackageGroups; other accounts share no groups here."""
         if parameters.get("CrossAccountFilterOption") == "CrossAccount":
             return {"ModelPackageGroupSummaryList": []}
         wanted = select(MODEL_PACKAGE_GROUP, self._store.all(MODEL_PACKAGE_GROUP), parameters)
@@ -96,7 +94,7 @@ class Registry:
         return {"ModelPackageGroupSummaryList": shown, **token}
 
     def delete_group(self, parameters: Record) -> None:
-        """DeleteModelPackageGroup.
+        """Answer DeleteModelPackageGroup.
 
         Raises:
             SageMakerError: there is no such group, or it has packages.
@@ -113,16 +111,17 @@ class Registry:
             del self._versions[name]
 
     def create_package(self, parameters: Record) -> Record:
-        """CreateModelPackage: the next version in a group, or a package of its own name.
+        """Answer CreateModelPackage: create the next version in a group, or a package with a name of its own.
 
-        A request that is sent again with its ClientToken makes nothing new.
+        A request that is sent again with the same ClientToken creates nothing.
 
         Raises:
             SageMakerError: the request is wrong, there is no such group, or the name is taken.
         """
+        # check the request
         for member in _UNSUPPORTED:
             if parameters.get(member):
-                raise validation(f"The local SageMaker has no {member}; leave it out.")
+                raise validation(f"The local SageMaker does not support {member}; leave it out.")
         grouped = "ModelPackageGroupName" in parameters
         if grouped and "ModelPackageName" in parameters:
             raise validation(
@@ -133,6 +132,8 @@ class Registry:
             raise validation("Missing ARN.")
         if "InferenceSpecification" not in parameters and "SourceUri" not in parameters:
             raise validation("You must specify InferenceSpecification or SourceUri.")
+
+        # create the package unless a request with this token did
         request = {key: value for key, value in parameters.items() if key != "ClientToken"}
         with self._lock:
             token = parameters.get("ClientToken")
@@ -141,18 +142,20 @@ class Registry:
             record = self._create_version(request) if grouped else self._create_unversioned(request)
             if token is not None:
                 self._by_token[token] = record["ModelPackageArn"]
+
         self._context.announce(MODEL_PACKAGE, package_key(record["ModelPackageArn"]))
         return {"ModelPackageArn": record["ModelPackageArn"]}
 
     def describe_package(self, parameters: Record) -> Record:
-        """DescribeModelPackage, by ARN, by name or by `group/version`."""
+        """Answer DescribeModelPackage, by ARN, by name or by `group/version`."""
         return _shown(self._store.get(MODEL_PACKAGE, package_key(parameters["ModelPackageName"])))
 
     def list_packages(self, parameters: Record) -> Record:
-        """ListModelPackages: versions of a group, or packages without one (as ModelPackageType says)."""
+        """Answer ListModelPackages: list the versions of a group, or packages without one, by ModelPackageType."""
         group = group_key(parameters["ModelPackageGroupName"]) if "ModelPackageGroupName" in parameters else None
         if group is not None:
             self._store.get(MODEL_PACKAGE_GROUP, group)
+
         kind = parameters.get("ModelPackageType", "Unversioned" if group is None else "Versioned")
         wanted = [
             record
@@ -164,7 +167,7 @@ class Registry:
         return {"ModelPackageSummaryList": [_shown(record) for record in shown], **token}
 
     def update_package(self, parameters: Record) -> Record:
-        """UpdateModelPackage: approval, its description, and the customer's metadata; nothing else may change here.
+        """Answer UpdateModelPackage. Approval status and description and CustomerMetadataProperties can be changed.
 
         Raises:
             SageMakerError: there is no such package, or the request asks for another change.
@@ -174,9 +177,12 @@ class Registry:
         for name in changes:
             if name not in _CHANGEABLE:
                 raise validation(f"The local SageMaker does not change {name} of a model package; leave it out.")
+
         with self._store.change(MODEL_PACKAGE, key) as record:
             if "ModelApprovalStatus" in changes and "ModelPackageGroupName" not in record:
                 raise validation("ModelApprovalStatus can be given only to a version in a model package group.")
+
+            # new properties are added to those that are there; the others are removed
             metadata = {
                 **(record.get("CustomerMetadataProperties") or {}),
                 **changes.pop("CustomerMetadataProperties", {}),
@@ -189,12 +195,13 @@ class Registry:
                 )
             record |= {**changes, "CustomerMetadataProperties": metadata or None, "LastModifiedBy": {}}
             arn = record["ModelPackageArn"]
+
         changed = sorted({name.removesuffix("ToRemove") for name in parameters if name in _CHANGEABLE})
         self._context.announce(MODEL_PACKAGE, key, UpdatedModelPackageFields=changed)
         return {"ModelPackageArn": arn}
 
     def delete_package(self, parameters: Record) -> None:
-        """DeleteModelPackage, by ARN, by name or by `group/version`."""
+        """Answer DeleteModelPackage, by ARN, by name or by `group/version`."""
         self._store.delete(MODEL_PACKAGE, package_key(parameters["ModelPackageName"]))
 
     def _create_version(self, request: Record) -> Record:
@@ -214,7 +221,9 @@ class Registry:
             ModelPackageVersion=version,
             **_COMPLETED,
         )
-        self._versions[group] = version  # never given twice, not even that of a deleted version
+
+        # a number is never given twice, even if its version is deleted
+        self._versions[group] = version
         return record
 
     def _create_unversioned(self, request: Record) -> Record:
@@ -223,7 +232,7 @@ class Registry:
         return self._store.create(MODEL_PACKAGE, request, **_COMPLETED)
 
     def _packages(self, group: str | None) -> list[Record]:
-        """Every package, or those of a group, in order of creation."""
+        """Return every package, or those of a group, in order of creation."""
         every = self._store.all(MODEL_PACKAGE)
         return every if group is None else [one for one in every if one.get("ModelPackageGroupName") == group]
 
@@ -236,5 +245,5 @@ _COMPLETED: Final[Record] = {
 
 
 def _shown(record: Record) -> Record:
-    """A version has a number and a group, and no name of its own."""
+    """Return the record as Describe and List answer it: a version in a group has no ModelPackageName."""
     return {key: value for key, value in record.items() if key != "ModelPackageName" or "/" not in value}

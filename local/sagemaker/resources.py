@@ -1,4 +1,4 @@
-"""Kinds of resources: their names in the API, in ARNs and in error messages."""
+"""The kinds of resources, with their names in the API, in ARNs and in error messages."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ class Kind:
 
     @property
     def name_member(self) -> str:
-        """Member with the name, in requests and records."""
+        """The member with the name, in requests and records."""
         return f"{self.name}Name"
 
     @property
     def arn_member(self) -> str:
-        """Member with the ARN."""
+        """The member with the ARN, in answers and records."""
         return f"{self.name}Arn"
 
     @property
     def status_member(self) -> str:
-        """Member with the status, where the kind has one."""
+        """The member with the status, if the kind has one."""
         return f"{self.name}Status"
 
     def arn(self, name: str, *, region: str, account_id: str) -> str:
-        """SageMaker writes names in lower case into ARNs, but for those of its Model Registry."""
+        """Return the ARN of a resource. SageMaker writes names in lower case, except those of its Model Registry."""
         written = name if self.path.startswith("model-package") else name.lower()
         return f"arn:aws:sagemaker:{region}:{account_id}:{self.path}/{written}"
 
@@ -72,7 +72,7 @@ MODEL: Final = Kind("Model", "model", "Models", "Models")
 ENDPOINT_CONFIG: Final = Kind("EndpointConfig", "endpoint-config", "EndpointConfigs", "EndpointConfigs")
 ENDPOINT: Final = Kind("Endpoint", "endpoint", "Endpoints", "Endpoints")
 KINDS: Final = (TRAINING_JOB, TUNING_JOB, PROCESSING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
-"""Those whose operations are alike."""
+"""The kinds whose Describe and List operations are alike."""
 
 MODEL_PACKAGE_GROUP: Final = Kind(
     "ModelPackageGroup", "model-package-group", "ModelPackageGroups", "ModelPackageGroupSummaryList"
@@ -84,7 +84,7 @@ _NOUNS: Final = {MODEL: "model", ENDPOINT_CONFIG: "endpoint configuration", ENDP
 
 
 def not_found(kind: Kind, name: str, arn: str) -> SageMakerError:
-    """The error each Describe, Stop and Delete has for a name that is not there, worded as the API does."""
+    """Return the error of Describe, Stop and Delete for a resource that does not exist, worded as the API does."""
     if kind is TRAINING_JOB:
         return validation("Requested resource not found.")
     if kind is PROCESSING_JOB:
@@ -97,7 +97,7 @@ def not_found(kind: Kind, name: str, arn: str) -> SageMakerError:
 
 
 def already_exists(kind: Kind, arn: str) -> SageMakerError:
-    """The error each Create has for a name that is taken: jobs say ResourceInUse, the others ValidationException."""
+    """Return the error of Create for a name that is taken: ResourceInUse for jobs, ValidationException for others."""
     if kind is TRAINING_JOB:
         noun, what = "Training job", "a training job"
     elif kind is TUNING_JOB:

@@ -1,4 +1,4 @@
-"""What stands for an image of Debugger's rules: a program, and how its findings are read."""
+"""The protocol of what stands for an image of Debugger's rules: a program to run, and a reader of its results."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["RuleEvaluator", "RuleOutcome", "RuleTask"]
 
 @dataclass(frozen=True)
 class RuleTask:
-    """Rules of one image to be evaluated on one training job.
+    """The rules of one image, to be evaluated on one training job.
 
     Attributes:
-        tensors: folder of what the hook saved, as it lies in S3; empty where it saved nothing.
-        output: what the job's first host left in `/opt/ml/output/data`; need not exist.
-        results: an empty folder for what the program writes.
-        hyperparameters: the training job's.
+        tensors: folder with a copy of the tensors in S3; empty if the hook saved nothing.
+        output: what the job's first host left in `/opt/ml/output/data`; may not exist.
+        results: an empty folder for the program's results.
+        hyperparameters: those of the training job.
         rules: `RuleParameters` by `RuleConfigurationName`.
     """
 
@@ -38,12 +38,12 @@ class RuleOutcome:
 
 
 class RuleEvaluator(Protocol):
-    """One program evaluates all of a job's rules that name its image."""
+    """Evaluates all rules of a job that name its image, with one program."""
 
     def command(self, task: RuleTask) -> tuple[Sequence[str], Mapping[str, str]]:
-        """argv of the program, and environment variables over the image's own."""
+        """Return the program's argv, and environment variables that are added to those of the image."""
         ...
 
     def outcomes(self, task: RuleTask) -> Mapping[str, RuleOutcome]:
-        """What the program found, by `RuleConfigurationName`, once it has ended with status 0."""
+        """Return the results by `RuleConfigurationName`, after the program has ended with status 0."""
         ...

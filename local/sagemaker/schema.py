@@ -1,4 +1,4 @@
-"""SageMaker's own service model (from botocore) as the judge of requests and the shape of answers."""
+"""Validate requests and shape answers by SageMaker's own service model, which botocore brings."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def _service() -> Any:
 
 
 def operation(name: str) -> OperationModel | None:
-    """The API's model of an operation; None where the API has no operation of this name."""
+    """Return the API's model of an operation; None if the API has no operation of this name."""
     service = _service()
     return service.operation_model(name) if name in service.operation_names else None
 
 
 def validate(name: str, parameters: Any) -> dict[str, Any]:
-    """The parameters, with timestamps as epoch seconds.
+    """Check the parameters of an operation, and return them with timestamps as epoch seconds.
 
-    Members whose value is None count as absent, as the AWS SDKs send them.
+    Members whose value is None count as absent.
 
     Raises:
-        SageMakerError: ValidationException with every violation, worded as the API does; also for members the API
-            does not know, which AWS would silently drop and which are most often misspelt.
+        SageMakerError: ValidationException with every violation, worded as the API does. Members that the API does not
+            know are violations, too: AWS ignores them silently, and most often they are misspelt.
     """
     model = operation(name)
     if model is None:
@@ -45,6 +45,7 @@ def validate(name: str, parameters: Any) -> dict[str, Any]:
         return {}
     if not isinstance(parameters, dict):
         raise validation(f"The request of {name} must be a JSON object, not {type(parameters).__name__}.")
+
     cleaned = _convert(shape, parameters)
     problems = list(violations(shape, cleaned))
     if problems:
@@ -55,13 +56,14 @@ def validate(name: str, parameters: Any) -> dict[str, Any]:
 
 
 def shaped(name: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """A deep copy of the answer with only the members the operation's answer has."""
+    """Return a deep copy of the answer with only those members that the operation's answer has."""
     model = operation(name)
     shape = model.output_shape if model is not None else None
     return _project(shape, answer) if shape is not None else {}
 
 
 def _convert(shape: Shape, value: Any) -> Any:
+    """Return the value without members that are None, and with timestamps as epoch seconds."""
     kind = shape.type_name
     if kind == "structure" and isinstance(value, dict):
         members = shape.members  # type: ignore[attr-defined]
@@ -113,11 +115,12 @@ _TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def violations(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
-    """What is wrong with a value of this shape, each worded as the API's validation errors are."""
+    """Yield what is wrong with a value of this shape, worded as the API's validation errors."""
     expected, fits = _TYPES.get(shape.type_name, ("", lambda _: True))
     if not fits(value):
         yield f"Value '{_brief(value)}' at '{path}' failed to satisfy constraint: Member must be {expected}"
         return
+
     if shape.type_name == "structure":
         yield from _structure_violations(shape, value, path)
     elif shape.type_name == "list":
@@ -172,9 +175,9 @@ def _limits(shape: Shape, size: float, told: str, path: str, what: str) -> Itera
 
 @lru_cache(maxsize=512)
 def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """A Java pattern as Python's; None for the few of rare members (surrogate pairs, \\p{P}) that Python has not got.
+    """Return a Java pattern as Python's; None for the few that `re` cannot express (surrogate pairs, \\p{P}).
 
-    Java's classes for letters, spaces and digits become the nearest that `re` knows.
+    Java's classes of letters, spaces and digits become the nearest ones of `re`.
     """
     python = pattern.replace(r"\p{L}", r"\w").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d")
     try:

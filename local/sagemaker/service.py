@@ -1,4 +1,4 @@
-"""The service: every operation's name, and what answers it."""
+"""The service: the table of all operations, and who answers each."""
 
 from __future__ import annotations
 
@@ -40,25 +40,29 @@ class SageMaker:
     """SageMaker's API on this machine. Every method may be called from any thread.
 
     Args:
-        host: the cloud around: account, region, roles' credentials, events.
-        images: which local programs stand for which container images.
-        root: folder for the jobs' and endpoints' files; made if it is not there.
+        host: the cloud around the service: account, Region, credentials of roles, events.
+        images: the local programs that stand for container images.
+        root: folder for the files of jobs and endpoints; created if it does not exist.
     """
 
     def __init__(self, *, host: Host, images: Sequence[Image], root: Path) -> None:
+        # remove what a service that was killed left behind
         root = root.resolve()
         for name in ("training-jobs", "processing-jobs", "endpoints", "rule-evaluations"):
-            shutil.rmtree(root / name, ignore_errors=True)  # what a service that was killed left behind
+            shutil.rmtree(root / name, ignore_errors=True)
             (root / name).mkdir(parents=True)
+
         store = Store(region=host.region, account_id=host.account_id)
         cache = ObjectCache(root / "object-cache")
         self._context = Context(host=host, images=tuple(images), root=root, store=store, cache=cache)
+
         self._debugger = Debugger(self._context)
         self._training = TrainingJobs(self._context, self._debugger)
         self._tuning = TuningJobs(self._context, self._training)
         self._processing = ProcessingJobs(self._context)
         self._endpoints = Endpoints(self._context)
         self._registry = Registry(self._context)
+
         self._closed = threading.Lock()
         self._operations = self._table()
         atexit.register(self.close)
@@ -67,11 +71,11 @@ class SageMaker:
         """Answer an operation of the control plane.
 
         Args:
-            operation: its name, e.g. `CreateTrainingJob`.
-            parameters: its request, as JSON gives it.
+            operation: the operation's name, e.g. `CreateTrainingJob`.
+            parameters: the members of the request, as parsed from JSON.
 
         Returns:
-            The members of its answer; timestamps are epoch seconds.
+            The members of the answer, with timestamps as epoch seconds.
 
         Raises:
             SageMakerError: the API's error.
@@ -79,13 +83,15 @@ class SageMaker:
         answer = self._operations.get(operation)
         if answer is None:
             what = (
-                "the local SageMaker has not got it"
+                "the local SageMaker does not support it"
                 if operation_model(operation)
                 else "SageMaker has no such operation"
             )
+            supported = ", ".join(sorted(self._operations))
             raise SageMakerError(
-                "UnknownOperationException", f"{operation}: {what}. It has: {', '.join(sorted(self._operations))}."
+                "UnknownOperationException", f"{operation}: {what}. Operations that are supported: {supported}."
             )
+
         request = validate(operation, parameters)
         try:
             return shaped(operation, answer(request) or {})
@@ -100,18 +106,18 @@ class SageMaker:
     def invoke_endpoint(
         self, name: str, *, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of InvokeEndpoint's answer.
+        """Return the status, headers and body of InvokeEndpoint's answer.
 
         Raises:
-            SageMakerError: ValidationError or ModelError (status 424; `members` has OriginalStatusCode, OriginalMessage
-                and LogStreamArn, which belong into the answer's body beside `Message`).
+            SageMakerError: ValidationError, or ModelError with status 424. The latter's `members` OriginalStatusCode,
+                OriginalMessage and LogStreamArn belong in the answer's body beside `Message`.
         """
         return invoke(self._context, self._endpoints, name, headers=headers, body=body)
 
     def resource_arn(self, operation: str, parameters: dict[str, Any]) -> str:
-        """ARN an IAM policy must allow for this request; `*` where the action has no resource.
+        """Return the ARN that an IAM policy must allow for this request; `*` if the action has no resource.
 
-        `InvokeEndpoint` takes `{"EndpointName": …}`.
+        The parameters of `InvokeEndpoint` are `{"EndpointName": …}`.
         """
         if "ResourceArn" in parameters:
             return str(parameters["ResourceArn"])
@@ -128,7 +134,7 @@ class SageMaker:
         return "*"
 
     def close(self) -> None:
-        """End every process the service started; idempotent."""
+        """End every process that the service started; a second call does nothing."""
         if not self._closed.acquire(blocking=False):
             return
         self._context.closing.set()

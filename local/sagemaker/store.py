@@ -1,4 +1,4 @@
-"""The records of every resource, behind one lock."""
+"""The records of all resources, in memory and behind one lock."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from local.sagemaker.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, Kind, al
 __all__ = ["Record", "Store"]
 
 Record = dict[str, Any]
-"""Members of a resource as its Describe operation answers them; timestamps are epoch seconds."""
+"""The members of a resource as its Describe operation answers them, with timestamps as epoch seconds."""
 
 _LIMITS = {MODEL: 5_000, ENDPOINT_CONFIG: 5_000, ENDPOINT: 500}
 _DEFAULT_LIMIT = 20_000
+"""Resources of each other kind that may exist."""
 
 
 class Store:
-    """Resources by kind and name, and their tags by ARN. Every method may be called from any thread."""
+    """The resources by kind and name, and their tags by ARN. Every method may be called from any thread."""
 
     def __init__(self, *, region: str, account_id: str) -> None:
         self._region = region
@@ -32,14 +33,14 @@ class Store:
         self._tags: dict[str, dict[str, str]] = {}
 
     def arn(self, kind: Kind, name: str) -> str:
-        """ARN a resource of this name has, whether it exists or not."""
+        """Return the ARN of a resource of this name, whether it exists or not."""
         return kind.arn(name, region=self._region, account_id=self._account_id)
 
     def create(self, kind: Kind, parameters: Record, **members: Any) -> Record:
-        """Keep a new resource made of a request's parameters and further members; a copy of it is returned.
+        """Add a resource with a request's parameters and further members, and return a copy of its record.
 
         Raises:
-            SageMakerError: the name is taken, or there are too many of this kind.
+            SageMakerError: the name is taken, or there are too many resources of this kind.
         """
         name = parameters[kind.name_member]
         arn = self.arn(kind, name)
@@ -47,6 +48,7 @@ class Store:
         record = copy.deepcopy({**parameters, **members})
         tags = record.pop("Tags", [])
         record |= {kind.arn_member: arn, "CreationTime": now, "LastModifiedTime": now}
+
         with self._lock:
             if (kind, name) in self._records:
                 raise already_exists(kind, arn)
@@ -61,20 +63,20 @@ class Store:
             return copy.deepcopy(record)
 
     def get(self, kind: Kind, name: str) -> Record:
-        """A copy of the resource's record.
+        """Return a copy of the resource's record.
 
         Raises:
-            SageMakerError: there is none of this name.
+            SageMakerError: there is no resource of this name.
         """
         with self._lock:
             return copy.deepcopy(self._find(kind, name))
 
     @contextmanager
     def change(self, kind: Kind, name: str) -> Iterator[Record]:
-        """The record itself, to be changed while the store is locked.
+        """Lock the store and give the record itself, to be changed in the block.
 
         Raises:
-            SageMakerError: there is none of this name.
+            SageMakerError: there is no resource of this name.
         """
         with self._lock:
             record = self._find(kind, name)
@@ -82,10 +84,10 @@ class Store:
             record["LastModifiedTime"] = time.time()
 
     def delete(self, kind: Kind, name: str) -> None:
-        """Forget the resource and its tags.
+        """Remove the resource and its tags.
 
         Raises:
-            SageMakerError: there is none of this name.
+            SageMakerError: there is no resource of this name.
         """
         with self._lock:
             record = self._find(kind, name)
@@ -93,12 +95,12 @@ class Store:
             del self._records[kind, name]
 
     def all(self, kind: Kind) -> list[Record]:
-        """Copies of every record of this kind, in order of creation."""
+        """Return copies of all records of this kind, in order of creation."""
         with self._lock:
             return [copy.deepcopy(record) for (other, _), record in self._records.items() if other is kind]
 
     def tags(self, arn: str) -> dict[str, str]:
-        """Tags of a resource.
+        """Return the tags of a resource.
 
         Raises:
             SageMakerError: there is no resource of this ARN.
@@ -107,7 +109,7 @@ class Store:
             return dict(self._tags_of(arn))
 
     def add_tags(self, arn: str, tags: dict[str, str]) -> dict[str, str]:
-        """All tags of the resource after these were set.
+        """Set tags of a resource, and return all of its tags.
 
         Raises:
             SageMakerError: there is no resource of this ARN, or it would have more than 50 tags (AWS quota).
@@ -120,7 +122,7 @@ class Store:
             return dict(merged)
 
     def delete_tags(self, arn: str, keys: list[str]) -> None:
-        """Take tags off a resource; keys it does not have are passed over, as on AWS."""
+        """Remove tags of a resource. As on AWS, keys that it does not have are ignored."""
         with self._lock:
             tags = self._tags_of(arn)
             for key in keys:

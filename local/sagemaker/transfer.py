@@ -1,4 +1,4 @@
-"""What SageMaker moves between S3 and a job's disk, as the job's role."""
+"""Download and upload between S3 and the folders of jobs and endpoints, as their role."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["Transfer", "split_uri"]
 
 _PARALLEL = 8
+"""Objects that are transferred at a time."""
+
 _READ_ERRORS = (Boto3Error, BotoCoreError, ClientError, OSError, ValueError, tarfile.TarError)
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key of `s3://bucket/key`, or of `https://s3.region.amazonaws.com/bucket/key`."""
+    """Return bucket and key of `s3://bucket/key`, or of `https://s3.region.amazonaws.com/bucket/key`."""
     parts = urlsplit(uri, allow_fragments=False)
     if parts.scheme == "s3":
         return parts.netloc, parts.path.removeprefix("/")
@@ -37,7 +39,14 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 
 class Transfer:
-    """S3 as one role; every failure is a `JobFailure` worded as SageMaker's FailureReason."""
+    """S3 as one role. Every error becomes a `JobFailure`, worded as SageMaker's FailureReason.
+
+    Args:
+        credentials: `AWS_…` variables of the role.
+        role_arn: the role, for the cache and the error messages.
+        cache: objects that were downloaded before.
+        kms_key_id: encrypts what is uploaded.
+    """
 
     def __init__(
         self, credentials: Mapping[str, str], *, role_arn: str, cache: ObjectCache, kms_key_id: str | None = None
@@ -53,12 +62,16 @@ class Transfer:
     def download_prefix(
         self, uri: str, folder: Path, *, may_be_empty: bool = False, share: tuple[int, int] | None = None
     ) -> int:
-        """Every object under the prefix, below `folder`; how many there are.
+        """Download the objects under a prefix, and return their number.
 
-        With `share=(i, n)` only the i-th, (i + n)-th … of them, counted from 0: ShardedByS3Key.
+        Args:
+            uri: the prefix.
+            folder: the objects' folder.
+            may_be_empty: whether there may be no objects.
+            share: `(i, n)` downloads only the objects i, i + n, i + 2n and so on, counted from 0 (ShardedByS3Key).
 
         Raises:
-            JobFailure: there are none (unless `may_be_empty`), or one could not be read.
+            JobFailure: there are no objects, unless `may_be_empty`, or one could not be read.
         """
         bucket, prefix = split_uri(uri)
         try:
@@ -78,7 +91,9 @@ class Transfer:
         return len(listed)
 
     def download_manifest(self, uri: str, folder: Path) -> int:
-        """The objects a ManifestFile lists, `[{"prefix": "s3://…/"}, "relative/key", …]`, below `folder`; how many.
+        """Download the objects that a ManifestFile lists, and return their number.
+
+        A manifest is `[{"prefix": "s3://…/"}, "relative/key", …]`; the objects lie at their relative keys in `folder`.
 
         Raises:
             JobFailure: the manifest or an object could not be read.
@@ -104,10 +119,10 @@ class Transfer:
         return len(entries)
 
     def download_archive(self, uri: str, folder: Path) -> None:
-        """Unpack a tar.gz object into `folder`; members that would leave it are refused.
+        """Download and unpack a tar.gz object into `folder`.
 
         Raises:
-            JobFailure: it could not be read.
+            JobFailure: the archive could not be read, or a member would lie outside of the folder.
         """
         bucket, key = split_uri(uri)
         try:
@@ -120,10 +135,10 @@ class Transfer:
             raise JobFailure(f"ClientError: Failed to download model data from {uri}: {error}") from error
 
     def download_object(self, uri: str, folder: Path) -> None:
-        """One object into `folder`, under the last part of its key.
+        """Download one object into `folder`, with the last part of its key as name.
 
         Raises:
-            JobFailure: it could not be read.
+            JobFailure: the object could not be read.
         """
         bucket, key = split_uri(uri)
         try:
@@ -132,20 +147,20 @@ class Transfer:
             raise JobFailure(f"ClientError: Failed to download model data from {uri}: {error}") from error
 
     def upload_tree(self, folder: Path, uri: str) -> int:
-        """Every file below `folder` to the prefix; how many.
+        """Upload every file below `folder` to the prefix, and return their number.
 
         Raises:
-            JobFailure: one could not be written.
+            JobFailure: a file could not be uploaded.
         """
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         self.upload_files(files, folder, uri)
         return len(files)
 
     def upload_files(self, files: Sequence[Path], folder: Path, uri: str, *, may_vanish: bool = False) -> None:
-        """These files below `folder` to the prefix; with `may_vanish` one that is gone by now is passed over.
+        """Upload these files below `folder` to the prefix. With `may_vanish`, skip files that do not exist any more.
 
         Raises:
-            JobFailure: one could not be written.
+            JobFailure: a file could not be uploaded.
         """
         bucket, prefix = split_uri(uri)
         base = f"{prefix.rstrip('/')}/" if prefix else ""
@@ -166,12 +181,12 @@ class Transfer:
             raise JobFailure(f"ClientError: Artifact upload failed:{uri}: {error}") from error
 
     def upload_archive(self, folders: Sequence[Path], uri: str) -> bool:
-        """The content of the folders together as a tar.gz object; False (and no object) where all are empty.
+        """Upload the files of all folders as one tar.gz object. Return False, and upload nothing, if all are empty.
 
-        A name that stands in several folders is taken from the first of them.
+        A name that several folders have is taken from the first of them.
 
         Raises:
-            JobFailure: it could not be written.
+            JobFailure: the archive could not be uploaded.
         """
         members: dict[str, Path] = {}
         for folder in folders:
@@ -190,7 +205,8 @@ class Transfer:
     def _objects(self, bucket: str, prefix: str) -> Iterator[ObjectTypeDef]:
         for answer in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in answer.get("Contents", []):
-                if not entry["Key"].endswith("/"):  # what the console makes for an empty folder
+                # the console makes an object for an empty folder
+                if not entry["Key"].endswith("/"):
                     yield entry
 
     def _download(self, bucket: str, entries: list[tuple[ObjectTypeDef, str]], folder: Path) -> None:
@@ -217,7 +233,7 @@ class Transfer:
 
 
 def _below(prefix: str, key: str) -> str:
-    """Path of an object below its channel's folder: the prefix is taken off up to its last whole folder."""
+    """Return the path of an object below its channel's folder: its key, without the whole folders of the prefix."""
     if prefix.endswith("/") or key[len(prefix) : len(prefix) + 1] == "/":
         return key[len(prefix) :].lstrip("/")
     return key[prefix.rfind("/") + 1 :]

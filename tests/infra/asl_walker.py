@@ -1,4 +1,4 @@
-"""Walks a state machine's definition with faked tasks: enough of the Amazon States Language for ours."""
+"""Walk a state machine's definition with faked tasks: as much of the Amazon States Language as the run uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONTEXT = {
 
 
 class TaskError(Exception):
-    """What a faked task raises: an error's name and cause."""
+    """The error of a faked task: its name and cause."""
 
     def __init__(self, error: str, cause: str) -> None:
         super().__init__(cause)
@@ -32,29 +32,35 @@ Task = Callable[[dict[str, Any]], Any]
 
 @dataclass
 class Walk:
-    """How an execution went."""
+    """How an execution went: the states it passed, the payloads of its tasks, and its end."""
 
     path: list[str] = field(default_factory=list)
     payloads: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    output: Any = None
+    """The data at the last state: the output of an execution that succeeded."""
     status: str = ""
     error: str = ""
     cause: str = ""
 
 
 def walk(definition: Mapping[str, Any], tasks: Mapping[str, Task], start_input: Any, *, limit: int = 200) -> Walk:
-    """Run the state machine; `tasks` answers each Task state by name, with its rendered payload."""
+    """Run the state machine; `tasks` has the fake of each Task state by name, which gets the rendered payload."""
     result, name, data = Walk(), definition["StartAt"], copy.deepcopy(start_input)
     while len(result.path) < limit:
         state = definition["States"][name]
         result.path.append(name)
         kind = state["Type"]
+
+        # the end
         if kind in ("Succeed", "Fail"):
-            result.status = "SUCCEEDED" if kind == "Succeed" else "FAILED"
+            result.status, result.output = "SUCCEEDED" if kind == "Succeed" else "FAILED", data
             if kind == "Fail":
                 result.error, result.cause = look_up(state["ErrorPath"], data), look_up(state["CausePath"], data)
                 assert isinstance(result.error, str)
                 assert isinstance(result.cause, str)
             return result
+
+        # one state further
         if kind == "Choice":
             name = next((rule["Next"] for rule in state["Choices"] if holds(rule, data)), state["Default"])
         elif kind == "Wait":
@@ -86,7 +92,7 @@ def _task(name: str, state: Mapping[str, Any], data: Any, tasks: Mapping[str, Ta
 
 
 def render(template: Any, data: Any) -> Any:
-    """Parameters and ResultSelector: keys that end in `.$` are paths or intrinsic functions."""
+    """Fill in Parameters or ResultSelector: keys that end in `.$` are paths or intrinsic functions."""
     if isinstance(template, list):
         return [render(item, data) for item in template]
     if not isinstance(template, dict):

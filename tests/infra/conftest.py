@@ -1,4 +1,4 @@
-"""Templates of the stack, synthesised in this process once per set of settings."""
+"""Templates of the stack and definitions of its state machine, synthesised once for each set of settings."""
 
 from __future__ import annotations
 
@@ -11,19 +11,13 @@ from typing import Any
 
 import pytest
 
+from tests.infra.app_process import EVERY_FUNCTION, cdk_context, synth
 from tests.infra.template import Template
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def cdk_context() -> dict[str, Any]:
-    context: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
-    return context
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_cdk() -> Iterator[None]:
-    """The environment's own Node, no validation (one test has it on), and no account anywhere."""
+    """Use the environment's own Node, no validation (one test switches it on) and no account."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         patch.setenv("CDK_VALIDATION", "false")
@@ -33,7 +27,7 @@ def _quiet_cdk() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Template]:
-    """`synthesise(**{"env": "prod"})`: the template of cdk.json with these `-c` overrides."""
+    """Give a function: `synthesise(**{"env": "prod"})` is the template of cdk.json with these `-c` overrides."""
     import aws_cdk as cdk
 
     from infra.settings import Settings
@@ -63,3 +57,30 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Templa
 def template(synthesise: Callable[..., Template]) -> Template:
     """The default environment."""
     return synthesise()
+
+
+@pytest.fixture(scope="session")
+def definition(template: Template) -> dict[str, Any]:
+    """The state machine of the default environment."""
+    return template.definition()
+
+
+@pytest.fixture(scope="session")
+def fine_tuning(synthesise: Callable[..., Template]) -> dict[str, Any]:
+    """The state machine with `training.mode=finetune`."""
+    return synthesise(**{"training.mode": "finetune"}).definition()
+
+
+@pytest.fixture(scope="session")
+def asking(synthesise: Callable[..., Template]) -> dict[str, Any]:
+    """The state machine with `release.approval=manual`."""
+    return synthesise(**{"release.approval": "manual"}).definition()
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the app as a process wrote, with every Lambda function and with validation."""
+    outdir = tmp_path_factory.mktemp("app") / "cdk.out"
+    run = synth(outdir, validation=True, overrides=EVERY_FUNCTION)
+    assert run.returncode == 0, run.stderr
+    return outdir

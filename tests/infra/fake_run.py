@@ -1,14 +1,16 @@
-"""A run in which everything goes well, as faked tasks; tests break one of them."""
+"""A run in which everything succeeds, as faked tasks; a test breaks one of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
-from tests.infra.asl_walker import Task, TaskError
+from tests.infra.asl_walker import Task, TaskError, Walk, walk
 
 RUN = "run-1"
+OLD_CONFIG = "whippet-dev-old"
 NEW_CONFIG = "whippet-dev-run-1"
 PACKAGE = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/whippet-dev/1"
 REPORT = {"uri": f"s3://data-bucket/runs/{RUN}/report.html", "console": "https://console/report.html"}
@@ -16,11 +18,17 @@ NO_DEBUGGER = TaskError(
     "SageMaker.AmazonSageMakerException",
     "SageMaker Debugger is not available to this account. (… Error Code: AccessDeniedException …)",
 )
+WARM_START = {
+    "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "whippet-dev-old"}],
+    "WarmStartType": "TransferLearning",
+}
 NOT_FOUND = TaskError("SageMaker.SageMakerException", 'Could not find endpoint "arn:…". (Service: SageMaker)')
 
 
-def plan(*, features_ready: bool = False, extends: bool = False, mode: str = "features") -> dict[str, Any]:
-    """What CheckDataset returns; its own tests compare it with this."""
+def plan(
+    *, features_ready: bool = False, extends: bool = False, mode: str = "features", warm_start: bool = False
+) -> dict[str, Any]:
+    """Return what CheckDataset returns; its own tests compare it with this."""
     import contract
 
     transform = f"s3://data-bucket/features/{'1' * 32}/"
@@ -50,6 +58,7 @@ def plan(*, features_ready: bool = False, extends: bool = False, mode: str = "fe
             "parallel_trials": 2,
             "max_seconds": 18_000,
             "ranges": contract.parameter_ranges(),
+            **({"warm_start": WARM_START} if warm_start else {}),
         },
         "training": {
             "job": "whippet-dev-run-1-train",
@@ -65,7 +74,7 @@ def plan(*, features_ready: bool = False, extends: bool = False, mode: str = "fe
 
 
 class Endpoint:
-    """The endpoint as SageMaker keeps it: what it serves, and what becomes of changes."""
+    """The endpoint as SageMaker keeps it: what it serves, and what happens to changes."""
 
     def __init__(self, config: str | None = None, status: str = "InService") -> None:
         self.config, self.status = config, status
@@ -107,7 +116,7 @@ class Endpoint:
 
 
 def notify(payload: dict[str, Any]) -> dict[str, str]:
-    """The real composer, without SNS."""
+    """Compose the message as the Lambda does, without SNS."""
     from notify.run_message import compose, report_of
 
     message = compose(payload["run"], execution=payload["execution"])
@@ -116,7 +125,7 @@ def notify(payload: dict[str, Any]) -> dict[str, str]:
 
 
 def verdict(**changes: Any) -> dict[str, Any]:
-    """What Verdict returns; its own tests compare it with this."""
+    """Return what Verdict returns; its own tests compare it with this."""
     return {
         "accepted": True,
         "approval": "Approved",
@@ -131,7 +140,7 @@ def verdict(**changes: Any) -> dict[str, Any]:
 
 
 class Rules:
-    """SageMaker's own rules of a training job: `looks` shows each time how far they are, the last one for good."""
+    """The rules that SageMaker evaluates: `looks` are the statuses it tells one after the other, the last for good."""
 
     def __init__(self, *looks: str) -> None:
         self.looks = list(looks) or ["InProgress", "NoIssuesFound"]
@@ -152,9 +161,14 @@ def tasks(
     rules: Rules | None = None,
     **planned: Any,
 ) -> dict[str, Task]:
-    """Every task of the run; `broken` names those that fail, and how; `planned` goes to `plan`.
+    """Return a fake of every task of the run.
 
-    `access` says whether the account may use SageMaker Debugger, whose rules are `rules`.
+    Args:
+        endpoint: The endpoint before the run.
+        broken: The errors of tasks that fail, by state.
+        access: Whether the account may use SageMaker Debugger.
+        rules: The rules that SageMaker Debugger evaluates.
+        planned: What `plan` takes.
     """
 
     def answer(value: Any) -> Task:
@@ -173,10 +187,10 @@ def tasks(
     known: dict[str, Task] = {
         "CheckDataset": answer(plan(**planned)),
         **dict.fromkeys(("Features", "ExtendFeatures"), answer({"TrainingJobName": "f"})),
-        **dict.fromkeys(("Tune", "TuneNetwork"), answer({"BestTrainingJob": best})),
-        **dict.fromkeys(("Train", "TrainNetwork"), answer(trained)),
-        **dict.fromkeys(("TrainManaged", "TrainNetworkManaged"), answer(trained) if access else fails(NO_DEBUGGER)),
-        **dict.fromkeys(("Rules", "NetworkRules"), answer({"ProcessingJobName": "whippet-dev-run-1-rules"})),
+        **dict.fromkeys(("Tune", "TuneFromEarlier"), answer({"BestTrainingJob": best})),
+        "Train": answer(trained),
+        "TrainManaged": answer(trained) if access else fails(NO_DEBUGGER),
+        "Rules": answer({"ProcessingJobName": "whippet-dev-run-1-rules"}),
         "DescribeRules": (rules or Rules()).describe,
         "Verdict": answer(verdict()),
         "RegisterModel": answer({"ModelPackageArn": PACKAGE}),
@@ -204,3 +218,17 @@ def tasks(
 def job_failed(reason: str) -> TaskError:
     """How Step Functions reports a failed job: the whole description as JSON."""
     return TaskError("States.TaskFailed", json.dumps({"TrainingJobStatus": "Failed", "FailureReason": reason}))
+
+
+def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iterator[Walk]:
+    """Walk the state machine on every kind of way there is, so that each Task is passed at least once."""
+    endpoints = ((None, ""), (OLD_CONFIG, "InService"), (OLD_CONFIG, "Failed"))
+    failures: tuple[dict[str, TaskError], ...] = (
+        {},
+        {"SmokeTest": TaskError("SmokeTestFailed", "no")},
+        {"AskApproval": TaskError("ModelRejected", "no")},
+        {"AskApproval": TaskError("States.Timeout", "")},
+    )
+    plans: tuple[dict[str, Any], ...] = ({}, {"extends": True}, {"warm_start": True})
+    for (before, status), broken, planned, access in product(endpoints, failures, plans, (False, True)):
+        yield walk(definition, tasks(Endpoint(before, status), broken=broken, access=access, mode=mode, **planned), {})

@@ -1,4 +1,4 @@
-"""A synthesised template, with CloudFormation's functions worked out for one account and region."""
+"""A synthesised template, with CloudFormation's functions evaluated for one account and region."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ _PSEUDO = {
 }
 
 
+def listed(value: Any) -> list[str]:
+    """Actions or resources of a statement, of which a single one may stand without a list."""
+    return value if isinstance(value, list) else [value]
+
+
 class Template:
-    """Resources by type, and their values as CloudFormation would work them out."""
+    """Resources by type, and their values as CloudFormation would evaluate them."""
 
     def __init__(self, body: dict[str, Any]) -> None:
         self.body = body
@@ -32,13 +37,13 @@ class Template:
         properties: dict[str, Any] = next(iter(found.values()))["Properties"]
         return properties
 
-    def function(self, description: str) -> dict[str, Any]:
-        """Properties of the Lambda function whose handler's module is `description`."""
+    def function(self, name: str) -> dict[str, Any]:
+        """Properties of the Lambda function whose code is the folder `lambda/<name>`."""
         for item in self.of_type("AWS::Lambda::Function").values():
-            if item["Properties"]["Handler"] == f"{description}.handler.handler":
+            if item["Properties"]["Handler"] == f"{name}.handler.handler":
                 properties: dict[str, Any] = item["Properties"]
                 return properties
-        raise AssertionError(f"no function {description}")
+        raise AssertionError(f"no function {name}")
 
     def definition(self) -> dict[str, Any]:
         """The state machine's definition."""
@@ -85,7 +90,7 @@ class Template:
             return self.value(argument[1])[int(argument[0])]
         if function == "Fn::Split":
             return self.value(argument[1]).split(argument[0])
-        raise AssertionError(f"{function} is not worked out here")
+        raise AssertionError(f"{function} is not evaluated here")
 
     def _ref(self, name: str) -> str:
         if name in _PSEUDO:

@@ -7,24 +7,10 @@ from typing import Any
 import pytest
 
 from tests.infra.asl_walker import TOKEN, TaskError, walk
-from tests.infra.fake_run import PACKAGE, REPORT, Endpoint, tasks, verdict
+from tests.infra.fake_run import OLD_CONFIG, PACKAGE, REPORT, Endpoint, tasks, verdict
 
-OLD_CONFIG = "whippet-dev-old"
 REJECTED = verdict(accepted=False, approval="Rejected", cause="Overfit found an issue at step 40: ratio 0.31 > 0.1.")
 WAITING = verdict(approval="PendingManualApproval")
-
-
-@pytest.fixture(scope="session")
-def definition(template: Any) -> dict[str, Any]:
-    found: dict[str, Any] = template.definition()
-    return found
-
-
-@pytest.fixture(scope="session")
-def asking(synthesise: Any) -> dict[str, Any]:
-    """With manual approval."""
-    found: dict[str, Any] = synthesise(**{"release.approval": "manual"}).definition()
-    return found
 
 
 def test_a_good_model_is_registered_and_released(definition: dict[str, Any]) -> None:
@@ -129,7 +115,13 @@ def test_a_report_that_cannot_be_written_changes_nothing(definition: dict[str, A
     assert "Report" in failed.path
 
 
-def test_the_result_leads_to_the_report(definition: dict[str, Any]) -> None:
-    parameters = definition["States"]["Result"]["Parameters"]
-    assert parameters["report.$"] == "$.outcome.report"
-    assert parameters["model_package.$"] == "$.package.arn"
+def test_the_output_says_what_was_released_and_leads_to_the_report(definition: dict[str, Any]) -> None:
+    assert walk(definition, tasks(Endpoint()), {}).output == {
+        "run": "run-1",
+        "endpoint": "whippet-dev",
+        "test_accuracy": 0.9,
+        "test_images": 10,
+        "decision": verdict()["decision"],
+        "model_package": PACKAGE,
+        "report": REPORT["uri"],
+    }

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra.serving import content_tag, stage_context
-from infra.source_bundle import write_bundle, write_program
-from infra.vendored import package_files
+from infra.source_bundle import package_files, write_bundle, write_program
 
 
 def sources(root: Path) -> Path:

@@ -14,16 +14,6 @@ from tests.infra.service_model import problems
 from training.runtime.environment import SMDEBUG_ENVIRONMENT
 
 IMAGE = "929884845733.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-debugger-rules:latest"
-STATES = {
-    "features": ("Train", "TrainManaged", "Rules"),
-    "finetune": ("TrainNetwork", "TrainNetworkManaged", "NetworkRules"),
-}
-
-
-@pytest.fixture(scope="session")
-def definition(template: Any) -> dict[str, Any]:
-    found: dict[str, Any] = template.definition()
-    return found
 
 
 def run(definition: dict[str, Any], **chosen: Any) -> Walk:
@@ -44,19 +34,31 @@ def rules_of(mode: str, kind: str) -> set[str]:
     return {rule for rule in rules if contract.RULES[rule].kind == kind}
 
 
+@pytest.fixture(params=contract.MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    """Each training mode in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def of_mode(synthesise: Any, mode: str) -> dict[str, Any]:
+    """The state machine of that mode."""
+    found: dict[str, Any] = synthesise(**{"training.mode": mode}).definition()
+    return found
+
+
 def expected_parameters(mode: str, rule: str) -> dict[str, Any]:
     ours = contract.DEFAULT_PARAMETERS[mode].get(rule, {})
     return {name: value for name, value in ours.items() if value != contract.RULES[rule].parameters[name]}
 
 
-@pytest.mark.parametrize("mode", contract.MODES)
-def test_an_account_with_access_has_sagemaker_evaluate_the_rules(definition: dict[str, Any], mode: str) -> None:
-    plain, managed, own = STATES[mode]
-    result = run(definition, access=True, mode=mode)
+def test_an_account_with_access_has_sagemaker_evaluate_the_rules(of_mode: dict[str, Any], mode: str) -> None:
+    result = run(of_mode, access=True, mode=mode)
     assert result.status == "SUCCEEDED"
-    assert not {plain, own} & set(result.path)
+    assert not {"Train", "Rules"} & set(result.path)
     payloads = dict(result.payloads)
-    request = payloads[managed]
+    request = payloads["TrainManaged"]
     assert request["DebugHookConfig"] == {
         "S3OutputPath": "s3://data-bucket/runs/run-1/debug/",
         "LocalPath": "/opt/ml/output/tensors",
@@ -79,15 +81,13 @@ def test_an_account_with_access_has_sagemaker_evaluate_the_rules(definition: dic
     assert payloads["Verdict"]["mode"] == mode
 
 
-@pytest.mark.parametrize("mode", contract.MODES)
-def test_an_account_without_access_goes_on_with_a_job_of_ours(definition: dict[str, Any], mode: str) -> None:
-    plain, managed, own = STATES[mode]
-    result = run(definition, access=False, mode=mode)
+def test_an_account_without_access_goes_on_with_a_job_of_ours(of_mode: dict[str, Any], mode: str) -> None:
+    result = run(of_mode, access=False, mode=mode)
     assert result.status == "SUCCEEDED"
     payloads = dict(result.payloads)
     assert payloads["Verdict"]["debugger"] == "own"
-    train, job = payloads[plain], payloads[own]
-    assert train["TrainingJobName"] == payloads[managed]["TrainingJobName"], "the refused request left no job"
+    train, job = payloads["Train"], payloads["Rules"]
+    assert train["TrainingJobName"] == payloads["TrainManaged"]["TrainingJobName"], "the refused request left no job"
     assert not [member for member in train if member.startswith(("Debug", "Profiler"))]
     assert rule_variables(train["Environment"]).keys() == rules_of(mode, "profiler")
     assert train["Environment"]["WHIPPET_SAVE_INTERVAL"] == "50"
@@ -139,22 +139,22 @@ def test_rules_that_never_end_end_the_run_in_plain_words(definition: dict[str, A
     assert result.path.count("DescribeRules") == 30 * 60 // 15
 
 
-def test_managed_has_no_other_way(synthesise: Any) -> None:
+def test_managed_leaves_no_other_evaluator(synthesise: Any) -> None:
     template = synthesise(**{"debugger.mode": "managed"})
     definition = template.definition()
-    assert not {"Train", "Rules", "NetworkRules"} & definition["States"].keys()
+    assert not {"Train", "Rules"} & definition["States"].keys()
     assert run(definition, access=True).status == "SUCCEEDED"
     refused = run(definition, access=False)
     assert (refused.status, refused.error) == ("FAILED", NO_DEBUGGER.error)
     assert "not available to this account" in refused.cause
-    definition["States"]["DebuggerWay"]["Parameters"]["way"] = "own"  # what the mapping says of other regions
+    definition["States"]["RuleEvaluator"]["Parameters"]["evaluator"] = "own"  # what the mapping says of other regions
     elsewhere = run(definition, access=True)
     assert (elsewhere.status, elsewhere.error) == ("FAILED", "DebuggerNotOffered")
 
 
 def test_in_a_region_without_debugger_auto_does_not_ask_for_it(definition: dict[str, Any]) -> None:
     elsewhere = json.loads(json.dumps(definition))
-    elsewhere["States"]["DebuggerWay"]["Parameters"]["way"] = "own"
+    elsewhere["States"]["RuleEvaluator"]["Parameters"]["evaluator"] = "own"
     result = run(elsewhere, access=True)
     assert result.status == "SUCCEEDED"
     assert "TrainManaged" not in result.path
@@ -163,8 +163,8 @@ def test_in_a_region_without_debugger_auto_does_not_ask_for_it(definition: dict[
 
 def test_the_mapping_knows_where_debugger_is(template: Any) -> None:
     regions = template.body["Mappings"]["DebuggerImageAccounts"]
-    assert regions["us-east-1"] == {"account": "503895931360", "way": "managed"}
-    assert regions["il-central-1"]["way"] == "own"
+    assert regions["us-east-1"] == {"account": "503895931360", "evaluator": "managed"}
+    assert regions["il-central-1"]["evaluator"] == "own"
     assert all(len(item["account"]) == 12 for item in regions.values())
 
 
@@ -219,33 +219,47 @@ def test_without_a_debug_rule_nothing_is_saved_and_nobody_is_asked(synthesise: A
     assert payloads["Verdict"]["debugger"] == "own"
 
 
-def test_nobody_is_asked_about_rules_that_cannot_apply(synthesise: Any) -> None:
-    chosen = {"debugger.rules": "DeadRelu,ExplodingTensor", "debugger.block": "DeadRelu,ExplodingTensor"}
-    definition = synthesise(**chosen).definition()
-    for mode, asked in (("features", {"ExplodingTensor"}), ("finetune", {"DeadRelu", "ExplodingTensor"})):
-        _, managed, own = STATES[mode]
-        request = dict(run(definition, access=True, mode=mode).payloads)[managed]
-        assert {rule["RuleConfigurationName"] for rule in request["DebugRuleConfigurations"]} == asked
-        job = dict(run(definition, access=False, mode=mode).payloads)[own]
-        assert rule_variables(job["Environment"]).keys() == asked
+def test_nobody_is_asked_about_rules_that_cannot_apply(synthesise: Any, mode: str) -> None:
+    rules = {"debugger.rules": "DeadRelu,ExplodingTensor", "debugger.block": "DeadRelu,ExplodingTensor"}
+    definition = synthesise(**rules, **{"training.mode": mode}).definition()
+    asked = {"features": {"ExplodingTensor"}, "finetune": {"DeadRelu", "ExplodingTensor"}}[mode]
+    request = dict(run(definition, access=True, mode=mode).payloads)["TrainManaged"]
+    assert {rule["RuleConfigurationName"] for rule in request["DebugRuleConfigurations"]} == asked
+    job = dict(run(definition, access=False, mode=mode).payloads)["Rules"]
+    assert rule_variables(job["Environment"]).keys() == asked
 
 
-@pytest.mark.parametrize("way", ["auto", "managed", "own"])
-def test_a_mode_to_which_no_rule_applies_is_trained_without_a_hook(synthesise: Any, way: str) -> None:
-    chosen = {"debugger.mode": way, "debugger.rules": "DeadRelu", "debugger.block": "DeadRelu"}
+@pytest.mark.parametrize("setting", ["auto", "managed", "own"])
+def test_a_mode_to_which_no_rule_applies_is_trained_without_a_hook(synthesise: Any, setting: str) -> None:
+    chosen = {"debugger.mode": setting, "debugger.rules": "DeadRelu", "debugger.block": "DeadRelu"}
     definition = synthesise(**chosen).definition()
-    result = run(definition, access=True, mode="features")
+    assert not {"TrainManaged", "Rules", "DescribeRules"} & definition["States"].keys()
+    result = run(definition, access=True)
     assert result.status == "SUCCEEDED"
-    assert not {"TrainManaged", "Rules", "DescribeRules"} & set(result.path)
     payloads = dict(result.payloads)
     assert "WHIPPET_SAVE_INTERVAL" not in payloads["Train"]["Environment"]
     assert payloads["Verdict"]["debugger"] == "own"
-    watched = run(definition, access=True, mode="finetune").path
-    assert ("NetworkRules" if way == "own" else "TrainNetworkManaged") in watched
+
+    fine_tuning = synthesise(**chosen, **{"training.mode": "finetune"}).definition()
+    path = run(fine_tuning, access=True, mode="finetune").path
+    assert ("Rules" if setting == "own" else "TrainManaged") in path
 
 
-def test_the_verdict_knows_what_was_asked_for(template: Any) -> None:
-    environment = template.function("verdict")["Environment"]["Variables"]
-    asked = json.loads(environment["RULES"])
-    assert {mode: tuple(rules) for mode, rules in asked.items()} == contract.DEFAULT_RULES
+def test_the_verdict_knows_what_was_asked_for(synthesise: Any, mode: str) -> None:
+    environment = synthesise(**{"training.mode": mode}).function("verdict")["Environment"]["Variables"]
+    assert tuple(json.loads(environment["RULES"])) == contract.DEFAULT_RULES[mode]
     assert tuple(json.loads(environment["BLOCKING_RULES"])) == contract.BLOCKING_RULES
+
+
+@pytest.mark.parametrize(
+    ("setting", "access", "evaluator"),
+    [("auto", True, "managed"), ("auto", False, "own"), ("managed", True, "managed"), ("own", True, "own"),
+     ("off", True, "off")],
+)  # fmt: skip
+def test_the_report_is_told_who_evaluated_the_rules(
+    synthesise: Any, setting: str, access: bool, evaluator: str
+) -> None:
+    result = run(synthesise(**{"debugger.mode": setting}).definition(), access=access)
+    debugger = dict(result.payloads)["Report"]["run"]["debugger"]
+    assert debugger["evaluator"] == evaluator
+    assert ("refusal" in debugger) == (setting == "auto" and not access)

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 import contract
 from infra.settings import Settings, SettingsError
-from tests.infra.conftest import cdk_context
+from tests.infra.app_process import cdk_context
 
 
 def settings(**overrides: str) -> Settings:

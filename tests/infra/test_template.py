@@ -1,43 +1,12 @@
-"""What the template must hold: encryption, TLS, least privilege, limits at the door."""
+"""What the template must hold: encryption, TLS, retention, outputs, and what goes at destroy."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
-
-import pytest
 
 from infra.outputs import StackOutput
-from tests.infra.template import Template
-
-NO_RESOURCE_LEVEL = {
-    "cloudwatch:PutMetricData",
-    "ecr:GetAuthorizationToken",
-    "logs:CreateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:DescribeLogGroups",
-    "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:UpdateLogDelivery",
-    "sagemaker:ListEndpointConfigs",
-    "sagemaker:ListHyperParameterTuningJobs",
-    "sagemaker:ListModelPackages",
-    "sagemaker:ListModels",
-    "sagemaker:ListProcessingJobs",
-    "sagemaker:ListTrainingJobs",
-    "xray:GetSamplingRules",
-    "xray:GetSamplingTargets",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-}
-"""Actions that take no resources (IAM's Service Authorization Reference)."""
-
-
-def listed(value: Any) -> list[str]:
-    return value if isinstance(value, list) else [value]
+from tests.infra.template import Template, listed
 
 
 def test_the_data_bucket_is_private_encrypted_versioned_and_kept(template: Template) -> None:
@@ -80,110 +49,24 @@ def test_a_kept_bucket_cannot_be_emptied_by_anyone(template: Template) -> None:
     assert not any(action.startswith("s3:Delete") for action in actions)
 
 
-def test_an_existing_bucket_is_used_and_read_below_the_prefix_only(synthesise: Callable[..., Template]) -> None:
-    template = synthesise(**{"dataset.bucket": "photos-of-ours", "dataset.prefix": "shop/"})
-    assert not template.of_type("AWS::S3::Bucket")
-    objects = {
-        resource
-        for _, item in template.statements()
-        if "s3:GetObject" in listed(item["Action"])
-        for resource in listed(item["Resource"])
-        if ":::photos-of-ours" in resource
-    }
-    assert {resource.split("photos-of-ours/")[1] for resource in objects} == {"shop/*", "runs/*", "features/*"}
-
-
-def test_no_policy_has_a_wildcard_action(template: Template) -> None:
-    for name, statement in template.statements():
-        assert "NotAction" not in statement, name
-        for action in listed(statement["Action"]):
-            assert "*" not in action, (name, action)
-
-
-def test_only_actions_without_resources_are_allowed_on_everything(template: Template) -> None:
-    for name, statement in template.statements():
-        if "*" in listed(statement["Resource"]):
-            assert set(listed(statement["Action"])) <= NO_RESOURCE_LEVEL, name
-
-
-def test_wildcards_in_resources_only_end_a_name_of_this_system(template: Template) -> None:
-    starts = (
-        ":whippet-dev-",
-        "model-package/whippet-dev/",
-        "/whippet-dev-",
-        "execution:whippet-dev:",
-        ":::data-bucket/",
-        ":log-stream:",
-    )
-    files = ("runs/*/report.html", "runs/*/profile.html", "runs/*/approval.json")
-    for name, statement in template.statements():
-        for resource in listed(statement["Resource"]):
-            if resource.endswith(files):
-                continue
-            if "*" in resource.removesuffix("*"):
-                raise AssertionError((name, resource))
-            if resource.endswith("*") and resource != "*" and not resource.endswith(":*"):
-                assert any(start in resource for start in starts), (name, resource)
-
-
-def test_roles_are_passed_to_sagemaker_only(template: Template) -> None:
-    passing = [item for _, item in template.statements() if "iam:PassRole" in listed(item["Action"])]
-    assert len(passing) == 1
-    assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
-    assert all("*" not in resource for resource in listed(passing[0]["Resource"]))
-
-
-def test_the_training_role_cannot_change_the_photos(template: Template) -> None:
-    writing = [
-        resource
-        for name, item in template.statements()
-        if name.startswith("TrainingRole") and "s3:PutObject" in listed(item["Action"])
-        for resource in listed(item["Resource"])
-    ]
-    assert sorted(writing) == ["arn:aws:s3:::data-bucket/features/*", "arn:aws:s3:::data-bucket/runs/*"]
-
-
-def test_every_method_demands_an_api_key_of_a_limited_usage_plan(template: Template) -> None:
-    methods = template.of_type("AWS::ApiGateway::Method").values()
-    assert {item["Properties"]["HttpMethod"] for item in methods} == {"GET", "POST"}
-    assert all(item["Properties"]["ApiKeyRequired"] for item in methods)
-    plan = template.only("AWS::ApiGateway::UsagePlan")
-    assert plan["Throttle"] == {"BurstLimit": 20, "RateLimit": 10}
-    assert plan["Quota"] == {"Limit": 10_000, "Period": "DAY"}
-    assert len(plan["ApiStages"]) == 1
-    assert template.only("AWS::ApiGateway::UsagePlanKey")["KeyType"] == "API_KEY"
-
-
-def test_images_of_any_type_arrive_as_bytes_and_accesses_are_logged(template: Template) -> None:
-    assert template.only("AWS::ApiGateway::RestApi")["BinaryMediaTypes"] == ["*/*"]
-    stage = template.only("AWS::ApiGateway::Stage")
-    assert stage["AccessLogSetting"]["DestinationArn"]
-    assert stage["MethodSettings"][0]["ThrottlingRateLimit"] == 10
-
-
-@pytest.mark.parametrize(
-    ("kind", "status"),
-    [("INVALID_API_KEY", "403"), ("THROTTLED", "429"), ("REQUEST_TOO_LARGE", "413"), ("DEFAULT_5XX", None)],
-)
-def test_api_gateways_own_refusals_are_problem_details(template: Template, kind: str, status: str | None) -> None:
-    responses = {
-        item["Properties"]["ResponseType"]: item["Properties"]
-        for item in template.of_type("AWS::ApiGateway::GatewayResponse").values()
-    }
-    response = responses[kind]
-    assert response.get("StatusCode") == status
-    assert response["ResponseParameters"]["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
-    text = response["ResponseTemplates"]["application/json"]
-    text = text.replace("$context.status", "500").replace("$context.error.messageString", '"x"')
-    assert set(json.loads(text)) == {"type", "title", "status", "detail"}
-
-
 def test_every_log_group_has_a_retention_and_every_function_a_log_group(template: Template) -> None:
     for name, item in template.of_type("AWS::Logs::LogGroup").items():
         assert item["Properties"]["RetentionInDays"] == 90, name
         assert item["DeletionPolicy"] == "Delete", name
     for name, item in template.of_type("AWS::Lambda::Function").items():
         assert "LogGroup" in item["Properties"]["LoggingConfig"], name
+
+
+def test_every_function_of_a_run_knows_the_bucket_and_the_prefix(template: Template) -> None:
+    functions = {
+        name: item["Properties"]["Environment"]["Variables"]
+        for name, item in template.of_type("AWS::Lambda::Function").items()
+        if name.startswith("Functions")
+    }
+    assert len(functions) > 1
+    for name, variables in functions.items():
+        assert template.value(variables["BUCKET"]) == "data-bucket", name
+        assert variables["NAME_PREFIX"] == "whippet-dev", name
 
 
 def test_the_endpoints_log_group_is_the_one_sagemaker_writes_to(template: Template) -> None:
@@ -223,75 +106,6 @@ def test_cleanup_comes_before_what_it_cleans(template: Template) -> None:
     assert {"AWS::StepFunctions::StateMachine", "AWS::IAM::Policy", "AWS::IAM::Role"} <= kinds
     assert "AWS::SageMaker::ModelPackageGroup" in kinds, "a group that holds versions cannot be deleted"
     assert template.value(cleanup["Properties"]["ModelPackageGroup"]) == "whippet-dev"
-
-
-def test_the_state_machine_may_do_what_its_states_do_and_no_more(
-    template: Template, synthesise: Callable[..., Template]
-) -> None:
-    """Calls of SageMaker by its states, and the actions its role is allowed."""
-    own = {"debugger.mode": "own", "release.approval": "manual"}
-    for chosen in (template, synthesise(**own), synthesise(**{"debugger.mode": "managed"})):
-        called = set()
-        for state in chosen.definition()["States"].values():
-            if "sagemaker:" in state.get("Resource", ""):
-                call = state["Resource"].rsplit(":", 1)[1]
-                name = call[0].upper() + call[1:].removesuffix(".sync")
-                called.add(name)
-                if call.endswith(".sync"):
-                    called |= {name.replace("Create", verb) for verb in ("Describe", "Stop")}
-        allowed = {
-            action.removeprefix("sagemaker:")
-            for name, statement in chosen.statements()
-            if name.startswith("WorkflowStateMachine")
-            for action in listed(statement["Action"])
-            if action.startswith("sagemaker:")
-        }
-        assert allowed - {"AddTags", "ListTags"} == called
-
-
-def test_the_training_role_serves_the_rules_job_too(template: Template) -> None:
-    statements = [item for name, item in template.statements() if name.startswith("TrainingRole")]
-    logs = [resource for item in statements for resource in listed(item["Resource"]) if ":log-group:" in resource]
-    assert {"TrainingJobs", "ProcessingJobs"} == {name.split("/aws/sagemaker/")[1].split(":")[0] for name in logs}
-    (metrics,) = [item for item in statements if "cloudwatch:PutMetricData" in listed(item["Action"])]
-    assert metrics["Condition"]["StringEquals"]["cloudwatch:namespace"] == [
-        "/aws/sagemaker/TrainingJobs",
-        "/aws/sagemaker/ProcessingJobs",
-    ]
-    (program,) = [r for item in statements for r in listed(item["Resource"]) if r.endswith(".zip")]
-    prefixes = [
-        item["Condition"]["StringLike"]["s3:prefix"] for item in statements if "s3:ListBucket" in listed(item["Action"])
-    ]
-    assert [program.rsplit("/", 1)[1]] in prefixes, "a processing job lists the prefix of its program"
-
-
-def test_step_functions_hears_of_finished_rules_jobs(template: Template, synthesise: Callable[..., Template]) -> None:
-    def rules(chosen: Template) -> list[str]:
-        return [
-            resource.rsplit("/", 1)[1]
-            for _, item in chosen.statements()
-            if "events:PutRule" in listed(item["Action"])
-            for resource in listed(item["Resource"])
-        ]
-
-    assert "StepFunctionsGetEventsForSageMakerProcessingJobsRule" in rules(template)
-    assert "StepFunctionsGetEventsForSageMakerProcessingJobsRule" not in rules(
-        synthesise(**{"debugger.mode": "managed"})
-    )
-
-
-def test_only_the_verdict_that_reads_sagemakers_rules_may_describe_trainings(
-    template: Template, synthesise: Callable[..., Template]
-) -> None:
-    def may(chosen: Template) -> bool:
-        return any(
-            "sagemaker:DescribeTrainingJob" in listed(item["Action"])
-            for name, item in chosen.statements()
-            if name.startswith("FunctionsVerdict")
-        )
-
-    assert may(template)
-    assert not may(synthesise(**{"debugger.mode": "own", "release.approval": "manual"}))
 
 
 def test_the_registry_holds_a_group_of_the_environment(template: Template) -> None:

@@ -1,0 +1,1 @@
+"""Step Functions on ministack's interpreter: the SageMaker integrations, and the checks of AWS that it lacks."""

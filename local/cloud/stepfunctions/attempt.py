@@ -1,4 +1,4 @@
-"""Which execution the current Task state runs for, and whether it is over."""
+"""The attempt at a Task state that the current thread makes: its execution, and whether it is over."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ __all__ = ["Attempt", "CancelledError", "current"]
 
 @dataclass
 class Attempt:
-    """The execution a task runs for, and whether its state has timed out."""
+    """One attempt at a Task state; every Retry makes another.
+
+    Attributes:
+        execution: ministack's record of the execution.
+        timed_out: set when the state's TimeoutSeconds have passed.
+    """
 
     execution: dict[str, Any]
     timed_out: threading.Event = field(default_factory=threading.Event)
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for the task's result any more."""
+        """Whether the attempt is over, so that its result is not needed."""
         return self.timed_out.is_set() or self.execution["status"] != "RUNNING"
 
 
 class CancelledError(Exception):
-    """The execution was stopped or timed out while a task waited."""
+    """The execution was stopped, or the state timed out, while a task waited."""
 
 
 current: Final[contextvars.ContextVar[Attempt | None]] = contextvars.ContextVar("attempt", default=None)

@@ -1,6 +1,6 @@
-"""Check a state machine's definition when it is created, as AWS does; ministack accepts any text.
+"""Check the definition of a state machine when it is created, as AWS does; ministack accepts any text.
 
-The messages follow those of CreateStateMachine's InvalidDefinition.
+The messages follow those of the error InvalidDefinition of CreateStateMachine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ONE_OF: Final = {
 
 
 def problems(definition: str) -> list[str]:
-    """What is wrong with a definition, most basic first; empty if nothing is."""
+    """Return what is wrong with a definition; an empty list if nothing is."""
     try:
         machine = json.loads(definition)
     except (TypeError, ValueError) as error:
@@ -32,7 +32,10 @@ def problems(definition: str) -> list[str]:
 
 
 def _machine(machine: Mapping[str, Any], path: str, names: dict[str, str]) -> Iterator[str]:
-    """One machine, or one branch of a Parallel or Map state. `names` are those of every machine seen before."""
+    """Yield what is wrong with a machine, or with a branch of a Parallel or Map state.
+
+    `names` holds the states of the whole definition so far, with the places where they are defined.
+    """
     states = machine.get("States")
     if not isinstance(states, dict) or not states:
         yield f"SCHEMA_VALIDATION_FAILED: The field 'States' is missing or empty at {path or '/'}"
@@ -40,6 +43,7 @@ def _machine(machine: Mapping[str, Any], path: str, names: dict[str, str]) -> It
     start = machine.get("StartAt")
     if start not in states:
         yield f"MISSING_TRANSITION_TARGET: Missing 'StartAt' target: {start} at {path}/StartAt"
+
     for name, state in states.items():
         where = f"{path}/States/{name}"
         if name in names:
@@ -49,6 +53,7 @@ def _machine(machine: Mapping[str, Any], path: str, names: dict[str, str]) -> It
             yield f"SCHEMA_VALIDATION_FAILED: A state must be an object at {where}"
             continue
         yield from _state(state, where, states, names)
+
     yield from _unreachable(states, start, path)
 
 
@@ -57,6 +62,8 @@ def _state(state: Mapping[str, Any], where: str, states: Mapping[str, Any], name
     if kind not in _TYPES:
         yield f"SCHEMA_VALIDATION_FAILED: Value is not one of {list(_TYPES)}: {kind} at {where}/Type"
         return
+
+    # required fields
     for field in _REQUIRED.get(kind, ()):
         if not state.get(field):
             yield f"SCHEMA_VALIDATION_FAILED: The field '{field}' is required but was missing at {where}"
@@ -64,6 +71,8 @@ def _state(state: Mapping[str, Any], where: str, states: Mapping[str, Any], name
         yield f"SCHEMA_VALIDATION_FAILED: One of {list(_ONE_OF[kind])} is required at {where}"
     if kind not in (*_TERMINAL, "Choice") and ("Next" in state) == (state.get("End") is True):
         yield f"SCHEMA_VALIDATION_FAILED: Exactly one of 'Next' and 'End: true' is required at {where}"
+
+    # the states that it leads to, its error handlers and its inner machines
     for target, field in _targets(state):
         if target not in states:
             yield f"MISSING_TRANSITION_TARGET: Missing '{field.rpartition('/')[2]}' target: {target} at {where}/{field}"
@@ -74,7 +83,7 @@ def _state(state: Mapping[str, Any], where: str, states: Mapping[str, Any], name
 
 
 def _handlers(handlers: Any, where: str) -> Iterator[str]:
-    """`Retry` and `Catch`: States.ALL must stand alone and last."""
+    """Check `Retry` or `Catch`: States.ALL must be the only error of the last entry."""
     for index, handler in enumerate(handlers):
         errors = handler.get("ErrorEquals")
         if not errors:
@@ -84,7 +93,7 @@ def _handlers(handlers: Any, where: str) -> Iterator[str]:
 
 
 def _targets(state: Mapping[str, Any]) -> Iterator[tuple[Any, str]]:
-    """Every state this one may lead to, with the field that says so."""
+    """Yield every state that this one may lead to, with the field that names it."""
     if "Next" in state:
         yield state["Next"], "Next"
     if "Default" in state:
@@ -111,6 +120,7 @@ def _unreachable(states: Mapping[str, Any], start: Any, path: str) -> Iterator[s
             continue
         reached.add(name)
         waiting += [target for target, _ in _targets(states[name])]
+
     for name in states:
         if name not in reached:
             yield f'MISSING_TRANSITION_TARGET: State "{name}" is not reachable. at {path}/States/{name}'

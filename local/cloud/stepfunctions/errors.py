@@ -1,9 +1,9 @@
-"""How Step Functions names the errors of SageMaker's calls, and how it shows their answers.
+"""The names that Step Functions gives to SageMaker's errors, and the form that it gives to SageMaker's answers.
 
-Optimized integrations speak through version 1 of the AWS SDK for Java, SDK integrations through version 2. An error the
-API's model knows keeps its name (`SageMaker.ResourceLimitExceededException`); one it does not know, ValidationException
-and AccessDeniedException among them, takes the service's own: `SageMaker.AmazonSageMakerException` in the optimized
-integrations, `SageMaker.SageMakerException` in the SDK's. Public state machines that catch a missing endpoint of
+Optimized integrations use version 1 of the AWS SDK for Java, SDK integrations version 2. An error in the API's model
+keeps its name: `SageMaker.ResourceLimitExceededException`. All others, such as ValidationException and
+AccessDeniedException, have the service's name: `SageMaker.AmazonSageMakerException` in optimized integrations,
+`SageMaker.SageMakerException` in SDK integrations. Public state machines that handle a missing endpoint of
 aws-sdk:sagemaker:describeEndpoint catch the latter.
 """
 
@@ -20,17 +20,18 @@ import botocore.session
 __all__ = ["cause", "name", "shown"]
 
 _UNMODELLED: Final = {True: "SageMakerException", False: "AmazonSageMakerException"}
+"""The name of errors that are not in the API's model, for SDK integrations (True) and optimized ones (False)."""
 
 
 def name(code: str, *, sdk: bool) -> str:
-    """The error name a Catch or Retry matches, from SageMaker's error code."""
+    """Return the error name that Catch and Retry match, for SageMaker's error code."""
     if code not in _modelled():
         return f"SageMaker.{_UNMODELLED[sdk]}"
     return f"SageMaker.{code}" if code.endswith("Exception") else f"SageMaker.{code}Exception"
 
 
 def cause(message: str, *, code: str, status: int, sdk: bool) -> str:
-    """The error's cause: the message and what the SDK appends to it."""
+    """Return the error's cause: the message and what the SDK appends to it."""
     request = uuid.uuid4()
     if sdk:
         return f"{message} (Service: SageMaker, Status Code: {status}, Request ID: {request})"
@@ -41,7 +42,7 @@ def cause(message: str, *, code: str, status: int, sdk: bool) -> str:
 
 
 def shown(operation: str, result: dict[str, Any], *, sdk: bool) -> dict[str, Any]:
-    """An answer as a state sees it: times are ISO 8601 text in SDK integrations, milliseconds in optimized ones."""
+    """Return an answer as a state gets it: times are ISO 8601 in SDK integrations, milliseconds in optimized ones."""
     shape = _model().operation_model(operation).output_shape
     value: dict[str, Any] = _shown(result, shape, sdk) if shape is not None else {}
     return value

@@ -1,4 +1,4 @@
-"""Step Functions: the SageMaker integrations, and what ministack's interpreter leaves out."""
+"""Step Functions: the SageMaker integrations, time-outs, aborted executions and the limit of payloads."""
 
 from __future__ import annotations
 
@@ -27,11 +27,15 @@ _OPTIMIZED: Final = (
 _JOBS: Final = ("TrainingJob", "HyperParameterTuningJob", "ProcessingJob")
 _POLL_SECONDS: Final = 0.25
 _MAX_PAYLOAD_BYTES: Final = 256 * 1024
-"""Quota of Step Functions: the largest input or output of a state."""
+"""Quota of Step Functions: the input or output of a state."""
 
 
 def apply(sagemaker: SageMaker) -> None:
-    """Replace the parts of ministack's interpreter; raises SeamError where it is not the expected one."""
+    """Replace parts of ministack's interpreter.
+
+    Raises:
+        SeamError: the interpreter is not the expected one.
+    """
     states = seam.module("services.stepfunctions")
     seam.expect(states, "_ExecutionError", "error", "cause")
     _check_definitions(states)
@@ -42,7 +46,7 @@ def apply(sagemaker: SageMaker) -> None:
 
 
 def _check_definitions(states: Any) -> None:
-    """CreateStateMachine and UpdateStateMachine refuse a definition that cannot run."""
+    """Let CreateStateMachine and UpdateStateMachine refuse an invalid definition."""
     validate = seam.expect(states, "_validate_definition_jsonata", "definition_str")
 
     def validate_definition(definition_str: Any) -> str | None:
@@ -56,7 +60,7 @@ def _check_definitions(states: Any) -> None:
 
 
 def _follow_executions(states: Any) -> None:
-    """Know which execution a task belongs to; end what is aborted or too slow, and refuse oversized payloads."""
+    """Remember the execution of each task, end tasks of aborted and timed-out executions, and limit payloads."""
     execute = seam.expect(states, "_execute_task", "state_def", "raw_input", "execution", "ctx")
     run = seam.expect(states, "_run_execution", "exec_arn")
     fail = seam.expect(states, "_fail_execution", "execution", "error", "cause")
@@ -72,10 +76,11 @@ def _follow_executions(states: Any) -> None:
         try:
             output, following = execute(state_def, raw_input, execution, ctx)
         except attempt.CancelledError:
-            # Past Retry and Catch, on purpose: neither may run for an execution that is over.
+            # an error of its own, since neither Retry nor Catch may run for an execution that is over
             raise states._ExecutionError("States.Aborted", "the execution is over") from None
         finally:
             attempt.current.reset(token)
+
         size = len(json.dumps(output).encode())
         if size > _MAX_PAYLOAD_BYTES:
             raise states._ExecutionError(
@@ -86,10 +91,10 @@ def _follow_executions(states: Any) -> None:
         return output, following
 
     def fail_execution(execution: Any, error: Any, cause: Any) -> None:
-        # An execution that was stopped or timed out keeps that end, whatever its last task does.
+        # an execution that was stopped or timed out keeps that status, whatever its last task does
         if execution["status"] == "RUNNING":
             fail(execution, error, cause)
-            # ministack puts the error there too; on AWS only an execution that succeeded has an output.
+            # ministack puts the error there; on AWS, only an execution that succeeded has an output
             execution["output"] = None
 
     def invoke_with_timeout(resource: Any, input_data: Any, timeout: Any) -> Any:
@@ -99,7 +104,7 @@ def _follow_executions(states: Any) -> None:
             task = attempt.current.get()
             if task and error.error == "States.Timeout":
                 task.timed_out.set()
-                # The next attempt of a Retry has its own time.
+                # a Retry makes another attempt, with a time-out of its own
                 attempt.current.set(attempt.Attempt(task.execution))
             raise
 
@@ -135,14 +140,15 @@ def _time_out(states: Any, execution: dict[str, Any]) -> None:
 
 
 def _add_integrations(states: Any, sagemaker: SageMaker) -> None:
-    """`arn:aws:states:::sagemaker:…` and `arn:aws:states:::aws-sdk:sagemaker:…`."""
+    """Add the resources `arn:aws:states:::sagemaker:…` and `arn:aws:states:::aws-sdk:sagemaker:…`."""
     dispatch = seam.expect(states, "_SERVICE_DISPATCH")
     sdk_call = seam.expect(states, "_invoke_aws_sdk_integration", "resource", "input_data")
 
     def call(resource: str, parameters: dict[str, Any]) -> dict[str, Any]:
         task = permissions.parse(resource)
         if task is None:
-            raise states._ExecutionError("States.Runtime", f"{resource} is no SageMaker integration")
+            raise states._ExecutionError("States.Runtime", f"{resource} is not a SageMaker integration")
+
         try:
             check_trust(task.operation, parameters)
             result = sagemaker.call(task.operation, parameters)
@@ -151,6 +157,7 @@ def _add_integrations(states: Any, sagemaker: SageMaker) -> None:
                 errors.name(error.code, sdk=task.sdk),
                 errors.cause(error.message, code=error.code, status=error.status, sdk=task.sdk),
             ) from None
+
         kind = task.operation.removeprefix("Create")
         if task.sync and kind in _JOBS:
             return _wait(states, sagemaker, kind, str(parameters[f"{kind}Name"]))
@@ -164,17 +171,18 @@ def _add_integrations(states: Any, sagemaker: SageMaker) -> None:
 
     for operation in _OPTIMIZED:
         dispatch[f"arn:aws:states:::sagemaker:{operation}"] = call
-    # The table is searched by prefix: createEndpointConfig must come before createEndpoint.
+    # ministack takes the first prefix that matches, so createEndpointConfig must come before createEndpoint
     for key in sorted(dispatch, key=len, reverse=True):
         dispatch[key] = dispatch.pop(key)
     states._invoke_aws_sdk_integration = invoke_sdk
 
 
 def _wait(states: Any, sagemaker: SageMaker, kind: str, name: str) -> dict[str, Any]:
-    """`.sync`: the job's description once it ended; stops the job if the execution is over before it.
+    """Wait for a job to end (`.sync`), and return its description. Stop the job if the attempt is cancelled.
 
     Raises:
-        _ExecutionError: States.TaskFailed with the description as cause, unless the job completed.
+        _ExecutionError: States.TaskFailed with the description as cause, because the job did not complete.
+        CancelledError: the attempt was cancelled.
     """
     which = {f"{kind}Name": name}
     while True:

@@ -1,7 +1,7 @@
-"""JSONPaths that find nothing fail the execution, as on AWS; ministack reads them as null and goes on.
+"""Fail an execution if a JSONPath finds nothing, as AWS does; ministack takes null and goes on.
 
-A state that drops its input by mistake would otherwise pass here and fail in the cloud. So do paths that ministack does
-not understand (filters, slices), which AWS does.
+Otherwise a state that drops its input by mistake would pass here and fail on AWS. JSONPaths that AWS understands and
+ministack does not, with filters or slices, fail the execution as well.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from local.cloud import seam
 __all__ = ["apply"]
 
 _UNCAUGHT: Final = ("States.Runtime", "States.DataLimitExceeded")
-"""Errors that States.ALL and States.TaskFailed do not match (developer guide, "Handling errors")."""
+"""Errors that States.ALL and States.TaskFailed do not match (developer guide, "Handling errors in workflows")."""
 
 
 def apply() -> None:
-    """Wrap the places where ministack's interpreter follows a path."""
+    """Wrap the functions of ministack's interpreter that follow a path."""
     states = seam.module("services.stepfunctions")
     tokens_of = seam.expect(states, "_parse_jsonpath_tokens", "path")
     error = seam.expect(states, "_ExecutionError", "error", "cause")
@@ -36,7 +36,7 @@ def apply() -> None:
         if tokens is None:
             raise error(
                 "States.Runtime",
-                f"The local cloud cannot follow the JSONPath '{path}': filters, slices and '..' are not known here",
+                f"The local cloud cannot follow the JSONPath '{path}': it does not support filters, slices and '..'",
             )
         return _reaches(tokens, data)
 
@@ -77,7 +77,7 @@ def apply() -> None:
 
 
 def _own_paths(template: Any) -> Iterator[tuple[str, Any]]:
-    """Fields ending in `.$` of one object; those of the objects in it are asked for when they are resolved."""
+    """Yield the fields of one object that end in `.$`; ministack resolves the objects in it one by one."""
     if isinstance(template, Mapping):
         yield from ((name, value) for name, value in template.items() if name.endswith(".$"))
 
@@ -85,7 +85,7 @@ def _own_paths(template: Any) -> Iterator[tuple[str, Any]]:
 def _reaches(tokens: list[tuple[str, Any]], data: Any) -> bool:
     for kind, value in tokens:
         if kind not in ("field", "index"):
-            # A wildcard may rightly find nothing.
+            # a wildcard may find nothing
             return True
         try:
             data = data[value]

@@ -1,7 +1,11 @@
-"""Which IAM permissions a Task state's call needs of the state machine's role.
+"""The IAM permissions that the call of a Task state needs of the state machine's role; ministack checks none.
 
-After the policies AWS documents for each integration (Step Functions developer guide, "IAM policies for integrated
-services") and the Service Authorization Reference; ministack asks for none.
+The sources are the policies that AWS documents for each integration (Step Functions developer guide, "IAM policies for
+integrated services") and the Service Authorization Reference.
+
+infra/workflow derives the role's policy from the states, and so maps calls to actions as well. The two mappings stay
+apart on purpose, and this one knows nothing of infra: it plays AWS, which decides. If both came from one table, a
+mistake in it would grant and demand the same wrong action, pass every local run and fail on AWS.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ ResourceArn = Callable[[str, dict[str, Any]], str]
 
 @dataclass(frozen=True)
 class Permission:
-    """One action on one resource, with the condition keys it is checked under."""
+    """One action on one resource, with the condition keys of the request."""
 
     action: str
     resource: str
@@ -28,14 +32,15 @@ class Permission:
 
 @dataclass(frozen=True)
 class Task:
-    """A `Resource` taken apart: `arn:aws:states:::aws-sdk:sagemaker:describeEndpoint` or `…:::sns:publish`."""
+    """The parts of a `Resource` such as `arn:aws:states:::aws-sdk:sagemaker:describeEndpoint` or `…:::sns:publish`."""
 
     service: str
     operation: str
     """As the API spells it: DescribeEndpoint."""
     sdk: bool
-    """Whether it is an AWS SDK integration, not an optimized one: errors are named differently."""
+    """Whether it is an AWS SDK integration, which names errors differently than an optimized one."""
     sync: bool
+    """Whether the task waits for the job's end (`.sync`)."""
 
 
 _JOBS: Final = {
@@ -46,7 +51,7 @@ _JOBS: Final = {
 
 
 def parse(resource: str) -> Task | None:
-    """The service call behind a `Resource`; None for a function's, activity's or other state machine's own ARN."""
+    """Return the service call of a `Resource`; None if it is the ARN of a function, an activity or a state machine."""
     parts = resource.split(":")
     if parts[:5] != ["arn", "aws", "states", "", ""] or len(parts) < 7:
         return None
@@ -57,13 +62,22 @@ def parse(resource: str) -> Task | None:
 
 
 def needed(resource: str, parameters: Any, *, resource_arn: ResourceArn, account: str, region: str) -> list[Permission]:
-    """The permissions of one call, in the order AWS would miss them."""
+    """Return the permissions that one call needs, in the order in which AWS checks them.
+
+    Args:
+        resource: the `Resource` of the Task state.
+        parameters: the call's parameters.
+        resource_arn: returns the ARN that a SageMaker operation with these parameters is authorised on.
+        account: the account's id.
+        region: the Region's name.
+    """
     values = parameters if isinstance(parameters, dict) else {}
     if ":function:" in resource:
         return [Permission("lambda:InvokeFunction", resource)]
     task = parse(resource)
     if task is None:
         return []
+
     if task.service == "sagemaker":
         return _sagemaker(task, values, resource_arn)
     if task.service == "lambda" and task.operation == "Invoke":
@@ -81,16 +95,19 @@ def needed(resource: str, parameters: Any, *, resource_arn: ResourceArn, account
 
 
 def _sagemaker(task: Task, parameters: dict[str, Any], resource_arn: ResourceArn) -> list[Permission]:
+    # the call itself
     arn = resource_arn(task.operation, parameters)
     permissions = [Permission(f"sagemaker:{task.operation}", arn)]
     if task.operation in ("CreateEndpoint", "UpdateEndpoint") and "EndpointConfigName" in parameters:
-        # Both calls are authorised on the endpoint and on its configuration.
+        # on the endpoint and on its configuration
         config = resource_arn("DescribeEndpointConfig", {"EndpointConfigName": parameters["EndpointConfigName"]})
         permissions.append(Permission(f"sagemaker:{task.operation}", config))
     if task.operation == "CreateModelPackage" and "ModelPackageGroupName" in parameters:
-        # On the versions of the group, and on the group.
+        # on the versions of the group and on the group
         group = {"ModelPackageGroupName": parameters["ModelPackageGroupName"]}
         permissions.append(Permission("sagemaker:CreateModelPackage", resource_arn("DescribeModelPackageGroup", group)))
+
+    # what comes with it: tags, waiting for a job's end, roles that are passed
     if parameters.get("Tags"):
         permissions.append(Permission("sagemaker:AddTags", arn))
     job = _JOBS.get(task.operation)

@@ -1,4 +1,4 @@
-"""The state machine's role: every call of a Task is checked against it, which ministack does not do."""
+"""Check every call of a Task state against the state machine's role, which ministack does not do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["apply"]
 
 
 def apply(states: Any, sagemaker: SageMaker) -> None:
-    """Check what a Task needs before it is called."""
+    """Check the permissions of a Task before its call."""
     invoke = seam.expect(states, "_invoke_resource", "resource", "input_data")
     responses = seam.module("core.responses")
 
@@ -45,7 +45,7 @@ def apply(states: Any, sagemaker: SageMaker) -> None:
 
 
 def _denied(permission: permissions.Permission, denial: str, *, sdk: bool) -> tuple[str, str]:
-    """Error name and cause of a refused call."""
+    """Return the error name and the cause of a refused call."""
     service = permission.action.partition(":")[0]
     if service in ("sagemaker", "iam"):
         cause = errors.cause(denial, code="AccessDeniedException", status=400, sdk=sdk)

@@ -1,7 +1,7 @@
-"""`.waitForTaskToken`: a task that goes on when somebody sends its token back.
+"""`.waitForTaskToken`: a task that ends when its token is sent back.
 
-ministack asks the state machine's role for nothing here, swallows what the function raises, goes on waiting after the
-execution is over, and lets nobody send a token who has not a permission on `*`. HeartbeatSeconds is not looked at.
+Here ministack does not check the state machine's role, ignores what the function raises, waits on after the execution
+is over, and needs a permission on `*` to send a token. This module corrects all that. HeartbeatSeconds has no effect.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ __all__ = ["apply"]
 
 _POLL_SECONDS: Final = 0.25
 _LONGEST_SECONDS: Final = 365 * 24 * 3600.0
-"""A year: the longest execution."""
+"""Quota of Step Functions: the duration of an execution, a year."""
 
 _SENDERS: Final = ("SendTaskSuccess", "SendTaskFailure", "SendTaskHeartbeat")
 
 
 def apply(states: Any) -> None:
-    """Replace ministack's waiting, and what is told to whoever sends a token."""
+    """Replace how ministack waits for tokens, and how it answers and authorises those who send one."""
+    # the ARN of each token's state machine, also after its task is over
     machines: dict[str, str] = {}
-    """ARN of the state machine each token was given out by; those of tasks that are over, too."""
     _wait_for_tokens(states, machines)
     _refuse_late_tokens(states, machines)
     _name_resources(machines)
@@ -45,8 +45,9 @@ def _wait_for_tokens(states: Any, machines: dict[str, str]) -> None:
         sent = threading.Event()
         waiting: dict[str, Any] = {"event": sent, "result": None, "error": None, "heartbeat": None}
         states._task_tokens[token] = waiting
+
         try:
-            # Through the very door of every other task: with its permissions, and with the errors it raises.
+            # as any other task, so that permissions are checked and errors raised
             states._invoke_resource(resource.replace(".waitForTaskToken", ""), input_data)
             while not sent.wait(_POLL_SECONDS):
                 if task is not None and task.cancelled:
@@ -55,6 +56,7 @@ def _wait_for_tokens(states: Any, machines: dict[str, str]) -> None:
                     raise states._ExecutionError("States.Timeout", "")
         finally:
             states._task_tokens.pop(token, None)
+
         if waiting["error"]:
             raise states._ExecutionError(waiting["error"]["Error"], waiting["error"]["Cause"])
         return json.loads(waiting["result"])
@@ -63,7 +65,7 @@ def _wait_for_tokens(states: Any, machines: dict[str, str]) -> None:
 
 
 def _refuse_late_tokens(states: Any, machines: Mapping[str, str]) -> None:
-    """A token whose task is over is told from one that never was; an output that is no JSON is refused."""
+    """Answer TaskTimedOut for the token of a task that is over, and refuse an output that is not JSON."""
     refuse = seam.expect(states, "error_response_json", "code", "message", "status")
     for sender in ("_send_task_success", "_send_task_failure", "_send_task_heartbeat"):
         send = seam.expect(states, sender, "data")
@@ -82,7 +84,7 @@ def _refuse_late_tokens(states: Any, machines: Mapping[str, str]) -> None:
 
 
 def _name_resources(machines: Mapping[str, str]) -> None:
-    """Sending a token is authorised on the state machine that gave it out (`grant_task_response` of the CDK)."""
+    """Authorise sending a token on the state machine that issued it, as `grant_task_response` of the CDK grants it."""
     actions = seam.module("core.iam_actions")
     signature = ("service", "method", "path", "headers", "body", "query_params", "region", "account_id")
     original = seam.expect(actions, "extract_resource_arn", *signature)
@@ -94,7 +96,7 @@ def _name_resources(machines: Mapping[str, str]) -> None:
             try:
                 return machines.get(str(json.loads(body)["taskToken"]), "*")
             except (ValueError, KeyError, TypeError):
-                return "*"  # the service itself says what is wrong with it
+                return "*"  # the service itself refuses the request
         return str(original(service, method, path, headers, body, *rest, **named))
 
     actions.extract_resource_arn = extract_resource_arn

@@ -1,0 +1,1 @@
+"""Models, endpoint configurations and endpoints: `serve` processes that answer InvokeEndpoint."""

@@ -1,8 +1,8 @@
-"""Endpoints: created, updated blue/green, rolled back and deleted.
+"""Endpoints: create them, update them blue/green with rollback, and delete them.
 
-Locally every production variant runs one `serve` process, whatever its InitialInstanceCount; DescribeEndpoint shows the
+Every production variant is one `serve` process here, whatever its InitialInstanceCount; DescribeEndpoint answers the
 count that was asked for. Traffic shifts all at once, whatever UpdateEndpoint's DeploymentConfig says, and its alarms
-are not watched: what rolls an update back here is a container that does not become healthy.
+have no effect: an update is rolled back if its container does not become healthy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _IN_PROGRESS = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleti
 
 
 class Endpoints:
-    """CreateEndpoint, UpdateEndpoint and DeleteEndpoint, and the instances that are in service."""
+    """The operations CreateEndpoint, UpdateEndpoint and DeleteEndpoint, and the instances in service."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -36,10 +36,10 @@ class Endpoints:
         self._threads: set[threading.Thread] = set()
 
     def create(self, parameters: Record) -> str:
-        """Begin to create an endpoint; its ARN.
+        """Begin to create an endpoint, and return its ARN.
 
         Raises:
-            SageMakerError: the name is taken, or there is no such configuration or one of its models.
+            SageMakerError: the name is taken, or the configuration or one of its models does not exist.
         """
         deployment = self._deployment(parameters["EndpointName"], parameters["EndpointConfigName"])
         members: dict[str, Any] = {"EndpointStatus": "Creating"}
@@ -50,14 +50,15 @@ class Endpoints:
         return str(record["EndpointArn"])
 
     def update(self, parameters: Record) -> str:
-        """Begin to replace what is in service by another configuration; the endpoint's ARN.
+        """Begin to update an endpoint to another configuration, and return its ARN.
 
         Raises:
             SageMakerError: there is no such endpoint or configuration, or the endpoint is not in service.
         """
         name = parameters["EndpointName"]
-        self._settled(name)
+        self._check_not_in_progress(name)
         deployment = self._deployment(name, parameters["EndpointConfigName"])
+
         with self._context.store.change(ENDPOINT, name) as record:
             if record["EndpointStatus"] != "InService":
                 raise validation(
@@ -70,19 +71,22 @@ class Endpoints:
                 "ProductionVariants": [_pending(instance) for instance in deployment],
                 "StartTime": time.time(),
             }
+
+            # a DeploymentConfig is forgotten with the next update unless the request retains it
             if "DeploymentConfig" in parameters:
                 record["LastDeploymentConfig"] = parameters["DeploymentConfig"]
             elif not parameters.get("RetainDeploymentConfig"):
                 record.pop("LastDeploymentConfig", None)
             arn = str(record["EndpointArn"])
+
         self._work(self._update, name, deployment, parameters["EndpointConfigName"])
         return arn
 
     def delete(self, name: str) -> None:
-        """Begin to delete an endpoint: it answers requests in flight, then ends.
+        """Begin to delete an endpoint. It answers the requests in flight before it ends.
 
         Raises:
-            SageMakerError: there is none of this name, or it is being created or updated.
+            SageMakerError: there is no endpoint of this name, or it is being created or updated.
         """
         with self._context.store.change(ENDPOINT, name) as record:
             if record["EndpointStatus"] in _IN_PROGRESS:
@@ -91,10 +95,10 @@ class Endpoints:
         self._work(self._delete, name)
 
     def enter(self, name: str, variant: str | None) -> Instance:
-        """An instance to answer a request; the caller must call its `leave`.
+        """Return an instance to answer a request. The caller must call its `leave` afterwards.
 
         Raises:
-            SageMakerError: ValidationError, there is no such endpoint or variant in service.
+            SageMakerError: ValidationError, because no such endpoint or variant is in service.
         """
         with self._lock:
             instances = self._live.get(name)
@@ -107,7 +111,7 @@ class Endpoints:
             return instance
 
     def close(self) -> None:
-        """End every instance at once."""
+        """End every instance at once, without waiting for requests in flight."""
         with self._lock:
             instances = [instance for deployment in self._live.values() for instance in deployment]
             self._live.clear()
@@ -117,7 +121,7 @@ class Endpoints:
         for thread in threads:
             thread.join(timeout=10)
 
-    def _settled(self, name: str) -> None:
+    def _check_not_in_progress(self, name: str) -> None:
         record = self._context.store.get(ENDPOINT, name)
         if record["EndpointStatus"] in _IN_PROGRESS:
             raise _in_progress(record)
@@ -135,6 +139,7 @@ class Endpoints:
         ]
 
     def _work(self, target: Any, name: str, *arguments: Any) -> None:
+        """Publish the endpoint's state, and go on with `target` in a thread of its own."""
         self._context.announce(ENDPOINT, name)
 
         def work() -> None:
@@ -170,9 +175,11 @@ class Endpoints:
                 record["EndpointConfigName"] = config_name
                 record.pop("FailureReason", None)
                 self._serve(record, name, deployment)
-            else:  # rolled back: what was in service never stopped answering
+            else:
+                # rolled back: the instances before the update never stopped answering
                 record |= {"EndpointStatus": "InService", "FailureReason": reason}
         self._context.announce(ENDPOINT, name)
+
         if reason is None:
             for instance in before:
                 instance.retire()
@@ -185,7 +192,7 @@ class Endpoints:
         self._context.store.delete(ENDPOINT, name)
 
     def _start(self, deployment: list[Instance]) -> str | None:
-        """Start every instance; the FailureReason, with all of them ended again, where one fails."""
+        """Start every instance. If one fails, end all and return the FailureReason."""
         try:
             for instance in deployment:
                 instance.start()

@@ -1,4 +1,4 @@
-"""One instance behind an endpoint: the model's files and the `serve` process that answers for them."""
+"""One instance behind an endpoint: the model's files and the `serve` process that answers with them."""
 
 from __future__ import annotations
 
@@ -27,16 +27,20 @@ __all__ = ["Instance"]
 _LOGGER = logging.getLogger(__name__)
 
 _STARTUP_TIMEOUT: Final = 240
-"""Seconds a container has to answer /ping where ContainerStartupHealthCheckTimeoutInSeconds does not say."""
+"""Seconds until a container must answer /ping if ContainerStartupHealthCheckTimeoutInSeconds is not given."""
+
 _STOP_GRACE: Final = 30.0
-"""Seconds between SIGTERM and SIGKILL (SageMaker hosting's documented time)."""
+"""Seconds between SIGTERM and SIGKILL (developer guide, "Use Your Own Inference Code with Hosting Services")."""
+
 _DRAIN_TIMEOUT: Final = 65.0
-"""Seconds requests in flight have to end; an invocation is given up after 60."""
+"""Seconds for requests in flight to end, a bit more than the 60 of an invocation."""
+
 _MAX_RESTART_PAUSE: Final = 30.0
+"""The longest pause in seconds before a container that ended is started again."""
 
 
 class Instance:
-    """Serves one production variant until `retire`; started again should it die."""
+    """Serve one production variant from `start` to `retire`, and start its container again if it ends."""
 
     def __init__(self, context: Context, *, endpoint: str, variant: Record, model: Record) -> None:
         self.variant = variant
@@ -58,20 +62,22 @@ class Instance:
 
     @property
     def image_uri(self) -> str:
-        """The model's image."""
+        """The URI of the model's image."""
         return str(self._container["Image"])
 
     def start(self) -> None:
-        """Fetch the model, start the program and wait until it is healthy.
+        """Download the model, start the program and wait until it is healthy.
 
         Raises:
             JobFailure: the model could not be read, or the program did not answer /ping in time.
-            SageMakerError: the image has no such program.
+            SageMakerError: the image's program does not exist.
         """
         credentials = self._context.credentials(self._role_arn, "SageMaker")
         model = self._base / "model"
         model.mkdir(parents=True)
-        self._fetch_model(credentials)
+        self._download_model(credentials)
+
+        # the program's environment, and a log stream of its own
         places = [(ML_ROOT, self._base)]
         own = {key: localised(value, places) for key, value in self._container.get("Environment", {}).items()}
         self._environment = environment(
@@ -86,43 +92,46 @@ class Instance:
             group=f"/aws/sagemaker/Endpoints/{self._endpoint}",
             stream=f"{self.variant['VariantName']}/{self._id}",
         )
+
         self._launch()
         self._wait_until_healthy()
         threading.Thread(target=self._keep_alive, name=f"instance {self._id}", daemon=True).start()
 
     def enter(self) -> None:
-        """Count a request in: the instance is not ended before `leave`."""
+        """Count a request in flight: `retire` waits for its `leave`."""
         with self._idle:
             self._in_flight += 1
 
     def leave(self) -> None:
-        """Count a request out."""
+        """Count a request as answered."""
         with self._idle:
             self._in_flight -= 1
             self._idle.notify_all()
 
     def request(self, body: bytes, headers: dict[str, str], *, timeout: float) -> urllib3.BaseHTTPResponse:
-        """The model's answer to POST /invocations.
+        """Return the model's answer to POST /invocations.
 
         Raises:
-            urllib3.exceptions.HTTPError: no answer; TimeoutError's kin where it took longer than `timeout` seconds.
+            urllib3.exceptions.TimeoutError: there was no answer within `timeout` seconds.
+            urllib3.exceptions.HTTPError: there was no answer for another reason.
         """
         limits = urllib3.Timeout(connect=5, read=timeout)
         try:
             return self._post(body, headers, limits)
         except urllib3.exceptions.ProtocolError:
-            # A connection kept alive may have been closed by the server just now; a dead server is not asked again.
+            # the server may just have closed a kept-alive connection: try once more unless it is dead
             if self._program is None or not self._program.is_running:
                 raise
             return self._post(body, headers, limits)
 
     def retire(self, *, drain: bool = True) -> None:
-        """End the process, once no request is in flight where `drain`; idempotent."""
+        """End the process, with `drain` after the requests in flight; a second call does nothing."""
         if drain:
             with self._idle:
                 self._idle.wait_for(
                     lambda: self._in_flight == 0 or self._context.closing.is_set(), timeout=_DRAIN_TIMEOUT
                 )
+
         self._retired.set()
         with self._lock:
             program = self._program
@@ -138,7 +147,7 @@ class Instance:
             "POST", "/invocations", body=body, headers=headers, timeout=limits, redirect=False, decode_content=False
         )
 
-    def _fetch_model(self, credentials: dict[str, str]) -> None:
+    def _download_model(self, credentials: dict[str, str]) -> None:
         transfer = Transfer(credentials, role_arn=self._role_arn, cache=self._context.cache)
         folder = self._base / "model"
         source = self._container.get("ModelDataSource", {}).get("S3DataSource")
@@ -156,7 +165,7 @@ class Instance:
     def _launch(self) -> None:
         log = self._log
         if log is None:
-            raise RuntimeError("the instance's log is opened before its program starts")
+            raise RuntimeError("the instance's log must be opened before its program starts")
         with self._lock:
             if not self._retired.is_set():
                 self._program = Program(self._argv, environment=self._environment, folder=self._base, on_line=log.write)
@@ -190,8 +199,10 @@ class Instance:
                 continue
             if self._retired.is_set() or self._context.closing.is_set():
                 return
+
+            # pause twice as long each time
             _LOGGER.warning(
-                "endpoint %s: its container ended with status %s and is started again", self._endpoint, status
+                "endpoint %s: the container ended with status %s and is started again", self._endpoint, status
             )
             if self._retired.wait(pause):
                 return

@@ -1,4 +1,4 @@
-"""InvokeEndpoint: a request to the model and its answer, or the error SageMaker makes of it."""
+"""InvokeEndpoint: send a request to the model, and return its answer or SageMaker's error."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from local.sagemaker.errors import SageMakerError
 __all__ = ["invoke"]
 
 MAX_BODY: Final = 25 * 1024 * 1024
-"""Bytes of a request (SageMaker hosting quota)."""
+"""Bytes that a request may have (SageMaker hosting quota)."""
 
 TIMEOUT: Final = 60.0
-"""Seconds a model has to answer (SageMaker hosting quota)."""
+"""Seconds in which a model must answer (SageMaker hosting quota)."""
 
 _PREFIX: Final = "x-amzn-sagemaker-"
 _CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
@@ -26,11 +26,11 @@ _CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
 def invoke(
     context: Context, endpoints: Endpoints, name: str, *, headers: Mapping[str, str], body: bytes
 ) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of InvokeEndpoint's answer.
+    """Return the status, headers and body of InvokeEndpoint's answer.
 
     Raises:
-        SageMakerError: ValidationError (no such endpoint, too large a body) or ModelError (the model refused, failed,
-            took too long or is gone).
+        SageMakerError: ValidationError (there is no such endpoint, or the body is too large) or ModelError (the model
+            answered with an error, too late, or not at all).
     """
     given = {key.lower(): value for key, value in headers.items()}
     if len(body) > MAX_BODY:
@@ -39,6 +39,8 @@ def invoke(
             f"1 validation error detected: Value of {len(body)} bytes at 'body' failed to satisfy constraint: Member "
             f"must have length less than or equal to {MAX_BODY}",
         )
+
+    # send the request to the model
     forwarded = {
         "Content-Type": given.get("content-type", "application/octet-stream"),
         "Accept": given.get("accept", "*/*"),
@@ -60,6 +62,8 @@ def invoke(
         raise _model_error(context, name, 500, f"The container primary did not answer: {error}") from error
     finally:
         instance.leave()
+
+    # pass its answer on
     if answer.status >= 300:
         raise _model_error(context, name, answer.status, content.decode("utf-8", "replace"))
     result = {

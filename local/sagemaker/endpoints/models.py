@@ -1,4 +1,4 @@
-"""Models and endpoint configurations: what CreateModel and CreateEndpointConfig accept on this machine."""
+"""Models and endpoint configurations: the operations CreateModel and CreateEndpointConfig."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ _UNSUPPORTED = ("DataCaptureConfig", "AsyncInferenceConfig", "ExplainerConfig", 
 
 
 def create_model(context: Context, parameters: Record) -> str:
-    """Keep a model; its ARN.
+    """Create a model and return its ARN.
 
     Raises:
-        SageMakerError: the request is wrong, the name is taken, or its image cannot serve on this machine.
+        SageMakerError: the request is wrong, the name is taken, or the image cannot serve on this machine.
     """
     parameters = _from_registry(context, parameters)
+
+    # one container
     containers = parameters.get("Containers") or []
     if ("PrimaryContainer" in parameters) == bool(containers):
         raise validation("You must specify either PrimaryContainer or Containers.")
     if len(containers) > 1:
-        raise validation("The local SageMaker serves one container a model; give PrimaryContainer.")
+        raise validation("The local SageMaker serves one container for each model; give PrimaryContainer.")
     container = parameters.get("PrimaryContainer") or containers[0]
+
+    # that this machine can run
     if "ExecutionRoleArn" not in parameters:
         raise validation("You must specify ExecutionRoleArn.")
     if "Image" not in container:
@@ -37,46 +41,54 @@ def create_model(context: Context, parameters: Record) -> str:
         raise validation("You must specify either ModelDataUrl or ModelDataSource.")
     if find_image(context.images, container["Image"]).serve is None:
         raise validation(f"The image '{container['Image']}' cannot serve on this machine.")
+
     isolation = parameters.get("EnableNetworkIsolation", False)
     record = context.store.create(MODEL, parameters, EnableNetworkIsolation=isolation)
     return str(record["ModelArn"])
 
 
 def _from_registry(context: Context, parameters: Record) -> Record:
-    """The request with its model package, if it names one, replaced by the package's container.
+    """Return the request with the model package that it names, if any, replaced by the package's container.
 
     Raises:
-        SageMakerError: there is no such package, it is rejected or waits for its approval, or has not one container.
+        SageMakerError: the package does not exist, is not approved, or does not have exactly one container.
     """
     container = parameters.get("PrimaryContainer") or {}
     if "ModelPackageName" not in container:
         return parameters
     if "Image" in container or "ModelDataUrl" in container or "ModelDataSource" in container:
         raise validation("You must specify either ModelPackageName, or Image and the model's data.")
+
     package = context.store.get(MODEL_PACKAGE, package_key(container["ModelPackageName"]))
     if package.get("ModelApprovalStatus", "Approved") != "Approved":
         raise validation(f"Model package {package['ModelPackageArn']} is not approved.")
     packaged = package.get("InferenceSpecification", {}).get("Containers", [])
     if len(packaged) != 1:
-        raise validation(f"The local SageMaker serves one container; {package['ModelPackageArn']} has {len(packaged)}.")
+        raise validation(
+            "The local SageMaker serves one container for each model; "
+            f"{package['ModelPackageArn']} has {len(packaged)}."
+        )
+
     given = {name: packaged[0][name] for name in ("Image", "ModelDataUrl", "ModelDataSource") if name in packaged[0]}
     variables = {**packaged[0].get("Environment", {}), **container.get("Environment", {})}
     return {**parameters, "PrimaryContainer": {**container, **given, "Environment": variables}}
 
 
 def create_endpoint_config(context: Context, parameters: Record) -> str:
-    """Keep an endpoint configuration; its ARN.
+    """Create an endpoint configuration and return its ARN.
 
     Raises:
-        SageMakerError: the request is wrong, the name is taken, or there is no such model.
+        SageMakerError: the request is wrong, the name is taken, or a model does not exist.
     """
     for name in _UNSUPPORTED:
         if parameters.get(name):
-            raise validation(f"The local SageMaker has no {name}; leave it out.")
+            raise validation(f"The local SageMaker does not support {name}; leave it out.")
+
     variants = parameters["ProductionVariants"]
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) != len(names):
         raise validation(f"Variant names must be unique: {', '.join(names)}")
+
     for variant in variants:
         if "ServerlessConfig" in variant:
             raise validation(
@@ -90,5 +102,6 @@ def create_endpoint_config(context: Context, parameters: Record) -> str:
             )
         context.store.get(MODEL, variant["ModelName"])
         variant.setdefault("InitialVariantWeight", 1.0)
+
     record = context.store.create(ENDPOINT_CONFIG, parameters)
     return str(record["EndpointConfigArn"])

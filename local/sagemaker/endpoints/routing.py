@@ -1,4 +1,4 @@
-"""Which production variant answers a request."""
+"""Choose the production variant that answers a request."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["choose"]
 
 
 def choose(instances: Sequence[Instance], variant: str | None) -> Instance:
-    """The instance of the variant asked for, or one drawn by the variants' weights.
+    """Return the instance of the variant asked for, or one drawn with the variants' weights.
 
     Raises:
-        SageMakerError: ValidationError, there is no such variant.
+        SageMakerError: ValidationError, because there is no such variant.
     """
     if variant is not None:
         for instance in instances:

@@ -1,4 +1,4 @@
-"""The surroundings a program would find in its container: environment variables and the tree below /opt/ml."""
+"""What a program finds in its container: environment variables, and the folders and files below /opt/ml."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ __all__ = [
 ]
 
 HOST_NAME: Final = "localhost"
-"""The only host of a job on one instance (`training_host.host_names` says more)."""
+"""The host name of a job on one instance; `training_host.host_names` says why."""
 
 _INHERITED: Final = (
     "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 )  # fmt: skip
-"""Variables a program needs of this machine; nothing else of the service's own environment reaches it."""
+"""Variables of this machine that a program needs; it gets no others of the service's own environment."""
 
 _INHERITED_PREFIXES: Final = ("PIP_", "UV_", "OMP_", "MKL_", "GOMP_", "MALLOC_")
 
 
 def environment(image: Image, *layers: Mapping[str, str]) -> dict[str, str]:
-    """Environment of a program in this image: a bare one, the image's, then each layer over it.
+    """Return the environment of a program in this image: what it needs of this machine, the image's own, the layers.
 
-    The user's AWS files are out of reach: a program acts as its role or not at all.
+    Later ones override earlier ones. The user's AWS configuration is out of reach, so that a program can act only as
+    its role.
     """
     inherited = {
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
@@ -59,23 +60,27 @@ def environment(image: Image, *layers: Mapping[str, str]) -> dict[str, str]:
 
 
 def program_of(argv: Sequence[str], env: Mapping[str, str]) -> list[str]:
-    """argv with its program found on the image's PATH.
+    """Return `argv` with the absolute path of its program, found on the image's PATH.
 
     Raises:
         SageMakerError: the image has no such program.
     """
     found = shutil.which(argv[0], path=env["PATH"])
     if found is None:
-        raise validation(f"The program '{argv[0]}' is not in the image: it is not on its PATH.")
+        raise validation(f"The program '{argv[0]}' is not in the image: none of this name is on its PATH.")
     return [found, *argv[1:]]
 
 
 def localised(value: str, places: Iterable[tuple[str, Path]]) -> str:
-    """A value in which each container path that it is, or starts with, is the local one.
+    """Return `value` with a container path replaced by the local one.
 
-    `/opt/ml/…` cannot exist for an ordinary user of this machine, so paths below it (and any other container path the
-    request names) lie below the job's folder, and arguments and environment variables are rewritten to match: a value
-    that is the path, starts with it and a slash, or has it after `=` (`--input=/opt/ml/…`).
+    An ordinary user of this machine cannot make `/opt/ml`, so it and every other container path that a request names
+    lie below the job's folder, and arguments and environment variables are rewritten to match. A value is rewritten if
+    it is the path, is below it, or has it after `=` (`--input=/opt/ml/…`).
+
+    Args:
+        value: an argument or the value of a variable.
+        places: pairs of a container path and its local path; the longest that matches is taken.
     """
     option, equals, path = value.partition("=")
     for container, local in sorted(places, key=lambda place: -len(place[0])):
@@ -87,7 +92,7 @@ def localised(value: str, places: Iterable[tuple[str, Path]]) -> str:
 
 
 def tensors_folder(base: Path, record: Mapping[str, Any]) -> Path:
-    """Where Debugger's hook saves tensors: DebugHookConfig's LocalPath, with `base` for /opt/ml; always below it."""
+    """Return where Debugger's hook saves tensors: DebugHookConfig's LocalPath, moved below `base`."""
     path = str(record["DebugHookConfig"].get("LocalPath", f"{ML_ROOT}/output/tensors"))
     below = path.removeprefix(ML_ROOT) if path.startswith(f"{ML_ROOT}/") else f"root/{path}"
     return base.joinpath(*filter(None, below.split("/")))
@@ -96,9 +101,19 @@ def tensors_folder(base: Path, record: Mapping[str, Any]) -> Path:
 def write_training_config(
     base: Path, record: Mapping[str, Any], *, name: str, arn: str, hosts: Sequence[str], current: str
 ) -> None:
-    """The tree of a training container: input/config/*.json and every folder the program may expect."""
+    """Make the folders that a training program may expect below /opt/ml, and write input/config/*.json.
+
+    Args:
+        base: the folder that stands for /opt/ml.
+        record: the training job's.
+        name: the training job's.
+        arn: the training job's.
+        hosts: names of all hosts.
+        current: the name of this host.
+    """
     for folder in ("input/config", "input/data", "model", "output/data", "checkpoints", "code"):
         (base / folder).mkdir(parents=True, exist_ok=True)
+
     instance_type = record["ResourceConfig"].get("InstanceType", "ml.m5.large")
     group = {"instance_group_name": "homogeneousCluster", "instance_type": instance_type, "hosts": list(hosts)}
     places = rewritten(base)
@@ -127,10 +142,11 @@ def write_training_config(
         "trainingjobconfig": {"TrainingJobName": name, "TrainingJobArn": arn},
     }
     if "DebugHookConfig" in record:
-        # Its program looks below /opt/ml where it is told nothing else.
+        # without a LocalPath, smdebug would look below /opt/ml
         tensors = tensors_folder(base, record).relative_to(base)
         config["debughookconfig"] = {**record["DebugHookConfig"], "LocalPath": f"{base_dir(base)}/{tensors}"}
     if "ProfilerConfig" in record:
         config["profilerconfig"] = record["ProfilerConfig"]
+
     for stem, content in config.items():
         (base / "input/config" / f"{stem}.json").write_text(json.dumps(content))

@@ -1,9 +1,9 @@
-"""Debugger: tensors on their way to S3, and the rules evaluated on them once the training job has ended.
+"""Debugger: upload the hook's tensors to S3, and evaluate the rules on them once the training job has ended.
 
-On AWS every rule is a processing job of its own that watches the training; here one program evaluates all rules of an
-image after the end, whichever it was. As there, the job's own status is final before its rules' are: those are
-InProgress until then. The processing jobs that `RuleEvaluationJobArn` names cannot be described, the files a rule
-writes for itself are not kept, and there are no system metrics below ProfilerConfig's S3OutputPath.
+On AWS every rule is a processing job of its own that watches the training. Here one program evaluates all rules of an
+image after the job has ended, however it ended. As on AWS, the job's own status is final before those of its rules,
+which are InProgress until then. The processing jobs that `RuleEvaluationJobArn` names cannot be described, the files
+that a rule writes for itself are not kept, and there are no system metrics below ProfilerConfig's S3OutputPath.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ __all__ = ["Debugger", "first_statuses", "keep_output", "tensor_sync"]
 _LOGGER = logging.getLogger(__name__)
 
 _END_OF_JOB: Final = "training_job_end.ts"
-"""What SageMaker puts beside the tensors at a job's end, and readers of them wait for (smdebug)."""
+"""The file that SageMaker puts beside the tensors when a job ends, and that smdebug's readers wait for."""
 
 _UNFINISHED: Final = ".tmp"
-"""How the names of files end that the hook still writes to (smdebug)."""
+"""Suffix of the files that smdebug's hook is still writing."""
 
 _MAX_SECONDS: Final = 3600.0
+"""Seconds after which the program that evaluates the rules is ended."""
 
 
 def first_statuses(store: Store, parameters: Mapping[str, Any]) -> dict[str, list[Record]]:
-    """Members of a new job's description: every rule is InProgress from the beginning."""
+    """Return the rule statuses of a new job's description: every rule is InProgress from the beginning."""
     job = parameters["TrainingJobName"]
     return {
         statuses: [
@@ -63,15 +64,15 @@ def first_statuses(store: Store, parameters: Mapping[str, Any]) -> dict[str, lis
 
 
 def _rule_job_name(job: str, rule: str) -> str:
-    """26 characters of each and a random end, as in public descriptions of jobs."""
+    """Return a name of up to 26 characters of job and rule and a random end, as public descriptions of jobs show."""
     parts = [re.sub(r"[^a-z0-9]+", "-", part.lower())[:26].strip("-") for part in (job, rule)]
     return "-".join(filter(None, [*parts, secrets.token_hex(4)]))
 
 
 def tensor_sync(record: Mapping[str, Any], transfer: Transfer, folders: list[Path]) -> FolderSync:
-    """Uploads what the hook saves in the hosts' folders, while it is entered.
+    """Return a context manager that uploads what the hook saves in the hosts' folders.
 
-    Nothing is brought back to the disks of a job that starts again; what is in S3 stays there.
+    Nothing is downloaded to the new disks of a job that is started again; what is in S3 stays there.
     """
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ def tensor_sync(record: Mapping[str, Any], transfer: Transfer, folders: list[Pat
 
 
 def keep_output(context: Context, record: Mapping[str, Any], output: Path) -> None:
-    """Put aside what the job left in `/opt/ml/output/data`, before its disk is gone: rules may ask for it."""
+    """Keep what the job left in `/opt/ml/output/data` for its rules, before its folder is removed."""
     if configured_rules(record) and output.is_dir():
         folder = _folder(context, record["TrainingJobName"])
         shutil.rmtree(folder, ignore_errors=True)
@@ -96,19 +97,19 @@ def _tensors_uri(record: Mapping[str, Any]) -> str:
 
 
 class Debugger:
-    """What happens for training jobs with a hook or rules after their end."""
+    """The evaluations that run after training jobs with a hook or rules."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._running = RunningJobs(TRAINING_JOB)
 
     def training_ended(self, record: Record) -> None:
-        """Evaluate the rules of a job that has just ended, if it has any, in a thread of their own."""
+        """Start to evaluate the rules of a job that has ended, if it has any, in a thread of their own."""
         if "DebugHookConfig" in record or configured_rules(record):
             self._running.start(RuleRun(self._context, record))
 
     def join(self, timeout: float) -> None:
-        """Wait for the running evaluations, at most this many seconds."""
+        """Wait for the running evaluations to end, at most `timeout` seconds."""
         self._running.join(timeout)
 
 
@@ -130,10 +131,13 @@ class RuleRun(JobRun):
         tensors.mkdir(parents=True, exist_ok=True)
         if "DebugHookConfig" in self._record:
             self._fetch(credentials, tensors)
+
+        # one program evaluates all rules of an image
         by_image: dict[str, dict[str, Mapping[str, str]]] = {}
         for rule in configured_rules(self._record):
             parameters = rule.get("RuleParameters", {})
             by_image.setdefault(rule["RuleEvaluatorImage"], {})[rule["RuleConfigurationName"]] = parameters
+
         for number, (uri, rules) in enumerate(by_image.items()):
             results = self._base / f"results-{number}"
             results.mkdir()
@@ -148,7 +152,7 @@ class RuleRun(JobRun):
             self._record_ends(rules, lambda rule, found=found: found.get(rule) or RuleOutcome("Error", INTERNAL_ERROR))  # type: ignore[misc]
 
     def fail(self, reason: str) -> None:
-        """No rule stays InProgress, whatever went wrong."""
+        """Record Error for every rule that is still InProgress."""
         _LOGGER.warning("the rules of training job %s were not evaluated: %s", self.name, reason)
         self._record_ends(None, lambda _: RuleOutcome("Error", reason))
 
@@ -159,25 +163,28 @@ class RuleRun(JobRun):
         shutil.rmtree(self._base, ignore_errors=True)
 
     def _fetch(self, credentials: dict[str, str], tensors: Path) -> None:
-        """The tensors as they lie in S3: a job that was started again saved some on a disk that is gone."""
+        """Download the tensors from S3: a job that was started again saved some on a disk that is gone."""
         transfer = Transfer(
             credentials,
             role_arn=self._record["RoleArn"],
-            cache=ObjectCache(self._base / "cache"),  # nobody asks for these objects again
+            cache=ObjectCache(self._base / "cache"),  # these objects are read once
             kms_key_id=self._record["OutputDataConfig"].get("KmsKeyId"),
         )
+
         mark = self._base / "mark" / _END_OF_JOB
         mark.parent.mkdir()
         mark.write_text("")
         uri = f"{_tensors_uri(self._record)}/"
         transfer.upload_files([mark], mark.parent, uri)
+
         if configured_rules(self._record):
             transfer.download_prefix(uri, tensors)
 
     def _evaluate(self, image: Image, task: RuleTask, credentials: dict[str, str]) -> Mapping[str, RuleOutcome]:
         evaluator = image.evaluate
         if evaluator is None:
-            raise RuntimeError(f"image {image.pattern} was accepted and cannot evaluate rules")
+            raise RuntimeError(f"the image {image.pattern} cannot evaluate rules, but the request was accepted")
+
         argv, variables = evaluator.command(task)
         env = environment(image, variables)
         log = self._log = LogStream(
@@ -194,13 +201,13 @@ class RuleRun(JobRun):
         return evaluator.outcomes(task)
 
     def _log_name(self, task: RuleTask) -> str:
-        """Name of the first rule's job: its log is that of all of them."""
+        """Return the name of the first rule's job, whose log stream gets the output for all rules."""
         statuses = [status for member in RULE_MEMBERS.values() for status in self._record.get(member, [])]
         first = next(status for status in statuses if status["RuleConfigurationName"] in task.rules)
         return str(first["RuleEvaluationJobArn"]).rpartition("/")[2]
 
     def _record_ends(self, rules: Mapping[str, Any] | None, outcome: Callable[[str], RuleOutcome]) -> None:
-        """Record how these rules ended (None: all that have not), and tell."""
+        """Record how the rules ended, or with None all that have not ended yet, and publish the change."""
         changed = False
         with self.context.store.change(TRAINING_JOB, self.name) as record:
             for status in [status for member in RULE_MEMBERS.values() for status in record.get(member, [])]:

@@ -1,4 +1,4 @@
-"""Which Debugger members of CreateTrainingJob are accepted, and from whom."""
+"""Check the Debugger members of a CreateTrainingJob request."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ RULE_MEMBERS: Final = {
     "DebugRuleConfigurations": "DebugRuleEvaluationStatuses",
     "ProfilerRuleConfigurations": "ProfilerRuleEvaluationStatuses",
 }
-"""Members of the request, and those of the description that say how each rule ended."""
+"""Members of the request with rules, and those of the description with the statuses of these rules."""
 
 _MEMBERS: Final = ("DebugHookConfig", "ProfilerConfig", *RULE_MEMBERS, "TensorBoardOutputConfig")
 
 _MAX_RULES: Final = 20
-"""Built-in rules a training job may have (developer guide, "Configure Debugger built-in rules")."""
+"""Quota of built-in rules for a training job (developer guide, "Configure Debugger built-in rules")."""
 
 _INTERVALS: Final = (100, 200, 500, 1000, 5000, 60_000)
 """Allowed values of ProfilingIntervalInMilliseconds (API reference, ProfilerConfig)."""
 
 
 def configured_rules(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every rule a request or record asks for, debugger rules first."""
+    """Return every rule that a request or record asks for, debugger rules before profiler rules."""
     return [rule for member in RULE_MEMBERS for rule in parameters.get(member) or []]
 
 
 def check_debugger_request(context: Context, parameters: Mapping[str, Any]) -> None:
-    """Check whatever a request asks of Debugger; one that asks nothing passes.
+    """Check the Debugger members of a request; a request without any passes.
 
-    Debugger is closed to new customers since 2026-07-30. AWS has not published how CreateTrainingJob refuses them, so
-    the code and the wording follow what Amazon Machine Learning told its new customers after it was closed.
+    Debugger has been closed to new customers since 2026-07-30. AWS has not published how CreateTrainingJob refuses
+    them, so code and wording follow those of Amazon Machine Learning after it was closed.
 
     Raises:
-        SageMakerError: AccessDeniedException where the account may not use Debugger; ValidationException where the
-            request is wrong, or asks for what this machine has not got.
+        SageMakerError: AccessDeniedException if the account may not use Debugger; ValidationException if the request
+            is wrong or asks for what the local SageMaker does not support.
     """
     if not any(member in parameters for member in _MEMBERS):
         return
@@ -49,8 +49,9 @@ def check_debugger_request(context: Context, parameters: Mapping[str, Any]) -> N
             "Thank you for your interest in Amazon SageMaker Debugger. Amazon SageMaker Debugger is no longer "
             "available to new customers.",
         )
+
     if "TensorBoardOutputConfig" in parameters:
-        raise validation("The local SageMaker has no TensorBoardOutputConfig; leave it out.")
+        raise validation("The local SageMaker does not support TensorBoardOutputConfig; leave it out.")
     hook = parameters.get("DebugHookConfig", {})
     path = hook.get("LocalPath", "/")
     if not path.startswith("/") or ".." in path.split("/"):
@@ -81,6 +82,7 @@ def _check_rules(context: Context, rules: list[dict[str, Any]]) -> None:
     names = [rule["RuleConfigurationName"] for rule in rules]
     if len(set(names)) != len(names):
         raise validation(f"RuleConfigurationName must be unique: {', '.join(names)}")
+
     invoked = []
     for rule in rules:
         name, image = rule["RuleConfigurationName"], rule["RuleEvaluatorImage"]
@@ -90,7 +92,8 @@ def _check_rules(context: Context, rules: list[dict[str, Any]]) -> None:
         if "rule_to_invoke" not in parameters:
             raise validation(f"Rule {name}: RuleParameters must have rule_to_invoke, the name of a built-in rule.")
         invoked.append(parameters["rule_to_invoke"])
+
     if len(set(invoked)) != len(invoked):
         raise validation(
-            f"The local SageMaker evaluates a rule once a job; rule_to_invoke must be unique: {', '.join(invoked)}"
+            f"The local SageMaker evaluates each rule once a job; rule_to_invoke must be unique: {', '.join(invoked)}"
         )

@@ -1,4 +1,4 @@
-"""Folders of a running job's hosts on their way to S3: checkpoints, and what Debugger's hook saves."""
+"""Copy folders of a running job's hosts to S3: checkpoints, and the tensors that Debugger's hook saves."""
 
 from __future__ import annotations
 
@@ -16,14 +16,19 @@ __all__ = ["FolderSync"]
 _LOGGER = logging.getLogger(__name__)
 
 INTERVAL = 10.0
-"""Seconds between two looks at the folders. SageMaker does not say how long its own are."""
+"""Seconds between two uploads. SageMaker does not document its own interval."""
 
 
 class FolderSync:
-    """While entered, uploads what is new or changed in the hosts' folders; once more when left.
+    """A context manager that uploads what is new or changed in the hosts' folders, at intervals and once at its end.
 
-    Files that a program deletes stay in S3: the jobs' roles may not delete there. With `unfinished`, files whose names
-    end so are passed over.
+    Files that a program deletes stay in S3, where the jobs' roles may not delete.
+
+    Args:
+        transfer: S3 as the job's role.
+        uri: the S3 prefix.
+        folders: one folder for each host; all share the prefix.
+        unfinished: suffix of files that are still being written, which are left out.
     """
 
     def __init__(self, transfer: Transfer, *, uri: str, folders: Sequence[Path], unfinished: str | None = None) -> None:
@@ -36,10 +41,10 @@ class FolderSync:
         self._thread = threading.Thread(target=self._work, name=f"uploads to {uri}", daemon=True)
 
     def restore(self) -> None:
-        """Everything that is in S3 into every host's folder.
+        """Download everything below the prefix to every host's folder.
 
         Raises:
-            JobFailure: it could not be read.
+            JobFailure: an object could not be read.
         """
         for folder in self._folders:
             self._transfer.download_prefix(self._uri, folder, may_be_empty=True)
@@ -52,7 +57,11 @@ class FolderSync:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Raises JobFailure where the last files could not be written, unless something else went wrong."""
+        """Upload the last files.
+
+        Raises:
+            JobFailure: a file could not be written, and the block itself raised nothing.
+        """
         self._left.set()
         self._thread.join()
         try:
@@ -66,8 +75,8 @@ class FolderSync:
         while not self._left.wait(INTERVAL):
             try:
                 self._upload()
-            except JobFailure as failure:  # the next round, or the last one, tries again
-                _LOGGER.warning("files wait for the next upload: %s", failure)
+            except JobFailure as failure:
+                _LOGGER.warning("an upload to %s failed and is tried again: %s", self._uri, failure)
 
     def _upload(self) -> None:
         for folder in self._folders:
@@ -77,7 +86,7 @@ class FolderSync:
             self._uploaded |= {path: found[path] for path in changed}
 
     def _files(self, folder: Path) -> dict[Path, tuple[int, int]]:
-        """Every file with its time and size; one that goes away meanwhile is passed over."""
+        """Return every file with its modification time and size, without those that vanish in between."""
         found = {}
         for path in sorted(folder.rglob("*")):
             if self._unfinished is not None and path.name.endswith(self._unfinished):

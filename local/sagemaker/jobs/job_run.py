@@ -1,4 +1,4 @@
-"""What every kind of job that runs a program has in common."""
+"""What training, tuning and processing jobs have in common: a thread, an end whatever happens, and programs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["MAX_RUNNING", "JobRun", "Outcome", "RunningJobs"]
 _LOGGER = logging.getLogger(__name__)
 
 STOP_GRACE = 120.0
-"""Seconds between SIGTERM and SIGKILL when a job is stopped (SageMaker's documented time)."""
+"""Seconds between SIGTERM and SIGKILL when a job is stopped (API reference, StopTrainingJob)."""
 
 _POLL = 0.2
-"""Seconds after which a running job's stop request and time limit are looked at."""
+"""Seconds after which the stop request and the time limit are checked again."""
 
 MAX_RUNNING = 20
-"""Jobs of a kind at a time, as an account's default quota."""
+"""Jobs of a kind that may run at a time, as an account's default quota."""
 
 
 class Outcome:
-    """How a program ended: its exit status, and whether it was told to."""
+    """How a program ended: its exit status, and whether the service ended it."""
 
     def __init__(self, status: int, *, stopped: bool = False, timed_out: bool = False) -> None:
         self.status = status
@@ -37,14 +37,14 @@ class Outcome:
 
     @property
     def was_killed(self) -> bool:
-        """Whether a signal ended it that the service did not send."""
+        """Whether a signal that the service did not send ended the program."""
         return self.status > 128 and not self.stopped and not self.timed_out
 
 
 class JobRun(ABC):
-    """One job, run from start to end in a thread of its own.
+    """The run of one job, from start to end, in a thread of its own.
 
-    A kind of job overrides `execute` and `fail`; whatever goes wrong in `execute` ends in `fail`, so that no job stays
+    A kind of job overrides `execute` and `fail`. Every exception in `execute` leads to `fail`, so that no job stays
     InProgress without a thread behind it.
     """
 
@@ -58,17 +58,21 @@ class JobRun(ABC):
 
     @abstractmethod
     def execute(self) -> None:
-        """Run the job to its end. Raises JobFailure with the FailureReason."""
+        """Run the job to its end.
+
+        Raises:
+            JobFailure: the job failed; the message is its FailureReason.
+        """
 
     @abstractmethod
     def fail(self, reason: str) -> None:
-        """Record the end as Failed."""
+        """Record that the job failed, with this FailureReason."""
 
-    def clean_up(self) -> None:  # noqa: B027 - not every kind of job holds anything
-        """Give back what the job held; called once, whatever happened."""
+    def clean_up(self) -> None:  # noqa: B027 - not every kind of job has something to release
+        """Release what the job holds; called once, whatever happened."""
 
     def run(self) -> None:
-        """The whole job; never raises."""
+        """Execute the job, record a failure and clean up; never raises."""
         try:
             self.execute()
         except JobFailure as failure:
@@ -82,7 +86,7 @@ class JobRun(ABC):
             try:
                 self.clean_up()
             except Exception:
-                _LOGGER.exception("%s %s left something behind", self.kind.name, self.name)
+                _LOGGER.exception("%s %s was not cleaned up", self.kind.name, self.name)
             self.ended.set()
 
     def _fail(self, reason: str) -> None:
@@ -92,16 +96,17 @@ class JobRun(ABC):
             _LOGGER.exception("the failure of %s %s was not recorded: %s", self.kind.name, self.name, reason)
 
     def follow(self, programs: Sequence[Program], max_seconds: float) -> Outcome:
-        """Wait for the programs, ending them when the job is stopped, its time is over or the service closes.
+        """Wait for the programs. End them when the job is stopped, its time is over or the service closes.
 
-        Where one fails the others are ended, too; the status is the first failure's.
+        If one program fails, the others are ended, and the outcome has the status of the one that failed.
 
         Raises:
-            JobFailure: the service closed.
+            JobFailure: the service was closed.
         """
         deadline = time.monotonic() + max_seconds
         running = list(programs)
         while True:
+            # the job has ended when a program fails or the last one ends
             for program in list(running):
                 status = program.wait(_POLL / len(running))
                 if status is None:
@@ -110,7 +115,9 @@ class JobRun(ABC):
                 if status != 0 or not running:
                     self._end(running)
                     return Outcome(status, stopped=self.stop_requested.is_set())
+
             if self.context.closing.is_set():
+                # at once, without the time that a stopped job has to save its model
                 for program in running:
                     program.kill()
                     program.wait()
@@ -121,9 +128,10 @@ class JobRun(ABC):
                 return Outcome(self._end(running), timed_out=True)
 
     def _end(self, programs: Sequence[Program]) -> int:
-        """Ask them to end, and make them when the time for it is over; the first status that is not 0, or 0."""
+        """Send SIGTERM, after STOP_GRACE seconds SIGKILL; return the first status that is not 0, or 0."""
         for program in programs:
             program.terminate()
+
         deadline = time.monotonic() + STOP_GRACE
         statuses = []
         for program in programs:
@@ -138,7 +146,7 @@ class JobRun(ABC):
 
 
 class RunningJobs:
-    """The jobs of a kind that have a thread."""
+    """The running jobs of one kind and their threads."""
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
@@ -146,7 +154,7 @@ class RunningJobs:
         self._runs: dict[str, tuple[JobRun, threading.Thread]] = {}
 
     def start(self, run: JobRun, *, on_end: Callable[[str], None] | None = None) -> None:
-        """Give the job its thread; `on_end` is called with its name when it has ended."""
+        """Run the job in a thread of its own, and call `on_end` with its name when it has ended."""
 
         def work() -> None:
             try:
@@ -163,7 +171,11 @@ class RunningJobs:
         thread.start()
 
     def check_limit(self) -> None:
-        """Raises SageMakerError (ResourceLimitExceeded) where no further job may start."""
+        """Check that another job may start.
+
+        Raises:
+            SageMakerError: ResourceLimitExceeded, because `MAX_RUNNING` jobs run.
+        """
         with self._lock:
             count = len(self._runs)
         if count >= MAX_RUNNING:
@@ -174,14 +186,14 @@ class RunningJobs:
             )
 
     def request_stop(self, name: str) -> None:
-        """Tell the job to stop; one that has just ended is left as it is."""
+        """Ask the job to stop; does nothing if it has just ended."""
         with self._lock:
             entry = self._runs.get(name)
         if entry is not None:
             entry[0].stop_requested.set()
 
     def join(self, timeout: float) -> None:
-        """Wait until all have ended, at most this many seconds."""
+        """Wait for all jobs to end, at most `timeout` seconds."""
         with self._lock:
             threads = [thread for _, thread in self._runs.values()]
         deadline = time.monotonic() + timeout

@@ -1,4 +1,4 @@
-"""Log lines of jobs and endpoints, sent to CloudWatch Logs as they come."""
+"""Send the log lines of jobs and endpoints to CloudWatch Logs while they run."""
 
 from __future__ import annotations
 
@@ -23,20 +23,23 @@ __all__ = ["LogStream"]
 _LOGGER = logging.getLogger(__name__)
 _INTERVAL = 1.0
 """Seconds between two batches."""
+
 _MAX_LINE = 250_000
-"""Characters kept of a line; an event holds 256 KB (CloudWatch Logs quota)."""
+"""Characters of a line that are kept. An event may have 256 KB (CloudWatch Logs quota)."""
+
 _MAX_BATCH_EVENTS = 5_000
 _MAX_BATCH_BYTES = 900_000
-"""A batch holds 10,000 events and 1 MB with 26 bytes an event (CloudWatch Logs quota)."""
+"""A batch may have 10,000 events and 1 MB, with 26 bytes added for each event (API reference, PutLogEvents)."""
+
 _MAX_WAITING = 100_000
-"""Lines kept while CloudWatch Logs does not answer; the oldest are dropped beyond it."""
+"""Lines kept while CloudWatch Logs does not answer; beyond that the oldest are dropped."""
 
 
 class LogStream:
-    """A log stream, written by a thread of its own under the role of a job or endpoint.
+    """A log stream, written by a thread of its own with the role of a job or endpoint.
 
-    Logging never fails a job: where the role may not write logs, that is said once in the service's own log, as on AWS
-    the job runs and its log is missing.
+    Logging never fails a job. As on AWS, the job of a role that may not write logs runs without a log; here the
+    service's own log says so once.
     """
 
     def __init__(self, credentials: Mapping[str, str], *, group: str, stream: str) -> None:
@@ -49,12 +52,12 @@ class LogStream:
         self._thread.start()
 
     def write(self, line: str) -> None:
-        """Queue a line; empty ones are dropped, which CloudWatch Logs refuses."""
+        """Queue a line. Empty lines are dropped, which CloudWatch Logs refuses."""
         if line:
             self._waiting.append({"timestamp": int(time.time() * 1000), "message": line[:_MAX_LINE]})
 
     def close(self) -> None:
-        """Send what is left and end; waits for it, at most 20 seconds."""
+        """Send the lines that are left, and end. Wait at most 20 seconds for that."""
         self._closed.set()
         self._thread.join(timeout=20)
 
@@ -68,9 +71,10 @@ class LogStream:
             while self._waiting:
                 self._send(client)
         except (BotoCoreError, ClientError) as error:
-            _LOGGER.warning("no log lines for %s %s: %s", self.group, self.stream, error)
+            _LOGGER.warning("log stream %s %s cannot be written: %s", self.group, self.stream, error)
 
     def _send(self, client: CloudWatchLogsClient) -> None:
+        # take as many lines as fit into a batch
         events: list[InputLogEventTypeDef] = []
         size = 0
         while self._waiting and len(events) < _MAX_BATCH_EVENTS and size < _MAX_BATCH_BYTES:
@@ -89,6 +93,6 @@ def _create(client: CloudWatchLogsClient, group: str, stream: str) -> None:
     except client.exceptions.ResourceAlreadyExistsException:
         return
     except client.exceptions.ResourceNotFoundException:
-        with contextlib.suppress(client.exceptions.ResourceAlreadyExistsException):  # another job was quicker
+        with contextlib.suppress(client.exceptions.ResourceAlreadyExistsException):  # another job just made it
             client.create_log_group(logGroupName=group)
         client.create_log_stream(logGroupName=group, logStreamName=stream)

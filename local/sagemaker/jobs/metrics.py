@@ -1,4 +1,4 @@
-"""Numbers read out of log lines by MetricDefinitions."""
+"""Read metrics from log lines by MetricDefinitions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ __all__ = ["MetricReader"]
 
 
 class MetricReader:
-    """Applies a job's MetricDefinitions to its log, line by line.
+    """Apply a job's MetricDefinitions to its log, line by line.
 
-    The first group of the regular expression is the value; a match that is not a finite number is passed over, as
-    SageMaker does.
+    The value of a metric is the first group of its regular expression. Like SageMaker, ignore a match that is not a
+    finite number.
+
+    Raises:
+        SageMakerError: a regular expression does not compile or has no group.
     """
 
     def __init__(self, definitions: Sequence[dict[str, str]]) -> None:
-        """Raises SageMakerError for a regular expression that does not compile or has no group."""
         self._patterns: list[tuple[str, re.Pattern[str]]] = []
         self._last: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
@@ -38,7 +40,7 @@ class MetricReader:
             self._patterns.append((name, pattern))
 
     def read(self, line: str) -> Iterator[tuple[str, float]]:
-        """Name and value of each metric in the line."""
+        """Yield the name and the value of each metric in the line."""
         for name, pattern in self._patterns:
             for match in pattern.finditer(line):
                 try:
@@ -52,7 +54,7 @@ class MetricReader:
 
     @property
     def final(self) -> list[dict[str, Any]]:
-        """FinalMetricDataList: the last value of every metric that was seen."""
+        """The job's FinalMetricDataList: the last value of every metric that was printed."""
         with self._lock:
             return [
                 {"MetricName": name, "Value": value, "Timestamp": timestamp}

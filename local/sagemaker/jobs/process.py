@@ -1,4 +1,4 @@
-"""A job's or endpoint's program as a process group of its own."""
+"""The program of a job or endpoint, in a process group of its own."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from local.sagemaker.jobs import keeper
+from local.sagemaker.jobs import supervisor
 
 __all__ = ["Program"]
 
 _LOGGER = logging.getLogger(__name__)
 _MAX_LINE = 250_000
-"""Bytes of output taken as one line at most."""
+"""Bytes after which output without a line break is taken as a line."""
 
 
 class Program:
-    """A running program under the keeper; its output goes to `on_line`, line by line, from a thread of its own."""
+    """A running program.
+
+    It runs below `supervisor`, which ends it should the service die. A thread calls `on_line` with each line of output.
+    """
 
     def __init__(
         self, argv: Sequence[str], *, environment: Mapping[str, str], folder: Path, on_line: Callable[[str], None]
     ) -> None:
         self._on_line = on_line
         self._process = subprocess.Popen(  # noqa: S603 - running the image's program is what this is for
-            [sys.executable, "-I", "-S", keeper.__file__, *argv],
+            [sys.executable, "-I", "-S", supervisor.__file__, *argv],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -46,15 +49,17 @@ class Program:
         return self._process.poll() is None
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Exit status (128 + N where signal N ended it), or None where it still runs after `timeout` seconds.
+        """Return the exit status, or None if the program still runs after `timeout` seconds.
 
-        Once the program has ended, so has everything it started, and every line was handed out.
+        The status is 128 + N if signal N ended the program. Once it has ended, everything that it started is ended,
+        too, and `on_line` was called with every line.
         """
         try:
             status = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             return None
-        self._signal(signal.SIGKILL)  # what it left behind would keep the output open
+        # processes that it left behind would keep the output open
+        self._signal(signal.SIGKILL)
         self._reader.join(timeout=10)
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None and not (stream is self._process.stdout and self._reader.is_alive()):
@@ -63,15 +68,15 @@ class Program:
         return status if status >= 0 else 128 - status
 
     def terminate(self) -> None:
-        """Ask the whole group to end (SIGTERM)."""
+        """Send SIGTERM to the whole process group."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the whole group at once (SIGKILL)."""
+        """Send SIGKILL to the whole process group."""
         self._signal(signal.SIGKILL)
 
     def stop(self, grace: float) -> int:
-        """SIGTERM, then SIGKILL after `grace` seconds; the exit status."""
+        """Send SIGTERM, after `grace` seconds SIGKILL, and return the exit status."""
         self.terminate()
         status = self.wait(grace)
         if status is None:
@@ -90,5 +95,6 @@ class Program:
         while line := stream.readline(_MAX_LINE):
             try:
                 self._on_line(line.decode("utf-8", "replace").rstrip("\r\n"))
-            except Exception:  # an output nobody reads would block the program
-                _LOGGER.exception("a line of the output was lost")
+            except Exception:
+                # go on reading: the program would block on output that nobody reads
+                _LOGGER.exception("a line of the program's output was lost")

@@ -1,4 +1,4 @@
-"""Processing jobs: any program of an image on inputs from S3, its outputs back to S3.
+"""Processing jobs: download inputs from S3, run any program of an image, upload its outputs.
 
 Its folders below /opt/ml are where the request wants them (`mounts`). Other container paths of a request cannot be made
 by an ordinary user of this machine: each lies below the job's folder, and arguments and environment variables that are
@@ -28,17 +28,18 @@ from local.sagemaker.transfer import Transfer
 __all__ = ["ProcessingJobs"]
 
 _DEFAULT_RUNTIME: Final = 86_400
+"""MaxRuntimeInSeconds if the request gives none: one day."""
 
 
 class ProcessingJobs:
-    """CreateProcessingJob and StopProcessingJob."""
+    """The operations CreateProcessingJob and StopProcessingJob."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._running = RunningJobs(PROCESSING_JOB)
 
     def create(self, parameters: Record) -> str:
-        """Start a job; its ARN.
+        """Start a job and return its ARN.
 
         Raises:
             SageMakerError: the request is wrong, the name is taken, or too many jobs run.
@@ -55,7 +56,7 @@ class ProcessingJobs:
         """Begin to stop a job.
 
         Raises:
-            SageMakerError: there is none of this name, or it has ended.
+            SageMakerError: there is no job of this name, or it has ended.
         """
         with self._context.store.change(PROCESSING_JOB, name) as record:
             status = record["ProcessingJobStatus"]
@@ -66,12 +67,12 @@ class ProcessingJobs:
         self._running.request_stop(name)
 
     def join(self, timeout: float) -> None:
-        """Wait for the running jobs, at most this many seconds."""
+        """Wait for the running jobs to end, at most `timeout` seconds."""
         self._running.join(timeout)
 
 
 class ProcessingRun(JobRun):
-    """One processing job on its way."""
+    """The run of one processing job: download, program, upload."""
 
     kind = PROCESSING_JOB
 
@@ -104,6 +105,8 @@ class ProcessingRun(JobRun):
             cache=self.context.cache,
             kms_key_id=output_config.get("KmsKeyId"),
         )
+
+        # make the container's folders, and fill those of the inputs
         shutil.rmtree(self._base, ignore_errors=True)
         self._write_config()
         for entry in self._record.get("ProcessingInputs", []):
@@ -119,10 +122,14 @@ class ProcessingRun(JobRun):
         if self.stop_requested.is_set():
             self._finish("Stopped")
             return
+
+        # run the program
         with self.context.store.change(PROCESSING_JOB, self.name) as record:
             record["ProcessingStartTime"] = time.time()
         outcome = self._process(credentials)
         message = self._exit_message()
+
+        # upload the outputs of a program that succeeded
         if outcome.stopped:
             self._finish("Stopped", **message)
         elif outcome.timed_out:
@@ -156,6 +163,7 @@ class ProcessingRun(JobRun):
         (config / "resourceconfig.json").write_text(json.dumps({"current_host": HOST_NAME, "hosts": [HOST_NAME]}))
 
     def _process(self, credentials: dict[str, str]) -> Outcome:
+        # environment and arguments, with local paths for those of the container
         specification = self._record["AppSpecification"]
         own = {key: localised(value, self._places) for key, value in self._record.get("Environment", {}).items()}
         identity = {"PROCESSING_JOB_NAME": self.name, "PROCESSING_JOB_ARN": self._record["ProcessingJobArn"]}
@@ -163,6 +171,7 @@ class ProcessingRun(JobRun):
         env = environment(self._image, guard(base, self._mounts), identity, own, credentials)
         argv = [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", [])]
         argv = program_of([localised(argument, self._places) for argument in argv], env)
+
         self._log = LogStream(
             credentials, group="/aws/sagemaker/ProcessingJobs", stream=f"{self.name}/algo-1-{int(time.time())}"
         )
@@ -189,23 +198,29 @@ def _check(context: Context, parameters: Record) -> Image:
     image = find_image(context.images, specification["ImageUri"])
     if "ContainerEntrypoint" not in specification:
         raise validation(
-            "The local SageMaker needs AppSpecification.ContainerEntrypoint: an image's own is not known here."
+            "The local SageMaker needs AppSpecification.ContainerEntrypoint, since it does not know that of the image."
         )
     if parameters["ProcessingResources"].get("ClusterConfig", {}).get("InstanceCount", 1) != 1:
-        raise validation("The local SageMaker processes on one instance; give ClusterConfig.InstanceCount=1.")
+        raise validation(
+            "The local SageMaker runs processing jobs on one instance; give ClusterConfig.InstanceCount=1."
+        )
+
+    # inputs and outputs
     sides = []
     for entry in parameters.get("ProcessingInputs", []):
         if "S3Input" not in entry:
             raise validation(f"Input {entry['InputName']}: the local SageMaker reads S3Input only.")
         if entry["S3Input"].get("S3InputMode", "File") != "File":
             raise validation(
-                f"Input {entry['InputName']}: the local SageMaker has no Pipe mode; give S3InputMode=File."
+                f"Input {entry['InputName']}: the local SageMaker does not support Pipe mode; give S3InputMode=File."
             )
         sides.append((entry["InputName"], entry["S3Input"]))
     for entry in parameters.get("ProcessingOutputConfig", {}).get("Outputs", []):
         if "S3Output" not in entry:
             raise validation(f"Output {entry['OutputName']}: the local SageMaker writes S3Output only.")
         sides.append((entry["OutputName"], entry["S3Output"]))
+
+    # a LocalPath must not lead out of the job's folder
     for name, side in sides:
         path = side.get("LocalPath", "")
         if not path.startswith("/") or ".." in path.split("/"):

@@ -1,4 +1,4 @@
-"""Training jobs: CreateTrainingJob and StopTrainingJob."""
+"""The operations CreateTrainingJob and StopTrainingJob."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from local.sagemaker.store import Record
 __all__ = ["TrainingJobs"]
 
 _DEFAULT_RUNTIME = 86_400
-"""MaxRuntimeInSeconds where the request gives none (CreateTrainingJob: one day)."""
+"""MaxRuntimeInSeconds if the request gives none: one day (API reference, StoppingCondition)."""
 
 
 class TrainingJobs:
-    """CreateTrainingJob and StopTrainingJob."""
+    """The training jobs: start, stop and wait for them."""
 
     def __init__(self, context: Context, debugger: Debugger) -> None:
         self._context = context
@@ -36,20 +36,22 @@ class TrainingJobs:
         on_metric: OnMetric | None = None,
         on_end: Callable[[str], None] | None = None,
     ) -> str:
-        """Start a job; its ARN.
+        """Start a job and return its ARN.
 
         Args:
-            parameters: of CreateTrainingJob.
-            tuning_job_arn: of the tuning job this is a trial of.
-            on_metric: called for every metric the job prints.
+            parameters: the request of CreateTrainingJob.
+            tuning_job_arn: ARN of the tuning job that the job is a trial of.
+            on_metric: called with every metric that the job prints.
             on_end: called with the job's name when it has ended.
 
         Raises:
             SageMakerError: the request is wrong, the name is taken, or too many jobs run.
         """
         image = check_training_request(self._context, parameters)
-        if tuning_job_arn is None:  # trials are limited by their tuning job
+        if tuning_job_arn is None:
+            # trials are limited by their tuning job
             self._running.check_limit()
+
         name = parameters["TrainingJobName"]
         stopping = {"MaxRuntimeInSeconds": _DEFAULT_RUNTIME, **parameters["StoppingCondition"]}
         now = time.time()
@@ -83,7 +85,7 @@ class TrainingJobs:
         """Begin to stop a job.
 
         Raises:
-            SageMakerError: there is none of this name, or it has ended.
+            SageMakerError: there is no job of this name, or it has ended.
         """
         with self._context.store.change(TRAINING_JOB, name) as record:
             status = record["TrainingJobStatus"]
@@ -95,5 +97,5 @@ class TrainingJobs:
         self._running.request_stop(name)
 
     def join(self, timeout: float) -> None:
-        """Wait for the running jobs, at most this many seconds."""
+        """Wait for the running jobs to end, at most `timeout` seconds."""
         self._running.join(timeout)

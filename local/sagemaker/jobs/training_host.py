@@ -1,4 +1,4 @@
-"""One instance of a training job: its folder, its inputs, its program and its log."""
+"""One instance (host) of a training job: its folder, its inputs, its program and its log."""
 
 from __future__ import annotations
 
@@ -28,18 +28,26 @@ LOOPBACK: Final = "lo0" if sys.platform == "darwin" else "lo"
 
 
 def host_names(count: int) -> list[str]:
-    """Names of a job's hosts, in SageMaker's (alphabetical) order, the first one leading.
+    """Return the names of a job's hosts in alphabetical order, as SageMaker orders them; the first one is the master.
 
-    SageMaker says `algo-1`, `algo-2` …, which this machine does not resolve; the sagemaker-training toolkit looks every
-    host up before it starts and retries for 15 minutes. One host is `localhost`; several are addresses of the loopback
-    network, which resolve to themselves on every system. Only the first, 127.0.0.1, is ever connected to (torchrun's
-    master), so the others need not exist as interfaces, which on macOS they do not.
+    SageMaker names them `algo-1`, `algo-2` and so on. This machine cannot resolve such names, and the
+    sagemaker-training toolkit resolves every host before it starts, for up to 15 minutes. So one host is `localhost`,
+    and several are addresses of the loopback network, which need no resolution. Only the first, 127.0.0.1, is ever
+    connected to (torchrun's master), so the others need not exist as interfaces; on macOS they do not.
     """
     return ["localhost"] if count == 1 else sorted(f"127.0.0.{number}" for number in range(1, count + 1))
 
 
 class TrainingHost:
-    """One instance; `base` stands for its /opt/ml."""
+    """One host of a training job.
+
+    Args:
+        record: the training job's.
+        image: the image that the job runs in.
+        base: the folder that stands for the host's /opt/ml.
+        hosts: names of all hosts.
+        number: number of this host, from 1.
+    """
 
     def __init__(self, record: Record, *, image: Image, base: Path, hosts: Sequence[str], number: int) -> None:
         self.base = base
@@ -51,32 +59,32 @@ class TrainingHost:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder that CheckpointConfig's S3Uri is kept in step with."""
+        """The folder whose files are copied to CheckpointConfig's S3Uri."""
         return self.base / "checkpoints"
 
     @property
     def tensors(self) -> Path:
-        """Folder that Debugger's hook saves to, where the job has one."""
+        """The folder that Debugger's hook saves to, if the job has one."""
         return tensors_folder(self.base, self._record)
 
     @property
     def model(self) -> Path:
-        """Folder of the model artefact."""
+        """The folder of the model artefact."""
         return self.base / "model"
 
     @property
     def output(self) -> Path:
-        """Folder of the further output."""
+        """The folder of the further output, /opt/ml/output/data."""
         return self.base / "output" / "data"
 
     @property
-    def told_failure(self) -> str:
-        """What the program wrote as the reason of its failure."""
+    def failure_message(self) -> str:
+        """What the program wrote to /opt/ml/output/failure; empty if it wrote nothing."""
         path = self.base / "output" / "failure"
         return path.read_text(errors="replace").strip() if path.is_file() else ""
 
     def set_up(self) -> None:
-        """Make the folder's tree, with the configuration files the toolkit reads."""
+        """Make the host's folders, and the configuration files that the toolkit reads."""
         write_training_config(
             self.base,
             self._record,
@@ -87,13 +95,13 @@ class TrainingHost:
         )
 
     def download(self, channel: Record, transfer: Transfer) -> None:
-        """Fill one input channel.
+        """Download one input channel.
 
-        In FastFile mode, too, its files are there before the program starts: hard links to a cache on this machine,
-        which read as those of SageMaker's mounted bucket do.
+        In FastFile mode as well, all files are there before the program starts. They are hard links to a cache on this
+        machine, and a program reads them as it reads those of the bucket that SageMaker mounts.
 
         Raises:
-            JobFailure: there is nothing to fill it with, or it could not be read.
+            JobFailure: the channel has no objects, or one could not be read.
         """
         source = channel["DataSource"]["S3DataSource"]
         folder = self.base / "input" / "data" / channel["ChannelName"]
@@ -101,18 +109,21 @@ class TrainingHost:
         if source["S3DataType"] == "ManifestFile":
             transfer.download_manifest(source["S3Uri"], folder)
         else:
+            # with ShardedByS3Key, every host gets its share of the objects
             share = None
             if source.get("S3DataDistributionType") == "ShardedByS3Key":
                 share = (self._number - 1, len(self._hosts))
             transfer.download_prefix(source["S3Uri"], folder, share=share)
 
     def start(self, credentials: dict[str, str], *, on_line: Callable[[str], None]) -> Program:
-        """Start the image's program; its lines go to the job's log and to `on_line`."""
-        algorithm = self._record["AlgorithmSpecification"]
+        """Start the image's program, and send its lines to the job's log and to `on_line`."""
+        # container paths that arguments and variables may have
         places = rewritten(self.base)
         if "LocalPath" in self._record.get("CheckpointConfig", {}):
             local_path = self._record["CheckpointConfig"]["LocalPath"].rstrip("/")
             places.append((local_path, Path(base_dir(self.base)) / "checkpoints"))
+
+        # environment and arguments
         own = {key: localised(value, places) for key, value in self._record.get("Environment", {}).items()}
         identity: dict[str, Any] = {
             "SAGEMAKER_BASE_DIR": base_dir(self.base),
@@ -120,12 +131,16 @@ class TrainingHost:
             "TRAINING_JOB_ARN": self._record["TrainingJobArn"],
         }
         if len(self._hosts) > 1:
-            identity["GLOO_SOCKET_IFNAME"] = LOOPBACK  # by itself it looks for the address of the machine's name
+            # by default, Gloo binds to the address of the machine's host name
+            identity["GLOO_SOCKET_IFNAME"] = LOOPBACK
         mounts = self._mounts()
         env = environment(self._image, guard(self.base, mounts), identity, own, credentials)
+        algorithm = self._record["AlgorithmSpecification"]
         argv = list(algorithm.get("ContainerEntrypoint", self._image.train or ()))
         argv += [localised(argument, places) for argument in algorithm.get("ContainerArguments", [])]
-        self.close_log()  # of the attempt before
+
+        # every attempt has a log stream of its own
+        self.close_log()
         log = LogStream(
             credentials,
             group="/aws/sagemaker/TrainingJobs",
@@ -146,6 +161,6 @@ class TrainingHost:
         return ["model", "output", "output/data", "checkpoints", *(f"input/data/{name}" for name in channels)]
 
     def close_log(self) -> None:
-        """Send the last lines: whoever waits for the job's end finds them all."""
+        """Send the last lines, so that the log is complete when the job has ended."""
         if self._log is not None:
             self._log.close()

@@ -1,4 +1,4 @@
-"""Which CreateTrainingJob requests this machine can run."""
+"""Check that this machine can run a CreateTrainingJob request."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from local.sagemaker.jobs.metrics import MetricReader
 __all__ = ["check_training_request"]
 
 MAX_INSTANCES = 8
+"""Hosts of a training job, each a process of this machine."""
+
 _REQUIRED = ("AlgorithmSpecification", "RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")
 _UNSUPPORTED = ("ServerlessJobConfig", "ModelPackageConfig")
 
 
 def check_training_request(context: Context, parameters: Mapping[str, Any]) -> Image:
-    """The image the job runs in.
+    """Check the request, and return the image that the job runs in.
 
     Raises:
-        SageMakerError: the request is wrong, or asks for what this machine has not got; says which.
+        SageMakerError: ValidationException that says what is wrong or not supported.
     """
     for name in _REQUIRED:
         if name not in parameters:
@@ -32,20 +34,24 @@ def check_training_request(context: Context, parameters: Mapping[str, Any]) -> I
             )
     for name in _UNSUPPORTED:
         if parameters.get(name):
-            raise validation(f"The local SageMaker has no {name}; leave it out.")
+            raise validation(f"The local SageMaker does not support {name}; leave it out.")
     check_debugger_request(context, parameters)
+
+    # the image and its metrics
     algorithm = parameters["AlgorithmSpecification"]
     if "TrainingImage" not in algorithm:
         raise validation(
-            "You must specify AlgorithmSpecification.TrainingImage; the local SageMaker has no algorithms."
+            "You must specify AlgorithmSpecification.TrainingImage; the local SageMaker has no built-in algorithms."
         )
     image = find_image(context.images, algorithm["TrainingImage"])
     if image.train is None and "ContainerEntrypoint" not in algorithm:
         raise validation(f"The image '{algorithm['TrainingImage']}' cannot train on this machine.")
     MetricReader(algorithm.get("MetricDefinitions", []))
+
+    # instances, and the time limits of spot instances
     resources = parameters["ResourceConfig"]
     if "InstanceGroups" in resources:
-        raise validation("The local SageMaker has no InstanceGroups; give InstanceType and InstanceCount.")
+        raise validation("The local SageMaker does not support InstanceGroups; give InstanceType and InstanceCount.")
     if not 1 <= resources.get("InstanceCount", 1) <= MAX_INSTANCES:
         raise validation(
             f"The local SageMaker trains on at most {MAX_INSTANCES} instances, each a process of this machine; give "
@@ -57,6 +63,8 @@ def check_training_request(context: Context, parameters: Mapping[str, Any]) -> I
             raise validation(
                 "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
             )
+
+    # input channels
     names = [channel["ChannelName"] for channel in parameters.get("InputDataConfig", [])]
     if len(names) != len(set(names)):
         raise validation(f"Channel names must be unique: {', '.join(names)}")
@@ -77,6 +85,6 @@ def _check_channel(channel: Mapping[str, Any], default_mode: str) -> None:
             f"Channel {name}: the local SageMaker reads S3Prefix and ManifestFile, not {source['S3DataType']}."
         )
     if channel.get("InputMode", default_mode) == "Pipe":
-        raise validation(f"Channel {name}: the local SageMaker has no Pipe mode; give File or FastFile.")
+        raise validation(f"Channel {name}: the local SageMaker does not support Pipe mode; give File or FastFile.")
     if channel.get("CompressionType", "None") != "None":
         raise validation(f"Channel {name}: the local SageMaker does not unpack channels; give CompressionType=None.")

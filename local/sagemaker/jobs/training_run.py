@@ -1,8 +1,8 @@
-"""One training job on its way: download, run the image's `train`, upload; again when its process is lost.
+"""The run of a training job: download the inputs, run the image's `train`, upload the model; retry a lost process.
 
-SageMaker's RetryStrategy is for faults of its own (InternalServerError), an instance that dies above all. Here a
-program that a signal ended (SIGKILL, say, to its process group) stands for that: it starts again on a fresh disk with
-its checkpoints. A program that ends by itself with a status of 1 to 128 has failed, and is not tried again.
+SageMaker's RetryStrategy is for its own faults (InternalServerError), above all an instance that dies. Here a program
+that was ended by a signal, such as a SIGKILL to its process group, stands for that: it is started again on a new disk
+with its checkpoints. A program that exits with a status from 1 to 128 has failed and is not tried again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["MESSAGES", "OnMetric", "TrainingRun", "artefact_uri", "enter"]
 _LOGGER = logging.getLogger(__name__)
 
 OnMetric = Callable[[str, float], None]
-"""Called with the name and the value of every metric as its line comes."""
+"""A function that is called with the name and the value of every metric as soon as it is printed."""
 
 MESSAGES: Final = {
     "Starting": "Preparing the instances for training",
@@ -46,11 +46,11 @@ MESSAGES: Final = {
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
 }
-"""StatusMessage of each secondary status."""
+"""The StatusMessage of each secondary status."""
 
 
 class TrainingRun(JobRun):
-    """One training job on its way."""
+    """The run of one training job, with all of its attempts."""
 
     kind = TRAINING_JOB
 
@@ -74,11 +74,16 @@ class TrainingRun(JobRun):
         ]
 
     def execute(self) -> None:
-        """Run the job to its end. Raises JobFailure with the FailureReason."""
+        """Run the job to its end, with as many attempts as its RetryStrategy allows.
+
+        Raises:
+            JobFailure: the job failed; the message is its FailureReason.
+        """
         retries = self._record.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
         limit = self._record["StoppingCondition"]["MaxRuntimeInSeconds"]
         used = 0.0
         while True:
+            # run the programs once
             credentials = self.context.credentials(self._record["RoleArn"], "SageMaker")
             transfer = self._transfer(credentials)
             started = time.time()
@@ -87,24 +92,27 @@ class TrainingRun(JobRun):
                 self._finish("Stopped", "Stopped")
                 return
             used += time.time() - started
+
+            # start again if the process was lost and the limits allow it
             if not outcome.was_killed or retries == 0 or used >= limit:
                 break
             retries -= 1
             _LOGGER.warning("training job %s lost its process and is started again", self.name)
             self._enter("Restarting")
+
         elapsed = max(1, round(used))
-        self._settle(outcome, transfer, TrainingTimeInSeconds=elapsed, BillableTimeInSeconds=elapsed)
+        self._upload_and_finish(outcome, transfer, TrainingTimeInSeconds=elapsed, BillableTimeInSeconds=elapsed)
 
     def fail(self, reason: str) -> None:
-        """Record the end as Failed."""
+        """Record that the job failed, with this FailureReason."""
         self._finish("Failed", "Failed", FailureReason=reason[:MAX_REASON])
 
     def clean_up(self) -> None:
-        """Send the last log lines and remove the job's files."""
+        """Send the last log lines, and remove the job's files as AWS removes the instances' disks."""
         for host in self._hosts:
             host.close_log()
         keep_output(self.context, self._record, self._hosts[0].output)
-        shutil.rmtree(self._base, ignore_errors=True)  # as the instances' disks are gone on AWS
+        shutil.rmtree(self._base, ignore_errors=True)
 
     def _transfer(self, credentials: dict[str, str]) -> Transfer:
         return Transfer(
@@ -115,12 +123,14 @@ class TrainingRun(JobRun):
         )
 
     def _attempt(self, transfer: Transfer, credentials: dict[str, str], seconds: float) -> Outcome | None:
-        """Run the programs once, on fresh disks; None where the job was stopped before they started."""
+        """Run the programs once on new disks; return None if the job was stopped before they started."""
         shutil.rmtree(self._base, ignore_errors=True)
         for host in self._hosts:
             host.set_up()
+
         self._enter("Downloading")
         with ExitStack() as stack:
+            # while the programs run, upload checkpoints and tensors
             if "CheckpointConfig" in self._record:
                 folders = [host.checkpoints for host in self._hosts]
                 checkpoints = FolderSync(transfer, uri=self._record["CheckpointConfig"]["S3Uri"], folders=folders)
@@ -128,6 +138,7 @@ class TrainingRun(JobRun):
                 stack.enter_context(checkpoints)
             if "DebugHookConfig" in self._record:
                 stack.enter_context(tensor_sync(self._record, transfer, [host.tensors for host in self._hosts]))
+
             for channel in self._record.get("InputDataConfig", []):
                 for host in self._hosts:
                     host.download(channel, transfer)
@@ -135,6 +146,8 @@ class TrainingRun(JobRun):
                     return None
             if self.stop_requested.is_set():
                 return None
+
+            # start all hosts or none
             self._enter("Training", TrainingStartTime=self._record.setdefault("TrainingStartTime", time.time()))
             programs: list[Program] = []
             try:
@@ -147,8 +160,8 @@ class TrainingRun(JobRun):
                 raise
             return self.follow(programs, seconds)
 
-    def _settle(self, outcome: Outcome, transfer: Transfer, **times: int) -> None:
-        """Upload what the programs left, and record the end."""
+    def _upload_and_finish(self, outcome: Outcome, transfer: Transfer, **times: int) -> None:
+        """Upload the model and the output, of a failed job as well, and record how the job ended."""
         self._enter("Uploading", FinalMetricDataList=self._metrics.final)
         failure = None if outcome.status == 0 or outcome.stopped or outcome.timed_out else self._failure(outcome.status)
         try:
@@ -156,7 +169,8 @@ class TrainingRun(JobRun):
         except JobFailure:
             if failure is None:
                 raise
-            _LOGGER.exception("training job %s failed, and so did its upload", self.name)
+            _LOGGER.exception("training job %s failed, and its output could not be uploaded", self.name)
+
         if failure is not None:
             self._finish("Failed", "Failed", FailureReason=failure, **times)
         elif outcome.timed_out:
@@ -174,11 +188,12 @@ class TrainingRun(JobRun):
                 self._on_metric(name, value)
 
     def _upload(self, transfer: Transfer) -> None:
-        """The hosts' folders merged; a file that several hosts have is the first host's."""
+        """Upload the hosts' folders as one; a file that several hosts have is taken from the first of them."""
         models, outputs = [host.model for host in self._hosts], [host.output for host in self._hosts]
         if self._record["OutputDataConfig"].get("CompressionType", "GZIP") == "NONE":
             for folders, what in ((models, "model"), (outputs, "output/data")):
-                for folder in reversed(folders):  # so that the first host's files are the last to be written
+                # the first host's files are written last and so replace those of the others
+                for folder in reversed(folders):
                     transfer.upload_tree(folder, artefact_uri(self._record, what))
         else:
             transfer.upload_archive(models, artefact_uri(self._record, "model"))
@@ -186,8 +201,8 @@ class TrainingRun(JobRun):
 
     def _failure(self, status: int) -> str:
         ending = f", exit code: {status}"
-        told = next(filter(None, (host.told_failure for host in self._hosts)), "")
-        message = f"AlgorithmError: {told or 'Please see the job log for more information'}"
+        written = next(filter(None, (host.failure_message for host in self._hosts)), "")
+        message = f"AlgorithmError: {written or 'Please see the job log for more information'}"
         return message[: MAX_REASON - len(ending)] + ending
 
     def _enter(self, secondary: str, **members: Any) -> None:
@@ -210,7 +225,7 @@ class TrainingRun(JobRun):
 
 
 def enter(record: Record, secondary: str, *, status: str | None = None) -> None:
-    """Move a training job's record to its next secondary status."""
+    """Change a training job's record to its next secondary status, and to `status` if there is one."""
     now = time.time()
     transitions = record["SecondaryStatusTransitions"]
     transitions[-1]["EndTime"] = now
@@ -221,7 +236,12 @@ def enter(record: Record, secondary: str, *, status: str | None = None) -> None:
 
 
 def artefact_uri(parameters: Record, what: str) -> str:
-    """`<S3OutputPath>/<job>/output/model.tar.gz`, and uncompressed `…/output/model/` and `…/output/data/`."""
+    """Return the S3 URI of an artefact: `<S3OutputPath>/<job>/output/model.tar.gz`, uncompressed `…/output/model/`.
+
+    Args:
+        parameters: the training job's request or record.
+        what: "model", "output", or uncompressed "output/data".
+    """
     output = parameters["OutputDataConfig"]
     base = f"{output['S3OutputPath'].rstrip('/')}/{parameters['TrainingJobName']}/output"
     if output.get("CompressionType", "GZIP") == "NONE":
@@ -230,4 +250,4 @@ def artefact_uri(parameters: Record, what: str) -> str:
 
 
 def _ignore(_line: str) -> None:
-    """SageMaker reads metrics of all hosts; ours print them on the first only."""
+    """Ignore the lines of further hosts: this project's programs print metrics on the first only."""

@@ -1,0 +1,1 @@
+"""Hyperparameter tuning jobs: their trials, the search strategies, early stopping and warm start."""

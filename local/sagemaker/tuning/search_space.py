@@ -1,4 +1,4 @@
-"""SageMaker's ParameterRanges as a cube of side 1, in which near means alike."""
+"""SageMaker's ParameterRanges as a unit cube in which points that are close stand for similar hyperparameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 
 class SearchSpace:
-    """Every hyperparameter has one or more dimensions, each from 0 to 1."""
+    """The unit cube of a tuning job's ranges. Every hyperparameter has one or more dimensions of it."""
 
     def __init__(self, ranges: Ranges):
         self._axes: dict[str, _Axis] = {}
@@ -39,19 +39,19 @@ class SearchSpace:
 
     @property
     def dimensions(self) -> int:
-        """Of the cube."""
+        """The number of the cube's dimensions."""
         return sum(axis.dimensions for axis in self._axes.values())
 
     def values(self, point: Array) -> dict[str, str]:
-        """Hyperparameters at a point (dimensions,), as strings."""
+        """Return the hyperparameters at a point (dimensions,), as strings."""
         return {name: axis.value(part) for name, axis, part in self._parts(point)}
 
     def snapped(self, point: Array) -> Array:
-        """The nearest point that hyperparameters can have: between two batch sizes there is nothing."""
+        """Return the nearest point that stands for hyperparameters exactly, such as that of a batch size."""
         return np.concatenate([axis.place(axis.value(part)) for _, axis, part in self._parts(point)])
 
     def point(self, values: Mapping[str, str]) -> Array | None:
-        """Where hyperparameters lie; None where one is missing or outside its range."""
+        """Return the point (dimensions,) of hyperparameters; None if one is missing or outside of its range."""
         places = []
         for name, axis in self._axes.items():
             if name not in values or not axis.holds(values[name]):
@@ -78,7 +78,7 @@ class _Axis(Protocol):
 
 @dataclass(frozen=True)
 class _Number:
-    """A continuous or whole number on its scale."""
+    """A continuous or integer range on its scale: one dimension."""
 
     entry: Mapping[str, Any]
     whole: bool
@@ -125,7 +125,7 @@ class _Number:
 
 
 class _Steps:
-    """Values that are numbers, such as batch sizes: in order, one step from each to the next."""
+    """Categorical values that are numbers, such as batch sizes: one dimension, in order and evenly spaced."""
 
     dimensions = 1
 
@@ -143,7 +143,7 @@ class _Steps:
 
 
 class _Choices:
-    """Values without an order: a dimension for each, so that all are equally far from one another."""
+    """Categorical values without an order: one dimension each, so that all are equally far from one another."""
 
     def __init__(self, values: Sequence[str]):
         self._values = list(values)
@@ -169,16 +169,21 @@ def _numbers(values: Sequence[str]) -> list[float] | None:
 
 
 def check_ranges(ranges: Ranges, strategy: str) -> None:
-    """Raises SageMakerError (ValidationException) for ranges nothing can be drawn from."""
+    """Check that hyperparameters can be drawn from the ranges by this strategy.
+
+    Raises:
+        SageMakerError: ValidationException that names the range and what is wrong with it.
+    """
     names = [entry["Name"] for entries in ranges.values() for entry in entries]
     if not names:
         raise validation("You must specify at least one hyperparameter range.")
     if len(set(names)) != len(names):
         raise validation(f"Hyperparameter names of the ranges must be unique: {', '.join(names)}")
     if ranges.get("AutoParameters"):
-        raise validation("The local SageMaker has no AutoParameters; give the ranges.")
+        raise validation("The local SageMaker does not support AutoParameters; give the ranges.")
     if strategy == "Grid" and (ranges.get("ContinuousParameterRanges") or ranges.get("IntegerParameterRanges")):
         raise validation("Grid search supports categorical hyperparameters only.")
+
     for kind, number in (("ContinuousParameterRanges", float), ("IntegerParameterRanges", int)):
         for entry in ranges.get(kind, []):
             _check_range(entry, number)
@@ -191,7 +196,9 @@ def _check_range(entry: Mapping[str, Any], number: type[float] | type[int]) -> N
     try:
         low, high = number(entry["MinValue"]), number(entry["MaxValue"])
     except ValueError:
-        raise validation(f"{name}: '{entry['MinValue']}' to '{entry['MaxValue']}' is no range of numbers.") from None
+        raise validation(
+            f"{name}: MinValue and MaxValue must be numbers, not '{entry['MinValue']}' and '{entry['MaxValue']}'."
+        ) from None
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise validation(f"{name}: MinValue {low} must not be above MaxValue {high}.")
     if scaling == "Logarithmic" and low <= 0:

@@ -1,4 +1,4 @@
-"""A tuning job's trials as its Describe and List operations show them."""
+"""The trials of a tuning job as the Describe and List operations show them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ _SUMMARY = (
 
 
 def trials_of(store: Store, tuning_job_arn: str) -> list[Record]:
-    """Records of the training jobs a tuning job has started, in order."""
+    """Return the records of the training jobs that a tuning job has started, in order of creation."""
     return [job for job in store.all(TRAINING_JOB) if job.get("TuningJobArn") == tuning_job_arn]
 
 
 def with_counters(store: Store, tuning_job: Record) -> Record:
-    """The tuning job's record with its counters and its best trial, as Describe and List answer it."""
+    """Return the tuning job's record with its counters and its best trial, as Describe and List answer it."""
     statuses = dict.fromkeys(("Completed", "InProgress", "RetryableError", "NonRetryableError", "Stopped"), 0)
     objectives = {"Succeeded": 0, "Pending": 0, "Failed": 0}
     for trial in trials_of(store, tuning_job["HyperParameterTuningJobArn"]):
         summary = _summary(tuning_job, trial)
         statuses[_COUNTERS[trial["TrainingJobStatus"]]] += 1
         objectives[summary["ObjectiveStatus"]] += 1
+
     config = tuning_job["HyperParameterTuningJobConfig"]
     best = best_trial(store, tuning_job)
     return {
@@ -50,7 +51,7 @@ def with_counters(store: Store, tuning_job: Record) -> Record:
 
 
 def objectives(store: Store, tuning_job: Record) -> list[tuple[dict[str, str], float]]:
-    """Hyperparameters and objective of every trial that has one."""
+    """Return the hyperparameters and the objective of every trial that has an objective."""
     summaries = [_summary(tuning_job, trial) for trial in trials_of(store, tuning_job["HyperParameterTuningJobArn"])]
     return [
         ({**tuning_job["TrainingJobDefinition"].get("StaticHyperParameters", {}), **summary["TunedHyperParameters"]},
@@ -61,7 +62,7 @@ def objectives(store: Store, tuning_job: Record) -> list[tuple[dict[str, str], f
 
 
 def _overall_best(store: Store, tuning_job: Record, best: dict[str, Any] | None) -> dict[str, Any]:
-    """`OverallBestTrainingJob`: also of the parents, where their objectives mean the same."""
+    """Return `OverallBestTrainingJob`, the best trial of the job and of its parents, if they are comparable."""
     warm_start = tuning_job.get("WarmStartConfig")
     if not warm_start or warm_start["WarmStartType"] != "IdenticalDataAndAlgorithm":
         return {}
@@ -74,7 +75,7 @@ def _overall_best(store: Store, tuning_job: Record, best: dict[str, Any] | None)
 
 
 def best_trial(store: Store, tuning_job: Record) -> dict[str, Any] | None:
-    """Summary of the completed trial with the best objective; None before there is one."""
+    """Return the summary of the completed trial with the best objective; None before there is one."""
     summaries = [
         _summary(tuning_job, trial)
         for trial in trials_of(store, tuning_job["HyperParameterTuningJobArn"])
@@ -92,7 +93,7 @@ def _best_of(tuning_job: Record, summaries: list[dict[str, Any]]) -> dict[str, A
 
 
 def list_trials(store: Store, parameters: Record) -> dict[str, Any]:
-    """ListTrainingJobsForHyperParameterTuningJob.
+    """Answer ListTrainingJobsForHyperParameterTuningJob.
 
     Raises:
         SageMakerError: there is no such tuning job.
@@ -101,8 +102,10 @@ def list_trials(store: Store, parameters: Record) -> dict[str, Any]:
     summaries = [_summary(tuning_job, trial) for trial in trials_of(store, tuning_job["HyperParameterTuningJobArn"])]
     if "StatusEquals" in parameters:
         summaries = [entry for entry in summaries if entry["TrainingJobStatus"] == parameters["StatusEquals"]]
+
     by = parameters.get("SortBy", "Name")
-    if by == "FinalObjectiveMetricValue":  # the API lists only trials that have one then
+    if by == "FinalObjectiveMetricValue":
+        # the API lists only trials that have an objective then
         summaries = [entry for entry in summaries if "FinalHyperParameterTuningJobObjectiveMetric" in entry]
         summaries.sort(key=_objective)
     else:
@@ -110,6 +113,7 @@ def list_trials(store: Store, parameters: Record) -> dict[str, Any]:
         summaries.sort(key=lambda entry: entry[member])
     if parameters.get("SortOrder", "Ascending") == "Descending":
         summaries.reverse()
+
     shown, token = page(summaries, parameters)
     return {"TrainingJobSummaries": shown, **token}
 
@@ -124,8 +128,11 @@ def _summary(tuning_job: Record, trial: Record) -> dict[str, Any]:
     tuned = {entry["Name"] for entries in config["ParameterRanges"].values() for entry in entries}
     found = [entry for entry in trial.get("FinalMetricDataList", []) if entry["MetricName"] == objective["MetricName"]]
     ended = trial["TrainingJobStatus"] in ("Completed", "Failed", "Stopped")
+
     summary = {member: trial[member] for member in _SUMMARY if member in trial}
     summary["TunedHyperParameters"] = {k: v for k, v in trial["HyperParameters"].items() if k in tuned}
+
+    # a failed trial has no objective, even if it printed one
     if not ended:
         summary["ObjectiveStatus"] = "Pending"
     elif found and trial["TrainingJobStatus"] != "Failed":

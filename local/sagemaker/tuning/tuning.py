@@ -1,4 +1,4 @@
-"""Hyperparameter tuning jobs: training jobs one after the other, each with what the search proposes."""
+"""Hyperparameter tuning jobs: training jobs with the hyperparameters that the search proposes."""
 
 from __future__ import annotations
 
@@ -26,15 +26,21 @@ __all__ = ["TuningJobs"]
 
 _LOGGER = logging.getLogger(__name__)
 _POLL = 0.2
+"""Seconds after which the stop request and the time limit are checked again."""
+
 _MAX_WITHOUT_METRIC = 5
-"""Completed trials without the objective after which SageMaker gives a tuning job up."""
+"""Completed trials without the objective after which SageMaker fails a tuning job."""
+
 _DEFAULT_RUNTIME = 2_592_000
+"""MaxRuntimeInSeconds if the request gives none: 30 days."""
+
 _ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
-_NOT_A_TRIALS = ("DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticHyperParameters")
+_TUNING_ONLY = ("DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticHyperParameters")
+"""Members of TrainingJobDefinition that CreateTrainingJob does not have."""
 
 
 class TuningJobs:
-    """CreateHyperParameterTuningJob and StopHyperParameterTuningJob."""
+    """The operations CreateHyperParameterTuningJob and StopHyperParameterTuningJob."""
 
     def __init__(self, context: Context, training: TrainingJobs) -> None:
         self._context = context
@@ -42,7 +48,7 @@ class TuningJobs:
         self._running = RunningJobs(TUNING_JOB)
 
     def create(self, parameters: Record) -> str:
-        """Start a job; its ARN.
+        """Start a job and return its ARN.
 
         Raises:
             SageMakerError: the request is wrong, the name is taken, or too many jobs run.
@@ -58,7 +64,7 @@ class TuningJobs:
         """Begin to stop a job and its running trials.
 
         Raises:
-            SageMakerError: there is none of this name, or it has ended.
+            SageMakerError: there is no job of this name, or it has ended.
         """
         with self._context.store.change(TUNING_JOB, name) as record:
             status = record["HyperParameterTuningJobStatus"]
@@ -71,12 +77,12 @@ class TuningJobs:
         self._running.request_stop(name)
 
     def join(self, timeout: float) -> None:
-        """Wait for the running jobs, at most this many seconds."""
+        """Wait for the running jobs to end, at most `timeout` seconds."""
         self._running.join(timeout)
 
 
 class TuningRun(JobRun):
-    """One tuning job on its way."""
+    """The run of one tuning job, from its first trial to its last."""
 
     kind = TUNING_JOB
 
@@ -100,7 +106,6 @@ class TuningRun(JobRun):
         self._running: set[str] = set()
 
     def execute(self) -> None:
-        maximum = self._limits.get("MaxNumberOfTrainingJobs", 0)
         search = Search(
             ranges=self._config["ParameterRanges"],
             strategy=self._config["Strategy"],
@@ -109,22 +114,28 @@ class TuningRun(JobRun):
         )
         if self._has_parents:
             recall_parents(self.context.store, self.context.store.get(TUNING_JOB, self.name), search)
-        count = min(filter(None, (maximum, search.size)))
+
+        count = min(filter(None, (self._limits.get("MaxNumberOfTrainingJobs"), search.size)))
         deadline = time.monotonic() + self._limits.get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME)
         started = 0
         while started < count or self._running:
+            # start trials up to the limit of parallel ones
             halted = self._halted(deadline)
             while not halted and started < count and len(self._running) < self._limits["MaxParallelTrainingJobs"]:
                 started += 1
                 self._start(started, *search.propose())
+
+            # after a stop request or the time limit, start no more and stop those that run
             if halted:
                 started = count
                 self._stop_trials()
+
+            # learn from the next trial that ends
             try:
                 name = self._ended.get(timeout=_POLL)
             except queue.Empty:
                 continue
-            self._settle(name, search)
+            self._learn(name, search)
         self._finish_with_result()
 
     def fail(self, reason: str) -> None:
@@ -138,11 +149,14 @@ class TuningRun(JobRun):
 
     def _start(self, index: int, number: int, proposed: dict[str, str]) -> None:
         name = f"{self.name}-{index:03d}-{secrets.token_hex(4)}"
-        definition = {key: value for key, value in self._definition.items() if key not in _NOT_A_TRIALS}
+        definition = {key: value for key, value in self._definition.items() if key not in _TUNING_ONLY}
         static = {**self._definition.get("StaticHyperParameters", {}), "_tuning_objective_metric": self._objective}
-        if "CheckpointConfig" in definition:  # a trial's checkpoints are its own
+        if "CheckpointConfig" in definition:
+            # each trial has a prefix of its own for its checkpoints
             config = definition["CheckpointConfig"]
             definition["CheckpointConfig"] = {**config, "S3Uri": f"{config['S3Uri'].rstrip('/')}/{name}"}
+
+        # before the job starts, which may print its objective at once
         with self._lock:
             self._values[name] = []
             self._numbers[name] = number
@@ -174,10 +188,11 @@ class TuningRun(JobRun):
         try:
             if self.context.store.get(TRAINING_JOB, name)["TrainingJobStatus"] == "InProgress":
                 self._training.stop(name)
-        except SageMakerError as error:  # it has just ended
+        except SageMakerError as error:
+            # the trial ended in between
             _LOGGER.info("trial %s was not stopped: %s", name, error.message)
 
-    def _settle(self, name: str, search: Search) -> None:
+    def _learn(self, name: str, search: Search) -> None:
         status = self.context.store.get(TRAINING_JOB, name)["TrainingJobStatus"]
         with self._lock:
             self._running.discard(name)
@@ -185,6 +200,8 @@ class TuningRun(JobRun):
             if status == "Completed" and values:
                 self._rule.complete(values)
         search.learn(self._numbers[name], values[-1] if values and status != "Failed" else None)
+
+        # fail the job if no trial prints the objective
         trials = trials_of(self.context.store, self._arn)
         completed = [trial for trial in trials if trial["TrainingJobStatus"] == "Completed"]
         if len(completed) >= _MAX_WITHOUT_METRIC and not any(self._values.values()):
@@ -220,18 +237,22 @@ def _check(context: Context, parameters: Record) -> None:
     definition = parameters.get("TrainingJobDefinition")
     for name in ("TrainingJobDefinitions", "Autotune"):
         if parameters.get(name):
-            raise validation(f"The local SageMaker has no {name}; leave it out.")
+            raise validation(f"The local SageMaker does not support {name}; leave it out.")
     if config.get("TuningJobCompletionCriteria"):
-        raise validation("The local SageMaker has no TuningJobCompletionCriteria; leave it out.")
+        raise validation("The local SageMaker does not support TuningJobCompletionCriteria; leave it out.")
     if definition is None:
         raise validation("You must specify TrainingJobDefinition.")
     if config["Strategy"] == "Hyperband":
-        raise validation("The local SageMaker has no Hyperband; give Strategy Bayesian, Random or Grid.")
+        raise validation("The local SageMaker does not support Hyperband; give Strategy Bayesian, Random or Grid.")
+
+    # what is searched
     objective = config.get("HyperParameterTuningJobObjective")
     if objective is None:
         raise validation("You must specify HyperParameterTuningJobObjective.")
     ranges = config.get("ParameterRanges", {})
     check_ranges(ranges, config["Strategy"])
+
+    # how many trials
     limits = config["ResourceLimits"]
     if limits["MaxParallelTrainingJobs"] > MAX_RUNNING:
         raise SageMakerError(
@@ -242,6 +263,8 @@ def _check(context: Context, parameters: Record) -> None:
             raise validation("You must specify ResourceLimits.MaxNumberOfTrainingJobs.")
         if limits["MaxParallelTrainingJobs"] > limits["MaxNumberOfTrainingJobs"]:
             raise validation("MaxParallelTrainingJobs must not be greater than MaxNumberOfTrainingJobs.")
+
+    # what a trial runs
     definitions = definition["AlgorithmSpecification"].get("MetricDefinitions", [])
     if objective["MetricName"] not in [entry["Name"] for entry in definitions]:
         raise validation(

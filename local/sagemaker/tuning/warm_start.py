@@ -1,4 +1,4 @@
-"""WarmStartConfig: a tuning job that begins with what earlier ones have found."""
+"""WarmStartConfig: a tuning job that begins with the results of earlier ones, its parents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ENDED = ("Completed", "Stopped", "Failed")
 
 
 def check_warm_start(store: Store, parameters: Record) -> None:
-    """What SageMaker demands of parents ("Run a Warm Start Hyperparameter Tuning Job").
+    """Check the parents as SageMaker does ("Run a Warm Start Hyperparameter Tuning Job", developer guide).
 
     Raises:
         SageMakerError: there is no such parent, it still runs, or it is of another kind than the new job.
@@ -31,14 +31,14 @@ def check_warm_start(store: Store, parameters: Record) -> None:
             raise validation(f"The parent hyperparameter tuning job {name} does not exist.") from None
         status = parent["HyperParameterTuningJobStatus"]
         if status not in _ENDED:
-            raise validation(
-                f"The parent hyperparameter tuning job {name} is in status {status}, which must have ended."
-            )
+            raise validation(f"The parent hyperparameter tuning job {name} is in status {status}; it must have ended.")
+
         old = _Shape(parent)
         if old.objective != new.objective:
             raise validation(
                 f"The objective metric {new.objective} must be that of the parent {name}, {old.objective}."
             )
+
         if len(old.names) != len(new.names):
             raise validation(
                 "The total number of static and tunable hyperparameters must be that of the parent: "
@@ -51,7 +51,7 @@ def check_warm_start(store: Store, parameters: Record) -> None:
 
 
 def recall_parents(store: Store, record: Record, search: Search) -> None:
-    """Tell the search what the parents' trials found."""
+    """Let the search learn from the parents' trials."""
     identical = record["WarmStartConfig"]["WarmStartType"] == IDENTICAL
     for name in _parents(record):
         search.recall(objectives(store, store.get(TUNING_JOB, name)), same=identical)
@@ -63,7 +63,7 @@ def _parents(record: Record) -> list[str]:
 
 
 class _Shape:
-    """What of a tuning job must agree with its parents."""
+    """The parts of a tuning job that must agree with its parents."""
 
     def __init__(self, record: Record) -> None:
         config, definition = record["HyperParameterTuningJobConfig"], record["TrainingJobDefinition"]

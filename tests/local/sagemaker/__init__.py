@@ -1,0 +1,1 @@
+"""Tests of the local SageMaker, with images that are small programs in `images/`; run by .envs/cloud."""

@@ -118,7 +118,7 @@ def test_tags_are_added_replaced_and_deleted(sagemaker: SageMaker) -> None:
 
 
 def test_an_unknown_operation_is_named(sagemaker: SageMaker) -> None:
-    with pytest.raises(SageMakerError, match="CreateHub: the local SageMaker has not got it"):
+    with pytest.raises(SageMakerError, match="CreateHub: the local SageMaker does not support it"):
         sagemaker.call("CreateHub", {})
     with pytest.raises(SageMakerError, match="Nonsense: SageMaker has no such operation"):
         sagemaker.call("Nonsense", {})
@@ -228,7 +228,7 @@ def test_every_pattern_of_the_requests_can_be_checked(sagemaker: SageMaker) -> N
 
     with pytest.raises(SageMakerError) as error:
         sagemaker.call("Nonsense", {})
-    for name in error.value.message.partition("It has: ")[2].rstrip(".").split(", "):
+    for name in error.value.message.partition("are supported: ")[2].rstrip(".").split(", "):
         model = schema.operation(name)
         assert model is not None
         walk(model.input_shape, set())

@@ -154,7 +154,7 @@ def test_a_package_without_a_group_has_a_name_and_no_approval(sagemaker: SageMak
         ({"ModelPackageGroupName": "Photos", "InferenceSpecification": None}, "InferenceSpecification"),
         ({"ModelPackageGroupName": "Photos", "Tags": [{"Key": "a", "Value": "b"}]}, "Tags cannot be given"),
         ({"ModelPackageGroupName": "Photos", "ModelApprovalStatus": "Maybe"}, "enum value set"),
-        ({"ModelPackageGroupName": "Photos", "CertifyForMarketplace": True}, "has no CertifyForMarketplace"),
+        ({"ModelPackageGroupName": "Photos", "CertifyForMarketplace": True}, "does not support CertifyForMarketplace"),
         ({"ModelPackageGroupName": "absent"}, "absent does not exist"),
     ],
 )

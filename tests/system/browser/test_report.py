@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import pytest
+from playwright.sync_api import Page
 
 from tests.fakes.lambda_context import Context
 from tests.fakes.report_run import CLASSES, RUN, FakeSageMaker, event, files
 from tests.fakes.s3 import FakeS3
-from tests.system.browser.chromium import Page, browser_page, find_chromium
+from tests.system.browser.conftest import OpenedPage
 
 ROOT = Path(__file__).resolve().parents[3]
-CHROMIUM = find_chromium()
 LIBRARY = ROOT / "node_modules" / "echarts" / "dist" / "echarts.min.js"
 HOSTILE = "<img src=x onerror=\"document.title='taken over'\"></script><script>document.title='taken over'</script>"
 
@@ -28,45 +26,33 @@ class Show(Protocol):
     def __call__(self, objects: dict[str, bytes], name: str = ..., *, width: int = ...) -> Page: ...
 
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: on Debian, apt install chromium")
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    assert CHROMIUM
-    folder = Path(tempfile.mkdtemp())
-    try:
-        with browser_page(CHROMIUM, folder) as opened:
-            yield opened
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture
-def show(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Show]:
+def show(open_page: Callable[..., OpenedPage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Show]:
+    """Show a report; the test fails where the page complained of anything or loaded more than itself."""
     monkeypatch.setenv("BUCKET", "data")
     monkeypatch.setenv("NAME_PREFIX", "whippet-dev")
     from report import handler as report
 
     monkeypatch.setattr(report, "CHARTING_LIBRARY", LIBRARY)
     monkeypatch.setattr(report, "sagemaker", FakeSageMaker())
+    pages: list[tuple[Path, OpenedPage]] = []
 
     def shown(objects: dict[str, bytes], name: str = "report.html", *, width: int = 1200) -> Page:
         s3 = FakeS3(objects)
         monkeypatch.setattr(report, "s3", s3)
         report.handler(event(), Context())  # type: ignore[arg-type]
+
         file = tmp_path / name
         file.write_bytes(s3.objects[f"runs/{RUN}/{name}"])
-        page.complaints.clear()
-        page.requests.clear()
-        page.emulate(width=width)
-        page.open(file)
-        return page
+        opened = open_page(file, width=width)
+        pages.append((file, opened))
+        return opened.page
 
     yield shown
-    assert page.complaints == []
-    assert [url for url in page.requests if not url.startswith("file://")] == []
-    assert len(page.requests) == 1
+
+    for file, opened in pages:
+        assert opened.complaints == []
+        assert opened.requests == [file.as_uri()]
 
 
 def drawn(page: Page) -> dict[str, int]:
@@ -102,6 +88,14 @@ def test_every_chart_is_drawn(show: Show) -> None:
         "histogram", "timeline", "dataset",
     }  # fmt: skip
     assert all(shapes >= 8 for shapes in charts.values()), charts
+
+
+def emulate(
+    page: Page, *, color_scheme: Literal["light", "dark"], media: Literal["screen", "print"] = "screen"
+) -> None:
+    """Change what the page's media queries see, and wait for the second frame: the page hears of it with the first."""
+    page.emulate_media(color_scheme=color_scheme, media=media)
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def column(page: Page, number: int) -> list[str]:
@@ -170,11 +164,11 @@ def test_the_colours_follow_the_readers_preference_while_the_page_is_open(show: 
     ground = "getComputedStyle(document.body).backgroundColor"
     label = """document.querySelector('[data-chart="losses"] text').getAttribute("fill")"""
     light = page.evaluate(ground), page.evaluate(label)
-    page.emulate(dark=True)
+    emulate(page, color_scheme="dark")
     dark = page.evaluate(ground), page.evaluate(label)
     assert light[0] != dark[0]
     assert light[1] != dark[1]
-    page.emulate(dark=False)
+    emulate(page, color_scheme="light")
     assert (page.evaluate(ground), page.evaluate(label)) == light
 
 
@@ -184,7 +178,7 @@ def test_on_paper_the_page_is_light_and_unfolded(show: Show) -> None:
     folded = 'document.querySelectorAll("details:not([open])").length'
     light, before = page.evaluate(label), page.evaluate(folded)
     assert before > 0
-    page.emulate(dark=True, media="print")
+    emulate(page, color_scheme="dark", media="print")
     page.evaluate('dispatchEvent(new Event("beforeprint"))')
     assert (page.evaluate(label), page.evaluate(folded)) == (light, 0)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

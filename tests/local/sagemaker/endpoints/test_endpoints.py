@@ -325,7 +325,7 @@ def test_closing_ends_every_process(deployments: Deployments, tmp_path: Path) ->
 
 
 @pytest.fixture
-def keeper_pipe(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def supervised_pipe(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A service that started a program and waits."""
     program = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(120)"
     service = (
@@ -341,12 +341,12 @@ def keeper_pipe(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def test_a_program_ends_when_the_service_is_killed(keeper_pipe: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_a_program_ends_when_the_service_is_killed(supervised_pipe: subprocess.Popen[bytes], tmp_path: Path) -> None:
     eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     pid = int((tmp_path / "pid").read_text())
     assert is_running(pid)
-    os.kill(keeper_pipe.pid, signal.SIGKILL)
-    keeper_pipe.wait()
+    os.kill(supervised_pipe.pid, signal.SIGKILL)
+    supervised_pipe.wait()
     deadline = time.monotonic() + 30
     while is_running(pid):
         assert time.monotonic() < deadline

@@ -1,10 +1,11 @@
-"""Runs a program and ends it, with everything it started, as soon as the service that asked for it is gone.
+"""Run a program, and end it with everything that it started as soon as the service is gone.
 
-`python keeper.py PROGRAM ARGUMENT…`, started as the leader of a session. Standard input is a pipe whose other end only
-the service holds: it reads as ended when the service closes it or dies, however it dies (also by SIGKILL), on every
-Unix. Exit status: the program's, or 128 + N where signal N ended it, as Docker tells it; 127 where it cannot start.
+Usage: `python supervisor.py PROGRAM ARGUMENT…`, as the leader of a session. Standard input is a pipe whose other end
+only the service holds. It reaches end of file when the service closes it or dies, by SIGKILL as well, on every Unix.
 
-Standard library only and no import of this package, so that it starts in milliseconds.
+The exit status is the program's, 128 + N if signal N ended it (as Docker reports it), or 127 if it cannot start.
+
+This file imports the standard library only, and nothing of this package, so that it starts in milliseconds.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _GRACE = 5.0
 
 
 def main(argv: list[str]) -> int:
-    """Exit status of the program."""
-    # SIGTERM goes to the whole process group; the keeper outlives it to tell the program's exit status. A handler, not
-    # SIG_IGN, since an ignored signal stays ignored in the program.
+    """Run the program and return its exit status."""
+    # SIGTERM goes to the whole process group, and the supervisor outlives it to report the program's exit status. It
+    # takes a handler: a signal that is ignored (SIG_IGN) would be ignored by the program as well.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     threading.Thread(target=_watch, daemon=True).start()

@@ -12,7 +12,7 @@ from local.sagemaker.jobs import folder_sync
 from local.sagemaker.object_cache import ObjectCache
 from local.sagemaker.transfer import Transfer
 from tests.local.sagemaker.conftest import FakeHost, Jobs, eventually
-from tests.local.sagemaker.test_training import archive
+from tests.local.sagemaker.jobs.test_training import archive
 
 
 def statuses(job: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from local.sagemaker import Image, SageMaker
 from tests.local.sagemaker.conftest import FakeHost, Jobs
 
-ENVIRONMENT = Path(__file__).parents[3] / ".envs" / "training"
+ENVIRONMENT = Path(__file__).parents[4] / ".envs" / "training"
 TRAIN = ENVIRONMENT / "bin" / "train"
 
 SCRIPT = """

@@ -167,7 +167,7 @@ def test_the_hooks_path_outside_of_opt_ml_is_moved_into_the_jobs_folder(debuggin
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"TensorBoardOutputConfig": {"S3OutputPath": "s3://b/t"}}, "has no TensorBoardOutputConfig"),
+        ({"TensorBoardOutputConfig": {"S3OutputPath": "s3://b/t"}}, "does not support TensorBoardOutputConfig"),
         ({"DebugHookConfig": {}}, "'debugHookConfig.s3OutputPath' failed"),
         ({"DebugHookConfig": {"S3OutputPath": "b/debug"}}, "regular expression pattern"),
         ({"DebugHookConfig": {"S3OutputPath": "s3://b", "LocalPath": "/opt/ml/../../etc"}}, "LocalPath"),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -383,3 +386,8 @@ def test_a_killed_trial_goes_on_from_checkpoints_of_its_own(jobs: Jobs, s3: Any)
     found = {entry["Key"] for entry in s3.list_objects_v2(Bucket=jobs.bucket, Prefix="kept/")["Contents"]}
     assert found == {f"kept/{name}/steps.txt" for name in names}
     assert [trial["TrainingJobStatus"] for trial in trials(jobs, "kept")] == ["Completed", "Completed"]
+
+
+def test_the_service_starts_without_scikit_learn() -> None:
+    code = "import sys, local.sagemaker; sys.exit('sklearn' in sys.modules or 'scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[4]).returncode == 0

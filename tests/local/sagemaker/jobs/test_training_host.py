@@ -11,7 +11,7 @@ import pytest
 
 from local.sagemaker.jobs.training_host import host_names
 from tests.local.sagemaker.conftest import Jobs, channel
-from tests.local.sagemaker.test_training import archive
+from tests.local.sagemaker.jobs.test_training import archive
 
 
 def on(count: int) -> dict[str, Any]:

@@ -1,0 +1,88 @@
+"""Phase 6b: try the new model with a held-out photo, and roll the release back if it does not answer well.
+
+SmokeTest ─ passed → `following`
+    └ failed → DescribeBeforeRollback → StillOurModel? ─ another run's model serves ─→ …failed
+                                            ├ nothing served before → RemoveEndpoint ───→ …failed
+                                            └ RestoreEndpoint → WaitForRollback ⇄ DescribeRollback → …failed
+"""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_stepfunctions as sfn
+
+from infra.permissions import OBJECTS, Permission
+from infra.python_function import PythonFunction
+from infra.workflow.endpoint import POLL, describe_endpoint, is_busy
+from infra.workflow.payloads import RunParts
+from infra.workflow.task import ANY_ERROR, FailureRoute, RunScope, lambda_task, sagemaker_task
+
+__all__ = ["smoke_test_phase"]
+
+
+def smoke_test_phase(
+    scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable
+) -> sfn.CustomState:
+    """SmokeTest → `following`; return SmokeTest. `$.smoke_test` is then the photo and the model's answer."""
+    state = lambda_task(
+        scope,
+        _function(scope, parts),
+        payload={"run.$": "$.plan.run", "dataset_uri.$": "$.plan.dataset_uri"},
+        result_path="$.smoke_test",
+    )
+    state.add_catch(_roll_back(scope, parts, failure), errors=ANY_ERROR, result_path="$.failure.SmokeTest")
+    state.next(following)
+    return state
+
+
+def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
+    dataset = parts.dataset
+    return scope.function(
+        "SmokeTest",
+        name="smoke_test",
+        description="Asks the new model about a photo it has not seen",
+        environment={"ENDPOINT_NAME": parts.names.endpoint},
+        permissions=[
+            Permission(
+                actions=["s3:GetObject"],
+                resources=[dataset.arn("runs/*"), dataset.arn(f"{dataset.readable_prefix}*")],
+                reason=OBJECTS,
+            ),
+            Permission(actions=["sagemaker:InvokeEndpoint"], resources=[parts.names.endpoint_arn]),
+        ],
+        timeout=cdk.Duration.minutes(5),
+    )
+
+
+def _roll_back(scope: RunScope, parts: RunParts, failure: FailureRoute) -> sfn.CustomState:
+    """Take out of service what this run put there, and nothing else: another run may have come in between."""
+    describe = describe_endpoint(scope, parts, "DescribeBeforeRollback", result_path="$.endpoint")
+    remove = sagemaker_task(
+        scope, "RemoveEndpoint", call="deleteEndpoint", payload={"EndpointName": parts.names.endpoint}
+    )
+    remove.next(failure.handler)
+
+    # back to the configuration before, and wait until it serves
+    restore = sagemaker_task(
+        scope,
+        "RestoreEndpoint",
+        call="updateEndpoint",
+        payload={"EndpointName": parts.names.endpoint, "EndpointConfigName.$": "$.before.config"},
+    )
+    wait = sfn.Wait(scope, "WaitForRollback", time=POLL)
+    watch = describe_endpoint(scope, parts, "DescribeRollback", result_path="$.endpoint")
+    restored = sfn.Choice(scope, "RolledBack?")
+    restored.when(is_busy("$.endpoint.EndpointStatus"), wait)
+    restored.otherwise(failure.handler)
+    restore.next(wait).next(watch).next(restored)
+
+    serves_this_run = sfn.Condition.string_equals_json_path("$.endpoint.EndpointConfigName", "$.plan.name")
+    still_ours = sfn.Choice(scope, "StillOurModel?")
+    still_ours.when(sfn.Condition.not_(serves_this_run), failure.handler)
+    still_ours.when(sfn.Condition.string_equals("$.before.config", ""), remove)
+    still_ours.otherwise(restore)
+    describe.next(still_ours)
+
+    for state in (describe, remove, restore, watch):
+        failure.catch(state)
+    return describe

@@ -1,0 +1,134 @@
+"""Least privilege: what the policies of the template allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import contract
+from infra.permissions import NO_RESOURCES, Permission
+from tests.infra.template import Template, listed
+
+NO_RESOURCE_LEVEL = {
+    "cloudwatch:PutMetricData",
+    "ecr:GetAuthorizationToken",
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "sagemaker:ListEndpointConfigs",
+    "sagemaker:ListHyperParameterTuningJobs",
+    "sagemaker:ListModelPackages",
+    "sagemaker:ListModels",
+    "sagemaker:ListProcessingJobs",
+    "sagemaker:ListTrainingJobs",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+"""Actions that take no resources (IAM's Service Authorization Reference)."""
+
+
+def test_no_policy_has_a_wildcard_action(template: Template) -> None:
+    for name, statement in template.statements():
+        assert "NotAction" not in statement, name
+        for action in listed(statement["Action"]):
+            assert "*" not in action, (name, action)
+
+
+def test_only_actions_without_resources_are_allowed_on_everything(template: Template) -> None:
+    for name, statement in template.statements():
+        if "*" in listed(statement["Resource"]):
+            assert set(listed(statement["Action"])) <= NO_RESOURCE_LEVEL, name
+
+
+def test_wildcards_in_resources_only_end_a_name_of_this_system(template: Template) -> None:
+    starts = (
+        ":whippet-dev-",
+        "model-package/whippet-dev/",
+        "/whippet-dev-",
+        "execution:whippet-dev:",
+        ":::data-bucket/",
+        ":log-stream:",
+    )
+    files = tuple(f"runs/*/{artefact}" for artefact in contract.Artefact)
+    for name, statement in template.statements():
+        for resource in listed(statement["Resource"]):
+            if resource.endswith(files):
+                continue
+            if "*" in resource.removesuffix("*"):
+                raise AssertionError((name, resource))
+            if resource.endswith("*") and resource != "*" and not resource.endswith(":*"):
+                assert any(start in resource for start in starts), (name, resource)
+
+
+def test_roles_are_passed_to_sagemaker_only(template: Template) -> None:
+    passing = [item for _, item in template.statements() if "iam:PassRole" in listed(item["Action"])]
+    assert len(passing) == 1
+    assert passing[0]["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    assert all("*" not in resource for resource in listed(passing[0]["Resource"]))
+
+
+def test_the_training_role_cannot_change_the_photos(template: Template) -> None:
+    writing = [
+        resource
+        for name, item in template.statements()
+        if name.startswith("TrainingRole") and "s3:PutObject" in listed(item["Action"])
+        for resource in listed(item["Resource"])
+    ]
+    assert sorted(writing) == ["arn:aws:s3:::data-bucket/features/*", "arn:aws:s3:::data-bucket/runs/*"]
+
+
+def test_an_existing_bucket_is_used_and_read_below_the_prefix_only(synthesise: Callable[..., Template]) -> None:
+    template = synthesise(**{"dataset.bucket": "photos-of-ours", "dataset.prefix": "shop/"})
+    assert not template.of_type("AWS::S3::Bucket")
+    objects = {
+        resource
+        for _, item in template.statements()
+        if "s3:GetObject" in listed(item["Action"])
+        for resource in listed(item["Resource"])
+        if ":::photos-of-ours" in resource
+    }
+    assert {resource.split("photos-of-ours/")[1] for resource in objects} == {"shop/*", "runs/*", "features/*"}
+
+
+def test_the_training_role_serves_the_rules_job_too(template: Template) -> None:
+    statements = [item for name, item in template.statements() if name.startswith("TrainingRole")]
+    logs = [resource for item in statements for resource in listed(item["Resource"]) if ":log-group:" in resource]
+    assert {"TrainingJobs", "ProcessingJobs"} == {name.split("/aws/sagemaker/")[1].split(":")[0] for name in logs}
+    (metrics,) = [item for item in statements if "cloudwatch:PutMetricData" in listed(item["Action"])]
+    assert metrics["Condition"]["StringEquals"]["cloudwatch:namespace"] == [
+        "/aws/sagemaker/TrainingJobs",
+        "/aws/sagemaker/ProcessingJobs",
+    ]
+    (program,) = [r for item in statements for r in listed(item["Resource"]) if r.endswith(".zip")]
+    prefixes = [
+        item["Condition"]["StringLike"]["s3:prefix"] for item in statements if "s3:ListBucket" in listed(item["Action"])
+    ]
+    assert [program.rsplit("/", 1)[1]] in prefixes, "a processing job lists the prefix of its program"
+
+
+def test_only_the_verdict_that_reads_sagemakers_rules_may_describe_trainings(
+    template: Template, synthesise: Callable[..., Template]
+) -> None:
+    def may(chosen: Template) -> bool:
+        return any(
+            "sagemaker:DescribeTrainingJob" in listed(item["Action"])
+            for name, item in chosen.statements()
+            if name.startswith("FunctionsVerdict")
+        )
+
+    assert may(template)
+    assert not may(synthesise(**{"debugger.mode": "own", "release.approval": "manual"}))
+
+
+def test_a_wildcard_without_a_reason_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"s3:GetObject on arn:aws:s3:::photos/\*: a wildcard needs a reason"):
+        Permission(actions=["s3:GetObject"], resources=["arn:aws:s3:::photos/*"])
+    assert Permission(actions=["sagemaker:ListModels"], resources=["*"], reason=NO_RESOURCES).wildcards == ["*"]

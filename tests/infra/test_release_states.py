@@ -1,0 +1,100 @@
+"""The release: the endpoint is created, updated, waited for, and given back to its model before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.infra.asl_walker import TaskError, walk
+from tests.infra.fake_run import NEW_CONFIG, OLD_CONFIG, Endpoint, tasks
+
+
+def test_the_first_run_creates_the_endpoint(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint()
+    result = walk(definition, tasks(endpoint), {})
+    assert result.status == "SUCCEEDED"
+    assert endpoint.calls == ["create"]
+    assert endpoint.config == NEW_CONFIG
+    assert "Features" in result.path
+
+
+def test_a_later_run_updates_the_endpoint(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    result = walk(definition, tasks(endpoint), {"epochs": 3})
+    assert result.status == "SUCCEEDED"
+    assert endpoint.calls == [f"update to {NEW_CONFIG}"]
+    payloads = dict(result.payloads)
+    assert payloads["CheckDataset"]["overrides"] == {"epochs": 3}
+    assert payloads["Retire"] == {"current": NEW_CONFIG, "previous": OLD_CONFIG}
+
+
+@pytest.mark.parametrize("status", ["Failed", "OutOfService", "UpdateRollbackFailed"])
+def test_a_broken_endpoint_is_deleted_and_created_anew(definition: dict[str, Any], status: str) -> None:
+    endpoint = Endpoint(OLD_CONFIG, status)
+    assert walk(definition, tasks(endpoint), {}).status == "SUCCEEDED"
+    assert endpoint.calls == ["delete", "create"]
+
+
+@pytest.mark.parametrize("status", ["Creating", "Updating"])
+def test_a_busy_endpoint_is_waited_for(definition: dict[str, Any], status: str) -> None:
+    endpoint = Endpoint(OLD_CONFIG, status)
+    result = walk(definition, tasks(endpoint), {})
+    assert result.status == "SUCCEEDED"
+    assert result.path.index("WaitForEndpoint") < result.path.index("UpdateEndpoint")
+
+
+def test_a_run_that_finds_the_endpoint_taken_waits_for_its_turn(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    attempts = []
+
+    def update(payload: dict[str, Any]) -> Any:
+        attempts.append(payload)
+        if len(attempts) == 1:
+            raise TaskError("SageMaker.AmazonSageMakerException", 'Cannot update in-progress endpoint "arn".')
+        return endpoint.update(payload)
+
+    result = walk(definition, tasks(endpoint) | {"UpdateEndpoint": update}, {})
+    assert result.status == "SUCCEEDED"
+    assert len(attempts) == 2
+
+
+def test_an_update_that_sagemaker_rolled_back_fails_the_run(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    endpoint.rolls_back = True
+    result = walk(definition, tasks(endpoint), {})
+    assert (result.status, result.error) == ("FAILED", "RolloutFailed")
+    assert OLD_CONFIG in result.cause
+    assert endpoint.config == OLD_CONFIG
+    endpoint = Endpoint(OLD_CONFIG)
+    endpoint.rolls_back, endpoint.reason = True, "The container did not pass the ping health check."
+    result = walk(definition, tasks(endpoint), {})
+    assert "ping health check" in result.cause
+
+
+def test_a_failed_smoke_test_brings_the_previous_model_back(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    result = walk(definition, tasks(endpoint, broken={"SmokeTest": TaskError("SmokeTestFailed", "wrong shape")}), {})
+    assert (result.status, result.error) == ("FAILED", "SmokeTestFailed")
+    assert "wrong shape" in result.cause
+    assert endpoint.config == OLD_CONFIG
+    assert endpoint.calls == [f"update to {NEW_CONFIG}", f"update to {OLD_CONFIG}"]
+
+
+def test_a_failed_smoke_test_of_the_first_model_removes_the_endpoint(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint()
+    result = walk(definition, tasks(endpoint, broken={"SmokeTest": TaskError("SmokeTestFailed", "wrong shape")}), {})
+    assert result.error == "SmokeTestFailed"
+    assert endpoint.calls == ["create", "delete"]
+
+
+def test_a_rollback_leaves_another_runs_model_alone(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+
+    def smoke_test(_: dict[str, Any]) -> Any:
+        endpoint.config = "whippet-dev-other"
+        raise TaskError("SmokeTestFailed", "labels of another model")
+
+    result = walk(definition, tasks(endpoint) | {"SmokeTest": smoke_test}, {})
+    assert result.error == "SmokeTestFailed"
+    assert endpoint.config == "whippet-dev-other"

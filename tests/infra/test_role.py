@@ -1,0 +1,118 @@
+"""The state machine's role: each Task may do what it does, and the role may do nothing else."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Any
+
+import pytest
+
+from infra.names import Names
+from infra.workflow.role import RunRole
+from tests.infra.fake_run import every_walk
+from tests.infra.template import ACCOUNT, REGION, Template, listed
+
+_SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
+_NAMED = {
+    "TrainingJobName": "training-job",
+    "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
+    "ProcessingJobName": "processing-job",
+    "ModelName": "model",
+    "EndpointName": "endpoint",
+    "EndpointConfigName": "endpoint-config",
+    "ModelPackageGroupName": "model-package-group",
+}
+"""The kind of resource that a member of a request names."""
+
+_EVENTS = {"TrainingJob": "Training", "HyperParameterTuningJob": "Tuning", "ProcessingJob": "Processing"}
+_WITHOUT_RESOURCES = ("logs:", "xray:")
+
+Needed = set[tuple[str, str]]
+
+CONFIGURATIONS = [
+    {},
+    {"release.approval": "manual", "tuning.warm_start": "true"},
+    {"training.mode": "finetune"},
+    {"debugger.mode": "own"},
+    {"debugger.mode": "managed"},
+    {"debugger.mode": "off"},
+]
+
+
+def needed(resource: str, payload: dict[str, Any]) -> Needed:
+    """What IAM asks for a rendered task: the action on every resource it names, and what goes with it.
+
+    Source: "IAM policies for calling SageMaker AI with Step Functions", and the Service Authorization Reference.
+    """
+    if ":function:" in resource:
+        return {("lambda:InvokeFunction", resource)}
+    call = resource.rsplit(":", 1)[1]
+    action = call[0].upper() + call[1:].removesuffix(".sync")
+    arns = [f"{_SAGEMAKER}:{kind}/{payload[member]}" for member, kind in _NAMED.items() if member in payload]
+    if action == "CreateModelPackage":
+        arns.append(f"{_SAGEMAKER}:model-package/{payload['ModelPackageGroupName']}/1")
+    if action == "UpdateModelPackage":
+        arns.append(payload["ModelPackageArn"])
+    found = {(f"sagemaker:{action}", arn) for arn in arns}
+    if call.endswith(".sync"):
+        job = action.removeprefix("Create")
+        found |= {(f"sagemaker:{verb}{job}", arn) for verb in ("Describe", "Stop") for arn in arns}
+        rule = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/StepFunctionsGetEventsForSageMaker{_EVENTS[job]}JobsRule"
+        found |= {(f"events:{verb}", rule) for verb in ("PutTargets", "PutRule", "DescribeRule")}
+    if "Tags" in payload:
+        # An endpoint's creation names its configuration, too, which is not tagged with it.
+        found |= {(f"sagemaker:{verb}Tags", arns[0]) for verb in ("Add", "List")}
+    return found | {("iam:PassRole", role) for role in passed_roles(payload)}
+
+
+def passed_roles(value: Any) -> set[str]:
+    if isinstance(value, list):
+        return {role for item in value for role in passed_roles(item)}
+    if not isinstance(value, dict):
+        return set()
+    own = {value[name] for name in ("RoleArn", "ExecutionRoleArn") if name in value}
+    return own.union(*(passed_roles(item) for item in value.values()))
+
+
+def allowed(template: Template) -> Needed:
+    """What the role may do, but for logging and tracing, which CDK adds."""
+    return {
+        (action, resource)
+        for name, statement in template.statements()
+        if name.startswith("WorkflowStateMachineRole")
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+        if not action.startswith(_WITHOUT_RESOURCES)
+    }
+
+
+def covers(permission: tuple[str, str], wanted: tuple[str, str]) -> bool:
+    return permission[0] == wanted[0] and fnmatch.fnmatchcase(wanted[1], permission[1])
+
+
+@pytest.mark.parametrize("overrides", CONFIGURATIONS, ids=lambda item: ", ".join(item.values()) or "default")
+def test_every_task_has_its_permissions_and_every_permission_its_task(
+    synthesise: Any, overrides: dict[str, str]
+) -> None:
+    template = synthesise(**overrides)
+    states = template.definition()["States"]
+    wanted: Needed = set()
+    passed = set()
+    for walk in every_walk(template.definition(), mode=overrides.get("training.mode", "features")):
+        for name, payload in walk.payloads:
+            passed.add(name)
+            resource = states[name]["Resource"]
+            if resource.endswith("lambda:invoke.waitForTaskToken"):
+                resource = states[name]["Parameters"]["FunctionName"]
+            wanted |= needed(resource, payload)
+
+    assert passed == {name for name, state in states.items() if state["Type"] == "Task"}
+    permissions = allowed(template)
+    assert [item for item in wanted if not any(covers(permission, item) for permission in permissions)] == []
+    assert [permission for permission in permissions if not any(covers(permission, item) for item in wanted)] == []
+
+
+@pytest.mark.parametrize("call", ["stopTrainingJob", "createTransformJob.sync"])
+def test_a_call_whose_permissions_are_not_known_is_refused(call: str) -> None:
+    with pytest.raises(ValueError, match=f"the permissions for {call} are not known; add them to infra.workflow.role"):
+        RunRole(Names("whippet-dev")).may_call(call, {})

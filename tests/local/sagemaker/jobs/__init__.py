@@ -1,0 +1,1 @@
+"""Tests of training and processing jobs, and of Debugger."""
