@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCKERFILE = "inference/Dockerfile"
 _CONTEXT = (
     "contract",
     "inference",
@@ -77,20 +76,8 @@ def repository_of(image_uri: str) -> str | None:
 
 _BUILD = {
     "version": "0.2",
-    "env": {"shell": "bash"},
-    "phases": {
-        "build": {
-            "commands": [
-                "set -euo pipefail",
-                # The tag follows the content, so an image that exists is the one wanted.
-                'if aws ecr describe-images --repository-name "$REPOSITORY" --image-ids "imageTag=$IMAGE_TAG"; then '
-                'echo "$IMAGE_TAG is there already"; exit 0; fi',
-                'aws ecr get-login-password | docker login --username AWS --password-stdin "${REPOSITORY_URI%%/*}"',
-                f'docker build --file {DOCKERFILE} --tag "$REPOSITORY_URI:$IMAGE_TAG" .',
-                'docker push "$REPOSITORY_URI:$IMAGE_TAG"',
-            ]
-        }
-    },
+    # One command: each is a shell of its own, in which an `exit 0` would skip none of those that follow.
+    "phases": {"build": {"commands": ["bash inference/build_image.sh"]}},
 }
 
 
@@ -192,7 +179,16 @@ class ServingImage(Construct):
                 ],
                 resources=[self.repository.repository_arn],
             ),
-            Permission(actions=["ecr:GetAuthorizationToken"], resources=["*"], reason=NO_RESOURCES),
+            # the logins to this account's registry and to the base image's public one
+            Permission(
+                actions=[
+                    "ecr:GetAuthorizationToken",
+                    "ecr-public:GetAuthorizationToken",
+                    "sts:GetServiceBearerToken",
+                ],
+                resources=["*"],
+                reason=NO_RESOURCES,
+            ),
         ]
 
     def _build_function(self, project: codebuild.Project) -> PythonFunction:

@@ -68,6 +68,7 @@ class WhippetStack(cdk.Stack):
                 debugger_image=debugger_image,
                 job_role_arn=training_role.role.role_arn,
                 serving_image_uri=serving_image_uri,
+                serving_repository_arn=repository_arn,
                 endpoint_role_arn=endpoint_role.role.role_arn,
             ),
             functions=functions,

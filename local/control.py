@@ -11,6 +11,7 @@ import fcntl
 import ipaddress
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,13 +19,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 __all__ = [
     "ACCOUNT_ID",
+    "HEALTH_PATH",
     "IDENTITY_PATH",
     "LOOPBACK",
     "REGION",
@@ -44,9 +46,17 @@ ACCOUNT_ID: Final = "000000000000"
 IDENTITY_PATH: Final = "/_whippet/cloud"
 """The path at which a server answers which cloud it is: its process and its state folder."""
 
-_HEALTH_PATH: Final = "/_ministack/health"
+HEALTH_PATH: Final = "/_ministack/health"
 _RECORD: Final = "cloud.json"
 _LOG: Final = "cloud.log"
+_LOCK: Final = "cloud.lock"
+_LAST_PORT: Final = "cloud.port"
+_PORT: Final = "WHIPPET_PORT"
+"""Variable that says which port of 127.0.0.1 the cloud serves on."""
+
+_DEFAULT_PORT: Final = 4577
+"""Of the first start of a state folder; later ones take the port they had, so that addresses stay."""
+
 _DEBUGGER_ACCESS: Final = "WHIPPET_DEBUGGER_ACCESS"
 """The variable that says whether the account may use SageMaker Debugger: true or false. A new account may not."""
 
@@ -75,6 +85,9 @@ class Cloud:
     port: int
     pid: int
     state: Path
+    access_key: str = field(repr=False)
+    """Access key ID of the account's administrator: another at each start, and known to this user alone."""
+    secret_key: str = field(repr=False)
 
     @property
     def endpoint_url(self) -> str:
@@ -95,8 +108,8 @@ class Cloud:
         loopback = f"{LOOPBACK},localhost"
         return kept | {
             "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_CONFIG_FILE": os.devnull,
@@ -140,20 +153,18 @@ def refuse_real_aws(environment: Mapping[str, str]) -> None:
 
 
 def start(state: Path, port: int | None = None) -> Cloud:
-    """Return the running cloud of this state folder; start it if there is none.
+    """Return the running cloud of this state folder, started if there is none.
 
-    The server goes on when this process ends.
-
-    Args:
-        state: the state folder; created if it does not exist.
-        port: the port on 127.0.0.1; a free one if None.
+    Without `port` or WHIPPET_PORT it serves on the port that it had at its last start, or on 4577 at its first; where
+    somebody else has that one, on a free one. The server is detached: it goes on when this process ends. Two starts at
+    once wait for each other.
 
     Raises:
-        CloudError: the server did not start, and the message ends with its log; or it runs already, on another port or
-            with another WHIPPET_DEBUGGER_ACCESS.
+        CloudError: it did not come up; the message ends with the server's log. Or it runs, but on another port, or with
+            another WHIPPET_DEBUGGER_ACCESS than this process's; or the state folder cannot be used.
     """
-    state = state.resolve()
-    state.mkdir(parents=True, exist_ok=True)
+    port = port if port is not None else _chosen_port()
+    state = _usable(state)
     with _lock(state):
         found = running(state)
         if found:
@@ -164,7 +175,79 @@ def start(state: Path, port: int | None = None) -> Cloud:
                 )
             _check_debugger_access(found)
             return found
-        return _launch(state, port if port is not None else _free_port())
+        if port is not None:
+            return _launch(state, port)
+        usual = _usual_port(state)
+        try:
+            return _launch(state, usual)
+        except CloudError:
+            # Another cloud, of another state folder, may have been quicker.
+            if _is_free(usual):
+                raise
+            return _launch(state, _usual_port(state))
+
+
+def _usable(state: Path) -> Path:
+    """Return the state folder, made if need be.
+
+    Raises:
+        CloudError: it is no folder, or nothing can be written in it.
+    """
+    state = state.resolve()
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        with (state / _LOCK).open("w") as file:
+            file.write("\n")
+    except (FileExistsError, NotADirectoryError):
+        raise CloudError(
+            f"{state} is not a folder, but the local cloud keeps its state there; move it away, or name another place "
+            "with WHIPPET_STATE"
+        ) from None
+    except OSError as error:
+        raise CloudError(
+            f"the local cloud cannot write to its state folder {state}: {error.strerror}; make room or give yourself "
+            "the permission, or name another place with WHIPPET_STATE"
+        ) from None
+    return state
+
+
+def _chosen_port() -> int | None:
+    """Return WHIPPET_PORT.
+
+    Raises:
+        CloudError: it is no port.
+    """
+    text = os.environ.get(_PORT)
+    if not text:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise CloudError(f"{_PORT}={text} is no port; give a number from 1 to 65535, such as {_DEFAULT_PORT}")
+    return int(text)
+
+
+def _usual_port(state: Path) -> int:
+    """Return the port of the last start, or the default one; a free one if somebody else has it."""
+    try:
+        usual = int((state / _LAST_PORT).read_text())
+    except (OSError, ValueError):
+        usual = _DEFAULT_PORT
+    if not _is_free(usual):
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            usual = probe.getsockname()[1]
+    (state / _LAST_PORT).write_text(f"{usual}\n")
+    return usual
+
+
+def _is_free(port: int) -> bool:
+    """Tell whether a server could listen on the port now; connections of an earlier one that linger do not count."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
 
 
 def _check_debugger_access(cloud: Cloud) -> None:
@@ -184,13 +267,14 @@ def running(state: Path) -> Cloud | None:
     try:
         record: dict[str, Any] = json.loads((state / _RECORD).read_text())
         port, pid = int(record["port"]), int(record["pid"])
+        access_key, secret_key = str(record["access_key"]), str(record["secret_key"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     identity = _ask(port, IDENTITY_PATH)
     # another process may have the port or the process id of a server that died
     if identity is None or identity.get("pid") != pid or identity.get("state") != str(state):
         return None
-    return Cloud(port=port, pid=pid, state=state)
+    return Cloud(port=port, pid=pid, state=state, access_key=access_key, secret_key=secret_key)
 
 
 def stop(state: Path) -> bool:
@@ -232,6 +316,9 @@ def _launch(state: Path, port: int) -> Cloud:
     # start the server, detached from this process
     log = state / _LOG
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    # A key for this start alone; a server's environment can be read by its own user only.
+    access_key, secret_key = f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)
+    environment |= {"WHIPPET_ACCESS_KEY_ID": access_key, "WHIPPET_SECRET_ACCESS_KEY": secret_key}
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [str(python), "-m", "local.cloud", "--port", str(port), "--state", str(state)],
@@ -243,8 +330,8 @@ def _launch(state: Path, port: int) -> Cloud:
             start_new_session=True,
         )
     _children.append(process)
-    record = {"port": port, "pid": process.pid, "started": time.time()}
-    (state / _RECORD).write_text(json.dumps(record) + "\n")
+    keys = {"access_key": access_key, "secret_key": secret_key}
+    _write_privately(state / _RECORD, {"port": port, "pid": process.pid, "started": time.time(), **keys})
 
     # wait until it answers
     deadline = time.monotonic() + _START_SECONDS
@@ -252,8 +339,8 @@ def _launch(state: Path, port: int) -> Cloud:
         if process.poll() is not None:
             (state / _RECORD).unlink(missing_ok=True)
             raise CloudError(f"the local cloud ended with status {process.returncode} while starting:\n{_tail(log)}")
-        if running(state) and _ask(port, _HEALTH_PATH) is not None:
-            return Cloud(port=port, pid=process.pid, state=state)
+        if running(state) and _ask(port, HEALTH_PATH) is not None:
+            return Cloud(port=port, pid=process.pid, state=state, access_key=access_key, secret_key=secret_key)
         time.sleep(0.05)
 
     os.killpg(process.pid, signal.SIGKILL)
@@ -262,10 +349,17 @@ def _launch(state: Path, port: int) -> Cloud:
     raise CloudError(f"the local cloud did not answer within {_START_SECONDS:.0f} s:\n{_tail(log)}")
 
 
+def _write_privately(file: Path, record: Mapping[str, Any]) -> None:
+    """Write a JSON file that only this user may read, from its first byte on."""
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(json.dumps(record) + "\n")
+
+
 @contextlib.contextmanager
 def _lock(state: Path) -> Iterator[None]:
     """Let only one process at a time start or stop the cloud of a state folder."""
-    with (state / "cloud.lock").open("w") as file:
+    with (state / _LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -280,13 +374,6 @@ def _ask(port: int, path: str) -> dict[str, Any] | None:
     except (OSError, ValueError, urllib.error.URLError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _is_loopback(url: str) -> bool:

@@ -46,6 +46,8 @@ class RunParts:
     debugger_image: DebuggerImage
     job_role_arn: str
     serving_image_uri: str
+    serving_repository_arn: str | None
+    """The ECR repository of the serving image; None for an image of another registry."""
     endpoint_role_arn: str
 
     @property

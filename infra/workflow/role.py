@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aws_cdk import aws_stepfunctions as sfn
@@ -38,8 +38,13 @@ class RunRole:
         """Register the invocation of a Lambda function."""
         self._functions[function_arn] = None
 
-    def may_call(self, call: str, payload: Mapping[str, Any]) -> None:
+    def may_call(self, call: str, payload: Mapping[str, Any], *, implied: Sequence[Permission] = ()) -> None:
         """Register a SageMaker call, such as `createTrainingJob.sync`, with its request.
+
+        Args:
+            call: The action as Step Functions writes it.
+            payload: The request.
+            implied: What the call needs of its caller besides its own action.
 
         Raises:
             ValueError: the permissions for the call are not known.
@@ -65,6 +70,8 @@ class RunRole:
             self._allow(["sagemaker:AddTags", "sagemaker:ListTags"], resources)
         self._passed_roles |= dict.fromkeys(_roles_in(payload))
         self._allow(actions, [*resources, *self._further_resources(verb, kind)])
+        for permission in implied:
+            self._add(permission)
 
     def grant(self, state_machine: sfn.StateMachine) -> None:
         """Grant everything that was registered to the state machine's role."""
@@ -84,7 +91,9 @@ class RunRole:
 
     def _allow(self, actions: list[str], resources: list[str]) -> None:
         versions = self._names.model_package_arns in resources
-        permission = Permission(actions=actions, resources=resources, reason=MODEL_VERSIONS if versions else RUN_NAMES)
+        self._add(Permission(actions=actions, resources=resources, reason=MODEL_VERSIONS if versions else RUN_NAMES))
+
+    def _add(self, permission: Permission) -> None:
         if permission not in self._permissions:
             self._permissions.append(permission)
 

@@ -125,6 +125,7 @@ def sagemaker_task(
     result_selector: Mapping[str, str] | None = None,
     timeout: cdk.Duration | None = None,
     retry: bool = True,
+    implied: Sequence[Permission] = (),
 ) -> sfn.CustomState:
     """Return the state of a SageMaker API call; the state machine's role may then make the call.
 
@@ -137,8 +138,9 @@ def sagemaker_task(
         result_selector: The members of the response to keep; None keeps all.
         timeout: How long the state may take; None is the time of a plain API call.
         retry: Whether to retry a refusal, which cannot be told from throttling.
+        implied: What the call needs of its caller besides its own action.
     """
-    scope.role.may_call(call, payload)
+    scope.role.may_call(call, payload, implied=implied)
     integration = "sagemaker" if call in _OPTIMISED else "aws-sdk:sagemaker"
     state_json: dict[str, Any] = {
         "Type": "Task",

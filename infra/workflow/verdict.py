@@ -121,4 +121,17 @@ def _register(scope: RunScope, parts: RunParts) -> sfn.CustomState:
         },
         result_path="$.package",
         result_selector={"arn.$": "$.ModelPackageArn"},
+        implied=_looked_at(parts),
     )
+
+
+def _looked_at(parts: RunParts) -> list[Permission]:
+    """Return the permissions with which CreateModelPackage looks at the image and the model that it registers.
+
+    The call has no role of its own. CloudFormation's schema of AWS::SageMaker::ModelPackage lists these four.
+    """
+    permissions = read_objects(parts.dataset, ["runs/*"])
+    if parts.serving_repository_arn:
+        image = ["ecr:BatchGetImage", "ecr:DescribeImages"]
+        permissions.append(Permission(actions=image, resources=[parts.serving_repository_arn]))
+    return permissions

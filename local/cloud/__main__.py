@@ -1,12 +1,14 @@
 """Run the local cloud in the foreground, with the Python of .envs/cloud: `python -m local.cloud --port N --state DIR`.
 
-With WHIPPET_DEBUGGER_ACCESS=true in its environment, the account may use SageMaker Debugger.
+WHIPPET_DEBUGGER_ACCESS=true in its environment makes the account one that may use SageMaker Debugger. The key of the
+account's administrator is WHIPPET_ACCESS_KEY_ID and WHIPPET_SECRET_ACCESS_KEY; without them it makes one and prints it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import sys
 from pathlib import Path
 
@@ -26,11 +28,17 @@ def main() -> int:
     if access not in ("true", "false"):
         parser.error(f"WHIPPET_DEBUGGER_ACCESS={access} is neither true nor false")
 
+    access_key = os.environ.pop("WHIPPET_ACCESS_KEY_ID", "")
+    secret_key = os.environ.pop("WHIPPET_SECRET_ACCESS_KEY", "")
+    if not (access_key and secret_key):
+        access_key, secret_key = f"AKIA{secrets.token_hex(8).upper()}", secrets.token_hex(20)
+        print(f"AWS_ACCESS_KEY_ID={access_key}\nAWS_SECRET_ACCESS_KEY={secret_key}", flush=True)
+
     # ministack reads its settings when it is imported, so `prepare` must set them first
     from local.cloud.seam import SeamError
     from local.cloud.server import prepare, serve
 
-    prepare(port=arguments.port, state=arguments.state)
+    prepare(port=arguments.port, state=arguments.state, access_key=access_key, secret_key=secret_key)
     try:
         serve(port=arguments.port, state=arguments.state, debugger_access=access == "true")
     except SeamError as error:

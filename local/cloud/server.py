@@ -23,6 +23,7 @@ from local.cloud import (
     sagemaker,
     seam,
 )
+from local.cloud.gate import Gate, admit_one_administrator
 from local.cloud.host import MinistackHost
 from local.cloud.stepfunctions import integrations, jsonpaths
 from local.control import ACCOUNT_ID, IDENTITY_PATH, LOOPBACK, REGION
@@ -38,8 +39,15 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def prepare(*, port: int, state: Path) -> None:
-    """Remove an earlier server's files, and set the environment that ministack reads when it is imported."""
+def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None:
+    """Remove an earlier server's files, and set the environment that ministack reads when it is imported.
+
+    Args:
+        port: the port on loopback.
+        state: the folder for the server's files.
+        access_key: the access key ID of the account's administrator, without which nobody is answered.
+        secret_key: the secret access key to it.
+    """
     # an empty state folder
     state.mkdir(parents=True, exist_ok=True)
     for name in _OWN_FOLDERS:
@@ -66,7 +74,8 @@ def prepare(*, port: int, state: Path) -> None:
         S3_DATA_DIR=str(state / "objects"),
         STATE_DIR=str(state / "records"),
         TMPDIR=str(state / "tmp"),
-        AWS_SECRET_ACCESS_KEY="test",  # noqa: S106 - the local cloud's key, which is no secret
+        AWS_ACCESS_KEY_ID=access_key,
+        AWS_SECRET_ACCESS_KEY=secret_key,
         AWS_EC2_METADATA_DISABLED="true",
         AWS_CONFIG_FILE=os.devnull,
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,
@@ -94,6 +103,7 @@ def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
     try:
         # change ministack before it serves its first request
         auth.apply()
+        admit_one_administrator()
         sagemaker.register(service)
         integrations.apply(service)
         jsonpaths.apply()
@@ -129,7 +139,7 @@ async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access:
     run = importlib.import_module("hypercorn.asyncio").serve
     try:
         identity = {"pid": os.getpid(), "state": str(state.resolve()), "debugger_access": debugger_access}
-        await run(_identified(application, identity), config, shutdown_trigger=stopped.wait)
+        await run(Gate(_identified(application, identity), port=port), config, shutdown_trigger=stopped.wait)
     finally:
         # before the event loop closes, which waits for its threads, and these for Lambdas and endpoints
         _end(service, state)

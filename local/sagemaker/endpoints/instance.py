@@ -15,8 +15,9 @@ import urllib3
 from local.sagemaker.context import Context
 from local.sagemaker.errors import JobFailure
 from local.sagemaker.host import find_image
-from local.sagemaker.jobs.container import ML_ROOT, environment, localised, program_of
+from local.sagemaker.jobs.container import environment, localised, program_of
 from local.sagemaker.jobs.logs import LogStream
+from local.sagemaker.jobs.mounts import ML_ROOT
 from local.sagemaker.jobs.process import Program
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import Transfer

@@ -12,18 +12,16 @@ from typing import Any, Final
 
 from local.sagemaker.errors import validation
 from local.sagemaker.host import Image
+from local.sagemaker.jobs.mounts import ML_ROOT, base_dir, rewritten
 
 __all__ = [
     "HOST_NAME",
-    "ML_ROOT",
     "environment",
     "localised",
     "program_of",
     "tensors_folder",
     "write_training_config",
 ]
-
-ML_ROOT: Final = "/opt/ml"
 
 HOST_NAME: Final = "localhost"
 """The host name of a job on one instance; `training_host.host_names` says why."""
@@ -118,7 +116,7 @@ def write_training_config(
 
     instance_type = record["ResourceConfig"].get("InstanceType", "ml.m5.large")
     group = {"instance_group_name": "homogeneousCluster", "instance_type": instance_type, "hosts": list(hosts)}
-    places = [(ML_ROOT, base)]
+    places = rewritten(base)
     default_mode = record["AlgorithmSpecification"]["TrainingInputMode"]
     config: dict[str, Any] = {
         "hyperparameters": {key: localised(value, places) for key, value in record.get("HyperParameters", {}).items()},
@@ -145,7 +143,8 @@ def write_training_config(
     }
     if "DebugHookConfig" in record:
         # without a LocalPath, smdebug would look below /opt/ml
-        config["debughookconfig"] = {**record["DebugHookConfig"], "LocalPath": str(tensors_folder(base, record))}
+        tensors = tensors_folder(base, record).relative_to(base)
+        config["debughookconfig"] = {**record["DebugHookConfig"], "LocalPath": f"{base_dir(base)}/{tensors}"}
     if "ProfilerConfig" in record:
         config["profilerconfig"] = record["ProfilerConfig"]
 

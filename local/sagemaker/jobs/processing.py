@@ -1,9 +1,8 @@
 """Processing jobs: download inputs from S3, run any program of an image, upload its outputs.
 
-An ordinary user of this machine cannot make the container paths of a request (`/opt/ml/processing/…`). They lie below
-the job's folder, and arguments and environment variables with such a path are rewritten (`container.localised`). A
-program that names `/opt/ml/processing` in its own source does not find it here: it should take the paths from its
-arguments or its environment.
+Its folders below /opt/ml are where the request wants them (`mounts`). Other container paths of a request cannot be made
+by an ordinary user of this machine: each lies below the job's folder, and arguments and environment variables that are
+such a path, or start with one, are rewritten (`container.localised`).
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from typing import Any, Final
 from local.sagemaker.context import MAX_REASON, Context
 from local.sagemaker.errors import validation
 from local.sagemaker.host import Image, find_image
-from local.sagemaker.jobs.container import HOST_NAME, ML_ROOT, environment, localised, program_of
+from local.sagemaker.jobs.container import HOST_NAME, environment, localised, program_of
 from local.sagemaker.jobs.job_run import JobRun, Outcome, RunningJobs
 from local.sagemaker.jobs.logs import LogStream
+from local.sagemaker.jobs.mounts import ML_ROOT, guard, mounted, rewritten, supported
 from local.sagemaker.jobs.process import Program
 from local.sagemaker.resources import PROCESSING_JOB
 from local.sagemaker.store import Record
@@ -85,8 +85,16 @@ class ProcessingRun(JobRun):
         sides = [entry["S3Input"] for entry in record.get("ProcessingInputs", [])] + [
             entry["S3Output"] for entry in record.get("ProcessingOutputConfig", {}).get("Outputs", [])
         ]
-        self._places = [(ML_ROOT, self._local(ML_ROOT))]
-        self._places += [(side["LocalPath"].rstrip("/"), self._local(side["LocalPath"])) for side in sides]
+        folders = [side["LocalPath"].rstrip("/") for side in sides]
+        self._mounts = sorted(
+            {folder.removeprefix(f"{ML_ROOT}/") for folder in folders if folder.startswith(f"{ML_ROOT}/")}
+        )
+        self._places = rewritten(self._local(ML_ROOT))
+        self._places += [
+            (folder, self._local(folder))
+            for folder in folders
+            if not (supported() and folder.startswith(f"{ML_ROOT}/"))
+        ]
 
     def execute(self) -> None:
         credentials = self.context.credentials(self._record["RoleArn"], "SageMaker")
@@ -159,13 +167,15 @@ class ProcessingRun(JobRun):
         specification = self._record["AppSpecification"]
         own = {key: localised(value, self._places) for key, value in self._record.get("Environment", {}).items()}
         identity = {"PROCESSING_JOB_NAME": self.name, "PROCESSING_JOB_ARN": self._record["ProcessingJobArn"]}
-        env = environment(self._image, identity, own, credentials)
+        base = self._local(ML_ROOT)
+        env = environment(self._image, guard(base, self._mounts), identity, own, credentials)
         argv = [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", [])]
         argv = program_of([localised(argument, self._places) for argument in argv], env)
 
         self._log = LogStream(
             credentials, group="/aws/sagemaker/ProcessingJobs", stream=f"{self.name}/algo-1-{int(time.time())}"
         )
+        argv = mounted(argv, base=base, folders=self._mounts)
         program = Program(argv, environment=env, folder=self._base, on_line=self._log.write)
         stopping = self._record.get("StoppingCondition", {})
         return self.follow([program], stopping.get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME))

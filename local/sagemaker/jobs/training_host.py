@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from local.sagemaker.host import Image
 from local.sagemaker.jobs.container import (
-    ML_ROOT,
     environment,
     localised,
     program_of,
@@ -18,6 +17,7 @@ from local.sagemaker.jobs.container import (
     write_training_config,
 )
 from local.sagemaker.jobs.logs import LogStream
+from local.sagemaker.jobs.mounts import base_dir, guard, mounted, rewritten
 from local.sagemaker.jobs.process import Program
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import Transfer
@@ -118,21 +118,23 @@ class TrainingHost:
     def start(self, credentials: dict[str, str], *, on_line: Callable[[str], None]) -> Program:
         """Start the image's program, and send its lines to the job's log and to `on_line`."""
         # container paths that arguments and variables may have
-        places = [(ML_ROOT, self.base)]
+        places = rewritten(self.base)
         if "LocalPath" in self._record.get("CheckpointConfig", {}):
-            places.append((self._record["CheckpointConfig"]["LocalPath"].rstrip("/"), self.checkpoints))
+            local_path = self._record["CheckpointConfig"]["LocalPath"].rstrip("/")
+            places.append((local_path, Path(base_dir(self.base)) / "checkpoints"))
 
         # environment and arguments
         own = {key: localised(value, places) for key, value in self._record.get("Environment", {}).items()}
         identity: dict[str, Any] = {
-            "SAGEMAKER_BASE_DIR": str(self.base),
+            "SAGEMAKER_BASE_DIR": base_dir(self.base),
             "TRAINING_JOB_NAME": self._record["TrainingJobName"],
             "TRAINING_JOB_ARN": self._record["TrainingJobArn"],
         }
         if len(self._hosts) > 1:
             # by default, Gloo binds to the address of the machine's host name
             identity["GLOO_SOCKET_IFNAME"] = LOOPBACK
-        env = environment(self._image, identity, own, credentials)
+        mounts = self._mounts()
+        env = environment(self._image, guard(self.base, mounts), identity, own, credentials)
         algorithm = self._record["AlgorithmSpecification"]
         argv = list(algorithm.get("ContainerEntrypoint", self._image.train or ()))
         argv += [localised(argument, places) for argument in algorithm.get("ContainerArguments", [])]
@@ -150,7 +152,13 @@ class TrainingHost:
             log.write(line)
             on_line(line)
 
-        return Program(program_of(argv, env), environment=env, folder=self.base, on_line=take)
+        argv = mounted(program_of(argv, env), base=self.base, folders=mounts)
+        return Program(argv, environment=env, folder=self.base, on_line=take)
+
+    def _mounts(self) -> list[str]:
+        """Folders that are mounts of their own in SageMaker's container, each after those that hold it."""
+        channels = sorted(path.name for path in (self.base / "input" / "data").iterdir() if path.is_dir())
+        return ["model", "output", "output/data", "checkpoints", *(f"input/data/{name}" for name in channels)]
 
     def close_log(self) -> None:
         """Send the last lines, so that the log is complete when the job has ended."""

@@ -29,7 +29,10 @@ class Account:
     cloud: control.Cloud
 
     def client(self, service: str, **credentials: str) -> Any:
-        keys = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        keys = credentials or {
+            "aws_access_key_id": self.cloud.access_key,
+            "aws_secret_access_key": self.cloud.secret_key,
+        }
         return boto3.client(  # type: ignore[call-overload]
             service,
             endpoint_url=self.cloud.endpoint_url,

@@ -19,6 +19,10 @@ import pytest
 from local import control
 
 
+def cloud_of(state: Path) -> control.Cloud:
+    return control.Cloud(port=4566, pid=1, state=state, access_key="AKIAOFTHISSTART", secret_key="secret")
+
+
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "state"
@@ -36,6 +40,50 @@ def test_another_port_for_a_running_cloud_is_refused(state: Path) -> None:
     first = control.start(state)
     with pytest.raises(control.CloudError, match=f"runs on port {first.port}"):
         control.start(state, first.port + 1)
+
+
+def test_the_address_is_the_same_at_each_start(state: Path) -> None:
+    """Scripts and settings that name it go on working."""
+    first = control.start(state).port
+    control.stop(state)
+    assert control.start(state).port == first
+
+
+def test_a_port_that_somebody_else_has_is_passed_over(state: Path) -> None:
+    state.mkdir()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        (state / "cloud.port").write_text(str(taken))
+        assert control.start(state).port != taken
+
+
+def test_the_port_can_be_set(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    monkeypatch.setenv("WHIPPET_PORT", str(free))
+    assert control.start(state).port == free
+    monkeypatch.setenv("WHIPPET_PORT", "http")
+    with pytest.raises(control.CloudError, match="WHIPPET_PORT=http is no port; give a number from 1 to 65535"):
+        control.start(state)
+
+
+def test_a_state_folder_that_is_a_file_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(control.CloudError, match="is not a folder, but the local cloud keeps its state there"):
+            control.start(place)
+
+
+def test_a_state_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    """A full disk, for root as for anybody; a folder of somebody else's reads the same."""
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "cloud.lock").symlink_to("/dev/full")
+    with pytest.raises(control.CloudError, match="No space left on device; make room or give yourself"):
+        control.start(full)
 
 
 def test_stop_ends_the_server_and_says_whether_there_was_one(state: Path) -> None:
@@ -97,7 +145,7 @@ def test_the_environment_holds_nothing_of_the_users_account(state: Path, monkeyp
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "secret")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://s3.amazonaws.com")
-    environment = control.Cloud(port=4566, pid=1, state=state).environment()
+    environment = cloud_of(state).environment()
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"} & set(environment)
     assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
     control.refuse_real_aws(environment)
@@ -115,7 +163,7 @@ def test_the_environment_holds_nothing_of_the_users_account(state: Path, monkeyp
     ],
 )
 def test_whatever_leads_to_the_real_aws_is_refused(change: dict[str, str], named: str, tmp_path: Path) -> None:
-    environment = control.Cloud(port=4566, pid=1, state=tmp_path).environment()
+    environment = cloud_of(tmp_path).environment()
     with pytest.raises(control.RealAwsRefusedError, match=named):
         control.refuse_real_aws(environment | change)
 
@@ -130,14 +178,16 @@ def test_no_process_and_no_file_of_the_server_survives_a_stop(state: Path) -> No
     while alive := [pid for pid in children if _alive(pid)]:
         assert time.monotonic() < deadline, f"still running: {alive}"
         time.sleep(0.05)
-    assert {path.name for path in state.iterdir()} == {"cloud.lock", "cloud.log"}
+    assert {path.name for path in state.iterdir()} == {"cloud.lock", "cloud.log", "cloud.port"}
 
 
 def _invoke_a_function(cloud: control.Cloud) -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("index.py", "def handler(event, context): return event")
-    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    session = boto3.Session(
+        aws_access_key_id=cloud.access_key, aws_secret_access_key=cloud.secret_key, region_name="us-east-1"
+    )
     iam = session.client("iam", endpoint_url=cloud.endpoint_url)
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})

@@ -1,0 +1,107 @@
+"""A job's folders where its container would have them: below /opt/ml, in namespaces of the job's own.
+
+An ordinary user cannot make /opt/ml, but on Linux a process can have a user and a mount namespace in which it may: the
+job's folder is mounted at /opt/ml, and within it the model, the output, its data, the checkpoints and every channel are
+mounts of their own, as in SageMaker's containers, so that a rename from one to another fails with EXDEV here, too.
+
+Where that is not to be had (macOS, systems without user namespaces for users), paths below /opt/ml in a job's arguments
+and variables are rewritten to its folder (`container.localised`), and Python programs find such renames refused
+(`rename_guard/sitecustomize.py`). A program that names /opt/ml in its own text then finds nothing there.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+__all__ = ["ML_ROOT", "base_dir", "guard", "mounted", "rewritten", "supported"]
+
+ML_ROOT: Final = "/opt/ml"
+
+_SWITCH: Final = "WHIPPET_MOUNT_OPT_ML"
+"""Environment variable: `false` for the way of machines without user namespaces."""
+
+_GUARD: Final = Path(__file__).parent / "rename_guard"
+
+# $1 is the job's folder, $2 the number of its mounts, whose names follow; then comes the program.
+_SCRIPT: Final = """
+base=$1 count=$2
+shift 2
+
+# Make room for /opt/ml: an empty /opt in which everything that was there is mounted again.
+beside=$base/.opt
+mkdir -p "$beside"
+mount --rbind /opt "$beside"
+mount -t tmpfs tmpfs /opt
+for entry in "$beside"/* "$beside"/.[!.]*; do
+  [ -e "$entry" ] && [ "${entry##*/}" != ml ] || continue
+  name=/opt/${entry##*/}
+  if [ -d "$entry" ]; then mkdir "$name"; else : > "$name"; fi
+  mount --rbind "$entry" "$name"
+done
+
+# Make each folder a mount, then all of them at /opt/ml.
+while [ "$count" -gt 0 ]; do
+  mount --bind "$base/$1" "$base/$1"
+  shift
+  count=$((count - 1))
+done
+mkdir /opt/ml
+mount --rbind "$base" /opt/ml
+exec "$@"
+"""
+
+
+@functools.cache
+def supported() -> bool:
+    """Tell whether jobs on this machine can have namespaces of their own; it is tried out once."""
+    unshare = shutil.which("unshare")
+    if unshare is None or os.environ.get(_SWITCH, "true") == "false" or not Path("/opt").is_dir():
+        return False
+    tried = subprocess.run(  # noqa: S603 - a fixed command
+        [unshare, "--user", "--map-root-user", "--mount", "/bin/sh", "-ec", "mount -t tmpfs tmpfs /opt"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    return tried.returncode == 0
+
+
+def mounted(argv: Sequence[str], *, base: Path, folders: Sequence[str]) -> list[str]:
+    """Return the command that runs `argv` with `base` at /opt/ml; `argv` itself where that is not supported.
+
+    Args:
+        argv: the program and its arguments.
+        base: the job's folder.
+        folders: its folders that are mounts of their own, relative to it, each after those that hold it.
+    """
+    if not supported():
+        return list(argv)
+    unshare = shutil.which("unshare") or "unshare"
+    namespaces = [unshare, "--user", "--map-root-user", "--mount", "/bin/sh", "-ec", _SCRIPT, "mounts"]
+    return [*namespaces, str(base), str(len(folders)), *folders, *argv]
+
+
+def base_dir(base: Path) -> str:
+    """Return where the job's program finds `base`."""
+    return ML_ROOT if supported() else str(base)
+
+
+def rewritten(base: Path) -> list[tuple[str, Path]]:
+    """Return the container's paths that have to be rewritten for the job's program: none where they are mounted."""
+    return [] if supported() else [(ML_ROOT, base)]
+
+
+def guard(base: Path, folders: Sequence[str]) -> dict[str, str]:
+    """Return the variables with which Python refuses renames between `folders`, where they are no mounts."""
+    if supported():
+        return {}
+    return {
+        "PYTHONPATH": str(_GUARD),
+        "WHIPPET_MOUNTS": os.pathsep.join(str(base / folder) for folder in folders),
+    }
