@@ -79,7 +79,7 @@ def demo(console: Console) -> None:
     console.print(Rule("The same call from a shell", align="left"))
     console.print(curl_command(api, next(iter(held_out))), highlight=False, soft_wrap=True, markup=False)
     console.print(Rule("Where to go from here", align="left"))
-    console.print(_NEXT.format(endpoint_url=target.endpoint_url, state=STATE), highlight=False, markup=False)
+    console.print(_NEXT.format(state=STATE), highlight=False, markup=False)
 
 
 def _classify(api: Api, pictures: dict[Path, str], console: Console) -> int:
@@ -97,7 +97,7 @@ def _classify(api: Api, pictures: dict[Path, str], console: Console) -> int:
 
 _NEXT = """\
 your own photos    whippet upload FOLDER && whippet run && whippet classify PHOTO   (a subfolder for each class)
-what is deployed   whippet status     (or: aws --endpoint-url {endpoint_url} sagemaker list-training-jobs)
+what is deployed   whippet status     (or: eval "$(whippet env)"; aws sagemaker list-training-jobs)
 the run's report   whippet report     (one page: trials, curves, mistakes, rules, profile, verdict, cost)
 the jobs' logs     whippet logs
 on AWS             whippet --profile NAME up      (README.md, “On AWS”)

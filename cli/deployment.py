@@ -17,7 +17,7 @@ from local import control
 if TYPE_CHECKING:
     from cli.target import Target
 
-__all__ = ["deploy", "destroy"]
+__all__ = ["deploy", "destroy", "other_stacks"]
 
 BOOTSTRAP_STACK = "CDKToolkit"
 
@@ -53,6 +53,13 @@ def destroy(target: Target) -> None:
     if target.cloud is not None:
         control.refuse_real_aws(target.environment)
     _cdk(target, "destroy", "--force", *_context(target), target.settings.stack_name)
+
+
+def other_stacks(target: Target) -> list[str]:
+    """Return the names of the stacks that stand beside the target's, without the CDK's own."""
+    pages = target.client("cloudformation").get_paginator("describe_stacks").paginate()
+    names = {stack["StackName"] for page in pages for stack in page["Stacks"] if "DELETE" not in stack["StackStatus"]}
+    return sorted(names - {BOOTSTRAP_STACK, target.settings.stack_name})
 
 
 def _context(target: Target) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -266,15 +267,20 @@ def logs(
 def down(context: typer.Context) -> None:
     """Destroy the stack and what its runs created.
 
-    On this machine, the local cloud is stopped, too. In AWS, the bucket with the photos stays unless the setting
-    dataset.keep_at_destroy is false.
+    On this machine, the local cloud is stopped, too, unless another environment stands in it. In AWS, the bucket
+    with the photos stays unless the setting dataset.keep_at_destroy is false.
     """
     target = context.obj.target()
     deployment.destroy(target)
     console.print(f"the stack {target.settings.stack_name} {target.place} was destroyed", highlight=False)
-    if target.cloud is not None:
-        control.stop(STATE)
-        console.print("the local cloud was stopped")
+    if target.cloud is None:
+        return
+    others = deployment.other_stacks(target)
+    if others:
+        console.print(f"the local cloud goes on, for {', '.join(others)}; stop it with `whippet stop`", highlight=False)
+        return
+    control.stop(STATE)
+    console.print("the local cloud was stopped")
 
 
 @typer_app.command()
@@ -292,6 +298,26 @@ def settings(
     for row in settings_table.rows(values):
         table.add_row(*map(escape, row))
     console.print(table, highlight=False)
+
+
+@typer_app.command()
+def env(context: typer.Context) -> None:
+    """Print the environment with which AWS clients reach the local cloud.
+
+    Set it in a shell with `eval "$(whippet env)"`; then `aws sagemaker list-training-jobs` lists the jobs on this
+    machine. The access key changes at each start of the local cloud.
+    """
+    target = context.obj.target()
+    if target.cloud is None:
+        raise CliError("`whippet env` is for the local cloud; in AWS, your own profile or keys are used")
+    for name in (
+        "AWS_ENDPOINT_URL",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+    ):
+        typer.echo(f"export {name}={shlex.quote(target.environment[name])}")
 
 
 @typer_app.command()

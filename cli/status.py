@@ -31,7 +31,7 @@ def show(target: Target, *, console: Console) -> None:
         "endpoint": _endpoint(target),
     }
     if target.cloud is not None:
-        facts["local cloud"] = f"{target.endpoint_url} (aws --endpoint-url {target.endpoint_url} …)"
+        facts["local cloud"] = f'{target.endpoint_url} (for other AWS clients: eval "$(whippet env)")'
     for name, fact in facts.items():
         # Not in a table, which would cut what a user wants to copy.
         console.print(f"{name:<12} {fact}", highlight=False, markup=False, soft_wrap=True)

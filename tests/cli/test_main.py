@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from cli import CliError, main
+from cli import CliError, deployment, main
 from cli.api import Api
 from cli.upload import Changes
 from cli.watch import Outcome
+from local import control
+from local.control import Cloud
 from tests.cli.stack import FakeStack
 
 
@@ -102,3 +105,57 @@ def test_commands_for_this_machine_refuse_a_region(command: str) -> None:
     result = invoke("--region", "eu-west-1", command)
     assert isinstance(result.exception, CliError)
     assert "leave --profile and --region out" in str(result.exception)
+
+
+class FakePages:
+    """CloudFormation with these stacks, one a page."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def get_paginator(self, name: str) -> Any:
+        assert name == "describe_stacks"
+        return self
+
+    def paginate(self) -> Any:
+        for name in self.names:
+            yield {"Stacks": [{"StackName": name, "StackStatus": "CREATE_COMPLETE"}]}
+
+
+def local_stack(monkeypatch: pytest.MonkeyPatch, **clients: Any) -> Any:
+    """A stack on the local cloud; `stopped` notes whether the cloud was."""
+    stack: Any = FakeStack(**clients)
+    stack.cloud = Cloud(port=4577, pid=1, state=Path("state"), access_key="AKIAOFTHISSTART", secret_key="it's")
+    stack.environment = stack.cloud.environment()
+    stack.stopped = []
+    monkeypatch.setattr(main, "find_target", lambda **_: stack)
+    monkeypatch.setattr(deployment, "destroy", lambda _: None)
+    monkeypatch.setattr(control, "stop", stack.stopped.append)
+    return stack
+
+
+def test_the_environment_can_be_set_in_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    local_stack(monkeypatch)
+    lines = invoke("env").output
+    script = f'{lines}\necho "$AWS_ENDPOINT_URL $AWS_ACCESS_KEY_ID $AWS_SECRET_ACCESS_KEY $AWS_REGION"'
+    told = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert told == "http://127.0.0.1:4577 AKIAOFTHISSTART it's us-east-1\n"
+
+
+def test_there_is_no_environment_to_set_for_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    local_stack(monkeypatch).cloud = None
+    assert isinstance(invoke("env").exception, CliError)
+
+
+@pytest.mark.parametrize("other", ["Whippet-prod", "SomebodyElses"])
+def test_a_cloud_in_which_another_stack_stands_goes_on(monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    stack = local_stack(monkeypatch, cloudformation=FakePages("CDKToolkit", "Whippet-dev", other))
+    result = invoke("down")
+    assert f"the local cloud goes on, for {other}" in result.output
+    assert stack.stopped == []
+
+
+def test_the_last_stack_takes_the_local_cloud_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = local_stack(monkeypatch, cloudformation=FakePages("CDKToolkit", "Whippet-dev"))
+    assert "the local cloud was stopped" in invoke("down").output
+    assert len(stack.stopped) == 1

@@ -85,5 +85,5 @@ def test_the_photos_are_where_the_stack_says(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_api_of_a_local_stack_is_on_the_local_clouds_port(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     url = "https://abc.execute-api.us-east-1.amazonaws.com/prod/"
     assert deployed(monkeypatch, {"ApiUrl": url}).api_url == url
-    cloud = Cloud(port=4567, pid=1, state=tmp_path)
+    cloud = Cloud(port=4567, pid=1, state=tmp_path, access_key="AKIAOFTHISSTART", secret_key="secret")
     assert deployed(monkeypatch, {"ApiUrl": url}, cloud=cloud).api_url == cloud.api_url("abc", "prod")
