@@ -41,6 +41,8 @@ def _as_nag_writes(value: Any) -> str:
             return f"<{name}>"
         case {"Fn::GetAtt": [name, attribute]}:
             return f"<{name}.{attribute}>"
+        case {"Fn::Sub": str(text)}:
+            return text.replace("${", "<").replace("}", ">")
         case {"Fn::Join": [separator, parts]}:
             return str(separator).join(_as_nag_writes(part) for part in parts)
     raise TypeError(f"how cdk-nag writes {value} is not known; add it to infra/acknowledged.py")

@@ -8,7 +8,7 @@ from constructs import Construct
 from infra.dataset import Dataset
 from infra.names import Names
 from infra.permissions import MODEL_VERSIONS, NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
-from infra.python_function import PythonFunction
+from infra.python_function import SERVICE_TIMEOUT, PythonFunction
 
 __all__ = ["Cleanup"]
 
@@ -54,6 +54,7 @@ class Cleanup(Construct):
             "Resource",
             service_token=self.function.arn,
             resource_type="Custom::WhippetCleanup",
+            service_timeout=SERVICE_TIMEOUT,
             properties={
                 "Prefix": names.prefix,
                 "Endpoint": names.endpoint,

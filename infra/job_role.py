@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -11,10 +12,17 @@ from infra.acknowledged import acknowledge_wildcards
 from infra.dataset import Dataset
 from infra.images import TrainingImage
 from infra.names import Names
-from infra.permissions import LOG_STREAMS, NO_RESOURCES, OBJECTS, Permission
+from infra.permissions import ASSETS, LOG_STREAMS, NO_RESOURCES, OBJECTS, Permission
 from infra.source_bundle import SourceBundle
 
-__all__ = ["TrainingRole", "pull_image", "read_objects", "sagemaker_role", "write_logs_and_metrics"]
+__all__ = [
+    "TrainingRole",
+    "pull_image",
+    "read_objects",
+    "sagemaker_role",
+    "service_of_this_account",
+    "write_logs_and_metrics",
+]
 
 
 def read_objects(dataset: Dataset, key_patterns: Sequence[str]) -> list[Permission]:
@@ -42,11 +50,17 @@ def pull_image(repository_arn: str | None) -> list[Permission]:
     return [Permission(actions=pull, resources=[repository_arn]), login]
 
 
-def write_logs_and_metrics(log_groups: Sequence[str], *, namespaces: Sequence[str]) -> list[Permission]:
-    """Return the permissions to write to these log groups and to CloudWatch metrics of these namespaces."""
+def write_logs_and_metrics(
+    log_groups: Sequence[str], *, namespaces: Sequence[str], create_groups: bool = True
+) -> list[Permission]:
+    """Return the permissions to write to these log groups and to CloudWatch metrics of these namespaces.
+
+    Without `create_groups`, a group that the stack has deleted cannot come back by a late log line.
+    """
+    create = ["logs:CreateLogGroup"] if create_groups else []
     return [
         Permission(
-            actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            actions=[*create, "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
             resources=[arn for log_group in log_groups for arn in Names.log_group_arns(log_group)],
             reason=LOG_STREAMS,
         ),
@@ -60,9 +74,14 @@ def write_logs_and_metrics(log_groups: Sequence[str], *, namespaces: Sequence[st
     ]
 
 
+def service_of_this_account(service: str) -> iam.ServicePrincipal:
+    """Return the principal that a role trusts: a service, where it acts for this account (confused deputy problem)."""
+    return iam.ServicePrincipal(service, conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}})
+
+
 def sagemaker_role(scope: Construct, permissions: Sequence[Permission]) -> iam.Role:
     """Make a role for SageMaker with these permissions."""
-    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+    role = iam.Role(scope, "Role", assumed_by=service_of_this_account("sagemaker.amazonaws.com"))
     statements = [permission.statement() for permission in permissions]
     policy = iam.Policy(scope, "Policy", statements=statements, roles=[role])
     acknowledge_wildcards(policy, permissions)
@@ -106,13 +125,18 @@ class TrainingRole(Construct):
 
 
 def _read_code(sources: SourceBundle) -> list[Permission]:
+    """Return the permissions to read the code of every deployment.
+
+    A run keeps the definition that it was started with, and so the code's key of that deployment, while a later one is
+    deployed.
+    """
     bucket = sources.bare.bucket.bucket_arn
     return [
-        Permission(actions=["s3:GetObject"], resources=[f"{bucket}/{asset.s3_object_key}" for asset in sources.all]),
+        Permission(actions=["s3:GetObject"], resources=[f"{bucket}/*"], reason=ASSETS),
         # A processing job lists its program's key as a prefix; the toolkit gets a training job's code by its key.
         Permission(
             actions=["s3:ListBucket"],
             resources=[bucket],
-            conditions={"StringLike": {"s3:prefix": [sources.rules.s3_object_key]}},
+            conditions={"StringLike": {"s3:prefix": ["*.zip"]}},
         ),
     ]

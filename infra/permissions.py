@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from aws_cdk import aws_iam as iam
 
-__all__ = ["LOG_STREAMS", "MODEL_VERSIONS", "NO_RESOURCES", "OBJECTS", "RUN_NAMES", "Permission"]
+__all__ = ["ASSETS", "LOG_STREAMS", "MODEL_VERSIONS", "NO_RESOURCES", "OBJECTS", "RUN_NAMES", "Permission"]
 
 NO_RESOURCES: Final = "IAM has no resource-level permissions for these actions."
 RUN_NAMES: Final = (
     "The name begins with the environment's prefix and ends with the run's id, which is not known at deployment."
 )
 OBJECTS: Final = "The objects lie below this prefix of the data bucket; their keys are not known at deployment."
+ASSETS: Final = "A run reads the code that it was started with; a later deployment changes the code's key."
 LOG_STREAMS: Final = "SageMaker chooses the names of the streams in its log groups."
 MODEL_VERSIONS: Final = "The version number of a model package is not known at deployment."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from constructs import Construct
 from infra.acknowledged import acknowledge, acknowledge_wildcards
 from infra.permissions import Permission
 
-__all__ = ["PythonFunction", "stage_function"]
+__all__ = ["LOG_RETENTION", "SERVICE_TIMEOUT", "PythonFunction", "make_readable", "stage_function"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _DEPENDENCIES = ("aws_lambda_powertools", "jmespath", "typing_extensions")
@@ -27,6 +28,12 @@ _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.so")
 """Compiled modules are left out because they run on one architecture only; the packages work without them."""
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
+
+SERVICE_TIMEOUT = cdk.Duration.minutes(16)
+"""How long CloudFormation waits for a custom resource's function, which may run for 15 minutes.
+
+By default it waits for an hour if the function dies before it can answer, and for another one in the rollback.
+"""
 
 
 def stage_function(name: str, target: Path, *, packages: Sequence[str] = (), files: Sequence[str] = ()) -> None:
@@ -53,6 +60,18 @@ def stage_function(name: str, target: Path, *, packages: Sequence[str] = (), fil
 
     for package in (*_DEPENDENCIES, *packages):
         _copy_package(package, target)
+    make_readable(target)
+
+
+def make_readable(folder: Path) -> None:
+    """Let every user read what is below a folder: folders get the mode 0755, files 0644, or 0755 if they are programs.
+
+    The CDK's zips carry the modes of the files here, and Lambda and the container run as another user than the one
+    whose umask a checkout was made under.
+    """
+    for path in (folder, *folder.rglob("*")):
+        program = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+        path.chmod(0o755 if program else 0o644)
 
 
 def _copy_package(package: str, target: Path) -> None:

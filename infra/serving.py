@@ -19,10 +19,16 @@ from constructs import Construct
 
 from infra.acknowledged import acknowledge, acknowledge_wildcards
 from infra.dataset import Dataset
-from infra.job_role import pull_image, read_objects, sagemaker_role, write_logs_and_metrics
+from infra.job_role import (
+    pull_image,
+    read_objects,
+    sagemaker_role,
+    service_of_this_account,
+    write_logs_and_metrics,
+)
 from infra.names import Names
 from infra.permissions import NO_RESOURCES, Permission
-from infra.python_function import LOG_RETENTION, PythonFunction
+from infra.python_function import LOG_RETENTION, SERVICE_TIMEOUT, PythonFunction, make_readable
 
 __all__ = [
     "EndpointLogs",
@@ -44,7 +50,9 @@ _CONTEXT = (
 )
 """Files and folders that the Dockerfile copies, by their path from the repository's root."""
 
-_IMAGES_KEPT = 10
+_IMAGES_KEPT = cdk.Duration.days(365)
+"""How long an image can be pulled after its push. A count would expire the image in service after so many deployments
+without a release."""
 
 
 def stage_context(target: Path) -> None:
@@ -56,6 +64,7 @@ def stage_context(target: Path) -> None:
             shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
         else:
             shutil.copyfile(source, copy)
+    make_readable(target)
 
 
 def content_tag(context: Path) -> str:
@@ -98,7 +107,7 @@ class ServingImage(Construct):
             encryption=ecr.RepositoryEncryption.AES_256,
             removal_policy=cdk.RemovalPolicy.DESTROY,
             empty_on_delete=True,
-            lifecycle_rules=[ecr.LifecycleRule(max_image_count=_IMAGES_KEPT)],
+            lifecycle_rules=[ecr.LifecycleRule(max_image_age=_IMAGES_KEPT)],
         )
 
         with tempfile.TemporaryDirectory() as folder:
@@ -114,6 +123,7 @@ class ServingImage(Construct):
             "Image",
             service_token=builder.arn,
             resource_type="Custom::WhippetServingImage",
+            service_timeout=SERVICE_TIMEOUT,
             properties={
                 "Project": project.project_name,
                 "RepositoryUri": self.repository.repository_uri,
@@ -125,7 +135,7 @@ class ServingImage(Construct):
 
     def _build_project(self, source: s3_assets.Asset) -> codebuild.Project:
         log_group = logs.LogGroup(self, "BuildLogs", retention=LOG_RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY)
-        role = iam.Role(self, "BuildRole", assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
+        role = iam.Role(self, "BuildRole", assumed_by=service_of_this_account("codebuild.amazonaws.com"))
         permissions = self._build_permissions(source, log_group)
         statements = [permission.statement() for permission in permissions]
         policy = iam.Policy(self, "BuildPolicy", roles=[role], statements=statements)
@@ -223,7 +233,9 @@ class EndpointRole(Construct):
         super().__init__(scope, construct_id)
         permissions = [
             *read_objects(dataset, ["runs/*"]),
-            *write_logs_and_metrics([names.endpoint_log_group], namespaces=["/aws/sagemaker/Endpoints"]),
+            *write_logs_and_metrics(
+                [names.endpoint_log_group], namespaces=["/aws/sagemaker/Endpoints"], create_groups=False
+            ),
             *pull_image(repository_arn),
         ]
         self.role = sagemaker_role(self, permissions)

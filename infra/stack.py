@@ -49,7 +49,7 @@ class WhippetStack(cdk.Stack):
         # what serves
         serving_image_uri, repository_arn = self._serving_image(names, settings.release.image_uri)
         endpoint_role = EndpointRole(self, "EndpointRole", dataset=dataset, names=names, repository_arn=repository_arn)
-        EndpointLogs(self, "EndpointLogs", names=names)
+        endpoint_logs = EndpointLogs(self, "EndpointLogs", names=names)
         registry = ModelRegistry(self, "ModelRegistry", names=names)
         api = Api(self, "Api", names=names, settings=settings.api)
 
@@ -77,7 +77,7 @@ class WhippetStack(cdk.Stack):
 
         # at destroy, everything the clean-up needs is still there
         cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix)
-        cleanup.resource.node.add_dependency(workflow, training_role, endpoint_role, functions, registry)
+        cleanup.resource.node.add_dependency(workflow, training_role, endpoint_role, endpoint_logs, functions, registry)
         self._outputs(names, dataset, workflow, api)
 
     def _serving_image(self, names: Names, given: str | None) -> tuple[str, str | None]:

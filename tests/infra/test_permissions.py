@@ -8,10 +8,14 @@ import pytest
 
 import contract
 from infra.permissions import NO_RESOURCES, Permission
-from tests.infra.template import Template, listed
+from tests.infra.template import ACCOUNT, REGION, Template, listed
+
+ASSETS = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
+"""The bootstrap bucket, which holds the code of every deployment."""
 
 NO_RESOURCE_LEVEL = {
     "cloudwatch:PutMetricData",
+    "ecr-public:GetAuthorizationToken",
     "ecr:GetAuthorizationToken",
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
@@ -31,6 +35,7 @@ NO_RESOURCE_LEVEL = {
     "xray:GetSamplingTargets",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
+    "sts:GetServiceBearerToken",
 }
 """Actions that take no resources (IAM's Service Authorization Reference)."""
 
@@ -56,6 +61,7 @@ def test_wildcards_in_resources_only_end_a_name_of_this_system(template: Templat
         "execution:whippet-dev:",
         ":::data-bucket/",
         ":log-stream:",
+        f":::{ASSETS}/",
     )
     files = tuple(f"runs/*/{artefact}" for artefact in contract.Artefact)
     for name, statement in template.statements():
@@ -107,11 +113,15 @@ def test_the_training_role_serves_the_rules_job_too(template: Template) -> None:
         "/aws/sagemaker/TrainingJobs",
         "/aws/sagemaker/ProcessingJobs",
     ]
-    (program,) = [r for item in statements for r in listed(item["Resource"]) if r.endswith(".zip")]
-    prefixes = [
-        item["Condition"]["StringLike"]["s3:prefix"] for item in statements if "s3:ListBucket" in listed(item["Action"])
+    (listing,) = [
+        item["Condition"]["StringLike"]["s3:prefix"]
+        for item in statements
+        if "s3:ListBucket" in listed(item["Action"]) and item["Resource"] == f"arn:aws:s3:::{ASSETS}"
     ]
-    assert [program.rsplit("/", 1)[1]] in prefixes, "a processing job lists the prefix of its program"
+    program = template.definition()["States"]["Rules"]["Parameters"]["ProcessingInputs"][0]["S3Input"]["S3Uri"]
+    assert listing == ["*.zip"], "a processing job lists the prefix of its program"
+    assert program.startswith(f"s3://{ASSETS}/")
+    assert program.endswith(".zip")
 
 
 def test_only_the_verdict_that_reads_sagemakers_rules_may_describe_trainings(

@@ -39,7 +39,7 @@ CONFIGURATIONS = [
 ]
 
 
-def needed(resource: str, payload: dict[str, Any]) -> Needed:
+def needed(resource: str, payload: dict[str, Any], *, repository: str) -> Needed:
     """What IAM asks for a rendered task: the action on every resource it names, and what goes with it.
 
     Source: "IAM policies for calling SageMaker AI with Step Functions", and the Service Authorization Reference.
@@ -51,9 +51,16 @@ def needed(resource: str, payload: dict[str, Any]) -> Needed:
     arns = [f"{_SAGEMAKER}:{kind}/{payload[member]}" for member, kind in _NAMED.items() if member in payload]
     if action == "CreateModelPackage":
         arns.append(f"{_SAGEMAKER}:model-package/{payload['ModelPackageGroupName']}/1")
+        (container,) = payload["InferenceSpecification"]["Containers"]
+        bucket, _, key = container["ModelDataUrl"].removeprefix("s3://").partition("/")
+        # tests/infra/test_implied_permissions.py says where these are from.
+        looked_at = {("ecr:BatchGetImage", repository), ("ecr:DescribeImages", repository)}
+        looked_at |= {("s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"), ("s3:ListBucket", f"arn:aws:s3:::{bucket}")}
+    else:
+        looked_at = set()
     if action == "UpdateModelPackage":
         arns.append(payload["ModelPackageArn"])
-    found = {(f"sagemaker:{action}", arn) for arn in arns}
+    found = {(f"sagemaker:{action}", arn) for arn in arns} | looked_at
     if call.endswith(".sync"):
         job = action.removeprefix("Create")
         found |= {(f"sagemaker:{verb}{job}", arn) for verb in ("Describe", "Stop") for arn in arns}
@@ -96,6 +103,8 @@ def test_every_task_has_its_permissions_and_every_permission_its_task(
 ) -> None:
     template = synthesise(**overrides)
     states = template.definition()["States"]
+    (image,) = template.of_type("AWS::ECR::Repository")
+    repository = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{image}"
     wanted: Needed = set()
     passed = set()
     for walk in every_walk(template.definition(), mode=overrides.get("training.mode", "features")):
@@ -104,7 +113,7 @@ def test_every_task_has_its_permissions_and_every_permission_its_task(
             resource = states[name]["Resource"]
             if resource.endswith("lambda:invoke.waitForTaskToken"):
                 resource = states[name]["Parameters"]["FunctionName"]
-            wanted |= needed(resource, payload)
+            wanted |= needed(resource, payload, repository=repository)
 
     assert passed == {name for name, state in states.items() if state["Type"] == "Task"}
     permissions = allowed(template)

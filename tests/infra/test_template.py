@@ -139,3 +139,50 @@ def test_every_region_of_the_mapping_has_an_account(template: Template) -> None:
     assert accounts["us-east-1"] == {"account": "763104351884"}
     assert accounts["il-central-1"] == {"account": "780543022126"}
     assert all(len(item["account"]) == 12 and item["account"].isdigit() for item in accounts.values())
+
+
+def test_cloudformation_waits_no_longer_for_a_function_than_it_can_run(template: Template) -> None:
+    """A function that dies before it can answer would hold the stack for an hour, twice with the rollback (A-22)."""
+    for kind in ("Custom::WhippetServingImage", "Custom::WhippetCleanup"):
+        (resource,) = template.of_type(kind).values()
+        assert 15 * 60 < int(resource["Properties"]["ServiceTimeout"]) <= 20 * 60
+
+
+def test_the_endpoints_log_group_cannot_come_back_after_a_destroy(template: Template) -> None:
+    """It goes after the endpoint, and no late line of the endpoint makes it anew (A-19)."""
+    (cleanup,) = template.of_type("Custom::WhippetCleanup").values()
+    (group,) = [name for name in template.of_type("AWS::Logs::LogGroup") if name.startswith("EndpointLogs")]
+    assert group in cleanup["DependsOn"]
+    endpoint = [statement for name, statement in template.statements() if name.startswith("EndpointRole")]
+    actions = {action for statement in endpoint for action in listed(statement["Action"])}
+    assert "logs:PutLogEvents" in actions
+    assert "logs:CreateLogGroup" not in actions
+
+
+def test_no_number_of_deployments_expires_the_image_in_service(template: Template) -> None:
+    """A-23."""
+    policy = json.loads(template.only("AWS::ECR::Repository")["LifecyclePolicy"]["LifecyclePolicyText"])
+    assert {rule["selection"]["countType"] for rule in policy["rules"]} == {"sinceImagePushed"}
+
+
+def test_a_running_run_reads_the_code_that_it_was_started_with(template: Template) -> None:
+    """A deployment while a run is under way changes the code's keys (A-08)."""
+    read = [
+        resource
+        for name, statement in template.statements()
+        if name.startswith("TrainingRole") and "s3:GetObject" in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    ]
+    assert [resource for resource in read if "cdk-" in resource and resource.endswith("/*")], read
+
+
+def test_sagemaker_and_codebuild_act_for_this_account_alone(template: Template) -> None:
+    """A-43."""
+    trusting = {}
+    for name, role in template.of_type("AWS::IAM::Role").items():
+        for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
+            service = str(statement["Principal"].get("Service"))
+            if service.startswith(("sagemaker.", "codebuild.")):
+                trusting[name] = statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
+    assert len(trusting) == 3
+    assert set(map(str, trusting.values())) == {str({"Ref": "AWS::AccountId"})}

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from smoke_test import handler as smoke_test
 
 from contract import SmokeTestInput, SmokeTestResult
@@ -31,10 +31,15 @@ class FakeRuntime:
         return {"Body": io.BytesIO(answer if isinstance(answer, bytes) else json.dumps(answer).encode())}
 
 
-def run(monkeypatch: pytest.MonkeyPatch, context: Context, *answers: Any) -> tuple[SmokeTestResult, FakeRuntime]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, context: Context, *answers: Any, more: int = 0
+) -> tuple[SmokeTestResult, FakeRuntime]:
+    """Test a model on one test photo of a dog, and on `more` further ones of cats and dogs."""
     records = [
         {"path": "cat/1.jpg", "label": 0, "split": "train", "etag": "a"},
         {"path": "dog/2.jpg", "label": 1, "split": "test", "etag": "b"},
+        *({"path": f"cat/{n}.jpg", "label": 0, "split": "test", "etag": "c"} for n in range(more)),
+        *({"path": f"dog/{n}.jpg", "label": 1, "split": "test", "etag": "d"} for n in range(100, 100 + more)),
     ]
     summary = {"prefix": "dataset/", "classes": [{"name": "cat"}, {"name": "dog"}]}
     s3 = FakeS3(
@@ -42,6 +47,7 @@ def run(monkeypatch: pytest.MonkeyPatch, context: Context, *answers: Any) -> tup
             "runs/run-1/manifest/dataset.json": json.dumps(summary).encode(),
             "runs/run-1/manifest/manifest.jsonl": "\n".join(map(json.dumps, records)).encode(),
             "dataset/dog/2.jpg": b"a dog",
+            **{f"dataset/{record['path']}": str(record["path"]).encode() for record in records[2:]},
         }
     )
     runtime = FakeRuntime(*answers)
@@ -102,3 +108,40 @@ def test_a_refused_photo_is_not_sent_again(monkeypatch: pytest.MonkeyPatch, cont
 def test_wrong_answers_fail(monkeypatch: pytest.MonkeyPatch, context: Context, answer: Any, words: str) -> None:
     with pytest.raises(smoke_test.SmokeTestFailed, match=words):
         run(monkeypatch, context, answer)
+
+
+def refusal() -> Exception:
+    """As SageMaker hands on a container's 400."""
+    error = client_error("ModelError", "the image is damaged or incomplete")
+    error.response["OriginalStatusCode"] = 400  # type: ignore[typeddict-unknown-key]
+    return error
+
+
+def test_a_photo_that_the_endpoint_refuses_gives_way_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, context: Context
+) -> None:
+    """One damaged photo at the front of the test split kept every model of a data set out of service (A-07)."""
+    answer, runtime = run(monkeypatch, context, refusal(), refusal(), GOOD, more=3)
+    assert answer["photo"] == "cat/1.jpg"
+    assert runtime.bodies == [b"cat/0.jpg", b"a dog", b"cat/1.jpg"], "of each class in turn"
+
+
+def test_an_endpoint_that_refuses_every_photo_fails_after_ten(
+    monkeypatch: pytest.MonkeyPatch, context: Context
+) -> None:
+    with pytest.raises(smoke_test.SmokeTestFailed, match=r"refused every test photo that was sent; cat/0\.jpg: "):
+        run(monkeypatch, context, *[refusal() for _ in range(20)], more=20)
+
+
+@pytest.mark.parametrize("error", [ConnectTimeoutError, EndpointConnectionError])
+def test_a_lost_packet_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, context: Context, error: type[Exception]
+) -> None:
+    answer, _ = run(monkeypatch, context, error(endpoint_url="https://runtime"), GOOD)  # type: ignore[call-arg]
+    assert answer["predicted"] == "dog"
+
+
+def test_all_attempts_fit_into_the_functions_time() -> None:
+    config: Any = smoke_test.runtime.meta.config
+    longest = smoke_test.ATTEMPTS * (config.connect_timeout + config.read_timeout + smoke_test.PAUSE_SECONDS)
+    assert longest < 5 * 60

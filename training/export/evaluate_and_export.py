@@ -6,6 +6,7 @@ sees them: what is reported is what will be served.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -161,7 +162,8 @@ def _model_files(classifier: Classifier, job: Job, *, crop: Crop) -> _ModelFiles
 def _keep_chosen(files: _ModelFiles, choice: Choice) -> None:
     """Leave the chosen file in the model folder, and no other."""
     if choice.precision == "int8":
-        files["int8"].replace(files["fp32"])
+        # The two folders are mounts of their own in SageMaker's containers, between which a rename fails.
+        shutil.move(files["int8"], files["fp32"])
     elif "int8" in files:
         files["int8"].unlink()
 
