@@ -12,6 +12,7 @@ from contract.hyperparameters import DECLARED, Hyperparameters
 
 __all__ = [
     "FEATURES_VERSION",
+    "FEATURE_HYPERPARAMETERS",
     "FEATURE_SPEC_FIELDS",
     "FeaturePrecision",
     "FeatureSpec",
@@ -46,8 +47,9 @@ class FeaturesPart(TypedDict):
 class FeatureSpec(TypedDict):
     """Everything that decides a photo's features: features of the same specification can be joined photo by photo.
 
-    Declared here and nowhere else. A hyperparameter named here is part of `feature_spec_key`, every field is written
-    into the index, and features of an earlier run are taken over only where all fields are the same.
+    Declared here and nowhere else, except for augmentations, which say so of themselves in `Hyperparameters`. A
+    hyperparameter named here is part of `feature_spec_key`, every field is written into the index, and features of an
+    earlier run are taken over only where all fields are the same.
     """
 
     backbone: str
@@ -59,7 +61,8 @@ class FeatureSpec(TypedDict):
     dim: int
     views: dict[SplitName, int]
     seed: int
-    flip: bool
+    augmentation: dict[str, bool | int | float]
+    """The hyperparameters that are declared with `augments`, by name."""
     precision: FeaturePrecision
     """Of the arrays; bfloat16, the upper half of float32, is kept as uint16, which numpy knows."""
     version: int
@@ -91,6 +94,11 @@ then not reused."""
 
 FEATURE_SPEC_FIELDS: Final = tuple(FeatureSpec.__annotations__)
 
+_AUGMENTATION: Final = tuple(name for name, field in DECLARED.items() if field.metadata["augments"])
+
+FEATURE_HYPERPARAMETERS: Final = (*(name for name in FEATURE_SPEC_FIELDS if name in DECLARED), *_AUGMENTATION)
+"""The hyperparameters that decide a photo's features."""
+
 
 def features_part_folder(*, number: int, of: int) -> str:
     """Return the folder, below the features', of one host's part; empty where there is one host only.
@@ -112,7 +120,7 @@ def feature_spec(
         "dim": sum(levels),
         "views": {split: 1 + hyperparameters.views if split == "train" else 1 for split in SPLITS},
         "seed": hyperparameters.seed,
-        "flip": hyperparameters.flip,
+        "augmentation": {name: getattr(hyperparameters, name) for name in _AUGMENTATION},
         "precision": precision,
         "version": FEATURES_VERSION,
     }
@@ -138,7 +146,7 @@ def feature_spec_key(*, hyperparameters: Hyperparameters, weights: str) -> str:
 
     `weights` says where the backbone's weights come from (`hub`, or the S3 URI and ETag of a file).
     """
-    chosen = {name: getattr(hyperparameters, name) for name in FEATURE_SPEC_FIELDS if name in DECLARED}
+    chosen = {name: getattr(hyperparameters, name) for name in FEATURE_HYPERPARAMETERS}
     return _digest({**chosen, "weights": weights, "version": FEATURES_VERSION})
 
 

@@ -57,6 +57,7 @@ def declared(
     meaning: str,
     *,
     within: tuple[float, float] | None = None,
+    augments: bool = False,
     finetune_only: bool = False,
     tuned: bool = False,
     deployed: bool = False,
@@ -67,6 +68,8 @@ def declared(
         default: The default value, whose type is the hyperparameter's.
         meaning: A phrase for users: the setting's description.
         within: The smallest and the largest value allowed, where it is a number with limits.
+        augments: Whether it changes the random views of a photo, so that features made with another value are not
+            reused.
         finetune_only: Whether a value other than the default needs `mode=finetune`.
         tuned: Whether the tuning job chooses the value.
         deployed: Whether only a deployment can change the value, since the state machine depends on it.
@@ -74,6 +77,7 @@ def declared(
     metadata = {
         "meaning": meaning,
         "within": within,
+        "augments": augments,
         "finetune_only": finetune_only,
         "tuned": tuned,
         "deployed": deployed,
@@ -93,7 +97,9 @@ class Hyperparameters:
     )
     image_size: int = declared(224, "Side of the square crop that the network sees, in pixels.", within=(32, 1024))
     views: int = declared(4, "Augmented views of each training photo, in addition to the plain one.", within=(0, 64))
-    flip: bool = declared(True, "Mirror augmented views at random; switch off for digits, text, left-or-right.")
+    flip: bool = declared(
+        True, "Mirror augmented views at random; switch off for digits, text, left-or-right.", augments=True
+    )
     epochs: int = declared(20, "Epochs of the training with the best values.", within=(1, 1000))
     learning_rate: float = declared(0.01, "Learning rate of the head.", within=LEARNING_RATE_BOUNDS, tuned=True)
     batch_size: int = declared(64, "Photos in a training step.", within=BATCH_SIZE_LIMITS, tuned=True)

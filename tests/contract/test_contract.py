@@ -1,11 +1,19 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
 import contract
-from contract import FEATURE_SPEC_FIELDS, ContractError, Hyperparameters, feature_spec, features_key
+from contract import (
+    FEATURE_HYPERPARAMETERS,
+    FEATURE_SPEC_FIELDS,
+    ContractError,
+    Hyperparameters,
+    feature_spec,
+    features_key,
+)
 
 CHANGED = Hyperparameters(
     backbone="efficientnet_lite0",
@@ -67,10 +75,7 @@ def test_wrong_hyperparameters_are_named(sent: dict[str, str], reason: str) -> N
         Hyperparameters.from_strings(sent)
 
 
-DECIDING = [name for name in FEATURE_SPEC_FIELDS if name in contract.DECLARED]
-
-
-@pytest.mark.parametrize("change", DECIDING)
+@pytest.mark.parametrize("change", FEATURE_HYPERPARAMETERS)
 def test_features_are_known_by_every_hyperparameter_that_decides_them(change: str) -> None:
     texts = Hyperparameters().to_strings()
     texts[change] = CHANGED.to_strings()[change]
@@ -80,14 +85,17 @@ def test_features_are_known_by_every_hyperparameter_that_decides_them(change: st
     }
     assert len(keys) == 2
     before, after = (
-        feature_spec(values, weights="w", levels=[4], precision="float32")
-        for values in (Hyperparameters(), Hyperparameters.from_strings(texts))
+        spec | spec["augmentation"]
+        for spec in (
+            dict[str, Any](feature_spec(values, weights="w", levels=[4], precision="float32"))
+            for values in (Hyperparameters(), Hyperparameters.from_strings(texts))
+        )
     )
-    assert [name for name, value in before.items() if dict(after)[name] != value] == [change]
+    assert [name for name, value in before.items() if after[name] != value and name != "augmentation"] == [change]
 
 
 def test_a_features_specification_says_all_it_declares() -> None:
-    assert set(DECIDING) == {"backbone", "image_size", "views", "flip", "seed"}
+    assert set(FEATURE_HYPERPARAMETERS) == {"backbone", "image_size", "views", "flip", "seed"}
     assert set(feature_spec(Hyperparameters(), weights="w", levels=[4], precision="float32")) == {*FEATURE_SPEC_FIELDS}
 
 

@@ -27,10 +27,14 @@ def rule_variables(environment: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def rules_of(mode: str, kind: str) -> set[str]:
-    """The default rules of a kind that can apply to the mode."""
-    rules = set(contract.DEFAULT_RULES[mode]) - contract.NOT_APPLICABLE[mode].keys()
-    return {rule for rule in rules if contract.RULES[rule].kind == kind}
+def rules_of(mode: str, kind: str, evaluator: contract.Evaluator = "own") -> set[str]:
+    """The default rules of a kind that can apply to the mode and that the evaluator knows."""
+    return {
+        rule
+        for rule in contract.DEFAULT_RULES[mode]
+        if contract.RULES[rule].kind == kind
+        and contract.why_not_applicable(rule, mode=mode, evaluator=evaluator) is None
+    }
 
 
 @pytest.fixture(params=contract.MODES)
@@ -64,7 +68,7 @@ def test_an_account_with_access_has_sagemaker_evaluate_the_rules(of_mode: dict[s
         "CollectionConfigurations": contract.hook_collections(mode, 50),
     }
     configured = {rule["RuleConfigurationName"]: rule for rule in request["DebugRuleConfigurations"]}
-    assert configured.keys() == rules_of(mode, "tensor")
+    assert configured.keys() == rules_of(mode, "tensor", "managed")
     for name, rule in configured.items():
         assert rule["RuleEvaluatorImage"] == IMAGE
         parameters = {key: str(value) for key, value in expected_parameters(mode, name).items()}
@@ -246,11 +250,12 @@ def test_a_rule_that_sagemaker_does_not_know_is_asked_of_the_own_job_alone(
     template = synthesise(**overrides, **{"training.mode": mode})
     definition = template.definition()
     request = dict(run(definition, access=True, mode=mode).payloads)["TrainManaged"]
-    assert {rule["RuleConfigurationName"] for rule in request["DebugRuleConfigurations"]} == rules_of(mode, "tensor")
+    asked = {rule["RuleConfigurationName"] for rule in request["DebugRuleConfigurations"]}
+    assert asked == rules_of(mode, "tensor", "managed")
     job = dict(run(definition, access=False, mode=mode).payloads)["Rules"]
     assert rule_variables(job["Environment"])[loss_plateau] == {"patience": 5}
-    asked = json.loads(template.function("verdict")["Environment"]["Variables"]["RULES"])
-    assert loss_plateau in asked, "so that the results say why it has none"
+    judged = json.loads(template.function("verdict")["Environment"]["Variables"]["RULES"])
+    assert loss_plateau in judged, "so that the results say why it has none"
 
 
 def test_where_sagemaker_knows_no_rule_that_applies_the_own_job_evaluates(

@@ -152,7 +152,7 @@ def test_only_new_and_changed_photos_are_embedded(
 
 
 @pytest.mark.parametrize(
-    ("changed", "what"), [({"seed": 5}, "seed"), ({"views": 1}, "views"), ({"flip": False}, "flip")]
+    ("changed", "what"), [({"seed": 5}, "seed"), ({"views": 1}, "views"), ({"flip": False}, "augmentation")]
 )
 def test_features_made_otherwise_are_not_taken_over(
     filled: Workspace,
