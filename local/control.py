@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -23,6 +22,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from local.state_folder import (
+    LOCK,
+    LOOPBACK,
+    CloudError,
+    chosen_port,
+    is_free,
+    usable,
+    usual_port,
+    write_privately,
+)
 
 __all__ = [
     "ACCOUNT_ID",
@@ -39,7 +49,6 @@ __all__ = [
     "stop",
 ]
 
-LOOPBACK: Final = "127.0.0.1"
 REGION: Final = "us-east-1"
 ACCOUNT_ID: Final = "000000000000"
 
@@ -49,14 +58,6 @@ IDENTITY_PATH: Final = "/_whippet/cloud"
 HEALTH_PATH: Final = "/_ministack/health"
 _RECORD: Final = "cloud.json"
 _LOG: Final = "cloud.log"
-_LOCK: Final = "cloud.lock"
-_LAST_PORT: Final = "cloud.port"
-_PORT: Final = "WHIPPET_PORT"
-"""Variable that says which port of 127.0.0.1 the cloud serves on."""
-
-_DEFAULT_PORT: Final = 4577
-"""Of the first start of a state folder; later ones take the port they had, so that addresses stay."""
-
 _DEBUGGER_ACCESS: Final = "WHIPPET_DEBUGGER_ACCESS"
 """The variable that says whether the account may use SageMaker Debugger: true or false. A new account may not."""
 
@@ -68,10 +69,6 @@ _STOP_SECONDS: Final = 20.0
 
 _children: Final[list[subprocess.Popen[bytes]]] = []
 """Servers that this process started. Python warns of a Popen object that is deleted while its process runs."""
-
-
-class CloudError(RuntimeError):
-    """The local cloud could not be started or stopped; the message says why and what to do."""
 
 
 class RealAwsRefusedError(CloudError):
@@ -163,8 +160,8 @@ def start(state: Path, port: int | None = None) -> Cloud:
         CloudError: it did not come up; the message ends with the server's log. Or it runs, but on another port, or with
             another WHIPPET_DEBUGGER_ACCESS than this process's; or the state folder cannot be used.
     """
-    port = port if port is not None else _chosen_port()
-    state = _usable(state)
+    port = port if port is not None else chosen_port()
+    state = usable(state)
     with _lock(state):
         found = running(state)
         if found:
@@ -177,77 +174,14 @@ def start(state: Path, port: int | None = None) -> Cloud:
             return found
         if port is not None:
             return _launch(state, port)
-        usual = _usual_port(state)
+        usual = usual_port(state)
         try:
             return _launch(state, usual)
         except CloudError:
             # Another cloud, of another state folder, may have been quicker.
-            if _is_free(usual):
+            if is_free(usual):
                 raise
-            return _launch(state, _usual_port(state))
-
-
-def _usable(state: Path) -> Path:
-    """Return the state folder, made if need be.
-
-    Raises:
-        CloudError: it is no folder, or nothing can be written in it.
-    """
-    state = state.resolve()
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        with (state / _LOCK).open("w") as file:
-            file.write("\n")
-    except (FileExistsError, NotADirectoryError):
-        raise CloudError(
-            f"{state} is not a folder, but the local cloud keeps its state there; move it away, or name another place "
-            "with WHIPPET_STATE"
-        ) from None
-    except OSError as error:
-        raise CloudError(
-            f"the local cloud cannot write to its state folder {state}: {error.strerror}; make room or give yourself "
-            "the permission, or name another place with WHIPPET_STATE"
-        ) from None
-    return state
-
-
-def _chosen_port() -> int | None:
-    """Return WHIPPET_PORT.
-
-    Raises:
-        CloudError: it is no port.
-    """
-    text = os.environ.get(_PORT)
-    if not text:
-        return None
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise CloudError(f"{_PORT}={text} is no port; give a number from 1 to 65535, such as {_DEFAULT_PORT}")
-    return int(text)
-
-
-def _usual_port(state: Path) -> int:
-    """Return the port of the last start, or the default one; a free one if somebody else has it."""
-    try:
-        usual = int((state / _LAST_PORT).read_text())
-    except (OSError, ValueError):
-        usual = _DEFAULT_PORT
-    if not _is_free(usual):
-        with socket.socket() as probe:
-            probe.bind((LOOPBACK, 0))
-            usual = probe.getsockname()[1]
-    (state / _LAST_PORT).write_text(f"{usual}\n")
-    return usual
-
-
-def _is_free(port: int) -> bool:
-    """Tell whether a server could listen on the port now; connections of an earlier one that linger do not count."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-        return True
+            return _launch(state, usual_port(state))
 
 
 def _check_debugger_access(cloud: Cloud) -> None:
@@ -331,7 +265,7 @@ def _launch(state: Path, port: int) -> Cloud:
         )
     _children.append(process)
     keys = {"access_key": access_key, "secret_key": secret_key}
-    _write_privately(state / _RECORD, {"port": port, "pid": process.pid, "started": time.time(), **keys})
+    write_privately(state / _RECORD, {"port": port, "pid": process.pid, "started": time.time(), **keys})
 
     # wait until it answers
     deadline = time.monotonic() + _START_SECONDS
@@ -349,17 +283,10 @@ def _launch(state: Path, port: int) -> Cloud:
     raise CloudError(f"the local cloud did not answer within {_START_SECONDS:.0f} s:\n{_tail(log)}")
 
 
-def _write_privately(file: Path, record: Mapping[str, Any]) -> None:
-    """Write a JSON file that only this user may read, from its first byte on."""
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-        opened.write(json.dumps(record) + "\n")
-
-
 @contextlib.contextmanager
 def _lock(state: Path) -> Iterator[None]:
     """Let only one process at a time start or stop the cloud of a state folder."""
-    with (state / _LOCK).open("w") as file:
+    with (state / LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
