@@ -70,10 +70,11 @@ def handler(event: contract.SmokeTestInput, context: LambdaContext) -> contract.
     records = _test_photos(bucket, manifest + contract.Artefact.MANIFEST)
 
     # send one after the other, until the endpoint takes one
-    refusals = []
+    refusals: list[str] = []
+    failures: list[str] = []
     for record in records:
         try:
-            answer = _invoke(runtime, endpoint, _read(bucket, summary["prefix"] + record["path"]))
+            answer = _invoke(runtime, endpoint, _read(bucket, summary["prefix"] + record["path"]), failures=failures)
         except _Refused as refusal:
             refusals.append(f"{record['path']}: {refusal}")
             logger.warning("refused", extra={"photo": record["path"], "error": str(refusal)})
@@ -145,26 +146,33 @@ def _test_photos(bucket: str, key: str) -> list[contract.ImageRecord]:
     return found[:PHOTOS]
 
 
-def _invoke(client: SageMakerRuntimeClient, endpoint: str, image: bytes) -> bytes:
-    """Ask until the endpoint answers: a model that has just started may fail its first requests."""
-    last = ""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(PAUSE_SECONDS)
+def _invoke(client: SageMakerRuntimeClient, endpoint: str, image: bytes, *, failures: list[str]) -> bytes:
+    """Ask until the endpoint answers: a model that has just started may fail its first requests.
+
+    `failures` are the requests without an answer so far, over all photos: the function's time is one for all of them.
+
+    Raises:
+        _Refused: the endpoint answers that it cannot classify this photo.
+        SmokeTestFailed: there were `ATTEMPTS` failures.
+    """
+    while True:
         try:
             response = client.invoke_endpoint(
                 EndpointName=endpoint, Body=image, ContentType="application/octet-stream", Accept="application/json"
             )
             return response["Body"].read()
         except ClientError as error:
-            last = str(error)
             status = error.response.get("OriginalStatusCode")
             if isinstance(status, int) and 400 <= status < 500:
-                raise _Refused(last) from None
+                raise _Refused(str(error)) from None
+            failures.append(str(error))
         except BotoCoreError as error:
-            last = str(error)
-        logger.warning("no answer yet", extra={"attempt": attempt + 1, "error": last})
-    raise SmokeTestFailed(f"the endpoint did not classify a test photo: {last}")
+            failures.append(str(error))
+
+        logger.warning("no answer yet", extra={"attempt": len(failures), "error": failures[-1]})
+        if len(failures) >= ATTEMPTS:
+            raise SmokeTestFailed(f"the endpoint did not classify a test photo: {failures[-1]}")
+        time.sleep(PAUSE_SECONDS)
 
 
 def _read(bucket: str, key: str) -> bytes:

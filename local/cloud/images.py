@@ -58,6 +58,7 @@ def standard_images() -> list[Image]:
     training = environments_root() / "training" / "bin"
     serving = environments_root() / "inference" / "bin"
     return [
+        # what jobs run in
         Image(
             pattern=TRAINING_PATTERN,
             # `train` is the console script of sagemaker-training, the program AWS's image starts.
@@ -69,6 +70,7 @@ def standard_images() -> list[Image]:
                 **_QUIET_THREADS,
             },
         ),
+        # what SageMaker Debugger evaluates its rules in
         Image(
             pattern=RULES_PATTERN,
             evaluate=(
@@ -82,6 +84,7 @@ def standard_images() -> list[Image]:
                 **_QUIET_THREADS,
             },
         ),
+        # what the stack builds for its endpoint
         Image(
             pattern=SERVING_PATTERN,
             train=None,

@@ -67,6 +67,8 @@ def build(synthesise: Callable[..., Template], tmp_path: Path) -> Callable[..., 
         for folder in (programs, world):
             folder.mkdir()
         stage_context(context)
+
+        # the programs that record, and the world that they see
         for name, text in (("docker", _DOCKER), ("aws", _AWS)):
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
@@ -75,6 +77,8 @@ def build(synthesise: Callable[..., Template], tmp_path: Path) -> Callable[..., 
         for name, wanted in (("image", there), ("public", public)):
             if wanted:
                 (world / name).touch()
+
+        # the environment that CodeBuild gives
         environment = {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "CALLS": str(tmp_path / "calls"),
@@ -84,6 +88,8 @@ def build(synthesise: Callable[..., Template], tmp_path: Path) -> Callable[..., 
             "IMAGE_TAG": "c0ffee",
             "RETRY_SECONDS": "0",
         }
+
+        # every command of every phase
         output, status = "", 0
         for phase in spec["phases"].values():
             for command in phase["commands"]:
@@ -98,6 +104,7 @@ def build(synthesise: Callable[..., Template], tmp_path: Path) -> Callable[..., 
                 )
                 output += done.stdout + done.stderr
                 status = status or done.returncode
+
         calls = (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
         return Build(status, calls, output)
 

@@ -145,3 +145,10 @@ def test_all_attempts_fit_into_the_functions_time() -> None:
     config: Any = smoke_test.runtime.meta.config
     longest = smoke_test.ATTEMPTS * (config.connect_timeout + config.read_timeout + smoke_test.PAUSE_SECONDS)
     assert longest < 5 * 60
+
+
+def test_attempts_are_counted_over_all_photos(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
+    """The function's time is one for all of them."""
+    late = ReadTimeoutError(endpoint_url="https://runtime")
+    with pytest.raises(smoke_test.SmokeTestFailed, match="did not classify a test photo"):
+        run(monkeypatch, context, late, refusal(), late, refusal(), late, late, late, GOOD, more=5)

@@ -155,12 +155,14 @@ def profile_of(seen: Measurements, *, rules: list[contract.RuleResult]) -> contr
     """Return the profile of a training: its measurements, summed up and downsampled, with recommendations."""
     steps, samples = seen.steps, seen.samples
     profile: contract.Profile = {
+        # the machines, and how long the training took on them
         "instance_type": seen.instance_type,
         "hosts": seen.hosts,
         "cpus": seen.cpus,
         "gpus": seen.gpus,
         "seconds": steps.total,
         "initialization_seconds": seen.initialization_seconds,
+        # where a step's time went
         "phases": [
             {"phase": name, "seconds": seconds, "share": seconds / steps.total if steps.total else 0.0}
             for name, seconds in steps.phases.items()
@@ -172,6 +174,7 @@ def profile_of(seen: Measurements, *, rules: list[contract.RuleResult]) -> contr
             if step.seconds > steps.limit(_OUTLIER_DEVIATIONS)
         ],
         "step_seconds": downsampled(steps.seconds, limit=_SHOWN_STEPS),
+        # how busy the machines were
         "utilization": [
             {
                 "name": name,
@@ -187,6 +190,7 @@ def profile_of(seen: Measurements, *, rules: list[contract.RuleResult]) -> contr
             name: downsampled([round(value, 3) for value in values], limit=_SHOWN_SAMPLES)
             for name, values in {"seconds": samples.times, **samples.values}.items()
         },
+        # what follows from it
         "recommendations": recommendations(seen),
         "rules": rules,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -106,9 +107,21 @@ def test_what_else_is_in_opt_stays_and_nothing_of_the_job_is_left_there(jobs: Jo
     assert {path.name for path in Path("/opt").iterdir()} == before
 
 
+def in_namespaces_of(root: Path) -> list[str]:
+    """Processes that see a mount below `root`: a namespace lives as long as a process in it."""
+    found = []
+    for mounts_of in Path("/proc").glob("[0-9]*/mountinfo"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or is somebody else's
+            if str(root) in mounts_of.read_text():
+                found.append(mounts_of.parent.name)
+    return found
+
+
 def test_a_stopped_job_leaves_no_process_and_no_mount(jobs: Jobs, root: Path) -> None:
+    if not mounts.supported():
+        pytest.skip("this machine gives users no namespaces")
     jobs.start("stopped", hyperparameters={"action": "wait"})
-    eventually(lambda: jobs.describe("stopped")["SecondaryStatus"] == "Training")
+    eventually(lambda: in_namespaces_of(root))
     jobs.sagemaker.call("StopTrainingJob", {"TrainingJobName": "stopped"})
     assert jobs.ended("stopped")["TrainingJobStatus"] == "Stopped"
-    assert str(root) not in Path("/proc/self/mounts").read_text()
+    assert in_namespaces_of(root) == []
