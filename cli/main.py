@@ -253,6 +253,12 @@ def classify(
 
 
 @typer_app.command()
+def key(context: typer.Context) -> None:
+    """Print the API's key, for a command such as `curl -H "x-api-key: $(whippet key)" …`."""
+    typer.echo(context.obj.target().api_key)
+
+
+@typer_app.command()
 def logs(
     context: typer.Context,
     run: _RunOrNewest = None,
