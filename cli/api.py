@@ -12,7 +12,9 @@ import urllib3
 
 from cli import CliError
 from cli.photos import media_type
+from cli.target import STATE, is_on_this_machine
 from contract import Prediction
+from local import control
 
 if TYPE_CHECKING:
     from cli.target import Target
@@ -51,7 +53,8 @@ class Api:
             response = _POOL.request("POST", f"{self.url}classify", body=body, headers=headers, timeout=TIMEOUT)
         except urllib3.exceptions.HTTPError as error:
             raise CliError(
-                f"the API at {self.url} did not answer ({error}): check with `whippet status` that the stack is "
+                (control.silence(STATE) if is_on_this_machine(self.url) else None)
+                or f"the API at {self.url} did not answer ({error}): check with `whippet status` that the stack is "
                 "deployed, and that the network reaches it"
             ) from None
 
