@@ -5,6 +5,7 @@ line read and write by it. It uses the standard library only, so that each of th
 """
 
 from contract.collections import *
+from contract.console import *
 from contract.dataset import *
 from contract.debugger import *
 from contract.decision import *

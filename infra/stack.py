@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
+from aws_cdk import region_info
 from constructs import Construct
 
+from contract import console_host
 from infra.api import Api
 from infra.cleanup import Cleanup
 from infra.dataset import Dataset
@@ -87,9 +89,15 @@ class WhippetStack(cdk.Stack):
         built = ServingImage(self, "ServingImage", names=names)
         return built.uri, built.repository.repository_arn
 
+    def _console_host(self) -> str:
+        """Return the host of the console in the partition that the stack is deployed to, unknown at synthesis."""
+        partitions = {region_info.RegionInfo.get(region.name).partition for region in region_info.RegionInfo.regions}
+        hosts = {name: {"host": console_host(name)} for name in sorted(filter(None, partitions))}
+        return cdk.CfnMapping(self, "Consoles", mapping=hosts).find_in_map(cdk.Aws.PARTITION, "host")
+
     def _outputs(self, names: Names, dataset: Dataset, workflow: Workflow, api: Api) -> None:
         arn = workflow.state_machine.state_machine_arn
-        console = f"https://{self.region}.console.aws.amazon.com/states/home?region={self.region}"
+        console = f"https://{self.region}.{self._console_host()}/states/home?region={self.region}"
         command = f"aws apigateway get-api-key --api-key {api.key.key_id} --include-value --query value --output text"
         outputs = {
             StackOutput.DATA_BUCKET: (dataset.bucket.bucket_name, "The data bucket"),

@@ -1,6 +1,7 @@
 """Run the local cloud in the foreground, with the Python of .envs/cloud: `python -m local.cloud --port N --state DIR`.
 
-WHIPPET_DEBUGGER_ACCESS=true in its environment makes the account one that may use SageMaker Debugger. The key of the
+WHIPPET_DEBUGGER_ACCESS=true in its environment makes the account one that may use SageMaker Debugger, and
+WHIPPET_LAMBDA_WORKERS says how many interpreters may run Lambda functions at once. The key of the
 account's administrator is WHIPPET_ACCESS_KEY_ID and WHIPPET_SECRET_ACCESS_KEY; without them it makes one and prints it.
 """
 
@@ -35,12 +36,18 @@ def main() -> int:
         print(f"AWS_ACCESS_KEY_ID={access_key}\nAWS_SECRET_ACCESS_KEY={secret_key}", flush=True)
 
     # ministack reads its settings when it is imported, so `prepare` must set them first
+    from local.cloud.lambda_workers import limit
     from local.cloud.seam import SeamError
     from local.cloud.server import prepare, serve
 
+    try:
+        workers = limit(os.environ)
+    except ValueError as error:
+        parser.error(str(error))
+
     prepare(port=arguments.port, state=arguments.state, access_key=access_key, secret_key=secret_key)
     try:
-        serve(port=arguments.port, state=arguments.state, debugger_access=access == "true")
+        serve(port=arguments.port, state=arguments.state, workers=workers, debugger_access=access == "true")
     except SeamError as error:
         print(f"local cloud: {error}", file=sys.stderr)
         return 1

@@ -19,6 +19,7 @@ from local.cloud import (
     codebuild,
     images,
     lambda_,
+    lambda_workers,
     model_package_groups,
     sagemaker,
     seam,
@@ -83,12 +84,13 @@ def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None
     )
 
 
-def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
+def serve(*, port: int, state: Path, workers: int, debugger_access: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, then end every Lambda, job and endpoint.
 
     Args:
         port: the port on 127.0.0.1.
         state: folder for the server's files.
+        workers: how many interpreters may run Lambda functions at once.
         debugger_access: whether the account may use SageMaker Debugger, which is closed to new customers.
 
     Raises:
@@ -108,6 +110,7 @@ def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
         integrations.apply(service)
         jsonpaths.apply()
         lambda_.apply()
+        lambda_workers.apply(workers)
         cloudformation.apply()
         model_package_groups.apply(service)
         apigateway.apply()

@@ -50,8 +50,8 @@ def _wait_for_tokens(states: Any, machines: dict[str, str]) -> None:
             # as any other task, so that permissions are checked and errors raised
             states._invoke_resource(resource.replace(".waitForTaskToken", ""), input_data)
             while not sent.wait(_POLL_SECONDS):
-                if task is not None and task.cancelled:
-                    raise attempt.CancelledError
+                if task is not None and task.over:
+                    raise attempt.OverError
                 if time.monotonic() >= deadline:
                     raise states._ExecutionError("States.Timeout", "")
         finally:
