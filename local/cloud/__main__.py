@@ -37,11 +37,12 @@ def main() -> int:
     # ministack reads its settings when it is imported, so `prepare` must set them first
     from local.cloud.seam import SeamError
     from local.cloud.server import prepare, serve
+    from local.sagemaker.account import DocumentError
 
     prepare(port=arguments.port, state=arguments.state, access_key=access_key, secret_key=secret_key)
     try:
         serve(port=arguments.port, state=arguments.state, debugger_access=access == "true")
-    except SeamError as error:
+    except (SeamError, DocumentError) as error:
         print(f"local cloud: {error}", file=sys.stderr)
         return 1
     except OSError as error:
