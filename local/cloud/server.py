@@ -23,6 +23,8 @@ from local.cloud import (
     model_package_groups,
     sagemaker,
     seam,
+    service_limits,
+    service_quotas,
 )
 from local.cloud.gate import Gate, admit_one_administrator
 from local.cloud.host import MinistackHost
@@ -116,6 +118,8 @@ def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
         model_package_groups.apply(service)
         apigateway.apply()
         codebuild.apply(known)
+        service_quotas.register(account)
+        service_limits.apply(account)
         # last, since it wraps what the others have put there
         faults.apply(account, port=port)
         asyncio.run(_serve(service, port=port, state=state, debugger_access=debugger_access))

@@ -68,7 +68,7 @@ class SageMaker:
         self._processing = ProcessingJobs(self._context)
         self._endpoints = Endpoints(self._context)
         self._registry = Registry(self._context)
-        self._admission = Admission(self.account, store, self._endpoints.instances)
+        self._admission = Admission(self.account, store)
 
         self._closed = threading.Lock()
         self._operations = self._table()

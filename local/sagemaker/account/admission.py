@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
 from local.sagemaker.account.account import Account
 from local.sagemaker.account.quota_table import PARALLEL_TRIALS, TUNING_JOBS, instance_quota
-from local.sagemaker.resources import ENDPOINT_CONFIG, PROCESSING_JOB, TRAINING_JOB, TUNING_JOB, Kind, already_exists
+from local.sagemaker.resources import (
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    PROCESSING_JOB,
+    TRAINING_JOB,
+    TUNING_JOB,
+    Kind,
+    already_exists,
+)
 from local.sagemaker.store import Record, Store
 
 __all__ = ["Admission"]
@@ -32,15 +40,14 @@ class Admission:
     Args:
         account: the account with its quotas and names.
         store: the records of what runs.
-        endpoint_instances: returns how many instances of each type all endpoints have now. An endpoint that is being
-            updated has those of both of its fleets.
     """
 
-    def __init__(self, account: Account, store: Store, endpoint_instances: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(self, account: Account, store: Store) -> None:
         self._account = account
         self._store = store
-        self._endpoint_instances = endpoint_instances
         self._lock = threading.Lock()
+        self._fleets: dict[tuple[str, str], Instances] = {}
+        """The instances of an endpoint with a configuration, which may be deleted while the endpoint has it."""
 
     @contextmanager
     def admit(self, operation: str, parameters: Record) -> Iterator[None]:
@@ -58,23 +65,25 @@ class Admission:
         with self._lock:
             if kind is not None:
                 self._check_name(kind, parameters[kind.name_member])
-            self._check_quotas(operation, parameters)
+            wanted = self._wanted(operation, parameters)
+            self._check_quotas(operation, parameters, wanted)
             yield
             if kind is not None:
                 self._account.names.add(kind, parameters[kind.name_member])
+            else:
+                self._fleets[parameters["EndpointName"], parameters["EndpointConfigName"]] = wanted
 
     def _check_name(self, kind: Kind, name: str) -> None:
         if (kind, name) in self._account.names:
             raise already_exists(kind, self._store.arn(kind, name))
 
-    def _check_quotas(self, operation: str, parameters: Record) -> None:
+    def _check_quotas(self, operation: str, parameters: Record, wanted: Instances) -> None:
         check = self._account.quotas.check
         if operation == "CreateHyperParameterTuningJob":
             parallel = parameters["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"]
             check(PARALLEL_TRIALS, used=0, wanted=parallel, unit="Jobs")
             check(TUNING_JOBS, used=len(self._running(TUNING_JOB)), wanted=1, unit="Jobs")
 
-        wanted = self._wanted(operation, parameters)
         used = self._used()
         for (instance_type, use), count in wanted.items():
             check(instance_quota(instance_type, use), used=used[instance_type, use], wanted=count)
@@ -95,7 +104,11 @@ class Admission:
         return _variants(config["ProductionVariants"])
 
     def _used(self) -> Instances:
-        """Return what runs. A tuning job holds the instances of all of its parallel trials."""
+        """Return what runs.
+
+        A tuning job holds the instances of all of its parallel trials. An endpoint that is being updated has its old
+        fleet and its new one.
+        """
         used: Instances = Counter()
         for job in self._running(TRAINING_JOB):
             if "TuningJobArn" not in job:
@@ -104,8 +117,11 @@ class Admission:
             used += _trials(job)
         for job in self._running(PROCESSING_JOB):
             used += _processing(job)
-        for instance_type, count in self._endpoint_instances().items():
-            used[instance_type, "endpoint"] += count
+        for endpoint in self._store.all(ENDPOINT):
+            if endpoint["EndpointStatus"] != "Failed":
+                pending = endpoint.get("PendingDeploymentSummary", {}).get("EndpointConfigName")
+                for config in (endpoint["EndpointConfigName"], pending):
+                    used += self._fleets.get((endpoint["EndpointName"], config), Counter())
         return used
 
     def _running(self, kind: Kind) -> list[Record]:

@@ -37,4 +37,5 @@ class TakenNames:
 
 
 def _line(kind: Kind, name: str) -> str:
-    return f"{kind.path}/{name}"
+    # names that differ only in case have the same ARN
+    return f"{kind.path}/{name.lower()}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from typing import Any
 
 from local.sagemaker.context import INTERNAL_ERROR, MAX_REASON, Context
@@ -34,7 +33,6 @@ class Endpoints:
         self._context = context
         self._lock = threading.Lock()
         self._live: dict[str, list[Instance]] = {}
-        self._starting: dict[str, list[Instance]] = {}
         self._threads: set[threading.Thread] = set()
 
     def create(self, parameters: Record) -> str:
@@ -48,7 +46,6 @@ class Endpoints:
         if "DeploymentConfig" in parameters:
             members["LastDeploymentConfig"] = parameters["DeploymentConfig"]
         record = self._context.store.create(ENDPOINT, parameters, **members)
-        self._begin(record["EndpointName"], deployment)
         self._work(self._create, record["EndpointName"], deployment)
         return str(record["EndpointArn"])
 
@@ -82,7 +79,6 @@ class Endpoints:
                 record.pop("LastDeploymentConfig", None)
             arn = str(record["EndpointArn"])
 
-        self._begin(name, deployment)
         self._work(self._update, name, deployment, parameters["EndpointConfigName"])
         return arn
 
@@ -113,19 +109,6 @@ class Endpoints:
             instance = choose(instances, variant)
             instance.enter()
             return instance
-
-    def instances(self) -> Counter[str]:
-        """Return how many instances of each type the account has, by the requests' instance counts.
-
-        An endpoint that is being updated has those of its old fleet and those of its new one.
-        """
-        counts: Counter[str] = Counter()
-        with self._lock:
-            for deployment in (*self._live.values(), *self._starting.values()):
-                for instance in deployment:
-                    if "InstanceType" in instance.variant:
-                        counts[instance.variant["InstanceType"]] += instance.variant.get("InitialInstanceCount", 1)
-        return counts
 
     def close(self) -> None:
         """End every instance at once, without waiting for requests in flight."""
@@ -173,14 +156,6 @@ class Endpoints:
             self._threads.add(thread)
         thread.start()
 
-    def _begin(self, name: str, deployment: list[Instance]) -> None:
-        with self._lock:
-            self._starting[name] = deployment
-
-    def _give_up(self, name: str) -> None:
-        with self._lock:
-            self._starting.pop(name, None)
-
     def _create(self, name: str, deployment: list[Instance]) -> None:
         reason = self._start(deployment)
         self._context.linger(lambda: self._context.account.creating_seconds(name))
@@ -188,7 +163,6 @@ class Endpoints:
             if reason is None:
                 self._serve(record, name, deployment)
             else:
-                self._give_up(name)
                 record |= {"EndpointStatus": "Failed", "FailureReason": reason}
         self._context.announce(ENDPOINT, name)
 
@@ -204,7 +178,6 @@ class Endpoints:
                 self._serve(record, name, deployment)
             else:
                 # rolled back: the instances before the update never stopped answering
-                self._give_up(name)
                 record |= {"EndpointStatus": "InService", "FailureReason": reason}
         self._context.announce(ENDPOINT, name)
 
@@ -240,7 +213,6 @@ class Endpoints:
     def _serve(self, record: Record, name: str, deployment: list[Instance]) -> None:
         with self._lock:
             self._live[name] = deployment
-            self._starting.pop(name, None)
         record["EndpointStatus"] = "InService"
         record["ProductionVariants"] = [_deployed(instance) for instance in deployment]
 

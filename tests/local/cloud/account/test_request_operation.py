@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.config import Config
 
 from local.cloud.request_operation import called_operation
@@ -88,7 +89,7 @@ def _request(service: str, operation: str, parameters: dict[str, Any]) -> Any:
 
     def keep(request: Any, **_: Any) -> AWSResponse:
         seen.append(request)
-        return AWSResponse(request.url, 500, {}, Nothing())  # type: ignore[no-untyped-call]
+        return AWSResponse(request.url, 500, HTTPHeaders(), Nothing())
 
     client.meta.events.register("before-send.*", keep)
     with pytest.raises(client.exceptions.ClientError):

@@ -136,7 +136,7 @@ def test_a_function_s_invocation_is_hit(
         Runtime="python3.13",
         Role=strict.role(f"{name}-f", "lambda.amazonaws.com"),
         Handler="index.handler",
-        Code={"ZipFile": _zipped("def handler(event, context):\n    return 1\n")},
+        Code={"ZipFile": zipped("def handler(event, context):\n    return 1\n")},
     )
     function = {"FunctionName": name, "Payload": {}}
     seen = strict.run(name, role, {"Call": _task("arn:aws:states:::lambda:invoke", function)})
@@ -176,7 +176,7 @@ def test_a_function_s_own_calls_are_hit(strict: Documented, name: str) -> None:
         Runtime="python3.13",
         Role=strict.role(f"{name}-f", "lambda.amazonaws.com"),
         Handler="index.handler",
-        Code={"ZipFile": _zipped(code)},
+        Code={"ZipFile": zipped(code)},
     )
     error = {"code": "AccessDenied", "message": "not today", "status": 403}
     strict.faults({"service": "sts", "operation": "GetCallerIdentity", "error": error})
@@ -188,7 +188,7 @@ def _task(resource: str, parameters: dict[str, Any], **more: Any) -> dict[str, A
     return {"Type": "Task", "Resource": resource, "Parameters": parameters, "End": True, **more}
 
 
-def _zipped(code: str) -> bytes:
+def zipped(code: str) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("index.py", code)
