@@ -39,6 +39,7 @@ def main() -> int:
     from local.cloud.lambda_workers import limit
     from local.cloud.seam import SeamError
     from local.cloud.server import prepare, serve
+    from local.sagemaker.account import DocumentError
 
     try:
         workers = limit(os.environ)
@@ -48,7 +49,7 @@ def main() -> int:
     prepare(port=arguments.port, state=arguments.state, access_key=access_key, secret_key=secret_key)
     try:
         serve(port=arguments.port, state=arguments.state, workers=workers, debugger_access=access == "true")
-    except SeamError as error:
+    except (SeamError, DocumentError) as error:
         print(f"local cloud: {error}", file=sys.stderr)
         return 1
     except OSError as error:

@@ -17,18 +17,22 @@ from local.cloud import (
     auth,
     cloudformation,
     codebuild,
+    faults,
     images,
     lambda_,
     lambda_workers,
     model_package_groups,
     sagemaker,
     seam,
+    service_limits,
+    service_quotas,
 )
 from local.cloud.gate import Gate, admit_one_administrator
 from local.cloud.host import MinistackHost
 from local.cloud.stepfunctions import integrations, jsonpaths
 from local.control import ACCOUNT_ID, IDENTITY_PATH, LOOPBACK, REGION
 from local.sagemaker import SageMaker
+from local.sagemaker.account import Account
 
 __all__ = ["prepare", "serve"]
 
@@ -95,12 +99,14 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: bool = False
 
     Raises:
         SeamError: ministack is not the expected one.
+        DocumentError: the account document of the state folder is wrong.
         OSError: the port is in use.
     """
     seam.check_version()
     known = images.standard_images()
     host = MinistackHost(endpoint_url=f"http://{LOOPBACK}:{port}", debugger_access=debugger_access)
-    service = SageMaker(host=host, images=known, root=state / "sagemaker")
+    account = Account(state)
+    service = SageMaker(host=host, images=known, root=state / "sagemaker", account=account)
 
     try:
         # change ministack before it serves its first request
@@ -115,6 +121,10 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: bool = False
         model_package_groups.apply(service)
         apigateway.apply()
         codebuild.apply(known)
+        service_quotas.register(account)
+        service_limits.apply(account)
+        # last, since it wraps what the others have put there
+        faults.apply(account, port=port)
         asyncio.run(_serve(service, port=port, state=state, debugger_access=debugger_access))
     finally:
         _end(service, state)
@@ -142,7 +152,8 @@ async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access:
     run = importlib.import_module("hypercorn.asyncio").serve
     try:
         identity = {"pid": os.getpid(), "state": str(state.resolve()), "debugger_access": debugger_access}
-        await run(Gate(_identified(application, identity), port=port), config, shutdown_trigger=stopped.wait)
+        answers = faults.LostAnswers(Gate(_identified(application, identity), port=port))
+        await run(answers, config, shutdown_trigger=stopped.wait)
     finally:
         # before the event loop closes, which waits for its threads, and these for Lambdas and endpoints
         _end(service, state)

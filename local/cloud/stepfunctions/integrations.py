@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from local.cloud import seam
 from local.cloud.sagemaker import check_trust
-from local.cloud.stepfunctions import attempt, definitions, errors, executions, permissions, roles, tokens
+from local.cloud.stepfunctions import attempt, definitions, errors, executions, faults, permissions, roles, tokens
 from local.sagemaker import SageMaker, SageMakerError
 
 __all__ = ["apply"]
@@ -42,6 +42,8 @@ def apply(sagemaker: SageMaker) -> None:
     executions.apply(states)
     _follow_executions(states)
     _add_integrations(states, sagemaker)
+    # before the permissions, which are checked first
+    faults.apply(states, sagemaker.account.faults)
     roles.apply(states, sagemaker)
     tokens.apply(states)
 
@@ -152,7 +154,12 @@ def _add_integrations(states: Any, sagemaker: SageMaker) -> None:
 
         try:
             check_trust(task.operation, parameters)
-            result = sagemaker.call(task.operation, parameters)
+            result = faults.sagemaker_call(
+                states,
+                sagemaker.account.faults,
+                task.operation,
+                lambda: sagemaker.call(task.operation, parameters),
+            )
         except SageMakerError as error:
             raise states._ExecutionError(
                 errors.name(error.code, sdk=task.sdk),
