@@ -11,7 +11,7 @@ from infra.instances import gpus
 from infra.settings.context import SettingsError, from_context
 from infra.settings.debugger import DebuggerSettings
 from infra.settings.jobs import FeaturesSettings, TrainingSettings, TuningSettings
-from infra.settings.section import InstanceType, Section
+from infra.settings.section import EndpointInstanceType, Section
 
 __all__ = [
     "ApiSettings",
@@ -82,7 +82,7 @@ class ReleaseSettings(Section):
     approval_hours: int = Field(
         default=24, ge=1, le=720, description="Hours the person has to answer; afterwards the model is rejected."
     )
-    instance_type: InstanceType = Field(default="ml.m5.large", description="Instance type of the endpoint.")
+    instance_type: EndpointInstanceType = Field(default="ml.m5.large", description="Instance type of the endpoint.")
     instance_count: int = Field(default=1, ge=1, le=100, description="Instances of the endpoint.")
     image_uri: str | None = Field(
         default=None,

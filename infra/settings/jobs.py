@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 import contract
-from infra.settings.section import InstanceType, Section, hyperparameter
+from infra.settings.section import JobInstanceType, Section, hyperparameter
 
 __all__ = ["FeaturesSettings", "TrainingSettings", "TuningSettings"]
 
@@ -51,7 +51,7 @@ class TuningSettings(Section):
     early_stopping: bool = Field(
         default=True, description="Let SageMaker stop trials that are unlikely to be the best."
     )
-    instance_type: InstanceType = Field(default="ml.c5.xlarge", description="Instance type of a trial on features.")
+    instance_type: JobInstanceType = Field(default="ml.c5.xlarge", description="Instance type of a trial on features.")
     max_minutes: int = Field(default=60, ge=5, le=7200, description="Time limit of a trial, in minutes.")
 
     @property
@@ -111,7 +111,7 @@ class TrainingSettings(Section):
     mixup: float = hyperparameter("mixup")
     cutmix: float = hyperparameter("cutmix")
     randaugment: int = hyperparameter("randaugment")
-    instance_type: InstanceType = Field(
+    instance_type: JobInstanceType = Field(
         default="ml.c5.2xlarge",
         description="Instance type of the features job, of the training and, when fine-tuning, of the trials.",
     )

@@ -139,7 +139,7 @@ def hyperparameters(
     source_uri: str,
     paths: Mapping[str, str],
     left_out: Sequence[str] = (),
-    processes: int = 1,
+    torchrun: bool = False,
 ) -> dict[str, str]:
     """Return the member `HyperParameters`: the training toolkit's own, and every one of the contract.
 
@@ -149,7 +149,7 @@ def hyperparameters(
         paths: JSONPaths of the values that do not come from `$.plan.hyperparameters`, which CheckDataset made of the
             settings and the run's overrides.
         left_out: Names that the tuning job chooses values for.
-        processes: Processes of the job. More than one are started by torchrun, for which the toolkit reads
+        torchrun: Whether torchrun starts the program, once for each GPU that nvidia-smi shows; the toolkit reads
             `sagemaker_torch_distributed_enabled` (sagemaker_pytorch_container/training.py).
     """
     chosen = {
@@ -160,6 +160,6 @@ def hyperparameters(
     return {
         "sagemaker_program": program.value,
         "sagemaker_submit_directory": source_uri,
-        **({"sagemaker_torch_distributed_enabled": "true"} if processes > 1 else {}),
+        **({"sagemaker_torch_distributed_enabled": "true"} if torchrun else {}),
         **{f"{name}.$": path for name, path in chosen.items()},
     }

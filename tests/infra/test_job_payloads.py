@@ -235,6 +235,10 @@ def test_several_processes_are_started_by_torchrun(synthesise: Any, fine_tuning:
     assert distributed(synthesise(**several, **gpus).definition()) == {"Train", "TrainManaged", "Tune"}
     assert distributed(synthesise(**gpus).definition(), "features") == set()
 
+    # the toolkit counts the GPUs itself, so that a count of ours that is too low costs no GPU
+    one = {"training.mode": "finetune", "training.instance_type": "ml.g5.xlarge"}
+    assert distributed(synthesise(**one).definition()) == {"Train", "TrainManaged", "Tune"}
+
 
 def test_the_embedding_is_shared_by_the_machines_of_the_setting(synthesise: Any) -> None:
     definition = synthesise(**{"features.instance_count": "3"}).definition()
