@@ -86,9 +86,11 @@ class RunParts:
         return {"InstanceType": instance_type, "InstanceCount": count, "VolumeSizeInGB": volume}
 
     def environment(self, instance_type: str, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return the member `Environment`: the job's run, `variables`, and what speeds up jobs on CPUs."""
+        """Return the member `Environment`: the job's run, its file of weights, `variables`, and what speeds up CPUs."""
         tuned = {} if gpus(instance_type) else JOB_ENVIRONMENT
-        return {f"{contract.JobVariable.RUN}.$": "$.plan.run", **tuned, **variables}
+        key = self.settings.training.weights
+        weights = {contract.JobVariable.WEIGHTS.value: key.rpartition("/")[2]} if key else {}
+        return {f"{contract.JobVariable.RUN}.$": "$.plan.run", **weights, **tuned, **variables}
 
     def limits(self, minutes: int, *, spot: bool = False) -> dict[str, Any]:
         """Return the members that limit a job's time and say what happens when its instance is lost."""

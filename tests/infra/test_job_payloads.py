@@ -172,6 +172,19 @@ def test_fine_tuning_goes_past_the_features_and_reads_the_photos(synthesise: Any
     }
 
 
+@pytest.mark.parametrize("mode", ["features", "finetune"])
+def test_jobs_with_a_weights_channel_know_their_files_name(synthesise: Any, mode: str) -> None:
+    """The channel is an S3 prefix and may bring other files too."""
+    template = synthesise(**{"training.mode": mode, "training.weights": "weights/resnet50.pth"})
+    jobs = training_jobs(template.definition(), mode)
+    reading = [job for job in jobs.values() if "weights" in channels(job)]
+    assert reading
+    for job in reading:
+        (source,) = [item["DataSource"] for item in job["InputDataConfig"] if item["ChannelName"] == "weights"]
+        assert source["S3DataSource"]["S3Uri"] == "s3://data-bucket/weights/resnet50.pth"
+        assert job["Environment"]["WHIPPET_WEIGHTS"] == "resnet50.pth"
+
+
 def test_jobs_that_are_interrupted_go_on_from_their_checkpoints(
     definition: dict[str, Any], fine_tuning: dict[str, Any]
 ) -> None:
