@@ -31,12 +31,11 @@ class Classifier:
             threads: CPU threads that one photo is classified with.
 
         Raises:
-            ModelError: a file is missing or damaged, or model and labels do not belong together.
+            ModelError: a file is missing, damaged or not readable, or model and labels do not belong together.
         """
         self.card = _read_card(folder / contract.Artefact.MODEL_CARD)
         file = folder / contract.Artefact.MODEL
-        if not file.is_file():
-            raise ModelError(f"there is no {file.name} in {folder}; train a model first")
+        _check_readable(file)
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -85,11 +84,22 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _check_readable(file: Path) -> None:
+    try:
+        file.open("rb").close()
+    except (FileNotFoundError, IsADirectoryError):
+        raise ModelError(f"there is no {file.name} in {file.parent}; train a model first") from None
+    except PermissionError:
+        raise ModelError(
+            f"{file.name} may not be read by the user {os.geteuid()}; start the container as root, which SageMaker "
+            f"does, or let every user read the model: chmod -R a+rX {file.parent}"
+        ) from None
+
+
 def _read_card(file: Path) -> contract.ModelCard:
+    _check_readable(file)
     try:
         card: contract.ModelCard = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"there is no {file.name} in {file.parent}; train a model first") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{file.name} is damaged: {error}; train the model again") from error
     missing = [name for name in ("labels", "image_size", "resize") if name not in card]

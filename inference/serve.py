@@ -1,7 +1,8 @@
 """The endpoint's server: `python -m inference.serve`, started by the container's `serve` command.
 
 Environment: `SM_MODEL_DIR` (default /opt/ml/model), `SAGEMAKER_BIND_TO_PORT` (8080), `SERVE_HOST` (127.0.0.1; the
-container sets 0.0.0.0), `SAGEMAKER_MODEL_SERVER_WORKERS` (1).
+container sets 0.0.0.0), `SAGEMAKER_MODEL_SERVER_WORKERS` (1), `SERVE_USER` (none; the container sets `serve`): the
+user that the server becomes if it is started as root.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from inference.classifier import Classifier, ModelError
+from inference.privileges import drop_privileges
 
 _SHUTDOWN_SECONDS = 20
 """Requests in flight may take this long after SIGTERM; SageMaker kills the container after 30 seconds."""
 
 
 def main() -> None:
-    """Check the model, then serve it until SIGTERM or SIGINT."""
+    """Become an unprivileged user, check the model, then serve it until SIGTERM or SIGINT."""
     # a model that cannot be served ends the container with one readable line
     folder = Path(os.environ.get("SM_MODEL_DIR", "/opt/ml/model"))
     try:
-        classifier = Classifier(folder, threads=1)
+        readable = drop_privileges(folder, user=os.environ.get("SERVE_USER"))
+        classifier = Classifier(readable, threads=1)
     except ModelError as error:
         print(f"cannot serve {folder}: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
@@ -39,7 +42,9 @@ def main() -> None:
         flush=True,
     )
 
-    del classifier  # each worker loads its own
+    # each worker loads its own
+    del classifier
+    os.environ["SM_MODEL_DIR"] = str(readable)
     Granian(
         "inference.app:create",
         factory=True,

@@ -175,6 +175,8 @@ class ServingImage(Construct):
                 actions=["s3:GetObject", "s3:GetObjectVersion"],
                 resources=[f"{source.bucket.bucket_arn}/{source.s3_object_key}"],
             ),
+            # of AWS's list for a source in S3 ("Create a CodeBuild service role")
+            Permission(actions=["s3:GetBucketAcl", "s3:GetBucketLocation"], resources=[source.bucket.bucket_arn]),
             Permission(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]),
             Permission(
                 actions=[

@@ -10,13 +10,14 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 from shared.aws_errors import is_missing_resource
+from shared.patience import PATIENT
 
 import contract
 
 __all__ = ["handler"]
 
 logger = Logger()
-sagemaker = boto3.client("sagemaker")
+sagemaker = boto3.client("sagemaker", config=PATIENT)
 
 
 @logger.inject_lambda_context

@@ -11,12 +11,15 @@ __all__ = [
     "error_code",
     "error_message",
     "has_ended",
+    "is_being_changed",
+    "is_denied",
     "is_missing_bucket",
     "is_missing_endpoint",
     "is_missing_job",
     "is_missing_object",
     "is_missing_resource",
     "is_missing_state_machine",
+    "is_throttled",
     "is_unreadable_object",
 ]
 
@@ -28,6 +31,31 @@ _MISSING_ENDPOINT = "not found"
 
 _ENDED = ("status", "Stopped", "Completed", "Failed")
 """Parts of the messages with which SageMaker refuses to stop a job that has just ended."""
+
+_BEING_CHANGED = "in-progress"
+"""How SageMaker refuses to change an endpoint: "Cannot update in-progress endpoint …"."""
+
+_DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedException")
+_NOT_AUTHORIZED = ("not authorized to perform", "does not allow AWS CodeBuild")
+"""Codes of a refusal by IAM, and its wording where a service was refused and answers with a code of its own."""
+
+_THROTTLED = (
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+)
+"""Codes by which AWS throttles an account (botocore's list, "Standard retry mode")."""
 
 
 def error_code(error: ClientError) -> str:
@@ -56,6 +84,21 @@ def is_missing_job(error: ClientError) -> bool:
 def is_missing_endpoint(error: ClientError) -> bool:
     """Return whether InvokeEndpoint says that there is no such endpoint."""
     return _says(error, _MISSING_ENDPOINT, *_MISSING_RESOURCE)
+
+
+def is_being_changed(error: ClientError) -> bool:
+    """Return whether SageMaker refuses to change or delete an endpoint that is being created or updated."""
+    return _says(error, _BEING_CHANGED)
+
+
+def is_denied(error: ClientError) -> bool:
+    """Return whether IAM refuses the call, or one that the service makes for it."""
+    return error_code(error) in _DENIED or _says(error, *_NOT_AUTHORIZED)
+
+
+def is_throttled(error: ClientError) -> bool:
+    """Return whether AWS refuses a call because the account has made too many."""
+    return error_code(error) in _THROTTLED
 
 
 def has_ended(error: ClientError) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NotRequired, TypedDict
@@ -14,7 +15,7 @@ __all__ = ["CustomResourceEvent", "Deadline", "OutOfTime", "respond"]
 
 logger = Logger(child=True)
 
-_RESERVED_SECONDS = 20.0
+_ANSWER_SECONDS = 20.0
 """Time of the function that is kept for sending the answer."""
 
 _MAX_REASON = 900
@@ -38,17 +39,24 @@ class OutOfTime(Exception):
 
 
 class Deadline:
-    """The time that the function has left for work."""
+    """The time that the function has left for work, in which no call takes longer than `longest_call_seconds`."""
 
-    def __init__(self, context: LambdaContext) -> None:
+    def __init__(self, context: LambdaContext, *, longest_call_seconds: float) -> None:
         self._context = context
+        self._reserved_seconds = _ANSWER_SECONDS + longest_call_seconds
 
     def check(self, doing: str) -> None:
-        """Raise OutOfTime when there is only enough time left to answer CloudFormation."""
-        if self._context.get_remaining_time_in_millis() / 1000 < _RESERVED_SECONDS:
+        """Raise OutOfTime when there is not enough time left for another call and the answer to CloudFormation."""
+        if self._context.get_remaining_time_in_millis() / 1000 < self._reserved_seconds:
             raise OutOfTime(
                 f"ran out of time while {doing}; repeat the deployment or deletion, and it continues where it stopped"
             )
+
+    def pause(self, seconds: float, doing: str) -> None:
+        """Wait for some seconds, or raise OutOfTime where there is not enough time left before or after them."""
+        self.check(doing)
+        time.sleep(seconds)
+        self.check(doing)
 
 
 def respond(
@@ -56,15 +64,17 @@ def respond(
     context: LambdaContext,
     *,
     physical_id: str,
+    longest_call_seconds: float,
     work: Callable[[Deadline], Mapping[str, str]],
 ) -> None:
     """Do the work and tell CloudFormation how it went, since without an answer the deployment waits for an hour.
 
-    Every exception becomes a FAILED answer with its message, and is logged with its traceback.
+    Every exception becomes a FAILED answer with its message, and is logged with its traceback. No call that `work`
+    makes between two looks at its deadline may take longer than `longest_call_seconds`.
     """
     status, reason, data = "SUCCESS", "", {}
     try:
-        data = dict(work(Deadline(context)))
+        data = dict(work(Deadline(context, longest_call_seconds=longest_call_seconds)))
     except Exception as error:
         logger.exception("custom resource failed")
         status, reason = "FAILED", f"{type(error).__name__}: {error}"

@@ -1,6 +1,12 @@
-"""The environment variables that the stack gives the functions."""
+"""What a function meets in AWS: its environment variables, its time, and CloudFormation."""
 
 from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
@@ -10,6 +16,19 @@ from tests.fakes.lambda_context import Context
 @pytest.fixture
 def context() -> Context:
     return Context()
+
+
+@pytest.fixture
+def pauses(context: Context, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that a function makes, in seconds; they are not waited for, but are taken from its time."""
+    made: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        made.append(seconds)
+        context.remaining -= round(seconds * 1000)
+
+    monkeypatch.setattr("time.sleep", sleep)
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +51,26 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "READABLE_PREFIX": "",
     }.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def answers() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A place that takes CloudFormation's answers: its URL, and what came."""
+    came: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/answer", came
+    server.shutdown()
+    thread.join()
+    server.server_close()
