@@ -36,6 +36,7 @@ def main() -> int:
         print(f"AWS_ACCESS_KEY_ID={access_key}\nAWS_SECRET_ACCESS_KEY={secret_key}", flush=True)
 
     # ministack reads its settings when it is imported, so `prepare` must set them first
+    from local import clock
     from local.cloud.lambda_workers import limit
     from local.cloud.seam import SeamError
     from local.cloud.server import prepare, serve
@@ -43,6 +44,7 @@ def main() -> int:
 
     try:
         workers = limit(os.environ)
+        clock.set_speed(clock.chosen_speed())
     except ValueError as error:
         parser.error(str(error))
 

@@ -1,4 +1,4 @@
-"""Let what waits in ministack follow the local cloud's clock: state machines, rules with a schedule, and schedules."""
+"""Let what waits in ministack follow the local cloud's clock: state machines, schedules and queues."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from local.cloud import seam
 
 __all__ = ["apply", "now_iso"]
 
-_FOLLOWING: Final = ("services.stepfunctions", "services.eventbridge", "services.scheduler")
+_FOLLOWING: Final = ("services.stepfunctions", "services.eventbridge", "services.scheduler", "services.sqs")
 
 
 def apply() -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from local.cloud import (
     apigateway,
     auth,
+    clock,
     cloudformation,
     codebuild,
     faults,
@@ -111,6 +112,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: bool = False
     try:
         # change ministack before it serves its first request
         auth.apply()
+        clock.apply()
         admit_one_administrator()
         sagemaker.register(service)
         integrations.apply(service)

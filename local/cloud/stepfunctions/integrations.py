@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any, Final
 
+from local import clock
 from local.cloud import seam
 from local.cloud.sagemaker import check_trust
 from local.cloud.stepfunctions import attempt, definitions, errors, executions, faults, permissions, roles, tokens
@@ -101,8 +102,10 @@ def _follow_executions(states: Any) -> None:
             execution["output"] = None
 
     def invoke_with_timeout(resource: Any, input_data: Any, timeout: Any) -> Any:
+        # a job's time-out follows the clock; that of a single answer does not, which takes as long as it takes
+        limit = clock.real(timeout) if str(resource).endswith(".sync") else timeout
         try:
-            return with_timeout(resource, input_data, timeout)
+            return with_timeout(resource, input_data, limit)
         except states._ExecutionError as error:
             task = attempt.current.get()
             if task and error.error == "States.Timeout":
@@ -118,7 +121,7 @@ def _follow_executions(states: Any) -> None:
         timer: threading.Timer | None = None
         if limit is not None:
             context = contextvars.copy_context()
-            timer = threading.Timer(float(limit), context.run, (_time_out, states, execution))
+            timer = threading.Timer(clock.real(float(limit)), context.run, (_time_out, states, execution))
             timer.daemon = True
             timer.start()
         try:

@@ -1,14 +1,22 @@
-"""The local cloud's clock runs as fast as it is told, without a jump, and takes no speed that makes no sense."""
+"""The local cloud's clock runs as fast as it is told, and what waits in the cloud follows it: hours pass in seconds."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from local import clock
+from local import clock, control
+from tests.local.cloud.conftest import Account, running_cloud, until
+
+SPEED = 720
+"""Half a day in a minute."""
+HOUR = 3600
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +69,43 @@ def test_the_variable_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clock.chosen_speed() == 1
     monkeypatch.setenv(clock.SPEED_VARIABLE, "720")
     assert clock.chosen_speed() == 720
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Iterator[Account]:
+    """A local cloud in which an hour passes in 5 seconds."""
+    yield from running_cloud(tmp_path_factory.mktemp("fast"), programs, **{clock.SPEED_VARIABLE: str(SPEED)})
+
+
+def test_a_wait_of_an_hour_takes_seconds(fast: Account) -> None:
+    role = fast.role("waiting", "states.amazonaws.com")
+    found = fast.run("waiting", role, {"Wait": {"Type": "Wait", "Seconds": HOUR, "End": True}})
+    assert found["status"] == "SUCCEEDED"
+    took = found["stopDate"] - found["startDate"]
+    assert timedelta(hours=1) <= took < timedelta(hours=6), took
+
+
+def test_an_execution_ends_at_its_state_machines_time_out(fast: Account) -> None:
+    wait = {"Wait": {"Type": "Wait", "Seconds": 12 * HOUR, "End": True}}
+    found = fast.run("late", fast.role("late", "states.amazonaws.com"), wait, TimeoutSeconds=HOUR)
+    assert found["status"] == "TIMED_OUT"
+    assert timedelta(hours=1) <= found["stopDate"] - found["startDate"] < timedelta(hours=6)
+
+
+def test_a_rule_that_is_due_every_hour_is_due_within_seconds(fast: Account) -> None:
+    queue = fast.client("sqs").create_queue(QueueName="hourly")["QueueUrl"]
+    events = fast.client("events")
+    events.put_rule(Name="hourly", ScheduleExpression="rate(1 hour)")
+    arn = fast.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_targets(Rule="hourly", Targets=[{"Id": "queue", "Arn": arn}])
+
+    received = until(
+        lambda: fast.client("sqs").receive_message(QueueUrl=queue), lambda answer: bool(answer.get("Messages"))
+    )
+    assert json.loads(received["Messages"][0]["Body"])["detail-type"] == "Scheduled Event"
+
+
+def test_a_wrong_speed_ends_the_start_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(clock.SPEED_VARIABLE, "fast")
+    with pytest.raises(control.CloudError, match="WHIPPET_CLOCK_SPEED=fast is not a number from 1 to 10,000"):
+        control.start(tmp_path)
