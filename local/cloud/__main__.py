@@ -1,7 +1,8 @@
 """Run the local cloud in the foreground, with the Python of .envs/cloud: `python -m local.cloud --port N --state DIR`.
 
-WHIPPET_DEBUGGER_ACCESS=true in its environment makes the account one that may use SageMaker Debugger. The key of the
-account's administrator is WHIPPET_ACCESS_KEY_ID and WHIPPET_SECRET_ACCESS_KEY; without them it makes one and prints it.
+WHIPPET_DEBUGGER_ACCESS in its environment says what SageMaker Debugger does for the account: false, true, unevaluated
+or error (docs/local-cloud.md). The key of the account's administrator is WHIPPET_ACCESS_KEY_ID and
+WHIPPET_SECRET_ACCESS_KEY; without them it makes one and prints it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import os
 import secrets
 import sys
 from pathlib import Path
+
+from local.sagemaker import DebuggerAccess
 
 
 def main() -> int:
@@ -24,9 +27,9 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True, help="folder for its files; emptied at every start")
     arguments = parser.parse_args()
 
-    access = os.environ.get("WHIPPET_DEBUGGER_ACCESS") or "false"
-    if access not in ("true", "false"):
-        parser.error(f"WHIPPET_DEBUGGER_ACCESS={access} is neither true nor false")
+    access = os.environ.get("WHIPPET_DEBUGGER_ACCESS") or DebuggerAccess.REFUSED
+    if access not in list(DebuggerAccess):
+        parser.error(f"WHIPPET_DEBUGGER_ACCESS={access}; expected one of {', '.join(DebuggerAccess)}")
 
     access_key = os.environ.pop("WHIPPET_ACCESS_KEY_ID", "")
     secret_key = os.environ.pop("WHIPPET_SECRET_ACCESS_KEY", "")
@@ -41,7 +44,7 @@ def main() -> int:
 
     prepare(port=arguments.port, state=arguments.state, access_key=access_key, secret_key=secret_key)
     try:
-        serve(port=arguments.port, state=arguments.state, debugger_access=access == "true")
+        serve(port=arguments.port, state=arguments.state, debugger_access=DebuggerAccess(access))
     except (SeamError, DocumentError) as error:
         print(f"local cloud: {error}", file=sys.stderr)
         return 1
