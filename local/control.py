@@ -61,7 +61,7 @@ HEALTH_PATH: Final = "/_ministack/health"
 _RECORD: Final = "cloud.json"
 _LOG: Final = "cloud.log"
 _DEBUGGER_ACCESS: Final = "WHIPPET_DEBUGGER_ACCESS"
-"""The variable that says whether the account may use SageMaker Debugger: true or false. A new account may not."""
+"""The variable that says what SageMaker Debugger does for the account; docs/local-cloud.md has its values."""
 
 _START_SECONDS: Final = 60.0
 """Seconds in which the server must answer after its start."""
@@ -189,7 +189,7 @@ def start(state: Path, port: int | None = None) -> Cloud:
 def _check_debugger_access(cloud: Cloud) -> None:
     """Check that the running cloud has the access to Debugger that this process asks for, if it asks."""
     wanted = os.environ.get(_DEBUGGER_ACCESS)
-    found = "true" if (_ask(cloud.port, IDENTITY_PATH) or {}).get("debugger_access") else "false"
+    found = (_ask(cloud.port, IDENTITY_PATH) or {}).get("debugger_access")
     if wanted and wanted != found:
         raise CloudError(
             f"{_DEBUGGER_ACCESS} is {wanted}, but the local cloud of {cloud.state} was started with {found}; stop it "

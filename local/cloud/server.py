@@ -32,7 +32,7 @@ from local.cloud.gate import Gate, admit_one_administrator
 from local.cloud.host import MinistackHost
 from local.cloud.stepfunctions import integrations, jsonpaths
 from local.control import ACCOUNT_ID, IDENTITY_PATH, LOOPBACK, REGION
-from local.sagemaker import SageMaker
+from local.sagemaker import DebuggerAccess, SageMaker
 from local.sagemaker.account import Account
 
 __all__ = ["prepare", "serve"]
@@ -89,14 +89,14 @@ def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None
     )
 
 
-def serve(*, port: int, state: Path, workers: int, debugger_access: bool = False) -> None:
+def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAccess = DebuggerAccess.REFUSED) -> None:
     """Serve until SIGTERM or SIGINT, then end every Lambda, job and endpoint.
 
     Args:
         port: the port on 127.0.0.1.
         state: folder for the server's files.
         workers: how many interpreters may run Lambda functions at once.
-        debugger_access: whether the account may use SageMaker Debugger, which is closed to new customers.
+        debugger_access: what SageMaker Debugger, which is closed to new customers, does for the account.
 
     Raises:
         SeamError: ministack is not the expected one.
@@ -140,7 +140,7 @@ def _end(service: SageMaker, state: Path) -> None:
         shutil.rmtree(state / name, ignore_errors=True)
 
 
-async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access: bool) -> None:
+async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access: DebuggerAccess) -> None:
     application = seam.expect(seam.module("app"), "app", "scope", "receive", "send")
     config = importlib.import_module("hypercorn.config").Config()
     config.bind = [f"{LOOPBACK}:{port}"]
