@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-__all__ = ["execution_link", "object_link", "region_of"]
+__all__ = ["execution_link", "object_link", "quota_link", "region_of"]
 
 
 def execution_link(execution: str) -> str:
@@ -15,6 +15,11 @@ def execution_link(execution: str) -> str:
 def object_link(bucket: str, key: str, *, region: str) -> str:
     """Return the link to an object in S3; the console offers to open it or to download it."""
     return f"{_console(region, f's3/object/{bucket}')}&prefix={quote(key)}"
+
+
+def quota_link(code: str, *, region: str) -> str:
+    """Return the link to one of SageMaker's quotas, where an increase is asked for."""
+    return _console(region, f"servicequotas/home/services/sagemaker/quotas/{code}")
 
 
 def region_of(arn: str) -> str:
