@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from botocore.model import StringShape
 from botocore.session import get_session
 
 from infra.instances import gpus, local_storage_gb
@@ -18,7 +19,9 @@ _CANNOT_TRAIN = {"p2", "p3", "p3dn", "p6e-gb200", "trn1", "trn1n", "trn2"}
 
 def known(shape: str) -> list[str]:
     """The names of an enumeration of SageMaker's API, as botocore has it."""
-    return list(_SAGEMAKER.shape_for(shape).enum)
+    found = _SAGEMAKER.shape_for(shape)
+    assert isinstance(found, StringShape)
+    return list(found.enum)
 
 
 def family(instance_type: str) -> str:
