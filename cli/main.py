@@ -17,6 +17,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cli import CliError, deployment
+from cli import quotas as quotas_table
 from cli import settings as settings_table
 from cli import status as status_table
 from cli.api import Api
@@ -86,6 +87,15 @@ def where(
 ) -> None:
     """Read the options that every command shares."""
     context.obj = _Where(profile, region, env, tuple(c or ()))
+
+
+@typer_app.command()
+def quotas(context: typer.Context) -> None:
+    """Compare the account's quotas with what the environment needs, before its first deployment.
+
+    The command ends with status 1 if one is too small, and prints the commands that ask for more.
+    """
+    quotas_table.check(context.obj.target(), console=console)
 
 
 @typer_app.command()

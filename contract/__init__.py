@@ -13,6 +13,7 @@ from contract.evaluation import *
 from contract.features import *
 from contract.hyperparameters import *
 from contract.jobs import *
+from contract.machines import *
 from contract.metrics import *
 from contract.model import *
 from contract.names import *

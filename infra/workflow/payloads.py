@@ -108,11 +108,15 @@ class RunParts:
         """Return how long a state waits for a job that may run for `minutes`."""
         return cdk.Duration.minutes(minutes).plus(_SPOT_WAIT if spot else _QUEUE)
 
-    def photo_channels(self) -> list[dict[str, Any]]:
-        """Return the channels with the photos, their manifest, and the weights if the settings name a file of them."""
+    def photo_channels(self, *, streamed: bool = False) -> list[dict[str, Any]]:
+        """Return the channels with the photos, their manifest, and the weights if the settings name a file of them.
+
+        The photos come as the setting says, or streamed to a job whose instances read a share of them each.
+        """
         weights = self.settings.training.weights
+        mode = "FastFile" if streamed else self.settings.dataset.input_mode
         return [
-            channel(contract.Channel.DATASET, path="$.plan.dataset_uri", input_mode=self.settings.dataset.input_mode),
+            channel(contract.Channel.DATASET, path="$.plan.dataset_uri", input_mode=mode),
             channel(contract.Channel.MANIFEST, path="$.plan.manifest_uri"),
             *([channel(contract.Channel.WEIGHTS, uri=self.dataset.uri(weights))] if weights else []),
         ]

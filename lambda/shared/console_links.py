@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import contract
 
-__all__ = ["execution_link", "object_link", "region_of"]
+__all__ = ["execution_link", "object_link", "quota_link", "region_of"]
 
 
 def execution_link(execution: str) -> str:
@@ -23,6 +23,15 @@ def object_link(bucket: str, key: str, *, beside: str) -> str:
         beside: ARN of a resource in the bucket's region, since the bucket's own ARN does not name the region.
     """
     return f"{_console(beside, f's3/object/{bucket}')}&prefix={quote(key)}"
+
+
+def quota_link(quota: str) -> str:
+    """Return the link to a quota from its ARN, `arn:aws:servicequotas:REGION:ACCOUNT:SERVICE/CODE`.
+
+    More can be asked for there.
+    """
+    service, _, code = quota.rpartition(":")[2].partition("/")
+    return _console(quota, f"servicequotas/home/services/{service}/quotas/{code}")
 
 
 def region_of(arn: str) -> str:

@@ -259,6 +259,15 @@ def test_the_embedding_is_shared_by_the_machines_of_the_setting(synthesise: Any)
     assert payloads["Features"]["ResourceConfig"]["InstanceCount"] == 3
     assert payloads["Train"]["ResourceConfig"]["InstanceCount"] == 1
 
+    # and none copies the photos of the others
+    modes = {
+        (name, item["ChannelName"]): item["InputMode"]
+        for name in ("Features", "Train")
+        for item in payloads[name]["InputDataConfig"]
+    }
+    assert modes["Features", "dataset"] == "FastFile"
+    assert modes["Features", "manifest"] == modes["Train", "dataset"] == "File"
+
 
 def test_photos_are_streamed_where_the_setting_says_so(synthesise: Any) -> None:
     definition = synthesise(**{"dataset.input_mode": "FastFile"}).definition()

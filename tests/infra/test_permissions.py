@@ -31,6 +31,7 @@ NO_RESOURCE_LEVEL = {
     "sagemaker:ListModels",
     "sagemaker:ListProcessingJobs",
     "sagemaker:ListTrainingJobs",
+    "servicequotas:ListServiceQuotas",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
     "xray:PutTelemetryRecords",
