@@ -13,45 +13,12 @@ from tests.infra.template import ACCOUNT, REGION, Template, listed
 ASSETS = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
 """The bootstrap bucket, which holds the code of every deployment."""
 
-NO_RESOURCE_LEVEL = {
-    "cloudwatch:PutMetricData",
-    "ecr-public:GetAuthorizationToken",
-    "ecr:GetAuthorizationToken",
-    "logs:CreateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:DescribeLogGroups",
-    "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:UpdateLogDelivery",
-    "sagemaker:ListEndpointConfigs",
-    "sagemaker:ListHyperParameterTuningJobs",
-    "sagemaker:ListModelPackages",
-    "sagemaker:ListModels",
-    "sagemaker:ListProcessingJobs",
-    "sagemaker:ListTrainingJobs",
-    "servicequotas:ListServiceQuotas",
-    "xray:GetSamplingRules",
-    "xray:GetSamplingTargets",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-    "sts:GetServiceBearerToken",
-}
-"""Actions that take no resources (IAM's Service Authorization Reference)."""
-
 
 def test_no_policy_has_a_wildcard_action(template: Template) -> None:
     for name, statement in template.statements():
         assert "NotAction" not in statement, name
         for action in listed(statement["Action"]):
             assert "*" not in action, (name, action)
-
-
-def test_only_actions_without_resources_are_allowed_on_everything(template: Template) -> None:
-    for name, statement in template.statements():
-        if "*" in listed(statement["Resource"]):
-            assert set(listed(statement["Action"])) <= NO_RESOURCE_LEVEL, name
 
 
 def test_wildcards_in_resources_only_end_a_name_of_this_system(template: Template) -> None:
