@@ -67,12 +67,12 @@ class Context:
     def announce(self, kind: Kind, name: str, **members: Any) -> None:
         """Publish the resource's state to EventBridge, with `members` added to the event's detail.
 
-        An event that cannot be published is logged, and the resource goes on.
+        It never raises: an event that cannot be published is logged, and the resource goes on.
         """
-        record = self.store.get(kind, name)
-        detail = {key: _milliseconds(key, value) for key, value in record.items() if value is not None}
-        detail |= {"Tags": self.store.tags(record[kind.arn_member]), **members}
         try:
+            record = self.store.get(kind, name)
+            detail = {key: _milliseconds(key, value) for key, value in record.items() if value is not None}
+            detail |= {"Tags": self.store.tags(record[kind.arn_member]), **members}
             self.host.publish(detail_type=_EVENTS[kind], detail=detail, resources=[record[kind.arn_member]])
         except Exception:
             _LOGGER.exception("the event of %s %s was not published", kind.name, name)

@@ -305,6 +305,30 @@ def test_what_exists_is_not_created_twice(deployments: Deployments) -> None:
         deployments.create("one")
 
 
+def test_names_that_differ_in_case_are_one_name_and_its_tags_stay(deployments: Deployments) -> None:
+    """By botocore's model, the case of EndpointName counts in InvokeEndpoint and not in CreateEndpoint (F2)."""
+    deployments.config("one")
+    call = deployments.sagemaker.call
+    created = {"EndpointName": "e1", "EndpointConfigName": "one", "Tags": [{"Key": "of", "Value": "e1"}]}
+    arn = call("CreateEndpoint", created)["EndpointArn"]
+    deployments.settled("e1")
+    other = created | {"EndpointName": "E1", "Tags": [{"Key": "of", "Value": "E1"}]}
+    with pytest.raises(SageMakerError, match=f'Cannot create already existing endpoint "{arn}"'):
+        call("CreateEndpoint", other)
+    with pytest.raises(SageMakerError, match="Could not find endpoint"):
+        call("DeleteEndpoint", {"EndpointName": "E1"})
+    assert call("ListTags", {"ResourceArn": arn})["Tags"] == [{"Key": "of", "Value": "e1"}]
+    with pytest.raises(SageMakerError, match="Endpoint E1 of account"):
+        deployments.invoke(name="E1")
+    assert deployments.invoke(name="e1")["model"] == "one"
+
+    # the name is free again once its endpoint is gone
+    call("DeleteEndpoint", {"EndpointName": "e1"})
+    eventually(lambda: deployments.gone("e1"))
+    call("CreateEndpoint", other)
+    assert call("ListTags", {"ResourceArn": arn})["Tags"] == [{"Key": "of", "Value": "E1"}]
+
+
 def test_an_endpoint_in_progress_is_neither_updated_nor_deleted(deployments: Deployments) -> None:
     deployments.config("unhealthy", UNHEALTHY="1")
     call = deployments.sagemaker.call
