@@ -201,7 +201,19 @@ def test_a_container_that_does_not_start_fails_the_creation(deployments: Deploym
     eventually(deployments.gone)
 
 
-def test_a_model_that_is_not_in_the_bucket_fails_the_creation(deployments: Deployments) -> None:
+@pytest.mark.parametrize("bucket_of", ["{}", "{}-of-nobody"])
+def test_a_model_whose_data_does_not_exist_is_refused(deployments: Deployments, bucket_of: str) -> None:
+    """Words of aws/amazon-sagemaker-examples#2264."""
+    uri = f"s3://{bucket_of.format(deployments.bucket)}/nothing/model.tar.gz"
+    prefix = {"S3Uri": uri.replace("model.tar.gz", ""), "S3DataType": "S3Prefix", "CompressionType": "None"}
+    for data, named in (({"ModelDataUrl": uri}, uri), ({"ModelDataSource": {"S3DataSource": prefix}}, prefix["S3Uri"])):
+        with pytest.raises(SageMakerError) as error:
+            deployments.model("lost", {"Image": IMAGE, **data})
+        assert error.value.code == "ValidationException"
+        assert error.value.message == f"Could not find model data at {named}."
+
+
+def test_a_model_that_has_gone_from_the_bucket_fails_the_creation(deployments: Deployments) -> None:
     deployments.config("lost")
     deployments.s3.delete_object(Bucket=deployments.bucket, Key="lost.tar.gz")
     endpoint = deployments.create("lost")
