@@ -1,6 +1,7 @@
 """Run the local cloud in the foreground, with the Python of .envs/cloud: `python -m local.cloud --port N --state DIR`.
 
-WHIPPET_DEBUGGER_ACCESS=true in its environment makes the account one that may use SageMaker Debugger. The key of the
+WHIPPET_DEBUGGER_ACCESS=true in its environment makes the account one that may use SageMaker Debugger.
+WHIPPET_STOP_SIGTERM and WHIPPET_STOP_GRACE say how training jobs are ended (docs/local-cloud.md). The key of the
 account's administrator is WHIPPET_ACCESS_KEY_ID and WHIPPET_SECRET_ACCESS_KEY; without them it makes one and prints it.
 """
 
@@ -11,6 +12,8 @@ import os
 import secrets
 import sys
 from pathlib import Path
+
+from local.sagemaker import StopPolicy
 
 
 def main() -> int:
@@ -28,6 +31,11 @@ def main() -> int:
     if access not in ("true", "false"):
         parser.error(f"WHIPPET_DEBUGGER_ACCESS={access} is neither true nor false")
 
+    try:
+        stopping = StopPolicy.of(os.environ)
+    except ValueError as error:
+        parser.error(str(error))
+
     access_key = os.environ.pop("WHIPPET_ACCESS_KEY_ID", "")
     secret_key = os.environ.pop("WHIPPET_SECRET_ACCESS_KEY", "")
     if not (access_key and secret_key):
@@ -40,7 +48,7 @@ def main() -> int:
 
     prepare(port=arguments.port, state=arguments.state, access_key=access_key, secret_key=secret_key)
     try:
-        serve(port=arguments.port, state=arguments.state, debugger_access=access == "true")
+        serve(port=arguments.port, state=arguments.state, debugger_access=access == "true", stopping=stopping)
     except SeamError as error:
         print(f"local cloud: {error}", file=sys.stderr)
         return 1

@@ -27,7 +27,7 @@ from local.cloud.gate import Gate, admit_one_administrator
 from local.cloud.host import MinistackHost
 from local.cloud.stepfunctions import integrations, jsonpaths
 from local.control import ACCOUNT_ID, IDENTITY_PATH, LOOPBACK, REGION
-from local.sagemaker import SageMaker
+from local.sagemaker import SageMaker, StopPolicy
 
 __all__ = ["prepare", "serve"]
 
@@ -83,13 +83,14 @@ def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None
     )
 
 
-def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
+def serve(*, port: int, state: Path, debugger_access: bool = False, stopping: StopPolicy | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then end every Lambda, job and endpoint.
 
     Args:
         port: the port on 127.0.0.1.
         state: folder for the server's files.
         debugger_access: whether the account may use SageMaker Debugger, which is closed to new customers.
+        stopping: how training jobs are ended.
 
     Raises:
         SeamError: ministack is not the expected one.
@@ -98,7 +99,7 @@ def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
     seam.check_version()
     known = images.standard_images()
     host = MinistackHost(endpoint_url=f"http://{LOOPBACK}:{port}", debugger_access=debugger_access)
-    service = SageMaker(host=host, images=known, root=state / "sagemaker")
+    service = SageMaker(host=host, images=known, root=state / "sagemaker", stopping=stopping)
 
     try:
         # change ministack before it serves its first request

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from local.sagemaker.errors import JobFailure
 from local.sagemaker.host import Host, Image
+from local.sagemaker.jobs.stopping import StopPolicy
 from local.sagemaker.object_cache import ObjectCache
 from local.sagemaker.resources import ENDPOINT, MODEL_PACKAGE, PROCESSING_JOB, TRAINING_JOB, TUNING_JOB, Kind
 from local.sagemaker.store import Store
@@ -43,6 +44,7 @@ class Context:
         root: folder of the jobs' and endpoints' files.
         store: the records of every resource.
         cache: objects that were downloaded from S3.
+        stopping: how training jobs are ended.
         closing: set when the service ends; everything that runs must then end at once.
     """
 
@@ -51,6 +53,7 @@ class Context:
     root: Path
     store: Store
     cache: ObjectCache
+    stopping: StopPolicy = field(default_factory=StopPolicy)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:

@@ -190,6 +190,21 @@ class Transfer:
         except (BotoCoreError, ClientError, OSError, Boto3Error) as error:
             raise JobFailure(f"ClientError: Artifact upload failed:{uri}: {error}") from error
 
+    def delete_object(self, uri: str) -> None:
+        """Delete an object; as in S3, one that does not exist is no error.
+
+        Raises:
+            JobFailure: the object could not be deleted.
+        """
+        bucket, key = split_uri(uri)
+        try:
+            self._s3.delete_object(Bucket=bucket, Key=key)
+        except (BotoCoreError, ClientError) as error:
+            raise JobFailure(
+                f"ClientError: Cannot delete {uri}, whose file the program has deleted: {error}. Please ensure that "
+                f'the role "{self._role_arn}" has "s3:DeleteObject" permissions on it.'
+            ) from error
+
     def upload_archive(self, folders: Sequence[Path], uri: str) -> bool:
         """Upload the files of all folders as one tar.gz object. Return False, and upload nothing, if all are empty.
 
