@@ -12,7 +12,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from local.sagemaker import DebuggerAccess
+from local.sagemaker import DebuggerAccess, StopPolicy
 
 
 def main() -> int:
@@ -29,6 +29,11 @@ def main() -> int:
     access = os.environ.get("WHIPPET_DEBUGGER_ACCESS") or DebuggerAccess.REFUSED
     if access not in list(DebuggerAccess):
         parser.error(f"WHIPPET_DEBUGGER_ACCESS={access}; expected one of {', '.join(DebuggerAccess)}")
+
+    try:
+        stopping = StopPolicy.of(os.environ)
+    except ValueError as error:
+        parser.error(str(error))
 
     access_key = os.environ.pop("WHIPPET_ACCESS_KEY_ID", "")
     secret_key = os.environ.pop("WHIPPET_SECRET_ACCESS_KEY", "")
@@ -51,7 +56,13 @@ def main() -> int:
 
     prepare(port=arguments.port, state=arguments.state, access_key=access_key, secret_key=secret_key)
     try:
-        serve(port=arguments.port, state=arguments.state, workers=workers, debugger_access=DebuggerAccess(access))
+        serve(
+            port=arguments.port,
+            state=arguments.state,
+            workers=workers,
+            debugger_access=DebuggerAccess(access),
+            stopping=stopping,
+        )
     except (SeamError, DocumentError) as error:
         print(f"local cloud: {error}", file=sys.stderr)
         return 1

@@ -13,12 +13,18 @@ from typing import Any, Final
 from local.cloud import auth, seam
 from local.cloud.registration import add_service
 from local.sagemaker import SageMaker, SageMakerError
+from local.sagemaker.errors import unknown_operation
 
 __all__ = ["AccessDeniedError", "passed_roles", "register"]
 
 _SERVICE: Final = "sagemaker"
 _PRINCIPAL: Final = "sagemaker.amazonaws.com"
 _INVOCATIONS: Final = re.compile(r"/endpoints/([^/]+)/invocations")
+_UNSUPPORTED: Final = {
+    re.compile(r"/endpoints/[^/]+/async-invocations"): "InvokeEndpointAsync",
+    re.compile(r"/endpoints/[^/]+/invocations-response-stream"): "InvokeEndpointWithResponseStream",
+}
+"""Paths of the runtime API's other operations."""
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +67,10 @@ class SageMakerService:
                     self._sagemaker.invoke_endpoint, invocation[1], headers=dict(headers), body=body
                 )
                 return status, dict(answered), content
+
+            unsupported = next((name for pattern, name in _UNSUPPORTED.items() if pattern.fullmatch(path)), None)
+            if unsupported is not None:
+                raise unknown_operation(unsupported, exists=True)
 
             operation = headers.get("x-amz-target", "").rpartition(".")[2]
             parameters = _parse(body)
@@ -110,6 +120,21 @@ def register(sagemaker: SageMaker) -> None:
     # InvokeEndpoint is a REST call: ministack finds its action by the path in botocore's model of the runtime API
     actions._BOTOCORE_SERVICE_MAP[_SERVICE] = ["sagemaker-runtime"]
     _name_resources(actions, sagemaker)
+    _keep_content_types(seam.module("app"))
+
+
+def _keep_content_types(app: Any) -> None:
+    """Let ministack leave the Content-Type of SageMaker's answers alone.
+
+    It would write that of the JSON protocol over what an endpoint's container says of its answer.
+    """
+    original = seam.expect(app, "fix_success_content_type", "service", "status", "headers")
+
+    def fix_success_content_type(service: str, status: int, headers: dict[str, str]) -> None:
+        if service != _SERVICE:
+            original(service, status, headers)
+
+    app.fix_success_content_type = fix_success_content_type
 
 
 def _name_resources(actions: Any, sagemaker: SageMaker) -> None:

@@ -32,7 +32,7 @@ from local.cloud.gate import Gate, admit_one_administrator
 from local.cloud.host import MinistackHost
 from local.cloud.stepfunctions import integrations, jsonpaths
 from local.control import ACCOUNT_ID, IDENTITY_PATH, LOOPBACK, REGION
-from local.sagemaker import DebuggerAccess, SageMaker
+from local.sagemaker import DebuggerAccess, SageMaker, StopPolicy
 from local.sagemaker.account import Account
 
 __all__ = ["prepare", "serve"]
@@ -89,7 +89,7 @@ def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None
     )
 
 
-def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAccess = DebuggerAccess.REFUSED) -> None:
+def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAccess, stopping: StopPolicy) -> None:
     """Serve until SIGTERM or SIGINT, then end every Lambda, job and endpoint.
 
     Args:
@@ -97,6 +97,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         state: folder for the server's files.
         workers: how many interpreters may run Lambda functions at once.
         debugger_access: what SageMaker Debugger, which is closed to new customers, does for the account.
+        stopping: how training jobs are ended.
 
     Raises:
         SeamError: ministack is not the expected one.
@@ -107,7 +108,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
     known = images.standard_images()
     host = MinistackHost(endpoint_url=f"http://{LOOPBACK}:{port}", debugger_access=debugger_access)
     account = Account(state)
-    service = SageMaker(host=host, images=known, root=state / "sagemaker", account=account)
+    service = SageMaker(host=host, images=known, root=state / "sagemaker", account=account, stopping=stopping)
 
     try:
         # change ministack before it serves its first request

@@ -6,6 +6,7 @@ are its API; the caller adds HTTP.
 What differs from AWS, beside speed and price:
 
 - Each instance of a training job is a process of this machine, and each production variant is one process.
+- A stopped training job ends after seconds, not after 120 of them. As on AWS, its script hears no SIGTERM.
 - Spot instances are never interrupted. FastFile channels are filled before the job starts.
 - Two jobs of several instances cannot run at once under torchrun, since the toolkit's port is fixed.
 - Instance types, VPCs, network isolation and encryption between containers are accepted without effect.
@@ -20,6 +21,7 @@ Each module says more about its part.
 
 from local.sagemaker.errors import SageMakerError
 from local.sagemaker.host import DebuggerAccess, Host, Image
+from local.sagemaker.jobs.stopping import StopPolicy
 from local.sagemaker.rule_evaluator import RuleEvaluator, RuleOutcome, RuleTask
 from local.sagemaker.service import SageMaker
 
@@ -32,4 +34,5 @@ __all__ = [
     "RuleTask",
     "SageMaker",
     "SageMakerError",
+    "StopPolicy",
 ]

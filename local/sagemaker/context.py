@@ -13,6 +13,7 @@ from typing import Any, Final
 from local.sagemaker.account import Account
 from local.sagemaker.errors import JobFailure
 from local.sagemaker.host import Host, Image
+from local.sagemaker.jobs.stopping import StopPolicy
 from local.sagemaker.object_cache import ObjectCache
 from local.sagemaker.resources import ENDPOINT, MODEL_PACKAGE, PROCESSING_JOB, TRAINING_JOB, TUNING_JOB, Kind
 from local.sagemaker.store import Store
@@ -49,6 +50,7 @@ class Context:
         store: the records of every resource.
         cache: objects that were downloaded from S3.
         account: the account's faults, quotas and names, and what takes its time in it.
+        stopping: how training jobs are ended.
         closing: set when the service ends; everything that runs must then end at once.
     """
 
@@ -58,6 +60,7 @@ class Context:
     store: Store
     cache: ObjectCache
     account: Account
+    stopping: StopPolicy = field(default_factory=StopPolicy)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:
@@ -80,12 +83,12 @@ class Context:
     def announce(self, kind: Kind, name: str, **members: Any) -> None:
         """Publish the resource's state to EventBridge, with `members` added to the event's detail.
 
-        An event that cannot be published is logged, and the resource goes on.
+        It never raises: an event that cannot be published is logged, and the resource goes on.
         """
-        record = self.store.get(kind, name)
-        detail = {key: _milliseconds(key, value) for key, value in record.items() if value is not None}
-        detail |= {"Tags": self.store.tags(record[kind.arn_member]), **members}
         try:
+            record = self.store.get(kind, name)
+            detail = {key: _milliseconds(key, value) for key, value in record.items() if value is not None}
+            detail |= {"Tags": self.store.tags(record[kind.arn_member]), **members}
             self.host.publish(detail_type=_EVENTS[kind], detail=detail, resources=[record[kind.arn_member]])
         except Exception:
             _LOGGER.exception("the event of %s %s was not published", kind.name, name)

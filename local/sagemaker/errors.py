@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["JobFailure", "SageMakerError", "validation"]
+__all__ = ["JobFailure", "SageMakerError", "unknown_operation", "validation"]
 
 
 class SageMakerError(Exception):
@@ -34,3 +34,14 @@ class JobFailure(Exception):  # noqa: N818 - not an error of the API: it becomes
 def validation(message: str) -> SageMakerError:
     """Return a ValidationException of the API."""
     return SageMakerError("ValidationException", message)
+
+
+def unknown_operation(name: str, *, exists: bool) -> SageMakerError:
+    """Return the refusal of an operation that the local SageMaker does not have, or SageMaker neither."""
+    if not name:
+        what = "The request names no operation: expected the header X-Amz-Target: SageMaker.<operation>."
+    elif exists:
+        what = f"{name}: the local SageMaker does not support it; see docs/local-cloud.md for what it does."
+    else:
+        what = f"{name}: SageMaker has no such operation."
+    return SageMakerError("UnknownOperationException", what)

@@ -16,10 +16,11 @@ from local.sagemaker.context import Context
 from local.sagemaker.endpoints.endpoints import Endpoints
 from local.sagemaker.endpoints.invocation import invoke
 from local.sagemaker.endpoints.models import create_endpoint_config, create_model
-from local.sagemaker.errors import SageMakerError
+from local.sagemaker.errors import SageMakerError, unknown_operation
 from local.sagemaker.host import Host, Image
 from local.sagemaker.jobs.debugger import Debugger
 from local.sagemaker.jobs.processing import ProcessingJobs
+from local.sagemaker.jobs.stopping import StopPolicy
 from local.sagemaker.jobs.training import TrainingJobs
 from local.sagemaker.listing import page, select
 from local.sagemaker.object_cache import ObjectCache
@@ -46,9 +47,18 @@ class SageMaker:
         images: the local programs that stand for container images.
         root: folder for the files of jobs and endpoints; created if it does not exist.
         account: the account's faults, quotas and names; by default one with generous quotas that forgets its names.
+        stopping: how training jobs are ended; by default they hear no SIGTERM.
     """
 
-    def __init__(self, *, host: Host, images: Sequence[Image], root: Path, account: Account | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        host: Host,
+        images: Sequence[Image],
+        root: Path,
+        account: Account | None = None,
+        stopping: StopPolicy | None = None,
+    ) -> None:
         # remove what a service that was killed left behind
         root = root.resolve()
         for name in ("training-jobs", "processing-jobs", "endpoints", "rule-evaluations"):
@@ -59,7 +69,13 @@ class SageMaker:
         cache = ObjectCache(root / "object-cache")
         self.account = account or Account()
         self._context = Context(
-            host=host, images=tuple(images), root=root, store=store, cache=cache, account=self.account
+            host=host,
+            images=tuple(images),
+            root=root,
+            store=store,
+            cache=cache,
+            account=self.account,
+            stopping=stopping or StopPolicy(),
         )
 
         self._debugger = Debugger(self._context)
@@ -89,15 +105,7 @@ class SageMaker:
         """
         answer = self._operations.get(operation)
         if answer is None:
-            what = (
-                "the local SageMaker does not support it"
-                if operation_model(operation)
-                else "SageMaker has no such operation"
-            )
-            supported = ", ".join(sorted(self._operations))
-            raise SageMakerError(
-                "UnknownOperationException", f"{operation}: {what}. Operations that are supported: {supported}."
-            )
+            raise unknown_operation(operation, exists=operation_model(operation) is not None)
 
         # a mistake of the service becomes an error of the API, as on AWS
         request = validate(operation, parameters)

@@ -23,14 +23,20 @@ _DEFAULT_LIMIT = 20_000
 
 
 class Store:
-    """The resources by kind and name, and their tags by ARN. Every method may be called from any thread."""
+    """The resources by kind and name, and the tags of each. Every method may be called from any thread.
+
+    No two resources have the same ARN. SageMaker writes most names in lower case there (`Kind.arn`), so names that
+    differ only in case are the same to `create`: "The name is case-insensitive in CreateEndpoint" (botocore's service
+    model). To find a resource, its case must be matched, as the model says of InvokeEndpoint.
+    """
 
     def __init__(self, *, region: str, account_id: str) -> None:
         self._region = region
         self._account_id = account_id
         self._lock = threading.RLock()
         self._records: dict[tuple[Kind, str], Record] = {}
-        self._tags: dict[str, dict[str, str]] = {}
+        self._tags: dict[tuple[Kind, str], dict[str, str]] = {}
+        self._keys: dict[str, tuple[Kind, str]] = {}
 
     def arn(self, kind: Kind, name: str) -> str:
         """Return the ARN of a resource of this name, whether it exists or not."""
@@ -47,11 +53,11 @@ class Store:
         arn = self.arn(kind, name)
         now = time.time()
         record = copy.deepcopy({**parameters, **members})
-        tags = record.pop("Tags", [])
+        tags = {tag["Key"]: tag["Value"] for tag in record.pop("Tags", [])}
         record |= {kind.arn_member: arn, "CreationTime": now, "LastModifiedTime": now}
 
         with self._lock:
-            if (kind, name) in self._records:
+            if arn in self._keys:
                 raise already_exists(kind, arn)
             limit = _LIMITS.get(kind, _DEFAULT_LIMIT)
             if sum(1 for other, _ in self._records if other is kind) >= limit:
@@ -59,8 +65,9 @@ class Store:
                     "ResourceLimitExceeded",
                     f"The limit of {limit} resources of kind {kind.name} is reached; delete some.",
                 )
+            self._keys[arn] = (kind, name)
             self._records[kind, name] = record
-            self._tags[arn] = {tag["Key"]: tag["Value"] for tag in tags}
+            self._tags[kind, name] = tags
             return copy.deepcopy(record)
 
     def get(self, kind: Kind, name: str) -> Record:
@@ -92,8 +99,7 @@ class Store:
         """
         with self._lock:
             record = self._find(kind, name)
-            self._tags.pop(record[kind.arn_member], None)
-            del self._records[kind, name]
+            del self._records[kind, name], self._tags[kind, name], self._keys[record[kind.arn_member]]
 
     def all(self, kind: Kind) -> list[Record]:
         """Return copies of all records of this kind, in order of creation."""
@@ -119,7 +125,7 @@ class Store:
             merged = self._tags_of(arn) | tags
             if len(merged) > 50:
                 raise validation(f"{arn} would have {len(merged)} tags; a resource may have 50.")
-            self._tags[arn] = merged
+            self._tags[self._keys[arn]] = merged
             return dict(merged)
 
     def delete_tags(self, arn: str, keys: list[str]) -> None:
@@ -137,6 +143,6 @@ class Store:
 
     def _tags_of(self, arn: str) -> dict[str, str]:
         try:
-            return self._tags[arn]
+            return self._tags[self._keys[arn]]
         except KeyError:
             raise validation(f'Could not find resource "{arn}".') from None

@@ -21,7 +21,7 @@ from local.sagemaker.object_cache import ObjectCache
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectTypeDef
 
-__all__ = ["Transfer", "split_uri"]
+__all__ = ["Transfer", "no_objects", "split_uri"]
 
 _PARALLEL = 8
 """Objects that are transferred at a time."""
@@ -36,6 +36,15 @@ def split_uri(uri: str) -> tuple[str, str]:
         return parts.netloc, parts.path.removeprefix("/")
     bucket, _, key = parts.path.removeprefix("/").partition("/")
     return bucket, key
+
+
+def no_objects(uri: str, *, region: str, role_arn: str) -> str:
+    """Return SageMaker's message for a prefix without objects."""
+    return (
+        f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket exists in '
+        f"the selected region ({region}), that objects exist under that S3 prefix, and that the role "
+        f'"{role_arn}" has "s3:ListBucket" permissions on bucket "{split_uri(uri)[0]}".'
+    )
 
 
 class Transfer:
@@ -77,12 +86,8 @@ class Transfer:
         try:
             listed = list(self._objects(bucket, prefix))
             if not listed and not may_be_empty:
-                raise JobFailure(
-                    f'ClientError: Data download failed:No S3 objects found under S3 URL "{uri}" given in input data '
-                    f"source. Please ensure that the bucket exists in the selected region ({self._region}), that "
-                    f'objects exist under that S3 prefix, and that the role "{self._role_arn}" has "s3:ListBucket" '
-                    f'permissions on bucket "{bucket}".'
-                )
+                missing = no_objects(uri, region=self._region, role_arn=self._role_arn)
+                raise JobFailure(f"ClientError: Data download failed:{missing}")
 
             # take this host's share
             first, step = share or (0, 1)
@@ -184,6 +189,21 @@ class Transfer:
                 list(pool.map(upload, files))
         except (BotoCoreError, ClientError, OSError, Boto3Error) as error:
             raise JobFailure(f"ClientError: Artifact upload failed:{uri}: {error}") from error
+
+    def delete_object(self, uri: str) -> None:
+        """Delete an object; as in S3, one that does not exist is no error.
+
+        Raises:
+            JobFailure: the object could not be deleted.
+        """
+        bucket, key = split_uri(uri)
+        try:
+            self._s3.delete_object(Bucket=bucket, Key=key)
+        except (BotoCoreError, ClientError) as error:
+            raise JobFailure(
+                f"ClientError: Cannot delete {uri}, whose file the program has deleted: {error}. Please ensure that "
+                f'the role "{self._role_arn}" has "s3:DeleteObject" permissions on it.'
+            ) from error
 
     def upload_archive(self, folders: Sequence[Path], uri: str) -> bool:
         """Upload the files of all folders as one tar.gz object. Return False, and upload nothing, if all are empty.

@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from local.sagemaker.context import INTERNAL_ERROR, MAX_REASON, Context
 from local.sagemaker.endpoints.instance import Instance
 from local.sagemaker.endpoints.routing import choose
+from local.sagemaker.endpoints.variants import deployed_variant, pending_variant
 from local.sagemaker.errors import JobFailure, SageMakerError, validation
 from local.sagemaker.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL
 from local.sagemaker.store import Record
@@ -46,7 +48,13 @@ class Endpoints:
         if "DeploymentConfig" in parameters:
             members["LastDeploymentConfig"] = parameters["DeploymentConfig"]
         record = self._context.store.create(ENDPOINT, parameters, **members)
-        self._work(self._create, record["EndpointName"], deployment)
+
+        name = record["EndpointName"]
+        self._begin(
+            name,
+            lambda: self._create(name, deployment),
+            give_up=lambda: self._fail(name, deployment, INTERNAL_ERROR),
+        )
         return str(record["EndpointArn"])
 
     def update(self, parameters: Record) -> str:
@@ -55,9 +63,14 @@ class Endpoints:
         Raises:
             SageMakerError: there is no such endpoint or configuration, or the endpoint is not in service.
         """
-        name = parameters["EndpointName"]
+        name, config_name = parameters["EndpointName"], parameters["EndpointConfigName"]
         self._check_not_in_progress(name)
-        deployment = self._deployment(name, parameters["EndpointConfigName"])
+        deployment = self._deployment(name, config_name)
+        pending = {
+            "EndpointConfigName": config_name,
+            "ProductionVariants": [pending_variant(instance) for instance in deployment],
+            "StartTime": time.time(),
+        }
 
         with self._context.store.change(ENDPOINT, name) as record:
             if record["EndpointStatus"] != "InService":
@@ -65,12 +78,7 @@ class Endpoints:
                     f'Cannot update endpoint "{record["EndpointArn"]}" because it is not InService but '
                     f"{record['EndpointStatus']}; delete it and create it anew."
                 )
-            record["EndpointStatus"] = "Updating"
-            record["PendingDeploymentSummary"] = {
-                "EndpointConfigName": parameters["EndpointConfigName"],
-                "ProductionVariants": [_pending(instance) for instance in deployment],
-                "StartTime": time.time(),
-            }
+            record |= {"EndpointStatus": "Updating", "PendingDeploymentSummary": pending}
 
             # a DeploymentConfig is forgotten with the next update unless the request retains it
             if "DeploymentConfig" in parameters:
@@ -79,7 +87,11 @@ class Endpoints:
                 record.pop("LastDeploymentConfig", None)
             arn = str(record["EndpointArn"])
 
-        self._work(self._update, name, deployment, parameters["EndpointConfigName"])
+        self._begin(
+            name,
+            lambda: self._update(name, deployment, config_name),
+            give_up=lambda: self._roll_back(name, deployment, INTERNAL_ERROR),
+        )
         return arn
 
     def delete(self, name: str) -> None:
@@ -92,7 +104,7 @@ class Endpoints:
             if record["EndpointStatus"] in _IN_PROGRESS:
                 raise _in_progress(record)
             record["EndpointStatus"] = "Deleting"
-        self._work(self._delete, name)
+        self._begin(name, lambda: self._delete(name), give_up=lambda: self._context.store.delete(ENDPOINT, name))
 
     def enter(self, name: str, variant: str | None) -> Instance:
         """Return an instance to answer a request. The caller must call its `leave` afterwards.
@@ -116,8 +128,7 @@ class Endpoints:
             instances = [instance for deployment in self._live.values() for instance in deployment]
             self._live.clear()
             threads = list(self._threads)
-        for instance in instances:
-            instance.retire(drain=False)
+        _retire(instances, drain=False)
         for thread in threads:
             thread.join(timeout=10)
 
@@ -138,108 +149,113 @@ class Endpoints:
             for variant in config["ProductionVariants"]
         ]
 
-    def _work(self, target: Any, name: str, *arguments: Any) -> None:
-        """Publish the endpoint's state, and go on with `target` in a thread of its own."""
-        self._context.announce(ENDPOINT, name)
+    def _begin(self, name: str, work: Callable[[], None], *, give_up: Callable[[], None]) -> None:
+        """Publish the endpoint's state, and do the work in a thread of its own.
 
-        def work() -> None:
+        If the thread cannot start or the work raises, `give_up` brings the endpoint to a final status: none stays in
+        progress without a thread behind it, since it could then be neither updated nor deleted.
+        """
+
+        def run() -> None:
             try:
-                target(name, *arguments)
+                self._context.announce(ENDPOINT, name)
+                work()
             except Exception:
                 _LOGGER.exception("endpoint %s failed inside the service", name)
+                give_up()
             finally:
                 with self._lock:
-                    self._threads.discard(thread)
+                    self._threads.discard(threading.current_thread())
 
-        thread = threading.Thread(target=work, name=f"endpoint {name}", daemon=True)
+        thread = threading.Thread(target=run, name=f"endpoint {name}", daemon=True)
         with self._lock:
             self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:
+            with self._lock:
+                self._threads.discard(thread)
+            give_up()
+            raise
 
     def _create(self, name: str, deployment: list[Instance]) -> None:
         reason = self._start(deployment)
         self._context.linger(lambda: self._context.account.creating_seconds(name))
-        with self._context.store.change(ENDPOINT, name) as record:
-            if reason is None:
-                self._serve(record, name, deployment)
-            else:
-                record |= {"EndpointStatus": "Failed", "FailureReason": reason}
-        self._context.announce(ENDPOINT, name)
+        if reason is not None:
+            self._fail(name, deployment, reason)
+            return
+        self._serve(name, deployment)
 
     def _update(self, name: str, deployment: list[Instance], config_name: str) -> None:
         reason = self._start(deployment)
+        if reason is not None:
+            self._roll_back(name, deployment, reason)
+            return
         with self._lock:
             before = self._live.get(name, [])
-        with self._context.store.change(ENDPOINT, name) as record:
-            record.pop("PendingDeploymentSummary", None)
-            if reason is None:
-                record["EndpointConfigName"] = config_name
-                record.pop("FailureReason", None)
-                self._serve(record, name, deployment)
-            else:
-                # rolled back: the instances before the update never stopped answering
-                record |= {"EndpointStatus": "InService", "FailureReason": reason}
-        self._context.announce(ENDPOINT, name)
-
-        if reason is None:
-            for instance in before:
-                instance.retire()
+        self._serve(name, deployment, EndpointConfigName=config_name)
+        _retire(before)
 
     def _delete(self, name: str) -> None:
         with self._lock:
             instances = self._live.pop(name, [])
-        for instance in instances:
-            instance.retire()
+        _retire(instances)
         self._context.store.delete(ENDPOINT, name)
 
+    def _fail(self, name: str, deployment: list[Instance], reason: str) -> None:
+        """Record that the endpoint could not be created."""
+        _retire(deployment, drain=False)
+        with self._context.store.change(ENDPOINT, name) as record:
+            record |= {"EndpointStatus": "Failed", "FailureReason": reason}
+        self._context.announce(ENDPOINT, name)
+
+    def _roll_back(self, name: str, deployment: list[Instance], reason: str) -> None:
+        """Record that the update failed, unless it has happened. The instances before it never stopped answering."""
+        with self._lock:
+            if self._live.get(name) is deployment:
+                return
+        _retire(deployment, drain=False)
+        with self._context.store.change(ENDPOINT, name) as record:
+            record.pop("PendingDeploymentSummary", None)
+            record |= {"EndpointStatus": "InService", "FailureReason": reason}
+        self._context.announce(ENDPOINT, name)
+
     def _start(self, deployment: list[Instance]) -> str | None:
-        """Start every instance. If one fails, end all and return the FailureReason."""
+        """Start every instance. Return the FailureReason if one fails."""
         try:
             for instance in deployment:
                 instance.start()
             if self._context.closing.is_set():
                 raise JobFailure("The local SageMaker was stopped.")
-        except Exception as error:
-            for instance in deployment:
-                instance.retire(drain=False)
-            if isinstance(error, JobFailure):
-                return str(error)[:MAX_REASON]
-            if isinstance(error, SageMakerError):
-                return error.message[:MAX_REASON]
+        except JobFailure as failure:
+            return str(failure)[:MAX_REASON]
+        except SageMakerError as error:
+            return error.message[:MAX_REASON]
+        except Exception:
             _LOGGER.exception("an endpoint's instance failed inside the service")
             return INTERNAL_ERROR
         return None
 
-    def _serve(self, record: Record, name: str, deployment: list[Instance]) -> None:
-        with self._lock:
-            self._live[name] = deployment
-        record["EndpointStatus"] = "InService"
-        record["ProductionVariants"] = [_deployed(instance) for instance in deployment]
+    def _serve(self, name: str, deployment: list[Instance], **members: Any) -> None:
+        """Send the endpoint's requests to these instances, and record that."""
+        variants = [deployed_variant(instance) for instance in deployment]
+        with self._context.store.change(ENDPOINT, name) as record:
+            record.pop("PendingDeploymentSummary", None)
+            record.pop("FailureReason", None)
+            record |= {**members, "EndpointStatus": "InService", "ProductionVariants": variants}
+            with self._lock:
+                self._live[name] = deployment
+        self._context.announce(ENDPOINT, name)
+
+
+def _retire(instances: Sequence[Instance], *, drain: bool = True) -> None:
+    """End the instances; one that cannot be ended is logged and does not keep the others."""
+    for instance in instances:
+        try:
+            instance.retire(drain=drain)
+        except Exception:
+            _LOGGER.exception("an instance of variant %s was not ended", instance.variant["VariantName"])
 
 
 def _in_progress(record: Record) -> SageMakerError:
     return validation(f'Cannot update in-progress endpoint "{record["EndpointArn"]}".')
-
-
-def _pending(instance: Instance) -> dict[str, Any]:
-    return {
-        "VariantName": instance.variant["VariantName"],
-        "DesiredWeight": instance.variant.get("InitialVariantWeight", 1.0),
-        "DesiredInstanceCount": instance.variant.get("InitialInstanceCount", 1),
-        "InstanceType": instance.variant.get("InstanceType"),
-    }
-
-
-def _deployed(instance: Instance) -> dict[str, Any]:
-    weight = instance.variant.get("InitialVariantWeight", 1.0)
-    count = instance.variant.get("InitialInstanceCount", 1)
-    return {
-        "VariantName": instance.variant["VariantName"],
-        "DeployedImages": [
-            {"SpecifiedImage": instance.image_uri, "ResolvedImage": instance.image_uri, "ResolutionTime": time.time()}
-        ],
-        "CurrentWeight": weight,
-        "DesiredWeight": weight,
-        "CurrentInstanceCount": count,
-        "DesiredInstanceCount": count,
-    }

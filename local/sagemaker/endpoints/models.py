@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from local.sagemaker.context import Context
+from local.sagemaker.early_checks import check_model_data
 from local.sagemaker.errors import validation
 from local.sagemaker.host import find_image
 from local.sagemaker.registry import package_key
@@ -18,7 +19,8 @@ def create_model(context: Context, parameters: Record) -> str:
     """Create a model and return its ARN.
 
     Raises:
-        SageMakerError: the request is wrong, the name is taken, or the image cannot serve on this machine.
+        SageMakerError: the request is wrong, the model's data does not exist, the name is taken, or the image cannot
+            serve on this machine.
     """
     parameters = _from_registry(context, parameters)
 
@@ -42,6 +44,7 @@ def create_model(context: Context, parameters: Record) -> str:
     if find_image(context.images, container["Image"]).serve is None:
         raise validation(f"The image '{container['Image']}' cannot serve on this machine.")
 
+    check_model_data(context, container, parameters["ExecutionRoleArn"])
     isolation = parameters.get("EnableNetworkIsolation", False)
     record = context.store.create(MODEL, parameters, EnableNetworkIsolation=isolation)
     return str(record["ModelArn"])

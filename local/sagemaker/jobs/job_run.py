@@ -11,14 +11,12 @@ from collections.abc import Callable, Sequence
 from local.sagemaker.context import INTERNAL_ERROR, Context
 from local.sagemaker.errors import JobFailure, SageMakerError
 from local.sagemaker.jobs.process import Program
+from local.sagemaker.jobs.stopping import AWS_GRACE, StopPolicy
 from local.sagemaker.resources import Kind
 
 __all__ = ["MAX_RUNNING", "JobRun", "Outcome", "RunningJobs"]
 
 _LOGGER = logging.getLogger(__name__)
-
-STOP_GRACE = 120.0
-"""Seconds between SIGTERM and SIGKILL when a job is stopped (API reference, StopTrainingJob)."""
 
 _POLL = 0.2
 """Seconds after which the stop request and the time limit are checked again."""
@@ -49,6 +47,7 @@ class JobRun(ABC):
     """
 
     kind: Kind
+    stopping = StopPolicy(sigterm=True, grace=AWS_GRACE)
 
     def __init__(self, context: Context, name: str) -> None:
         self.context = context
@@ -103,6 +102,8 @@ class JobRun(ABC):
     def follow(self, programs: Sequence[Program], max_seconds: float) -> Outcome:
         """Wait for the programs. End them when the job is stopped, its time is over or the service closes.
 
+        They are ended as `stopping` says.
+
         If one program fails, the others are ended, and the outcome has the status of the one that failed.
 
         Raises:
@@ -138,11 +139,12 @@ class JobRun(ABC):
                 return Outcome(self._end(running), timed_out=True)
 
     def _end(self, programs: Sequence[Program]) -> int:
-        """Send SIGTERM, after STOP_GRACE seconds SIGKILL; return the first status that is not 0, or 0."""
-        for program in programs:
-            program.terminate()
+        """Send SIGTERM unless it is withheld, after the grace SIGKILL; return the first status that is not 0, or 0."""
+        if self.stopping.sigterm:
+            for program in programs:
+                program.terminate()
 
-        deadline = time.monotonic() + STOP_GRACE
+        deadline = time.monotonic() + self.stopping.grace
         statuses = []
         for program in programs:
             status = None

@@ -39,7 +39,8 @@ class LogStream:
     """A log stream, written by a thread of its own with the role of a job or endpoint.
 
     Logging never fails a job. As on AWS, the job of a role that may not write logs runs without a log; here the
-    service's own log says so once.
+    service's own log says so once. The log group is made again with the next line after it was deleted, as on AWS, if
+    the role has logs:CreateLogGroup.
     """
 
     def __init__(self, credentials: Mapping[str, str], *, group: str, stream: str) -> None:
@@ -47,6 +48,8 @@ class LogStream:
         self.stream = stream
         self._credentials = credentials
         self._waiting: deque[InputLogEventTypeDef] = deque(maxlen=_MAX_WAITING)
+        self._exists = False
+        self._refused = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"logs {stream}", daemon=True)
         self._thread.start()
@@ -62,29 +65,49 @@ class LogStream:
         self._thread.join(timeout=20)
 
     def _run(self) -> None:
-        client: CloudWatchLogsClient | None = None
+        client = logs_client(self._credentials)
+        self._write(client)
+        while not self._closed.wait(_INTERVAL):
+            self._write(client)
+        self._write(client)
+
+    def _write(self, client: CloudWatchLogsClient) -> None:
+        """Send the lines that wait, and make the stream and its group if they do not exist.
+
+        Lines that cannot be written wait for the next time.
+        """
         try:
-            client = logs_client(self._credentials)
-            _create(client, self.group, self.stream)
-            while not self._closed.wait(_INTERVAL):
-                self._send(client)
+            if not self._exists:
+                _create(client, self.group, self.stream)
+                self._exists = True
             while self._waiting:
-                self._send(client)
+                try:
+                    self._send(client)
+                except client.exceptions.ResourceNotFoundException:
+                    # somebody deleted the group or the stream
+                    _create(client, self.group, self.stream)
         except (BotoCoreError, ClientError) as error:
-            _LOGGER.warning("log stream %s %s cannot be written: %s", self.group, self.stream, error)
+            if not self._refused:
+                _LOGGER.warning("log stream %s %s cannot be written: %s", self.group, self.stream, error)
+            self._refused = True
+        else:
+            self._refused = False
 
     def _send(self, client: CloudWatchLogsClient) -> None:
         # take as many lines as fit into a batch
         events: list[InputLogEventTypeDef] = []
         size = 0
-        while self._waiting and len(events) < _MAX_BATCH_EVENTS and size < _MAX_BATCH_BYTES:
-            event = self._waiting[0]
+        for event in tuple(self._waiting):
             size += len(event["message"].encode()) + 26
-            if events and size > _MAX_BATCH_BYTES:
+            if events and (len(events) == _MAX_BATCH_EVENTS or size > _MAX_BATCH_BYTES):
                 break
-            events.append(self._waiting.popleft())
-        if events:
-            client.put_log_events(logGroupName=self.group, logStreamName=self.stream, logEvents=events)
+            events.append(event)
+        client.put_log_events(logGroupName=self.group, logStreamName=self.stream, logEvents=events)
+
+        # they wait no more; of a full queue, the oldest have gone by themselves
+        for event in events:
+            if self._waiting and self._waiting[0] is event:
+                self._waiting.popleft()
 
 
 def _create(client: CloudWatchLogsClient, group: str, stream: str) -> None:

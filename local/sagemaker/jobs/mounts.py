@@ -1,8 +1,10 @@
-"""A job's folders where its container would have them: below /opt/ml, in namespaces of the job's own.
+"""A job's folders and host name as its container would have them, in namespaces of the job's own.
 
 An ordinary user cannot make /opt/ml, but on Linux a process can have a user and a mount namespace in which it may: the
 job's folder is mounted at /opt/ml, and within it the model, the output, its data, the checkpoints and every channel are
 mounts of their own, as in SageMaker's containers, so that a rename from one to another fails with EXDEV here, too.
+There its host name also resolves to no address: AWS's images try to repair theirs with a program that they lack (the
+start script of aws/deep-learning-containers), and what needs an address has to name its network interface.
 
 Where that is not to be had (macOS, systems without user namespaces for users), paths below /opt/ml in a job's arguments
 and variables are rewritten to its folder (`container.localised`), and Python programs find such renames refused
@@ -26,12 +28,18 @@ ML_ROOT: Final = "/opt/ml"
 _SWITCH: Final = "WHIPPET_MOUNT_OPT_ML"
 """Environment variable: `false` for the way of machines without user namespaces."""
 
+_HOST_NAME: Final = "instance.invalid"
+"""A name that resolves nowhere (RFC 2606), except on machines whose resolver answers for their own host name."""
+
 _GUARD: Final = Path(__file__).parent / "rename_guard"
 
-# $1 is the job's folder, $2 the number of its mounts, whose names follow; then comes the program.
+_NAMESPACES: Final = ("--user", "--map-root-user", "--mount", "--uts")
+
+# $1 is the host name, $2 the job's folder, $3 the number of its mounts, whose names follow; then comes the program.
 _SCRIPT: Final = """
-base=$1 count=$2
-shift 2
+hostname "$1" 2> /dev/null || :  # not every machine has the command
+base=$2 count=$3
+shift 3
 
 # Make room for /opt/ml: an empty /opt in which everything that was there is mounted again.
 beside=$base/.opt
@@ -64,7 +72,7 @@ def supported() -> bool:
     if unshare is None or os.environ.get(_SWITCH, "true") == "false" or not Path("/opt").is_dir():
         return False
     tried = subprocess.run(  # noqa: S603 - a fixed command
-        [unshare, "--user", "--map-root-user", "--mount", "/bin/sh", "-ec", "mount -t tmpfs tmpfs /opt"],
+        [unshare, *_NAMESPACES, "/bin/sh", "-ec", "mount -t tmpfs tmpfs /opt"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
@@ -83,8 +91,8 @@ def mounted(argv: Sequence[str], *, base: Path, folders: Sequence[str]) -> list[
     if not supported():
         return list(argv)
     unshare = shutil.which("unshare") or "unshare"
-    namespaces = [unshare, "--user", "--map-root-user", "--mount", "/bin/sh", "-ec", _SCRIPT, "mounts"]
-    return [*namespaces, str(base), str(len(folders)), *folders, *argv]
+    namespaces = [unshare, *_NAMESPACES, "/bin/sh", "-ec", _SCRIPT, "mounts"]
+    return [*namespaces, _HOST_NAME, str(base), str(len(folders)), *folders, *argv]
 
 
 def base_dir(base: Path) -> str:

@@ -17,6 +17,7 @@ from local.sagemaker.context import MAX_REASON, Context
 from local.sagemaker.errors import validation
 from local.sagemaker.host import Image, find_image
 from local.sagemaker.jobs.container import HOST_NAME, environment, localised, program_of
+from local.sagemaker.jobs.failure_reason import failure_reason
 from local.sagemaker.jobs.job_run import JobRun, Outcome, RunningJobs
 from local.sagemaker.jobs.logs import LogStream
 from local.sagemaker.jobs.mounts import ML_ROOT, guard, mounted, rewritten, supported
@@ -136,7 +137,7 @@ class ProcessingRun(JobRun):
         elif outcome.timed_out:
             self._finish("Stopped", ExitMessage="The job exceeded its MaxRuntimeInSeconds.")
         elif outcome.status != 0:
-            reason = f"AlgorithmError: See job logs for more information, exit code: {outcome.status}"
+            reason = failure_reason("See job logs for more information", outcome.status)
             self._finish("Failed", FailureReason=reason, **message)
         else:
             for entry in output_config.get("Outputs", []):

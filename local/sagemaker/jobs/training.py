@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from local.sagemaker.context import Context
+from local.sagemaker.early_checks import check_input_data
 from local.sagemaker.errors import validation
 from local.sagemaker.jobs.debugger import Debugger, first_statuses
 from local.sagemaker.jobs.job_run import RunningJobs
@@ -45,11 +46,12 @@ class TrainingJobs:
             on_end: called with the job's name when it has ended.
 
         Raises:
-            SageMakerError: the request is wrong, the name is taken, or too many jobs run.
+            SageMakerError: the request is wrong, its input does not exist, the name is taken, or too many jobs run.
         """
         image = check_training_request(self._context, parameters)
         if tuning_job_arn is None:
-            # trials are limited by their tuning job
+            # trials are limited by their tuning job, and their input was checked with it
+            check_input_data(self._context, parameters.get("InputDataConfig", []), parameters["RoleArn"])
             self._running.check_limit()
 
         name = parameters["TrainingJobName"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from local.sagemaker.host import Image
 from local.sagemaker.jobs.container import (
@@ -22,9 +22,9 @@ from local.sagemaker.jobs.process import Program
 from local.sagemaker.store import Record
 from local.sagemaker.transfer import Transfer
 
-__all__ = ["LOOPBACK", "TrainingHost", "host_names"]
+__all__ = ["TrainingHost", "host_names"]
 
-LOOPBACK: Final = "lo0" if sys.platform == "darwin" else "lo"
+_LOGGER = logging.getLogger(__name__)
 
 
 def host_names(count: int) -> list[str]:
@@ -130,9 +130,6 @@ class TrainingHost:
             "TRAINING_JOB_NAME": self._record["TrainingJobName"],
             "TRAINING_JOB_ARN": self._record["TrainingJobArn"],
         }
-        if len(self._hosts) > 1:
-            # by default, Gloo binds to the address of the machine's host name
-            identity["GLOO_SOCKET_IFNAME"] = LOOPBACK
         mounts = self._mounts()
         env = environment(self._image, guard(self.base, mounts), identity, own, credentials)
         algorithm = self._record["AlgorithmSpecification"]
@@ -159,6 +156,12 @@ class TrainingHost:
         """Folders that are mounts of their own in SageMaker's container, each after those that hold it."""
         channels = sorted(path.name for path in (self.base / "input" / "data").iterdir() if path.is_dir())
         return ["model", "output", "output/data", "checkpoints", *(f"input/data/{name}" for name in channels)]
+
+    def write_log(self, line: str) -> None:
+        """Add a line of the service's own to the job's log."""
+        _LOGGER.warning("training job %s: %s", self._record["TrainingJobName"], line)
+        if self._log is not None:
+            self._log.write(line)
 
     def close_log(self) -> None:
         """Send the last lines, so that the log is complete when the job has ended."""

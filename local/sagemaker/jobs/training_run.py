@@ -18,6 +18,7 @@ from local.sagemaker.context import MAX_REASON, Context
 from local.sagemaker.errors import JobFailure
 from local.sagemaker.host import Image
 from local.sagemaker.jobs.debugger import keep_output, tensor_sync
+from local.sagemaker.jobs.failure_reason import failure_reason
 from local.sagemaker.jobs.folder_sync import FolderSync
 from local.sagemaker.jobs.job_run import JobRun, Outcome
 from local.sagemaker.jobs.metrics import MetricReader
@@ -58,6 +59,7 @@ class TrainingRun(JobRun):
         super().__init__(context, record["TrainingJobName"])
         self._record = record
         self._on_metric = on_metric
+        self.stopping = context.stopping.of_job(record)
         self._base = context.root / "training-jobs" / self.name
         self._metrics = MetricReader(record["AlgorithmSpecification"].get("MetricDefinitions", []))
         count = record["ResourceConfig"].get("InstanceCount", 1)
@@ -133,8 +135,12 @@ class TrainingRun(JobRun):
         with ExitStack() as stack:
             # while the programs run, upload checkpoints and tensors
             if "CheckpointConfig" in self._record:
-                folders = [host.checkpoints for host in self._hosts]
-                checkpoints = FolderSync(transfer, uri=self._record["CheckpointConfig"]["S3Uri"], folders=folders)
+                checkpoints = FolderSync(
+                    transfer,
+                    uri=self._record["CheckpointConfig"]["S3Uri"],
+                    folders=[host.checkpoints for host in self._hosts],
+                    on_refused_deletion=lambda reason: self._hosts[0].write_log(f"ERROR {reason}"),
+                )
                 checkpoints.restore()
                 stack.enter_context(checkpoints)
             if "DebugHookConfig" in self._record:
@@ -201,10 +207,8 @@ class TrainingRun(JobRun):
             transfer.upload_archive(outputs, artefact_uri(self._record, "output"))
 
     def _failure(self, status: int) -> str:
-        ending = f", exit code: {status}"
         written = next(filter(None, (host.failure_message for host in self._hosts)), "")
-        message = f"AlgorithmError: {written or 'Please see the job log for more information'}"
-        return message[: MAX_REASON - len(ending)] + ending
+        return failure_reason(written or "Please see the job log for more information", status)
 
     def _enter(self, secondary: str, **members: Any) -> None:
         with self.context.store.change(TRAINING_JOB, self.name) as record:

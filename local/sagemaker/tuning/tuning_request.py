@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from local.sagemaker.context import Context
+from local.sagemaker.early_checks import check_input_data
 from local.sagemaker.errors import SageMakerError, validation
 from local.sagemaker.jobs.job_run import MAX_RUNNING
 from local.sagemaker.jobs.training_request import check_training_request
@@ -63,3 +64,4 @@ def check_tuning_request(context: Context, parameters: Record) -> None:
     check_training_request(context, definition)
     if parameters.get("WarmStartConfig"):
         check_warm_start(context.store, parameters)
+    check_input_data(context, definition.get("InputDataConfig", []), definition["RoleArn"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local import control
+from tests.local.cloud.conftest import SERVING_IMAGE, until
 
 if TYPE_CHECKING:
     from tests.local.cloud.conftest import Account
@@ -53,6 +54,13 @@ def test_a_job_may_do_only_what_its_role_may(account: Account, job: dict[str, An
     assert "AccessDenied" in seen["FailureReason"] or "not authorized" in seen["FailureReason"], seen
 
 
+@pytest.fixture(scope="module")
+def serving(account: Account, job_role: str) -> str:
+    """An endpoint in service, for all tests of this file."""
+    account.endpoint("serving", job_role)
+    return "serving"
+
+
 def test_an_endpoint_answers_whoever_may_invoke_it(account: Account, job_role: str, name: str) -> None:
     account.endpoint(name, job_role)
     arn = f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{name}"
@@ -65,6 +73,106 @@ def test_an_endpoint_answers_whoever_may_invoke_it(account: Account, job_role: s
     with pytest.raises(refused.exceptions.ClientError, match="AccessDenied"):
         refused.invoke_endpoint(EndpointName=name, Body=b"photo")
     account.client("sagemaker").delete_endpoint(EndpointName=name)
+
+
+@pytest.mark.parametrize("accept", ["text/csv", "application/json"])
+def test_an_answer_has_the_content_type_and_the_headers_of_the_container(
+    account: Account, serving: str, accept: str
+) -> None:
+    """F3: as botocore's model of the runtime API reads them."""
+    runtime = account.client("sagemaker-runtime")
+    answer = runtime.invoke_endpoint(EndpointName=serving, Body=b"photo", Accept=accept)
+    assert answer["ContentType"] == accept
+    assert answer["InvokedProductionVariant"] == "AllTraffic"
+    assert answer["CustomAttributes"] == "trace=1"
+
+
+def test_what_the_runtime_api_does_not_have_here_is_named(account: Account, serving: str) -> None:
+    runtime = account.client("sagemaker-runtime")
+    with pytest.raises(
+        runtime.exceptions.ClientError, match="InvokeEndpointAsync: the local SageMaker does not"
+    ) as error:
+        runtime.invoke_endpoint_async(EndpointName=serving, InputLocation="s3://bucket/photo.jpg")
+    assert error.value.response["Error"]["Code"] == "UnknownOperationException"
+    with pytest.raises(runtime.exceptions.ClientError, match="InvokeEndpointWithResponseStream: the local SageMaker"):
+        runtime.invoke_endpoint_with_response_stream(EndpointName=serving, Body=b"photo")
+
+
+@pytest.mark.parametrize("may_create_groups", [True, False])
+def test_a_line_after_the_log_groups_deletion_makes_it_again_if_the_role_may(
+    account: Account, name: str, may_create_groups: bool
+) -> None:
+    """As on AWS (A-19); the endpoint's role of the stack may not."""
+    actions = ["logs:CreateLogStream", "logs:PutLogEvents", *(["logs:CreateLogGroup"] if may_create_groups else [])]
+    allowed = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    logs, group = account.client("logs"), f"/aws/sagemaker/Endpoints/{name}"
+    logs.create_log_group(logGroupName=group)
+    account.endpoint(name, account.role(name, "sagemaker.amazonaws.com", allowed))
+    logs.delete_log_group(logGroupName=group)
+    account.client("sagemaker-runtime").invoke_endpoint(EndpointName=name, Body=b"photo")
+
+    def lines() -> list[str]:
+        try:
+            return [event["message"] for event in logs.filter_log_events(logGroupName=group)["events"]]
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+
+    deadline = time.monotonic() + (30 if may_create_groups else 4)
+    while "asked" not in lines() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    account.client("sagemaker").delete_endpoint(EndpointName=name)
+    assert lines() == (["asked"] if may_create_groups else [])
+    groups = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    assert len(groups) == (1 if may_create_groups else 0)
+
+
+@pytest.mark.parametrize("may_delete", [True, False])
+def test_a_checkpoint_is_deleted_in_s3_with_the_jobs_role_or_the_job_fails(
+    account: Account, job: dict[str, Any], name: str, front_door: dict[str, str], may_delete: bool
+) -> None:
+    """A-44. What AWS does with a role that may not is not documented."""
+    bucket = front_door["Bucket"]
+    account.client("s3").put_object(Bucket=bucket, Key=f"{name}/old.pt", Body=b"weights")
+    actions = ["s3:GetObject", "s3:ListBucket", "s3:PutObject", *(["s3:DeleteObject"] if may_delete else [])]
+    allowed = {"Effect": "Allow", "Action": [*actions, "logs:*"], "Resource": "*"}
+    role = account.role(name, "sagemaker.amazonaws.com", allowed)
+    sagemaker = account.client("sagemaker")
+    sagemaker.create_training_job(
+        **job
+        | {
+            "TrainingJobName": f"{name}-forget",
+            "RoleArn": role,
+            "CheckpointConfig": {"S3Uri": f"s3://{bucket}/{name}"},
+        }
+    )
+    ended = until(
+        lambda: sagemaker.describe_training_job(TrainingJobName=f"{name}-forget"),
+        lambda seen: seen["TrainingJobStatus"] != "InProgress",
+    )
+    kept = account.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{name}/")["KeyCount"]
+    if may_delete:
+        assert (ended["TrainingJobStatus"], kept) == ("Completed", 0)
+        return
+    assert (ended["TrainingJobStatus"], kept) == ("Failed", 1)
+    refused = f"ClientError: Cannot delete s3://{bucket}/{name}/old.pt"
+    assert ended["FailureReason"].startswith(refused)
+    assert f'the role "{role}" has "s3:DeleteObject" permissions' in ended["FailureReason"]
+    events = account.client("logs").filter_log_events(logGroupName="/aws/sagemaker/TrainingJobs")["events"]
+    assert any(event["message"].startswith(f"ERROR {refused}") for event in events)
+
+
+def test_a_role_that_may_not_read_the_models_data_is_told(
+    account: Account, name: str, front_door: dict[str, str]
+) -> None:
+    """Words of philschmid/llm-sagemaker-sample#2."""
+    bucket = front_door["Bucket"]
+    account.client("s3").put_object(Bucket=bucket, Key=f"{name}.tar.gz", Body=b"")
+    role = account.role(name, "sagemaker.amazonaws.com")
+    sagemaker = account.client("sagemaker")
+    container = {"Image": SERVING_IMAGE, "ModelDataUrl": f"s3://{bucket}/{name}.tar.gz"}
+    with pytest.raises(sagemaker.exceptions.ClientError, match="Could not access model data at s3://") as error:
+        sagemaker.create_model(ModelName=name, ExecutionRoleArn=role, PrimaryContainer=container)
+    assert error.value.response["Error"]["Code"] == "ValidationException"
 
 
 def test_jobs_and_endpoints_end_with_the_cloud(own_account: Account, programs: Path) -> None:

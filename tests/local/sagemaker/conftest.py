@@ -20,7 +20,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from local.sagemaker import DebuggerAccess, Image, RuleOutcome, RuleTask, SageMaker
+from local.sagemaker import DebuggerAccess, Image, RuleOutcome, RuleTask, SageMaker, StopPolicy
 
 IMAGES = Path(__file__).parent / "images"
 # These tests need ministack, which only the local cloud's environment has: `make test` runs them there.
@@ -120,7 +120,13 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sagemaker(host: FakeHost, root: Path) -> Iterator[SageMaker]:
+def stopping() -> StopPolicy:
+    """How training jobs are ended; a test that needs another way parametrises it."""
+    return StopPolicy(grace=1.0)
+
+
+@pytest.fixture
+def sagemaker(host: FakeHost, root: Path, stopping: StopPolicy) -> Iterator[SageMaker]:
     images = [
         Image(
             pattern=r"/tiny:",
@@ -132,7 +138,7 @@ def sagemaker(host: FakeHost, root: Path) -> Iterator[SageMaker]:
         Image(pattern=r"/rules:", evaluate=FakeRules()),
         Image(pattern=r"/nothing-there:", train=["no-such-program"], serve=["no-such-program"]),
     ]
-    service = SageMaker(host=host, images=images, root=root)
+    service = SageMaker(host=host, images=images, root=root, stopping=stopping)
     yield service
     service.close()
 

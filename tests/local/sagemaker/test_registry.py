@@ -165,8 +165,11 @@ def test_a_wrong_package_is_refused_and_says_why(sagemaker: SageMaker, members: 
     assert error.value.code == "ValidationException"
 
 
-def test_a_model_is_made_of_an_approved_package(sagemaker: SageMaker, group: str) -> None:
-    arn = register(sagemaker, group)
+def test_a_model_is_made_of_an_approved_package(sagemaker: SageMaker, group: str, s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="model.tar.gz", Body=b"")
+    data = f"s3://{bucket}/model.tar.gz"
+    specification = {**SPECIFICATION, "Containers": [{**CONTAINER, "ModelDataUrl": data}]}
+    arn = register(sagemaker, group, InferenceSpecification=specification)
     container = {"ModelPackageName": arn, "Environment": {"MORE": "yes"}}
     request = {"ModelName": "packaged", "ExecutionRoleArn": ROLE, "PrimaryContainer": container}
     with pytest.raises(SageMakerError, match="is not approved"):
@@ -174,7 +177,7 @@ def test_a_model_is_made_of_an_approved_package(sagemaker: SageMaker, group: str
     sagemaker.call("UpdateModelPackage", {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"})
     sagemaker.call("CreateModel", request)
     described = sagemaker.call("DescribeModel", {"ModelName": "packaged"})["PrimaryContainer"]
-    assert (described["Image"], described["ModelDataUrl"]) == (IMAGE, "s3://b/model.tar.gz")
+    assert (described["Image"], described["ModelDataUrl"]) == (IMAGE, data)
     assert described["Environment"] == {"FROM": "package", "MORE": "yes"}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.local.cloud.conftest import TRAINING_IMAGE
+from tests.local.cloud.conftest import SERVING_IMAGE, TRAINING_IMAGE
 
 if TYPE_CHECKING:
     from tests.local.cloud.conftest import Account
@@ -60,6 +60,28 @@ def test_a_failed_job_fails_its_state_with_the_description_as_cause(
     cause = json.loads(ended["cause"])
     assert cause["TrainingJobStatus"] == "Failed"
     assert cause["FailureReason"].startswith("AlgorithmError")
+
+
+def test_a_job_without_input_is_refused_and_never_starts(
+    account: Account, all_of_sagemaker: str, job: dict[str, Any], name: str, front_door: dict[str, str]
+) -> None:
+    """AWS looks before it accepts the job (F5), so a state machine sees another error than that of a failed job."""
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{front_door['Bucket']}/{name}/nothing/"}
+    channel = {"ChannelName": "photos", "DataSource": {"S3DataSource": source}}
+    ended = account.run(name, all_of_sagemaker, {"Train": task(SYNC, job | {"InputDataConfig": [channel]})})
+    assert (ended["status"], ended["error"]) == ("FAILED", "SageMaker.AmazonSageMakerException")
+    assert ended["cause"].startswith("No S3 objects found under S3 URL")
+
+
+def test_a_model_without_data_is_refused(
+    account: Account, all_of_sagemaker: str, job_role: str, name: str, front_door: dict[str, str]
+) -> None:
+    uri = f"s3://{front_door['Bucket']}/{name}/model.tar.gz"
+    container = {"Image": SERVING_IMAGE, "ModelDataUrl": uri}
+    model = {"ModelName": name, "ExecutionRoleArn": job_role, "PrimaryContainer": container}
+    ended = account.run(name, all_of_sagemaker, {"Model": task("arn:aws:states:::sagemaker:createModel", model)})
+    assert (ended["status"], ended["error"]) == ("FAILED", "SageMaker.AmazonSageMakerException")
+    assert ended["cause"].startswith(f"Could not find model data at {uri}.")
 
 
 def test_without_sync_it_goes_on_at_once(

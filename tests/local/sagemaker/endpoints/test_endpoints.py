@@ -201,7 +201,19 @@ def test_a_container_that_does_not_start_fails_the_creation(deployments: Deploym
     eventually(deployments.gone)
 
 
-def test_a_model_that_is_not_in_the_bucket_fails_the_creation(deployments: Deployments) -> None:
+@pytest.mark.parametrize("bucket_of", ["{}", "{}-of-nobody"])
+def test_a_model_whose_data_does_not_exist_is_refused(deployments: Deployments, bucket_of: str) -> None:
+    """Words of aws/amazon-sagemaker-examples#2264."""
+    uri = f"s3://{bucket_of.format(deployments.bucket)}/nothing/model.tar.gz"
+    prefix = {"S3Uri": uri.replace("model.tar.gz", ""), "S3DataType": "S3Prefix", "CompressionType": "None"}
+    for data, named in (({"ModelDataUrl": uri}, uri), ({"ModelDataSource": {"S3DataSource": prefix}}, prefix["S3Uri"])):
+        with pytest.raises(SageMakerError) as error:
+            deployments.model("lost", {"Image": IMAGE, **data})
+        assert error.value.code == "ValidationException"
+        assert error.value.message == f"Could not find model data at {named}."
+
+
+def test_a_model_that_has_gone_from_the_bucket_fails_the_creation(deployments: Deployments) -> None:
     deployments.config("lost")
     deployments.s3.delete_object(Bucket=deployments.bucket, Key="lost.tar.gz")
     endpoint = deployments.create("lost")
@@ -303,6 +315,30 @@ def test_what_exists_is_not_created_twice(deployments: Deployments) -> None:
     deployments.create("one")
     with pytest.raises(SageMakerError, match='Cannot create already existing endpoint "'):
         deployments.create("one")
+
+
+def test_names_that_differ_in_case_are_one_name_and_its_tags_stay(deployments: Deployments) -> None:
+    """By botocore's model, the case of EndpointName counts in InvokeEndpoint and not in CreateEndpoint (F2)."""
+    deployments.config("one")
+    call = deployments.sagemaker.call
+    created = {"EndpointName": "e1", "EndpointConfigName": "one", "Tags": [{"Key": "of", "Value": "e1"}]}
+    arn = call("CreateEndpoint", created)["EndpointArn"]
+    deployments.settled("e1")
+    other = created | {"EndpointName": "E1", "Tags": [{"Key": "of", "Value": "E1"}]}
+    with pytest.raises(SageMakerError, match=f'Cannot create already existing endpoint "{arn}"'):
+        call("CreateEndpoint", other)
+    with pytest.raises(SageMakerError, match="Could not find endpoint"):
+        call("DeleteEndpoint", {"EndpointName": "E1"})
+    assert call("ListTags", {"ResourceArn": arn})["Tags"] == [{"Key": "of", "Value": "e1"}]
+    with pytest.raises(SageMakerError, match="Endpoint E1 of account"):
+        deployments.invoke(name="E1")
+    assert deployments.invoke(name="e1")["model"] == "one"
+
+    # the name is free again once its endpoint is gone
+    call("DeleteEndpoint", {"EndpointName": "e1"})
+    eventually(lambda: deployments.gone("e1"))
+    call("CreateEndpoint", other)
+    assert call("ListTags", {"ResourceArn": arn})["Tags"] == [{"Key": "of", "Value": "E1"}]
 
 
 def test_an_endpoint_in_progress_is_neither_updated_nor_deleted(deployments: Deployments) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,13 @@ action = given.get("action", "train")
 resources = json.loads((base / "input/config/resourceconfig.json").read_text())
 host = resources["current_host"]
 
+if action == "name":  # the host's own name, its address, and what Gloo is told
+    try:
+        address = socket.gethostbyname(socket.gethostname())
+    except OSError:
+        address = "none"
+    (base / "model/seen.txt").write_text(f"{socket.gethostname()} {address} {os.environ.get('GLOO_SOCKET_IFNAME')}")
+    sys.exit(0)
 if action == "hosts":
     print("host", host, "of", json.dumps(resources["hosts"]), flush=True)
     files = sorted(path.name for path in (base / "input/data").rglob("*") if path.is_file())
@@ -38,6 +46,23 @@ if action == "save-and-wait":
     (base / "checkpoints/saved.txt").write_text("kept")
     print("waiting", flush=True)
     time.sleep(120)
+if action == "train-on":  # until it is killed, or for so many seconds; it tells if it hears SIGTERM
+    signal.signal(signal.SIGTERM, lambda *_: (base / "checkpoints/heard.txt").write_text("SIGTERM"))
+    end = time.time() + float(given.get("seconds", "120"))
+    while time.time() < end:
+        unfinished = base / "checkpoints/step.tmp"
+        unfinished.write_text(str(time.time()))
+        unfinished.replace(base / "checkpoints/step.txt")
+        time.sleep(0.02)
+    (base / "model/model.txt").write_text("trained")
+    sys.exit(0)
+if action == "rotate":  # a new checkpoint replaces the one before, twice
+    for step in ("1", "2", "3"):
+        (base / f"checkpoints/{step}.txt").write_text(step)
+        print("saved", step, flush=True)
+        time.sleep(float(given["pause"]))
+        (base / f"checkpoints/{int(step) - 1}.txt").unlink(missing_ok=True)
+    sys.exit(0)
 if action in ("save", "save-and-fail"):  # what Debugger's hook does
     tensors = Path(json.loads((base / "input/config/debughookconfig.json").read_text())["LocalPath"])
     (tensors / "events").mkdir(parents=True)

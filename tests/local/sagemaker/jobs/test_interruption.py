@@ -80,6 +80,42 @@ def test_checkpoints_are_in_s3_while_the_job_runs_and_after_it_was_stopped(
     assert jobs.ended("long")["TrainingJobStatus"] == "Stopped"
 
 
+def keys(s3: Any, bucket: str, prefix: str) -> list[str]:
+    return [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
+
+
+def test_a_checkpoint_that_the_program_deletes_is_deleted_in_s3(
+    jobs: Jobs, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A-44. What the job never had stays, such as an object beside its checkpoints."""
+    monkeypatch.setattr(folder_sync, "INTERVAL", 0.05)
+    s3.put_object(Bucket=jobs.bucket, Key="kept/0.txt", Body=b"of the attempt before")
+    s3.put_object(Bucket=jobs.bucket, Key="kept-elsewhere.txt", Body=b"")
+    jobs.start("rotates", hyperparameters={"action": "rotate", "pause": "2"}, **checkpoints(jobs))
+    eventually(lambda: keys(s3, jobs.bucket, "kept/") == ["kept/1.txt", "kept/2.txt"])
+    assert jobs.describe("rotates")["TrainingJobStatus"] == "InProgress"
+    assert jobs.ended("rotates")["TrainingJobStatus"] == "Completed"
+    assert keys(s3, jobs.bucket, "kept") == ["kept-elsewhere.txt", "kept/3.txt"]
+
+
+def test_a_checkpoint_that_another_host_still_has_stays(jobs: Jobs, s3: Any, tmp_path: Path, host: FakeHost) -> None:
+    hosts = [tmp_path / "algo-1", tmp_path / "algo-2"]
+    for folder in hosts:
+        folder.mkdir()
+        (folder / "shared.txt").write_text("1")
+    transfer = Transfer(host.credentials("role", "test"), role_arn="role", cache=ObjectCache(tmp_path / "cache"))
+    sync = folder_sync.FolderSync(
+        transfer, uri=f"s3://{jobs.bucket}/both", folders=hosts, on_refused_deletion=pytest.fail
+    )
+    sync._synchronise()
+    (hosts[0] / "shared.txt").unlink()
+    sync._synchronise()
+    assert keys(s3, jobs.bucket, "both/") == ["both/shared.txt"]
+    (hosts[1] / "shared.txt").unlink()
+    sync._synchronise()
+    assert keys(s3, jobs.bucket, "both/") == []
+
+
 def test_a_stopped_jobs_last_checkpoints_are_kept(jobs: Jobs, s3: Any, logs: Any) -> None:
     jobs.start("short", hyperparameters={"action": "save-and-wait"}, **checkpoints(jobs))
     eventually(lambda: jobs.describe("short")["SecondaryStatus"] == "Training")

@@ -20,6 +20,8 @@ SCRIPT = """
 import json, os, pathlib, sys
 if json.loads(os.environ["SM_HPS"]).get("crash"):
     raise ValueError("asked to crash")
+if json.loads(os.environ["SM_HPS"]).get("killed"):
+    os.kill(os.getpid(), 9)
 photo = next(pathlib.Path(os.environ["SM_CHANNEL_PHOTOS"]).iterdir()).read_text()
 pathlib.Path(os.environ["SM_MODEL_DIR"], "model.txt").write_text(photo)
 pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"], "seen.json").write_text(json.dumps(sys.argv[1:]))
@@ -96,6 +98,14 @@ def test_the_scripts_own_error_is_the_failure_reason(toolkit_jobs: Jobs) -> None
     assert "ValueError" in job["FailureReason"]
     assert "asked to crash" in job["FailureReason"]
     assert job["FailureReason"].endswith("exit code: 1")
+
+
+def test_a_script_that_the_kernel_kills_is_told_in_words(toolkit_jobs: Jobs) -> None:
+    """The toolkit itself says no more than `ExitCode -9` and an empty message (F13)."""
+    job = toolkit_jobs.run("killed", **request(toolkit_jobs, killed="1"))
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "ExitCode -9" in job["FailureReason"]
+    assert "most likely because the machine ran out of memory" in job["FailureReason"]
 
 
 def test_two_hosts_train_together_under_torchrun(toolkit_jobs: Jobs) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.sagemaker.jobs import mounts
 from local.sagemaker.jobs.training_host import host_names
 from tests.local.sagemaker.conftest import Jobs, channel
 from tests.local.sagemaker.jobs.test_training import archive
@@ -58,6 +61,21 @@ def test_one_failing_host_stops_the_others(jobs: Jobs) -> None:
     job = jobs.run("broken", hyperparameters={"action": "hosts", "failing": "127.0.0.2"}, **on(2))
     assert job["FailureReason"] == "AlgorithmError: 127.0.0.2 has had enough, exit code: 4"
     assert time.monotonic() - started < 100, "the other host would have slept for two minutes"
+
+
+def test_a_hosts_own_name_leads_to_no_address_and_gloo_is_not_told_its_interface(jobs: Jobs, s3: Any) -> None:
+    """As in AWS's image (A-16): what needs an address names its network interface itself."""
+    if not mounts.supported() or shutil.which("hostname") is None:
+        pytest.skip("this machine gives users no namespaces, or has no command `hostname`")
+    before = socket.gethostname()
+    job = jobs.run("named", hyperparameters={"action": "name"}, **on(2))
+    assert job["TrainingJobStatus"] == "Completed", job
+    name, address, interface = archive(s3, jobs.bucket, "out/named/output/model.tar.gz")["seen.txt"].decode().split()
+    assert name == "instance.invalid"
+    assert interface == "None"
+    assert socket.gethostname() == before, "the machine keeps its name"
+    if "myhostname" not in Path("/etc/nsswitch.conf").read_text():
+        assert address == "none"
 
 
 def test_each_host_has_a_log_of_its_own(jobs: Jobs, logs: Any) -> None:

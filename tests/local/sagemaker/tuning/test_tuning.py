@@ -14,7 +14,7 @@ import pytest
 from local.sagemaker import SageMakerError
 from local.sagemaker.tuning.early_stopping import MedianRule
 from local.sagemaker.tuning.search import Search
-from tests.local.sagemaker.conftest import FakeHost, Jobs, eventually
+from tests.local.sagemaker.conftest import FakeHost, Jobs, channel, eventually
 
 RANGES = {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0.1", "MaxValue": "0.9", "ScalingType": "Linear"}]}
 
@@ -391,3 +391,13 @@ def test_a_killed_trial_goes_on_from_checkpoints_of_its_own(jobs: Jobs, s3: Any)
 def test_the_service_starts_without_scikit_learn() -> None:
     code = "import sys, local.sagemaker; sys.exit('sklearn' in sys.modules or 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[4]).returncode == 0
+
+
+def test_input_without_objects_is_refused_before_a_trial_starts(jobs: Jobs) -> None:
+    given = request(jobs, "nothing", trials=1, parallel=1)
+    data = channel("photos", f"s3://{jobs.bucket}/nothing/")
+    given["TrainingJobDefinition"]["InputDataConfig"] = [data]
+    with pytest.raises(SageMakerError, match="No S3 objects found under S3 URL") as error:
+        jobs.sagemaker.call("CreateHyperParameterTuningJob", given)
+    assert error.value.code == "ValidationException"
+    assert jobs.sagemaker.call("ListTrainingJobs", {}) == {"TrainingJobSummaries": []}

@@ -1,0 +1,36 @@
+"""The production variants of an endpoint as DescribeEndpoint answers them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from local.sagemaker.endpoints.instance import Instance
+
+__all__ = ["deployed_variant", "pending_variant"]
+
+
+def pending_variant(instance: Instance) -> dict[str, Any]:
+    """Return a variant as PendingDeploymentSummary has it, before it is in service."""
+    return {
+        "VariantName": instance.variant["VariantName"],
+        "DesiredWeight": instance.variant.get("InitialVariantWeight", 1.0),
+        "DesiredInstanceCount": instance.variant.get("InitialInstanceCount", 1),
+        "InstanceType": instance.variant.get("InstanceType"),
+    }
+
+
+def deployed_variant(instance: Instance) -> dict[str, Any]:
+    """Return a variant in service."""
+    weight = instance.variant.get("InitialVariantWeight", 1.0)
+    count = instance.variant.get("InitialInstanceCount", 1)
+    return {
+        "VariantName": instance.variant["VariantName"],
+        "DeployedImages": [
+            {"SpecifiedImage": instance.image_uri, "ResolvedImage": instance.image_uri, "ResolutionTime": time.time()}
+        ],
+        "CurrentWeight": weight,
+        "DesiredWeight": weight,
+        "CurrentInstanceCount": count,
+        "DesiredInstanceCount": count,
+    }
