@@ -23,6 +23,7 @@ from local.cloud import (
     lambda_,
     lambda_workers,
     model_package_groups,
+    object_store,
     sagemaker,
     seam,
     service_limits,
@@ -78,6 +79,8 @@ def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None
         IOT_MTLS_ENABLED="0",
         SFTP_ENABLED="0",
         S3_DATA_DIR=str(state / "objects"),
+        # keep objects on disk; `_OWN_FOLDERS` are removed at a start all the same
+        S3_PERSIST="1",
         STATE_DIR=str(state / "records"),
         TMPDIR=str(state / "tmp"),
         AWS_ACCESS_KEY_ID=access_key,
@@ -118,6 +121,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         sagemaker.register(service)
         integrations.apply(service)
         jsonpaths.apply()
+        object_store.apply()
         lambda_.apply()
         lambda_workers.apply(workers)
         cloudformation.apply()
