@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -81,8 +81,10 @@ class AtStep:
         self._hook, self._number = hook, number
         self.seconds = 0.0
 
-    def begin_training(self, model: nn.Module, *, epochs: int, steps: int, done: int) -> None:
-        self._hook.begin_training(model, epochs=epochs, steps=steps, done=done)
+    def begin_training(
+        self, model: nn.Module, *, epochs: int, steps: int, done: int, archives: Sequence[str] = ()
+    ) -> None:
+        self._hook.begin_training(model, epochs=epochs, steps=steps, done=done, archives=archives)
 
     def begin_step(self, _step: int) -> None:
         self.seconds += cpu_seconds(lambda: self._hook.begin_step(self._number))
@@ -95,6 +97,9 @@ class AtStep:
 
     def validated(self, *, loss: float, logits: Tensor, labels: Tensor) -> None:
         self.seconds += cpu_seconds(lambda: self._hook.validated(loss=loss, logits=logits, labels=labels))
+
+    def keep(self) -> list[str]:
+        return self._hook.keep()
 
 
 @dataclass

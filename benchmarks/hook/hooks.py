@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,7 +48,9 @@ class SmdebugHook:
         self.hook = smd.Hook(out_dir=str(folder / "tensors"), save_config=config, include_collections=collections)
         self.hook.get_collection("losses").save_config = smd.SaveConfig(save_interval=1)
 
-    def begin_training(self, model: nn.Module, *, epochs: int, steps: int, done: int) -> None:
+    def begin_training(
+        self, model: nn.Module, *, epochs: int, steps: int, done: int, archives: Sequence[str] = ()
+    ) -> None:
         self.hook.register_module(model)
 
     def begin_step(self, step: int) -> None:
@@ -63,6 +65,9 @@ class SmdebugHook:
     def validated(self, *, loss: float, logits: Tensor, labels: Tensor) -> None:
         self.hook.set_mode(smd.modes.EVAL)
         self.hook.record_tensor_value(_LOSS_NAME, torch.tensor(loss))
+
+    def keep(self) -> list[str]:
+        return []
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +58,42 @@ def reported(workspace: Workspace, output: str = "output") -> contract.HookRepor
     return report
 
 
-def interrupted_head(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train until SIGTERM arrives in the fourth step of the second epoch."""
+def struck_head(checkpoints: Path, number: signal.Signals) -> None:
+    """Train until a signal arrives in the fourth step of the second epoch, before the weights change."""
     step, count = torch.optim.AdamW.step, 0
 
     def counted(self: torch.optim.AdamW, *arguments: Any) -> Any:
         nonlocal count
         count += 1
         if count == STEPS + 4:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(number)
         return step(self, *arguments)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", counted)
-        with pytest.raises(SystemExit):
-            trained_head(workspace.folder("checkpoints"))
+        trained_head(checkpoints)
+
+
+def interrupted_head(workspace: Workspace) -> None:
+    """Train until SIGTERM arrives in the fourth step of the second epoch, which is then finished."""
+    with pytest.raises(SystemExit):
+        struck_head(workspace.folder("checkpoints"), signal.SIGTERM)
+
+
+def killed_head(workspace: Workspace, *, checkpoint_every: int) -> None:
+    """Train in a process of its own, with a checkpoint after so many steps each, until SIGKILL ends it in step 10."""
+    code = (
+        "import itertools, signal, sys; from pathlib import Path\n"
+        "from tests.training import conftest, hook_fixtures\n"
+        "asked = itertools.count(1)\n"
+        f"hook_fixtures.Checkpoints.due = lambda self: next(asked) % {checkpoint_every} == 0\n"
+        "hook_fixtures.struck_head(Path(sys.argv[1]), signal.SIGKILL)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(workspace.folder("checkpoints"))],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == -signal.SIGKILL, result.stdout + result.stderr

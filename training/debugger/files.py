@@ -54,6 +54,8 @@ class TensorFiles:
         self.folder = folder
         self.bytes = 0
         """The size of all files written so far."""
+        self.written: list[str] = []
+        """The places of the files written so far, for whoever empties the list."""
 
     def begin(self) -> None:
         """Make the folder, and remove an earlier attempt's marker of the training's end."""
@@ -120,3 +122,4 @@ class TensorFiles:
             Path(unfinished).unlink(missing_ok=True)
             raise
         self.bytes += len(content)
+        self.written.append(place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from training.debugger.byte_budget import ByteBudget
 from training.debugger.collections import Collections, Wanted
 from training.debugger.failures import MAX_FAILURES, Failures
 from training.debugger.files import ModeKeys, SavedStep, TensorFiles
-from training.debugger.kept_tensors import Kept, keep, take_back
+from training.debugger.kept_tensors import Kept, TensorArchives
 from training.debugger.samples import to_arrays
 
 __all__ = ["MAX_BYTES", "DebuggerHook"]
@@ -45,11 +45,12 @@ class DebuggerHook:
 
     Global steps count optimiser steps and validations in the order in which they happen, by the position in the
     training alone: a resumed training continues with the numbers that the uninterrupted one would have used. With a
-    folder of `checkpoints`, it also continues with the tensors that the previous attempt could keep there.
+    folder of `checkpoints`, it also continues with the tensors that the previous attempts kept there.
     """
 
     def __init__(self, *, folder: Path, collections: Collections, checkpoints: Path | None = None):
-        self._files, self._collections, self._checkpoints = TensorFiles(folder), collections, checkpoints
+        self._files, self._collections = TensorFiles(folder), collections
+        self._archives = TensorArchives(folder, checkpoints=checkpoints) if checkpoints else None
         self._failures, self._budget = Failures(), ByteBudget(MAX_BYTES)
         self._model: nn.Module = nn.Identity()
         self._activations = Activations(self._model, failed=self._failures.add)
@@ -65,18 +66,20 @@ class DebuggerHook:
         self._waiting: list[_WaitingStep] = []
 
         # what the report says
-        self._earlier: contract.HookReport | None = None
-        """The report of the previous attempt, if its tensors are here."""
+        self._earlier: Kept | None = None
+        """What the previous attempts had saved, if their tensors are here."""
         self._first: int | None = None
         self._saved_steps, self._saved_tensors, self._left_out, self._skipped = 0, 0, 0, 0
 
-    def begin_training(self, model: nn.Module, *, epochs: int, steps: int, done: int) -> None:
+    def begin_training(
+        self, model: nn.Module, *, epochs: int, steps: int, done: int, archives: Sequence[str] = ()
+    ) -> None:
         """See `TensorHook`."""
         self._model, self._epochs, self._steps = model, epochs, steps
         self._done = self._started_at = done
-        if self._checkpoints and done:
+        if self._archives:
             with self._failures.attempt("the tensors of the attempt before"):
-                self._continue_from(take_back(self._files.folder, self._checkpoints))
+                self._continue_from(self._archives.take_back(archives, failed=self._failures.add))
         with self._failures.attempt("the collections"):
             self._activations = Activations(model, failed=self._failures.add)
             self._files.begin()
@@ -150,22 +153,31 @@ class DebuggerHook:
                 self._keep_predictions(saved, logits=logits, labels=labels)
             self._flush()
 
-    def close(self, *, ended: bool = True) -> None:
+    def keep(self) -> list[str]:
+        """See `TensorHook`."""
+        if self._archives is None:
+            return []
+        with self._failures.attempt("the tensors for the next attempt"):
+            self._flush()
+            if places := self._files.written:
+                self._archives.pack(places, Kept(self._done, self.report(), self._collections.tensors()))
+                places.clear()
+        return self._archives.names
+
+    def close(self, *, mark_end: bool = True) -> None:
         """Write what is left, and the collections with their tensors' names.
 
-        Without `ended`, another attempt will continue the training, so the end is not marked and evaluators wait on.
+        With `mark_end`, also write the mark for which smdebug's evaluators wait. SageMaker Debugger writes it itself,
+        once all tensors are in S3.
         """
         with self._failures.attempt("the last steps"):
             self._activations.stop()
             self._flush()
         with self._failures.attempt("the collections"):
             self._files.write_collections(self._collections.to_json())
-        if ended:
+        if mark_end:
             with self._failures.attempt("the mark of the training's end"):
                 self._files.end()
-        if self._checkpoints:
-            with self._failures.attempt("the tensors for the next attempt"):
-                keep(self._files.folder, self._checkpoints, Kept(self.report(), self._collections.tensors()))
 
     def report(self) -> contract.HookReport:
         """Return what was saved so far, that of the previous attempt included where its tensors are here."""
@@ -178,7 +190,8 @@ class DebuggerHook:
             failures=self._failures.messages,
             failed=self._failures.count,
         )
-        if earlier := self._earlier:
+        if self._earlier:
+            earlier = self._earlier.report
             report["first_step"] = earlier["first_step"]
             report["steps"] += earlier["steps"]
             report["tensors"] += earlier["tensors"]
@@ -195,6 +208,8 @@ class DebuggerHook:
             notes.append(
                 f"the training went on at step {self._started_at}, with the tensors that the attempt before had kept"
             )
+            if self._earlier.done < self._started_at:
+                notes.append(f"the tensors from step {self._earlier.done} to there were lost")
         elif self._started_at:
             notes.append(
                 f"the training went on at step {self._started_at}, where an earlier attempt was interrupted; "
@@ -215,7 +230,7 @@ class DebuggerHook:
         """Count in the tensors that were unpacked into the folder."""
         if kept is None:
             return
-        self._earlier, self._files.bytes = kept.report, kept.report["bytes"]
+        self._earlier, self._files.bytes = kept, kept.report["bytes"]
         for name in kept.tensors:
             self._collections.wanted(name, frozenset())
 
@@ -261,6 +276,8 @@ class DebuggerHook:
         self._saved_steps += sum(contract.LOSS_TENSOR in step.tensors for step in trained)
         self._saved_tensors += sum(len(step.tensors) for step in steps)
         self._budget.note_write(self._files.bytes - before)
+        if self._archives is None:
+            self._files.written.clear()
 
 
 def _all_finite(tensors: Iterable[Tensor]) -> bool:

@@ -102,7 +102,9 @@ def run_epochs(
     def save() -> None:
         if group.is_main:
             with observer.phase("saving"):
-                kept.save({"training": training.state(), "history": history.state()})
+                # the tensors before the checkpoint: one that is whole names archives that are
+                archives = observer.keep() if kept.kept else []
+                kept.save({"training": training.state(), "history": history.state(), "archives": archives})
 
     def between_steps() -> None:
         """Write a checkpoint if it is time, and stop if the job is to stop: in all processes at once."""
@@ -120,7 +122,8 @@ def run_epochs(
             print(f"resumed at {where()}", flush=True)
 
     done = (training.epoch - 1) * training.steps + training.step
-    observer.begin_training(training.model, epochs=epochs, steps=training.steps, done=done)
+    archives = state.get("archives", ()) if state is not None else ()
+    observer.begin_training(training.model, epochs=epochs, steps=training.steps, done=done, archives=archives)
 
     with interruption if checkpoints is not None else nullcontext():
         while training.epoch <= epochs:

@@ -13,7 +13,6 @@ import contract
 from training.profiler.profiler import Profiler
 from training.runtime import environment
 from training.runtime.distributed import Group
-from training.runtime.interruption import EXIT_STATUS
 from training.runtime.observer import Observer, TensorHook
 
 if TYPE_CHECKING:
@@ -53,15 +52,12 @@ def _hooked(mode: str, *, interval: str) -> Iterator[TensorHook | None]:
         return
 
     hook, managed = made
-    goes_on = False
     try:
         yield hook
-    except SystemExit as end:
-        # SageMaker Debugger's evaluators run beside the job, over all attempts of a spot training.
-        goes_on = managed and end.code == EXIT_STATUS
-        raise
     finally:
-        hook.close(ended=not goes_on)
+        # SageMaker Debugger marks the end itself: our mark could reach S3 before the last tensors, and would end the
+        # evaluation of a spot training after its first attempt.
+        hook.close(mark_end=not managed)
         _write(hook.report(), output)
 
 

@@ -112,8 +112,8 @@ def run_job(main: Callable[[], None]) -> None:
     """Run a job's `main`; an expected failure ends the process with one readable line in place of a traceback.
 
     The toolkit makes `FailureReason` of what follows the first name of a Python error in the output, hence the line's
-    start. SIGTERM ends it with a message too; a training that can keep its state for the next attempt handles the
-    signal by itself.
+    start. SIGTERM, where it arrives, ends it with a message too; a training that can keep its state for the next
+    attempt handles the signal by itself.
     """
     signal.signal(signal.SIGTERM, _end)
     try:

@@ -1,6 +1,7 @@
-"""SIGTERM, which a spot instance or a stopped job gets before it is killed: finish the step, keep the state.
+"""SIGTERM, where it reaches the script: finish the step, keep the state.
 
-SageMaker leaves 120 seconds between SIGTERM and SIGKILL (StopTrainingJob, and Managed Spot Training).
+SageMaker leaves 120 seconds between SIGTERM and SIGKILL (StopTrainingJob, and Managed Spot Training). The entry point
+of AWS's training images does not pass the signal on; there, only the checkpoints written before count.
 """
 
 from __future__ import annotations

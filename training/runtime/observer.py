@@ -5,7 +5,7 @@ The loops call an `Observer` at the moments named below; trials run with one tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeVar
 
@@ -34,7 +34,9 @@ class Clock(Protocol):
 class TensorHook(Protocol):
     """What saves tensors for the debugger rules; it never raises."""
 
-    def begin_training(self, model: nn.Module, *, epochs: int, steps: int, done: int) -> None:
+    def begin_training(
+        self, model: nn.Module, *, epochs: int, steps: int, done: int, archives: Sequence[str] = ()
+    ) -> None:
         """Prepare for the first step.
 
         Args:
@@ -42,6 +44,7 @@ class TensorHook(Protocol):
             epochs: all of them.
             steps: optimiser steps of an epoch.
             done: steps that an interrupted attempt has done already.
+            archives: what `keep` returned when the checkpoint was written that the training goes on from.
         """
 
     def begin_step(self, step: int) -> None:
@@ -61,6 +64,12 @@ class TensorHook(Protocol):
 
     def validated(self, *, loss: float, logits: Tensor, labels: Tensor) -> None:
         """Save an epoch's validation: mean loss, logits (N, classes), labels (N,)."""
+
+    def keep(self) -> list[str]:
+        """Keep the tensors saved so far for the next attempt; return the names of their archives.
+
+        It is called between two steps, right before the checkpoint that holds the names.
+        """
 
 
 class Observer:
@@ -84,13 +93,15 @@ class Observer:
                     return
             yield item
 
-    def begin_training(self, model: nn.Module, *, epochs: int, steps: int, done: int) -> None:
+    def begin_training(
+        self, model: nn.Module, *, epochs: int, steps: int, done: int, archives: Sequence[str] = ()
+    ) -> None:
         """See `TensorHook.begin_training`."""
         if self._clock:
             self._clock.begin_training(done=done)
         if self._hook:
             with self.phase("saving"):
-                self._hook.begin_training(model, epochs=epochs, steps=steps, done=done)
+                self._hook.begin_training(model, epochs=epochs, steps=steps, done=done, archives=archives)
 
     def begin_step(self, step: int) -> None:
         """See `TensorHook.begin_step`."""
@@ -117,3 +128,10 @@ class Observer:
         if self._hook:
             with self.phase("saving"):
                 self._hook.validated(loss=loss, logits=logits, labels=labels)
+
+    def keep(self) -> list[str]:
+        """See `TensorHook.keep`."""
+        if not self._hook:
+            return []
+        with self.phase("saving"):
+            return self._hook.keep()

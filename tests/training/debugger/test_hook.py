@@ -249,7 +249,7 @@ def test_a_training_that_fails_or_is_stopped_leaves_the_mark_of_its_end(workspac
         assert reported(workspace)["steps"] == 0
 
 
-def test_sagemaker_debuggers_configuration_is_obeyed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sagemaker_debuggers_configuration_is_obeyed(workspace: Workspace) -> None:
     collections = [
         {"CollectionName": "losses", "CollectionParameters": {"train.save_interval": "2", "eval.save_interval": "1"}},
         {"CollectionName": "gradients", "CollectionParameters": {"save_interval": "9", "reductions": "min,abs_max"}},
@@ -259,16 +259,17 @@ def test_sagemaker_debuggers_configuration_is_obeyed(workspace: Workspace, monke
         },
     ]
     configuration = {
-        "S3OutputPath": "s3://bucket/runs/r1/debug/",
+        "S3OutputPath": "s3://bucket/debug/r1/",
         "LocalPath": str(workspace.root / "managed"),
         "HookParameters": None,
         "CollectionConfigurations": collections,
     }
     file = workspace.folder("input/config") / "debughookconfig.json"
     file.write_text(json.dumps(configuration), encoding="utf-8")
-    interrupted_head(workspace, monkeypatch)
-    assert not (workspace.root / "managed/training_job_end.ts").exists(), "evaluators wait for the next attempt"
+    interrupted_head(workspace)
     trained_head(workspace.root / "checkpoints")
+    assert not (workspace.root / "managed/training_job_end.ts").exists(), "SageMaker writes it, after the last tensors"
+    assert not list((workspace.root / "checkpoints").glob("*.tar")), "SageMaker keeps the tensors itself"
     trial = saved(workspace, "managed")
     assert not (workspace.root / "output/tensors").exists()
     assert trial.tensor(contract.LOSS_TENSOR).steps(mode=modes.TRAIN) == [*range(0, 28, 2), 27]
