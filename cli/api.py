@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ import urllib3
 
 from cli import CliError
 from cli.photos import media_type
+from cli.target import STATE, is_on_this_machine
 from contract import Prediction
+from local import control
 
 if TYPE_CHECKING:
     from cli.target import Target
@@ -27,7 +30,7 @@ class Api:
     """The deployed API: its base URL, with a slash at the end, and its key."""
 
     url: str
-    key: str
+    key: str = field(repr=False)
 
     @classmethod
     def of(cls, target: Target) -> Api:
@@ -50,7 +53,8 @@ class Api:
             response = _POOL.request("POST", f"{self.url}classify", body=body, headers=headers, timeout=TIMEOUT)
         except urllib3.exceptions.HTTPError as error:
             raise CliError(
-                f"the API at {self.url} did not answer ({error}): check with `whippet status` that the stack is "
+                (control.silence(STATE) if is_on_this_machine(self.url) else None)
+                or f"the API at {self.url} did not answer ({error}): check with `whippet status` that the stack is "
                 "deployed, and that the network reaches it"
             ) from None
 
@@ -74,11 +78,9 @@ _POOL = urllib3.PoolManager(retries=_RETRY)
 
 
 def curl_command(api: Api, photo: Path) -> str:
-    """Return the shell command that classifies a photo as `Api.classify` does."""
-    return (
-        f"curl -X POST {api.url}classify -H 'x-api-key: {api.key}' -H 'content-type: {media_type(photo)}' "
-        f"--data-binary @{photo}"
-    )
+    """Return the shell command that classifies a photo as `Api.classify` does; the shell asks whippet for the key."""
+    url, media, data = map(shlex.quote, (f"{api.url}classify", f"content-type: {media_type(photo)}", f"@{photo}"))
+    return f'curl -X POST {url} -H "x-api-key: $(whippet key)" -H {media} --data-binary {data}'
 
 
 def _reason(body: bytes) -> str:

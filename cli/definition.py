@@ -59,6 +59,10 @@ class Definition:
             return None
         return Job(kind, _look_up(self._states[state]["Parameters"][f"{kind}.$"], data))
 
+    def waits_for_job(self, state: str) -> bool:
+        """Tell whether a state starts a job and waits for its end, so that `job` needs the state's input."""
+        return self._action(state) in _ACTIONS
+
     def waits_for_answer(self, state: str) -> bool:
         """Tell whether a state waits until somebody answers with its task token."""
         return self._action(state).endswith(".waitForTaskToken")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from botocore.exceptions import ClientError
 from cli import CliError
 from cli.target import ROOT, STATE
 from local import control
+from local.state_folder import locked
 
 if TYPE_CHECKING:
     from cli.target import Target
@@ -25,22 +28,25 @@ BOOTSTRAP_STACK = "CDKToolkit"
 def deploy(target: Target) -> None:
     """Synthesise and deploy the stack; bootstrap the local cloud first if it has not been.
 
+    Deployments from this folder wait for each other, since they write the same cloud assembly.
+
     An AWS account is never bootstrapped unasked: where the bootstrap is missing, the CDK says what to run.
 
     Raises:
         CliError: a `cdk` command failed.
         RealAwsRefusedError: the target is the local cloud, but its environment would reach AWS.
     """
-    if target.cloud is not None:
-        control.refuse_real_aws(target.environment)
-        if not _is_bootstrapped(target):
-            # In a folder without cdk.json, the CDK does not synthesise the app, which bootstrapping does not need.
-            _cdk(target, "bootstrap", f"aws://{control.ACCOUNT_ID}/{control.REGION}", folder=STATE)
+    with _alone():
+        if target.cloud is not None:
+            control.refuse_real_aws(target.environment)
+            if not _is_bootstrapped(target):
+                # In a folder without cdk.json, the CDK does not synthesise the app, which bootstrapping does not need.
+                _cdk(target, "bootstrap", f"aws://{control.ACCOUNT_ID}/{control.REGION}", folder=STATE)
 
-    assembly = STATE / "cdk.out"
-    _cdk(target, "synth", "--quiet", "--output", str(assembly), *_context(target))
-    approval = "never" if target.cloud is not None else "broadening"
-    _cdk(target, "deploy", "--app", str(assembly), "--require-approval", approval, target.settings.stack_name)
+        assembly = STATE / "cdk.out"
+        _cdk(target, "synth", "--quiet", "--output", str(assembly), *_context(target))
+        approval = "never" if target.cloud is not None else "broadening"
+        _cdk(target, "deploy", "--app", str(assembly), "--require-approval", approval, target.settings.stack_name)
 
 
 def destroy(target: Target) -> None:
@@ -50,9 +56,10 @@ def destroy(target: Target) -> None:
         CliError: `cdk destroy` failed.
         RealAwsRefusedError: the target is the local cloud, but its environment would reach AWS.
     """
-    if target.cloud is not None:
-        control.refuse_real_aws(target.environment)
-    _cdk(target, "destroy", "--force", *_context(target), target.settings.stack_name)
+    with _alone():
+        if target.cloud is not None:
+            control.refuse_real_aws(target.environment)
+        _cdk(target, "destroy", "--force", *_context(target), target.settings.stack_name)
 
 
 def other_stacks(target: Target) -> list[str]:
@@ -60,6 +67,18 @@ def other_stacks(target: Target) -> list[str]:
     pages = target.client("cloudformation").get_paginator("describe_stacks").paginate()
     names = {stack["StackName"] for page in pages for stack in page["Stacks"] if "DELETE" not in stack["StackStatus"]}
     return sorted(names - {BOOTSTRAP_STACK, target.settings.stack_name})
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other `whippet` deploys or destroys from this folder."""
+    STATE.mkdir(parents=True, exist_ok=True)
+
+    def say() -> None:
+        print("another whippet is deploying or destroying from this folder; waiting for its end", file=sys.stderr)
+
+    with locked(STATE / "deployment.lock", on_wait=say):
+        yield
 
 
 def _context(target: Target) -> list[str]:
@@ -99,5 +118,6 @@ def _cdk(target: Target, verb: str, *arguments: str, folder: Path = ROOT) -> Non
     )
     if result.returncode != 0:
         raise CliError(
-            f"`cdk {verb}` failed with exit status {result.returncode}; it printed:\n{result.stdout.strip()}"
+            control.silence(STATE)
+            or f"`cdk {verb}` failed with exit status {result.returncode}; it printed:\n{result.stdout.strip()}"
         )

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as BotoConnectionError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
 from cli import CliError, deployment
+from cli import quotas as quotas_table
 from cli import settings as settings_table
 from cli import status as status_table
 from cli.api import Api
@@ -25,7 +27,7 @@ from cli.joblogs import run_lines
 from cli.photos import find_photos
 from cli.report import ReportPage, fetch_report, open_report, report_uri
 from cli.run import newest_run, start
-from cli.target import STATE, Target, find_target, read_settings
+from cli.target import STATE, Target, find_target, is_on_this_machine, read_settings
 from cli.upload import compare
 from cli.upload import upload as upload_photos
 from cli.watch import Outcome, watch
@@ -43,6 +45,9 @@ typer_app = typer.Typer(
         "Commands act on the local cloud, which runs on this machine; with --profile or --region they act in AWS."
     ),
 )
+
+_NO_ANSWER = (BotoConnectionError, HTTPClientError)
+"""What botocore raises when a request gets no answer, or only a part of one."""
 
 _RunOrNewest = Annotated[
     str | None, typer.Argument(metavar="RUN", help="A run as `whippet status` lists it; by default the newest one.")
@@ -82,6 +87,15 @@ def where(
 ) -> None:
     """Read the options that every command shares."""
     context.obj = _Where(profile, region, env, tuple(c or ()))
+
+
+@typer_app.command()
+def quotas(context: typer.Context) -> None:
+    """Compare the account's quotas with what the environment needs, before its first deployment.
+
+    The command ends with status 1 if one is too small, and prints the commands that ask for more.
+    """
+    quotas_table.check(context.obj.target(), console=console)
 
 
 @typer_app.command()
@@ -253,6 +267,12 @@ def classify(
 
 
 @typer_app.command()
+def key(context: typer.Context) -> None:
+    """Print the API's key, for a command such as `curl -H "x-api-key: $(whippet key)" …`."""
+    typer.echo(context.obj.target().api_key)
+
+
+@typer_app.command()
 def logs(
     context: typer.Context,
     run: _RunOrNewest = None,
@@ -339,7 +359,7 @@ def demo(context: typer.Context) -> None:
     run_demo(console)
 
 
-def _print_error(what: str, error: Exception) -> None:
+def _print_error(what: str, error: Exception | str) -> None:
     # As text and not as markup, since an error may contain square brackets.
     Console(stderr=True).print(Text.assemble((what, "red"), " ", str(error)), highlight=False, soft_wrap=True)
 
@@ -352,8 +372,17 @@ def main() -> None:
         _print_error("error:", error)
         sys.exit(1)
     except (BotoCoreError, ClientError) as error:
-        _print_error("AWS answered:", error)
+        if isinstance(error, _NO_ANSWER) and (reason := _silence(error)):
+            _print_error("error:", reason)
+        else:
+            _print_error("AWS answered:", error)
         sys.exit(1)
+
+
+def _silence(error: BotoCoreError) -> str | None:
+    """Return what to tell about a request without an answer if it went to a local cloud that is gone."""
+    url = error.kwargs.get("endpoint_url", "")
+    return control.silence(STATE) if is_on_this_machine(url) or (not url and control.died(STATE)) else None
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -22,7 +23,7 @@ from local import control
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ROOT", "STATE", "Target", "find_target", "read_settings"]
+__all__ = ["ROOT", "STATE", "Target", "find_target", "is_on_this_machine", "read_settings"]
 
 ROOT = Path(__file__).resolve().parents[1]
 STATE = Path(os.environ.get("WHIPPET_STATE", ROOT / ".whippet"))
@@ -40,6 +41,7 @@ class Target:
     """Environment variables with which boto3 and the CDK reach this cloud, and no other."""
     cloud: control.Cloud | None
     """The local cloud; None stands for AWS."""
+    _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def session(self) -> boto3.Session:
@@ -52,12 +54,17 @@ class Target:
         )
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client of this target, untyped since callers read only a few members of each answer."""
-        return self.session.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=self.endpoint_url,
-            config=Config(retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=16),
-        )
+        """Return this target's boto3 client of a service, always the same one.
+
+        It is untyped, since callers read only a few members of each answer.
+        """
+        if service not in self._clients:
+            self._clients[service] = self.session.client(
+                service,  # type: ignore[call-overload]
+                endpoint_url=self.endpoint_url,
+                config=Config(retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=16),
+            )
+        return self._clients[service]
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -163,10 +170,16 @@ def find_target(
     cloud = control.start(STATE) if start else control.running(STATE)
     if cloud is None:
         raise CliError(
-            "the local cloud is not running: start it and deploy the stack with `whippet up`, "
+            (control.silence(STATE) if control.died(STATE) else None)
+            or "the local cloud is not running: start it and deploy the stack with `whippet up`, "
             "or name an AWS account with --profile or --region"
         )
     return Target(settings=settings, overrides=given, environment=cloud.environment(), cloud=cloud)
+
+
+def is_on_this_machine(url: str) -> bool:
+    """Tell whether an address is the local cloud's."""
+    return urlsplit(url).hostname == control.LOOPBACK
 
 
 def read_settings(env: str, overrides: Sequence[str]) -> Settings:

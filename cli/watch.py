@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from botocore.exceptions import ClientError
 
 import contract
 from cli.definition import Definition, Job, JobKind
+from cli.history import History
 from cli.joblogs import PROCESSING_LOG_GROUP, TRAINING_LOG_GROUP, JobLogs
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "watch"]
 
 POLL_SECONDS = 1.0
+POLL_SECONDS_ON_AWS = 5.0
+"""A run takes hours there, and every look is a few billed and throttled calls."""
+
 ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 TRIAL_ENDED = ("Completed", "Failed", "Stopped")
 
@@ -43,26 +46,34 @@ def watch(target: Target, *, execution: str, console: Console) -> Outcome:
     run = contract.run_id(execution.rsplit(":", 1)[-1])
     console.print(f"run [bold]{run}[/] started {target.place}: {execution}", highlight=False, soft_wrap=True)
     definition = Definition.of_execution(stepfunctions, execution)
-    progress = _Progress(target=target, run=run, definition=definition, console=console)
+    history = History(stepfunctions, execution)
+    progress = _Progress(target=target, run=run, definition=definition, history=history, console=console)
+    pause = POLL_SECONDS if target.cloud is not None else POLL_SECONDS_ON_AWS
 
     with console.status("starting …") as status:
         while True:
-            # The status is asked for first, so that an execution that has ended has all of its events shown.
-            described = stepfunctions.describe_execution(executionArn=execution)
-            for event in _new_events(stepfunctions, execution, after=progress.last_event):
+            # the events since the last look, and what the present job has done
+            for event in history.new_events():
                 progress.show_event(event)
             progress.show_job()
             status.update(f"{progress.state} … {progress.latest}")
 
-            if described["status"] in ENDED:
-                return Outcome(
-                    run=run,
-                    succeeded=described["status"] == "SUCCEEDED",
-                    output=json.loads(described.get("output") or "{}"),
-                    error=described.get("error", described["status"]),
-                    cause=described.get("cause", ""),
-                )
-            time.sleep(POLL_SECONDS)
+            # the description may be older than the last event, as it is eventually consistent
+            if history.ended:
+                described = stepfunctions.describe_execution(executionArn=execution)
+                if described["status"] in ENDED:
+                    return _outcome(run, described)
+            time.sleep(pause)
+
+
+def _outcome(run: str, described: dict[str, Any]) -> Outcome:
+    return Outcome(
+        run=run,
+        succeeded=described["status"] == "SUCCEEDED",
+        output=json.loads(described.get("output") or "{}"),
+        error=described.get("error", described["status"]),
+        cause=described.get("cause", ""),
+    )
 
 
 @dataclass(kw_only=True)
@@ -72,13 +83,13 @@ class _Progress:
     target: Target
     run: str
     definition: Definition
+    history: History
     console: Console
     state: str = "starting"
     job: Job | None = None
     """The job that `state` waits for."""
     latest: str = ""
     """The newest line of that job, for the status line."""
-    last_event: int = 0
     entered: dict[str, float] = field(default_factory=dict)
     """When each state was first entered, in seconds since 1970."""
     left: set[str] = field(default_factory=set)
@@ -87,17 +98,17 @@ class _Progress:
 
     def show_event(self, event: dict[str, Any]) -> None:
         """Follow one event of the execution's history, and print that a task has ended or waits for an answer."""
-        self.last_event = event["id"]
         if details := event.get("stateEnteredEventDetails"):
-            self._enter(details["name"], json.loads(details.get("input") or "{}"), at=event["timestamp"].timestamp())
+            self._enter(details["name"], event)
         elif event["type"] == "TaskStateExited":
             # States that only decide or wait are not printed: they would bury the ones that work.
             self._leave(event["stateExitedEventDetails"]["name"], at=event["timestamp"].timestamp())
 
-    def _enter(self, state: str, data: dict[str, Any], *, at: float) -> None:
+    def _enter(self, state: str, event: dict[str, Any]) -> None:
         self.state, self.latest = state, ""
-        self.entered.setdefault(state, at)
-        self.job = self.definition.job(state, data)
+        self.entered.setdefault(state, event["timestamp"].timestamp())
+        waits = self.definition.waits_for_job(state)
+        self.job = self.definition.job(state, self.history.input_of(event)) if waits else None
         if self.definition.waits_for_answer(state):
             self._print(
                 f"the model waits for your approval: `whippet approve {self.run}` releases it, "
@@ -167,9 +178,3 @@ def _trial_line(trial: dict[str, Any]) -> str:
     result = f"{metric['MetricName']} {metric['Value']:.4f}" if metric else trial.get("FailureReason", "no metric")
     stopped = " (stopped early)" if trial["TrainingJobStatus"] == "Stopped" else ""
     return f"{values} → {result}{stopped}"
-
-
-def _new_events(stepfunctions: Any, execution: str, *, after: int) -> Iterator[dict[str, Any]]:
-    pages = stepfunctions.get_paginator("get_execution_history").paginate(executionArn=execution)
-    for page in pages:
-        yield from (event for event in page["events"] if event["id"] > after)

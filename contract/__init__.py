@@ -5,6 +5,7 @@ line read and write by it. It uses the standard library only, so that each of th
 """
 
 from contract.collections import *
+from contract.console import *
 from contract.dataset import *
 from contract.debugger import *
 from contract.decision import *
@@ -12,6 +13,7 @@ from contract.evaluation import *
 from contract.features import *
 from contract.hyperparameters import *
 from contract.jobs import *
+from contract.machines import *
 from contract.metrics import *
 from contract.model import *
 from contract.names import *

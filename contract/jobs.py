@@ -30,6 +30,8 @@ class JobVariable(StrEnum):
 
     RUN = "WHIPPET_RUN"
     """`run_id` of the run that the job belongs to."""
+    WEIGHTS = "WHIPPET_WEIGHTS"
+    """Name of the file in `Channel.WEIGHTS`, whose S3 prefix may bring others: `a.pth` brings `a.pth.old` too."""
     FEATURES_KEY = "WHIPPET_FEATURES_KEY"
     """`features_key` of the features that the job computes."""
     SAVE_INTERVAL = "WHIPPET_SAVE_INTERVAL"

@@ -10,6 +10,7 @@ __all__ = [
     "MAX_ERROR_CHARACTERS",
     "MAX_IMAGE_BYTES",
     "MAX_IMAGE_PIXELS",
+    "MAX_JSON_IMAGE_BYTES",
     "ClassificationParameters",
     "ClassificationRequest",
     "ModelCard",
@@ -20,6 +21,9 @@ __all__ = [
 
 MAX_IMAGE_BYTES: Final = 4_500_000
 """Largest image of a request. A Lambda invocation takes 6 MB (Lambda quotas), and base64 adds a third to the image."""
+
+MAX_JSON_IMAGE_BYTES: Final = 3_500_000
+"""Largest image of a request as JSON, where it is in base64 already and API Gateway encodes the JSON once more."""
 
 MAX_IMAGE_PIXELS: Final = 50_000_000
 """Largest decoded image: 50 megapixels, more than a phone's photo has at its default setting."""

@@ -36,7 +36,7 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
     "REQUEST_TOO_LARGE": (
         "413",
         "Request too large",
-        "An image may have 4.5 MB and a request 10 MB: make the image smaller and send it again.",
+        "An image may have 4.5 MB, or 3.5 MB in base64 as JSON: make the image smaller and send it again.",
     ),
     "THROTTLED": ("429", "Too many requests", "The key's rate is exceeded: wait a second and try again."),
     "QUOTA_EXCEEDED": (
@@ -44,11 +44,34 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
         "Quota exceeded",
         "The key's requests for today are used up: try again tomorrow, or raise the setting api.daily_quota.",
     ),
+    "BAD_REQUEST_BODY": ("400", "Unreadable request", "The body is not what the API takes: send an image's bytes."),
+    "RESOURCE_NOT_FOUND": (
+        "404",
+        "No such route",
+        "The API has POST /classify and GET /health below the stage's path.",
+    ),
+    "UNSUPPORTED_MEDIA_TYPE": (
+        "415",
+        "Not an image",
+        "Send the image's bytes with an image/* content type, or JSON with the image in base64.",
+    ),
+    "EXPIRED_TOKEN": ("403", "Access denied", "The request's signature has expired: send the key alone, unsigned."),
+    "INVALID_SIGNATURE": ("403", "Access denied", "The request's signature is wrong: send the key alone, unsigned."),
+    "API_CONFIGURATION_ERROR": ("500", "Internal error", "The API is set up wrongly: deploy the stack again."),
+    "INTEGRATION_FAILURE": (
+        "504",
+        "No answer",
+        "The API's function failed: try again. Its log has the reason.",
+    ),
     "INTEGRATION_TIMEOUT": ("504", "No answer in time", "The model took too long: try again, or send a smaller image."),
     "DEFAULT_4XX": ("", "Request refused", "$context.error.message"),
     "DEFAULT_5XX": ("", "Internal error", "The API failed: try again. The reason is in its log group."),
 }
-"""The errors that API Gateway itself answers with, by type: status (empty: API Gateway's own), title and detail."""
+"""The errors that API Gateway itself answers with, by type: status (empty: API Gateway's own), title and detail.
+
+A body may hold the variables for mapping templates alone ("Variables for data transformations for API Gateway"). The
+status is none of them, so that the two defaults, which stand for several, leave it out (RFC 9457 allows that).
+"""
 
 
 class Api(Construct):
@@ -97,9 +120,10 @@ class Api(Construct):
             # Every type is binary, so that an image's bytes arrive unchanged whatever content type a client names.
             binary_media_types=["*/*"],
             endpoint_types=[apigateway.EndpointType.REGIONAL],
-            # API Gateway's log role is one per account and region, and other stacks may use it: it is kept.
+            # API Gateway's log role is one per account and region, and other stacks may use it: it is kept, but not
+            # by a first deployment that fails, which would leave one more each time.
             cloud_watch_role=True,
-            cloud_watch_role_removal_policy=cdk.RemovalPolicy.RETAIN,
+            cloud_watch_role_removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             deploy_options=apigateway.StageOptions(
                 stage_name=STAGE,
                 throttling_rate_limit=settings.rate,
@@ -135,15 +159,11 @@ class Api(Construct):
 
     def _add_problems(self) -> None:
         for kind, (status, title, detail) in PROBLEMS.items():
-            body = {
-                "type": "about:blank",
-                "title": title,
-                "status": int(status) if status else "$context.status",
-                "detail": detail,
-            }
-            # API Gateway puts a number and a quoted string in these places.
-            text = json.dumps(body).replace('"$context.status"', "$context.status")
-            text = text.replace('"$context.error.message"', "$context.error.messageString")
+            body: dict[str, str | int] = {"type": "about:blank", "title": title, "detail": detail}
+            if status:
+                body["status"] = int(status)
+            # API Gateway puts a quoted string in this place.
+            text = json.dumps(body).replace('"$context.error.message"', "$context.error.messageString")
             self.rest.add_gateway_response(
                 "".join(part.title() for part in kind.split("_")),
                 type=apigateway.ResponseType.of(kind),

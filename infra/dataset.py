@@ -54,7 +54,8 @@ class Dataset(Construct):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             versioned=True,
-            removal_policy=cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY,
+            # A first deployment that fails leaves none, since there are no photos in it yet.
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if keep else cdk.RemovalPolicy.DESTROY,
             lifecycle_rules=[
                 # what was overwritten or deleted can be restored for some days
                 s3.LifecycleRule(

@@ -25,7 +25,12 @@ _ACCOUNTS_UNKNOWN_TO_CDK = {
     "us-gov-east-1": "446045086412",
     "us-gov-west-1": "442386744353",
 }
-"""Registry accounts of the AWS Deep Learning Containers ("Available images") that CDK's region facts lack."""
+"""Registry accounts of the AWS Deep Learning Containers that CDK's region facts lack.
+
+The containers' own list of regions ("Available images") names neither GovCloud, whose accounts here are those of the
+SageMaker Python SDK, nor the European Sovereign Cloud and us-isof, whose accounts are in the CDK's facts. They stay: a
+region that turns out to have no such tag fails in the first job of a run, when the image is pulled.
+"""
 
 _DEBUGGER_REPOSITORY = "sagemaker-debugger-rules"
 _DEBUGGER_TAG = "latest"

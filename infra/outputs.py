@@ -18,6 +18,8 @@ class StackOutput(StrEnum):
     ENDPOINT_NAME = "EndpointName"
     API_URL = "ApiUrl"
     """Base URL with a slash at its end, as in `<ApiUrl>classify`."""
+    NOTIFICATION_TOPIC = "NotificationTopic"
+    """The SNS topic of the results of runs and of the questions for approval."""
     API_KEY_ID = "ApiKeyId"
     API_KEY_COMMAND = "ApiKeyCommand"
     """The AWS CLI command that prints the key's value."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
+from aws_cdk import region_info
 from constructs import Construct
 
+from contract import console_host
 from infra.api import Api
 from infra.cleanup import Cleanup
 from infra.dataset import Dataset
@@ -78,7 +80,14 @@ class WhippetStack(cdk.Stack):
         # at destroy, everything the clean-up needs is still there
         cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix)
         cleanup.resource.node.add_dependency(workflow, training_role, endpoint_role, endpoint_logs, functions, registry)
-        self._outputs(names, dataset, workflow, api)
+        self._outputs(names, dataset, workflow, api, notifications)
+        if settings.release.approval == "manual" and settings.notifications.email is None:
+            cdk.Annotations.of(self).add_warning_v2(
+                "whippet:nobody-is-asked",
+                "release.approval=manual asks nobody, since notifications.email is empty: set it, subscribe to the "
+                "topic of the output NotificationTopic, or look for runs that wait with `whippet status`; "
+                "`whippet approve RUN` answers",
+            )
 
     def _serving_image(self, names: Names, given: str | None) -> tuple[str, str | None]:
         """Return the URI of the image that the settings give or the stack builds, and the ARN of its ECR repository."""
@@ -87,9 +96,17 @@ class WhippetStack(cdk.Stack):
         built = ServingImage(self, "ServingImage", names=names)
         return built.uri, built.repository.repository_arn
 
-    def _outputs(self, names: Names, dataset: Dataset, workflow: Workflow, api: Api) -> None:
+    def _console_host(self) -> str:
+        """Return the host of the console in the partition that the stack is deployed to, unknown at synthesis."""
+        partitions = {region_info.RegionInfo.get(region.name).partition for region in region_info.RegionInfo.regions}
+        hosts = {name: {"host": console_host(name)} for name in sorted(filter(None, partitions))}
+        return cdk.CfnMapping(self, "Consoles", mapping=hosts).find_in_map(cdk.Aws.PARTITION, "host")
+
+    def _outputs(
+        self, names: Names, dataset: Dataset, workflow: Workflow, api: Api, notifications: Notifications
+    ) -> None:
         arn = workflow.state_machine.state_machine_arn
-        console = f"https://{self.region}.console.aws.amazon.com/states/home?region={self.region}"
+        console = f"https://{self.region}.{self._console_host()}/states/home?region={self.region}"
         command = f"aws apigateway get-api-key --api-key {api.key.key_id} --include-value --query value --output text"
         outputs = {
             StackOutput.DATA_BUCKET: (dataset.bucket.bucket_name, "The data bucket"),
@@ -100,6 +117,11 @@ class WhippetStack(cdk.Stack):
                 "The state machine in the console",
             ),
             StackOutput.ENDPOINT_NAME: (names.endpoint, "The endpoint; it exists once a run has released a model"),
+            StackOutput.NOTIFICATION_TOPIC: (
+                notifications.topic.topic_arn,
+                "The topic of results and questions; an e-mail address gets them once the link in AWS's first message "
+                "is followed",
+            ),
             StackOutput.API_URL: (api.url, "The API: POST <url>classify, GET <url>health"),
             StackOutput.API_KEY_ID: (api.key.key_id, "Id of the API key"),
             StackOutput.API_KEY_COMMAND: (command, "Prints the API key"),

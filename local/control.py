@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import ipaddress
 import json
 import os
@@ -17,7 +16,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +28,7 @@ from local.state_folder import (
     CloudError,
     chosen_port,
     is_free,
+    locked,
     usable,
     usual_port,
     write_privately,
@@ -43,8 +43,10 @@ __all__ = [
     "Cloud",
     "CloudError",
     "RealAwsRefusedError",
+    "died",
     "refuse_real_aws",
     "running",
+    "silence",
     "start",
     "stop",
 ]
@@ -59,7 +61,7 @@ HEALTH_PATH: Final = "/_ministack/health"
 _RECORD: Final = "cloud.json"
 _LOG: Final = "cloud.log"
 _DEBUGGER_ACCESS: Final = "WHIPPET_DEBUGGER_ACCESS"
-"""The variable that says whether the account may use SageMaker Debugger: true or false. A new account may not."""
+"""The variable that says what SageMaker Debugger does for the account; docs/local-cloud.md has its values."""
 
 _START_SECONDS: Final = 60.0
 """Seconds in which the server must answer after its start."""
@@ -162,7 +164,7 @@ def start(state: Path, port: int | None = None) -> Cloud:
     """
     port = port if port is not None else chosen_port()
     state = usable(state)
-    with _lock(state):
+    with locked(state / LOCK):
         found = running(state)
         if found:
             if port is not None and found.port != port:
@@ -187,7 +189,7 @@ def start(state: Path, port: int | None = None) -> Cloud:
 def _check_debugger_access(cloud: Cloud) -> None:
     """Check that the running cloud has the access to Debugger that this process asks for, if it asks."""
     wanted = os.environ.get(_DEBUGGER_ACCESS)
-    found = "true" if (_ask(cloud.port, IDENTITY_PATH) or {}).get("debugger_access") else "false"
+    found = (_ask(cloud.port, IDENTITY_PATH) or {}).get("debugger_access")
     if wanted and wanted != found:
         raise CloudError(
             f"{_DEBUGGER_ACCESS} is {wanted}, but the local cloud of {cloud.state} was started with {found}; stop it "
@@ -211,6 +213,21 @@ def running(state: Path) -> Cloud | None:
     return Cloud(port=port, pid=pid, state=state, access_key=access_key, secret_key=secret_key)
 
 
+def died(state: Path) -> bool:
+    """Tell whether the cloud of this state folder ended without being stopped."""
+    return (state / _RECORD).exists() and running(state) is None
+
+
+def silence(state: Path) -> str | None:
+    """Return what to tell about a request that this folder's cloud did not answer; None if the cloud is there."""
+    if running(state) is not None:
+        return None
+    return (
+        f"the local cloud does not answer any more: its log, {state / _LOG}, may tell why; start it and deploy the "
+        "stack again with `whippet up`"
+    )
+
+
 def stop(state: Path) -> bool:
     """Stop the cloud of this state folder and every process that it started.
 
@@ -223,7 +240,7 @@ def stop(state: Path) -> bool:
     state = state.resolve()
     if not state.is_dir():
         return False
-    with _lock(state):
+    with locked(state / LOCK):
         cloud = running(state)
         if cloud is None:
             (state / _RECORD).unlink(missing_ok=True)
@@ -281,14 +298,6 @@ def _launch(state: Path, port: int) -> Cloud:
     process.wait()
     (state / _RECORD).unlink(missing_ok=True)
     raise CloudError(f"the local cloud did not answer within {_START_SECONDS:.0f} s:\n{_tail(log)}")
-
-
-@contextlib.contextmanager
-def _lock(state: Path) -> Iterator[None]:
-    """Let only one process at a time start or stop the cloud of a state folder."""
-    with (state / LOCK).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _ask(port: int, path: str) -> dict[str, Any] | None:

@@ -5,14 +5,26 @@ Standard library only: the command line uses it before anything else is there.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["LOCK", "LOOPBACK", "CloudError", "chosen_port", "is_free", "usable", "usual_port", "write_privately"]
+__all__ = [
+    "LOCK",
+    "LOOPBACK",
+    "CloudError",
+    "chosen_port",
+    "is_free",
+    "locked",
+    "usable",
+    "usual_port",
+    "write_privately",
+]
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -90,6 +102,23 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+@contextlib.contextmanager
+def locked(file: Path, *, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock of a file, which one process at a time can hold; it ends with its process, too.
+
+    Args:
+        file: the file, which is made if need be.
+        on_wait: called once if another process holds the lock.
+    """
+    with file.open("a") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
 
 
 def write_privately(file: Path, record: Mapping[str, Any]) -> None:

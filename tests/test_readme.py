@@ -7,6 +7,7 @@ import re
 
 from cli.settings import markdown
 from cli.target import ROOT
+from infra.quotas import needs
 from infra.settings import Settings
 
 README = (ROOT / "README.md").read_text()
@@ -18,6 +19,18 @@ def test_the_settings_table_is_the_settings() -> None:
     assert table is not None
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     assert table[1] == markdown(Settings.from_context({"environments": context["environments"]}))
+
+
+def test_the_quotas_of_the_readme_are_those_of_the_settings() -> None:
+    """A-03."""
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    found = {
+        env: [(need.service, need.quota, need.need) for need in needs(Settings.from_context(context | {"env": env}))]
+        for env in ("dev", "prod")
+    }
+    rows = re.findall(r"^\| (\w+): `([^`]+)` \| (\d+) \| (\d+) \|", README, re.M)
+    assert sorted((service.lower(), quota, int(dev)) for service, quota, dev, _ in rows) == sorted(found["dev"])
+    assert sorted((service.lower(), quota, int(prod)) for service, quota, _, prod in rows) == sorted(found["prod"])
 
 
 def test_every_place_the_readme_names_is_there() -> None:

@@ -11,7 +11,7 @@ from infra.instances import gpus
 from infra.settings.context import SettingsError, from_context
 from infra.settings.debugger import DebuggerSettings
 from infra.settings.jobs import FeaturesSettings, TrainingSettings, TuningSettings
-from infra.settings.section import InstanceType, Section
+from infra.settings.section import EndpointInstanceType, Section
 
 __all__ = [
     "ApiSettings",
@@ -30,7 +30,8 @@ class DatasetSettings(Section):
     bucket: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
-        description="Name of an existing bucket with the photos; empty: the stack creates one.",
+        description="Name of an existing bucket with the photos; empty: the stack creates one. On a standing stack, "
+        "another bucket takes the endpoint's access to the model in service: start a run right after the change.",
     )
     prefix: str = Field(
         default="dataset/",
@@ -77,17 +78,19 @@ class ReleaseSettings(Section):
     )
     approval: Literal["automatic", "manual"] = Field(
         default="automatic",
-        description="Whether a model that passes every check is released at once, or a person is asked first.",
+        description="Whether a model that passes every check is released at once, or a person is asked first, by "
+        "e-mail if notifications.email is set.",
     )
     approval_hours: int = Field(
         default=24, ge=1, le=720, description="Hours the person has to answer; afterwards the model is rejected."
     )
-    instance_type: InstanceType = Field(default="ml.m5.large", description="Instance type of the endpoint.")
+    instance_type: EndpointInstanceType = Field(default="ml.m5.large", description="Instance type of the endpoint.")
     instance_count: int = Field(default=1, ge=1, le=100, description="Instances of the endpoint.")
     image_uri: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9./:@_-]+$",
-        description="URI of another serving image; empty: the stack builds its own.",
+        description="URI of another serving image; empty: the stack builds its own. On a standing stack, giving one "
+        "deletes the repository with the image in service: start a run right after the change.",
     )
 
 
@@ -109,7 +112,8 @@ class NotificationSettings(Section):
     email: str | None = Field(
         default=None,
         pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
-        description="E-mail address that the results of runs are sent to; empty: none.",
+        description="E-mail address that the results of runs and the questions for approval are sent to, once the "
+        "link in AWS's first message is followed; empty: none.",
     )
 
 
@@ -148,15 +152,20 @@ class Settings(Section):
     def _batches_can_be_shared(self) -> Settings:
         """Refuse batch sizes that a fine-tuning's processes, one for each GPU or CPU machine, cannot share evenly."""
         training = self.training
-        processes = max(1, gpus(training.instance_type)) * training.instance_count
-        uneven = [size for size in self.tuning.batch_sizes if size % processes]
-        if training.mode == "finetune" and uneven:
+        if uneven := [size for size in self.tuning.batch_sizes if size % self.processes]:
             raise ValueError(
                 f"training.instance_type={training.instance_type} with training.instance_count="
-                f"{training.instance_count} makes {processes} processes, which cannot share a batch of "
+                f"{training.instance_count} makes {self.processes} processes, which cannot share a batch of "
                 f"{', '.join(map(str, uneven))} evenly; change tuning.batch_sizes or the machines"
             )
         return self
+
+    @property
+    def processes(self) -> int:
+        """Processes of the training that share each batch: when fine-tuning, one for each GPU or CPU machine."""
+        if self.training.mode != "finetune":
+            return 1
+        return max(1, gpus(self.training.instance_type)) * self.training.instance_count
 
     @property
     def prefix(self) -> str:

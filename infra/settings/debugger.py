@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 import contract
-from infra.settings.section import InstanceType, Section
+from infra.settings.section import JobInstanceType, Section
 
 __all__ = ["DebuggerSettings"]
 
@@ -46,7 +46,7 @@ class DebuggerSettings(Section):
         le=100_000,
         description="Steps from one save of the rules' tensors to the next; the loss is saved at every step.",
     )
-    instance_type: InstanceType = Field(
+    instance_type: JobInstanceType = Field(
         default="ml.m5.large", description="Machine of the processing job that evaluates the rules (own)."
     )
     max_minutes: int = Field(

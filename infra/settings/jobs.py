@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 import contract
-from infra.settings.section import InstanceType, Section, hyperparameter
+from infra.settings.section import JobInstanceType, Section, hyperparameter
 
 __all__ = ["FeaturesSettings", "TrainingSettings", "TuningSettings"]
 
@@ -16,7 +16,13 @@ class TuningSettings(Section):
     """The search for the best hyperparameters."""
 
     trials: int = Field(default=8, ge=1, le=750, description="Number of trials, the training jobs of the tuning job.")
-    parallel_trials: int = Field(default=2, ge=1, le=100, description="Trials that run at the same time.")
+    parallel_trials: int = Field(
+        default=4,
+        ge=1,
+        le=100,
+        description="Trials that run at the same time. SageMaker's quota for a tuning job is 10 unless AWS raised it, "
+        "and the account's quota for the instance type must hold all of them.",
+    )
     strategy: Literal["Bayesian", "Random"] = Field(
         default="Bayesian", description="How the values of the next trial are chosen."
     )
@@ -51,7 +57,10 @@ class TuningSettings(Section):
     early_stopping: bool = Field(
         default=True, description="Let SageMaker stop trials that are unlikely to be the best."
     )
-    instance_type: InstanceType = Field(default="ml.c5.xlarge", description="Instance type of a trial on features.")
+    instance_type: JobInstanceType = Field(
+        default="ml.m5.large",
+        description="Instance type of a trial on features, which computes on one thread.",
+    )
     max_minutes: int = Field(default=60, ge=5, le=7200, description="Time limit of a trial, in minutes.")
 
     @property
@@ -71,7 +80,8 @@ class TuningSettings(Section):
             raise ValueError(
                 f"learning_rate_min={self.learning_rate_min} must be below learning_rate_max={self.learning_rate_max}"
             )
-        if self.parallel_trials > self.trials:
+        # The default is lowered to the trials by CheckDataset; a number that was chosen must be possible.
+        if "parallel_trials" in self.model_fields_set and self.parallel_trials > self.trials:
             raise ValueError(f"parallel_trials={self.parallel_trials} must not exceed trials={self.trials}")
         return self
 
@@ -80,7 +90,11 @@ class FeaturesSettings(Section):
     """The features job."""
 
     instance_count: int = Field(
-        default=1, ge=1, le=100, description="Instances of the features job, which share the photos."
+        default=1,
+        ge=1,
+        le=100,
+        description="Instances of the features job, which share the photos; several stream their shares from S3 "
+        "(FastFile) whatever dataset.input_mode says.",
     )
 
 
@@ -111,7 +125,7 @@ class TrainingSettings(Section):
     mixup: float = hyperparameter("mixup")
     cutmix: float = hyperparameter("cutmix")
     randaugment: int = hyperparameter("randaugment")
-    instance_type: InstanceType = Field(
+    instance_type: JobInstanceType = Field(
         default="ml.c5.2xlarge",
         description="Instance type of the features job, of the training and, when fine-tuning, of the trials.",
     )
@@ -122,7 +136,13 @@ class TrainingSettings(Section):
         default=False,
         description="Train, and when fine-tuning try, on spot instances: cheaper, and resumed after interruptions.",
     )
-    volume_gib: int = Field(default=50, ge=1, le=16_384, description="Disk of a job's instance, in GiB.")
+    volume_gib: int = Field(
+        default=50,
+        ge=1,
+        le=16_384,
+        description="Disk of a job's instance, in GiB; an instance type with local storage (g4dn, g5, p4d …) has a "
+        "fixed one instead.",
+    )
     max_minutes: int = Field(
         default=240, ge=5, le=7200, description="Time limit of the features job and of the training, in minutes."
     )

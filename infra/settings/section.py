@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 import contract
+from infra.instances import why_not_for_endpoints, why_not_for_jobs
 
-__all__ = ["InstanceType", "Section", "hyperparameter"]
+__all__ = ["EndpointInstanceType", "JobInstanceType", "Section", "hyperparameter"]
 
-InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
+
+def _refuse(why_not: Callable[[str], str | None]) -> Callable[[str], str]:
+    def check(instance_type: str) -> str:
+        if reason := why_not(instance_type):
+            raise ValueError(f"{instance_type} cannot be used: {reason}")
+        return instance_type
+
+    return check
+
+
+_INSTANCE_TYPE = Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
+JobInstanceType = Annotated[str, _INSTANCE_TYPE, AfterValidator(_refuse(why_not_for_jobs))]
+EndpointInstanceType = Annotated[str, _INSTANCE_TYPE, AfterValidator(_refuse(why_not_for_endpoints))]
 
 
 class Section(BaseModel):

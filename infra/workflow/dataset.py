@@ -9,6 +9,7 @@ from aws_cdk import aws_stepfunctions as sfn
 
 from infra.permissions import NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
 from infra.python_function import PythonFunction
+from infra.quotas import machines
 from infra.workflow.payloads import RunParts
 from infra.workflow.task import FailureRoute, RunScope, lambda_task
 
@@ -53,6 +54,8 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
         name="check_dataset",
         description="Checks and splits the photos, plans the run",
         environment={
+            "ENDPOINT_NAME": parts.names.endpoint,
+            "MACHINES": json.dumps(machines(settings), sort_keys=True),
             "READABLE_PREFIX": dataset.readable_prefix,
             "SETTINGS": json.dumps(planned_with, sort_keys=True),
         },
@@ -71,6 +74,14 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
                 reason=OBJECTS,
             ),
             Permission(actions=["s3:PutObject"], resources=[dataset.arn("runs/*")], reason=OBJECTS),
+            Permission(actions=["servicequotas:ListServiceQuotas"], resources=["*"], reason=NO_RESOURCES),
+            # The fleet in service counts against the quota of the endpoint.
+            Permission(actions=["sagemaker:DescribeEndpoint"], resources=[parts.names.endpoint_arn]),
+            Permission(
+                actions=["sagemaker:DescribeEndpointConfig"],
+                resources=parts.names.of_runs("endpoint-config"),
+                reason=RUN_NAMES,
+            ),
             *(_find_earlier_tuning(parts) if settings.tuning.warm_start else []),
         ],
         # 100,000 photos are listed in 100 calls, which takes much less; a whole vCPU begins at 1,769 MiB.

@@ -37,7 +37,9 @@ def features_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, f
 def _job(
     scope: RunScope, name: str, *, parts: RunParts, further_channels: Sequence[dict[str, Any]] = ()
 ) -> sfn.CustomState:
-    training = parts.settings.training
+    training, instances = parts.settings.training, parts.settings.features.instance_count
+    # Each of several instances would copy every photo to read its share of them.
+    photos = parts.photo_channels(streamed=instances > 1)
     return sagemaker_task(
         scope,
         name,
@@ -49,10 +51,10 @@ def _job(
                 "TrainingInputMode": "File",
             },
             "HyperParameters": hyperparameters(program=EntryPoint.FEATURES, source_uri=parts.source_uri, paths={}),
-            "InputDataConfig": [*parts.photo_channels(), *further_channels],
+            "InputDataConfig": [*photos, *further_channels],
             # Not compressed: trials read the arrays in place, and CheckDataset sees the size of each.
             "OutputDataConfig": {"S3OutputPath.$": "$.plan.features.output", "CompressionType": "NONE"},
-            "ResourceConfig": parts.resources(training.instance_type, count=parts.settings.features.instance_count),
+            "ResourceConfig": parts.resources(training.instance_type, count=instances),
             **parts.limits(training.max_minutes),
             "Environment": parts.environment(
                 training.instance_type, {f"{JobVariable.FEATURES_KEY}.$": "$.plan.features.key"}

@@ -86,9 +86,11 @@ class RunParts:
         return {"InstanceType": instance_type, "InstanceCount": count, "VolumeSizeInGB": volume}
 
     def environment(self, instance_type: str, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return the member `Environment`: the job's run, `variables`, and what speeds up jobs on CPUs."""
+        """Return the member `Environment`: the job's run, its file of weights, `variables`, and what speeds up CPUs."""
         tuned = {} if gpus(instance_type) else JOB_ENVIRONMENT
-        return {f"{contract.JobVariable.RUN}.$": "$.plan.run", **tuned, **variables}
+        key = self.settings.training.weights
+        weights = {contract.JobVariable.WEIGHTS.value: key.rpartition("/")[2]} if key else {}
+        return {f"{contract.JobVariable.RUN}.$": "$.plan.run", **weights, **tuned, **variables}
 
     def limits(self, minutes: int, *, spot: bool = False) -> dict[str, Any]:
         """Return the members that limit a job's time and say what happens when its instance is lost."""
@@ -106,11 +108,15 @@ class RunParts:
         """Return how long a state waits for a job that may run for `minutes`."""
         return cdk.Duration.minutes(minutes).plus(_SPOT_WAIT if spot else _QUEUE)
 
-    def photo_channels(self) -> list[dict[str, Any]]:
-        """Return the channels with the photos, their manifest, and the weights if the settings name a file of them."""
+    def photo_channels(self, *, streamed: bool = False) -> list[dict[str, Any]]:
+        """Return the channels with the photos, their manifest, and the weights if the settings name a file of them.
+
+        The photos come as the setting says, or streamed to a job whose instances read a share of them each.
+        """
         weights = self.settings.training.weights
+        mode = "FastFile" if streamed else self.settings.dataset.input_mode
         return [
-            channel(contract.Channel.DATASET, path="$.plan.dataset_uri", input_mode=self.settings.dataset.input_mode),
+            channel(contract.Channel.DATASET, path="$.plan.dataset_uri", input_mode=mode),
             channel(contract.Channel.MANIFEST, path="$.plan.manifest_uri"),
             *([channel(contract.Channel.WEIGHTS, uri=self.dataset.uri(weights))] if weights else []),
         ]
@@ -139,7 +145,7 @@ def hyperparameters(
     source_uri: str,
     paths: Mapping[str, str],
     left_out: Sequence[str] = (),
-    processes: int = 1,
+    torchrun: bool = False,
 ) -> dict[str, str]:
     """Return the member `HyperParameters`: the training toolkit's own, and every one of the contract.
 
@@ -149,7 +155,7 @@ def hyperparameters(
         paths: JSONPaths of the values that do not come from `$.plan.hyperparameters`, which CheckDataset made of the
             settings and the run's overrides.
         left_out: Names that the tuning job chooses values for.
-        processes: Processes of the job. More than one are started by torchrun, for which the toolkit reads
+        torchrun: Whether torchrun starts the program, once for each GPU that nvidia-smi shows; the toolkit reads
             `sagemaker_torch_distributed_enabled` (sagemaker_pytorch_container/training.py).
     """
     chosen = {
@@ -160,6 +166,6 @@ def hyperparameters(
     return {
         "sagemaker_program": program.value,
         "sagemaker_submit_directory": source_uri,
-        **({"sagemaker_torch_distributed_enabled": "true"} if processes > 1 else {}),
+        **({"sagemaker_torch_distributed_enabled": "true"} if torchrun else {}),
         **{f"{name}.$": path for name, path in chosen.items()},
     }

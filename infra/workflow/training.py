@@ -100,7 +100,7 @@ def _job(
 ) -> sfn.CustomState:
     training = parts.settings.training
     instances = training.instance_count if parts.finetunes else 1
-    processes = max(1, gpus(training.instance_type)) * instances if parts.finetunes else 1
+    torchrun = parts.finetunes and (gpus(training.instance_type) > 0 or instances > 1)
     features = [] if parts.finetunes else [channel(Channel.FEATURES, path="$.plan.features.uri")]
     return sagemaker_task(
         scope,
@@ -118,7 +118,7 @@ def _job(
                 program=EntryPoint.TRAIN,
                 source_uri=parts.source_uri,
                 paths={name: f"{BEST_VALUES}.{name}" for name in searched(parts.settings.tuning)},
-                processes=processes,
+                torchrun=torchrun,
             ),
             # what it reads and writes
             "InputDataConfig": [*features, *parts.photo_channels()],

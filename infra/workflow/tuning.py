@@ -107,7 +107,7 @@ def _trial(parts: RunParts) -> dict[str, Any]:
             source_uri=parts.trial_source_uri,
             paths={"epochs": "$.plan.tuning.epochs"},
             left_out=searched(tuning),
-            processes=gpus(instance_type) if parts.finetunes else 1,
+            torchrun=parts.finetunes and gpus(instance_type) > 0,
         ),
         "AlgorithmSpecification": {
             "TrainingImage": parts.training_image.uri(instance_type),

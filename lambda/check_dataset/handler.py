@@ -15,8 +15,9 @@ from shared.s3_objects import write_json
 import contract
 
 from .features_cache import CachedFeatures, find_cached_features
-from .listing import list_photos
+from .listing import check_disk, list_photos
 from .overrides import InvalidInput, RunSettings, resolve
+from .quotas import PATIENCE, check_quotas
 from .run_plan import features_folder, make_plan
 from .splits import Manifest, make_manifest
 from .warm_start import find_warm_start, next_tuning
@@ -26,6 +27,7 @@ __all__ = ["handler"]
 logger = Logger()
 s3 = boto3.client("s3")
 sagemaker = boto3.client("sagemaker")
+service_quotas = boto3.client("service-quotas", config=PATIENCE)
 
 
 @logger.inject_lambda_context
@@ -34,17 +36,23 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
 
     Raises:
         InvalidInput: the overrides are wrong.
-        BadDataset: the photos cannot be trained on.
+        BadDataset: the photos cannot be trained on, or do not fit on the disk of a job.
+        QuotaTooSmall: a quota of the account is below what the run needs.
     """
     bucket, name_prefix = os.environ["BUCKET"], os.environ["NAME_PREFIX"]
+    machines: contract.Machines = json.loads(os.environ["MACHINES"])
     run = contract.run_id(event["execution"])
     settings = resolve(
-        json.loads(os.environ["SETTINGS"]), event["overrides"], readable_prefix=os.environ["READABLE_PREFIX"]
+        json.loads(os.environ["SETTINGS"]),
+        event["overrides"],
+        readable_prefix=os.environ["READABLE_PREFIX"],
+        processes=machines["processes"],
     )
     weights = _weights_identity(bucket, settings.weights_key)
 
     # check and split the photos
     listing = list_photos(s3, bucket=bucket, prefix=settings.dataset_prefix)
+    check_disk(listing, machines)
     manifest = make_manifest(
         listing, prefix=settings.dataset_prefix, min_images_per_class=settings.min_images_per_class
     )
@@ -64,6 +72,9 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
     )
     if settings.warm_start and settings.hyperparameters.mode == "features":
         _add_warm_start(plan, name_prefix, settings=settings, trial=event["trial"])
+
+    # the last check, for which the plan says what the run takes
+    check_quotas(service_quotas, sagemaker, needs=machines["quotas"], plan=plan, endpoint=os.environ["ENDPOINT_NAME"])
     return plan
 
 

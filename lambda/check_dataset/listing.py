@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING
 
 from shared.first_few import first_few
 
-from contract import PHOTO_SUFFIXES, SPLIT_FOLDERS, SplitName
+from contract import PHOTO_SUFFIXES, SPLIT_FOLDERS, Machines, SplitName
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["BadDataset", "Listing", "Photo", "list_photos", "parse_listing"]
+__all__ = ["BadDataset", "Listing", "Photo", "check_disk", "list_photos", "parse_listing"]
 
 _MAX_LABEL = 256
 """Longest name of a class, in characters."""
+
+_SHARE_OF_DISK = 0.9
+"""Share of a job's disk that photos may fill; the file system, the features and the model take the rest."""
+
+_UNREADABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+"""Unicode categories of characters that show nothing, or change how others are shown, such as U+202E and U+200B."""
 
 
 class BadDataset(ValueError):
@@ -37,10 +43,12 @@ class Photo:
 
 @dataclass
 class Listing:
-    """The photos under the prefix, and the number of other files there."""
+    """The photos under the prefix, the number of other files there, and the size of both."""
 
     photos: list[Photo] = field(default_factory=list)
     stray_files: int = 0
+    size: int = 0
+    """Bytes of all files below the prefix, which a job copies to its disk, photos or not."""
 
     @property
     def splits_given(self) -> bool:
@@ -81,6 +89,7 @@ def parse_listing(objects: Iterable[tuple[str, int, str]]) -> Listing:
     found: list[tuple[str, str]] = []
     tops: dict[str, None] = {}
     for path, size, etag in objects:
+        listing.size += size
         if path.endswith("/"):
             continue  # an empty object that stands for a folder, as the S3 console makes it
         if not _is_photo(path, size):
@@ -110,6 +119,21 @@ def parse_listing(objects: Iterable[tuple[str, int, str]]) -> Listing:
     return listing
 
 
+def check_disk(listing: Listing, machines: Machines) -> None:
+    """Check that a job can copy the data set to its disk.
+
+    Raises:
+        BadDataset: the files are larger than the disk, less a share for the file system and the job's own files.
+    """
+    disk = machines["disk_bytes"]
+    if disk is not None and listing.size > disk * _SHARE_OF_DISK:
+        raise BadDataset(
+            f"the data set has {listing.size / 1e9:.1f} GB, and each job copies it to a disk of {machines['disk']}, or "
+            "set dataset.input_mode=FastFile, with which the photos are streamed and need no disk; a tenth of the disk "
+            "is left for the job's own files"
+        )
+
+
 def _is_photo(path: str, size: int) -> bool:
     """Return whether this is a photo: in a folder, not empty, and none of the system files such as .DS_Store."""
     parts = path.split("/")
@@ -128,18 +152,21 @@ def _check_labels(labels: set[str]) -> None:
     invalid = [label for label in sorted(labels) if _is_invalid_label(label)]
     if invalid:
         raise BadDataset(
-            f"class folders with names that cannot be labels: {first_few([ascii(label) for label in invalid])}; "
-            f"rename them to readable text of at most {_MAX_LABEL} characters, without control characters and without "
-            "spaces at the ends"
+            f"class folders with names that cannot be labels: {first_few([_as_code(label) for label in invalid])}; "
+            f"rename them to readable text of at most {_MAX_LABEL} characters, without control or invisible characters "
+            "and without spaces at the ends"
         )
 
 
 def _is_invalid_label(label: str) -> bool:
-    return (
-        not label
-        or len(label) > _MAX_LABEL
-        or label != label.strip()
-        or any(
-            unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") or character == "\ufffd" for character in label
-        )
-    )
+    return not label or len(label) > _MAX_LABEL or label != label.strip() or any(map(_is_unreadable, label))
+
+
+def _is_unreadable(character: str) -> bool:
+    return unicodedata.category(character) in _UNREADABLE or character == "\ufffd"
+
+
+def _as_code(label: str) -> str:
+    """Write a label in ASCII, with the code points that nobody can see in it."""
+    unreadable = sorted({f"U+{ord(character):04X}" for character in label if _is_unreadable(character)})
+    return f"{label!a} ({', '.join(unreadable)})" if unreadable else ascii(label)

@@ -18,6 +18,12 @@ _PREFIX = re.compile(r"^([A-Za-z0-9._-]+/)+$")
 _RESERVED_PREFIXES = ("runs/", "features/")
 """Key prefixes of what the runs write."""
 
+_PASSED_OVER = re.compile(r"Comment|AWS_STEP_FUNCTIONS_\w+")
+"""Keys that Step Functions' console and a parent state machine add; they say nothing to a run."""
+
+_EVENT = {"detail-type", "source", "detail"}
+"""Members of every EventBridge event (EventBridge user guide, "Event structure")."""
+
 _MAX_TRIALS = 750
 """SageMaker's quota for the training jobs of a tuning job with random or Bayesian search."""
 
@@ -47,13 +53,14 @@ class RunSettings:
     spot: bool
 
 
-def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str) -> RunSettings:
+def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str, processes: int) -> RunSettings:
     """Return the settings of a run.
 
     Args:
         settings: The sections `dataset`, `tuning` and `training` of the stack's settings.
         overrides: The execution's input.
         readable_prefix: The key prefix below which the jobs may read photos; empty: anywhere.
+        processes: Processes of the training, which share each batch.
 
     Raises:
         InvalidInput: a key is unknown, or a value has the wrong type or is outside its limits.
@@ -64,6 +71,12 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
         )
 
     # refuse what the input may not say
+    overrides = {key: value for key, value in overrides.items() if not _PASSED_OVER.fullmatch(key)}
+    if set(overrides) >= _EVENT:
+        raise InvalidInput(
+            f"the input is an EventBridge event ({overrides['detail-type']}), which overrides no setting; give the "
+            'rule\'s target the constant input {} (see "A schedule" in docs/settings.md)'
+        )
     dataset, tuning, training = settings["dataset"], settings["tuning"], settings["training"]
     _refuse_mode(overrides, training["mode"])
     unknown = sorted(set(overrides) - set(KNOWN))
@@ -82,7 +95,7 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
         trial_minutes=tuning["max_minutes"],
         learning_rate=_learning_rate(overrides, (tuning["learning_rate_min"], tuning["learning_rate_max"])),
         learning_rate_scale=tuning["learning_rate_scale"],
-        batch_sizes=_batch_sizes(overrides, tuple(tuning["batch_sizes"])),
+        batch_sizes=_batch_sizes(overrides, tuple(tuning["batch_sizes"]), processes),
         also_searched=tuple(name for name in contract.ALSO_SEARCHED if tuning[f"search_{name}"]),
         objective=tuning["objective"],
         warm_start=tuning["warm_start"],
@@ -159,7 +172,7 @@ def _learning_rate(overrides: Mapping[str, Any], default: tuple[float, float]) -
     return float(smallest), float(largest)
 
 
-def _batch_sizes(overrides: Mapping[str, Any], default: tuple[int, ...]) -> tuple[int, ...]:
+def _batch_sizes(overrides: Mapping[str, Any], default: tuple[int, ...], processes: int) -> tuple[int, ...]:
     low, high = contract.BATCH_SIZE_LIMITS
     value = overrides.get("batch_sizes", list(default))
     whole = isinstance(value, list) and all(isinstance(size, int) and not isinstance(size, bool) for size in value)
@@ -172,6 +185,11 @@ def _batch_sizes(overrides: Mapping[str, Any], default: tuple[int, ...]) -> tupl
         raise InvalidInput(
             f"batch_sizes={value!r} in the input is wrong; give a list of 1 to 30 different whole numbers from {low} "
             f"to {high}"
+        )
+    if uneven := [size for size in value if size % processes]:
+        raise InvalidInput(
+            f"batch_sizes={value!r} in the input is wrong: the {processes} processes of the training, one for each GPU "
+            f"or machine, cannot share a batch of {', '.join(map(str, uneven))} evenly; give multiples of {processes}"
         )
     return tuple(value)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from contract import MAX_IMAGE_BYTES
+from contract import MAX_IMAGE_BYTES, MAX_JSON_IMAGE_BYTES
 
 from .problems import Problem
 
@@ -19,7 +19,6 @@ _HOW_TO = (
     "send the image's bytes with an image/* content type, or JSON with the image in base64 as "
     '{"inputs": "…", "parameters": {"top_k": 5}}'
 )
-_MEGABYTES = MAX_IMAGE_BYTES / 1e6
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def read_request(event: APIGatewayProxyEvent) -> ImageRequest:
         return ImageRequest(body, content_type)
 
     if len(body) > MAX_IMAGE_BYTES:
-        raise _too_large(len(body))
+        raise _too_large(len(body), MAX_IMAGE_BYTES)
     if content_type.startswith("image/"):
         return ImageRequest(body, content_type)
     if content_type.startswith(("text/", "multipart/")):
@@ -76,15 +75,17 @@ def _check_json(body: bytes) -> None:
         ) from None
     if not isinstance(value, dict) or not isinstance(value.get("inputs"), str):
         raise Problem(400, "No image", f'The JSON has no text "inputs"; {_HOW_TO}.')
-    size = len(value["inputs"]) * 3 // 4
-    if size > MAX_IMAGE_BYTES:
-        raise _too_large(size)
+    size = len(value["inputs"]) * 3 // 4 - value["inputs"][-2:].count("=")
+    if size > MAX_JSON_IMAGE_BYTES:
+        bytes_alone = f"as JSON ({MAX_IMAGE_BYTES / 1e6:.1f} MB if its bytes are sent with an image/* content type)"
+        raise _too_large(size, MAX_JSON_IMAGE_BYTES, bytes_alone)
 
 
-def _too_large(size: int) -> Problem:
+def _too_large(size: int, limit: int, how: str = "") -> Problem:
+    accepted = f"{limit / 1e6:.1f} MB are accepted {how}".rstrip()
     return Problem(
         413,
         "Image too large",
-        f"The image has {size / 1e6:.1f} MB, but at most {_MEGABYTES:.1f} MB are accepted; make it smaller: the "
-        "model looks at a few hundred pixels a side, so that 1024 pixels lose nothing.",
+        f"The image has {size / 1e6:.1f} MB, but at most {accepted}; make it smaller: the model looks at a few hundred "
+        "pixels a side, so that 1024 pixels lose nothing.",
     )

@@ -15,6 +15,8 @@ __all__ = ["ADVICE", "Message", "compose", "report_of"]
 ADVICE = {
     "InvalidInput": "Start the execution again with an input of the known keys, or with {}.",
     "BadDataset": "Change the photos in the bucket as said, then start the execution again with {}.",
+    "QuotaTooSmall": "Ask for the quota at the link above, or choose another instance_type in the settings; then start "
+    "the execution again with {}.",
     "ModelRejected": "The model in service was left alone. The decision, with every number and reason, is in the "
     "bucket and in the model registry; each reason names the setting that holds its threshold.",
     "ApprovalTimedOut": "Start the execution again to be asked anew, or raise the setting release.approval_hours.",

@@ -11,7 +11,7 @@ from pathlib import Path
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from shared.console_links import object_link, region_of
+from shared.console_links import object_link
 
 import contract
 
@@ -77,5 +77,5 @@ def handler(event: contract.EndInput, context: LambdaContext) -> contract.Report
         logger.info("page written", extra={"run": name, "page": file, "bytes": len(content)})
 
     key = f"runs/{name}/{contract.Artefact.REPORT}"
-    link = object_link(bucket, key, region=region_of(execution))
+    link = object_link(bucket, key, beside=execution)
     return contract.ReportLocation(uri=f"s3://{bucket}/{key}", console=link)

@@ -1,7 +1,7 @@
 """Run the local cloud in the foreground, with the Python of .envs/cloud: `python -m local.cloud --port N --state DIR`.
 
-WHIPPET_DEBUGGER_ACCESS=true in its environment makes the account one that may use SageMaker Debugger. The key of the
-account's administrator is WHIPPET_ACCESS_KEY_ID and WHIPPET_SECRET_ACCESS_KEY; without them it makes one and prints it.
+Variables of its environment say how it plays AWS; docs/local-cloud.md lists them. The key of the account's
+administrator is WHIPPET_ACCESS_KEY_ID and WHIPPET_SECRET_ACCESS_KEY; without them it makes one and prints it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 import secrets
 import sys
 from pathlib import Path
+
+from local.sagemaker import DebuggerAccess
 
 
 def main() -> int:
@@ -24,9 +26,9 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True, help="folder for its files; emptied at every start")
     arguments = parser.parse_args()
 
-    access = os.environ.get("WHIPPET_DEBUGGER_ACCESS") or "false"
-    if access not in ("true", "false"):
-        parser.error(f"WHIPPET_DEBUGGER_ACCESS={access} is neither true nor false")
+    access = os.environ.get("WHIPPET_DEBUGGER_ACCESS") or DebuggerAccess.REFUSED
+    if access not in list(DebuggerAccess):
+        parser.error(f"WHIPPET_DEBUGGER_ACCESS={access}; expected one of {', '.join(DebuggerAccess)}")
 
     access_key = os.environ.pop("WHIPPET_ACCESS_KEY_ID", "")
     secret_key = os.environ.pop("WHIPPET_SECRET_ACCESS_KEY", "")
@@ -35,13 +37,22 @@ def main() -> int:
         print(f"AWS_ACCESS_KEY_ID={access_key}\nAWS_SECRET_ACCESS_KEY={secret_key}", flush=True)
 
     # ministack reads its settings when it is imported, so `prepare` must set them first
+    from local import clock
+    from local.cloud.lambda_workers import limit
     from local.cloud.seam import SeamError
     from local.cloud.server import prepare, serve
+    from local.sagemaker.account import DocumentError
+
+    try:
+        workers = limit(os.environ)
+        clock.set_speed(clock.chosen_speed())
+    except ValueError as error:
+        parser.error(str(error))
 
     prepare(port=arguments.port, state=arguments.state, access_key=access_key, secret_key=secret_key)
     try:
-        serve(port=arguments.port, state=arguments.state, debugger_access=access == "true")
-    except SeamError as error:
+        serve(port=arguments.port, state=arguments.state, workers=workers, debugger_access=DebuggerAccess(access))
+    except (SeamError, DocumentError) as error:
         print(f"local cloud: {error}", file=sys.stderr)
         return 1
     except OSError as error:

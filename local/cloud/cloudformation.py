@@ -1,4 +1,4 @@
-"""CloudFormation: properties of resources that ministack ignores."""
+"""CloudFormation: properties of resources that ministack ignores, and resources that it should refuse."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local.cloud import bucket_properties, seam
+from local.cloud import bucket_properties, function_checks, seam
 from local.cloud.stepfunctions import definitions
 
 __all__ = ["apply"]
@@ -22,6 +22,7 @@ def apply() -> None:
     _request_validators(
         _handler(handlers, "AWS::ApiGateway::RequestValidator"), _handler(handlers, "AWS::ApiGateway::Method")
     )
+    function_checks.apply(_handler(handlers, "AWS::Lambda::Function"))
     _state_machines(provisioners, _handler(handlers, "AWS::StepFunctions::StateMachine"))
 
 

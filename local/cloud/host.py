@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 
 from local.cloud import auth, seam
+from local.sagemaker import DebuggerAccess
 
 __all__ = ["MinistackHost"]
 
@@ -14,7 +15,7 @@ __all__ = ["MinistackHost"]
 class MinistackHost:
     """The `local.sagemaker.Host` of ministack."""
 
-    def __init__(self, *, endpoint_url: str, debugger_access: bool = False) -> None:
+    def __init__(self, *, endpoint_url: str, debugger_access: DebuggerAccess = DebuggerAccess.REFUSED) -> None:
         self.endpoint_url = endpoint_url
         self.debugger_access = debugger_access
         responses = seam.module("core.responses")
@@ -50,6 +51,10 @@ class MinistackHost:
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ENDPOINT_URL": self.endpoint_url,
         }
+
+    def denial(self, role_arn: str, *, action: str, resource: str) -> str | None:
+        """Return AWS's message if the role's policies do not allow the action on the resource, else None."""
+        return auth.role_may(role_arn, action=action, resource=resource, session="SageMaker")
 
     def publish(self, *, detail_type: str, detail: dict[str, Any], resources: list[str]) -> None:
         """Put an event with the source `aws.sagemaker` on the default bus."""

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from local.cloud import auth, seam
+from local.cloud.registration import add_service
 from local.sagemaker import SageMaker, SageMakerError
 
 __all__ = ["AccessDeniedError", "passed_roles", "register"]
@@ -102,26 +103,10 @@ def check_trust(operation: str, parameters: Any) -> None:
 
 def register(sagemaker: SageMaker) -> None:
     """Add the service to ministack's tables: routing, persistence, and the names of IAM actions and resources."""
-    app, router = seam.module("app"), seam.module("core.router")
     actions = seam.module("core.iam_actions")
-    for table in ("SERVICE_REGISTRY", "SERVICE_HANDLERS", "_loaded_modules"):
-        seam.expect(app, table)
-    if _SERVICE in app.SERVICE_HANDLERS:
-        raise seam.SeamError("ministack has a SageMaker of its own now, which local/cloud does not expect")
-    seam.expect(router, "SERVICE_PATTERNS")
-    seam.expect(actions, "SERVICE_TO_IAM_NAMESPACE")
     seam.expect(actions, "_BOTOCORE_SERVICE_MAP")
-    lazy_handler = seam.expect(app, "_lazy_handler", "module_name")
-
-    app._loaded_modules[_SERVICE] = SageMakerService(sagemaker)
-    app.SERVICE_REGISTRY[_SERVICE] = {"module": _SERVICE}
-    app.SERVICE_HANDLERS[_SERVICE] = lazy_handler(_SERVICE)
-    router.SERVICE_PATTERNS[_SERVICE] = {
-        "target_prefixes": ["SageMaker."],
-        "credential_scope": _SERVICE,
-        "host_patterns": [r"(api|runtime)\.sagemaker\."],
-    }
-    actions.SERVICE_TO_IAM_NAMESPACE[_SERVICE] = _SERVICE
+    patterns = {"target_prefixes": ["SageMaker."], "host_patterns": [r"(api|runtime)\.sagemaker\."]}
+    add_service(_SERVICE, SageMakerService(sagemaker), patterns=patterns)
     # InvokeEndpoint is a REST call: ministack finds its action by the path in botocore's model of the runtime API
     actions._BOTOCORE_SERVICE_MAP[_SERVICE] = ["sagemaker-runtime"]
     _name_resources(actions, sagemaker)

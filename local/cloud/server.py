@@ -15,19 +15,25 @@ from typing import Any, Final
 from local.cloud import (
     apigateway,
     auth,
+    clock,
     cloudformation,
     codebuild,
+    faults,
     images,
     lambda_,
+    lambda_workers,
     model_package_groups,
     sagemaker,
     seam,
+    service_limits,
+    service_quotas,
 )
 from local.cloud.gate import Gate, admit_one_administrator
 from local.cloud.host import MinistackHost
 from local.cloud.stepfunctions import integrations, jsonpaths
 from local.control import ACCOUNT_ID, IDENTITY_PATH, LOOPBACK, REGION
-from local.sagemaker import SageMaker
+from local.sagemaker import DebuggerAccess, SageMaker
+from local.sagemaker.account import Account
 
 __all__ = ["prepare", "serve"]
 
@@ -83,35 +89,44 @@ def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None
     )
 
 
-def serve(*, port: int, state: Path, debugger_access: bool = False) -> None:
+def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAccess = DebuggerAccess.REFUSED) -> None:
     """Serve until SIGTERM or SIGINT, then end every Lambda, job and endpoint.
 
     Args:
         port: the port on 127.0.0.1.
         state: folder for the server's files.
-        debugger_access: whether the account may use SageMaker Debugger, which is closed to new customers.
+        workers: how many interpreters may run Lambda functions at once.
+        debugger_access: what SageMaker Debugger, which is closed to new customers, does for the account.
 
     Raises:
         SeamError: ministack is not the expected one.
+        DocumentError: the account document of the state folder is wrong.
         OSError: the port is in use.
     """
     seam.check_version()
     known = images.standard_images()
     host = MinistackHost(endpoint_url=f"http://{LOOPBACK}:{port}", debugger_access=debugger_access)
-    service = SageMaker(host=host, images=known, root=state / "sagemaker")
+    account = Account(state)
+    service = SageMaker(host=host, images=known, root=state / "sagemaker", account=account)
 
     try:
         # change ministack before it serves its first request
         auth.apply()
+        clock.apply()
         admit_one_administrator()
         sagemaker.register(service)
         integrations.apply(service)
         jsonpaths.apply()
         lambda_.apply()
+        lambda_workers.apply(workers)
         cloudformation.apply()
         model_package_groups.apply(service)
         apigateway.apply()
         codebuild.apply(known)
+        service_quotas.register(account)
+        service_limits.apply(account)
+        # last, since it wraps what the others have put there
+        faults.apply(account, port=port)
         asyncio.run(_serve(service, port=port, state=state, debugger_access=debugger_access))
     finally:
         _end(service, state)
@@ -125,7 +140,7 @@ def _end(service: SageMaker, state: Path) -> None:
         shutil.rmtree(state / name, ignore_errors=True)
 
 
-async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access: bool) -> None:
+async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access: DebuggerAccess) -> None:
     application = seam.expect(seam.module("app"), "app", "scope", "receive", "send")
     config = importlib.import_module("hypercorn.config").Config()
     config.bind = [f"{LOOPBACK}:{port}"]
@@ -139,7 +154,8 @@ async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access:
     run = importlib.import_module("hypercorn.asyncio").serve
     try:
         identity = {"pid": os.getpid(), "state": str(state.resolve()), "debugger_access": debugger_access}
-        await run(Gate(_identified(application, identity), port=port), config, shutdown_trigger=stopped.wait)
+        answers = faults.LostAnswers(Gate(_identified(application, identity), port=port))
+        await run(answers, config, shutdown_trigger=stopped.wait)
     finally:
         # before the event loop closes, which waits for its threads, and these for Lambdas and endpoints
         _end(service, state)

@@ -19,8 +19,17 @@ Each module says more about its part.
 """
 
 from local.sagemaker.errors import SageMakerError
-from local.sagemaker.host import Host, Image
+from local.sagemaker.host import DebuggerAccess, Host, Image
 from local.sagemaker.rule_evaluator import RuleEvaluator, RuleOutcome, RuleTask
 from local.sagemaker.service import SageMaker
 
-__all__ = ["Host", "Image", "RuleEvaluator", "RuleOutcome", "RuleTask", "SageMaker", "SageMakerError"]
+__all__ = [
+    "DebuggerAccess",
+    "Host",
+    "Image",
+    "RuleEvaluator",
+    "RuleOutcome",
+    "RuleTask",
+    "SageMaker",
+    "SageMakerError",
+]

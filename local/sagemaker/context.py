@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from local.sagemaker.account import Account
 from local.sagemaker.errors import JobFailure
 from local.sagemaker.host import Host, Image
 from local.sagemaker.object_cache import ObjectCache
@@ -23,6 +25,9 @@ MAX_REASON: Final = 1024
 """Characters that a FailureReason may have (SageMaker's service model)."""
 
 INTERNAL_ERROR: Final = "InternalServerError: We encountered an internal error. Please try again."
+
+_LINGER_POLL: Final = 0.1
+"""Seconds after which the account document is asked again how long something lasts."""
 
 _EVENTS: Final[dict[Kind, str]] = {
     TRAINING_JOB: "SageMaker Training Job State Change",
@@ -43,6 +48,7 @@ class Context:
         root: folder of the jobs' and endpoints' files.
         store: the records of every resource.
         cache: objects that were downloaded from S3.
+        account: the account's faults, quotas and names, and what takes its time in it.
         closing: set when the service ends; everything that runs must then end at once.
     """
 
@@ -51,6 +57,7 @@ class Context:
     root: Path
     store: Store
     cache: ObjectCache
+    account: Account
     closing: threading.Event = field(default_factory=threading.Event)
 
     def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:
@@ -63,6 +70,12 @@ class Context:
             return self.host.credentials(role_arn, session_name)
         except Exception as error:
             raise JobFailure(f"ClientError: Cannot assume the role {role_arn}: {error}") from error
+
+    def linger(self, seconds: Callable[[], float]) -> None:
+        """Wait until `seconds`, which is asked again and again, have passed, or the service closes."""
+        begin = time.monotonic()
+        while time.monotonic() - begin < seconds() and not self.closing.wait(_LINGER_POLL):
+            pass
 
     def announce(self, kind: Kind, name: str, **members: Any) -> None:
         """Publish the resource's state to EventBridge, with `members` added to the event's detail.

@@ -5,12 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from local.sagemaker.errors import validation
 from local.sagemaker.rule_evaluator import RuleEvaluator
 
-__all__ = ["Host", "Image", "find_image"]
+__all__ = ["DebuggerAccess", "Host", "Image", "find_image"]
+
+
+class DebuggerAccess(StrEnum):
+    """What SageMaker Debugger, which was closed to new customers on 2026-07-30, does for an account."""
+
+    REFUSED = "false"
+    """A request with any member of Debugger is refused."""
+
+    GRANTED = "true"
+    """Rules are evaluated, since the account used Debugger before."""
+
+    UNEVALUATED = "unevaluated"
+    """Such a request is accepted, but no rule is evaluated, and the description has no statuses of rules."""
+
+    ERROR = "error"
+    """Such a request is accepted, and every rule ends with the status Error."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +69,12 @@ class Host(Protocol):
         ...
 
     @property
-    def debugger_access(self) -> bool:
-        """Whether the account used Debugger before 2026-07-30, when it was closed to new customers."""
+    def debugger_access(self) -> DebuggerAccess:
+        """What SageMaker Debugger does for the account."""
+        ...
+
+    def denial(self, role_arn: str, *, action: str, resource: str) -> str | None:
+        """Return AWS's message if the role's policies do not allow the action on the resource, else None."""
         ...
 
     def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:

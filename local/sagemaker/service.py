@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from local.sagemaker.account import Account
+from local.sagemaker.account.admission import Admission
 from local.sagemaker.context import Context
 from local.sagemaker.endpoints.endpoints import Endpoints
 from local.sagemaker.endpoints.invocation import invoke
@@ -43,9 +45,10 @@ class SageMaker:
         host: the cloud around the service: account, Region, credentials of roles, events.
         images: the local programs that stand for container images.
         root: folder for the files of jobs and endpoints; created if it does not exist.
+        account: the account's faults, quotas and names; by default one with generous quotas that forgets its names.
     """
 
-    def __init__(self, *, host: Host, images: Sequence[Image], root: Path) -> None:
+    def __init__(self, *, host: Host, images: Sequence[Image], root: Path, account: Account | None = None) -> None:
         # remove what a service that was killed left behind
         root = root.resolve()
         for name in ("training-jobs", "processing-jobs", "endpoints", "rule-evaluations"):
@@ -54,7 +57,10 @@ class SageMaker:
 
         store = Store(region=host.region, account_id=host.account_id)
         cache = ObjectCache(root / "object-cache")
-        self._context = Context(host=host, images=tuple(images), root=root, store=store, cache=cache)
+        self.account = account or Account()
+        self._context = Context(
+            host=host, images=tuple(images), root=root, store=store, cache=cache, account=self.account
+        )
 
         self._debugger = Debugger(self._context)
         self._training = TrainingJobs(self._context, self._debugger)
@@ -62,6 +68,7 @@ class SageMaker:
         self._processing = ProcessingJobs(self._context)
         self._endpoints = Endpoints(self._context)
         self._registry = Registry(self._context)
+        self._admission = Admission(self.account, store)
 
         self._closed = threading.Lock()
         self._operations = self._table()
@@ -95,7 +102,8 @@ class SageMaker:
         # a mistake of the service becomes an error of the API, as on AWS
         request = validate(operation, parameters)
         try:
-            return shaped(operation, answer(request) or {})
+            with self._admission.admit(operation, request):
+                return shaped(operation, answer(request) or {})
         except SageMakerError:
             raise
         except Exception as error:

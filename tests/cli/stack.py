@@ -15,7 +15,9 @@ RUN = "run-7"
 
 
 class FakeStack:
-    """Stands in for `cli.target.Target`."""
+    """Stands in for `cli.target.Target`, of a local cloud."""
+
+    cloud: Any = object()
 
     def __init__(self, objects: dict[str, bytes] | None = None, **clients: Any) -> None:
         self.settings = Settings()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -84,8 +85,24 @@ def test_an_api_that_is_not_reached_is_named(photo: Path, monkeypatch: pytest.Mo
         DEPLOYED.classify(photo)
 
 
-def test_the_shell_command_makes_the_same_request(photo: Path) -> None:
-    assert curl_command(DEPLOYED, photo) == (
-        f"curl -X POST https://host/stage/classify -H 'x-api-key: the key' -H 'content-type: image/png' "
-        f"--data-binary @{photo}"
-    )
+@pytest.mark.parametrize("name", ["cat.png", 'my cat\'s $(touch gone) `touch gone`; "x".png'])
+def test_a_shell_makes_the_same_request_whatever_the_file_is_called(tmp_path: Path, name: str) -> None:
+    """A real shell reads the command; the programs it calls are stand-ins."""
+    for program, script in {"curl": 'printf "%s\\n" "$@"', "whippet": 'test "$*" = key && echo "the key"'}.items():
+        (tmp_path / program).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / program).chmod(0o755)
+
+    photo = tmp_path / name
+    command = curl_command(DEPLOYED, photo)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    ran = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.stdout.splitlines() == [
+        *("-X", "POST", "https://host/stage/classify", "-H", "x-api-key: the key"),
+        *("-H", "content-type: image/png", "--data-binary", f"@{photo}"),
+    ]
+    assert not (tmp_path / "gone").exists()
+
+
+def test_the_key_is_neither_in_the_shell_command_nor_in_the_text_of_the_api(photo: Path) -> None:
+    assert "the key" not in curl_command(DEPLOYED, photo)
+    assert "the key" not in repr(DEPLOYED)

@@ -36,6 +36,13 @@ def test_every_command_and_each_of_its_parameters_has_a_help_text(name: str) -> 
         assert getattr(parameter, "help", None), f"{name} {parameter.name}"
 
 
+def test_the_key_is_printed_alone_for_a_shell_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack: Any = FakeStack()
+    stack.api_key = "the key"
+    monkeypatch.setattr(main, "find_target", lambda **_: stack)
+    assert invoke("key").stdout == "the key\n"
+
+
 @pytest.fixture
 def uploads(monkeypatch: pytest.MonkeyPatch) -> list[Changes]:
     """What was uploaded by `whippet upload` to a data set in AWS that holds an object too many."""

@@ -46,6 +46,13 @@ def test_a_wrong_override_is_explained(override: str, says: str) -> None:
         read_settings("dev", [override])
 
 
+def test_a_client_is_made_once() -> None:
+    """A client takes a fifth of a second, and keeps its connections."""
+    found = Target(settings=Settings(), overrides=(), environment={"AWS_REGION": "eu-west-1"}, cloud=None)
+    assert found.client("logs") is found.client("logs")
+    assert found.client("logs") is not found.client("s3")
+
+
 class CloudFormation:
     """A stack with these outputs, or none."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from rich.console import Console
 
+from cli.history import History
 from cli.joblogs import PROCESSING_LOG_GROUP, TRAINING_LOG_GROUP
 from cli.watch import Outcome, watch
 from tests.cli.stack import FakeLogs, FakeStack, GroupedLogs
@@ -32,35 +35,79 @@ STATES = {
 
 
 class Execution:
-    """Step Functions with one execution that has ended, of a state machine with `STATES`."""
+    """Step Functions with one execution, of a state machine with `STATES`, whose history answers as the API does.
 
-    def __init__(self, states: list[tuple[str, str]], **described: Any) -> None:
-        self.events: list[dict[str, Any]] = []
+    The history holds `events`; every call is counted with the bytes of its answer.
+    """
+
+    def __init__(self, states: list[tuple[str, str]], *, data: str = json.dumps(PLAN), **described: Any) -> None:
         self.described = described
+        self.calls: list[tuple[str, int]] = []
+        self.tokens: dict[str, tuple[int, dict[str, Any]]] = {}
         begin = datetime(2026, 11, 25, tzinfo=UTC)
-        for number, (kind, name) in enumerate(states):
-            details = {"name": name, **({"input": json.dumps(PLAN)} if kind == "Entered" else {})}
-            self.events.append(
-                {
-                    "id": number + 1,
-                    "type": f"TaskState{kind}",
-                    "timestamp": begin + timedelta(seconds=number),
-                    f"state{kind}EventDetails": details,
-                }
-            )
+        self.events: list[dict[str, Any]] = []
+        ended = {"SUCCEEDED": "Succeeded", "FAILED": "Failed", "ABORTED": "Aborted"}[described["status"]]
+        for number, (kind, name) in enumerate([*states, ("", "")]):
+            event: dict[str, Any] = {"id": number + 1, "timestamp": begin + timedelta(seconds=number)}
+            if not kind:
+                event["type"] = f"Execution{ended}"
+            else:
+                payload = {"input" if kind == "Entered" else "output": data}
+                event |= {"type": f"TaskState{kind}", f"state{kind}EventDetails": {"name": name, **payload}}
+            self.events.append(event)
+
+    def _answer(self, operation: str, answer: dict[str, Any]) -> dict[str, Any]:
+        self.calls.append((operation, len(json.dumps(answer, default=str))))
+        return answer
 
     def describe_state_machine_for_execution(self, **_: str) -> dict[str, Any]:
         return {"definition": json.dumps({"States": STATES})}
 
     def describe_execution(self, **_: str) -> dict[str, Any]:
-        return self.described
+        return self._answer("DescribeExecution", self.described)
 
-    def get_paginator(self, name: str) -> Execution:
-        assert name == "get_execution_history"
-        return self
+    def get_execution_history(
+        self,
+        *,
+        executionArn: str,  # noqa: N803
+        nextToken: str | None = None,  # noqa: N803
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Pages as the reference has them: tokens go with the same arguments, data is left out on demand."""
+        begin = 0
+        if nextToken is not None:
+            begin, given = self.tokens.pop(nextToken)
+            assert given == options, "all other arguments must stay as they were"
+        limit = options.get("maxResults") or 100
+        assert limit <= 1000
+        ordered = self.events[::-1] if options.get("reverseOrder") else self.events
+        page = [dict(event) for event in ordered[begin : begin + limit]]
+        for event in page if options.get("includeExecutionData") is False else ():
+            for member, details in event.items():
+                if member.endswith("EventDetails"):
+                    event[member] = {key: value for key, value in details.items() if key not in ("input", "output")}
 
-    def paginate(self, **_: str) -> Iterator[dict[str, Any]]:
-        yield {"events": self.events}
+        answer: dict[str, Any] = {"events": page}
+        if begin + limit < len(ordered):
+            answer["nextToken"] = f"token-{len(self.calls)}"
+            self.tokens[answer["nextToken"]] = (begin + limit, options)
+        return self._answer("GetExecutionHistory", answer)
+
+
+class Growing(Execution):
+    """An execution whose history grows by some events during each pause."""
+
+    def __init__(self, states: list[tuple[str, str]], *, step: int, **more: Any) -> None:
+        super().__init__(states, **more)
+        self.coming, self.events = self.events, []
+        self.step = step
+        self.pauses: list[float] = []
+        self.sleep(0)
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.events += self.coming[: self.step]
+        del self.coming[: self.step]
 
 
 class Trials:
@@ -161,3 +208,45 @@ def test_a_failed_run_tells_its_error_and_cause() -> None:
     assert outcome == Outcome(
         run="run-7", succeeded=False, output={}, error="ModelRejected", cause="Overfit at step 90"
     )
+
+
+@pytest.mark.parametrize(("cloud", "shortest", "longest"), [(None, 5, 10), ("local", 0, 1)])
+def test_a_long_run_is_followed_with_few_calls_and_little_data(
+    monkeypatch: pytest.MonkeyPatch, cloud: str | None, shortest: float, longest: float
+) -> None:
+    """1,000 events, each with 20 kB of data, ten new ones at each look. Reading all of them each time is 1 GB."""
+    states = [("Entered", "Fit"), *[("Entered", "Look"), ("Exited", "Look")] * 499]
+    data = json.dumps(PLAN | {"padding": "x" * 20_000})
+    execution = Growing(states, step=10, data=data, status="SUCCEEDED", output="{}")
+    monkeypatch.setattr(time, "sleep", execution.sleep)
+    stack: Any = FakeStack(stepfunctions=execution, logs=FakeLogs())
+    stack.cloud = cloud
+    assert watch(stack, execution="arn:aws:states:eu-west-1:1:execution:m:run-7", console=Console(quiet=True)).succeeded
+
+    pauses = execution.pauses[1:]
+    assert len(pauses) == 99
+    assert all(shortest <= pause <= longest for pause in pauses)
+    # one look at each time, once with data, for the name of the job of Fit, and one description at the end
+    assert [name for name, _ in execution.calls].count("GetExecutionHistory") == 101
+    assert [name for name, _ in execution.calls].count("DescribeExecution") == 1
+    assert sum(size for _, size in execution.calls) < 700_000
+
+
+@pytest.mark.parametrize("step", [1, 24, 25, 26, 60, 1000])
+def test_every_event_is_seen_once_however_many_come_between_two_looks(step: int) -> None:
+    states = [("Entered", "Look"), ("Exited", "Look")] * 300
+    execution = Growing(states, step=step, status="SUCCEEDED")
+    history = History(execution, "arn")
+    seen = []
+    while not history.ended:
+        seen += [event["id"] for event in history.new_events()]
+        execution.sleep(0)
+    assert seen == list(range(1, 602))
+
+
+def test_the_input_of_a_state_is_found_behind_newer_events() -> None:
+    states = [*[("Entered", "Look")] * 5, ("Entered", "Fit"), *[("Entered", "Look")] * 70]
+    execution = Execution(states, status="SUCCEEDED")
+    execution.events[5]["stateEnteredEventDetails"]["input"] = '{"this": "one"}'
+    history = History(execution, "arn")
+    assert history.input_of(history.new_events()[5]) == {"this": "one"}

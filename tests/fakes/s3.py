@@ -19,6 +19,8 @@ class FakeS3:
         self.objects: dict[str, bytes] = {}
         self.modified: dict[str, datetime] = {}
         self.pages = 0
+        self.size_factor = 1
+        """By how much the listing exaggerates each size."""
         for key, body in (objects or {}).items():
             self.put_object(Bucket="data", Key=key, Body=body)
 
@@ -50,7 +52,12 @@ class FakeS3:
 
     def _entry(self, key: str) -> dict[str, Any]:
         body = self.objects[key]
-        return {"Key": key, "Size": len(body), "ETag": f'"{etag(body)}"', "LastModified": self.modified[key]}
+        return {
+            "Key": key,
+            "Size": len(body) * self.size_factor,
+            "ETag": f'"{etag(body)}"',
+            "LastModified": self.modified[key],
+        }
 
 
 def etag(body: bytes) -> str:

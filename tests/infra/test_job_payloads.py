@@ -172,6 +172,19 @@ def test_fine_tuning_goes_past_the_features_and_reads_the_photos(synthesise: Any
     }
 
 
+@pytest.mark.parametrize("mode", ["features", "finetune"])
+def test_jobs_with_a_weights_channel_know_their_files_name(synthesise: Any, mode: str) -> None:
+    """The channel is an S3 prefix and may bring other files too."""
+    template = synthesise(**{"training.mode": mode, "training.weights": "weights/resnet50.pth"})
+    jobs = training_jobs(template.definition(), mode)
+    reading = [job for job in jobs.values() if "weights" in channels(job)]
+    assert reading
+    for job in reading:
+        (source,) = [item["DataSource"] for item in job["InputDataConfig"] if item["ChannelName"] == "weights"]
+        assert source["S3DataSource"]["S3Uri"] == "s3://data-bucket/weights/resnet50.pth"
+        assert job["Environment"]["WHIPPET_WEIGHTS"] == "resnet50.pth"
+
+
 def test_jobs_that_are_interrupted_go_on_from_their_checkpoints(
     definition: dict[str, Any], fine_tuning: dict[str, Any]
 ) -> None:
@@ -235,12 +248,25 @@ def test_several_processes_are_started_by_torchrun(synthesise: Any, fine_tuning:
     assert distributed(synthesise(**several, **gpus).definition()) == {"Train", "TrainManaged", "Tune"}
     assert distributed(synthesise(**gpus).definition(), "features") == set()
 
+    # the toolkit counts the GPUs itself, so that a count of ours that is too low costs no GPU (A-33)
+    one = {"training.mode": "finetune", "training.instance_type": "ml.g5.xlarge"}
+    assert distributed(synthesise(**one).definition()) == {"Train", "TrainManaged", "Tune"}
+
 
 def test_the_embedding_is_shared_by_the_machines_of_the_setting(synthesise: Any) -> None:
     definition = synthesise(**{"features.instance_count": "3"}).definition()
     payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
     assert payloads["Features"]["ResourceConfig"]["InstanceCount"] == 3
     assert payloads["Train"]["ResourceConfig"]["InstanceCount"] == 1
+
+    # and none copies the photos of the others (A-76)
+    modes = {
+        (name, item["ChannelName"]): item["InputMode"]
+        for name in ("Features", "Train")
+        for item in payloads[name]["InputDataConfig"]
+    }
+    assert modes["Features", "dataset"] == "FastFile"
+    assert modes["Features", "manifest"] == modes["Train", "dataset"] == "File"
 
 
 def test_photos_are_streamed_where_the_setting_says_so(synthesise: Any) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import annotated_types
+import aws_cdk as cdk
 import pytest
+from aws_cdk import assertions
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import contract
 from infra.settings import Settings, SettingsError
+from infra.stack import WhippetStack
 from tests.infra.app_process import cdk_context
 
 
@@ -169,6 +173,24 @@ def test_wrong_settings_are_refused_in_words(overrides: dict[str, str], words: s
     with pytest.raises(SettingsError) as refused:
         settings(**overrides)
     assert words in str(refused.value)
+
+
+def test_a_question_that_nobody_gets_is_told_at_synthesis(tmp_path: Path) -> None:
+    """A-69: somebody may still look for it, so that it is no error."""
+    asked = {"release.approval": "manual"}
+    for overrides, told in ((asked, True), (asked | {"notifications.email": "a@example.org"}, False), ({}, False)):
+        outdir = tmp_path / str(len(overrides))
+        app = cdk.App(context={"aws:cdk:disable-asset-staging": True}, outdir=str(outdir), analytics_reporting=False)
+        stack = WhippetStack(app, settings=settings(**overrides))
+        warnings = assertions.Annotations.from_stack(stack).find_warning("*", assertions.Match.any_value())
+        assert any("asks nobody" in str(warning.entry.data) for warning in warnings) == told
+
+
+def test_fewer_trials_than_run_at_once_by_default_are_no_mistake() -> None:
+    assert settings(**{"tuning.trials": "1"}).tuning.trials == 1
+    four = {"tuning.trials": "2", "tuning.parallel_trials": "4"}
+    with pytest.raises(SettingsError, match="parallel_trials=4 must not exceed trials=2"):
+        settings(**four)
 
 
 def test_every_wrong_setting_is_named_at_once() -> None:

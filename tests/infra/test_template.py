@@ -16,7 +16,7 @@ def test_the_data_bucket_is_private_encrypted_versioned_and_kept(template: Templ
     assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
     assert properties["VersioningConfiguration"]["Status"] == "Enabled"
-    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     rules = {rule["Id"]: rule for rule in properties["LifecycleConfiguration"]["Rules"]}
     assert rules["bring-back"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
     assert rules["aborted-uploads"]["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 7
@@ -186,3 +186,14 @@ def test_sagemaker_and_codebuild_act_for_this_account_alone(template: Template) 
                 trusting[name] = statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
     assert len(trusting) == 3
     assert set(map(str, trusting.values())) == {str({"Ref": "AWS::AccountId"})}
+
+
+def test_the_link_to_the_state_machine_leads_into_the_console_of_the_partition(template: Template) -> None:
+    """Written with literals: which console a partition has is a fact of AWS's documentation."""
+    link = template.body["Outputs"][StackOutput.STATE_MACHINE_CONSOLE]["Value"]
+    (looked_up,) = (part["Fn::FindInMap"] for part in link["Fn::Join"][1] if "Fn::FindInMap" in part)
+    assert looked_up[1] == {"Ref": "AWS::Partition"}
+    hosts = {partition: found[looked_up[2]] for partition, found in template.body["Mappings"][looked_up[0]].items()}
+    assert hosts["aws"] == "console.aws.amazon.com"
+    assert hosts["aws-cn"] == "console.amazonaws.cn"
+    assert hosts["aws-us-gov"] == "console.amazonaws-us-gov.com"

@@ -7,11 +7,14 @@ import pytest
 from check_dataset import handler as check_dataset
 from check_dataset.listing import BadDataset
 from check_dataset.overrides import InvalidInput
+from check_dataset.quotas import QuotaTooSmall
 from check_dataset.warm_start import NewTuning
 
 import contract
+from infra.quotas import machines
 from infra.settings import Settings
 from tests.fakes.lambda_context import Context
+from tests.fakes.quotas import FakeEndpoint, service_quotas
 from tests.fakes.s3 import FakeS3
 from tests.infra import fake_run
 
@@ -29,6 +32,9 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
 def deploy(monkeypatch: pytest.MonkeyPatch, **sections: dict[str, Any]) -> None:
     """Give the function the settings of a stack, by their sections."""
     settings = Settings.model_validate(sections)
+    monkeypatch.setenv("MACHINES", json.dumps(machines(settings)))
+    monkeypatch.setattr(check_dataset, "service_quotas", service_quotas({}))
+    monkeypatch.setattr(check_dataset, "sagemaker", FakeEndpoint())
     monkeypatch.setenv("SETTINGS", settings.model_dump_json(include={"dataset", "tuning", "training"}))
 
 
@@ -151,6 +157,42 @@ def test_weights_that_are_not_there_are_refused(s3: FakeS3, context: Context, mo
     first = check(context)["features"]["key"]
     s3.put_object(Bucket="data", Key="weights/resnet50.pth", Body=b"two")
     assert check(context)["features"]["key"] != first
+
+
+def test_an_input_whose_batches_cannot_be_shared_ends_before_anything_costs(
+    s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A-17: eight GPUs of one machine."""
+    deploy(monkeypatch, training={"mode": "finetune", "instance_type": "ml.p5.48xlarge"})
+    assert check(context)["tuning"]
+    with pytest.raises(InvalidInput, match="cannot share a batch of 12"):
+        check(context, batch_sizes=[12])
+
+
+@pytest.mark.parametrize(
+    ("training", "disk"),
+    [({"volume_gib": 1}, "1 GiB (setting training.volume_gib)"), ({"instance_type": "ml.g5.xlarge"}, "250 GB, fixed")],
+)
+def test_photos_that_do_not_fit_on_the_disk_end_the_run(
+    s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch, training: dict[str, Any], disk: str
+) -> None:
+    """A-14: of the setting, or of an instance type whose disk is fixed."""
+    deploy(monkeypatch, training=training)
+    check(context)
+    monkeypatch.setattr(s3, "size_factor", 10**10)
+    with pytest.raises(BadDataset) as refused:
+        check(context)
+    assert f"a disk of {disk}" in str(refused.value)
+    deploy(monkeypatch, training=training, dataset={"input_mode": "FastFile"})
+    check(context)
+
+
+def test_a_quota_below_the_need_ends_the_run(s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A-03."""
+    quotas = service_quotas({"ml.c5.2xlarge for training job usage": 0})
+    monkeypatch.setattr(check_dataset, "service_quotas", quotas)
+    with pytest.raises(QuotaTooSmall, match=r'"ml.c5.2xlarge for training job usage" is 0'):
+        check(context)
 
 
 def test_nothing_is_written_for_photos_that_are_refused(s3: FakeS3, context: Context) -> None:

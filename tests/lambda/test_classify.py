@@ -9,7 +9,8 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from classify import handler as classify
 
-from contract import MAX_IMAGE_BYTES
+from contract import MAX_IMAGE_BYTES, MAX_JSON_IMAGE_BYTES
+from local.cloud.lambda_ import MAX_REQUEST_BYTES
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import client_error
 
@@ -127,6 +128,31 @@ def test_bad_requests_are_problems_and_never_reach_the_endpoint(
     assert body["status"] == status
     assert words in body["detail"]
     assert endpoint.asked == []
+
+
+def as_json(size: int) -> bytes:
+    return json.dumps({"inputs": base64.b64encode(b"x" * size).decode(), "parameters": {"top_k": 5}}).encode()
+
+
+def test_a_photo_as_json_has_a_lower_limit_which_the_refusal_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A-32."""
+    assert call(monkeypatch, FakeEndpoint(), event(as_json(MAX_JSON_IMAGE_BYTES), "application/json"))[0] == 200
+    body, _ = refused(monkeypatch, FakeEndpoint(), event(as_json(4_000_000), "application/json"))
+    assert "The image has 4.0 MB, but at most 3.5 MB are accepted as JSON (4.5 MB if its bytes" in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(b"x" * MAX_IMAGE_BYTES, "image/jpeg"), (as_json(MAX_JSON_IMAGE_BYTES), "application/json")],
+)
+def test_the_largest_image_of_each_kind_fits_into_an_invocation(body: bytes, content_type: str) -> None:
+    """API Gateway hands a body over in base64, and the headers twice, of which it takes 10,240 bytes."""
+    request = event(body, content_type)
+    request["headers"]["x"] = "y" * 10_240
+    request["multiValueHeaders"]["x"] = ["y" * 10_240]
+    assert len(json.dumps(request)) <= MAX_REQUEST_BYTES
+    longer = event(body + b"y" * (len(body) // 10), content_type)
+    assert len(json.dumps(longer)) > MAX_REQUEST_BYTES, "the limit is too low"
 
 
 def test_the_largest_image_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

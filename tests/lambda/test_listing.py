@@ -3,8 +3,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from check_dataset.listing import BadDataset, list_photos, parse_listing
+from check_dataset.listing import BadDataset, check_disk, list_photos, parse_listing
 
+import contract
 from tests.fakes.s3 import FakeS3
 
 
@@ -60,8 +61,32 @@ def test_class_names_that_cannot_be_labels_are_refused(name: str) -> None:
         parse_listing(objects(f"{name}/1.jpg"))
 
 
+@pytest.mark.parametrize("code", ["202E", "200B", "2066", "FEFF", "2028", "2029"])
+def test_characters_that_nobody_sees_are_refused_with_their_code_points(code: str) -> None:
+    """They would make two classes look the same, or show a name backwards (A-77)."""
+    with pytest.raises(BadDataset, match=rf"'cat\\u{code.lower()}' \(U\+{code}\)"):
+        parse_listing(objects(f"cat{chr(int(code, 16))}/1.jpg", "cat/2.jpg"))
+
+
 def test_names_of_other_scripts_are_labels() -> None:
     assert [photo.label for photo in parse_listing(objects("猫/1.jpg", "Füchse/2.jpg")).photos] == ["猫", "Füchse"]
+
+
+def machines(disk_bytes: int | None) -> contract.Machines:
+    return {"processes": 1, "disk_bytes": disk_bytes, "disk": "50 GiB; raise training.volume_gib", "quotas": []}
+
+
+def test_a_data_set_that_does_not_fit_on_the_disk_is_refused() -> None:
+    """Every file below the prefix is copied, photo or not (A-14)."""
+    listing = parse_listing([("cat/1.jpg", 10, "a"), ("cat/film.mov", 60 * 10**9, "b"), ("cat/", 0, "c")])
+    with pytest.raises(BadDataset) as refused:
+        check_disk(listing, machines(50 * 2**30))
+    assert "has 60.0 GB" in str(refused.value)
+    assert "50 GiB; raise training.volume_gib, or set dataset.input_mode=FastFile" in str(refused.value)
+    check_disk(listing, machines(64 * 2**30))
+    check_disk(listing, machines(None))
+    with pytest.raises(BadDataset):
+        check_disk(listing, machines(61 * 10**9))  # the file system and the job's files need some
 
 
 def test_a_hundred_thousand_photos_are_listed_page_by_page() -> None:

@@ -13,17 +13,17 @@ _PLAIN = (
 )  # fmt: skip
 
 
-def resolved(overrides: Any, readable_prefix: str = "", **training: str) -> RunSettings:
+def resolved(overrides: Any, readable_prefix: str = "", processes: int = 1, **training: str) -> RunSettings:
     settings = Settings.model_validate({"training": training})
     sections = settings.model_dump(mode="json", include={"dataset", "tuning", "training"})
-    return resolve(sections, overrides, readable_prefix=readable_prefix)
+    return resolve(sections, overrides, readable_prefix=readable_prefix, processes=processes)
 
 
 def test_nothing_given_is_the_settings() -> None:
     run = resolved({})
     assert run.dataset_prefix == "dataset/"
     assert run.hyperparameters.epochs == 20
-    assert (run.trials, run.parallel_trials, run.trial_epochs) == (8, 2, 5)
+    assert (run.trials, run.parallel_trials, run.trial_epochs) == (8, 4, 5)
     assert run.learning_rate == (0.001, 0.1)
     assert run.batch_sizes == (16, 32, 64, 128, 256, 512)
 
@@ -95,6 +95,36 @@ def test_wrong_input_is_refused_in_words(overrides: Any, words: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         resolved(overrides)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        {"Comment": "Insert your JSON here"},
+        {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:aws:states:eu-west-1:123456789012:execution:parent:1"},
+    ],
+)
+def test_what_the_console_and_a_parent_execution_add_to_the_input_is_passed_over(added: dict[str, str]) -> None:
+    """A-18."""
+    assert resolved({"epochs": 3, **added}) == resolved({"epochs": 3})
+
+
+def test_an_event_as_input_is_told_to_give_a_constant_one() -> None:
+    event = {
+        "version": "0", "id": "1", "detail-type": "Scheduled Event", "source": "aws.events", "account": "123456789012",
+        "time": "2026-11-28T00:00:00Z", "region": "eu-west-1", "resources": [], "detail": {},
+    }  # fmt: skip
+    with pytest.raises(InvalidInput, match=r"an EventBridge event \(Scheduled Event\).* the constant input \{\}"):
+        resolved(event)
+
+
+def test_batches_that_the_processes_cannot_share_are_refused() -> None:
+    """A-17."""
+    assert resolved({"batch_sizes": [16, 64]}, processes=8).batch_sizes == (16, 64)
+    with pytest.raises(
+        InvalidInput, match=r"the 8 processes .* cannot share a batch of 12 evenly; give multiples of 8"
+    ):
+        resolved({"batch_sizes": [12, 16]}, processes=8)
 
 
 @pytest.mark.parametrize("mode", ["finetune", "features", "both", None])

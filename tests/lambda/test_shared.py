@@ -138,15 +138,23 @@ def test_a_subject_is_made_to_fit() -> None:
         stub.assert_no_pending_responses()
 
 
-def test_links_lead_into_the_console_of_the_region() -> None:
-    execution = "arn:aws:states:eu-west-1:123456789012:execution:whippet-dev:run-1"
-    assert execution_link(execution) == (
-        f"https://eu-west-1.console.aws.amazon.com/states/home?region=eu-west-1#/v2/executions/details/{execution}"
+@pytest.mark.parametrize(
+    ("partition", "region", "host"),
+    [
+        ("aws", "eu-west-1", "console.aws.amazon.com"),
+        ("aws-cn", "cn-north-1", "console.amazonaws.cn"),
+        ("aws-us-gov", "us-gov-west-1", "console.amazonaws-us-gov.com"),
+        ("aws-eusc", "eusc-de-east-1", "console.amazonaws-eusc.eu"),
+    ],
+)
+def test_links_lead_into_the_console_of_the_partition_and_the_region(partition: str, region: str, host: str) -> None:
+    execution = f"arn:{partition}:states:{region}:123456789012:execution:whippet-dev:run-1"
+    console = f"https://{region}.{host}"
+    assert execution_link(execution) == (f"{console}/states/home?region={region}#/v2/executions/details/{execution}")
+    assert object_link("data", "runs/r 1/report.html", beside=execution) == (
+        f"{console}/s3/object/data?region={region}&prefix=runs/r%201/report.html"
     )
-    assert object_link("data", "runs/r 1/report.html", region=REGION) == (
-        "https://eu-west-1.console.aws.amazon.com/s3/object/data?region=eu-west-1&prefix=runs/r%201/report.html"
-    )
-    assert (region_of(execution), region_of("run-1")) == (REGION, "")
+    assert (region_of(execution), region_of("run-1")) == (region, "")
 
 
 def test_a_long_list_of_names_is_cut() -> None:

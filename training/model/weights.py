@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def load_backbone(name: str, *, image_size: int) -> tuple[Backbone, str]:
     classifier = classifier_layer(network, name=name)
     folder = optional_channel(contract.Channel.WEIGHTS)
     if folder is not None:
-        file = _only_file(folder)
+        file = _file_of_channel(folder)
         print(f"weights: {file.name} from the weights channel", flush=True)
         _load(network, _read(file), classifier=classifier, name=name, origin=file.name)
     elif name in PACKAGED:
@@ -44,7 +45,21 @@ def load_backbone(name: str, *, image_size: int) -> tuple[Backbone, str]:
     return split(network, name=name, image_size=image_size, statistics=statistics), checksum
 
 
-def _only_file(folder: Path) -> Path:
+def _file_of_channel(folder: Path) -> Path:
+    """Return the file that the job names, or else the only one.
+
+    A channel is an S3 prefix, which brings every object whose key begins with the setting's.
+    """
+    name = os.environ.get(contract.JobVariable.WEIGHTS)
+    if name:
+        if not (folder / name).is_file():
+            found = sorted(path.name for path in folder.iterdir())
+            raise JobError(
+                f"the weights channel holds no file {name}, but {', '.join(found[:3]) or 'nothing'}; "
+                "upload the weights to the key of the setting training.weights, or set it to the key of a file"
+            )
+        return folder / name
+
     files = sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES)
     if len(files) != 1:
         raise JobError(

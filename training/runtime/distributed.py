@@ -81,7 +81,7 @@ def joined() -> Iterator[Group]:
     """Join the other processes, NCCL between GPUs and Gloo between CPUs; leave them at the end.
 
     torchrun's variables RANK, LOCAL_RANK and WORLD_SIZE say which process this is; the hyperparameter
-    `sagemaker_torch_distributed_enabled` makes the sagemaker-training toolkit start torchrun.
+    `sagemaker_torch_distributed_enabled`, which the stack sets, makes the sagemaker-training toolkit start torchrun.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     cuda = torch.cuda.is_available()
@@ -91,8 +91,19 @@ def joined() -> Iterator[Group]:
     if size == 1:
         yield Group(rank=0, size=1, device=device)
         return
+    _name_the_network_interface()
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield Group(rank=dist.get_rank(), size=size, device=device)
     finally:
         dist.destroy_process_group()
+
+
+def _name_the_network_interface() -> None:
+    """Tell Gloo the interface between the hosts; a choice of the user's stands.
+
+    Gloo would listen where the host's own name resolves to, or on the loopback interface if it resolves to nothing. The
+    toolkit names the interface to NCCL only (sagemaker_training/torch_distributed.py).
+    """
+    if interface := os.environ.get("SM_NETWORK_INTERFACE_NAME"):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)

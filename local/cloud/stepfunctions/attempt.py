@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["Attempt", "CancelledError", "current"]
+__all__ = ["Attempt", "OverError", "current"]
 
 
 @dataclass
@@ -23,13 +23,22 @@ class Attempt:
     timed_out: threading.Event = field(default_factory=threading.Event)
 
     @property
-    def cancelled(self) -> bool:
-        """Whether the attempt is over, so that its result is not needed."""
+    def over(self) -> bool:
+        """Whether nobody waits for the attempt's result any more."""
         return self.timed_out.is_set() or self.execution["status"] != "RUNNING"
 
+    @property
+    def aborted(self) -> bool:
+        """Whether Step Functions cancels the task, that is, stops its job.
 
-class CancelledError(Exception):
-    """The execution was stopped, or the state timed out, while a task waited."""
+        It does so when the execution is stopped, and not when a state or the execution times out (Developer Guide,
+        "Run a Job (.sync)").
+        """
+        return not self.timed_out.is_set() and self.execution["status"] == "ABORTED"
+
+
+class OverError(Exception):
+    """The execution ended, or the state timed out, while a task waited."""
 
 
 current: Final[contextvars.ContextVar[Attempt | None]] = contextvars.ContextVar("attempt", default=None)

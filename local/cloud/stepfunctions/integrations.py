@@ -1,4 +1,4 @@
-"""Step Functions: the SageMaker integrations, time-outs, aborted executions and the limit of payloads."""
+"""Step Functions: the SageMaker integrations, time-outs, stopped executions and the limit of payloads."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import threading
 import time
 from typing import Any, Final
 
+from local import clock
 from local.cloud import seam
 from local.cloud.sagemaker import check_trust
-from local.cloud.stepfunctions import attempt, definitions, errors, permissions, roles, tokens
+from local.cloud.stepfunctions import attempt, definitions, errors, executions, faults, permissions, roles, tokens
 from local.sagemaker import SageMaker, SageMakerError
 
 __all__ = ["apply"]
@@ -39,8 +40,11 @@ def apply(sagemaker: SageMaker) -> None:
     states = seam.module("services.stepfunctions")
     seam.expect(states, "_ExecutionError", "error", "cause")
     _check_definitions(states)
+    executions.apply(states)
     _follow_executions(states)
     _add_integrations(states, sagemaker)
+    # before the permissions, which are checked first
+    faults.apply(states, sagemaker.account.faults)
     roles.apply(states, sagemaker)
     tokens.apply(states)
 
@@ -60,7 +64,7 @@ def _check_definitions(states: Any) -> None:
 
 
 def _follow_executions(states: Any) -> None:
-    """Remember the execution of each task, end tasks of aborted and timed-out executions, and limit payloads."""
+    """Remember the execution of each task, end tasks of stopped and timed-out executions, and limit payloads."""
     execute = seam.expect(states, "_execute_task", "state_def", "raw_input", "execution", "ctx")
     run = seam.expect(states, "_run_execution", "exec_arn")
     fail = seam.expect(states, "_fail_execution", "execution", "error", "cause")
@@ -75,7 +79,7 @@ def _follow_executions(states: Any) -> None:
         token = attempt.current.set(attempt.Attempt(execution))
         try:
             output, following = execute(state_def, raw_input, execution, ctx)
-        except attempt.CancelledError:
+        except attempt.OverError:
             # an error of its own, since neither Retry nor Catch may run for an execution that is over
             raise states._ExecutionError("States.Aborted", "the execution is over") from None
         finally:
@@ -98,8 +102,10 @@ def _follow_executions(states: Any) -> None:
             execution["output"] = None
 
     def invoke_with_timeout(resource: Any, input_data: Any, timeout: Any) -> Any:
+        # a job's time-out follows the clock; that of a single answer does not, which takes as long as it takes
+        limit = clock.real(timeout) if str(resource).endswith(".sync") else timeout
         try:
-            return with_timeout(resource, input_data, timeout)
+            return with_timeout(resource, input_data, limit)
         except states._ExecutionError as error:
             task = attempt.current.get()
             if task and error.error == "States.Timeout":
@@ -115,7 +121,7 @@ def _follow_executions(states: Any) -> None:
         timer: threading.Timer | None = None
         if limit is not None:
             context = contextvars.copy_context()
-            timer = threading.Timer(float(limit), context.run, (_time_out, states, execution))
+            timer = threading.Timer(clock.real(float(limit)), context.run, (_time_out, states, execution))
             timer.daemon = True
             timer.start()
         try:
@@ -151,7 +157,12 @@ def _add_integrations(states: Any, sagemaker: SageMaker) -> None:
 
         try:
             check_trust(task.operation, parameters)
-            result = sagemaker.call(task.operation, parameters)
+            result = faults.sagemaker_call(
+                states,
+                sagemaker.account.faults,
+                task.operation,
+                lambda: sagemaker.call(task.operation, parameters),
+            )
         except SageMakerError as error:
             raise states._ExecutionError(
                 errors.name(error.code, sdk=task.sdk),
@@ -178,11 +189,11 @@ def _add_integrations(states: Any, sagemaker: SageMaker) -> None:
 
 
 def _wait(states: Any, sagemaker: SageMaker, kind: str, name: str) -> dict[str, Any]:
-    """Wait for a job to end (`.sync`), and return its description. Stop the job if the attempt is cancelled.
+    """Wait for a job to end (`.sync`), and return its description. Stop the job if the execution is stopped.
 
     Raises:
         _ExecutionError: States.TaskFailed with the description as cause, because the job did not complete.
-        CancelledError: the attempt was cancelled.
+        OverError: the attempt is over before the job is. A job whose state or execution timed out runs on, as on AWS.
     """
     which = {f"{kind}Name": name}
     while True:
@@ -191,10 +202,10 @@ def _wait(states: Any, sagemaker: SageMaker, kind: str, name: str) -> dict[str, 
         if status in ("Completed", "Failed", "Stopped"):
             break
         task = attempt.current.get()
-        if task and task.cancelled:
-            if status != "Stopping":
+        if task and task.over:
+            if task.aborted and status != "Stopping":
                 sagemaker.call(f"Stop{kind}", which)
-            raise attempt.CancelledError
+            raise attempt.OverError
         time.sleep(_POLL_SECONDS)
     answer = errors.shown(f"Describe{kind}", description, sdk=False)
     if status != "Completed":

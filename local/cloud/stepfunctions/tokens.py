@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from local import clock
 from local.cloud import seam
 from local.cloud.stepfunctions import attempt
 
@@ -41,7 +41,7 @@ def _wait_for_tokens(states: Any, machines: dict[str, str]) -> None:
         task = attempt.current.get()
         if task is not None:
             machines[token] = str(task.execution["stateMachineArn"])
-        deadline = time.monotonic() + float(state_def.get("TimeoutSeconds", _LONGEST_SECONDS))
+        deadline = clock.monotonic() + float(state_def.get("TimeoutSeconds", _LONGEST_SECONDS))
         sent = threading.Event()
         waiting: dict[str, Any] = {"event": sent, "result": None, "error": None, "heartbeat": None}
         states._task_tokens[token] = waiting
@@ -50,9 +50,9 @@ def _wait_for_tokens(states: Any, machines: dict[str, str]) -> None:
             # as any other task, so that permissions are checked and errors raised
             states._invoke_resource(resource.replace(".waitForTaskToken", ""), input_data)
             while not sent.wait(_POLL_SECONDS):
-                if task is not None and task.cancelled:
-                    raise attempt.CancelledError
-                if time.monotonic() >= deadline:
+                if task is not None and task.over:
+                    raise attempt.OverError
+                if clock.monotonic() >= deadline:
                     raise states._ExecutionError("States.Timeout", "")
         finally:
             states._task_tokens.pop(token, None)

@@ -158,6 +158,7 @@ class Endpoints:
 
     def _create(self, name: str, deployment: list[Instance]) -> None:
         reason = self._start(deployment)
+        self._context.linger(lambda: self._context.account.creating_seconds(name))
         with self._context.store.change(ENDPOINT, name) as record:
             if reason is None:
                 self._serve(record, name, deployment)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from local.sagemaker.context import INTERNAL_ERROR, MAX_REASON, Context
-from local.sagemaker.host import Image, find_image
+from local.sagemaker.errors import JobFailure
+from local.sagemaker.host import DebuggerAccess, Image, find_image
 from local.sagemaker.jobs.container import environment, program_of
 from local.sagemaker.jobs.debugger_request import RULE_MEMBERS, configured_rules
 from local.sagemaker.jobs.folder_sync import FolderSync
@@ -28,7 +29,7 @@ from local.sagemaker.jobs.process import Program
 from local.sagemaker.object_cache import ObjectCache
 from local.sagemaker.resources import PROCESSING_JOB, TRAINING_JOB
 from local.sagemaker.rule_evaluator import RuleOutcome, RuleTask
-from local.sagemaker.store import Record, Store
+from local.sagemaker.store import Record
 from local.sagemaker.transfer import Transfer
 
 __all__ = ["Debugger", "first_statuses", "keep_output", "tensor_sync"]
@@ -45,9 +46,18 @@ _MAX_SECONDS: Final = 3600.0
 """Seconds after which the program that evaluates the rules is ended."""
 
 
-def first_statuses(store: Store, parameters: Mapping[str, Any]) -> dict[str, list[Record]]:
+_ECR_IMAGE: Final = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
+
+_PULL: Final = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+"""What the job's role needs on the repository of a rule's image (developer guide, "CreateProcessingJob API: Execution
+Role Permissions"), beside ecr:GetAuthorizationToken."""
+
+
+def first_statuses(context: Context, parameters: Mapping[str, Any]) -> dict[str, list[Record]]:
     """Return the rule statuses of a new job's description: every rule is InProgress from the beginning."""
-    job = parameters["TrainingJobName"]
+    if context.host.debugger_access is DebuggerAccess.UNEVALUATED:
+        return {}
+    store, job = context.store, parameters["TrainingJobName"]
     return {
         statuses: [
             {
@@ -81,11 +91,16 @@ def tensor_sync(record: Mapping[str, Any], transfer: Transfer, folders: list[Pat
 
 def keep_output(context: Context, record: Mapping[str, Any], output: Path) -> None:
     """Keep what the job left in `/opt/ml/output/data` for its rules, before its folder is removed."""
-    if configured_rules(record) and output.is_dir():
+    if _evaluated_rules(context, record) and output.is_dir():
         folder = _folder(context, record["TrainingJobName"])
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         shutil.move(output, folder / "output")
+
+
+def _evaluated_rules(context: Context, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rules of a job that are to be evaluated."""
+    return [] if context.host.debugger_access is DebuggerAccess.UNEVALUATED else configured_rules(record)
 
 
 def _folder(context: Context, job: str) -> Path:
@@ -105,7 +120,7 @@ class Debugger:
 
     def training_ended(self, record: Record) -> None:
         """Start to evaluate the rules of a job that has ended, if it has any, in a thread of their own."""
-        if "DebugHookConfig" in record or configured_rules(record):
+        if "DebugHookConfig" in record or _evaluated_rules(self._context, record):
             self._running.start(RuleRun(self._context, record))
 
     def join(self, timeout: float) -> None:
@@ -121,6 +136,7 @@ class RuleRun(JobRun):
     def __init__(self, context: Context, record: Record) -> None:
         super().__init__(context, record["TrainingJobName"])
         self._record = record
+        self._rules = _evaluated_rules(context, record)
         self._base = _folder(context, self.name)
         self._log: LogStream | None = None
 
@@ -132,13 +148,21 @@ class RuleRun(JobRun):
         if "DebugHookConfig" in self._record:
             self._fetch(credentials, tensors)
 
+        if self.context.host.debugger_access is DebuggerAccess.ERROR:
+            raise JobFailure(INTERNAL_ERROR)
+
         # one program evaluates all rules of an image
         by_image: dict[str, dict[str, Mapping[str, str]]] = {}
-        for rule in configured_rules(self._record):
+        for rule in self._rules:
             parameters = rule.get("RuleParameters", {})
             by_image.setdefault(rule["RuleEvaluatorImage"], {})[rule["RuleConfigurationName"]] = parameters
 
         for number, (uri, rules) in enumerate(by_image.items()):
+            denial = self._pull_denial(uri)
+            if denial is not None:
+                reason = f"ClientError: Cannot pull the image {uri} with the role of the training job: {denial}"
+                self._record_ends(rules, lambda _, reason=reason: RuleOutcome("Error", reason))  # type: ignore[misc]
+                continue
             results = self._base / f"results-{number}"
             results.mkdir()
             task = RuleTask(
@@ -177,8 +201,22 @@ class RuleRun(JobRun):
         uri = f"{_tensors_uri(self._record)}/"
         transfer.upload_files([mark], mark.parent, uri)
 
-        if configured_rules(self._record):
+        if self._rules:
             transfer.download_prefix(uri, tensors)
+
+    def _pull_denial(self, uri: str) -> str | None:
+        """Say why the job's role may not pull an image from ECR; None if it may."""
+        found = _ECR_IMAGE.match(uri)
+        if found is None:
+            return None
+        account, region, repository = found.groups()
+        arn = f"arn:aws:ecr:{region}:{account}:repository/{repository}"
+        needed = [("ecr:GetAuthorizationToken", "*"), *((action, arn) for action in _PULL)]
+        denials = (
+            self.context.host.denial(self._record["RoleArn"], action=action, resource=resource)
+            for action, resource in needed
+        )
+        return next(filter(None, denials), None)
 
     def _evaluate(self, image: Image, task: RuleTask, credentials: dict[str, str]) -> Mapping[str, RuleOutcome]:
         evaluator = image.evaluate

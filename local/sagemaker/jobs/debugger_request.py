@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from local.sagemaker.context import Context
 from local.sagemaker.errors import SageMakerError, validation
-from local.sagemaker.host import find_image
+from local.sagemaker.host import DebuggerAccess, find_image
 
 __all__ = ["RULE_MEMBERS", "check_debugger_request", "configured_rules"]
 
@@ -43,7 +43,7 @@ def check_debugger_request(context: Context, parameters: Mapping[str, Any]) -> N
     """
     if not any(member in parameters for member in _MEMBERS):
         return
-    if not context.host.debugger_access:
+    if context.host.debugger_access is DebuggerAccess.REFUSED:
         raise SageMakerError(
             "AccessDeniedException",
             "Thank you for your interest in Amazon SageMaker Debugger. Amazon SageMaker Debugger is no longer "

@@ -95,6 +95,11 @@ class JobRun(ABC):
         except Exception:
             _LOGGER.exception("the failure of %s %s was not recorded: %s", self.kind.name, self.name, reason)
 
+    def linger(self) -> None:
+        """Stay Stopping for as long as the account document says, if the job was stopped."""
+        if self.stop_requested.is_set():
+            self.context.linger(lambda: self.context.account.stopping_seconds(self.kind.name, self.name))
+
     def follow(self, programs: Sequence[Program], max_seconds: float) -> Outcome:
         """Wait for the programs. End them when the job is stopped, its time is over or the service closes.
 
@@ -103,6 +108,11 @@ class JobRun(ABC):
         Raises:
             JobFailure: the service was closed.
         """
+        outcome = self._follow(programs, max_seconds)
+        self.linger()
+        return outcome
+
+    def _follow(self, programs: Sequence[Program], max_seconds: float) -> Outcome:
         deadline = time.monotonic() + max_seconds
         running = list(programs)
         while True:

@@ -120,6 +120,7 @@ class ProcessingRun(JobRun):
         for entry in output_config.get("Outputs", []):
             self._local(entry["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
         if self.stop_requested.is_set():
+            self.linger()
             self._finish("Stopped")
             return
 

@@ -69,7 +69,7 @@ class TrainingJobs:
             EnableInterContainerTrafficEncryption=parameters.get("EnableInterContainerTrafficEncryption", False),
             EnableManagedSpotTraining=parameters.get("EnableManagedSpotTraining", False),
             **({"TuningJobArn": tuning_job_arn} if tuning_job_arn else {}),
-            **first_statuses(self._context.store, parameters),
+            **first_statuses(self._context, parameters),
         )
         self._context.announce(TRAINING_JOB, name)
 

@@ -89,6 +89,7 @@ class TrainingRun(JobRun):
             started = time.time()
             outcome = self._attempt(transfer, credentials, limit - used)
             if outcome is None:
+                self.linger()
                 self._finish("Stopped", "Stopped")
                 return
             used += time.time() - started

@@ -209,6 +209,7 @@ class TuningRun(JobRun):
 
     def _finish_with_result(self) -> None:
         if self.stop_requested.is_set():
+            self.linger()
             self._finish("Stopped")
             return
         described = with_counters(self.context.store, self.context.store.get(TUNING_JOB, self.name))

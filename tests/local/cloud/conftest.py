@@ -136,7 +136,7 @@ def _policy(*statements: dict[str, Any]) -> str:
 _TRAIN = """#!/bin/sh
 case "$TRAINING_JOB_NAME" in
   *fail*) echo "no memory left" >&2; exit 3;;
-  *slow*) exec sleep 600;;
+  *slow*) touch "$SAGEMAKER_BASE_DIR/model/weights"; exec sleep 600;;
 esac
 touch "$SAGEMAKER_BASE_DIR/model/weights" "$SAGEMAKER_BASE_DIR/output/data/profile.json"
 if test -e "$SAGEMAKER_BASE_DIR/input/config/debughookconfig.json"; then
@@ -217,25 +217,28 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def account(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Iterator[Account]:
     """A running local cloud, the same for every test."""
-    yield from _cloud(tmp_path_factory.mktemp("cloud"), programs)
+    yield from running_cloud(tmp_path_factory.mktemp("cloud"), programs)
 
 
 @pytest.fixture
 def own_account(tmp_path: Path, programs: Path) -> Iterator[Account]:
     """A running local cloud of the test's own, which it may stop."""
-    yield from _cloud(tmp_path / "own", programs)
+    yield from running_cloud(tmp_path / "own", programs)
 
 
 @pytest.fixture(scope="session")
 def debugger_account(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Iterator[Account]:
     """A running local cloud whose account may use SageMaker Debugger."""
-    yield from _cloud(tmp_path_factory.mktemp("debugger"), programs, debugger_access="true")
+    yield from running_cloud(tmp_path_factory.mktemp("debugger"), programs, WHIPPET_DEBUGGER_ACCESS="true")
 
 
-def _cloud(state: Path, programs: Path, *, debugger_access: str = "false") -> Iterator[Account]:
+def running_cloud(state: Path, programs: Path, **variables: str) -> Iterator[Account]:
+    """Yield an account of a local cloud that was started with these variables, and stop it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHIPPET_ENVIRONMENTS", str(programs))
-        patch.setenv("WHIPPET_DEBUGGER_ACCESS", debugger_access)
+        patch.setenv("WHIPPET_DEBUGGER_ACCESS", "false")
+        for name, value in variables.items():
+            patch.setenv(name, value)
         cloud = control.start(state)
     yield Account(cloud)
     control.stop(state)

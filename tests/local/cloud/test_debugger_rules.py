@@ -59,7 +59,7 @@ def test_without_access_the_refusal_can_be_told_from_a_failed_job(
 
 def test_with_access_rules_are_evaluated_after_the_job(debugger_account: Account, name: str) -> None:
     account = debugger_account
-    role = account.role(name, "sagemaker.amazonaws.com", allow(["s3:*", "logs:*"], "*"))
+    role = account.role(name, "sagemaker.amazonaws.com", allow(["s3:*", "logs:*", "ecr:*"], "*"))
     bucket = f"{name}-bucket"
     account.client("s3").create_bucket(Bucket=bucket)
     sagemaker = account.client("sagemaker")
@@ -88,6 +88,29 @@ def test_with_access_rules_are_evaluated_after_the_job(debugger_account: Account
     }
 
 
+def test_the_jobs_role_must_be_allowed_to_pull_the_image_of_the_rules(debugger_account: Account, name: str) -> None:
+    account = debugger_account
+    repository = "arn:aws:ecr:us-east-1:503895931360:repository/pytorch-training"
+    role = account.role(
+        name,
+        "sagemaker.amazonaws.com",
+        allow(["s3:*", "logs:*", "ecr:GetAuthorizationToken"], "*"),
+        allow(["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], repository),
+    )
+    bucket = f"{name}-bucket"
+    account.client("s3").create_bucket(Bucket=bucket)
+    sagemaker = account.client("sagemaker")
+    sagemaker.create_training_job(**debugged(training_job(name, role=role, bucket=bucket), bucket))
+    seen = until(
+        lambda: sagemaker.describe_training_job(TrainingJobName=name),
+        lambda job: all(rule["RuleEvaluationStatus"] != "InProgress" for rule in job["DebugRuleEvaluationStatuses"]),
+    )
+    found = {rule["RuleEvaluationStatus"]: rule["StatusDetails"] for rule in seen["DebugRuleEvaluationStatuses"]}
+    assert set(found) == {"Error"}
+    assert "is not authorized to perform: ecr:BatchGetImage" in found["Error"]
+    assert "repository/sagemaker-debugger-rules" in found["Error"]
+
+
 def test_a_running_cloud_cannot_become_one_with_access(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHIPPET_DEBUGGER_ACCESS", "true")
     with pytest.raises(control.CloudError, match="was started with false; stop it first"):
@@ -98,5 +121,5 @@ def test_a_running_cloud_cannot_become_one_with_access(account: Account, monkeyp
 
 def test_a_misspelt_access_is_refused_at_the_start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHIPPET_DEBUGGER_ACCESS", "yes")
-    with pytest.raises(control.CloudError, match="neither true nor false"):
+    with pytest.raises(control.CloudError, match="expected one of false, true, unevaluated, error"):
         control.start(tmp_path / "cloud")

@@ -20,7 +20,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from local.sagemaker import Image, RuleOutcome, RuleTask, SageMaker
+from local.sagemaker import DebuggerAccess, Image, RuleOutcome, RuleTask, SageMaker
 
 IMAGES = Path(__file__).parent / "images"
 # These tests need ministack, which only the local cloud's environment has: `make test` runs them there.
@@ -67,7 +67,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 class FakeHost:
     """The cloud around: one administrator, and every event kept."""
 
-    debugger_access = False
+    debugger_access = DebuggerAccess.REFUSED
     account_id = "000000000000"
     region = "us-east-1"
 
@@ -75,6 +75,7 @@ class FakeHost:
         self.endpoint_url = endpoint_url
         self.events: list[tuple[str, dict[str, Any], list[str]]] = []
         self.sessions: list[tuple[str, str]] = []
+        self.forbidden: set[str] = set()
 
     def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:
         self.sessions.append((role_arn, session_name))
@@ -88,6 +89,9 @@ class FakeHost:
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ENDPOINT_URL": self.endpoint_url,
         }
+
+    def denial(self, role_arn: str, *, action: str, resource: str) -> str | None:
+        return f"not authorized to perform: {action} on resource: {resource}" if action in self.forbidden else None
 
     def publish(self, *, detail_type: str, detail: dict[str, Any], resources: list[str]) -> None:
         self.events.append((detail_type, detail, resources))

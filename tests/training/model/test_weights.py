@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision import models
 
+import contract
 from tests.training.conftest import BACKBONE, Workspace
 from training.model.backbones import PACKAGED, PackagedBackbone, Statistics
 from training.model.weights import load_backbone
@@ -97,6 +98,28 @@ def test_code_in_a_weights_file_never_runs(workspace: Workspace) -> None:
     with pytest.raises(JobError, match="cannot be read"):
         load(workspace)
     assert not trace.exists()
+
+
+def test_the_file_that_the_job_names_is_taken_from_all_that_its_prefix_brings(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = workspace.write_weights()
+    _, expected = load(workspace)
+    other = torch.load(file, weights_only=True)
+    other["conv1.0.weight"] += 1
+    torch.save(other, file.with_name(f"{file.name}.old.pth"))
+    monkeypatch.setenv(contract.JobVariable.WEIGHTS, file.name)
+    assert load(workspace)[1] == expected
+
+
+def test_weights_that_only_begin_like_the_file_that_the_job_names_are_refused(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = workspace.write_weights()
+    monkeypatch.setenv(contract.JobVariable.WEIGHTS, file.name)
+    file.rename(file.with_name(f"{file.name}.old.pth"))
+    with pytest.raises(JobError, match=rf"no file {file.name}, but {file.name}\.old\.pth; upload"):
+        load(workspace)
 
 
 def test_a_channel_with_two_files_is_refused(workspace: Workspace) -> None:

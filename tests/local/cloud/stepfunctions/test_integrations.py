@@ -86,14 +86,34 @@ def test_stopping_the_execution_stops_its_job_and_it_stays_aborted(
 
 
 @pytest.mark.parametrize("where", ["state", "machine"])
-def test_a_time_out_stops_the_job(
+def test_a_time_out_leaves_the_job_running(
     account: Account, all_of_sagemaker: str, job: dict[str, Any], name: str, where: str
 ) -> None:
+    """A `.sync` task is cancelled when its execution is stopped; a time-out is not in the guide's list."""
     slow = f"{name}-slow"
     state = task(SYNC, job | {"TrainingJobName": slow}, **({"TimeoutSeconds": 1} if where == "state" else {}))
     machine = {"TimeoutSeconds": 1} if where == "machine" else {}
     ended = account.run(name, all_of_sagemaker, {"Train": state}, **machine)
     assert (ended["status"], ended["error"]) == ("FAILED" if where == "state" else "TIMED_OUT", "States.Timeout")
+
+    time.sleep(1)  # the task looks at its job four times a second
+    sagemaker = account.client("sagemaker")
+    assert sagemaker.describe_training_job(TrainingJobName=slow)["TrainingJobStatus"] == "InProgress"
+    sagemaker.stop_training_job(TrainingJobName=slow)
+    _until_status(account, slow, "Stopped")
+
+
+def test_a_state_machine_stops_the_job_of_a_state_that_timed_out_by_itself(
+    account: Account, all_of_sagemaker: str, job: dict[str, Any], name: str
+) -> None:
+    slow = f"{name}-slow"
+    caught = [{"ErrorEquals": ["States.Timeout"], "Next": "Stop", "ResultPath": "$.error"}]
+    stop = "arn:aws:states:::aws-sdk:sagemaker:stopTrainingJob"
+    states = {
+        "Train": task(SYNC, job | {"TrainingJobName": slow}, TimeoutSeconds=1, Catch=caught),
+        "Stop": task(stop, {"TrainingJobName": slow}),
+    }
+    assert account.run(name, all_of_sagemaker, states)["status"] == "SUCCEEDED"
     _until_status(account, slow, "Stopped")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.sagemaker import SageMakerError
+from local.sagemaker import DebuggerAccess, SageMakerError
 from tests.local.sagemaker.conftest import IMAGE, FakeHost, Jobs, eventually
 
 RULES_IMAGE = "503895931360.dkr.ecr.us-east-1.amazonaws.com/rules:latest"
@@ -29,7 +29,7 @@ def hook(jobs: Jobs, **members: Any) -> dict[str, Any]:
 @pytest.fixture
 def debugging(jobs: Jobs, host: FakeHost) -> Jobs:
     """Jobs of an account that may use Debugger."""
-    host.debugger_access = True
+    host.debugger_access = DebuggerAccess.GRANTED
     return jobs
 
 
@@ -116,6 +116,44 @@ def test_the_rules_of_a_failed_job_are_evaluated_too(debugging: Jobs) -> None:
     job = debugging.run("failing", hyperparameters={"action": "save-and-fail", "loss": "1.5"}, **members)
     assert job["TrainingJobStatus"] == "Failed"
     assert evaluated(debugging, "failing")["LossNotDecreasing"]["RuleEvaluationStatus"] == "IssuesFound"
+
+
+def test_a_role_that_may_not_pull_the_rules_image_ends_them_as_error(debugging: Jobs, host: FakeHost) -> None:
+    """As on AWS, where a rule is a processing job under the training job's role (A-05)."""
+    host.forbidden = {"ecr:BatchGetImage"}
+    members = {"DebugHookConfig": hook(debugging), "DebugRuleConfigurations": [rule("Kept")]}
+    job = debugging.run("unpulled", hyperparameters={"action": "save"}, **members)
+    assert job["TrainingJobStatus"] == "Completed"
+    found = evaluated(debugging, "unpulled")["Kept"]
+    assert found["RuleEvaluationStatus"] == "Error"
+    repository = "arn:aws:ecr:us-east-1:503895931360:repository/rules"
+    assert f"ecr:BatchGetImage on resource: {repository}" in found["StatusDetails"]
+
+
+def test_an_account_may_accept_rules_and_evaluate_none(debugging: Jobs, host: FakeHost, s3: Any, root: Path) -> None:
+    host.debugger_access = DebuggerAccess.UNEVALUATED
+    members = {
+        "DebugHookConfig": hook(debugging),
+        "DebugRuleConfigurations": [rule("Kept")],
+        "ProfilerConfig": {"S3OutputPath": f"s3://{debugging.bucket}/debug/"},
+        "ProfilerRuleConfigurations": [rule("Profile")],
+    }
+    job = debugging.run("unevaluated", hyperparameters={"action": "save"}, **members)
+    assert job["TrainingJobStatus"] == "Completed"
+    eventually(lambda: "training_job_end.ts" in keys(s3, debugging.bucket, "debug/unevaluated/debug-output/"))
+    described = debugging.describe("unevaluated")
+    assert described["DebugRuleConfigurations"][0]["RuleConfigurationName"] == "Kept"
+    assert not {"DebugRuleEvaluationStatuses", "ProfilerRuleEvaluationStatuses"} & set(described)
+    eventually(lambda: not list((root / "rule-evaluations").iterdir()))
+
+
+def test_an_account_may_accept_rules_and_end_all_of_them_as_error(debugging: Jobs, host: FakeHost) -> None:
+    host.debugger_access = DebuggerAccess.ERROR
+    members = {"DebugHookConfig": hook(debugging), "DebugRuleConfigurations": [rule("Kept"), rule("LossNotDecreasing")]}
+    debugging.run("errors", hyperparameters={"action": "save", "loss": "3.5"}, **members)
+    found = evaluated(debugging, "errors")
+    assert {entry["RuleEvaluationStatus"] for entry in found.values()} == {"Error"}
+    assert all(entry["StatusDetails"].startswith("InternalServerError") for entry in found.values())
 
 
 def test_tensors_of_every_attempt_are_evaluated(debugging: Jobs) -> None:

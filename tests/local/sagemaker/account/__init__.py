@@ -1,0 +1,1 @@
+"""Tests of what an account refuses, loses, delays and limits."""

@@ -1,0 +1,103 @@
+"""Processes on several hosts find each other, whatever their hosts' names resolve to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from torch import distributed as dist
+
+from training.runtime.distributed import joined
+
+ROOT = Path(__file__).parents[3]
+
+WORKER = """
+import torch
+from training.runtime.distributed import joined
+with joined() as group:
+    print("sum of ranks:", group.sum(torch.tensor(float(group.rank + 1))).item())
+"""
+
+TWO_HOSTS = """
+set -e
+hostname algo-1.invalid
+ip link set lo up
+unshare -n -u sh -c '
+    hostname algo-2.invalid
+    ip link set lo up
+    tries=0
+    until ip link show data1 > /dev/null 2>&1; do
+        tries=$((tries + 1)); [ $tries -lt 100 ] || exit 1; sleep 0.1
+    done
+    ip addr add 10.11.12.2/24 dev data1
+    ip link set data1 up
+    RANK=1 SM_NETWORK_INTERFACE_NAME=data1 exec "$@"' - "$@" &
+other=$!
+ip link add data0 type veth peer name data1
+sleep 0.5  # the other host has its own network by now
+ip link set data1 netns $other
+ip addr add 10.11.12.1/24 dev data0
+ip link set data0 up
+RANK=0 SM_NETWORK_INTERFACE_NAME=data0 "$@"
+wait $other
+"""
+"""Two hosts with a cable between them, whose names resolve to nothing."""
+
+
+def may_make_hosts() -> bool:
+    """Return whether this machine lets the test make hosts of their own names and networks."""
+    if not (shutil.which("unshare") and shutil.which("ip")):
+        return False
+    trial = "hostname a && ip link add data0 type veth peer name data1"
+    made = subprocess.run(["unshare", "-U", "-r", "-n", "-u", "sh", "-c", trial], capture_output=True, timeout=60)
+    return made.returncode == 0
+
+
+def test_hosts_whose_names_resolve_to_nothing_train_together() -> None:
+    if not may_make_hosts():
+        pytest.skip("this machine lets no test make network namespaces, which the two hosts are")
+    hosts = subprocess.Popen(
+        ["unshare", "-U", "-r", "-n", "-u", "sh", "-c", TWO_HOSTS, "-", sys.executable, "-c", WORKER],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "MASTER_ADDR": "10.11.12.1",
+            "MASTER_PORT": "29611",
+            "WORLD_SIZE": "2",
+            "LOCAL_RANK": "0",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, _ = hosts.communicate(timeout=90)
+    finally:
+        with suppress(ProcessLookupError):  # both hosts have ended
+            os.killpg(hosts.pid, signal.SIGKILL)
+    assert hosts.returncode == 0, said
+    assert said.count("sum of ranks: 3.0") == 2
+
+
+def test_a_network_interface_that_the_user_names_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[str | None] = []
+    for variable, value in {"WORLD_SIZE": "2", "SM_NETWORK_INTERFACE_NAME": "of-the-job"}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(dist, "init_process_group", lambda _: named.append(os.environ.get("GLOO_SOCKET_IFNAME")))
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
+    for users in ("of-the-user", None):
+        monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+        if users:
+            monkeypatch.setenv("GLOO_SOCKET_IFNAME", users)
+        with joined():
+            pass
+    assert named == ["of-the-user", "of-the-job"]
