@@ -44,17 +44,22 @@ class Deadline:
     def __init__(self, context: LambdaContext, *, longest_call_seconds: float) -> None:
         self._context = context
         self._reserved_seconds = _ANSWER_SECONDS + longest_call_seconds
+        self._paused_while = ""
 
     def check(self, doing: str) -> None:
         """Raise OutOfTime when there is not enough time left for another call and the answer to CloudFormation."""
         if self._context.get_remaining_time_in_millis() / 1000 < self._reserved_seconds:
+            # where the time went says more than the call that there is none left for
+            earlier = f", after {self._paused_while}" if self._paused_while not in ("", doing) else ""
             raise OutOfTime(
-                f"ran out of time while {doing}; repeat the deployment or deletion, and it continues where it stopped"
+                f"ran out of time while {doing}{earlier}; repeat the deployment or deletion, and it continues where it "
+                "stopped"
             )
 
     def pause(self, seconds: float, doing: str) -> None:
         """Wait for some seconds, or raise OutOfTime where there is not enough time left before or after them."""
         self.check(doing)
+        self._paused_while = doing
         time.sleep(seconds)
         self.check(doing)
 

@@ -22,7 +22,8 @@ CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-gpu",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND",  # no name resolves, so that nothing outside this machine can be reached
+    # no name resolves and no other address is taken, so that nothing outside this machine can be reached
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--no-first-run",
     "--no-proxy-server",
 )
@@ -50,7 +51,7 @@ class OpenedPage:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium without a network."""
+    """A headless Chromium that reaches this machine only."""
     executable = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if executable is None:
         pytest.skip("needs Chromium on the PATH: on Debian and Ubuntu, apt install chromium")
