@@ -30,11 +30,6 @@ def main() -> int:
     if access not in list(DebuggerAccess):
         parser.error(f"WHIPPET_DEBUGGER_ACCESS={access}; expected one of {', '.join(DebuggerAccess)}")
 
-    try:
-        stopping = StopPolicy.of(os.environ)
-    except ValueError as error:
-        parser.error(str(error))
-
     access_key = os.environ.pop("WHIPPET_ACCESS_KEY_ID", "")
     secret_key = os.environ.pop("WHIPPET_SECRET_ACCESS_KEY", "")
     if not (access_key and secret_key):
@@ -47,10 +42,12 @@ def main() -> int:
     from local.cloud.seam import SeamError
     from local.cloud.server import prepare, serve
     from local.sagemaker.account import DocumentError
+    from local.sagemaker.start_times import are_played
 
     try:
-        workers = limit(os.environ)
+        stopping, workers = StopPolicy.of(os.environ), limit(os.environ)
         clock.set_speed(clock.chosen_speed())
+        are_played()
     except ValueError as error:
         parser.error(str(error))
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from local import clock
 from local.sagemaker.account import Account
 from local.sagemaker.errors import JobFailure
 from local.sagemaker.host import Host, Image
 from local.sagemaker.jobs.stopping import StopPolicy
 from local.sagemaker.object_cache import ObjectCache
 from local.sagemaker.resources import ENDPOINT, MODEL_PACKAGE, PROCESSING_JOB, TRAINING_JOB, TUNING_JOB, Kind
+from local.sagemaker.start_times import START_TIMES, are_played
 from local.sagemaker.store import Store
 
 __all__ = ["INTERNAL_ERROR", "MAX_REASON", "Context"]
@@ -76,9 +77,20 @@ class Context:
 
     def linger(self, seconds: Callable[[], float]) -> None:
         """Wait until `seconds`, which is asked again and again, have passed, or the service closes."""
-        begin = time.monotonic()
-        while time.monotonic() - begin < seconds() and not self.closing.wait(_LINGER_POLL):
+        begin = clock.monotonic()
+        while clock.monotonic() - begin < seconds() and not self.closing.wait(_LINGER_POLL):
             pass
+
+    def start_up(self, kind: str, *, stopped: threading.Event | None = None) -> None:
+        """Wait as long as SageMaker takes to start something, where WHIPPET_START_TIMES asks for it.
+
+        Args:
+            kind: a key of `START_TIMES`.
+            stopped: ends the wait.
+        """
+        if are_played():
+            seconds = START_TIMES[kind].seconds
+            self.linger(lambda: 0.0 if stopped is not None and stopped.is_set() else seconds)
 
     def announce(self, kind: Kind, name: str, **members: Any) -> None:
         """Publish the resource's state to EventBridge, with `members` added to the event's detail.

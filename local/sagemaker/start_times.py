@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["START_TIMES", "START_TIMES_VARIABLE", "StartTime", "chosen"]
+__all__ = ["START_TIMES", "START_TIMES_VARIABLE", "StartTime", "are_played"]
 
 START_TIMES_VARIABLE: Final = "WHIPPET_START_TIMES"
 
@@ -62,15 +62,13 @@ START_TIMES: Final = {
 """By kind of start."""
 
 
-def chosen(kind: str) -> float:
-    """Return how many seconds a start of this kind takes: 0, or the table's with WHIPPET_START_TIMES=aws.
+def are_played() -> bool:
+    """Return whether WHIPPET_START_TIMES asks for them.
 
     Raises:
-        KeyError: there is no such kind.
-        ValueError: the variable has another value than `none` or `aws`.
+        ValueError: the variable is neither `none` nor `aws`.
     """
-    seconds = START_TIMES[kind].seconds
     wanted = os.environ.get(START_TIMES_VARIABLE, "none")
     if wanted not in ("none", "aws"):
         raise ValueError(f"{START_TIMES_VARIABLE}={wanted} is neither none nor aws")
-    return seconds if wanted == "aws" else 0.0
+    return wanted == "aws"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from local import clock
 from local.sagemaker.errors import SageMakerError, validation
 from local.sagemaker.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL, Kind, already_exists, not_found
 
@@ -51,7 +51,7 @@ class Store:
         # the record is a copy, and its tags are kept apart
         name = parameters[kind.name_member]
         arn = self.arn(kind, name)
-        now = time.time()
+        now = clock.time()
         record = copy.deepcopy({**parameters, **members})
         tags = {tag["Key"]: tag["Value"] for tag in record.pop("Tags", [])}
         record |= {kind.arn_member: arn, "CreationTime": now, "LastModifiedTime": now}
@@ -89,7 +89,7 @@ class Store:
         with self._lock:
             record = self._find(kind, name)
             yield record
-            record["LastModifiedTime"] = time.time()
+            record["LastModifiedTime"] = clock.time()
 
     def delete(self, kind: Kind, name: str) -> None:
         """Remove the resource and its tags.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from local import clock
 from local.sagemaker.account.document import AccountDocument, Fault
 
 __all__ = ["INTERNAL_FAILURE", "FaultError", "Faults", "LostAnswerError"]
@@ -104,7 +104,7 @@ class Faults:
         fault = self.hit(service, operation)
         if fault is None:
             return call()
-        time.sleep(fault.delay_seconds)
+        clock.sleep(fault.delay_seconds)
         if fault.error is not None:
             raise FaultError(fault.error.code, fault.error.message, fault.error.status)
         result = call()
@@ -122,7 +122,7 @@ class Faults:
         if self._record is None:
             return
         line = {
-            "time": time.time(),
+            "time": clock.time(),
             "fault": fault.name,
             "service": service,
             "operation": operation,

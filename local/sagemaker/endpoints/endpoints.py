@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from local import clock
 from local.sagemaker.context import INTERNAL_ERROR, MAX_REASON, Context
 from local.sagemaker.endpoints.instance import Instance
 from local.sagemaker.endpoints.routing import choose
@@ -69,7 +69,7 @@ class Endpoints:
         pending = {
             "EndpointConfigName": config_name,
             "ProductionVariants": [pending_variant(instance) for instance in deployment],
-            "StartTime": time.time(),
+            "StartTime": clock.time(),
         }
 
         with self._context.store.change(ENDPOINT, name) as record:
@@ -222,6 +222,7 @@ class Endpoints:
 
     def _start(self, deployment: list[Instance]) -> str | None:
         """Start every instance. Return the FailureReason if one fails."""
+        self._context.start_up("endpoint")
         try:
             for instance in deployment:
                 instance.start()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+from local import clock
 from local.sagemaker.endpoints.instance import Instance
 
 __all__ = ["deployed_variant", "pending_variant"]
@@ -27,7 +27,7 @@ def deployed_variant(instance: Instance) -> dict[str, Any]:
     return {
         "VariantName": instance.variant["VariantName"],
         "DeployedImages": [
-            {"SpecifiedImage": instance.image_uri, "ResolvedImage": instance.image_uri, "ResolutionTime": time.time()}
+            {"SpecifiedImage": instance.image_uri, "ResolvedImage": instance.image_uri, "ResolutionTime": clock.time()}
         ],
         "CurrentWeight": weight,
         "DesiredWeight": weight,

@@ -12,11 +12,11 @@ import logging
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from local import clock
 from local.sagemaker.context import INTERNAL_ERROR, MAX_REASON, Context
 from local.sagemaker.errors import JobFailure
 from local.sagemaker.host import DebuggerAccess, Image, find_image
@@ -64,7 +64,7 @@ def first_statuses(context: Context, parameters: Mapping[str, Any]) -> dict[str,
                 "RuleConfigurationName": rule["RuleConfigurationName"],
                 "RuleEvaluationJobArn": store.arn(PROCESSING_JOB, _rule_job_name(job, rule["RuleConfigurationName"])),
                 "RuleEvaluationStatus": "InProgress",
-                "LastModifiedTime": time.time(),
+                "LastModifiedTime": clock.time(),
             }
             for rule in parameters[member]
         ]
@@ -228,7 +228,7 @@ class RuleRun(JobRun):
         log = self._log = LogStream(
             credentials,
             group="/aws/sagemaker/ProcessingJobs",
-            stream=f"{self._log_name(task)}/algo-1-{int(time.time())}",
+            stream=f"{self._log_name(task)}/algo-1-{int(clock.time())}",
         )
         program = Program(program_of(argv, env), environment=env, folder=self._base, on_line=log.write)
         outcome = self.follow([program], _MAX_SECONDS)
@@ -252,7 +252,7 @@ class RuleRun(JobRun):
                 name = status["RuleConfigurationName"]
                 if status["RuleEvaluationStatus"] == "InProgress" and (rules is None or name in rules):
                     found = outcome(name)
-                    status |= {"RuleEvaluationStatus": found.status, "LastModifiedTime": time.time()}
+                    status |= {"RuleEvaluationStatus": found.status, "LastModifiedTime": clock.time()}
                     if found.details:
                         status["StatusDetails"] = found.details[:MAX_REASON]
                     changed = True

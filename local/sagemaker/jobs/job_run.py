@@ -8,6 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from local import clock
 from local.sagemaker.context import INTERNAL_ERROR, Context
 from local.sagemaker.errors import JobFailure, SageMakerError
 from local.sagemaker.jobs.process import Program
@@ -114,7 +115,7 @@ class JobRun(ABC):
         return outcome
 
     def _follow(self, programs: Sequence[Program], max_seconds: float) -> Outcome:
-        deadline = time.monotonic() + max_seconds
+        deadline = clock.monotonic() + max_seconds
         running = list(programs)
         while True:
             # the job has ended when a program fails or the last one ends
@@ -135,7 +136,7 @@ class JobRun(ABC):
                 raise JobFailure("InternalServerError: The local SageMaker was stopped while the job ran.")
             if self.stop_requested.is_set():
                 return Outcome(self._end(running), stopped=True)
-            if time.monotonic() >= deadline:
+            if clock.monotonic() >= deadline:
                 return Outcome(self._end(running), timed_out=True)
 
     def _end(self, programs: Sequence[Program]) -> int:
@@ -144,11 +145,11 @@ class JobRun(ABC):
             for program in programs:
                 program.terminate()
 
-        deadline = time.monotonic() + self.stopping.grace
+        deadline = clock.monotonic() + self.stopping.grace
         statuses = []
         for program in programs:
             status = None
-            while status is None and time.monotonic() < deadline and not self.context.closing.is_set():
+            while status is None and clock.monotonic() < deadline and not self.context.closing.is_set():
                 status = program.wait(_POLL)
             if status is None:
                 program.kill()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local import clock
 from local.sagemaker.clients import logs_client
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class LogStream:
     def write(self, line: str) -> None:
         """Queue a line. Empty lines are dropped, which CloudWatch Logs refuses."""
         if line:
-            self._waiting.append({"timestamp": int(time.time() * 1000), "message": line[:_MAX_LINE]})
+            self._waiting.append({"timestamp": int(clock.time() * 1000), "message": line[:_MAX_LINE]})
 
     def close(self) -> None:
         """Send the lines that are left, and end. Wait at most 20 seconds for that."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from local import clock
 from local.sagemaker.errors import validation
 
 __all__ = ["MetricReader"]
@@ -49,7 +49,7 @@ class MetricReader:
                     continue
                 if math.isfinite(value):
                     with self._lock:
-                        self._last[name] = (value, time.time())
+                        self._last[name] = (value, clock.time())
                     yield name, value
 
     @property

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import Any, Final
 
+from local import clock
 from local.sagemaker.context import MAX_REASON, Context
 from local.sagemaker.errors import validation
 from local.sagemaker.host import Image, find_image
@@ -107,6 +107,8 @@ class ProcessingRun(JobRun):
             kms_key_id=output_config.get("KmsKeyId"),
         )
 
+        self.context.start_up("processing_job", stopped=self.stop_requested)
+
         # make the container's folders, and fill those of the inputs
         shutil.rmtree(self._base, ignore_errors=True)
         self._write_config()
@@ -127,7 +129,7 @@ class ProcessingRun(JobRun):
 
         # run the program
         with self.context.store.change(PROCESSING_JOB, self.name) as record:
-            record["ProcessingStartTime"] = time.time()
+            record["ProcessingStartTime"] = clock.time()
         outcome = self._process(credentials)
         message = self._exit_message()
 
@@ -175,7 +177,7 @@ class ProcessingRun(JobRun):
         argv = program_of([localised(argument, self._places) for argument in argv], env)
 
         self._log = LogStream(
-            credentials, group="/aws/sagemaker/ProcessingJobs", stream=f"{self.name}/algo-1-{int(time.time())}"
+            credentials, group="/aws/sagemaker/ProcessingJobs", stream=f"{self.name}/algo-1-{int(clock.time())}"
         )
         argv = mounted(argv, base=base, folders=self._mounts)
         program = Program(argv, environment=env, folder=self._base, on_line=self._log.write)
@@ -191,7 +193,7 @@ class ProcessingRun(JobRun):
         if self._log is not None:
             self._log.close()
         with self.context.store.change(PROCESSING_JOB, self.name) as record:
-            record |= {**members, "ProcessingJobStatus": status, "ProcessingEndTime": time.time()}
+            record |= {**members, "ProcessingJobStatus": status, "ProcessingEndTime": clock.time()}
         self.context.announce(PROCESSING_JOB, self.name)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
+from local import clock
 from local.sagemaker.context import Context
 from local.sagemaker.early_checks import check_input_data
 from local.sagemaker.errors import validation
@@ -56,7 +56,7 @@ class TrainingJobs:
 
         name = parameters["TrainingJobName"]
         stopping = {"MaxRuntimeInSeconds": _DEFAULT_RUNTIME, **parameters["StoppingCondition"]}
-        now = time.time()
+        now = clock.time()
         record = self._context.store.create(
             TRAINING_JOB,
             parameters,

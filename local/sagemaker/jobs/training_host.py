@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from local import clock
 from local.sagemaker.host import Image
 from local.sagemaker.jobs.container import (
     environment,
@@ -141,7 +141,7 @@ class TrainingHost:
         log = LogStream(
             credentials,
             group="/aws/sagemaker/TrainingJobs",
-            stream=f"{self._record['TrainingJobName']}/algo-{self._number}-{int(time.time())}",
+            stream=f"{self._record['TrainingJobName']}/algo-{self._number}-{int(clock.time())}",
         )
         self._log = log
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final
 
+from local import clock
 from local.sagemaker.context import MAX_REASON, Context
 from local.sagemaker.errors import JobFailure
 from local.sagemaker.host import Image
@@ -88,13 +88,14 @@ class TrainingRun(JobRun):
             # run the programs once
             credentials = self.context.credentials(self._record["RoleArn"], "SageMaker")
             transfer = self._transfer(credentials)
-            started = time.time()
+            self.context.start_up("training_job", stopped=self.stop_requested)
+            started = clock.time()
             outcome = self._attempt(transfer, credentials, limit - used)
             if outcome is None:
                 self.linger()
                 self._finish("Stopped", "Stopped")
                 return
-            used += time.time() - started
+            used += clock.time() - started
 
             # start again if the process was lost and the limits allow it
             if not outcome.was_killed or retries == 0 or used >= limit:
@@ -155,7 +156,7 @@ class TrainingRun(JobRun):
                 return None
 
             # start all hosts or none
-            self._enter("Training", TrainingStartTime=self._record.setdefault("TrainingStartTime", time.time()))
+            self._enter("Training", TrainingStartTime=self._record.setdefault("TrainingStartTime", clock.time()))
             programs: list[Program] = []
             try:
                 for host in self._hosts:
@@ -224,14 +225,14 @@ class TrainingRun(JobRun):
             record |= members
             enter(record, secondary, status=status)
             if "TrainingStartTime" in record:
-                record["TrainingEndTime"] = time.time()
-            record["SecondaryStatusTransitions"][-1]["EndTime"] = time.time()
+                record["TrainingEndTime"] = clock.time()
+            record["SecondaryStatusTransitions"][-1]["EndTime"] = clock.time()
         self.context.announce(TRAINING_JOB, self.name)
 
 
 def enter(record: Record, secondary: str, *, status: str | None = None) -> None:
     """Change a training job's record to its next secondary status, and to `status` if there is one."""
-    now = time.time()
+    now = clock.time()
     transitions = record["SecondaryStatusTransitions"]
     transitions[-1]["EndTime"] = now
     transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": MESSAGES[secondary]})

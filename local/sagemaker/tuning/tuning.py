@@ -6,9 +6,9 @@ import logging
 import queue
 import secrets
 import threading
-import time
 from typing import Any
 
+from local import clock
 from local.sagemaker.context import MAX_REASON, Context
 from local.sagemaker.errors import JobFailure, SageMakerError, validation
 from local.sagemaker.jobs.job_run import JobRun, RunningJobs
@@ -115,7 +115,7 @@ class TuningRun(JobRun):
             recall_parents(self.context.store, self.context.store.get(TUNING_JOB, self.name), search)
 
         count = min(filter(None, (self._limits.get("MaxNumberOfTrainingJobs"), search.size)))
-        deadline = time.monotonic() + self._limits.get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME)
+        deadline = clock.monotonic() + self._limits.get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME)
         started = 0
         while started < count or self._running:
             # start trials up to the limit of parallel ones
@@ -144,7 +144,7 @@ class TuningRun(JobRun):
     def _halted(self, deadline: float) -> bool:
         if self.context.closing.is_set():
             raise JobFailure("InternalServerError: The local SageMaker was stopped while the job ran.")
-        return self.stop_requested.is_set() or time.monotonic() >= deadline
+        return self.stop_requested.is_set() or clock.monotonic() >= deadline
 
     def _start(self, index: int, number: int, proposed: dict[str, str]) -> None:
         name = f"{self.name}-{index:03d}-{secrets.token_hex(4)}"
@@ -221,7 +221,7 @@ class TuningRun(JobRun):
 
     def _finish(self, status: str, **members: Any) -> None:
         with self.context.store.change(TUNING_JOB, self.name) as record:
-            record |= {**members, "HyperParameterTuningJobStatus": status, "HyperParameterTuningEndTime": time.time()}
+            record |= {**members, "HyperParameterTuningJobStatus": status, "HyperParameterTuningEndTime": clock.time()}
         self.context.announce(TUNING_JOB, self.name)
 
 

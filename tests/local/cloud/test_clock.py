@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from local import clock, control
-from tests.local.cloud.conftest import Account, running_cloud, until
+from local.sagemaker.start_times import START_TIMES, START_TIMES_VARIABLE
+from tests.local.cloud.conftest import Account, allow, running_cloud, training_job, until
 
 SPEED = 720
 """Half a day in a minute."""
@@ -73,8 +74,9 @@ def test_the_variable_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def fast(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Iterator[Account]:
-    """A local cloud in which an hour passes in 5 seconds."""
-    yield from running_cloud(tmp_path_factory.mktemp("fast"), programs, **{clock.SPEED_VARIABLE: str(SPEED)})
+    """A local cloud in which an hour passes in 5 seconds, and a job starts as late as on AWS."""
+    speed = {clock.SPEED_VARIABLE: str(SPEED), START_TIMES_VARIABLE: "aws"}
+    yield from running_cloud(tmp_path_factory.mktemp("fast"), programs, **speed)
 
 
 def test_a_wait_of_an_hour_takes_seconds(fast: Account) -> None:
@@ -103,6 +105,23 @@ def test_a_rule_that_is_due_every_hour_is_due_within_seconds(fast: Account) -> N
         lambda: fast.client("sqs").receive_message(QueueUrl=queue), lambda answer: bool(answer.get("Messages"))
     )
     assert json.loads(received["Messages"][0]["Body"])["detail-type"] == "Scheduled Event"
+
+
+def test_a_job_starts_as_late_as_on_aws_and_ends_at_its_time_limit(fast: Account) -> None:
+    role = fast.role("job", "sagemaker.amazonaws.com", allow("s3:*", "*"), allow("logs:*", "*"))
+    fast.client("s3").create_bucket(Bucket="clock")
+    sagemaker = fast.client("sagemaker")
+    job = training_job("slow", role=role, bucket="clock") | {"StoppingCondition": {"MaxRuntimeInSeconds": HOUR}}
+    sagemaker.create_training_job(**job)
+
+    found = until(
+        lambda: sagemaker.describe_training_job(TrainingJobName="slow"),
+        lambda seen: seen["TrainingJobStatus"] not in ("InProgress", "Stopping"),
+    )
+    assert found["SecondaryStatus"] == "MaxRuntimeExceeded"
+    started = (found["TrainingStartTime"] - found["CreationTime"]).total_seconds()
+    assert START_TIMES["training_job"].seconds <= started < HOUR, started
+    assert timedelta(hours=1) <= found["TrainingEndTime"] - found["TrainingStartTime"] < timedelta(hours=6)
 
 
 def test_a_wrong_speed_ends_the_start_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
