@@ -12,7 +12,7 @@ What differs from AWS, beside speed and price:
 - Instance types, VPCs, network isolation and encryption between containers are accepted without effect.
 - Debugger's rules are evaluated after the job, not beside it, and its profiler samples nothing by itself.
 - Model packages are neither validated nor scanned.
-- Records live as long as the service.
+- Records live as long as the service, but for the names of jobs (`account`).
 - What is not supported is refused by name: Pipe mode, Hyperband, TensorBoard output, processing on several instances,
   data capture, serverless, asynchronous and multi-container endpoints, and others.
 

@@ -79,6 +79,7 @@ class Admission:
 
     def _check_quotas(self, operation: str, parameters: Record, wanted: Instances) -> None:
         check = self._account.quotas.check
+        parallel = 1
         if operation == "CreateHyperParameterTuningJob":
             parallel = parameters["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"]
             check(PARALLEL_TRIALS, used=0, wanted=parallel, unit="Jobs")
@@ -88,10 +89,9 @@ class Admission:
         for (instance_type, use), count in wanted.items():
             check(instance_quota(instance_type, use), used=used[instance_type, use], wanted=count)
         for use in {use for _, use in wanted}:
-            across = "Number of instances across active endpoints"
-            if use != "endpoint":
-                across = f"Number of instances across all {use}s"
-            check(across, used=_of(used, use), wanted=_of(wanted, use))
+            across = f"all {use}s" if use != "endpoint" else "active endpoints"
+            check(f"Number of instances across {across}", used=_of(used, use), wanted=_of(wanted, use))
+            check(f"Maximum number of instances per {use}", used=0, wanted=_of(wanted, use) // parallel)
 
     def _wanted(self, operation: str, parameters: Record) -> Instances:
         if operation == "CreateTrainingJob":
