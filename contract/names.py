@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Final
 
 __all__ = [
+    "CHECKPOINTS_PREFIX",
+    "FEATURES_PREFIX",
+    "OWN_PREFIXES",
+    "RUNS_PREFIX",
+    "TENSORS_PREFIX",
     "features_job_name",
     "job_prefix",
     "result_key",
@@ -14,6 +20,21 @@ __all__ = [
     "training_job_name",
     "tuning_job_name",
 ]
+
+RUNS_PREFIX: Final = "runs/"
+"""Key prefix of the runs' manifests and results."""
+
+FEATURES_PREFIX: Final = "features/"
+"""Key prefix of the photos' features."""
+
+CHECKPOINTS_PREFIX: Final = "checkpoints/"
+"""Key prefix of the checkpoints, `<prefix><run>/<job>/`: S3 deletes them soon (a lifecycle rule takes no wildcard)."""
+
+TENSORS_PREFIX: Final = "debug/"
+"""Key prefix of the tensors that SageMaker Debugger reads, `<prefix><run>/`: S3 deletes them after a while."""
+
+OWN_PREFIXES: Final = (RUNS_PREFIX, FEATURES_PREFIX, CHECKPOINTS_PREFIX, TENSORS_PREFIX)
+"""What the runs write below in the data bucket. No photos or weights of a user's belong there."""
 
 
 def run_id(execution_name: str) -> str:

@@ -6,14 +6,17 @@ import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+import contract
 from infra.acknowledged import acknowledge
 from infra.settings import DatasetSettings
 
 __all__ = ["Dataset"]
 
-RUNS_PREFIX = "runs/"
-FEATURES_PREFIX = "features/"
 FEATURES_DAYS = 90
+TENSORS_DAYS = 30
+"""Rules are evaluated within hours; whoever wants to look at the tensors oneself has some weeks."""
+CHECKPOINTS_DAYS = 7
+"""A training writes a checkpoint every few minutes while it runs, and waits for spot capacity for a day at most."""
 
 
 class Dataset(Construct):
@@ -67,8 +70,22 @@ class Dataset(Construct):
                 # features can be computed again
                 s3.LifecycleRule(
                     id="old-features",
-                    prefix=FEATURES_PREFIX,
+                    prefix=contract.FEATURES_PREFIX,
                     expiration=cdk.Duration.days(FEATURES_DAYS),
+                ),
+                # tensors are needed while the rules are evaluated
+                s3.LifecycleRule(
+                    id="old-tensors",
+                    prefix=contract.TENSORS_PREFIX,
+                    expiration=cdk.Duration.days(TENSORS_DAYS),
+                    noncurrent_version_expiration=cdk.Duration.days(1),
+                ),
+                # A job overwrites and deletes gigabytes an hour, and the bucket keeps them all as versions.
+                s3.LifecycleRule(
+                    id="old-checkpoints",
+                    prefix=contract.CHECKPOINTS_PREFIX,
+                    expiration=cdk.Duration.days(CHECKPOINTS_DAYS),
+                    noncurrent_version_expiration=cdk.Duration.days(1),
                 ),
             ],
         )

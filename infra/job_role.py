@@ -8,6 +8,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+import contract
 from infra.acknowledged import acknowledge_wildcards
 from infra.dataset import Dataset
 from infra.images import TrainingImage
@@ -103,7 +104,8 @@ class TrainingRole(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         # A run may name any prefix of a bucket that the stack owns; of an existing bucket only the setting's.
-        readable = ["*"] if dataset.owned else [f"{dataset.prefix}*", "runs/*", "features/*"]
+        own = [f"{prefix}*" for prefix in contract.OWN_PREFIXES]
+        readable = ["*"] if dataset.owned else [f"{dataset.prefix}*", *own]
         if weights and not dataset.owned:
             readable.append(weights)
 
@@ -112,7 +114,13 @@ class TrainingRole(Construct):
             *read_objects(dataset, readable),
             Permission(
                 actions=["s3:PutObject", "s3:AbortMultipartUpload"],
-                resources=[dataset.arn("features/*"), dataset.arn("runs/*")],
+                resources=[dataset.arn(pattern) for pattern in own],
+                reason=OBJECTS,
+            ),
+            # SageMaker deletes in S3 what a job deletes among its checkpoints, as this role.
+            Permission(
+                actions=["s3:DeleteObject"],
+                resources=[dataset.arn(f"{contract.CHECKPOINTS_PREFIX}*")],
                 reason=OBJECTS,
             ),
             Permission(actions=["s3:GetBucketLocation"], resources=[dataset.bucket.bucket_arn]),

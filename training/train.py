@@ -18,7 +18,7 @@ from training.model.head import new_head
 from training.model.weights import load_backbone
 from training.profiler.profiler import Profiler
 from training.runtime import environment
-from training.runtime.checkpoints import Checkpoints
+from training.runtime.checkpoints import Checkpoints, empty
 from training.runtime.environment import JobError
 
 
@@ -48,6 +48,7 @@ def main() -> None:
     )
     evaluate_and_export(trained, job)
     profiler.write(environment.output_dir())
+    empty(environment.checkpoint_dir())
 
 
 def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler) -> TrainedModel | None:

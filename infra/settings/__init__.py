@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+import contract
 from infra.instances import gpus
 from infra.settings.context import SettingsError, from_context
 from infra.settings.debugger import DebuggerSettings
@@ -146,6 +147,18 @@ class Settings(Section):
     @model_validator(mode="after")
     def _rules_are_evaluated(self) -> Settings:
         self.debugger.check_rules(self.training.mode)
+        return self
+
+    @model_validator(mode="after")
+    def _photos_and_weights_lie_apart(self) -> Settings:
+        """Refuse a place where the runs write, and where S3 deletes what is old."""
+        places = {"dataset.prefix": self.dataset.prefix, "training.weights": self.training.weights or ""}
+        for name, place in places.items():
+            if place.startswith(contract.OWN_PREFIXES):
+                raise ValueError(
+                    f"{name}={place} lies where the runs keep their own files, some of which S3 deletes after days; "
+                    f"put it below another prefix than {', '.join(contract.OWN_PREFIXES)}"
+                )
         return self
 
     @model_validator(mode="after")

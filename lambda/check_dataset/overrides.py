@@ -15,7 +15,6 @@ KNOWN = (*contract.OVERRIDABLE, *contract.RunOverrides.__annotations__)
 """Keys that the input may have."""
 
 _PREFIX = re.compile(r"^([A-Za-z0-9._-]+/)+$")
-_RESERVED_PREFIXES = ("runs/", "features/")
 """Key prefixes of what the runs write."""
 
 _PASSED_OVER = re.compile(r"Comment|AWS_STEP_FUNCTIONS_\w+")
@@ -141,7 +140,7 @@ def _prefix(overrides: Mapping[str, Any], default: str, readable_prefix: str) ->
             f"dataset_prefix={value!r} in the input is not a key prefix; give folders of letters, digits, '.', '_', "
             "'-' with a slash at the end, such as dataset/"
         )
-    if value.startswith(_RESERVED_PREFIXES):
+    if value.startswith(contract.OWN_PREFIXES):
         raise InvalidInput(
             f"dataset_prefix={value!r} is where the runs keep their own files; upload the photos to another prefix"
         )

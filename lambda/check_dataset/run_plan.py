@@ -46,7 +46,8 @@ def make_plan(
     """Return everything that later states need and that is not known when the stack is deployed."""
     hyperparameters = settings.hyperparameters
     base = f"s3://{bucket}/"
-    own = f"{base}runs/{run}/"
+    own = f"{base}{contract.RUNS_PREFIX}{run}/"
+    checkpoints = f"{base}{contract.CHECKPOINTS_PREFIX}{run}/"
     tuning_job = contract.tuning_job_name(name_prefix, run)
     training_job = contract.training_job_name(name_prefix, run)
 
@@ -68,7 +69,7 @@ def make_plan(
         tuning=contract.TuningPlan(
             job=tuning_job,
             output=f"{own}tuning/",
-            checkpoints=f"{own}checkpoints/{tuning_job}/",
+            checkpoints=f"{checkpoints}{tuning_job}/",
             # `replace` checks the epochs of a trial by the contract's limits.
             epochs=str(replace(hyperparameters, epochs=settings.trial_epochs).epochs),
             trials=settings.trials,
@@ -82,10 +83,12 @@ def make_plan(
             ),
         ),
         training=contract.TrainingPlan(
-            job=training_job, output=f"{own}training/", checkpoints=f"{own}checkpoints/{training_job}/"
+            job=training_job, output=f"{own}training/", checkpoints=f"{checkpoints}{training_job}/"
         ),
         rules=contract.RulesPlan(
-            job=contract.rules_job_name(name_prefix, run), output=f"{own}rules/", tensors=f"{own}debug/"
+            job=contract.rules_job_name(name_prefix, run),
+            output=f"{own}rules/",
+            tensors=f"{base}{contract.TENSORS_PREFIX}{run}/",
         ),
     )
 

@@ -52,7 +52,7 @@ def plan(
         "tuning": {
             "job": "whippet-dev-run-1",
             "output": f"s3://data-bucket/runs/{RUN}/tuning/",
-            "checkpoints": f"s3://data-bucket/runs/{RUN}/checkpoints/whippet-dev-run-1/",
+            "checkpoints": f"s3://data-bucket/checkpoints/{RUN}/whippet-dev-run-1/",
             "epochs": "5",
             "trials": 8,
             "parallel_trials": 2,
@@ -63,12 +63,12 @@ def plan(
         "training": {
             "job": "whippet-dev-run-1-train",
             "output": f"s3://data-bucket/runs/{RUN}/training/",
-            "checkpoints": f"s3://data-bucket/runs/{RUN}/checkpoints/whippet-dev-run-1-train/",
+            "checkpoints": f"s3://data-bucket/checkpoints/{RUN}/whippet-dev-run-1-train/",
         },
         "rules": {
             "job": "whippet-dev-run-1-rules",
             "output": f"s3://data-bucket/runs/{RUN}/rules/",
-            "tensors": f"s3://data-bucket/runs/{RUN}/debug/",
+            "tensors": f"s3://data-bucket/debug/{RUN}/",
         },
     }
 

@@ -63,7 +63,7 @@ def test_an_account_with_access_has_sagemaker_evaluate_the_rules(of_mode: dict[s
     payloads = dict(result.payloads)
     request = payloads["TrainManaged"]
     assert request["DebugHookConfig"] == {
-        "S3OutputPath": "s3://data-bucket/runs/run-1/debug/",
+        "S3OutputPath": "s3://data-bucket/debug/run-1/",
         "LocalPath": "/opt/ml/output/tensors",
         "CollectionConfigurations": contract.hook_collections(mode, 50),
     }

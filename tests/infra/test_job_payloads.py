@@ -188,7 +188,7 @@ def test_jobs_with_a_weights_channel_know_their_files_name(synthesise: Any, mode
 def test_jobs_that_are_interrupted_go_on_from_their_checkpoints(
     definition: dict[str, Any], fine_tuning: dict[str, Any]
 ) -> None:
-    folder = "s3://data-bucket/runs/run-1/checkpoints/"
+    folder = "s3://data-bucket/checkpoints/run-1/"
     for chosen, mode in ((definition, "features"), (fine_tuning, "finetune")):
         payloads = dict(walk(chosen, tasks(Endpoint(), mode=mode), {}).payloads)
         assert payloads["Train"]["CheckpointConfig"] == {

@@ -56,7 +56,20 @@ def test_the_training_role_cannot_change_the_photos(template: Template) -> None:
         if name.startswith("TrainingRole") and "s3:PutObject" in listed(item["Action"])
         for resource in listed(item["Resource"])
     ]
-    assert sorted(writing) == ["arn:aws:s3:::data-bucket/features/*", "arn:aws:s3:::data-bucket/runs/*"]
+    assert {resource.removeprefix("arn:aws:s3:::data-bucket/") for resource in writing} == {
+        *("runs/*", "features/*", "checkpoints/*", "debug/*")
+    }
+
+
+def test_the_training_role_deletes_checkpoints_and_nothing_else(template: Template) -> None:
+    deleting = [
+        item
+        for name, item in template.statements()
+        if name.startswith("TrainingRole") and any("Delete" in action for action in listed(item["Action"]))
+    ]
+    (statement,) = deleting
+    assert listed(statement["Action"]) == ["s3:DeleteObject"]
+    assert listed(statement["Resource"]) == ["arn:aws:s3:::data-bucket/checkpoints/*"]
 
 
 def test_an_existing_bucket_is_used_and_read_below_the_prefix_only(synthesise: Callable[..., Template]) -> None:
@@ -69,7 +82,9 @@ def test_an_existing_bucket_is_used_and_read_below_the_prefix_only(synthesise: C
         for resource in listed(item["Resource"])
         if ":::photos-of-ours" in resource
     }
-    assert {resource.split("photos-of-ours/")[1] for resource in objects} == {"shop/*", "runs/*", "features/*"}
+    assert {resource.split("photos-of-ours/")[1] for resource in objects} == {
+        *("shop/*", "runs/*", "features/*", "checkpoints/*", "debug/*")
+    }
 
 
 def test_the_training_role_serves_the_rules_job_too(template: Template) -> None:

@@ -110,6 +110,8 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
         ({"trainig.epochs": "3"}, "unknown setting -c trainig.epochs=3; known are env, dataset.bucket"),
         ({"epochs": "3"}, "unknown setting -c epochs=3"),
         ({"training.epoch": "3"}, "training.epoch: there is no such setting"),
+        ({"dataset.prefix": "debug/photos/"}, "dataset.prefix=debug/photos/ lies where the runs keep their own files"),
+        ({"training.weights": "checkpoints/a.pth"}, "training.weights=checkpoints/a.pth lies where the runs keep"),
         ({"training.epochs": "many"}, "training.epochs='many'"),
         ({"training.instance_type": "c5.xlarge"}, "training.instance_type='c5.xlarge'"),
         ({"tuning.learning_rate_min": "0.5"}, "must be below learning_rate_max=0.1"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pytest
+
 from infra.outputs import StackOutput
 from tests.infra.template import Template, listed
 
@@ -23,6 +25,28 @@ def test_the_data_bucket_is_private_encrypted_versioned_and_kept(template: Templ
     assert not any("Prefix" not in rule and "ExpirationInDays" in rule for rule in rules.values()), (
         "photos never expire"
     )
+
+
+@pytest.mark.parametrize(
+    ("rule", "prefix", "days"), [("old-checkpoints", "checkpoints/", 7), ("old-tensors", "debug/", 30)]
+)
+def test_what_a_job_keeps_for_itself_goes_soon_with_its_versions(
+    template: Template, rule: str, prefix: str, days: int
+) -> None:
+    """The bucket is versioned: a delete alone would free nothing for `dataset.noncurrent_days`."""
+    (bucket,) = template.of_type("AWS::S3::Bucket").values()
+    (found,) = [item for item in bucket["Properties"]["LifecycleConfiguration"]["Rules"] if item["Id"] == rule]
+    assert (found["Prefix"], found["ExpirationInDays"]) == (prefix, days)
+    assert found["NoncurrentVersionExpiration"]["NoncurrentDays"] == 1
+    assert found["Status"] == "Enabled"
+
+
+def test_checkpoints_outlive_the_longest_training(synthesise: Callable[..., Template]) -> None:
+    longest = synthesise(**{"training.spot": "true", "training.max_minutes": "7200"})
+    (bucket,) = longest.of_type("AWS::S3::Bucket").values()
+    rules = {item["Id"]: item for item in bucket["Properties"]["LifecycleConfiguration"]["Rules"]}
+    wait = longest.definition()["States"]["Train"]["Parameters"]["StoppingCondition"]["MaxWaitTimeInSeconds"]
+    assert rules["old-checkpoints"]["ExpirationInDays"] * 24 * 3600 > wait
 
 
 def test_bucket_and_topic_take_tls_only(template: Template) -> None:
@@ -45,8 +69,14 @@ def test_a_bucket_that_is_not_kept_is_emptied_by_the_cleanup(synthesise: Callabl
 def test_a_kept_bucket_cannot_be_emptied_by_anyone(template: Template) -> None:
     (cleanup,) = template.of_type("Custom::WhippetCleanup").values()
     assert cleanup["Properties"]["EmptyBucket"] == ""
-    actions = {action for _, item in template.statements() for action in listed(item["Action"])}
-    assert not any(action.startswith("s3:Delete") for action in actions)
+    deleting = [
+        (action, resource)
+        for _, item in template.statements()
+        for action in listed(item["Action"])
+        for resource in listed(item["Resource"])
+        if action.startswith("s3:Delete")
+    ]
+    assert deleting == [("s3:DeleteObject", "arn:aws:s3:::data-bucket/checkpoints/*")], "a job's checkpoints alone"
 
 
 def test_every_log_group_has_a_retention_and_every_function_a_log_group(template: Template) -> None:

@@ -140,8 +140,8 @@ def test_fine_tuning_looks_for_no_features(s3: FakeS3, context: Context, monkeyp
 
 def test_jobs_keep_their_checkpoints_apart(s3: FakeS3, context: Context) -> None:
     plan = check(context)
-    assert plan["tuning"]["checkpoints"] == "s3://data/runs/run-1/checkpoints/whippet-dev-run-1/"
-    assert plan["training"]["checkpoints"] == "s3://data/runs/run-1/checkpoints/whippet-dev-run-1-train/"
+    assert plan["tuning"]["checkpoints"] == "s3://data/checkpoints/run-1/whippet-dev-run-1/"
+    assert plan["training"]["checkpoints"] == "s3://data/checkpoints/run-1/whippet-dev-run-1-train/"
 
 
 def test_a_uuid_as_execution_name_fits_into_a_tuning_jobs_name(s3: FakeS3, context: Context) -> None:

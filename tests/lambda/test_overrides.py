@@ -88,7 +88,7 @@ def test_every_known_key_has_its_effect() -> None:
         ({"batch_sizes": 8}, "batch_sizes=8 in the input is wrong; give a list of 1 to 30"),
         ({"dataset_prefix": "no-slash"}, "with a slash at the end"),
         ({"dataset_prefix": "../up/ /"}, "not a key prefix"),
-        ({"dataset_prefix": "runs/x/"}, "keep their own files"),
+        *[({"dataset_prefix": f"{own}x/"}, "keep their own files") for own in ("runs/", "checkpoints/", "debug/")],
     ],
 )
 def test_wrong_input_is_refused_in_words(overrides: Any, words: str) -> None:

@@ -57,6 +57,8 @@ def run_trial(hyperparameters: contract.Hyperparameters) -> None:
     """Fine-tune for the given epochs and print each one's metrics, which SageMaker reads from the log."""
     with _set_up(hyperparameters, job="trial") as setup:
         setup.run()
+        if setup.group.is_main:
+            setup.checkpoints.discard()  # and not those of other trials, which may lie beside them
 
 
 def train(hyperparameters: contract.Hyperparameters, *, profiler: Profiler | None = None) -> FineTuned:

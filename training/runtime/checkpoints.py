@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import torch
 
-__all__ = ["KEPT", "Checkpoints"]
+__all__ = ["KEPT", "Checkpoints", "empty"]
 
 KEPT: Final = 2
 """The newest checkpoint and the one before it, which is used if the newest turns out damaged."""
@@ -103,9 +103,25 @@ class Checkpoints:
         now = time.monotonic()
         self._due_at = now + max(self._every, (now - start) / _SHARE_OF_TIME)
 
+    def discard(self) -> None:
+        """Remove this training's checkpoints, once it needs them no more; SageMaker then deletes them in S3 too."""
+        for path in self._own():
+            path.unlink()
+
     def _own(self) -> list[Path]:
         """Return this training's checkpoints, oldest first."""
         return sorted(self._folder.glob(f"checkpoint-{self._key}-*.pt")) if self._folder is not None else []
+
+
+def empty(folder: Path | None) -> None:
+    """Remove everything that a job kept in its checkpoint folder, once it has its results.
+
+    SageMaker then deletes it in S3 too ("Use checkpoints in Amazon SageMaker AI", developer guide). A job that is
+    interrupted after this and before its results are uploaded trains anew.
+    """
+    for path in sorted(folder.iterdir()) if folder is not None else []:
+        if path.is_file():
+            path.unlink()
 
 
 def _write(target: Path, state: dict[str, Any]) -> None:

@@ -199,9 +199,22 @@ def test_bfloat16_trains_to_the_loss_of_float32(photos: Workspace, monkeypatch: 
     assert isinstance(autocast(ALONE.device, torch.bfloat16), torch.autocast)
 
 
-def run_training(workspace: Workspace, *, processes: int) -> tuple[dict[str, Any], str]:
+KEEPING = """
+from training import train
+from training.runtime import environment
+train.empty = lambda folder: None
+environment.run_job(train.main)
+"""
+"""A training job that leaves its checkpoints, as one does that ends between its export and its end."""
+
+
+def run_training(workspace: Workspace, *, processes: int, keeping: bool = False) -> tuple[dict[str, Any], str]:
     """The training job by itself or under torchrun; returns its evaluation and its log."""
-    alone = [sys.executable, str(ROOT / contract.EntryPoint.TRAIN)]
+    script = ROOT / contract.EntryPoint.TRAIN
+    if keeping:
+        script = workspace.root / "keeping.py"
+        script.write_text(KEEPING, encoding="utf-8")
+    alone = [sys.executable, str(script)]
     several = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
     several += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1", alone[1]]
     environ = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
@@ -226,8 +239,9 @@ def test_two_processes_train_and_evaluate_as_one(photos: Workspace) -> None:
     (photos.root / "dataset/red/14.jpg").write_bytes(b"no photo")
     photos.monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(photos.folder("checkpoints").parent))
     start_pretrained(photos, epochs=2)
-    two, log_of_two = run_training(photos, processes=2)
+    two, log_of_two = run_training(photos, processes=2, keeping=True)
     one, log_of_one = run_training(photos, processes=1)
+    assert list((photos.root / "checkpoints").iterdir()) == [], "a job that has its results keeps nothing"
     assert "2 x cpu" in log_of_two
     assert log_of_two.count("epoch 2/2:") == 1
     assert "resumed at epoch 3" in log_of_one

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.runtime.checkpoints import Checkpoints
+from training.runtime.checkpoints import Checkpoints, empty
 
 IDENTITY = {"learning_rate": 0.1, "dataset": "f"}
 
@@ -68,6 +68,24 @@ def test_checkpoints_of_other_hyperparameters_are_ignored_and_left_alone(
     for step in range(4):
         other.save({"step": step})
     assert set(files) <= set(tmp_path.iterdir())
+
+
+def test_a_trial_discards_its_own_checkpoints_only(tmp_path: Path) -> None:
+    files = saved(tmp_path, 1, 2)
+    other = checkpoints(tmp_path, learning_rate=0.2)
+    other.save({"step": 1})
+    other.discard()
+    assert sorted(tmp_path.iterdir()) == files
+    assert other.load() is None
+    checkpoints(None).discard()
+
+
+def test_a_job_that_has_its_results_empties_its_folder(tmp_path: Path) -> None:
+    saved(tmp_path, 1, 2)
+    (tmp_path / "tensors-00001-steps-0-7.tar").write_bytes(b"tensors")
+    empty(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    empty(None)
 
 
 def test_a_write_that_was_cut_off_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
