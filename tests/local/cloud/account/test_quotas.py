@@ -99,12 +99,12 @@ def test_spot_training_has_a_quota_of_its_own(strict: Documented, training: dict
 
 
 @pytest.mark.parametrize(
-    "name", ["Number of instances across all training jobs", "Maximum number of instances per training job"]
+    "quota", ["Number of instances across all training jobs", "Maximum number of instances per training job"]
 )
-def test_all_types_together_have_a_quota(strict: Documented, training: dict[str, Any], name: str) -> None:
-    quotas(strict, **{name: 0})
+def test_all_types_together_have_a_quota(strict: Documented, training: dict[str, Any], quota: str) -> None:
+    quotas(strict, **{quota: 0})
     found = refused(strict.client("sagemaker"), "create_training_job", training)
-    assert found == message(name, limit=0, used=0, wanted=1)
+    assert found == message(quota, limit=0, used=0, wanted=1)
 
 
 def test_a_tuning_job_needs_the_instances_of_all_parallel_trials(
