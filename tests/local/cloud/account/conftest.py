@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local import control
-from tests.local.cloud.conftest import Account, allow, training_job
+from tests.local.cloud.conftest import TRAINING_IMAGE, Account, allow, training_job
 
 
 @dataclass(frozen=True)
@@ -68,3 +68,30 @@ def jobs_role(documented: Documented) -> str:
 def training(outputs: str, jobs_role: str, name: str) -> dict[str, Any]:
     """CreateTrainingJob's request for a job that succeeds; `fail` or `slow` in its name makes it fail or stay."""
     return training_job(f"{name}-job", role=jobs_role, bucket=outputs)
+
+
+def tuning_job(name: str, training: dict[str, Any], *, parallel: int = 1) -> dict[str, Any]:
+    """CreateHyperParameterTuningJob's request for trials like a training job, all at once; they print no objective."""
+    algorithm = training["AlgorithmSpecification"] | {"MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}]}
+    shared = {key: training[key] for key in ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")}
+    return {
+        "HyperParameterTuningJobName": name,
+        "HyperParameterTuningJobConfig": {
+            "Strategy": "Random",
+            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": parallel, "MaxParallelTrainingJobs": parallel},
+            "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "lr", "MinValue": "0", "MaxValue": "1"}]},
+        },
+        "TrainingJobDefinition": {"AlgorithmSpecification": algorithm, **shared},
+    }
+
+
+def processing_job(name: str, role: str) -> dict[str, Any]:
+    """CreateProcessingJob's request for a job that does nothing."""
+    cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    return {
+        "ProcessingJobName": name,
+        "AppSpecification": {"ImageUri": TRAINING_IMAGE, "ContainerEntrypoint": ["true"]},
+        "ProcessingResources": {"ClusterConfig": cluster},
+        "RoleArn": role,
+    }

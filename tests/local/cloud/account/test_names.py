@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local import control
-from tests.local.cloud.conftest import TRAINING_IMAGE, Account, allow, training_job, until
+from tests.local.cloud.account.conftest import processing_job, tuning_job
+from tests.local.cloud.conftest import Account, allow, training_job, until
 
 if TYPE_CHECKING:
     from tests.local.cloud.account.conftest import Documented
@@ -63,30 +64,10 @@ def _account(state: Path) -> tuple[Any, dict[str, dict[str, Any]]]:
     role = account.role("job", "sagemaker.amazonaws.com", allow(["s3:*", "logs:*"], "*"))
     account.client("s3").create_bucket(Bucket="outputs")
     training = training_job("same", role=role, bucket="outputs")
-    algorithm = training["AlgorithmSpecification"] | {"MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}]}
-    shared = {key: training[key] for key in ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")}
-    tuning = {
-        "HyperParameterTuningJobName": "same",
-        "HyperParameterTuningJobConfig": {
-            "Strategy": "Random",
-            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
-            "ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1},
-            "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "lr", "MinValue": "0", "MaxValue": "1"}]},
-        },
-        "TrainingJobDefinition": {"AlgorithmSpecification": algorithm, **shared},
-    }
-    processing = {
-        "ProcessingJobName": "same",
-        "AppSpecification": {"ImageUri": TRAINING_IMAGE, "ContainerEntrypoint": ["true"]},
-        "ProcessingResources": {
-            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        },
-        "RoleArn": role,
-    }
     return account.client("sagemaker"), {
         "create_training_job": training,
-        "create_hyper_parameter_tuning_job": tuning,
-        "create_processing_job": processing,
+        "create_hyper_parameter_tuning_job": tuning_job("same", training),
+        "create_processing_job": processing_job("same", role),
     }
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.local.cloud.account.conftest import processing_job, tuning_job
 from tests.local.cloud.account.test_state_machine_faults import zipped
-from tests.local.cloud.conftest import SERVING_IMAGE, TRAINING_IMAGE, until
+from tests.local.cloud.conftest import SERVING_IMAGE, until
 
 if TYPE_CHECKING:
     from tests.local.cloud.account.conftest import Documented
@@ -99,12 +100,12 @@ def test_spot_training_has_a_quota_of_its_own(strict: Documented, training: dict
 
 
 @pytest.mark.parametrize(
-    "name", ["Number of instances across all training jobs", "Maximum number of instances per training job"]
+    "quota", ["Number of instances across all training jobs", "Maximum number of instances per training job"]
 )
-def test_all_types_together_have_a_quota(strict: Documented, training: dict[str, Any], name: str) -> None:
-    quotas(strict, **{name: 0})
+def test_all_types_together_have_a_quota(strict: Documented, training: dict[str, Any], quota: str) -> None:
+    quotas(strict, **{quota: 0})
     found = refused(strict.client("sagemaker"), "create_training_job", training)
-    assert found == message(name, limit=0, used=0, wanted=1)
+    assert found == message(quota, limit=0, used=0, wanted=1)
 
 
 def test_a_tuning_job_needs_the_instances_of_all_parallel_trials(
@@ -112,7 +113,7 @@ def test_a_tuning_job_needs_the_instances_of_all_parallel_trials(
 ) -> None:
     quotas(strict, **{TRAINING: 1})
     sagemaker = strict.client("sagemaker")
-    tuning = _tuning(name, training, parallel=2)
+    tuning = tuning_job(name, training, parallel=2)
     found = refused(sagemaker, "create_hyper_parameter_tuning_job", tuning)
     assert found == message(TRAINING, limit=1, used=0, wanted=2)
 
@@ -130,13 +131,7 @@ def test_a_tuning_job_needs_the_instances_of_all_parallel_trials(
 def test_processing_has_a_quota(strict: Documented, jobs_role: str, name: str) -> None:
     quota = "ml.m5.large for processing job usage"
     quotas(strict, **{quota: 0})
-    cluster = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
-    request = {
-        "ProcessingJobName": name,
-        "AppSpecification": {"ImageUri": TRAINING_IMAGE, "ContainerEntrypoint": ["true"]},
-        "ProcessingResources": {"ClusterConfig": cluster},
-        "RoleArn": jobs_role,
-    }
+    request = processing_job(name, jobs_role)
     sagemaker = strict.client("sagemaker")
     assert refused(sagemaker, "create_processing_job", request) == message(quota, limit=0, used=0, wanted=1)
     quotas(strict, **{quota: 1})
@@ -290,20 +285,3 @@ def _endpoint_instances(sagemaker: Any) -> int:
     found = sagemaker.list_endpoints(MaxResults=100)["Endpoints"]
     described = [sagemaker.describe_endpoint(EndpointName=endpoint["EndpointName"]) for endpoint in found]
     return sum(variant["CurrentInstanceCount"] for seen in described for variant in seen.get("ProductionVariants", []))
-
-
-def _tuning(name: str, training: dict[str, Any], *, parallel: int) -> dict[str, Any]:
-    algorithm = training["AlgorithmSpecification"] | {"MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}]}
-    shared = {key: training[key] for key in ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")}
-    return {
-        "HyperParameterTuningJobName": name,
-        "HyperParameterTuningJobConfig": {
-            "Strategy": "Random",
-            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
-            "ResourceLimits": {"MaxNumberOfTrainingJobs": parallel, "MaxParallelTrainingJobs": parallel},
-            "ParameterRanges": {
-                "ContinuousParameterRanges": [{"Name": "lr", "MinValue": "0", "MaxValue": "1"}],
-            },
-        },
-        "TrainingJobDefinition": {"AlgorithmSpecification": algorithm, **shared},
-    }

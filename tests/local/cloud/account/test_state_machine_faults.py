@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.local.cloud.conftest import SERVING_IMAGE, TRAINING_IMAGE
+from tests.local.cloud.account.conftest import processing_job, tuning_job
+from tests.local.cloud.conftest import SERVING_IMAGE
 
 if TYPE_CHECKING:
     from tests.local.cloud.account.conftest import Documented
@@ -39,34 +40,10 @@ def requests(strict: Documented, training: dict[str, Any], jobs_role: str, name:
         "InstanceType": "ml.m5.large",
         "InitialInstanceCount": 1,
     }
-    trial = {
-        "AlgorithmSpecification": {
-            **training["AlgorithmSpecification"],
-            "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}],
-        },
-        **{key: training[key] for key in ("RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")},
-    }
-    ranges = {"ContinuousParameterRanges": [{"Name": "lr", "MinValue": "0", "MaxValue": "1"}]}
     return {
         f"{OPTIMIZED}createTrainingJob.sync": training,
-        f"{OPTIMIZED}createHyperParameterTuningJob.sync": {
-            "HyperParameterTuningJobName": name,
-            "HyperParameterTuningJobConfig": {
-                "Strategy": "Random",
-                "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
-                "ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1},
-                "ParameterRanges": ranges,
-            },
-            "TrainingJobDefinition": trial,
-        },
-        f"{OPTIMIZED}createProcessingJob.sync": {
-            "ProcessingJobName": name,
-            "AppSpecification": {"ImageUri": TRAINING_IMAGE, "ContainerEntrypoint": ["true"]},
-            "ProcessingResources": {
-                "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
-            },
-            "RoleArn": jobs_role,
-        },
+        f"{OPTIMIZED}createHyperParameterTuningJob.sync": tuning_job(name, training),
+        f"{OPTIMIZED}createProcessingJob.sync": processing_job(name, jobs_role),
         f"{OPTIMIZED}createModel": {"ModelName": name, "ExecutionRoleArn": jobs_role, "PrimaryContainer": image},
         f"{OPTIMIZED}createEndpointConfig": {"EndpointConfigName": name, "ProductionVariants": [variant]},
         f"{OPTIMIZED}createEndpoint": {"EndpointName": name, "EndpointConfigName": f"{name}-serving"},

@@ -130,11 +130,13 @@ def test_a_role_that_may_not_pull_the_rules_image_ends_them_as_error(debugging: 
     assert f"ecr:BatchGetImage on resource: {repository}" in found["StatusDetails"]
 
 
-def test_an_account_may_accept_rules_and_evaluate_none(debugging: Jobs, host: FakeHost, s3: Any, root: Path) -> None:
+def test_an_account_may_accept_rules_and_evaluate_none(
+    debugging: Jobs, host: FakeHost, s3: Any, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     host.debugger_access = DebuggerAccess.UNEVALUATED
     members = {
         "DebugHookConfig": hook(debugging),
-        "DebugRuleConfigurations": [rule("Kept")],
+        "DebugRuleConfigurations": [rule("Slow")],
         "ProfilerConfig": {"S3OutputPath": f"s3://{debugging.bucket}/debug/"},
         "ProfilerRuleConfigurations": [rule("Profile")],
     }
@@ -142,9 +144,11 @@ def test_an_account_may_accept_rules_and_evaluate_none(debugging: Jobs, host: Fa
     assert job["TrainingJobStatus"] == "Completed"
     eventually(lambda: "training_job_end.ts" in keys(s3, debugging.bucket, "debug/unevaluated/debug-output/"))
     described = debugging.describe("unevaluated")
-    assert described["DebugRuleConfigurations"][0]["RuleConfigurationName"] == "Kept"
+    assert described["DebugRuleConfigurations"][0]["RuleConfigurationName"] == "Slow"
     assert not {"DebugRuleEvaluationStatuses", "ProfilerRuleEvaluationStatuses"} & set(described)
-    eventually(lambda: not list((root / "rule-evaluations").iterdir()))
+    eventually(lambda: not list((root / "rule-evaluations").iterdir()), seconds=10)
+    assert not (root / "evaluating").exists()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"], "nobody tried to evaluate them"
 
 
 def test_an_account_may_accept_rules_and_end_all_of_them_as_error(debugging: Jobs, host: FakeHost) -> None:
