@@ -280,6 +280,16 @@ def test_the_actions_that_an_action_depends_on_are_allowed_too(everything: Templ
         assert dependent - {""} <= actions, role
 
 
+def test_an_exception_of_the_reference_that_is_none_any_more_has_to_go(everything: Template) -> None:
+    allowed = {action for _, actions, _, _ in statements(everything) for action in actions}
+    for action in ON_EVERYTHING:
+        assert action in allowed
+        assert {entry["resource_arn_format"] for entry in entries(action)} != {"*"}
+    for action in NOT_DEPENDED_ON:
+        assert action in allowed
+        assert not {more for entry in entries(action) for more in entry["dependent_actions"]} <= {"", *allowed}
+
+
 @pytest.mark.parametrize(
     ("resource", "action", "expected"),
     [
