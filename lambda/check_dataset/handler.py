@@ -37,7 +37,7 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
         BadDataset: the photos cannot be trained on.
     """
     bucket, name_prefix = os.environ["BUCKET"], os.environ["NAME_PREFIX"]
-    run = contract.run_id(event["execution"])
+    run = contract.run_id(event["execution"], started=event["started"])
     settings = resolve(
         json.loads(os.environ["SETTINGS"]), event["overrides"], readable_prefix=os.environ["READABLE_PREFIX"]
     )
