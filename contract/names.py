@@ -6,6 +6,8 @@ import hashlib
 import re
 from datetime import UTC, datetime
 
+from contract.jobs import Artefact
+
 __all__ = [
     "APPROVALS",
     "approval_key",
@@ -78,7 +80,7 @@ def approval_key(run: str) -> str:
 
     The file holds the token with which anybody can answer.
     """
-    return f"{APPROVALS}{run}/approval.json"
+    return f"{APPROVALS}{run}/{Artefact.APPROVAL.value}"
 
 
 def result_key(run: str, name: str) -> str:
