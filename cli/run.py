@@ -50,12 +50,13 @@ def newest_run(target: Target) -> str:
     executions = target.client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=1)["executions"]
     if not executions:
         raise CliError(f"no run has been started {target.place} yet: start one with `whippet run`")
-    return contract.run_id(executions[0]["name"])
+    return contract.run_id(executions[0]["name"], started=executions[0]["startDate"])
 
 
 def run_file(target: Target, *, run: str, name: str) -> tuple[str, str]:
     """Return the bucket and the key of a file that a run writes, whether it is there or not."""
-    return target.output(StackOutput.DATA_BUCKET), f"runs/{run}/{name}"
+    key = contract.approval_key(run) if name == contract.Artefact.APPROVAL else f"runs/{run}/{name}"
+    return target.output(StackOutput.DATA_BUCKET), key
 
 
 def read_run_file(target: Target, *, run: str, name: str) -> bytes | None:

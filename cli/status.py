@@ -74,5 +74,6 @@ def _runs(target: Target) -> Table:
             described = stepfunctions.describe_execution(executionArn=execution["executionArn"])
             error = described.get("error", "")
         started = execution["startDate"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(contract.run_id(execution["name"]), execution["status"], started, took, error)
+        run = contract.run_id(execution["name"], started=execution["startDate"])
+        table.add_row(run, execution["status"], started, took, error)
     return table

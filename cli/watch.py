@@ -43,7 +43,8 @@ class Outcome:
 def watch(target: Target, *, execution: str, console: Console) -> Outcome:
     """Follow an execution to its end, and print each state, trial, epoch and rule as it comes."""
     stepfunctions = target.client("stepfunctions")
-    run = contract.run_id(execution.rsplit(":", 1)[-1])
+    started = stepfunctions.describe_execution(executionArn=execution)["startDate"]
+    run = contract.run_id(execution.rsplit(":", 1)[-1], started=started)
     console.print(f"run [bold]{run}[/] started {target.place}: {execution}", highlight=False, soft_wrap=True)
     definition = Definition.of_execution(stepfunctions, execution)
     history = History(stepfunctions, execution)

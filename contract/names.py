@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import UTC, datetime
 from typing import Final
 
+from contract.jobs import Artefact
+
 __all__ = [
+    "APPROVALS_PREFIX",
     "CHECKPOINTS_PREFIX",
     "FEATURES_PREFIX",
     "OWN_PREFIXES",
     "RUNS_PREFIX",
     "TENSORS_PREFIX",
+    "approval_key",
     "features_job_name",
     "job_prefix",
     "result_key",
@@ -33,22 +38,37 @@ CHECKPOINTS_PREFIX: Final = "checkpoints/"
 TENSORS_PREFIX: Final = "debug/"
 """Key prefix of the tensors that SageMaker Debugger reads, `<prefix><run>/`: S3 deletes them after a while."""
 
-OWN_PREFIXES: Final = (RUNS_PREFIX, FEATURES_PREFIX, CHECKPOINTS_PREFIX, TENSORS_PREFIX)
+APPROVALS_PREFIX: Final = "approvals/"
+"""Key prefix of the questions that wait for a person's answer."""
+
+OWN_PREFIXES: Final = (RUNS_PREFIX, FEATURES_PREFIX, CHECKPOINTS_PREFIX, TENSORS_PREFIX, APPROVALS_PREFIX)
 """What the runs write below in the data bucket. No photos or weights of a user's belong there."""
 
+_LONGEST_RUN = 11
+"""Room of a run's name in a tuning job's, after a prefix of 18 characters and before the number of a second attempt."""
 
-def run_id(execution_name: str) -> str:
-    """Return the short name of a run, at most 13 characters of `[a-z0-9-]`, for its execution's name.
 
-    A tuning job's name has at most 32 characters (CreateHyperParameterTuningJob) and an execution's at most 80. Names
-    that do not fit are shortened: a UUID, as the console gives, to its first 13 characters, any other name to a hash.
+def run_id(execution_name: str, *, started: str | datetime) -> str:
+    """Return the short name of a run, at most 11 characters of `[a-z0-9-]`.
+
+    A tuning job's name has at most 32 characters (CreateHyperParameterTuningJob) and an execution's at most 80. A UUID,
+    as Step Functions gives where the caller gives no name, is shortened to its first 11 characters. Any other name may
+    be used again, 90 days later or after the stack was deployed anew, while SageMaker never frees the name of a job:
+    such a run is named after the name's beginning and a hash of name and start.
+
+    Args:
+        execution_name: Name of the execution.
+        started: Its start, as a datetime with a time zone or as ISO 8601 text with one (`$$.Execution.StartTime`). Only
+            whole seconds count.
     """
-    name = re.sub(r"[^a-z0-9]+", "-", execution_name.lower()).strip("-")
-    if name and len(name) <= 13 and name == execution_name:
-        return name
+    name = execution_name.lower()
     if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", name):
-        return name[:13]
-    return hashlib.sha256(execution_name.encode()).hexdigest()[:13]
+        return name[:_LONGEST_RUN]
+    moment = datetime.fromisoformat(started) if isinstance(started, str) else started
+    second = moment.astimezone(UTC).isoformat(timespec="seconds")
+    digest = hashlib.sha256(f"{execution_name} {second}".encode()).hexdigest()
+    readable = re.sub(r"[^a-z0-9]+", "-", name)[:5].strip("-")
+    return f"{readable}-{digest}"[:_LONGEST_RUN].lstrip("-")
 
 
 def job_prefix(prefix: str, run: str) -> str:
@@ -74,6 +94,14 @@ def training_job_name(prefix: str, run: str) -> str:
 def rules_job_name(prefix: str, run: str) -> str:
     """Return the name of the processing job that evaluates the debugger's rules where SageMaker does not."""
     return f"{job_prefix(prefix, run)}-rules"
+
+
+def approval_key(run: str) -> str:
+    """Return the key of `Artefact.APPROVAL`, below a prefix that jobs and the endpoint may not read.
+
+    The file holds the token with which anybody can answer.
+    """
+    return f"{APPROVALS_PREFIX}{run}/{Artefact.APPROVAL.value}"
 
 
 def result_key(run: str, name: str) -> str:

@@ -53,6 +53,8 @@ class FeaturesPlan(TypedDict):
     """`features_key`"""
     job: str
     """Name of the job that computes them, where they are not ready."""
+    next_name: int
+    """The number in the job's name if it has to be made again, since SageMaker never frees a name."""
     output: str
     """URI that the job writes below."""
     uri: str
@@ -76,6 +78,8 @@ class TuningPlan(TypedDict):
     """The tuning job to come."""
 
     job: str
+    next_name: int
+    """The number in the job's name if it has to be made again, since SageMaker never frees a name."""
     output: str
     """URI that the trials write their models below."""
     checkpoints: str
@@ -94,6 +98,8 @@ class TrainingPlan(TypedDict):
     """The training with the best values."""
 
     job: str
+    next_name: int
+    """The number in the job's name if it has to be made again, since SageMaker never frees a name."""
     output: str
     """URI that the job writes its model and its results below."""
     checkpoints: str
@@ -105,6 +111,8 @@ class RulesPlan(TypedDict):
 
     job: str
     """Name of the processing job, where this project evaluates the rules itself."""
+    next_name: int
+    """The number in the job's name if it has to be made again, since SageMaker never frees a name."""
     output: str
     """URI that the processing job writes its results to."""
     tensors: str

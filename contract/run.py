@@ -15,12 +15,18 @@ from contract.plan import HyperparameterTexts, Plan
 __all__ = [
     "ApprovalAnswer",
     "BestTrainingJob",
+    "Count",
     "DebuggerState",
     "EndpointBefore",
     "EndpointDescription",
+    "FollowedTraining",
+    "HookConfiguration",
+    "JobAttempt",
     "ModelPackage",
+    "Polls",
     "ReportLocation",
     "RetiredModels",
+    "RuleEvaluation",
     "RuleStatuses",
     "RunDocument",
     "RunOutcome",
@@ -39,6 +45,15 @@ class StateError(TypedDict):
 
     Error: str
     Cause: str
+
+
+class JobAttempt(TypedDict):
+    """The error of a job's last attempt."""
+
+    Error: str
+    Cause: str
+    stopping: NotRequired[StateError]
+    """Why the job could not be stopped after that."""
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------------
@@ -70,14 +85,35 @@ class DebuggerState(TypedDict):
     evaluator: Evaluator
     looks: int
     refusal: NotRequired[str]
-    """The words in which SageMaker Debugger was refused to this account."""
+    """The words in which SageMaker Debugger was refused to this account, or that it evaluated nothing."""
 
 
 class RuleStatuses(TypedDict):
     """The statuses of SageMaker's rules: for each kind of rule a JSON list, as text that a Choice can search."""
 
     tensor: str
-    profiler: NotRequired[str]
+    profiler: str
+
+
+class RuleEvaluation(TypedDict):
+    """The evaluation of one of SageMaker's rules, as far as later states read it."""
+
+    RuleEvaluationStatus: NotRequired[str]
+
+
+class HookConfiguration(TypedDict):
+    """`DebugHookConfig` of a training job."""
+
+    S3OutputPath: str
+
+
+class FollowedTraining(TypedDict):
+    """DescribeTrainingJob's answer about a training whose rules SageMaker evaluates, as far as later states read it."""
+
+    DebugHookConfig: NotRequired[HookConfiguration]
+    """Missing where SageMaker ignored it."""
+    DebugRuleEvaluationStatuses: NotRequired[list[RuleEvaluation]]
+    ProfilerRuleEvaluationStatuses: NotRequired[list[RuleEvaluation]]
 
 
 # --- verdict and registry ---------------------------------------------------------------------------------------------
@@ -97,6 +133,8 @@ class Verdict(TypedDict):
     """URI of `Artefact.DECISION`."""
     evaluation: str
     """URI of `Artefact.EVALUATION`."""
+    in_service: str
+    """The endpoint configuration that the model was judged against; empty where nothing served."""
     metadata: dict[str, str]
     """`CustomerMetadataProperties` of the model package."""
 
@@ -117,8 +155,23 @@ class ApprovalAnswer(TypedDict):
 # --- release ----------------------------------------------------------------------------------------------------------
 
 
+class Count(TypedDict):
+    """How often something was asked for."""
+
+    times: int
+
+
+class Polls(TypedDict):
+    """How often the endpoint was looked at in each of the loops that wait for it."""
+
+    endpoint: Count
+    refused: Count
+    rollout: Count
+    rollback: Count
+
+
 class EndpointBefore(TypedDict):
-    """The endpoint before the release; `config` is empty where there was none."""
+    """The endpoint before the release, or at another moment of it; `config` is empty where there was none."""
 
     status: str
     config: str
@@ -191,21 +244,27 @@ class RunDocument(TypedDict):
     """The execution's input, unchecked: CheckDataset holds it against `RunOverrides` and `OVERRIDABLE`."""
     execution: str
     """The execution's name."""
+    started: str
+    """The execution's start, ISO 8601."""
     failure: dict[str, StateError]
     """What failed, by the state's name, in the order in which it happened."""
     plan: NotRequired[Plan]
     debugger: NotRequired[DebuggerState]
     tuning: NotRequired[TuningResult]
     training: NotRequired[TrainedModel]
-    refusal: NotRequired[StateError]
-    """Why a training that SageMaker Debugger was to follow failed: a refused request, or the job itself."""
+    attempt: NotRequired[JobAttempt]
+    """Why a job's last attempt failed: a refused request, the job itself, or its time."""
+    followed: NotRequired[FollowedTraining]
     rule_statuses: NotRequired[RuleStatuses]
     verdict: NotRequired[Verdict]
     package: NotRequired[ModelPackage]
     approval: NotRequired[ApprovalAnswer | StateError]
-    before: NotRequired[EndpointBefore]
+    polls: Polls
+    now: NotRequired[EndpointBefore]
+    """The endpoint at the last look."""
+    before: EndpointBefore
     lookup: NotRequired[StateError]
-    """Why the endpoint could not be described, created or updated."""
+    """Why a call on the endpoint, its model or its configuration was refused."""
     endpoint: NotRequired[EndpointDescription]
     smoke_test: NotRequired[SmokeTestResult]
     retired: NotRequired[RetiredModels | StateError]

@@ -32,6 +32,8 @@ class CheckDatasetInput(TypedDict):
     """The execution's input, unchecked."""
     execution: str
     """The execution's name."""
+    started: str
+    """The execution's start, ISO 8601."""
     trial: TrialCode
 
 

@@ -124,6 +124,9 @@ class DebuggerImage(Construct):
         )
         account = mapping.find_in_map(cdk.Aws.REGION, "account")
         self.uri = f"{_registry(account)}/{_DEBUGGER_REPOSITORY}:{_DEBUGGER_TAG}"
+        self.repository_arn = (
+            f"arn:{cdk.Aws.PARTITION}:ecr:{cdk.Aws.REGION}:{account}:repository/{_DEBUGGER_REPOSITORY}"
+        )
         self.evaluator = mapping.find_in_map(cdk.Aws.REGION, "evaluator")
 
 

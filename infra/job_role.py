@@ -11,7 +11,7 @@ from constructs import Construct
 import contract
 from infra.acknowledged import acknowledge_wildcards
 from infra.dataset import Dataset
-from infra.images import TrainingImage
+from infra.images import DebuggerImage, TrainingImage
 from infra.names import Names
 from infra.permissions import ASSETS, LOG_STREAMS, NO_RESOURCES, OBJECTS, Permission
 from infra.source_bundle import SourceBundle
@@ -100,6 +100,7 @@ class TrainingRole(Construct):
         dataset: Dataset,
         sources: SourceBundle,
         image: TrainingImage,
+        debugger_image: DebuggerImage | None,
         weights: str | None,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -129,7 +130,18 @@ class TrainingRole(Construct):
             *write_logs_and_metrics(job_logs, namespaces=job_logs),
             *pull_image(image.repository_arn),
         ]
+        if debugger_image is not None:
+            # SageMaker evaluates its rules in processing jobs of this account, under the role of the training.
+            permissions += pull_image(debugger_image.repository_arn)[:1]
         self.role = sagemaker_role(self, permissions)
+        # The token of a question is for people: whoever trains a model must not be able to approve it.
+        self.role.add_to_policy(
+            iam.PolicyStatement(
+                effect=iam.Effect.DENY,
+                actions=["s3:GetObject"],
+                resources=[dataset.arn(f"{contract.APPROVALS_PREFIX}*")],
+            )
+        )
 
 
 def _read_code(sources: SourceBundle) -> list[Permission]:

@@ -45,6 +45,7 @@ class WhippetStack(cdk.Stack):
             dataset=dataset,
             sources=sources,
             image=training_image,
+            debugger_image=debugger_image if settings.debugger.asks_sagemaker(settings.training.mode) else None,
             weights=settings.training.weights,
         )
 

@@ -81,6 +81,10 @@ class DebuggerSettings(Section):
             return self.mode
         return "own"
 
+    def asks_sagemaker(self, mode: str) -> bool:
+        """Return whether SageMaker Debugger may be the evaluator of a training in this mode."""
+        return self.evaluator(mode) in ("auto", "managed")
+
     def parameters_of(self, rule: str, mode: str) -> dict[str, contract.ParameterValue]:
         """Return a rule's parameters in a training mode, without those that have SageMaker's default."""
         chosen = contract.DEFAULT_PARAMETERS[mode].get(rule, {}) | self.parameters.get(rule, {})

@@ -10,6 +10,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from infra.permissions import NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
 from infra.python_function import PythonFunction
 from infra.quotas import machines
+from infra.workflow.endpoint import POLLED
 from infra.workflow.payloads import RunParts
 from infra.workflow.task import FailureRoute, RunScope, lambda_task
 
@@ -25,7 +26,14 @@ def dataset_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, fo
         scope,
         "Start",
         comment="The input of the execution overrides settings.",
-        parameters={"overrides.$": "$", "execution.$": "$$.Execution.Name", "failure": {}},
+        parameters={
+            "overrides.$": "$",
+            "execution.$": "$$.Execution.Name",
+            "started.$": "$$.Execution.StartTime",
+            "failure": {},
+            "polls": {member: {"times": 0} for member in POLLED},
+            "before": {"status": "NotThere", "config": ""},
+        },
     )
     check = lambda_task(
         scope,
@@ -33,6 +41,7 @@ def dataset_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, fo
         payload={
             "overrides.$": "$.overrides",
             "execution.$": "$.execution",
+            "started.$": "$.started",
             # Earlier tuning jobs are compatible only if their trials ran the same code in the same image.
             "trial": {
                 "image": parts.training_image.uri(parts.trial_instance_type),

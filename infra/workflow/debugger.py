@@ -1,8 +1,8 @@
 """Phase 4b: evaluate the debugger's rules on the training, by SageMaker Debugger or by a processing job of this system.
 
-    DebuggerOffered? ─ managed ─→ TrainManaged ──────────→ DescribeRules ⇄ WaitForRules ─→ Verdict
-        │                             └ refused ┐                                            ↑
-        └ own ────────────────────────────────→ Train → Rules ───────────────────────────────┘
+    DebuggerOffered? ─ managed ─→ TrainManaged ───────→ DescribeRules ⇄ WaitForRules ─→ Verdict
+        │                             └ refused ┐             └ none evaluated ┐             ↑
+        └ own ────────────────────────────────→ Train → Rules, or RulesOnTensors ────────────┘
 
 That is `debugger.mode=auto`. With `managed` there is no Train, with `own` the first state is Train, and with `off` the
 last is.
@@ -11,17 +11,26 @@ last is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aws_cdk import aws_stepfunctions as sfn
 
 import contract
 from contract import SMDEBUG_ENVIRONMENT, JobVariable, rule_variable
+from infra.workflow.job import JobPlan, sagemaker_job
 from infra.workflow.payloads import RunParts
-from infra.workflow.task import FailureRoute, RunScope, sagemaker_task
+from infra.workflow.task import FailureRoute, RunScope
 
-__all__ = ["REPORT_RULE", "choose_evaluator", "job_variables", "rule_evaluator", "rules_job", "tensor_rules"]
+__all__ = [
+    "REPORT_RULE",
+    "choose_evaluator",
+    "job_variables",
+    "own_rules_instead",
+    "rule_evaluator",
+    "rules_job",
+    "tensor_rules",
+]
 
 REPORT_RULE = "ProfilerReport"
 """The one profiler rule that SageMaker Debugger evaluates; the training job itself evaluates the others."""
@@ -29,6 +38,14 @@ REPORT_RULE = "ProfilerReport"
 _CODE, _TRAINING, _OUTPUT = (
     f"/opt/ml/processing/{folder}" for folder in ("input/code", "input/training", "output/rules")
 )
+
+_PLAN = JobPlan(member="rules", job="-rules", kept=("output", "tensors"))
+
+_ARCHIVE = "States.Format('{}{}/output/output.tar.gz', $.plan.training.output, $.training.job)"
+"""The archive of a training's output, which holds the tensors that it saved for rules of this system."""
+
+_UPLOADED = "States.Format('{}{}/debug-output/', $.plan.rules.tensors, $.training.job)"
+"""Where SageMaker uploads the tensors of a training with a DebugHookConfig."""
 
 
 def rule_evaluator(parts: RunParts) -> contract.DebuggerMode:
@@ -79,32 +96,67 @@ def job_variables(parts: RunParts, *, evaluator: contract.Evaluator) -> dict[str
 
 def rules_job(scope: RunScope, *, parts: RunParts, failure: FailureRoute) -> sfn.CustomState:
     """Return the state Rules: one processing job on the training image evaluates the tensor rules one by one."""
-    debugger, mode = parts.settings.debugger, parts.settings.training.mode
-    # The archive of the job's output holds the tensors it saved.
-    archive = "States.Format('{}{}/output/output.tar.gz', $.plan.training.output, $.training.job)"
-    arguments = {
-        "--archive": f"{_TRAINING}/output.tar.gz",
-        "--output": _OUTPUT,
-        "--evaluator": "own",
-        "--mode": mode,
-    }
-    job = sagemaker_task(
+    arguments = {"--archive": f"{_TRAINING}/output.tar.gz"}
+    return _rules_job(scope, "Rules", parts=parts, failure=failure, tensors=_ARCHIVE, arguments=arguments)
+
+
+def own_rules_instead(
+    scope: RunScope, *, parts: RunParts, failure: FailureRoute, own: sfn.IChainable, following: sfn.IChainable
+) -> sfn.Pass:
+    """Evaluate the rules after a training whose rules SageMaker Debugger took and evaluated none of → `following`.
+
+    Where SageMaker took the hook's configuration, too, the tensors are not in the training's archive but uploaded.
+    """
+    noted = sfn.Pass(
         scope,
-        "Rules",
+        "NoneEvaluated",
+        parameters={
+            "evaluator": "own",
+            "looks": 0,
+            "refusal": "SageMaker Debugger took the rules with the training job and evaluated none of them.",
+        },
+        result_path="$.debugger",
+    )
+    uploaded = _rules_job(
+        scope, "RulesOnTensors", parts=parts, failure=failure, tensors=_UPLOADED, arguments={"--tensors": _TRAINING}
+    )
+    uploaded.next(following)
+    where = sfn.Choice(scope, "TensorsUploaded?")
+    where.when(sfn.Condition.is_present("$.followed.DebugHookConfig"), uploaded).otherwise(own)
+    noted.next(where)
+    return noted
+
+
+def _rules_job(
+    scope: RunScope,
+    name: str,
+    *,
+    parts: RunParts,
+    failure: FailureRoute,
+    tensors: str,
+    arguments: Mapping[str, str],
+) -> sfn.CustomState:
+    """Return the state of a processing job that reads the tensors below an S3 URI, an intrinsic function."""
+    debugger, mode = parts.settings.debugger, parts.settings.training.mode
+    given = {**arguments, "--output": _OUTPUT, "--evaluator": "own", "--mode": mode}
+    return sagemaker_job(
+        scope,
+        name,
         call="createProcessingJob.sync",
+        plan=_PLAN,
         payload={
-            "ProcessingJobName.$": "$.plan.rules.job",
+            "ProcessingJobName.$": _PLAN.name,
             "AppSpecification": {
                 "ImageUri": parts.training_image.uri(debugger.instance_type),
                 "ContainerEntrypoint": ["python3", f"{_CODE}/{parts.sources.rules.s3_object_key}"],
-                "ContainerArguments": [text for argument in arguments.items() for text in argument],
+                "ContainerArguments": [text for argument in given.items() for text in argument],
             },
             "Environment": parts.environment(
                 debugger.instance_type, {**SMDEBUG_ENVIRONMENT, **_rule_variables(parts, tensor_rules(parts))}
             ),
             "ProcessingInputs": [
                 _input("code", {"S3Uri": parts.sources.rules.s3_object_url}, _CODE),
-                _input("training", {"S3Uri.$": archive}, _TRAINING),
+                _input("training", {"S3Uri.$": tensors}, _TRAINING),
             ],
             "ProcessingOutputConfig": {"Outputs": [_output("rules", "$.plan.rules.output", _OUTPUT)]},
             "ProcessingResources": {"ClusterConfig": parts.resources(debugger.instance_type)},
@@ -112,10 +164,9 @@ def rules_job(scope: RunScope, *, parts: RunParts, failure: FailureRoute) -> sfn
             "RoleArn": parts.job_role_arn,
             "Tags": parts.tags,
         },
+        failure=failure,
         timeout=parts.wait(debugger.max_minutes),
     )
-    failure.catch(job)
-    return job
 
 
 def _rule_variables(parts: RunParts, rules: Iterable[str]) -> dict[str, str]:

@@ -1,19 +1,46 @@
-"""The state that looks at the endpoint, which the release and the rollback share."""
+"""How the states of the release and of the rollback look at the endpoint, wait for it, and read its refusals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
 from infra.workflow.payloads import RunParts
-from infra.workflow.task import RunScope, sagemaker_task
+from infra.workflow.task import ANY_ERROR, TRANSIENT, FailureRoute, RunScope, sagemaker_task
 
-__all__ = ["POLL", "describe_endpoint", "is_busy"]
+__all__ = [
+    "IN_PROGRESS",
+    "LOOKUP",
+    "NOT_THERE",
+    "PATIENCE",
+    "POLLED",
+    "describe_endpoint",
+    "go_on_where_done",
+    "is_busy",
+    "poll",
+    "when_refused",
+]
 
-POLL: Final = sfn.WaitTime.duration(cdk.Duration.seconds(10))
+NOT_THERE: Final = "*Could not find*"
+"""How SageMaker words a missing endpoint; the exception itself is only a ValidationException."""
+
+IN_PROGRESS: Final = "*Cannot update in-progress*"
+"""How SageMaker refuses a change of an endpoint that is changing."""
+
+LOOKUP: Final = "$.lookup"
+"""Where the error of a refused call on the endpoint stands."""
+
+POLLED: Final = ("endpoint", "refused", "rollout", "rollback")
+"""What is asked for again and again, as members of `$.polls`, which count how often."""
+
+PATIENCE: Final = cdk.Duration.hours(2)
+"""How long an endpoint may take for a change: SageMaker gives a container an hour to download and start a model."""
+
+_POLL: Final = cdk.Duration.seconds(20)
+"""So that all polls of a run fit into an execution's history of 25,000 events (Step Functions quota)."""
 
 _BUSY: Final = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
@@ -25,9 +52,9 @@ def describe_endpoint(
     *,
     result_path: str,
     result_selector: Mapping[str, str] | None = None,
-    retry: bool = True,
+    passing: Sequence[str] = TRANSIENT,
 ) -> sfn.CustomState:
-    """Return a state that describes the endpoint; `retry` is for endpoints that exist, see `sagemaker_task`."""
+    """Return a state that describes the endpoint; `passing` is as in `sagemaker_task`."""
     return sagemaker_task(
         scope,
         name,
@@ -35,10 +62,72 @@ def describe_endpoint(
         payload={"EndpointName": parts.names.endpoint},
         result_path=result_path,
         result_selector=result_selector,
-        retry=retry,
+        passing=passing,
     )
 
 
 def is_busy(status_path: str) -> sfn.Condition:
     """Return the condition that the endpoint status at this JSONPath is one that passes by itself."""
     return sfn.Condition.or_(*(sfn.Condition.string_equals(status_path, status) for status in _BUSY))
+
+
+def poll(
+    scope: RunScope,
+    name: str,
+    *,
+    member: str,
+    look: sfn.IChainable,
+    too_long: sfn.IChainable,
+    patience: cdk.Duration = PATIENCE,
+) -> sfn.Choice:
+    """Return the first of the states that wait and `look` again, and go to `too_long` when patience is at its end.
+
+    Args:
+        scope: The scope of the run's states.
+        name: What is waited for, as the states are named.
+        member: The member of `$.polls` that counts.
+        look: The state that looks again.
+        too_long: The state that ends the wait.
+        patience: How long to wait altogether.
+    """
+    times = f"$.polls.{member}.times"
+    wait = sfn.Wait(scope, f"WaitFor{name}", time=sfn.WaitTime.duration(_POLL))
+    count = sfn.Pass(
+        scope,
+        f"Count{name}",
+        parameters={"times.$": f"States.MathAdd({times}, 1)"},
+        result_path=f"$.polls.{member}",
+    )
+    wait.next(count).next(look)
+
+    patient = sfn.Choice(scope, f"{name}Late?")
+    limit = int(patience.to_seconds() // _POLL.to_seconds())
+    patient.when(sfn.Condition.number_greater_than_equals(times, limit), too_long).otherwise(wait)
+    return patient
+
+
+def when_refused(
+    scope: RunScope, name: str, *, says: Sequence[str], then: sfn.IChainable, otherwise: sfn.IChainable, comment: str
+) -> sfn.Choice:
+    """Return the choice that goes to `then` where a refusal at `LOOKUP` has one of these wordings."""
+    choice = sfn.Choice(scope, name, comment=comment)
+    for text in says:
+        choice.when(sfn.Condition.string_matches(f"{LOOKUP}.Cause", text), then)
+    choice.otherwise(otherwise)
+    return choice
+
+
+def go_on_where_done(
+    scope: RunScope, state: sfn.CustomState, failure: FailureRoute, *, says: Sequence[str], following: sfn.IChainable
+) -> None:
+    """Go on where a refusal says that a first call, whose answer got lost, was carried out; else fail the run."""
+    name = state.node.id
+    done = when_refused(
+        scope,
+        f"{name}Done?",
+        says=says,
+        then=following,
+        otherwise=failure.hand_on(scope, name, error_at=LOOKUP),
+        comment="The first call may have been carried out without an answer.",
+    )
+    state.add_catch(done, errors=ANY_ERROR, result_path=LOOKUP)

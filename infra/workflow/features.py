@@ -8,10 +8,19 @@ from typing import Any
 from aws_cdk import aws_stepfunctions as sfn
 
 from contract import Channel, EntryPoint, JobVariable
+from infra.workflow.job import JobPlan, sagemaker_job
 from infra.workflow.payloads import RunParts, channel, hyperparameters
-from infra.workflow.task import FailureRoute, RunScope, sagemaker_task
+from infra.workflow.task import FailureRoute, RunScope
 
 __all__ = ["features_phase"]
+
+_PLAN = JobPlan(
+    member="features",
+    job="-features",
+    kept=("ready", "extends", "previous", "key", "output"),
+    # the job writes below its own name
+    renamed={"uri": "States.Format('{{}}{job}/output/model/', $.plan.features.output, {arguments})"},
+)
 
 
 def features_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable) -> sfn.Choice:
@@ -19,12 +28,11 @@ def features_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, f
 
     The features then lie below the S3 URI at `$.plan.features.uri`.
     """
-    compute = _job(scope, "Features", parts=parts)
+    compute = _job(scope, "Features", parts=parts, failure=failure)
     # A channel with an empty prefix fails a job, so only the job that extends earlier features has this one.
     previous = channel(Channel.PREVIOUS_FEATURES, path="$.plan.features.previous")
-    extend = _job(scope, "ExtendFeatures", parts=parts, further_channels=[previous])
+    extend = _job(scope, "ExtendFeatures", parts=parts, failure=failure, further_channels=[previous])
     for job in (compute, extend):
-        failure.catch(job)
         job.next(following)
 
     ready = sfn.Choice(scope, "FeaturesReady?", comment="No photo is embedded twice.")
@@ -35,17 +43,23 @@ def features_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, f
 
 
 def _job(
-    scope: RunScope, name: str, *, parts: RunParts, further_channels: Sequence[dict[str, Any]] = ()
+    scope: RunScope,
+    name: str,
+    *,
+    parts: RunParts,
+    failure: FailureRoute,
+    further_channels: Sequence[dict[str, Any]] = (),
 ) -> sfn.CustomState:
     training, instances = parts.settings.training, parts.settings.features.instance_count
     # Each of several instances would copy every photo to read its share of them.
     photos = parts.photo_channels(streamed=instances > 1)
-    return sagemaker_task(
+    return sagemaker_job(
         scope,
         name,
         call="createTrainingJob.sync",
+        plan=_PLAN,
         payload={
-            "TrainingJobName.$": "$.plan.features.job",
+            "TrainingJobName.$": _PLAN.name,
             "AlgorithmSpecification": {
                 "TrainingImage": parts.training_image.uri(training.instance_type),
                 "TrainingInputMode": "File",
@@ -62,5 +76,6 @@ def _job(
             "RoleArn": parts.job_role_arn,
             "Tags": parts.tags,
         },
+        failure=failure,
         timeout=parts.wait(training.max_minutes),
     )

@@ -17,8 +17,11 @@ __all__ = ["debugger_not_offered", "managed_request", "managed_rules"]
 _TENSORS = "/opt/ml/output/tensors"
 """`DebugHookConfig.LocalPath`: the service's default."""
 _PROFILING_MILLISECONDS = 500
-_POLL_SECONDS = 15
+_POLL_SECONDS = 20
 _NOT_FINAL = ("InProgress", "Stopping")
+_EVALUATED = "*IssuesFound*"
+"""In the final status of a rule that was evaluated: NoIssuesFound or IssuesFound."""
+_NO_STATUSES = "[]"
 
 
 def debugger_not_offered(scope: RunScope, *, failure: FailureRoute) -> sfn.Pass:
@@ -53,39 +56,67 @@ def managed_request(parts: RunParts) -> dict[str, Any]:
 
 
 def managed_rules(
-    scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable
+    scope: RunScope,
+    *,
+    parts: RunParts,
+    failure: FailureRoute,
+    following: sfn.IChainable,
+    if_none_evaluated: sfn.IChainable | None = None,
 ) -> sfn.CustomState:
     """DescribeRules ⇄ WaitForRules → `following`; return DescribeRules.
 
-    The status of a training job is final before those of its rules are.
+    The status of a training job is final before those of its rules are. `if_none_evaluated` follows instead where
+    SageMaker tells of no rule, or where every rule ended in Error or Stopped.
     """
-    minutes = parts.settings.debugger.max_minutes
-    kinds = {"tensor": "DebugRule", **({"profiler": "ProfilerRule"} if _profiler_reports(parts) else {})}
     describe = sagemaker_task(
         scope,
         "DescribeRules",
         call="describeTrainingJob",
         payload={"TrainingJobName.$": "$.training.job"},
-        result_path="$.rule_statuses",
-        # A text of all the statuses of a kind, in which a choice finds one that is not final.
-        result_selector={
-            f"{kind}.$": f"States.JsonToString($.{member}EvaluationStatuses[*].RuleEvaluationStatus)"
-            for kind, member in kinds.items()
-        },
+        # The whole description, since a path of a ResultSelector to statuses that are missing would fail the run.
+        result_path="$.followed",
     )
     failure.catch(describe)
+    none_evaluated = following if if_none_evaluated is None else if_none_evaluated
 
-    # each look is counted, for the time limit
+    # are there any statuses? then bring them into texts, in which a choice finds one that is not final
+    told = sfn.Choice(scope, "RulesTold?")
+    done = _rules_done(scope, parts, failure, describe, following=following, none_evaluated=none_evaluated)
+    both = _statuses(scope, "RuleStatuses", tensor=_texts("DebugRule"), profiler=_texts("ProfilerRule"))
+    tensor = _statuses(scope, "TensorRuleStatuses", tensor=_texts("DebugRule"), profiler=_NO_STATUSES)
+    for state in (both, tensor):
+        state.next(done)
+    has_tensor, has_profiler = (
+        sfn.Condition.is_present(f"$.followed.{kind}EvaluationStatuses[0].RuleEvaluationStatus")
+        for kind in ("DebugRule", "ProfilerRule")
+    )
+    told.when(sfn.Condition.and_(has_tensor, has_profiler), both)
+    told.when(has_tensor, tensor)
+    told.otherwise(none_evaluated)
+    describe.next(told)
+    return describe
+
+
+def _rules_done(
+    scope: RunScope,
+    parts: RunParts,
+    failure: FailureRoute,
+    describe: sfn.CustomState,
+    *,
+    following: sfn.IChainable,
+    none_evaluated: sfn.IChainable,
+) -> sfn.Pass:
+    """CountLooks → RulesDone? → WaitForRules, or where the statuses lead; return CountLooks."""
+    minutes = parts.settings.debugger.max_minutes
     wait = sfn.Wait(scope, "WaitForRules", time=sfn.WaitTime.duration(cdk.Duration.seconds(_POLL_SECONDS)))
     wait.next(describe)
+    # each look is counted, for the time limit
     count = sfn.Pass(
         scope,
         "CountLooks",
         parameters={"evaluator": "managed", "looks.$": "States.MathAdd($.debugger.looks, 1)"},
         result_path="$.debugger",
     )
-
-    # are all of them final?
     late = failure.fail(
         scope,
         "RulesNotFinished",
@@ -94,20 +125,34 @@ def managed_rules(
         "(setting debugger.max_minutes), so there is no verdict on the model. Raise the setting, or let this system "
         "evaluate the rules itself (debugger.mode=own).",
     )
+
     pending = sfn.Condition.or_(
         *(
             sfn.Condition.string_matches(f"$.rule_statuses.{kind}", f"*{status}*")
-            for kind in kinds
+            for kind in ("tensor", "profiler")
             for status in _NOT_FINAL
         )
     )
     too_long = sfn.Condition.number_greater_than_equals("$.debugger.looks", minutes * 60 // _POLL_SECONDS)
+    evaluated = sfn.Condition.string_matches("$.rule_statuses.tensor", _EVALUATED)
     done = sfn.Choice(scope, "RulesDone?")
     done.when(sfn.Condition.and_(pending, too_long), late)
     done.when(pending, wait)
+    if none_evaluated is not following:
+        done.when(sfn.Condition.not_(evaluated), none_evaluated)
     done.otherwise(following)
-    describe.next(count).next(done)
-    return describe
+    count.next(done)
+    return count
+
+
+def _statuses(scope: RunScope, name: str, *, tensor: str, profiler: str) -> sfn.Pass:
+    given = {"tensor": tensor, "profiler": profiler}
+    parameters = {f"{kind}.$" if text.startswith("States.") else kind: text for kind, text in given.items()}
+    return sfn.Pass(scope, name, parameters=parameters, result_path="$.rule_statuses")
+
+
+def _texts(kind: str) -> str:
+    return f"States.JsonToString($.followed.{kind}EvaluationStatuses[*].RuleEvaluationStatus)"
 
 
 def _profiler_reports(parts: RunParts) -> bool:

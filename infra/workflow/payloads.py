@@ -23,11 +23,11 @@ __all__ = ["CHECKPOINTS", "RunParts", "channel", "hyperparameters"]
 CHECKPOINTS = "/opt/ml/checkpoints"
 """`CheckpointConfig.LocalPath`: the service's default, where the jobs look for their checkpoints."""
 
-_RETRIES = 2
-"""Further attempts that SageMaker makes of a job that failed with an InternalServerError."""
+_QUEUE = cdk.Duration.hours(4)
+"""How long a job may wait for its instance, download its inputs and upload its results, beyond its own time limit.
 
-_QUEUE = cdk.Duration.hours(1)
-"""How long a job may wait for its instance and download its inputs, beyond its own time limit."""
+SageMaker counts MaxRuntimeInSeconds from the job's start, so a job may queue for longer; the run then stops it.
+"""
 
 _SPOT_WAIT = cdk.Duration.hours(24)
 """How long a job may wait for spot capacity, at its start and after interruptions, beyond its own time limit."""
@@ -93,20 +93,19 @@ class RunParts:
         return {f"{contract.JobVariable.RUN}.$": "$.plan.run", **weights, **tuned, **variables}
 
     def limits(self, minutes: int, *, spot: bool = False) -> dict[str, Any]:
-        """Return the members that limit a job's time and say what happens when its instance is lost."""
+        """Return the members that limit a job's time."""
         stopping = {"MaxRuntimeInSeconds": minutes * 60}
         if spot:
             stopping["MaxWaitTimeInSeconds"] = minutes * 60 + int(_SPOT_WAIT.to_seconds())
         return {
             "StoppingCondition": stopping,
-            "RetryStrategy": {"MaximumRetryAttempts": _RETRIES},
             **({"EnableManagedSpotTraining": True} if spot else {}),
         }
 
     @staticmethod
     def wait(minutes: int, *, spot: bool = False) -> cdk.Duration:
-        """Return how long a state waits for a job that may run for `minutes`."""
-        return cdk.Duration.minutes(minutes).plus(_SPOT_WAIT if spot else _QUEUE)
+        """Return how long a state waits for a job that may run for `minutes`: longer than SageMaker lets it take."""
+        return cdk.Duration.minutes(minutes).plus(_SPOT_WAIT if spot else cdk.Duration.seconds(0)).plus(_QUEUE)
 
     def photo_channels(self, *, streamed: bool = False) -> list[dict[str, Any]]:
         """Return the channels with the photos, their manifest, and the weights if the settings name a file of them.

@@ -3,37 +3,46 @@
     CreateModel → CreateEndpointConfig → DescribeEndpoint ─ nothing there ─────────→ CreateEndpoint ─┐
                                           │   ↑                                                      │
                                           │   └ WaitForEndpoint (another run, or a deletion)         │
-                                          ├ InService → UpdateEndpoint ──────────────────────────────┤
+                                          ├ InService → RememberEndpoint → UpdateEndpoint ───────────┤
+                                          ├ this run's configuration (its update's answer got lost) ─┤
                                           └ broken → DeleteBrokenEndpoint → WaitForEndpoint          │
-    SmokeTest ← the new configuration serves ← DescribeRollout ← WaitForRollout ←────────────────────┘
+    SmokeTest ← the new configuration serves ← DescribeRollout ⇄ WaitForRollout ←────────────────────┘
 
-SageMaker leaves the old configuration in service when an update fails, so `DescribeRollout` compares names.
+SageMaker leaves the old configuration in service when an update fails, so `DescribeRollout` compares names. Every name
+that a run gives is its own, so what already exists under it was made by this run, by a call whose answer got lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
 from infra.permissions import NO_RESOURCES, RUN_NAMES, Permission
-from infra.workflow.endpoint import POLL, describe_endpoint, is_busy
+from infra.workflow.endpoint import (
+    IN_PROGRESS,
+    LOOKUP,
+    NOT_THERE,
+    describe_endpoint,
+    go_on_where_done,
+    is_busy,
+    poll,
+    when_refused,
+)
 from infra.workflow.payloads import RunParts
-from infra.workflow.task import ANY_ERROR, FailureRoute, RunScope, lambda_task, sagemaker_task
+from infra.workflow.task import ANY_ERROR, LOST_ANSWER, FailureRoute, RunScope, lambda_task, sagemaker_task
 
 __all__ = ["release_phase", "retire_phase"]
 
 _VARIANT = "AllTraffic"
 
-_NOT_THERE = "*Could not find*"
-"""How SageMaker words a missing endpoint; the exception itself is only a ValidationException."""
+_EXISTS = "*Cannot create already existing*"
+"""How SageMaker refuses to create a model, a configuration or an endpoint of a name that it has."""
 
-_TAKEN = ("*Cannot update in-progress*", "*Cannot create already existing*")
-"""How SageMaker refuses a call because another run changed the endpoint since this run looked at it."""
-
-_THROTTLED = ("*Rate exceeded*", "*Throttling*")
+_REFUSED_PATIENCE: Final = cdk.Duration.minutes(5)
+"""How long a description of the endpoint may be refused, apart from a missing endpoint."""
 
 
 def release_phase(
@@ -71,8 +80,8 @@ def release_phase(
         call="createEndpointConfig",
         payload={"EndpointConfigName.$": "$.plan.name", "ProductionVariants": [variant], "Tags": parts.tags},
     )
-    for state in (model, config):
-        failure.catch(state)
+    go_on_where_done(scope, model, failure, says=[_EXISTS], following=config)
+    go_on_where_done(scope, config, failure, says=[_EXISTS], following=look)
     model.next(config).next(look)
     return model
 
@@ -83,12 +92,20 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
         scope,
         parts,
         "DescribeEndpoint",
-        result_path="$.before",
+        result_path="$.now",
         result_selector={"status.$": "$.EndpointStatus", "config.$": "$.EndpointConfigName"},
-        retry=False,
+        # A missing endpoint has the same name of an error as throttling, so what is refused comes back by a loop.
+        passing=LOST_ANSWER,
     )
-    wait = sfn.Wait(scope, "WaitForEndpoint", time=POLL)
-    wait.next(describe)
+    busy = failure.fail(
+        scope,
+        "EndpointBusy",
+        error="EndpointBusy",
+        cause=f"The endpoint {parts.names.endpoint} did not come to rest within two hours: another run, a person or "
+        "SageMaker keeps changing it. The model in service was left alone. Look at the endpoint in the SageMaker "
+        "console, and start the execution again once it is InService, or deleted.",
+    )
+    wait = poll(scope, "Endpoint", member="endpoint", look=describe, too_long=busy)
     new_config = {"EndpointName": parts.names.endpoint, "EndpointConfigName.$": "$.plan.name"}
 
     # no endpoint: create it
@@ -97,44 +114,74 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
     )
     create = sagemaker_task(scope, "CreateEndpoint", call="createEndpoint", payload={**new_config, "Tags": parts.tags})
     nothing.next(create).next(rollout)
-    missing = sfn.Choice(scope, "EndpointMissing?")
-    missing.when(_lookup_says(_NOT_THERE), nothing)
-    for text in _THROTTLED:
-        missing.when(_lookup_says(text), wait)
-    missing.otherwise(failure.fail(scope, "EndpointNotDescribed", error="$.lookup.Error", cause="$.lookup.Cause"))
-    describe.add_catch(missing, errors=ANY_ERROR, result_path="$.lookup")
+    not_described = failure.fail(scope, "EndpointNotDescribed", error=f"{LOOKUP}.Error", cause=f"{LOOKUP}.Cause")
+    missing = when_refused(
+        scope,
+        "EndpointMissing?",
+        says=[NOT_THERE],
+        then=nothing,
+        otherwise=poll(
+            scope,
+            "Description",
+            member="refused",
+            look=describe,
+            too_long=not_described,
+            patience=_REFUSED_PATIENCE,
+        ),
+        comment="Any other refusal may pass.",
+    )
+    describe.add_catch(missing, errors=ANY_ERROR, result_path=LOOKUP)
 
     # an endpoint in service: update it
+    remember = sfn.Pass(
+        scope,
+        "RememberEndpoint",
+        parameters={"status.$": "$.now.status", "config.$": "$.now.config"},
+        result_path="$.before",
+    )
     update = sagemaker_task(scope, "UpdateEndpoint", call="updateEndpoint", payload=new_config)
-    update.next(rollout)
-    taken = sfn.Choice(scope, "EndpointTaken?", comment="If another run was quicker, this one waits for its turn.")
-    for text in _TAKEN:
-        taken.when(_lookup_says(text), wait)
-    taken.otherwise(failure.fail(scope, "EndpointRefused", error="$.lookup.Error", cause="$.lookup.Cause"))
-    for state in (create, update):
-        state.add_catch(taken, errors=ANY_ERROR, result_path="$.lookup")
+    remember.next(update).next(rollout)
 
     # a broken endpoint: it cannot be updated, so delete it first
     delete = sagemaker_task(
         scope, "DeleteBrokenEndpoint", call="deleteEndpoint", payload={"EndpointName": parts.names.endpoint}
     )
-    failure.catch(delete)
     delete.next(wait)
 
+    taken = when_refused(
+        scope,
+        "EndpointTaken?",
+        says=[IN_PROGRESS, _EXISTS, NOT_THERE],
+        then=wait,
+        otherwise=failure.fail(scope, "EndpointRefused", error=f"{LOOKUP}.Error", cause=f"{LOOKUP}.Cause"),
+        comment="If another run was quicker, or a first call was carried out without an answer, look again.",
+    )
+    for state in (create, update, delete):
+        state.add_catch(taken, errors=ANY_ERROR, result_path=LOOKUP)
+
     status = sfn.Choice(scope, "EndpointStatus?")
-    status.when(sfn.Condition.string_equals("$.before.status", "InService"), update)
-    status.when(is_busy("$.before.status"), wait)
+    # `$.before` stays what it was before that update, for the way back
+    status.when(sfn.Condition.string_equals_json_path("$.now.config", "$.plan.name"), rollout)
+    status.when(sfn.Condition.string_equals("$.now.status", "InService"), remember)
+    status.when(is_busy("$.now.status"), wait)
     status.otherwise(delete)
     describe.next(status)
     return describe
 
 
-def _follow_rollout(scope: RunScope, parts: RunParts, failure: FailureRoute, following: sfn.IChainable) -> sfn.Wait:
+def _follow_rollout(scope: RunScope, parts: RunParts, failure: FailureRoute, following: sfn.IChainable) -> sfn.Choice:
     """Wait until the new configuration serves → `following`, or until it is clear that it will not."""
-    wait = sfn.Wait(scope, "WaitForRollout", time=POLL)
     describe = describe_endpoint(scope, parts, "DescribeRollout", result_path="$.endpoint")
     failure.catch(describe)
-    wait.next(describe)
+    late = failure.fail(
+        scope,
+        "RolloutNotFinished",
+        error="RolloutNotFinished",
+        cause=f"The endpoint {parts.names.endpoint} did not finish its change to the new configuration within two "
+        "hours. The previous model, if there was one, serves until it has. Look at the endpoint and its log "
+        f"{parts.names.endpoint_log_group}; once it is InService, start the execution again.",
+    )
+    wait = poll(scope, "Rollout", member="rollout", look=describe, too_long=late)
 
     # why does it not serve?
     explained = failure.fail(scope, "RolloutFailed", error="RolloutFailed", cause="$.endpoint.FailureReason")
@@ -163,10 +210,6 @@ def _follow_rollout(scope: RunScope, parts: RunParts, failure: FailureRoute, fol
     done.otherwise(reason)
     describe.next(done)
     return wait
-
-
-def _lookup_says(text: str) -> sfn.Condition:
-    return sfn.Condition.string_matches("$.lookup.Cause", text)
 
 
 def retire_phase(scope: RunScope, *, parts: RunParts, following: sfn.State) -> sfn.CustomState:

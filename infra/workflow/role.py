@@ -14,7 +14,7 @@ from infra.permissions import MODEL_VERSIONS, NO_RESOURCES, RUN_NAMES, Permissio
 
 __all__ = ["RunRole"]
 
-_CALL: Final = re.compile(r"(create|update|describe|delete)([A-Z]\w+?)(\.sync)?")
+_CALL: Final = re.compile(r"(create|update|describe|delete|stop)([A-Z]\w+?)(\.sync)?")
 """A SageMaker action as Step Functions writes it: what it does, to which kind of resource, and whether it waits."""
 
 _JOB_EVENTS: Final = {

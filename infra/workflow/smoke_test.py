@@ -13,7 +13,14 @@ from aws_cdk import aws_stepfunctions as sfn
 
 from infra.permissions import OBJECTS, Permission
 from infra.python_function import PythonFunction
-from infra.workflow.endpoint import POLL, describe_endpoint, is_busy
+from infra.workflow.endpoint import (
+    IN_PROGRESS,
+    NOT_THERE,
+    describe_endpoint,
+    go_on_where_done,
+    is_busy,
+    poll,
+)
 from infra.workflow.payloads import RunParts
 from infra.workflow.task import ANY_ERROR, FailureRoute, RunScope, lambda_task, sagemaker_task
 
@@ -57,24 +64,23 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
 def _roll_back(scope: RunScope, parts: RunParts, failure: FailureRoute) -> sfn.CustomState:
     """Take out of service what this run put there, and nothing else: another run may have come in between."""
     describe = describe_endpoint(scope, parts, "DescribeBeforeRollback", result_path="$.endpoint")
+    failure.catch(describe)
     remove = sagemaker_task(
         scope, "RemoveEndpoint", call="deleteEndpoint", payload={"EndpointName": parts.names.endpoint}
     )
     remove.next(failure.handler)
+    go_on_where_done(scope, remove, failure, says=[NOT_THERE, IN_PROGRESS], following=failure.handler)
 
     # back to the configuration before, and wait until it serves
+    watched = _follow_rollback(scope, parts, failure)
     restore = sagemaker_task(
         scope,
         "RestoreEndpoint",
         call="updateEndpoint",
         payload={"EndpointName": parts.names.endpoint, "EndpointConfigName.$": "$.before.config"},
     )
-    wait = sfn.Wait(scope, "WaitForRollback", time=POLL)
-    watch = describe_endpoint(scope, parts, "DescribeRollback", result_path="$.endpoint")
-    restored = sfn.Choice(scope, "RolledBack?")
-    restored.when(is_busy("$.endpoint.EndpointStatus"), wait)
-    restored.otherwise(failure.handler)
-    restore.next(wait).next(watch).next(restored)
+    restore.next(watched)
+    go_on_where_done(scope, restore, failure, says=[IN_PROGRESS], following=watched)
 
     serves_this_run = sfn.Condition.string_equals_json_path("$.endpoint.EndpointConfigName", "$.plan.name")
     still_ours = sfn.Choice(scope, "StillOurModel?")
@@ -82,7 +88,37 @@ def _roll_back(scope: RunScope, parts: RunParts, failure: FailureRoute) -> sfn.C
     still_ours.when(sfn.Condition.string_equals("$.before.config", ""), remove)
     still_ours.otherwise(restore)
     describe.next(still_ours)
-
-    for state in (describe, remove, restore, watch):
-        failure.catch(state)
     return describe
+
+
+def _follow_rollback(scope: RunScope, parts: RunParts, failure: FailureRoute) -> sfn.Choice:
+    """Wait until the configuration before serves again."""
+    look = describe_endpoint(scope, parts, "DescribeRollback", result_path="$.endpoint")
+    failure.catch(look)
+    unfinished = (
+        "Look at the endpoint in the SageMaker console: it may still serve the model that failed its smoke test. The "
+        "configuration to go back to is {}, with UpdateEndpoint."
+    )
+    late = failure.fail(
+        scope,
+        "RollbackNotFinished",
+        error="RollbackNotFinished",
+        cause=f"States.Format('The endpoint did not come to rest within two hours. {unfinished}', $.before.config)",
+    )
+    other = failure.fail(
+        scope,
+        "RollbackFailed",
+        error="RollbackFailed",
+        cause="States.Format('The endpoint is {} with the configuration {}. "
+        f"{unfinished}', $.endpoint.EndpointStatus, $.endpoint.EndpointConfigName, $.before.config)",
+    )
+    wait = poll(scope, "Rollback", member="rollback", look=look, too_long=late)
+
+    restored = sfn.Choice(scope, "RolledBack?")
+    restored.when(is_busy("$.endpoint.EndpointStatus"), wait)
+    serves = sfn.Condition.string_equals("$.endpoint.EndpointStatus", "InService")
+    as_before = sfn.Condition.string_equals_json_path("$.endpoint.EndpointConfigName", "$.before.config")
+    restored.when(sfn.Condition.and_(serves, as_before), failure.handler)
+    restored.otherwise(other)
+    look.next(restored)
+    return wait

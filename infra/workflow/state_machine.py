@@ -17,9 +17,10 @@ from infra.workflow.payloads import RunParts
 from infra.workflow.release import release_phase, retire_phase
 from infra.workflow.smoke_test import smoke_test_phase
 from infra.workflow.task import FailureRoute, RunScope
+from infra.workflow.time_limit import longest_run
 from infra.workflow.training import training_phase
 from infra.workflow.tuning import tuning_phase
-from infra.workflow.verdict import verdict_phase
+from infra.workflow.verdict import verdict_function, verdict_phase
 
 __all__ = ["Workflow"]
 
@@ -52,7 +53,9 @@ class Workflow(Construct):
             state_machine_name=names.prefix,
             definition_body=sfn.DefinitionBody.from_chainable(start),
             comment="From photos to a released model. Start it with {}, or with overrides of the settings.",
-            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
+            # Without the data: that of AskApproval holds the token with which anybody could answer.
+            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
+            timeout=longest_run(parts),
             tracing_enabled=True,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
@@ -71,9 +74,10 @@ def _phases(states: RunScope, parts: RunParts) -> sfn.Pass:
     retire = retire_phase(states, parts=parts, following=outcome)
     smoke_test = smoke_test_phase(states, parts=parts, failure=failure, following=retire)
     following: sfn.State = release_phase(states, parts=parts, failure=failure, following=smoke_test)
+    judge = verdict_function(states, parts)
     if settings.release.approval == "manual":
-        following = approval_phase(states, parts=parts, failure=failure, following=following)
-    verdict = verdict_phase(states, parts=parts, failure=failure, following=following)
+        following = approval_phase(states, parts=parts, judge=judge, failure=failure, following=following)
+    verdict = verdict_phase(states, parts=parts, function=judge, failure=failure, following=following)
 
     # from photos to a model; fine-tuning changes the backbone, so its features are of no use there
     train = training_phase(states, parts=parts, failure=failure, following=verdict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
@@ -14,7 +14,17 @@ from infra.permissions import Permission
 from infra.python_function import PythonFunction
 from infra.workflow.role import RunRole
 
-__all__ = ["ANY_ERROR", "FailureRoute", "RunScope", "callback_task", "lambda_task", "sagemaker_task"]
+__all__ = [
+    "ANY_ERROR",
+    "LOST_ANSWER",
+    "NAME_TAKEN",
+    "TRANSIENT",
+    "FailureRoute",
+    "RunScope",
+    "callback_task",
+    "lambda_task",
+    "sagemaker_task",
+]
 
 ANY_ERROR = ["States.ALL"]
 _API_TIMEOUT_SECONDS = 120
@@ -31,13 +41,24 @@ _OPTIMISED = {
 """The calls that Step Functions has an optimised integration for ("Create and manage Amazon SageMaker AI jobs"); the
 others use the AWS SDK integration."""
 
-_SAGEMAKER_TRANSIENT = [
-    "SageMaker.AmazonSageMakerException",
-    "SageMaker.SageMakerException",
-    "SageMaker.SdkClientException",
-]
-"""Step Functions reports throttling as SageMaker's general exceptions, so refusals are retried too, which does no
-harm."""
+NAME_TAKEN: Final = ("SageMaker.ResourceInUseException", "SageMaker.ResourceInUse")
+"""SageMaker's refusal of a name that it knows. Public state machines have both forms of an error of the API's model."""
+
+_NO_QUOTA_LEFT = ["SageMaker.ResourceLimitExceededException", "SageMaker.ResourceLimitExceeded"]
+"""SageMaker's refusal where a quota is used up. The instances of a job that has just ended count for minutes."""
+
+LOST_ANSWER: Final = ("SageMaker.SdkClientException",)
+"""The error of a call that SageMaker did not answer; it may have carried it out."""
+
+TRANSIENT: Final = ("SageMaker.AmazonSageMakerException", "SageMaker.SageMakerException", *LOST_ANSWER)
+"""Step Functions reports throttling and a 500 as SageMaker's general exceptions, so refusals are retried too, which
+does no harm."""
+
+_SAGEMAKER_ATTEMPTS = 5
+"""Further attempts after 2, 4, 8, 16 and 32 seconds at most. States that a refusal leads elsewhere go there then."""
+
+_LAMBDA_ATTEMPTS = 6
+"""Further attempts within two minutes, as the concurrency of a new account may be 10."""
 
 _LAMBDA_TRANSIENT = [
     "Lambda.ClientExecutionTimeoutException",
@@ -110,6 +131,13 @@ class FailureRoute:
         state.next(self.handler)
         return state
 
+    def hand_on(self, scope: Construct, state: str, *, error_at: str) -> sfn.Pass:
+        """Return a state that fails the run with the error that `state` left at a JSONPath."""
+        details = {"Error.$": f"{error_at}.Error", "Cause.$": f"{error_at}.Cause"}
+        failed = sfn.Pass(scope, f"{state}Failed", parameters=details, result_path=f"$.failure.{state}")
+        failed.next(self.handler)
+        return failed
+
 
 def _key(name: str, value: str) -> str:
     return f"{name}.$" if value.startswith(("$", "States.Format")) else name
@@ -124,10 +152,13 @@ def sagemaker_task(
     result_path: str | None = None,
     result_selector: Mapping[str, str] | None = None,
     timeout: cdk.Duration | None = None,
-    retry: bool = True,
+    passing: Sequence[str] = TRANSIENT,
     implied: Sequence[Permission] = (),
 ) -> sfn.CustomState:
     """Return the state of a SageMaker API call; the state machine's role may then make the call.
+
+    What may pass is retried: a used-up quota for about an hour, anything that may be throttling for minutes.
+
 
     Args:
         scope: The scope of the run's states.
@@ -137,7 +168,7 @@ def sagemaker_task(
         result_path: JSONPath at which the response is kept; None drops it.
         result_selector: The members of the response to keep; None keeps all.
         timeout: How long the state may take; None is the time of a plain API call.
-        retry: Whether to retry a refusal, which cannot be told from throttling.
+        passing: Errors that pass by themselves, and are retried beside a used-up quota.
         implied: What the call needs of its caller besides its own action.
     """
     scope.role.may_call(call, payload, implied=implied)
@@ -153,15 +184,21 @@ def sagemaker_task(
     if result_selector:
         state_json["ResultSelector"] = dict(result_selector)
     state = sfn.CustomState(scope, name, state_json=state_json)
-    if retry:
-        _retry(state, _SAGEMAKER_TRANSIENT)
+    state.add_retry(
+        errors=_NO_QUOTA_LEFT,
+        interval=cdk.Duration.minutes(1),
+        max_attempts=10,
+        backoff_rate=1.5,
+        max_delay=cdk.Duration.minutes(10),
+    )
+    _retry(state, passing, max_attempts=_SAGEMAKER_ATTEMPTS)
     return state
 
 
 def lambda_task(
-    scope: RunScope, function: PythonFunction, *, payload: Mapping[str, Any], result_path: str
+    scope: RunScope, function: PythonFunction, *, payload: Mapping[str, Any], result_path: str, name: str | None = None
 ) -> sfn.CustomState:
-    """Return the state that invokes a function and is named as the function is.
+    """Return the state that invokes a function. It is named as the function is, unless another name is given.
 
     Its result is kept at `result_path`. The class name of an exception in the function is the name of the error.
     """
@@ -173,6 +210,7 @@ def lambda_task(
         result_path=result_path,
         # One minute more, so that a function that takes too long ends with Lambda's own message.
         timeout=function.timeout.plus(cdk.Duration.minutes(1)),
+        name=name,
     )
 
 
@@ -203,11 +241,12 @@ def _invocation(
     parameters: Mapping[str, Any],
     result_path: str,
     timeout: cdk.Duration,
+    name: str | None = None,
 ) -> sfn.CustomState:
     scope.role.may_invoke(function.arn)
     state = sfn.CustomState(
         scope,
-        function.node.id,
+        name or function.node.id,
         state_json={
             "Type": "Task",
             "Resource": resource,
@@ -216,15 +255,15 @@ def _invocation(
             "TimeoutSeconds": timeout.to_seconds(),
         },
     )
-    _retry(state, _LAMBDA_TRANSIENT)
+    _retry(state, _LAMBDA_TRANSIENT, max_attempts=_LAMBDA_ATTEMPTS)
     return state
 
 
-def _retry(state: sfn.CustomState, errors: list[str]) -> None:
+def _retry(state: sfn.CustomState, errors: Sequence[str], *, max_attempts: int) -> None:
     state.add_retry(
-        errors=errors,
+        errors=list(errors),
         interval=cdk.Duration.seconds(2),
-        max_attempts=3,
+        max_attempts=max_attempts,
         backoff_rate=2,
         jitter_strategy=sfn.JitterType.FULL,
     )

@@ -11,13 +11,22 @@ from aws_cdk import aws_stepfunctions as sfn
 
 from contract import METRICS, Channel, EntryPoint
 from infra.instances import gpus
-from infra.workflow.debugger import job_variables, rule_evaluator, rules_job, tensor_rules
+from infra.workflow.debugger import (
+    job_variables,
+    own_rules_instead,
+    rule_evaluator,
+    rules_job,
+    tensor_rules,
+)
+from infra.workflow.job import JobPlan, sagemaker_job
 from infra.workflow.managed_rules import debugger_not_offered, managed_request, managed_rules
 from infra.workflow.payloads import CHECKPOINTS, RunParts, channel, hyperparameters
-from infra.workflow.task import ANY_ERROR, FailureRoute, RunScope, sagemaker_task
+from infra.workflow.task import FailureRoute, RunScope
 from infra.workflow.tuning import BEST_VALUES, searched
 
 __all__ = ["training_phase"]
+
+_PLAN = JobPlan(member="training", job="-train", kept=("output", "checkpoints"))
 
 
 def training_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable) -> sfn.State:
@@ -26,68 +35,60 @@ def training_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, f
     `$.training.model` is then the model's URI, and `$.debugger.evaluator` says who evaluated the rules.
     """
     evaluator = rule_evaluator(parts)
-    if evaluator == "own":
-        return _train_with_own_rules(scope, parts, failure, following)
     if evaluator == "off":
-        train = _job(scope, "Train", parts=parts, evaluator="off")
-        failure.catch(train)
+        train = _job(scope, "Train", parts=parts, failure=failure, evaluator="off")
         train.next(following)
         return train
 
-    rules = managed_rules(scope, parts=parts, failure=failure, following=following)
+    own_rules = _own_rules(scope, parts, failure, following)
+    if evaluator == "own":
+        return _train_with_own_rules(scope, parts, failure, own_rules)
+
     offered = sfn.Choice(scope, "DebuggerOffered?", comment="Some regions do not have the image for the rules.")
     is_offered = sfn.Condition.string_equals("$.debugger.evaluator", "managed")
     if evaluator == "managed":
-        train = _job(scope, "TrainManaged", parts=parts, evaluator="managed")
-        failure.catch(train)
+        rules = managed_rules(scope, parts=parts, failure=failure, following=following)
+        train = _job(scope, "TrainManaged", parts=parts, failure=failure, evaluator="managed")
         offered.when(is_offered, train).otherwise(debugger_not_offered(scope, failure=failure))
     else:
-        # A refusal is not retried, although it may be throttling: the other evaluator is there at once.
-        train = _job(scope, "TrainManaged", parts=parts, evaluator="managed", retry=False)
-        own = _train_with_own_rules(scope, parts, failure, following)
-        train.add_catch(_if_refused(scope, train, failure, own), errors=ANY_ERROR, result_path="$.refusal")
+        instead = own_rules_instead(scope, parts=parts, failure=failure, own=own_rules, following=following)
+        rules = managed_rules(scope, parts=parts, failure=failure, following=following, if_none_evaluated=instead)
+        own = _train_with_own_rules(scope, parts, failure, own_rules)
+        refused = _go_on(scope, own)
+        train = _job(scope, "TrainManaged", parts=parts, failure=failure, evaluator="managed", if_refused=refused)
         offered.when(is_offered, train).otherwise(own)
     train.next(rules)
     return offered
 
 
+def _own_rules(scope: RunScope, parts: RunParts, failure: FailureRoute, following: sfn.IChainable) -> sfn.IChainable:
+    """Rules → `following`; return the first state, which is `following` where no tensor rule is to be evaluated."""
+    if not tensor_rules(parts) or rule_evaluator(parts) == "managed":
+        return following
+    rules = rules_job(scope, parts=parts, failure=failure)
+    rules.next(following)
+    return rules
+
+
 def _train_with_own_rules(
     scope: RunScope, parts: RunParts, failure: FailureRoute, following: sfn.IChainable
 ) -> sfn.CustomState:
-    """Train → Rules → `following`; without Rules where no tensor rule is to be evaluated."""
-    train = _job(scope, "Train", parts=parts, evaluator="own")
-    failure.catch(train)
-    if tensor_rules(parts):
-        train.next(rules_job(scope, parts=parts, failure=failure)).next(following)
-    else:
-        train.next(following)
+    train = _job(scope, "Train", parts=parts, failure=failure, evaluator="own")
+    train.next(following)
     return train
 
 
-def _if_refused(scope: RunScope, train: sfn.CustomState, failure: FailureRoute, own: sfn.IChainable) -> sfn.Choice:
-    """Go on as `own` where the account may not use SageMaker Debugger; return the state that handles every error."""
+def _go_on(scope: RunScope, own: sfn.IChainable) -> sfn.Pass:
+    """Go on as `own` where the account may not use SageMaker Debugger; return the state."""
     go_on = sfn.Pass(
         scope,
         "GoOnWithOwnRules",
         comment="SageMaker Debugger is closed to accounts that never used it: CreateTrainingJob is refused.",
-        parameters={"evaluator": "own", "looks": 0, "refusal.$": "$.refusal.Cause"},
+        parameters={"evaluator": "own", "looks": 0, "refusal.$": "$.attempt.Cause"},
         result_path="$.debugger",
     )
     go_on.next(own)
-
-    failed = sfn.Pass(
-        scope,
-        "TrainManagedFailed",
-        parameters={"Error.$": "$.refusal.Error", "Cause.$": "$.refusal.Cause"},
-        result_path=f"$.failure.{train.node.id}",
-    )
-    failed.next(failure.handler)
-
-    # A Catch of States.TaskFailed would match every error, refusals among them, so a choice looks at the name.
-    refused = sfn.Choice(scope, "DebuggerRefused?", comment="A training job that failed is not repeated.")
-    refused.when(sfn.Condition.string_matches("$.refusal.Error", "SageMaker.*"), go_on)
-    refused.otherwise(failed)
-    return refused
+    return go_on
 
 
 def _job(
@@ -95,19 +96,21 @@ def _job(
     name: str,
     *,
     parts: RunParts,
+    failure: FailureRoute,
     evaluator: Literal["managed", "own", "off"],
-    retry: bool = True,
+    if_refused: sfn.IChainable | None = None,
 ) -> sfn.CustomState:
     training = parts.settings.training
     instances = training.instance_count if parts.finetunes else 1
     torchrun = parts.finetunes and (gpus(training.instance_type) > 0 or instances > 1)
     features = [] if parts.finetunes else [channel(Channel.FEATURES, path="$.plan.features.uri")]
-    return sagemaker_task(
+    return sagemaker_job(
         scope,
         name,
         call="createTrainingJob.sync",
+        plan=_PLAN,
         payload={
-            "TrainingJobName.$": "$.plan.training.job",
+            "TrainingJobName.$": _PLAN.name,
             # the program and its values
             "AlgorithmSpecification": {
                 "TrainingImage": parts.training_image.uri(training.instance_type),
@@ -135,6 +138,7 @@ def _job(
         },
         result_path="$.training",
         result_selector={"job.$": "$.TrainingJobName", "model.$": "$.ModelArtifacts.S3ModelArtifacts"},
+        failure=failure,
         timeout=parts.wait(training.max_minutes, spot=training.spot),
-        retry=retry,
+        if_refused=if_refused,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import aws_cdk as cdk
@@ -10,16 +11,24 @@ from aws_cdk import aws_stepfunctions as sfn
 from contract import METRICS, OBJECTIVES, TRIAL_METRICS, Channel, EntryPoint
 from infra.instances import gpus
 from infra.settings import TuningSettings
+from infra.workflow.job import JobPlan, sagemaker_job
 from infra.workflow.payloads import CHECKPOINTS, RunParts, channel, hyperparameters
-from infra.workflow.task import FailureRoute, RunScope, sagemaker_task
+from infra.workflow.task import FailureRoute, RunScope
 
 __all__ = ["BEST_VALUES", "searched", "tuning_phase"]
 
 BEST_VALUES = "$.tuning.BestTrainingJob.TunedHyperParameters"
 """Where the best trial's values stand after this phase."""
 
-_LONGEST_TUNING = cdk.Duration.days(30)
-"""SageMaker's quota for a tuning job; the plan's own, shorter limit stands in `ResourceLimits`."""
+_LONGEST_TUNING = cdk.Duration.days(31)
+"""More than SageMaker's quota for a tuning job; the plan's own, shorter limit stands in `ResourceLimits`."""
+
+_PLAN = JobPlan(
+    member="tuning",
+    job="",
+    kept=("output", "checkpoints", "epochs", "trials", "parallel_trials", "max_seconds", "ranges"),
+)
+_WARM_PLAN = replace(_PLAN, kept=(*_PLAN.kept, "warm_start"))
 
 
 def tuning_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable) -> sfn.State:
@@ -61,22 +70,23 @@ def _tuning_job(
     scope: RunScope, name: str, *, parts: RunParts, failure: FailureRoute, warm_start: str | None = None
 ) -> sfn.CustomState:
     """Return the state of the tuning job; `warm_start` is the JSONPath of the request's `WarmStartConfig`, if any."""
-    job = sagemaker_task(
+    plan = _WARM_PLAN if warm_start else _PLAN
+    return sagemaker_job(
         scope,
         name,
         call="createHyperParameterTuningJob.sync",
+        plan=plan,
         payload={
-            "HyperParameterTuningJobName.$": "$.plan.tuning.job",
+            "HyperParameterTuningJobName.$": plan.name,
             "HyperParameterTuningJobConfig": _search(parts),
             "TrainingJobDefinition": _trial(parts),
             **({"WarmStartConfig.$": warm_start} if warm_start else {}),
             "Tags": parts.tags,
         },
+        failure=failure,
         result_path="$.tuning",
         timeout=_LONGEST_TUNING,
     )
-    failure.catch(job)
-    return job
 
 
 def _search(parts: RunParts) -> dict[str, Any]:
@@ -92,8 +102,6 @@ def _search(parts: RunParts) -> dict[str, Any]:
         },
         "ParameterRanges.$": "$.plan.tuning.ranges",
         "TrainingJobEarlyStoppingType": "Auto" if tuning.early_stopping else "Off",
-        # The service takes 31 bits.
-        "RandomSeed": parts.settings.training.seed % 2**31,
     }
 
 

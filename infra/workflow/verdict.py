@@ -14,32 +14,20 @@ from infra.workflow.debugger import rule_evaluator
 from infra.workflow.payloads import RunParts
 from infra.workflow.task import FailureRoute, RunScope, lambda_task, sagemaker_task
 
-__all__ = ["verdict_phase"]
+__all__ = ["verdict_function", "verdict_phase", "verdict_task"]
 
 _CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff", "application/json")
 
 
 def verdict_phase(
-    scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable
+    scope: RunScope, *, parts: RunParts, function: PythonFunction, failure: FailureRoute, following: sfn.IChainable
 ) -> sfn.CustomState:
     """Verdict → RegisterModel → Accepted? → `following`; return Verdict.
 
     `$.verdict` is then the decision and `$.package.arn` the model package, of a rejected model too. A rejected model
     ends the run as `ModelRejected`; the model in service stays.
     """
-    verdict = lambda_task(
-        scope,
-        _function(scope, parts),
-        payload={
-            "run.$": "$.plan.run",
-            "training_job.$": "$.training.job",
-            "model.$": "$.training.model",
-            "mode.$": "$.plan.hyperparameters.mode",
-            "debugger.$": "$.debugger.evaluator",
-        },
-        result_path="$.verdict",
-    )
-    failure.catch(verdict)
+    verdict = verdict_task(scope, "Verdict", function=function, failure=failure)
 
     # every model is registered, a rejected one too
     register = _register(scope, parts)
@@ -53,7 +41,27 @@ def verdict_phase(
     return verdict
 
 
-def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
+def verdict_task(scope: RunScope, name: str, *, function: PythonFunction, failure: FailureRoute) -> sfn.CustomState:
+    """Return a state that judges the run's model; `$.verdict` is then the decision."""
+    verdict = lambda_task(
+        scope,
+        function,
+        name=name,
+        payload={
+            "run.$": "$.plan.run",
+            "training_job.$": "$.training.job",
+            "model.$": "$.training.model",
+            "mode.$": "$.plan.hyperparameters.mode",
+            "debugger.$": "$.debugger.evaluator",
+        },
+        result_path="$.verdict",
+    )
+    failure.catch(verdict)
+    return verdict
+
+
+def verdict_function(scope: RunScope, parts: RunParts) -> PythonFunction:
+    """Make the function that judges models."""
     release, debugger = parts.settings.release, parts.settings.debugger
     permissions = [
         *read_objects(parts.dataset, ["runs/*"]),

@@ -25,7 +25,7 @@ def handler(event: contract.ApprovalRequest, context: LambdaContext) -> None:
     """Store the question and publish it. The state machine waits until somebody answers with the task token."""
     bucket, run = os.environ["BUCKET"], event["run"]
 
-    # keep the token where only people with access to the bucket can read it
+    # keep the token where people with access to the bucket can read it, but neither the jobs nor the endpoint
     asked = datetime.now(UTC)
     expires = asked + timedelta(hours=int(os.environ["APPROVAL_HOURS"]))
     question = contract.ApprovalQuestion(
@@ -37,7 +37,7 @@ def handler(event: contract.ApprovalRequest, context: LambdaContext) -> None:
         asked_at=asked.isoformat(timespec="seconds"),
         expires_at=expires.isoformat(timespec="seconds"),
     )
-    location = write_json(s3, bucket=bucket, key=f"runs/{run}/{contract.Artefact.APPROVAL}", value=question)
+    location = write_json(s3, bucket=bucket, key=contract.approval_key(run), value=question)
 
     # ask
     publish(

@@ -41,7 +41,7 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
     """
     bucket, name_prefix = os.environ["BUCKET"], os.environ["NAME_PREFIX"]
     machines: contract.Machines = json.loads(os.environ["MACHINES"])
-    run = contract.run_id(event["execution"])
+    run = contract.run_id(event["execution"], started=event["started"])
     settings = resolve(
         json.loads(os.environ["SETTINGS"]),
         event["overrides"],

@@ -12,6 +12,9 @@ from .overrides import RunSettings
 
 __all__ = ["features_folder", "make_plan"]
 
+_SECOND = 2
+"""The number in the name of a job's second attempt."""
+
 _QUEUE_SECONDS = 3600
 """Time that a tuning job may wait for machines, beside the time of its trials."""
 
@@ -68,6 +71,7 @@ def make_plan(
         ),
         tuning=contract.TuningPlan(
             job=tuning_job,
+            next_name=_SECOND,
             output=f"{own}tuning/",
             checkpoints=f"{checkpoints}{tuning_job}/",
             # `replace` checks the epochs of a trial by the contract's limits.
@@ -83,10 +87,14 @@ def make_plan(
             ),
         ),
         training=contract.TrainingPlan(
-            job=training_job, output=f"{own}training/", checkpoints=f"{checkpoints}{training_job}/"
+            job=training_job,
+            next_name=_SECOND,
+            output=f"{own}training/",
+            checkpoints=f"{checkpoints}{training_job}/",
         ),
         rules=contract.RulesPlan(
             job=contract.rules_job_name(name_prefix, run),
+            next_name=_SECOND,
             output=f"{own}rules/",
             tensors=f"{base}{contract.TENSORS_PREFIX}{run}/",
         ),
@@ -102,6 +110,7 @@ def _features(base: str, folder: FeaturesFolder, *, job: str, cached: CachedFeat
         previous=base + previous if previous else "",
         key=folder.key,
         job=job,
+        next_name=_SECOND,
         output=base + folder.prefix,
         uri=base + (ready or f"{folder.prefix}{job}/output/model/"),
     )

@@ -27,7 +27,13 @@ ADVICE = {
     "RolloutFailed": "SageMaker keeps the previous model in service. Look at the endpoint's log group "
     "/aws/sagemaker/Endpoints.",
     "NoTrialSucceeded": "Look at the trials' logs in /aws/sagemaker/TrainingJobs.",
-    "States.Timeout": "The job was stopped at its time limit; raise the setting max_minutes or take a larger instance.",
+    "States.Timeout": "The run waited no longer, and stopped the job that it was waiting for, if there was one. A job "
+    "that worked needs a higher setting max_minutes or a larger instance; one that waited for a machine needs another "
+    "instance_type, or a later start.",
+    "JobNotStopped": "Look at the job in the SageMaker console, and stop it there if it still runs.",
+    "EndpointBusy": "The model in service was left alone. Start the execution again once the endpoint is InService.",
+    "RolloutNotFinished": "Look at the endpoint in the SageMaker console and at its log group "
+    "/aws/sagemaker/Endpoints; start the execution again once it is InService.",
     "SageMaker.ResourceLimitExceededException": "Raise the quota named above in Service Quotas, or choose another "
     "instance_type in the settings.",
 }

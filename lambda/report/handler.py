@@ -60,7 +60,7 @@ def handler(event: contract.EndInput, context: LambdaContext) -> contract.Report
 
     # A run that failed before its plan is named after its execution.
     plan = event["run"].get("plan")
-    name = plan["run"] if plan else contract.run_id(execution.rsplit(":", 1)[-1])
+    name = plan["run"] if plan else contract.run_id(execution.rsplit(":", 1)[-1], started=event["run"]["started"])
     run = RunContext(
         name=name,
         prefix=os.environ["NAME_PREFIX"],

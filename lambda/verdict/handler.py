@@ -70,7 +70,12 @@ def handler(event: contract.VerdictInput, context: LambdaContext) -> contract.Ve
     # store the decision
     uri = write_json(s3, bucket=bucket, key=f"runs/{run}/{Artefact.DECISION}", value=decision)
     logger.info("decided", extra={"run": run, "accepted": decision["accepted"], "reasons": decision["reasons"]})
-    return _summary(decision, uri=uri, evaluation=f"s3://{bucket}/{contract.result_key(run, Artefact.EVALUATION)}")
+    return _summary(
+        decision,
+        uri=uri,
+        evaluation=f"s3://{bucket}/{contract.result_key(run, Artefact.EVALUATION)}",
+        in_service=in_service.config if in_service else "",
+    )
 
 
 def _thresholds(settings: Mapping[str, str]) -> Thresholds:
@@ -94,7 +99,7 @@ def _rule_results(event: contract.VerdictInput, bucket: str, *, profile: bytes |
     return with_missing(results, expected, mode=event["mode"], evaluator=event["debugger"])
 
 
-def _summary(decision: Decision, *, uri: str, evaluation: str) -> contract.Verdict:
+def _summary(decision: Decision, *, uri: str, evaluation: str, in_service: str) -> contract.Verdict:
     """Return what later states need. An accuracy that is not a number becomes 0, since JSON has no NaN."""
     accuracy = decision["test_accuracy"]
     return contract.Verdict(
@@ -106,5 +111,6 @@ def _summary(decision: Decision, *, uri: str, evaluation: str) -> contract.Verdi
         test_images=decision["test_images"],
         decision=uri,
         evaluation=evaluation,
+        in_service=in_service,
         metadata=package_metadata(decision, decision_uri=uri),
     )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from infra.outputs import StackOutput
 from infra.settings import Settings
 from tests.fakes.s3 import FakeS3, client_error
 
-__all__ = ["RUN", "FakeLogs", "FakeStack", "FakeStepFunctions", "GroupedLogs", "question"]
+__all__ = ["EXECUTION", "RUN", "STARTED", "FakeLogs", "FakeStack", "FakeStepFunctions", "GroupedLogs", "question"]
 
-RUN = "run-7"
+EXECUTION = "0ab1c2d3-e4f5-6789-abcd-ef0123456789"
+RUN = "0ab1c2d3-e4"
+"""What `contract.run_id` makes of that name."""
+STARTED = datetime(2026, 11, 25, 9, tzinfo=UTC)
 
 
 class FakeStack:
@@ -34,7 +38,7 @@ class FakeStack:
 class FakeStepFunctions:
     """A state machine with its executions, one of which waits until it is answered."""
 
-    def __init__(self, *, error: str | None = None, executions: tuple[str, ...] = (RUN,)) -> None:
+    def __init__(self, *, error: str | None = None, executions: tuple[str, ...] = (EXECUTION,)) -> None:
         self.error = error
         self.executions = executions
         self.answers: list[dict[str, str]] = []
@@ -47,7 +51,7 @@ class FakeStepFunctions:
 
     def list_executions(self, *, stateMachineArn: str, maxResults: int) -> dict[str, Any]:  # noqa: N803
         assert stateMachineArn == "arn:machine"
-        return {"executions": [{"name": name} for name in self.executions[:maxResults]]}
+        return {"executions": [{"name": name, "startDate": STARTED} for name in self.executions[:maxResults]]}
 
     def send_task_success(self, **parameters: str) -> None:
         self._take(parameters)
@@ -100,4 +104,4 @@ def question(*, expires_at: str = "2999-01-01T00:00:00+00:00") -> dict[str, byte
         "asked_at": "2026-11-25T09:00:00+00:00",
         "expires_at": expires_at,
     }
-    return {f"runs/{RUN}/approval.json": json.dumps(approval).encode()}
+    return {f"approvals/{RUN}/approval.json": json.dumps(approval).encode()}

@@ -41,7 +41,7 @@ def test_a_no_without_a_reason_is_asked_for_one_and_changes_nothing() -> None:
 
 def test_a_run_that_asked_nothing_is_named_with_the_setting() -> None:
     stack: Any = FakeStack()
-    with pytest.raises(CliError, match=r"run-7 asked for no approval.*release\.approval is manual"):
+    with pytest.raises(CliError, match=rf"{RUN} asked for no approval.*release\.approval is manual"):
         answer(stack, run=RUN, rejection=None)
 
 

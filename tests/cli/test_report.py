@@ -68,7 +68,7 @@ def test_without_a_browser_the_path_is_printed_with_the_reason(
 
 def test_a_run_without_a_report_says_where_it_would_be(tmp_path: Path) -> None:
     stack: Any = FakeStack()
-    with pytest.raises(CliError, match=r"no report at s3://data/runs/run-7/report\.html"):
+    with pytest.raises(CliError, match=rf"no report at s3://data/runs/{RUN}/report\.html"):
         fetch_report(stack, run=RUN, page=ReportPage.REPORT, folder=tmp_path)
 
 

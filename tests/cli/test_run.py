@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+import contract
 from cli import CliError, main
 from cli.run import newest_run, start
 from cli.watch import Outcome
-from tests.cli.stack import FakeStack, FakeStepFunctions
+from tests.cli.stack import STARTED, FakeStack, FakeStepFunctions
 from tests.fakes.s3 import client_error
 
 
@@ -30,7 +31,7 @@ def test_an_input_that_is_not_a_json_object_is_refused_before_anything_starts(ov
 
 def test_the_newest_run_is_the_one_that_is_listed_first() -> None:
     stack: Any = FakeStack(stepfunctions=FakeStepFunctions(executions=("run-9", "run-8")))
-    assert newest_run(stack) == "run-9"
+    assert newest_run(stack) == contract.run_id("run-9", started=STARTED)
 
 
 def test_before_the_first_run_there_is_no_newest_one() -> None:

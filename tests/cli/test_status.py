@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+import contract
 from cli.status import show
 from infra.outputs import StackOutput
 from tests.cli.stack import FakeStack
@@ -24,6 +25,10 @@ EXECUTIONS = [
         "executionArn": "arn:8",
     },
 ]
+
+
+def name(execution: str) -> str:
+    return contract.run_id(execution, started=BEGIN)
 
 
 class StepFunctions:
@@ -76,5 +81,5 @@ def test_before_the_first_release_there_is_no_endpoint() -> None:
 
 def test_runs_are_listed_with_the_error_of_those_that_failed() -> None:
     lines = shown(None)
-    assert any(line.startswith("run-9 RUNNING") and not line.endswith(" s") for line in lines)
-    assert any(line.startswith("run-8 FAILED") and line.endswith("90 s ModelRejected") for line in lines)
+    assert any(line.startswith(f"{name('run-9')} RUNNING") and not line.endswith(" s") for line in lines)
+    assert any(line.startswith(f"{name('run-8')} FAILED") and line.endswith("90 s ModelRejected") for line in lines)

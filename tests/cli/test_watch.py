@@ -14,7 +14,7 @@ from rich.console import Console
 from cli.history import History
 from cli.joblogs import PROCESSING_LOG_GROUP, TRAINING_LOG_GROUP
 from cli.watch import Outcome, watch
-from tests.cli.stack import FakeLogs, FakeStack, GroupedLogs
+from tests.cli.stack import EXECUTION, RUN, STARTED, FakeLogs, FakeStack, GroupedLogs
 from tests.fakes.s3 import client_error
 
 JOB = "whippet-dev-run-7"
@@ -64,7 +64,7 @@ class Execution:
         return {"definition": json.dumps({"States": STATES})}
 
     def describe_execution(self, **_: str) -> dict[str, Any]:
-        return self._answer("DescribeExecution", self.described)
+        return self._answer("DescribeExecution", {"startDate": STARTED, **self.described})
 
     def get_execution_history(
         self,
@@ -139,7 +139,7 @@ def watched(
     execution = Execution(states, **{"status": "SUCCEEDED", "output": "{}"} | described)
     stack: Any = FakeStack(stepfunctions=execution, logs=logs or FakeLogs(), sagemaker=sagemaker)
     console = Console(record=True, width=200)
-    outcome = watch(stack, execution="arn:aws:states:eu-west-1:1:execution:m:run-7", console=console)
+    outcome = watch(stack, execution=f"arn:aws:states:eu-west-1:1:execution:m:{EXECUTION}", console=console)
     return outcome, [line.strip() for line in console.export_text().splitlines()]
 
 
@@ -152,7 +152,7 @@ def test_epochs_and_rules_are_printed_from_the_logs_of_the_jobs_that_the_states_
     )
     states = [("Entered", "Fit"), ("Exited", "Fit"), ("Entered", "Judge"), ("Exited", "Judge")]
     outcome, lines = watched(states, logs=logs, output='{"endpoint": "e"}')
-    assert outcome == Outcome(run="run-7", succeeded=True, output={"endpoint": "e"}, error="SUCCEEDED", cause="")
+    assert outcome == Outcome(run=RUN, succeeded=True, output={"endpoint": "e"}, error="SUCCEEDED", cause="")
     shown = lines[1:]  # the first line says that the run started
     assert shown == [
         "epoch 1/1: loss=0.5",
@@ -189,7 +189,7 @@ def test_a_tuning_job_that_does_not_exist_yet_is_waited_for() -> None:
 
 def test_a_run_that_waits_for_approval_says_how_to_answer() -> None:
     _, lines = watched([("Entered", "Ask")], status="FAILED", error="ApprovalTimedOut")
-    assert any("`whippet approve run-7`" in line and "whippet approve run-7 --reject" in line for line in lines)
+    assert any(f"`whippet approve {RUN}`" in line and f"whippet approve {RUN} --reject" in line for line in lines)
 
 
 def test_a_state_that_polls_is_printed_once() -> None:
@@ -205,9 +205,7 @@ def test_a_state_that_is_not_in_the_definition_is_printed_all_the_same() -> None
 
 def test_a_failed_run_tells_its_error_and_cause() -> None:
     outcome, _ = watched([], status="FAILED", error="ModelRejected", cause="Overfit at step 90", output=None)
-    assert outcome == Outcome(
-        run="run-7", succeeded=False, output={}, error="ModelRejected", cause="Overfit at step 90"
-    )
+    assert outcome == Outcome(run=RUN, succeeded=False, output={}, error="ModelRejected", cause="Overfit at step 90")
 
 
 @pytest.mark.parametrize(("cloud", "shortest", "longest"), [(None, 5, 10), ("local", 0, 1)])

@@ -79,6 +79,8 @@ class Types:
                     found |= {(name, *rest) for rest in self.leaves(member)}
             elif names := _names_of(branch):
                 found |= {(name,) for name in names}
+            elif _base(branch) is list:
+                found |= {(), *((EACH, *rest) for rest in self.leaves(get_args(branch)[0]))}
             else:
                 found.add(())
         self._leaves[hint] = found
@@ -141,9 +143,13 @@ def fits(given: Any, expected: Any) -> bool:
 
 
 def is_value_of(value: Any, hint: Any) -> bool:
-    """Whether a literal of the definition is a value of a simple type; the only literal of a dictionary is `{}`."""
+    """Whether a literal of the definition is a value of a type; the only literal of a plain dictionary is `{}`."""
     for branch in branches(hint):
-        if get_origin(branch) is Literal:
+        if is_typeddict(branch):
+            fields = _hints(branch)
+            matches = isinstance(value, dict) and value.keys() == fields.keys()
+            matches = matches and all(is_value_of(item, fields[name]) for name, item in value.items())
+        elif get_origin(branch) is Literal:
             matches = value in get_args(branch)
         elif _base(branch) is dict:
             matches = value == {}

@@ -21,6 +21,7 @@ _SAGEMAKER = ServiceModel(Loader().load_service_model("sagemaker", "service-2"),
 _CONTEXT = {
     "$$.Execution.Id",
     "$$.Execution.Name",
+    "$$.Execution.StartTime",
     "$$.State.EnteredTime",
     "$$.State.Name",
     "$$.StateMachine.Id",
@@ -32,7 +33,7 @@ _CONTEXT = {
 _INTRINSICS: dict[str, type] = {"Format": str, "JsonToString": str, "MathAdd": int}
 _CALL = re.compile(r"States\.(\w+)\((.*)\)", re.DOTALL)
 _ARGUMENT = re.compile(r"'(?:[^'\\]|\\.)*'|[^,\s][^,]*")
-_PATH = re.compile(r"\$(\.\w+|\[\*\])*")
+_PATH = re.compile(r"\$(\.\w+|\[(\*|\d+)\])*")
 _READING_MEMBERS = ("InputPath", "OutputPath", "ItemsPath", "SecondsPath", "TimestampPath", "ErrorPath", "CausePath")
 """Members of a state that hold one path."""
 
@@ -174,6 +175,8 @@ class DocumentWalk:
         return self._below(target, {(key, *rest) for key, value in given.items() for rest in self._leaves(value)})
 
     def _leaves(self, value: Any) -> set[Path]:
+        if isinstance(value, dict) and value:
+            return {(key, *rest) for key, item in value.items() for rest in self._leaves(item)}
         return {leaf for hint in value for leaf in self.types.leaves(hint)} if isinstance(value, list) else {()}
 
     def _below(self, target: Path, leaves: set[Path]) -> frozenset[Path]:
@@ -338,7 +341,7 @@ class DocumentWalk:
             return ()
         if not _PATH.fullmatch(path):
             self._problem(name, f"{path} is not understood by this walk")
-        return tuple(part.lstrip(".") for part in re.findall(r"\.\w+|\[\*\]", path))
+        return tuple(EACH if part[0] == "[" else part[1:] for part in re.findall(r"\.\w+|\[(?:\*|\d+)\]", path))
 
 
 @cache

@@ -12,11 +12,12 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from contract import DEFAULT_RULES, Artefact, Hyperparameters, parameter_ranges
+from contract import DEFAULT_RULES, Artefact, Hyperparameters, parameter_ranges, run_id
 from tests.fakes.s3 import client_error
 
-RUN = "run-7"
-EXECUTION = f"arn:aws:states:eu-west-1:123456789012:execution:whippet-dev:{RUN}"
+STARTED = "2026-11-25T09:00:00.000Z"
+RUN = run_id("run-7", started=STARTED)
+EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:whippet-dev:run-7"
 JOB = f"whippet-dev-{RUN}"
 CLASSES = ("dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt")
 START = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -25,6 +26,7 @@ START = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 def event(**changes: Any) -> dict[str, Any]:
     """What the state machine hands the function after a release; None takes a key away."""
     data: dict[str, Any] = {
+        "started": STARTED,
         "plan": {
             "run": RUN,
             "hyperparameters": Hyperparameters().to_strings(),

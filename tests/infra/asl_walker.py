@@ -6,14 +6,15 @@ import copy
 import fnmatch
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:whippet-dev:run-1"
 TOKEN = "token-1"
 _CONTEXT = {
-    "Execution": {"Name": "run-1", "Id": EXECUTION},
+    "Execution": {"Name": "run-1", "Id": EXECUTION, "StartTime": "2026-11-28T21:00:00.123Z"},
     "Task": {"Token": TOKEN},
     "StateMachine": {"Id": "arn:aws:states:eu-west-1:123456789012:stateMachine:whippet-dev"},
 }
@@ -36,6 +37,8 @@ class Walk:
 
     path: list[str] = field(default_factory=list)
     payloads: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    waited: float = 0
+    """Seconds that Wait states and the pauses of Retry took, without jitter."""
     output: Any = None
     """The data at the last state: the output of an execution that succeeded."""
     status: str = ""
@@ -43,8 +46,15 @@ class Walk:
     cause: str = ""
 
 
-def walk(definition: Mapping[str, Any], tasks: Mapping[str, Task], start_input: Any, *, limit: int = 200) -> Walk:
-    """Run the state machine; `tasks` has the fake of each Task state by name, which gets the rendered payload."""
+class MissingPathError(Exception):
+    """A path that finds nothing: the runtime error of Step Functions, which no Catch takes."""
+
+
+def walk(definition: Mapping[str, Any], tasks: Mapping[str, Task], start_input: Any, *, limit: int = 400) -> Walk:
+    """Run the state machine; `tasks` has the fake of each Task state by name, which gets the rendered payload.
+
+    A fake that raises is called again as the state's Retry says; the walk adds the pauses up instead of sleeping.
+    """
     result, name, data = Walk(), definition["StartAt"], copy.deepcopy(start_input)
     while len(result.path) < limit:
         state = definition["States"][name]
@@ -64,6 +74,7 @@ def walk(definition: Mapping[str, Any], tasks: Mapping[str, Task], start_input: 
         if kind == "Choice":
             name = next((rule["Next"] for rule in state["Choices"] if holds(rule, data)), state["Default"])
         elif kind == "Wait":
+            result.waited += state["Seconds"]
             name = state["Next"]
         elif kind == "Pass":
             value = render(state["Parameters"], data) if "Parameters" in state else state.get("Result", data)
@@ -78,17 +89,40 @@ def _task(name: str, state: Mapping[str, Any], data: Any, tasks: Mapping[str, Ta
     if state["Resource"].endswith("lambda:invoke.waitForTaskToken"):
         payload = payload["Payload"]
     result.payloads.append((name, payload))
-    try:
-        answer = tasks[name](payload)
-    except TaskError as failure:
-        for catcher in state["Catch"]:
-            if "States.ALL" in catcher["ErrorEquals"] or failure.error in catcher["ErrorEquals"]:
-                details = {"Error": failure.error, "Cause": failure.cause}
-                return place(catcher.get("ResultPath", "$"), data, details), catcher["Next"]
-        raise
+    retries: Counter[int] = Counter()
+    while True:
+        try:
+            answer = tasks[name](payload)
+            break
+        except TaskError as failure:
+            if _retries(state, failure, retries, result):
+                continue
+            for catcher in state["Catch"]:
+                if matches(catcher["ErrorEquals"], failure.error):
+                    details = {"Error": failure.error, "Cause": failure.cause}
+                    return place(catcher.get("ResultPath", "$"), data, details), catcher["Next"]
+            raise
     if "ResultSelector" in state:
         answer = render(state["ResultSelector"], answer)
     return place(state.get("ResultPath", "$"), data, answer), state["Next"]
+
+
+def _retries(state: Mapping[str, Any], failure: TaskError, counts: Counter[int], result: Walk) -> bool:
+    """Whether the state's Retry lets the task be tried again; the first entry that matches the error decides."""
+    for index, retrier in enumerate(state.get("Retry", [])):
+        if matches(retrier["ErrorEquals"], failure.error):
+            if counts[index] >= retrier.get("MaxAttempts", 3):
+                return False
+            pause = retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** counts[index]
+            result.waited += min(pause, retrier.get("MaxDelaySeconds", pause))
+            counts[index] += 1
+            return True
+    return False
+
+
+def matches(names: Sequence[str], error: str) -> bool:
+    """Whether ErrorEquals matches an error ("Handling errors in Step Functions workflows")."""
+    return error in names or "States.ALL" in names or ("States.TaskFailed" in names and error != "States.Timeout")
 
 
 def render(template: Any, data: Any) -> Any:
@@ -121,11 +155,12 @@ def look_up(path: str, data: Any) -> Any:
     if "[*]" in path:
         items, _, rest = path.partition("[*]")
         return [look_up(f"${rest}", item) for item in look_up(items, data)]
-    for part in path.removeprefix("$").split("."):
-        if part:
-            if not isinstance(data, dict) or part not in data:
-                raise AssertionError(f"States.Runtime: {path} is not in the state's input")
-            data = data[part]
+    for part in re.findall(r"\w+", path.removeprefix("$")):
+        found: Any = int(part) if isinstance(data, list) and part.isdecimal() else part
+        try:
+            data = data[found]
+        except (KeyError, IndexError, TypeError):
+            raise MissingPathError(f"States.Runtime: {path} is not in the state's input") from None
     return copy.deepcopy(data)
 
 
@@ -153,7 +188,7 @@ def holds(rule: Mapping[str, Any], data: Any) -> bool:
     if "IsPresent" in rule:
         try:
             look_up(rule["Variable"], data)
-        except AssertionError:
+        except MissingPathError:
             return not rule["IsPresent"]
         return bool(rule["IsPresent"])
     value = look_up(rule["Variable"], data)
@@ -163,6 +198,8 @@ def holds(rule: Mapping[str, Any], data: Any) -> bool:
         return bool(value == look_up(rule["StringEqualsPath"], data))
     if "StringMatches" in rule:
         return fnmatch.fnmatchcase(value, rule["StringMatches"])
+    if "NumericGreaterThan" in rule:
+        return bool(value > rule["NumericGreaterThan"])
     if "NumericGreaterThanEquals" in rule:
         return bool(value >= rule["NumericGreaterThanEquals"])
     if "BooleanEquals" in rule:

@@ -18,6 +18,8 @@ NO_DEBUGGER = TaskError(
     "SageMaker.AmazonSageMakerException",
     "SageMaker Debugger is not available to this account. (… Error Code: AccessDeniedException …)",
 )
+JOBS = ("Features", "ExtendFeatures", "Tune", "TuneFromEarlier", "TrainManaged", "Train", "Rules", "RulesOnTensors")
+"""The states that make a job and wait for its end."""
 WARM_START = {
     "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "whippet-dev-old"}],
     "WarmStartType": "TransferLearning",
@@ -46,11 +48,13 @@ def plan(
             "previous": f"{transform}{'2' * 32}/whippet-dev-old-features/output/model/" if extends else "",
             "key": "0" * 32,
             "job": "whippet-dev-run-1-features",
+            "next_name": 2,
             "output": f"{transform}{'0' * 32}/",
             "uri": f"{transform}{'0' * 32}/whippet-dev-run-1-features/output/model/",
         },
         "tuning": {
             "job": "whippet-dev-run-1",
+            "next_name": 2,
             "output": f"s3://data-bucket/runs/{RUN}/tuning/",
             "checkpoints": f"s3://data-bucket/checkpoints/{RUN}/whippet-dev-run-1/",
             "epochs": "5",
@@ -62,11 +66,13 @@ def plan(
         },
         "training": {
             "job": "whippet-dev-run-1-train",
+            "next_name": 2,
             "output": f"s3://data-bucket/runs/{RUN}/training/",
             "checkpoints": f"s3://data-bucket/checkpoints/{RUN}/whippet-dev-run-1-train/",
         },
         "rules": {
             "job": "whippet-dev-run-1-rules",
+            "next_name": 2,
             "output": f"s3://data-bucket/runs/{RUN}/rules/",
             "tensors": f"s3://data-bucket/debug/{RUN}/",
         },
@@ -95,13 +101,15 @@ class Endpoint:
         return seen
 
     def create(self, payload: dict[str, Any]) -> dict[str, Any]:
-        assert self.config is None
+        if self.config is not None:
+            raise TaskError("SageMaker.AmazonSageMakerException", 'Cannot create already existing endpoint "arn:…".')
         self.calls.append("create")
         self.config, self.status = payload["EndpointConfigName"], "Creating"
         return {"EndpointArn": "arn"}
 
     def update(self, payload: dict[str, Any]) -> dict[str, Any]:
-        assert self.status == "InService"
+        if self.status != "InService":
+            raise TaskError("SageMaker.AmazonSageMakerException", 'Cannot update in-progress endpoint "arn:…".')
         self.calls.append(f"update to {payload['EndpointConfigName']}")
         if not self.rolls_back:
             self.config = payload["EndpointConfigName"]
@@ -109,7 +117,8 @@ class Endpoint:
         return {"EndpointArn": "arn"}
 
     def delete(self, _: dict[str, Any]) -> dict[str, Any]:
-        assert self.config is not None
+        if self.config is None:
+            raise NOT_FOUND
         self.calls.append("delete")
         self.status = "Deleting"
         return {}
@@ -135,6 +144,7 @@ def verdict(**changes: Any) -> dict[str, Any]:
         "test_images": 10,
         "decision": f"s3://data-bucket/runs/{RUN}/decision.json",
         "evaluation": f"s3://data-bucket/runs/{RUN}/results/evaluation.json",
+        "in_service": "",
         "metadata": {"run": RUN, "test_accuracy": "0.9000"},
     } | changes
 
@@ -142,15 +152,22 @@ def verdict(**changes: Any) -> dict[str, Any]:
 class Rules:
     """The rules that SageMaker evaluates: `looks` are the statuses it tells one after the other, the last for good."""
 
-    def __init__(self, *looks: str) -> None:
+    def __init__(self, *looks: str, all_of_them: bool = False) -> None:
         self.looks = list(looks) or ["InProgress", "NoIssuesFound"]
+        self.all_of_them = all_of_them
+        """Whether every rule has that status; else one is done from the beginning."""
 
     def describe(self, payload: dict[str, Any]) -> dict[str, Any]:
-        assert payload == {"TrainingJobName": "whippet-dev-run-1-train"}
+        assert payload["TrainingJobName"].startswith("whippet-dev-run-1-train")
         status = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
-        done = {"RuleConfigurationName": "AllZero", "RuleEvaluationStatus": "NoIssuesFound"}
+        first = status if self.all_of_them else "NoIssuesFound"
+        done = {"RuleConfigurationName": "AllZero", "RuleEvaluationStatus": first}
         rule = {"RuleConfigurationName": "Overfit", "RuleEvaluationStatus": status, "StatusDetails": "Stopping…"}
-        return {"DebugRuleEvaluationStatuses": [done, rule], "ProfilerRuleEvaluationStatuses": [done]}
+        return {
+            "DebugHookConfig": {"S3OutputPath": "s3://data-bucket/runs/run-1/debug/"},
+            "DebugRuleEvaluationStatuses": [done, rule],
+            "ProfilerRuleEvaluationStatuses": [done],
+        }
 
 
 def tasks(
@@ -190,15 +207,16 @@ def tasks(
         **dict.fromkeys(("Tune", "TuneFromEarlier"), answer({"BestTrainingJob": best})),
         "Train": answer(trained),
         "TrainManaged": answer(trained) if access else fails(NO_DEBUGGER),
-        "Rules": answer({"ProcessingJobName": "whippet-dev-run-1-rules"}),
+        **dict.fromkeys(("Rules", "RulesOnTensors"), answer({"ProcessingJobName": "whippet-dev-run-1-rules"})),
+        **{f"Stop{name}": answer({}) for name in JOBS},
         "DescribeRules": (rules or Rules()).describe,
-        "Verdict": answer(verdict()),
+        **dict.fromkeys(("Verdict", "VerdictAgain"), answer(verdict())),
         "RegisterModel": answer({"ModelPackageArn": PACKAGE}),
         "AskApproval": answer({"approved": True}),
         **dict.fromkeys(("ApproveModel", "RejectModel", "ExpireApproval"), answer({"ModelPackageArn": PACKAGE})),
         "CreateModel": answer({"ModelArn": "arn"}),
         "CreateEndpointConfig": answer({"EndpointConfigArn": "arn"}),
-        "DescribeEndpoint": endpoint.describe,
+        **dict.fromkeys(("DescribeInService", "DescribeEndpoint"), endpoint.describe),
         "CreateEndpoint": endpoint.create,
         "UpdateEndpoint": endpoint.update,
         "DeleteBrokenEndpoint": endpoint.delete,
@@ -232,3 +250,20 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
     plans: tuple[dict[str, Any], ...] = ({}, {"extends": True}, {"warm_start": True})
     for (before, status), broken, planned, access in product(endpoints, failures, plans, (False, True)):
         yield walk(definition, tasks(Endpoint(before, status), broken=broken, access=access, mode=mode, **planned), {})
+
+    # each job's time is up
+    time_is_up = TaskError("States.Timeout", "")
+    for name in JOBS:
+        known = tasks(
+            Endpoint(),
+            broken={name: time_is_up},
+            access=name in ("TrainManaged", "RulesOnTensors"),
+            rules=Rules("Error", all_of_them=True),
+            mode=mode,
+            extends=name == "ExtendFeatures",
+            warm_start=name == "TuneFromEarlier",
+        )
+        yield walk(definition, known, {})
+    # another model came into service while a person was asked
+    overtaken = {"Verdict": lambda _: verdict(in_service="whippet-dev-older")}
+    yield walk(definition, tasks(Endpoint(OLD_CONFIG), mode=mode) | overtaken, {})

@@ -131,7 +131,7 @@ def test_rules_are_waited_for_until_each_has_ended(definition: dict[str, Any]) -
     assert result.status == "SUCCEEDED"
     assert result.path.count("DescribeRules") == 3
     assert result.path.count("WaitForRules") == 2
-    assert definition["States"]["WaitForRules"]["Seconds"] == 15
+    assert definition["States"]["WaitForRules"]["Seconds"] == 20
 
 
 def test_rules_that_never_end_end_the_run_in_plain_words(definition: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ def test_rules_that_never_end_end_the_run_in_plain_words(definition: dict[str, A
     result = walk(definition, known, {}, limit=1000)
     assert (result.status, result.error) == ("FAILED", "RulesNotFinished")
     assert "30 minutes after the training (setting debugger.max_minutes)" in result.cause
-    assert result.path.count("DescribeRules") == 30 * 60 // 15
+    assert result.path.count("DescribeRules") == 30 * 60 // 20
 
 
 def test_managed_leaves_no_other_evaluator(synthesise: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -125,3 +127,51 @@ def test_a_wildcard_without_a_reason_is_refused() -> None:
     with pytest.raises(ValueError, match=r"s3:GetObject on arn:aws:s3:::photos/\*: a wildcard needs a reason"):
         Permission(actions=["s3:GetObject"], resources=["arn:aws:s3:::photos/*"])
     assert Permission(actions=["sagemaker:ListModels"], resources=["*"], reason=NO_RESOURCES).wildcards == ["*"]
+
+
+def training_role(template: Template) -> list[dict[str, Any]]:
+    """The statements of the jobs' role, refusing ones included."""
+    return [
+        template.value(statement)
+        for name, item in template.of_type("AWS::IAM::Policy").items()
+        if name.startswith("TrainingRole")
+        for statement in item["Properties"]["PolicyDocument"]["Statement"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "may"),
+    [
+        ({}, True),
+        ({"debugger.mode": "managed"}, True),
+        ({"debugger.mode": "own"}, False),
+        ({"debugger.mode": "off"}, False),
+    ],
+    ids=lambda value: str(value),
+)
+def test_the_jobs_may_pull_the_image_of_sagemakers_rules_where_it_may_be_used(
+    synthesise: Callable[..., Template], settings: dict[str, str], may: bool
+) -> None:
+    """SageMaker evaluates its rules in processing jobs of the account, under the role of the training."""
+    repository = "arn:aws:ecr:eu-west-1:929884845733:repository/sagemaker-debugger-rules"
+    pulled = {
+        action
+        for item in training_role(synthesise(**settings))
+        if item["Effect"] == "Allow" and repository in listed(item["Resource"])
+        for action in listed(item["Action"])
+    }
+    pull = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
+    assert pulled == (pull if may else set())
+
+
+def test_neither_jobs_nor_the_endpoint_can_read_the_token_of_a_question(
+    synthesise: Callable[..., Template],
+) -> None:
+    template = synthesise(**{"release.approval": "manual"})
+    question = f"arn:aws:s3:::data-bucket/{contract.approval_key('run-1')}"
+    (refused,) = [item for item in training_role(template) if item["Effect"] == "Deny"]
+    assert "s3:GetObject" in listed(refused["Action"])
+    assert any(fnmatch.fnmatchcase(question, resource) for resource in listed(refused["Resource"]))
+    for name, item in template.statements():
+        if "s3:GetObject" in listed(item["Action"]) and name.startswith(("EndpointRole", "FunctionsReport")):
+            assert not any(fnmatch.fnmatchcase(question, resource) for resource in listed(item["Resource"])), name

@@ -121,7 +121,7 @@ def test_every_task_has_its_permissions_and_every_permission_its_task(
     assert [permission for permission in permissions if not any(covers(permission, item) for item in wanted)] == []
 
 
-@pytest.mark.parametrize("call", ["stopTrainingJob", "createTransformJob.sync"])
+@pytest.mark.parametrize("call", ["listTrainingJobs", "createTransformJob.sync"])
 def test_a_call_whose_permissions_are_not_known_is_refused(call: str) -> None:
     with pytest.raises(ValueError, match=f"the permissions for {call} are not known; add them to infra.workflow.role"):
         RunRole(Names("whippet-dev")).may_call(call, {})

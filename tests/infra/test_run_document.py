@@ -42,7 +42,7 @@ ONLY_READ_BY_LAMBDAS = {
 }
 """Fields that no path of the state machine needs; mypy sees both sides of them, which are Lambdas."""
 
-PATH = re.compile(r"(?<!\$)\$(?:\.\w+|\[\*\])+")
+PATH = re.compile(r"(?<!\$)\$(?:\.\w+|\[(?:\*|\d+)\])+")
 """A path of the document; those of the context object begin with two dollar signs."""
 
 DOCUMENT_TYPES = [

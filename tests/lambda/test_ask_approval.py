@@ -33,7 +33,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, context: Context) -> Any:
     monkeypatch.setattr(ask_approval, "sns", topic)
     ask_approval.handler(EVENT, context)  # type: ignore[arg-type]
     (message,) = topic.published
-    return json.loads(s3.objects["runs/run-1/approval.json"]), message
+    return json.loads(s3.objects["approvals/run-1/approval.json"]), message
 
 
 def test_the_token_is_kept_with_what_it_is_for(asked: Any) -> None:
@@ -56,7 +56,7 @@ def test_the_message_says_what_is_asked_and_how_to_answer(asked: Any) -> None:
     assert 'whippet approve run-1 --reject "why"' in text
     assert "send-task-success --task-token TOKEN" in text
     assert "send-task-failure --task-token TOKEN --error ModelRejected" in text
-    assert "s3://data/runs/run-1/approval.json" in text
+    assert "s3://data/approvals/run-1/approval.json" in text
     assert approval["expires_at"] in text
     assert "token-1" not in text, "whoever reads the mail may not answer with it alone"
 

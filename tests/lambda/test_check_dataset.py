@@ -18,6 +18,8 @@ from tests.fakes.quotas import FakeEndpoint, service_quotas
 from tests.fakes.s3 import FakeS3
 from tests.infra import fake_run
 
+STARTED = "2026-11-28T21:00:00.123Z"
+RUN = contract.run_id("run-1", started=STARTED)
 FEATURES = ("train_features.npy", b"12345678"), ("train_labels.npy", b"1234")
 
 
@@ -40,7 +42,7 @@ def deploy(monkeypatch: pytest.MonkeyPatch, **sections: dict[str, Any]) -> None:
 
 def event(execution: str = "run-1", **overrides: object) -> contract.CheckDatasetInput:
     trial = contract.TrialCode(image="image:1", source="s3://assets/trial.tar.gz")
-    return {"overrides": overrides, "execution": execution, "trial": trial}
+    return {"overrides": overrides, "execution": execution, "started": STARTED, "trial": trial}
 
 
 def check(context: Context, **overrides: object) -> contract.Plan:
@@ -68,9 +70,9 @@ def test_the_plan_is_the_one_the_state_machine_was_tested_with(s3: FakeS3, conte
 
 def test_the_manifest_is_written_where_the_plan_says(s3: FakeS3, context: Context) -> None:
     plan = check(context)
-    assert plan["manifest_uri"] == "s3://data/runs/run-1/manifest/"
-    summary = json.loads(s3.objects["runs/run-1/manifest/dataset.json"])
-    records = s3.objects["runs/run-1/manifest/manifest.jsonl"].decode().splitlines()
+    assert plan["manifest_uri"] == f"s3://data/runs/{RUN}/manifest/"
+    summary = json.loads(s3.objects[f"runs/{RUN}/manifest/dataset.json"])
+    records = s3.objects[f"runs/{RUN}/manifest/manifest.jsonl"].decode().splitlines()
     assert summary["images"] == len(records) == plan["images"] == 40
     assert [entry["name"] for entry in summary["classes"]] == ["cat", "dog"]
 
@@ -78,7 +80,7 @@ def test_the_manifest_is_written_where_the_plan_says(s3: FakeS3, context: Contex
 def test_features_are_computed_when_there_are_none(s3: FakeS3, context: Context) -> None:
     features = check(context)["features"]
     assert not features["ready"]
-    assert features["uri"] == f"{features['output']}whippet-dev-run-1-features/output/model/"
+    assert features["uri"] == f"{features['output']}whippet-dev-{RUN}-features/output/model/"
 
 
 def test_complete_features_of_an_earlier_run_are_used(s3: FakeS3, context: Context) -> None:
@@ -140,13 +142,23 @@ def test_fine_tuning_looks_for_no_features(s3: FakeS3, context: Context, monkeyp
 
 def test_jobs_keep_their_checkpoints_apart(s3: FakeS3, context: Context) -> None:
     plan = check(context)
-    assert plan["tuning"]["checkpoints"] == "s3://data/checkpoints/run-1/whippet-dev-run-1/"
-    assert plan["training"]["checkpoints"] == "s3://data/checkpoints/run-1/whippet-dev-run-1-train/"
+    assert plan["tuning"]["checkpoints"] == f"s3://data/checkpoints/{RUN}/whippet-dev-{RUN}/"
+    assert plan["training"]["checkpoints"] == f"s3://data/checkpoints/{RUN}/whippet-dev-{RUN}-train/"
 
 
 def test_a_uuid_as_execution_name_fits_into_a_tuning_jobs_name(s3: FakeS3, context: Context) -> None:
     execution = "0ab1c2d3-e4f5-6789-abcd-ef0123456789_0ab1c2d3-e4f5-6789-abcd-ef0123456789"
     assert len(check_dataset.handler(event(execution), context)["tuning"]["job"]) <= 32  # type: ignore[arg-type]
+
+
+def test_an_execution_name_that_is_used_again_meets_no_names_of_before(s3: FakeS3, context: Context) -> None:
+    """SageMaker never frees a job's name; Step Functions frees an execution's after 90 days or with the machine."""
+    first = check(context)
+    later = check_dataset.handler({**event(), "started": "2026-11-28T21:00:01Z"}, context)  # type: ignore[arg-type]
+    for section in ("features", "tuning", "training", "rules"):
+        assert first[section]["job"] != later[section]["job"]
+    assert first["name"] != later["name"]
+    assert check(context) == first, "the same start is the same run, as a retried call needs it"
 
 
 def test_weights_that_are_not_there_are_refused(s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 import boto3
 import urllib3
 
+import contract
 from cli.target import ROOT
 from infra.outputs import StackOutput
 from local import control
 
-__all__ = ["ENDPOINT", "INPUT", "OVERRIDES", "STACK", "System"]
+__all__ = ["ENDPOINT", "INPUT", "OVERRIDES", "STACK", "System", "run_of"]
 
 OVERRIDES = {
     "training.backbone": "efficientnet_lite0",
@@ -117,6 +118,11 @@ class System:
         newest = stepfunctions.list_executions(stateMachineArn=machine, maxResults=1)["executions"][0]
         described: dict[str, Any] = stepfunctions.describe_execution(executionArn=newest["executionArn"])
         return described
+
+
+def run_of(execution: Mapping[str, Any]) -> str:
+    """Return the run's name of an execution that was listed or described."""
+    return contract.run_id(execution["name"], started=execution["startDate"])
 
 
 def _without_path(environment: dict[str, str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ import pytest
 import contract
 from cli.digits import write_digits
 from local import control
-from tests.system.system import ENDPOINT, INPUT, System
+from tests.system.system import ENDPOINT, INPUT, System, run_of
 
 PATIENCE_SECONDS = 300
 
@@ -44,7 +44,7 @@ def judged() -> dict[str, list[contract.RuleResult]]:
 
 def results(system: System) -> list[contract.RuleResult]:
     """Return the rules' results of the last run, from its decision."""
-    decision = system.document(contract.run_id(system.last_execution()["name"]), contract.Artefact.DECISION)
+    decision = system.document(run_of(system.last_execution()), contract.Artefact.DECISION)
     rules: list[contract.RuleResult] = decision["rules"]
     return rules
 
@@ -65,7 +65,7 @@ def test_sagemakers_own_rules_are_waited_for(system: System, judged: dict[str, l
     shown = system.whippet("run", "--input", json.dumps(INPUT)).stdout
     assert "TrainManaged" in shown
     assert "\nRules" not in shown, "the job of ours is not needed"
-    job = f"{ENDPOINT}-{contract.run_id(system.last_execution()['name'])}-train"
+    job = f"{ENDPOINT}-{run_of(system.last_execution())}-train"
     described = system.client("sagemaker").describe_training_job(TrainingJobName=job)
     statuses = described["DebugRuleEvaluationStatuses"]
     assert {status["RuleEvaluationStatus"] for status in statuses} <= {"NoIssuesFound", "IssuesFound", "Error"}
@@ -111,7 +111,7 @@ def test_auto_uses_sagemakers_rules_where_it_may_and_a_person_may_approve(
 
 
 def test_an_answered_question_is_answered_once(system: System) -> None:
-    again = system.whippet("approve", contract.run_id(system.last_execution()["name"]), check=False)
+    again = system.whippet("approve", run_of(system.last_execution()), check=False)
     assert again.returncode == 1
     assert "answered" in again.stderr
 
@@ -145,8 +145,8 @@ def _asked(system: System, *, process: subprocess.Popen[str]) -> str:
         if execution["status"] == "RUNNING":
             history = stepfunctions.get_execution_history(executionArn=execution["executionArn"], maxResults=1000)
             entered = [event.get("stateEnteredEventDetails", {}).get("name") for event in history["events"]]
-            name = contract.run_id(execution["name"])
-            if "AskApproval" in entered and _stored(system, f"runs/{name}/approval.json"):
+            name = run_of(execution)
+            if "AskApproval" in entered and _stored(system, contract.approval_key(name)):
                 return name
         time.sleep(1)
     raise AssertionError(

@@ -26,7 +26,7 @@ from cli.target import ROOT
 from infra.outputs import StackOutput
 from local import control
 from tests.system.left_behind import unstated
-from tests.system.system import ENDPOINT, INPUT, OVERRIDES, STACK, System
+from tests.system.system import ENDPOINT, INPUT, OVERRIDES, STACK, System, run_of
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def test_a_sabotaged_training_is_rejected_by_rule_step_and_value_while_the_old_m
     execution = system.last_execution()
     assert execution["error"] == "ModelRejected"
     assert "Overfit found an issue at step" in execution["cause"]
-    decision = system.document(contract.run_id(execution["name"]), contract.Artefact.DECISION)
+    decision = system.document(run_of(execution), contract.Artefact.DECISION)
     outcomes = {check["name"]: check["outcome"] for check in decision["checks"]}
     assert outcomes["accuracy"] == "passed"
     assert outcomes["rules"] == "blocked"
