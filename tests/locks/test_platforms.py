@@ -39,7 +39,16 @@ def without(lock: Path, names: set[str], copy: Path) -> Path:
 def dry_run(requirements: Path, platform: str, python: str) -> subprocess.CompletedProcess[str]:
     """Let uv choose a file of every package for a platform, and install none."""
     target = requirements.parent / "target"
-    command = [UV, "pip", "sync", "--dry-run", "--require-hashes", "--only-binary", ":all:", requirements]
+    command: list[str | Path] = [
+        UV,
+        "pip",
+        "sync",
+        "--dry-run",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+        requirements,
+    ]
     return subprocess.run(
         [*command, "--target", target, "--python-platform", platform, "--python-version", python],
         env={**os.environ, "MACOSX_DEPLOYMENT_TARGET": MACOS},
