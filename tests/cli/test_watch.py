@@ -224,9 +224,10 @@ def test_a_long_run_is_followed_with_few_calls_and_little_data(
     pauses = execution.pauses[1:]
     assert len(pauses) == 99
     assert all(shortest <= pause <= longest for pause in pauses)
-    # one look at each time, once with data, for the name of the job of Fit, and one description at the end
+    # one look at each time, once with data, for the name of the job of Fit; one description at the start, whose moment
+    # is in the run's name, and one at the end
     assert [name for name, _ in execution.calls].count("GetExecutionHistory") == 101
-    assert [name for name, _ in execution.calls].count("DescribeExecution") == 1
+    assert [name for name, _ in execution.calls].count("DescribeExecution") == 2
     assert sum(size for _, size in execution.calls) < 700_000
 
 

@@ -75,7 +75,15 @@ class FakeEndpoint:
 
 def _quota(service: str, name: str, value: float) -> dict[str, Any]:
     code = f"L-{abs(hash(name)) % 16**8:08X}"
-    return {"ServiceCode": service, "QuotaName": name, "QuotaCode": code, "Value": value, "Unit": "None"}
+    arn = f"arn:aws:servicequotas:eu-west-1:000000000000:{service}/{code}"
+    return {
+        "ServiceCode": service,
+        "QuotaName": name,
+        "QuotaCode": code,
+        "QuotaArn": arn,
+        "Value": value,
+        "Unit": "None",
+    }
 
 
 def _response(url: str, status: int, body: Mapping[str, Any]) -> AWSResponse:

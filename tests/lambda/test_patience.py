@@ -103,7 +103,9 @@ def test_a_client_gives_up_in_the_time_that_the_deadline_keeps_for_a_call(pauses
 
 
 @pytest.mark.parametrize(
-    "client", [cleanup.s3, cleanup.sagemaker, cleanup.states, retire.sagemaker, build_image.codebuild], ids=repr
+    "client",
+    [cleanup.s3, cleanup.sagemaker, cleanup.states, retire.sagemaker, build_image.codebuild],
+    ids=["cleanup-s3", "cleanup-sagemaker", "cleanup-states", "retire-sagemaker", "build_image-codebuild"],
 )
 def test_the_clients_are_patient(client: Any) -> None:
     assert client.meta.config.retries["mode"] == "adaptive"
