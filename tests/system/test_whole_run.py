@@ -299,6 +299,9 @@ def test_destroy_leaves_nothing_behind(system: System) -> None:
     assert serving.list_endpoint_configs()["EndpointConfigs"] == []
     assert serving.list_models()["Models"] == []
     assert serving.list_model_package_groups()["ModelPackageGroupSummaryList"] == []
+    # the endpoint's last lines did not make its log group again
+    groups = system.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/sagemaker/Endpoints/{ENDPOINT}")
+    assert groups["logGroups"] == []
     assert bucket not in [item["Name"] for item in system.client("s3").list_buckets()["Buckets"]]
     stacks = system.client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])
     assert STACK not in [stack["StackName"] for stack in stacks["StackSummaries"]]
