@@ -295,5 +295,8 @@ def test_destroy_leaves_nothing_behind_but_what_readme_lists(system: System) -> 
         [*cdk, *overrides], cwd=ROOT, env={**environment, "PATH": path}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-4000:]
+    # the endpoint's last lines did not make its log group again
+    groups = system.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/sagemaker/Endpoints/{ENDPOINT}")
+    assert groups["logGroups"] == []
     assert bucket not in [item["Name"] for item in system.client("s3").list_buckets()["Buckets"]]
     assert unstated(system.client) == []
