@@ -29,6 +29,7 @@ from local.state_folder import (
     chosen_port,
     is_free,
     locked,
+    remove_server_folders,
     usable,
     usual_port,
     write_privately,
@@ -244,6 +245,7 @@ def stop(state: Path) -> bool:
         cloud = running(state)
         if cloud is None:
             (state / _RECORD).unlink(missing_ok=True)
+            remove_server_folders(state)
             return False
 
         _signal(cloud.pid, signal.SIGTERM)
@@ -255,6 +257,8 @@ def stop(state: Path) -> bool:
                 raise CloudError(f"process {cloud.pid} of the local cloud does not end; kill it by hand")
 
         (state / _RECORD).unlink(missing_ok=True)
+        # the server does so itself, unless it was killed
+        remove_server_folders(state)
         return True
 
 

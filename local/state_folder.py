@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,10 +18,12 @@ from typing import Any, Final
 __all__ = [
     "LOCK",
     "LOOPBACK",
+    "SERVER_FOLDERS",
     "CloudError",
     "chosen_port",
     "is_free",
     "locked",
+    "remove_server_folders",
     "usable",
     "usual_port",
     "write_privately",
@@ -29,6 +32,9 @@ __all__ = [
 LOOPBACK: Final = "127.0.0.1"
 
 LOCK: Final = "cloud.lock"
+SERVER_FOLDERS: Final = ("objects", "records", "sagemaker", "tmp")
+"""Folders that a server writes. They are removed at each start and stop, since ministack's records are in memory."""
+
 _LAST_PORT: Final = "cloud.port"
 _PORT: Final = "WHIPPET_PORT"
 """Variable that says which port of 127.0.0.1 the cloud serves on."""
@@ -119,6 +125,12 @@ def locked(file: Path, *, on_wait: Callable[[], None] = lambda: None) -> Iterato
             on_wait()
             fcntl.flock(opened, fcntl.LOCK_EX)
         yield
+
+
+def remove_server_folders(state: Path) -> None:
+    """Remove what a server wrote, except for its log."""
+    for name in SERVER_FOLDERS:
+        shutil.rmtree(state / name, ignore_errors=True)
 
 
 def write_privately(file: Path, record: Mapping[str, Any]) -> None:

@@ -6,11 +6,10 @@ import asyncio
 import importlib
 import json
 import os
-import shutil
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from local.cloud import (
     apigateway,
@@ -35,11 +34,9 @@ from local.cloud.stepfunctions import integrations, jsonpaths
 from local.control import ACCOUNT_ID, IDENTITY_PATH, LOOPBACK, REGION
 from local.sagemaker import DebuggerAccess, SageMaker, StopPolicy
 from local.sagemaker.account import Account
+from local.state_folder import SERVER_FOLDERS, remove_server_folders
 
 __all__ = ["prepare", "serve"]
-
-_OWN_FOLDERS: Final = ("objects", "records", "sagemaker", "tmp")
-"""What a server writes to its state folder. It is removed at a restart, since ministack's records are in memory."""
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -57,8 +54,8 @@ def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None
     """
     # an empty state folder
     state.mkdir(parents=True, exist_ok=True)
-    for name in _OWN_FOLDERS:
-        shutil.rmtree(state / name, ignore_errors=True)
+    remove_server_folders(state)
+    for name in SERVER_FOLDERS:
         (state / name).mkdir()
 
     # no profile or key of the user's must reach ministack or a Lambda
@@ -79,7 +76,7 @@ def prepare(*, port: int, state: Path, access_key: str, secret_key: str) -> None
         IOT_MTLS_ENABLED="0",
         SFTP_ENABLED="0",
         S3_DATA_DIR=str(state / "objects"),
-        # keep objects on disk; `_OWN_FOLDERS` are removed at a start all the same
+        # keep objects on disk; `SERVER_FOLDERS` are removed at a start all the same
         S3_PERSIST="1",
         STATE_DIR=str(state / "records"),
         TMPDIR=str(state / "tmp"),
@@ -141,8 +138,7 @@ def _end(service: SageMaker, state: Path) -> None:
     """End every process that this one started, and remove its files; a second call does nothing."""
     service.close()
     lambda_.stop()
-    for name in _OWN_FOLDERS:
-        shutil.rmtree(state / name, ignore_errors=True)
+    remove_server_folders(state)
 
 
 async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access: DebuggerAccess) -> None:

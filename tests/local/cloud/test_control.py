@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -231,3 +232,13 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_the_files_of_a_cloud_that_was_killed_are_removed_by_the_stop(state: Path) -> None:
+    cloud = control.start(state)
+    (state / "objects" / "photo").write_bytes(b"photo")
+    os.killpg(cloud.pid, signal.SIGKILL)
+    os.waitpid(cloud.pid, 0)
+    assert not control.stop(state)
+    assert not (state / "objects").exists()
+    assert (state / "cloud.log").exists()
