@@ -5,6 +5,7 @@
 # .envs/training  what the training image holds, and test tools
 # .envs/inference what the endpoint's container holds, and test tools
 # .envs/tools     uv, which makes the others
+# .envs/conformance  AWS's SageMaker SDK; `make conformance` alone makes it
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -14,6 +15,15 @@ IN_TRAINING := .envs/training/bin/python
 IN_INFERENCE := .envs/inference/bin/python
 IN_CLOUD := .envs/cloud/bin/python
 ENVIRONMENTS := .envs/cloud/.ready .envs/training/.ready .envs/inference/.ready
+
+# Every package is a wheel, so that nothing is compiled, but three of training that exist as source only. Of
+# sagemaker-training only the Python part is built; local/training_image/ stands in for its C extension. What builds them
+# (setuptools) comes from the lock, too. docs/decisions/locked-environments.md says why.
+SYNC := $(UV) pip sync --quiet --require-hashes --only-binary :all:
+SOURCE_ONLY := --no-binary inotify-simple --no-binary sagemaker-pytorch-training --no-binary sagemaker-training \
+	--build-constraints locks/training.txt \
+	--config-settings-package 'sagemaker-training:--global-option=build_py' \
+	--config-settings-package 'sagemaker-training:--build-option=--skip-build' --reinstall-package sagemaker-training
 
 # How many targets run beside each other, and how many processes share the tests of a large one.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -27,7 +37,7 @@ SIDE_BY_SIDE := +@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) \
 SPREAD := --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint bench soak synth deploy destroy stop clean locks
+.PHONY: help setup demo check test conformance platforms lint bench soak synth deploy destroy stop clean locks
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -41,8 +51,15 @@ demo: setup ## the whole system on this machine: deploy, tune, train, release, c
 check: setup ## while editing: linters, and every test that needs no local cloud
 	$(SIDE_BY_SIDE) test-training lint-app test-app lint-training lint-inference lint-style test-inference
 
-test: setup ## every test
+test: setup ## every test that needs no more than the set-up
 	$(SIDE_BY_SIDE) test-runs test-training test-app test-cloud test-sagemaker test-inference
+
+# The SDK's own code warns as Python reads it, which would end its import where warnings are errors.
+conformance: setup .envs/conformance/.ready ## AWS's SageMaker SDK on the local cloud (0.7 GB more on the disk)
+	.envs/conformance/bin/python -m pytest -W ignore tests/conformance
+
+platforms: setup ## ask the package index for every lock on every promised platform
+	$(RUN) pytest --numprocesses $(JOBS) tests/locks
 
 lint: setup ## ruff, mypy, formatting
 	$(SIDE_BY_SIDE) lint-app lint-training lint-inference lint-style
@@ -69,7 +86,7 @@ clean: stop ## remove everything that was made here
 	rm -rf .venv .envs .whippet node_modules cdk.out
 
 locks: $(UV) ## compile locks/*.in anew
-	cd locks && for e in tools app cloud training inference inference-test; do \
+	cd locks && for e in tools app cloud training inference inference-test conformance; do \
 		also=; for k in excludes overrides; do test ! -e $$e.$$k || also="$$also --$$k $$e.$$k"; done; \
 		../$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $$also $$e.in -o $$e.txt; done
 	$(RUN) npm install --package-lock-only --omit-lockfile-registry-resolved
@@ -114,12 +131,12 @@ test-runs: setup
 $(UV): locks/tools.txt
 	@test -n "$(PYTHON)" || { echo "whippet needs Python 3.11, 3.12 or 3.13 on the PATH and found none: install one, or run make PYTHON=/path/to/python"; exit 1; }
 	@$(PYTHON) -m venv --clear .envs/tools || { echo "$(PYTHON) -m venv failed (see above): on Debian and Ubuntu, apt install python3-venv"; exit 1; }
-	.envs/tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/tools.txt
+	.envs/tools/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r locks/tools.txt
 	@touch $@
 
 .venv/.ready: locks/app.txt pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
-	$(UV) pip sync --quiet --python .venv --require-hashes locks/app.txt
+	$(SYNC) --python .venv locks/app.txt
 	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	.venv/bin/python -m cli.node .venv/bin
 	@touch $@
@@ -127,12 +144,18 @@ $(UV): locks/tools.txt
 # The tests of the serving code run beside the very versions that its container gets.
 .envs/inference/.ready: locks/inference-test.txt | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .envs/inference
-	$(UV) pip sync --quiet --python .envs/inference --require-hashes locks/inference-test.txt
+	$(SYNC) --python .envs/inference locks/inference-test.txt
+	@touch $@
+
+.envs/training/.ready: locks/training.txt $(wildcard local/training_image/*.py) | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .envs/training
+	$(SYNC) $(SOURCE_ONLY) --python .envs/training locks/training.txt
+	$(IN_TRAINING) local/training_image/stand_ins.py
 	@touch $@
 
 .envs/%/.ready: locks/%.txt | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .envs/$*
-	$(UV) pip sync --quiet --python .envs/$* --require-hashes locks/$*.txt
+	$(SYNC) --python .envs/$* locks/$*.txt
 	@touch $@
 
 node_modules/.ready: package-lock.json .venv/.ready

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -26,3 +28,20 @@ def test_no_requirement_is_unpinned() -> None:
 
 def test_what_the_aws_image_has_is_not_installed_again() -> None:
     assert not {"torch", "torchvision", "numpy"} & set(pins("training/requirements.txt"))
+
+
+def test_a_job_downloads_nothing() -> None:
+    """The toolkit runs this command at the start of every job, and the environment holds all that it asks for."""
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--dry-run",
+        "--no-index",
+        "-r",
+        str(ROOT / "training/requirements.txt"),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "Would install" not in result.stdout

@@ -1,0 +1,1 @@
+"""AWS's own SageMaker SDK, driven against the local SageMaker as its users drive it: see `make conformance`."""

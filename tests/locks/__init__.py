@@ -1,0 +1,1 @@
+"""The locks, and what the package index has for them on each promised platform: see `make platforms`."""
