@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.sagemaker.clients import s3_client
 from local.sagemaker.errors import JobFailure
 from local.sagemaker.object_cache import ObjectCache
+from local.tar import tarfile
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectTypeDef

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import io
 import json
-import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import contract
+from training.runtime.tar import tarfile
 
 __all__ = ["Kept", "TensorArchives"]
 

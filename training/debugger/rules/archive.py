@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 import contract
+from training.runtime.tar import tarfile
 
 __all__ = ["ArchiveError", "extract"]
 
