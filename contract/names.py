@@ -13,6 +13,7 @@ __all__ = [
     "APPROVALS_PREFIX",
     "CHECKPOINTS_PREFIX",
     "FEATURES_PREFIX",
+    "JOBS_PREFIXES",
     "OWN_PREFIXES",
     "RUNS_PREFIX",
     "TENSORS_PREFIX",
@@ -41,7 +42,10 @@ TENSORS_PREFIX: Final = "debug/"
 APPROVALS_PREFIX: Final = "approvals/"
 """Key prefix of the questions that wait for a person's answer."""
 
-OWN_PREFIXES: Final = (RUNS_PREFIX, FEATURES_PREFIX, CHECKPOINTS_PREFIX, TENSORS_PREFIX, APPROVALS_PREFIX)
+JOBS_PREFIXES: Final = (RUNS_PREFIX, FEATURES_PREFIX, CHECKPOINTS_PREFIX, TENSORS_PREFIX)
+"""What jobs read and write below in the data bucket."""
+
+OWN_PREFIXES: Final = (*JOBS_PREFIXES, APPROVALS_PREFIX)
 """What the runs write below in the data bucket. No photos or weights of a user's belong there."""
 
 _LONGEST_RUN = 11

@@ -105,7 +105,7 @@ class TrainingRole(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         # A run may name any prefix of a bucket that the stack owns; of an existing bucket only the setting's.
-        own = [f"{prefix}*" for prefix in contract.OWN_PREFIXES]
+        own = [f"{prefix}*" for prefix in contract.JOBS_PREFIXES]
         readable = ["*"] if dataset.owned else [f"{dataset.prefix}*", *own]
         if weights and not dataset.owned:
             readable.append(weights)

@@ -38,6 +38,7 @@ OF_SERVICES = {
         "cloudwatch:PutMetricData",
         "ecr:GetAuthorizationToken",
         "logs:CreateLogGroup",
+        "s3:DeleteObject",  # "Use checkpoints": what a script deletes there is deleted in S3
         "s3:GetObject",
         "s3:ListBucket",
         "s3:PutObject",

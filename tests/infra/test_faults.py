@@ -205,14 +205,11 @@ def test_an_account_that_takes_debuggers_rules_and_evaluates_none_gets_the_own_j
     assert ended.payloads["Verdict"]["debugger"] == "own"
     assert job in ended.path
     tensors = ended.payloads[job]["ProcessingInputs"][1]["S3Input"]["S3Uri"]
-    run = "s3://data-bucket/runs/run-1"
-    assert (
-        tensors
-        == {
-            "Rules": f"{run}/training/whippet-dev-run-1-train/output/output.tar.gz",
-            "RulesOnTensors": f"{run}/debug/whippet-dev-run-1-train/debug-output/",
-        }[job]
-    )
+    expected = {
+        "Rules": "runs/run-1/training/whippet-dev-run-1-train/output/output.tar.gz",
+        "RulesOnTensors": "debug/run-1/whippet-dev-run-1-train/debug-output/",
+    }
+    assert tensors == f"s3://data-bucket/{expected[job]}"
 
 
 def test_a_rule_that_was_evaluated_keeps_sagemakers_word_for_the_others(definition: dict[str, Any]) -> None:
