@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,18 @@ def picture(digits: tuple[Path, dict[Path, str]]) -> bytes:
     return next(iter(digits[1])).read_bytes()
 
 
+@contextmanager
+def account(system: System, document: dict[str, Any]) -> Iterator[None]:
+    """Let the local account be another one (docs/local-cloud.md, "Faults, quotas and other accounts")."""
+    file = system.state / "account.json"
+    file.with_suffix(".new").write_text(json.dumps(document))
+    file.with_suffix(".new").rename(file)
+    try:
+        yield
+    finally:
+        file.unlink()
+
+
 def test_a_run_without_photos_says_where_to_put_them(system: System) -> None:
     result = system.whippet("run", check=False)
     assert result.returncode == 1
@@ -77,6 +90,22 @@ def test_one_class_is_refused(system: System, digits: tuple[Path, dict[Path, str
     assert result.returncode == 1
     assert "one class" in result.stderr
     assert system.last_execution()["status"] == "FAILED"
+
+
+def test_a_run_without_a_quota_ends_before_its_first_job(system: System, digits: tuple[Path, dict[Path, str]]) -> None:
+    system.whippet("upload", str(digits[0]))
+    wanted = ["ml.m5.large for training job usage", "ml.m5.large for endpoint usage"]
+    with account(system, {"quotas": {"sagemaker": {wanted[0]: 0, wanted[1]: 1}}}):
+        asked = system.whippet("quotas", check=False)
+        result = system.whippet("run", "--input", json.dumps(INPUT), check=False)
+    assert asked.returncode == result.returncode == 1
+    for quota in wanted:
+        assert quota in asked.stderr, asked.stderr
+    assert "QuotaTooSmall" in result.stderr
+    assert wanted[0] in result.stderr
+    # the endpoint's one is enough for a first release, which has no fleet beside it
+    assert wanted[1] not in result.stderr
+    assert system.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
 
 
 def test_the_first_run_releases_a_model(system: System, digits: tuple[Path, dict[Path, str]]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import secrets
 import threading
+import zlib
+from collections.abc import Mapping
 from typing import Any
 
 from local import clock
@@ -109,7 +112,7 @@ class TuningRun(JobRun):
             ranges=self._config["ParameterRanges"],
             strategy=self._config["Strategy"],
             maximise=self._maximise,
-            seed=self._config.get("RandomSeed"),
+            seed=_seed(self._config, self._definition),
         )
         if self._has_parents:
             recall_parents(self.context.store, self.context.store.get(TUNING_JOB, self.name), search)
@@ -223,6 +226,19 @@ class TuningRun(JobRun):
         with self.context.store.change(TUNING_JOB, self.name) as record:
             record |= {**members, "HyperParameterTuningJobStatus": status, "HyperParameterTuningEndTime": clock.time()}
         self.context.announce(TUNING_JOB, self.name)
+
+
+def _seed(config: Mapping[str, Any], definition: Mapping[str, Any]) -> int:
+    """Return the search's RandomSeed, or one that what is searched gives.
+
+    AWS draws one, so that each job without RandomSeed tries other values. Here jobs with the same ranges and the same
+    hyperparameters begin with the same values, so that a run can be repeated. Places in S3 do not count.
+    """
+    if "RandomSeed" in config:
+        return int(config["RandomSeed"])
+    static = definition.get("StaticHyperParameters", {})
+    searched = {name: value for name, value in static.items() if "s3://" not in value}
+    return zlib.crc32(json.dumps([config["ParameterRanges"], searched], sort_keys=True).encode())
 
 
 def _no_metric(count: int) -> str:

@@ -91,6 +91,19 @@ def test_the_best_of_the_trials_is_named(jobs: Jobs, host: FakeHost) -> None:
     assert events[-1]["HyperParameterTuningJobStatus"] == "Completed"
 
 
+def test_without_a_seed_the_same_search_begins_with_the_same_values(jobs: Jobs) -> None:
+    def tried(name: str, **static: str) -> list[str]:
+        given = request(jobs, name, trials=2, parallel=1, static=static)
+        del given["HyperParameterTuningJobConfig"]["RandomSeed"]
+        jobs.sagemaker.call("CreateHyperParameterTuningJob", given)
+        ended(jobs, name)
+        return [trial["TunedHyperParameters"]["x"] for trial in trials(jobs, name)]
+
+    first = tried("first", seed="0", code="s3://one/place")
+    assert tried("again", seed="0", code="s3://another/place") == first
+    assert tried("other", seed="1", code="s3://one/place") != first
+
+
 def test_no_more_trials_run_at_once_than_allowed(jobs: Jobs) -> None:
     given = request(jobs, "three", trials=5, parallel=2, static={"pause": "0.1"})
     jobs.sagemaker.call("CreateHyperParameterTuningJob", given)
