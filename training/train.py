@@ -23,7 +23,7 @@ from training.runtime.environment import JobError
 
 
 def main() -> None:
-    """Train, keep the best epoch, export and test it, and describe how the training went."""
+    """Train, keep the settled epoch, export and test it, and describe how the training went."""
     hyperparameters = environment.hyperparameters()
     torch.manual_seed(hyperparameters.seed)
     profiler = Profiler(hyperparameters)
@@ -37,7 +37,7 @@ def main() -> None:
     else:
         trained = _trained_head(hyperparameters, manifest=manifest, profiler=profiler)
 
-    # test and export the best epoch
+    # test and export what was trained
     job = Job(
         run=os.environ.get(contract.JobVariable.RUN) or environment.job_name(),
         hyperparameters=hyperparameters,
@@ -94,7 +94,7 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
         ):
             print(epoch_line(epoch, epochs=hyperparameters.epochs), flush=True)
 
-    # go back to the best epoch
+    # go back to the kept epoch
     head.load_state_dict(history.weights)
     return TrainedModel(
         classifier=Classifier(backbone=backbone, head=head.folded()).eval(),

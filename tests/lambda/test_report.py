@@ -270,12 +270,13 @@ def test_only_the_pages_own_scripts_may_run(write: Any) -> None:
 
 
 def test_a_loss_that_is_not_a_number_is_a_gap_in_the_curve(write: Any) -> None:
-    history = b"epoch,train_loss,validation_loss,validation_accuracy\n1,2.5,2.4,0.2\n2,nan,inf,0.1"
+    header = b"epoch,train_loss,validation_loss,validation_loss_error,validation_accuracy,kept"
+    history = header + b"\n1,2.5,2.4,0.1,0.2,1\n2,nan,inf,nan,0.3,0"
     page = Parsed(write(files() | {f"runs/{RUN}/results/history.csv": history}))
     assert page.charts["curves"]["train_loss"] == [2.5, None]
     assert page.charts["curves"]["validation_loss"] == [2.4, None]
     assert "not a number" in page.sections["curves"]
-    assert "Best epoch: 1 of 2" in page.sections["curves"]
+    assert "Kept epoch: 1 of 2" in page.sections["curves"]
 
 
 def test_two_hundred_classes_make_a_page_of_bearable_size(write: Any) -> None:

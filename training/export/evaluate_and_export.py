@@ -49,7 +49,7 @@ class TrainedModel:
     """(images, classes), of the kept epoch."""
     validation_labels: NDArray[np.int64]
     history: History
-    """Every epoch's results; the classifier has the weights of the best one."""
+    """Every epoch's results; the classifier has the weights of the kept one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +75,10 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         JobError: no epoch was trained, the exported model's probabilities are not PyTorch's, or no test photo can be
             read.
     """
-    best = trained.history.best
-    if best is None:
+    kept = trained.history.kept
+    if kept is None:
         raise JobError("no epoch was trained; set epochs to at least 1")
-    print(f"best epoch: {best.number}", flush=True)
+    print(f"kept epoch: {kept.number}", flush=True)
     classes, seed = job.manifest.classes, job.hyperparameters.seed
     crop = partial(as_served, photos=job.photos, image_size=job.hyperparameters.image_size)
 
@@ -114,7 +114,7 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         "classes": classes,
         "dataset_fingerprint": job.manifest.summary["fingerprint"],
         "test_fingerprint": job.manifest.summary["test_fingerprint"],
-        "validation_accuracy": best.validation.accuracy,
+        "validation_accuracy": kept.validation.accuracy,
         **scores[choice.precision],
         "precision": choice.precision,
         "precision_reason": choice.reason,
@@ -123,7 +123,7 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
     }
     card = _card(evaluation, hyperparameters=job.hyperparameters, temperature=trained.classifier.temperature)
     write_json(job.model_dir / contract.Artefact.MODEL_CARD, card)
-    write_results(job.output_dir, evaluation, epochs=trained.history.epochs, best=best)
+    write_results(job.output_dir, evaluation, epochs=trained.history.epochs, kept=kept)
     write_predictions(
         job.output_dir,
         tested.probabilities[choice.precision],
