@@ -135,6 +135,30 @@ def test_the_trials_charts_and_importance_leave_out_the_failed_trial(write: Any)
     assert int(explained[1]) > 60 > 40 > int(explained[2])
 
 
+@pytest.mark.parametrize(
+    ("best", "edges"),
+    [
+        ({"learning_rate": "0.01", "batch_size": "64"}, ""),
+        ({"learning_rate": "0.0986", "batch_size": "64"}, "learning rate"),
+        ({"learning_rate": "0.0012", "batch_size": "16"}, "learning rate and batch size"),
+        ({"learning_rate": "0.05", "batch_size": '"512"'}, "batch size"),
+    ],
+)
+def test_a_best_trial_at_the_edge_of_a_range_is_said(write: Any, best: dict[str, str], edges: str) -> None:
+    class AtEdge(FakeSageMaker):
+        def _trials(self) -> list[dict[str, Any]]:
+            trials = super()._trials()
+            objectives = [trial.get("FinalHyperParameterTuningJobObjectiveMetric", {"Value": 0}) for trial in trials]
+            highest = max(range(len(trials)), key=lambda number: float(objectives[number]["Value"]))
+            trials[highest]["TunedHyperParameters"] = best
+            return trials
+
+    said = re.search(
+        r"at the edge of the range of ([a-z ]+):", Parsed(write(files(), sagemaker=AtEdge())).sections["tuning"]
+    )
+    assert (said[1] if said else "") == edges
+
+
 def test_a_trial_that_diverged_stands_in_the_table_alone(write: Any) -> None:
     class Diverged(FakeSageMaker):
         def _trials(self) -> list[dict[str, Any]]:
