@@ -45,11 +45,14 @@ class TrainedModel:
 
     classifier: Classifier
     """With temperature 1, on the CPU."""
-    validation_logits: NDArray[np.float32]
-    """(images, classes), of the kept epoch."""
-    validation_labels: NDArray[np.int64]
+    validation_accuracy: float
+    """On validation photos that the model had not learnt from yet."""
+    held_out_logits: NDArray[np.float32]
+    """(images, classes): of photos that the model, or those it was cross-validated by, had not learnt from."""
+    held_out_labels: NDArray[np.int64]
+    """(images,)"""
     history: History
-    """Every epoch's results; the classifier has the weights of the kept one."""
+    """Every epoch's results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +117,7 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         "classes": classes,
         "dataset_fingerprint": job.manifest.summary["fingerprint"],
         "test_fingerprint": job.manifest.summary["test_fingerprint"],
-        "validation_accuracy": kept.validation.accuracy,
+        "validation_accuracy": trained.validation_accuracy,
         **scores[choice.precision],
         "precision": choice.precision,
         "precision_reason": choice.reason,
@@ -137,10 +140,11 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
 
 
 def _calibrate(trained: TrainedModel) -> None:
-    """Set the classifier's temperature to what fits the validation photos."""
-    temperature = fit_temperature(trained.validation_logits, trained.validation_labels)
+    """Set the classifier's temperature to what fits the photos that were held out."""
+    temperature = fit_temperature(trained.held_out_logits, trained.held_out_labels)
     trained.classifier.temperature = temperature
-    print(f"calibration: temperature {temperature:.3f}, fitted on the validation photos", flush=True)
+    images = len(trained.held_out_labels)
+    print(f"calibration: temperature {temperature:.3f}, fitted on {images} photos that were held out", flush=True)
 
 
 def _model_files(classifier: Classifier, job: Job, *, crop: Crop) -> _ModelFiles:

@@ -1,4 +1,4 @@
-"""The loop that heads and fine-tuning share: resume, train, validate, keep the settled weights, save, stop on SIGTERM."""
+"""The loop heads and fine-tuning share: resume, train, validate, keep the settled epoch, save, stop at SIGTERM."""
 
 from __future__ import annotations
 
