@@ -29,6 +29,12 @@ PENALTIES: Final = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
 
 FOLDS: Final = 3
 
+_LOGITS: Final = 1_000_000
+"""Logits of all rows, which the time of a fit grows with: 20,000 photos of ten classes in five views."""
+
+_FEWEST_A_CLASS: Final = 4
+"""Photos without which a class can hardly be in every fold, however many classes there are."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -45,7 +51,12 @@ class Choice:
 
 
 def cross_validate(
-    head: Head, *, train: SplitFeatures, levels: Sequence[int], hyperparameters: contract.Hyperparameters
+    head: Head,
+    *,
+    train: SplitFeatures,
+    levels: Sequence[int],
+    hyperparameters: contract.Hyperparameters,
+    weights: Sequence[Sequence[float]] | None = None,
 ) -> Choice:
     """Choose the weight of the middle levels and the penalty by the loss on photos that are held out in turn.
 
@@ -58,40 +69,47 @@ def cross_validate(
         train: learnt from in all views, and held out in the plain view.
         levels: sizes of the parts of a feature vector.
         hyperparameters: the training's.
+        weights: of each level, the candidates; if not given, those of `MIDDLE_WEIGHTS` for all but the last level.
     """
-    weights = [[middle] * (len(levels) - 1) + [1.0] for middle in MIDDLE_WEIGHTS[-1 if len(levels) == 1 else 0 :]]
+    if weights is None:
+        weights = [[middle] * (len(levels) - 1) + [1.0] for middle in MIDDLE_WEIGHTS[-1 if len(levels) == 1 else 0 :]]
     classes = len(head.linear.bias)
     rng = np.random.default_rng(hyperparameters.seed)
-    images = _sample(train, rng, numbers_each=len(weights) * len(PENALTIES) * classes)
+    images = _sample(train, rng, classes=classes)
     labels = train.labels[images]
     fold_of = folds(labels, rng)
 
-    # the logits of every photo, by heads that learnt from the other folds
-    logits = np.zeros((len(weights), len(PENALTIES), len(images), classes), dtype=np.float32)
-    for fold, (at, level_weights) in itertools.product(range(min(FOLDS, len(images))), enumerate(weights)):
+    def held_out(level_weights: Sequence[float], penalties: Sequence[float]) -> NDArray[np.float32]:
+        """Return every photo's logits by heads that learnt from the other folds, (penalties, images, classes)."""
         scale = head.scale * level_factors(levels, weights=level_weights)
-        learnt, held = images[fold_of != fold], images[fold_of == fold]
-        logits[at][:, fold_of == fold] = _path(
-            Rows([Photos(train, learnt, train.features.shape[0])], mean=head.mean, scale=scale),
-            Rows([Photos(train, held, 1)], mean=head.mean, scale=scale),
-            classes=classes,
-            label_smoothing=hyperparameters.label_smoothing,
-        )
+        logits = np.zeros((len(penalties), len(images), classes), dtype=np.float32)
+        for fold in range(min(FOLDS, len(images))):
+            learnt, held = images[fold_of != fold], images[fold_of == fold]
+            logits[:, fold_of == fold] = _path(
+                Rows([Photos(train, learnt, train.features.shape[0])], mean=head.mean, scale=scale),
+                Rows([Photos(train, held, 1)], mean=head.mean, scale=scale),
+                penalties=penalties,
+                classes=classes,
+                label_smoothing=hyperparameters.label_smoothing,
+            )
+        return logits
 
-    # the choice
-    losses = np.array([[calibrated_losses(each, labels) for each in of_weight] for of_weight in logits])
-    weight, penalty = simplest(losses)
-    chosen = losses[weight, penalty]
-    edge = " (the edge of the range)" if penalty in (0, len(PENALTIES) - 1) else ""
-    levels_used = " and ".join(f"{size} x {level:g}" for size, level in zip(levels, weights[weight], strict=True))
+    # the choice by every candidate's losses; its logits once more, since all of them would fill the memory
+    losses = np.array([[calibrated_losses(logits, labels) for logits in held_out(each, PENALTIES)] for each in weights])
+    weight, at = simplest(losses)
+    level_weights, penalty, chosen = list(weights[weight]), PENALTIES[at], losses[weight, at]
+    (logits,) = held_out(level_weights, [penalty])
+
+    edge = " (the edge of the range)" if at in (0, len(PENALTIES) - 1) else ""
+    used = " and ".join(f"{size} x {each:g}" for size, each in zip(levels, level_weights, strict=True))
     return Choice(
-        level_weights=weights[weight],
+        level_weights=level_weights,
         # The penalty stands against the mean loss, so the more photos there are, the less of it they need.
-        penalty=PENALTIES[penalty] * len(images) / len(train.labels),
-        logits=logits[weight, penalty],
+        penalty=penalty * len(images) / len(train.labels),
+        logits=logits,
         labels=labels,
         description=(
-            f"logistic regression: penalty {PENALTIES[penalty]:g}{edge}, features {levels_used}, chosen from "
+            f"logistic regression: penalty {penalty:g}{edge}, features {used}, chosen from "
             f"{len(weights) * len(PENALTIES)} settings by {FOLDS}-fold cross-validation on {len(images)} training "
             f"photos: calibrated loss {chosen.mean():.4f} (standard error {standard_error(chosen):.4f}), "
             f"lowest {losses.mean(axis=2).min():.4f}"
@@ -125,21 +143,25 @@ def folds(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int
     return fold_of
 
 
-def _sample(train: SplitFeatures, rng: np.random.Generator, *, numbers_each: int) -> NDArray[np.int64]:
-    """Return all photos, or as many random ones as fit in memory with `numbers_each` further numbers a photo."""
+def _sample(train: SplitFeatures, rng: np.random.Generator, *, classes: int) -> NDArray[np.int64]:
+    """Return the positions of all photos, or of as many random ones as memory and time allow."""
     views, images, dim = train.features.shape
-    most = MEMORY // (4 * (views * dim + numbers_each))
+    in_memory = MEMORY // (4 * (views * dim + len(PENALTIES) * classes))
+    in_time = max(_LOGITS // (views * classes), _FEWEST_A_CLASS * classes)
+    most = min(in_memory, in_time)
     if images <= most:
         return np.arange(images)
     return np.sort(rng.choice(images, size=most, replace=False))
 
 
-def _path(learnt: Rows, held: Rows, *, classes: int, label_smoothing: float) -> NDArray[np.float32]:
+def _path(
+    learnt: Rows, held: Rows, *, penalties: Sequence[float], classes: int, label_smoothing: float
+) -> NDArray[np.float32]:
     """Return the logits of held-out photos under every penalty, (penalties, images, classes)."""
     plain = torch.cat([batch.features for batch in held])
     solution = Solution.zero(classes=classes, dim=plain.shape[1])
     logits = []
-    for penalty in PENALTIES:
+    for penalty in penalties:
         solution = solve(learnt, start=solution, penalty=penalty, label_smoothing=label_smoothing)
         logits.append(solution.logits(plain).numpy())
     return np.stack(logits)

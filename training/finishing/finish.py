@@ -52,6 +52,7 @@ def finish(
     validation: SplitFeatures,
     levels: Sequence[int],
     hyperparameters: contract.Hyperparameters,
+    weights: Sequence[Sequence[float]] | None = None,
 ) -> Finished:
     """Return the better of the trained head and the best logistic regression on the same features.
 
@@ -66,8 +67,9 @@ def finish(
         validation: of which the plain view is used.
         levels: sizes of the parts of a feature vector.
         hyperparameters: the training's.
+        weights: the candidates for the levels' weights, if not those of `cross_validate`.
     """
-    choice = cross_validate(trained, train=train, levels=levels, hyperparameters=hyperparameters)
+    choice = cross_validate(trained, train=train, levels=levels, hyperparameters=hyperparameters, weights=weights)
     print(choice.description, flush=True)
 
     # the logistic regression with these settings, on the training photos alone

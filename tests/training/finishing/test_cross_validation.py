@@ -52,11 +52,18 @@ def test_a_handful_of_photos_is_enough(images: int) -> None:
     assert len(choice.labels) == images
 
 
-def test_of_many_photos_a_sample_is_tried_and_the_penalty_weakened_accordingly(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("MEMORY", 4 * 100 * (6 + 2 * len(PENALTIES))), ("_LOGITS", 200)],
+    ids=["memory", "time"],
+)
+def test_of_many_photos_a_sample_is_tried_and_the_penalty_weakened_accordingly(
+    monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
     labels = np.arange(200) % 2
     features = np.random.default_rng(0).normal(size=(1, 200, 6)) + labels[:, None]
     train = SplitFeatures(features.astype(np.float32), labels, [""] * 200)
-    monkeypatch.setattr(cross_validation, "MEMORY", 4 * 100 * (6 + 4 * len(PENALTIES) * 2))
+    monkeypatch.setattr(cross_validation, limit, value)
     head = new_head(train.features, levels=[2, 4], classes=2)
     choice = cross_validate(head, train=train, levels=[2, 4], hyperparameters=contract.Hyperparameters())
     assert len(choice.labels) == 100
