@@ -47,16 +47,9 @@ class Photos:
 class Rows:
     """The scaled features of photos, a row for each view; every photo counts the same, however many views it has."""
 
-    def __init__(self, photos: Sequence[Photos], *, mean: Tensor, scale: Tensor, class_weights: Tensor | None = None):
-        """Scale features as a `Head` with this mean and scale does.
-
-        Args:
-            photos: whose rows they are.
-            mean: (dim,)
-            scale: (dim,)
-            class_weights: (classes,); a photo counts as much as its class. None: all the same.
-        """
-        self._photos, self._mean, self._scale, self._class_weights = photos, mean, scale, class_weights
+    def __init__(self, photos: Sequence[Photos], *, mean: Tensor, scale: Tensor):
+        """Scale features as a `Head` with this mean and scale, both (dim,), does."""
+        self._photos, self._mean, self._scale = photos, mean, scale
         self._kept: list[Batch] | None = None
         if sum(part.bytes for part in photos) <= MEMORY:
             # one batch: many small ones would cost more than their sums
@@ -74,6 +67,4 @@ class Rows:
                     features = part.split.features[np.full(len(images), view, dtype=np.int64), images]
                     labels = torch.from_numpy(part.split.labels[images])
                     weights = torch.full((len(images),), 1 / part.views)
-                    if self._class_weights is not None:
-                        weights *= self._class_weights[labels]
                     yield Batch((torch.from_numpy(features) - self._mean) * self._scale, labels, weights)
