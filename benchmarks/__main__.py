@@ -30,6 +30,7 @@ MODULES = {
     "memory_growth": "training",
     "hook_cost": "training",
     "search_trials": "cloud",
+    "head": "training",
 }
 """The benchmarks in the order they run, and the environment in .envs that each needs."""
 

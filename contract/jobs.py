@@ -94,7 +94,8 @@ class Artefact(StrEnum):
     CONFUSION_MATRIX_CSV = "confusion_matrix.csv"
     CONFUSION_MATRIX_PNG = "confusion_matrix.png"
     HISTORY = "history.csv"
-    """A row an epoch: epoch, train_loss, validation_loss, validation_accuracy."""
+    """A row an epoch: epoch, train_loss, validation_loss, validation_loss_error (its standard error),
+    validation_accuracy, and kept: 1 for the epoch that was kept, 0 for the others."""
     HISTORY_PNG = "history.png"
     PER_CLASS_CSV = "per_class.csv"
     PER_CLASS_PNG = "per_class.png"

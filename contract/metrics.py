@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 __all__ = [
+    "DEFAULT_OBJECTIVE",
     "METRICS",
-    "OBJECTIVE",
     "OBJECTIVES",
     "TRIAL_METRICS",
     "Metric",
@@ -71,8 +71,8 @@ OBJECTIVES: Final[dict[ObjectiveName, Objective]] = {
     "loss": Objective(METRICS["validation:loss"], "Minimize"),
 }
 
-OBJECTIVE: Final = OBJECTIVES["accuracy"].metric
-"""The metric that the tuning job maximises, unless the setting tuning.objective says otherwise."""
+DEFAULT_OBJECTIVE: Final[ObjectiveName] = "loss"
+"""By accuracy, one photo among a hundred decides between trials; the loss weighs how sure each answer is."""
 
 TRIAL_METRICS: Final = ("train:loss", "validation:loss", "validation:accuracy")
 """Metrics that a trial prints after each epoch."""

@@ -159,7 +159,7 @@ _TENSOR_RULES: Final = (
         fires_when="neither loss improved by `delta` for `patience_train` steps and `patience_validation` epochs",
         parameters={
             "patience_train": whole(5, low=0),
-            # A head is often settled after two epochs of the default 20, and the best epoch is kept anyway.
+            # A head is often settled after two epochs of the default 20, and the settled epoch is kept anyway.
             "patience_validation": whole(10, low=0, project=20),
             "delta": number(0.01, low=0),
         },

@@ -10,7 +10,8 @@ import contract
 from training.data.manifest import Manifest, read_manifest
 from training.embedding.store import read_index, read_split
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
-from training.loop.head_loop import fit, head_logits
+from training.finishing.finish import finish
+from training.loop.head_loop import fit
 from training.loop.history import History, epoch_line
 from training.loop.instrumented import instrumented_training
 from training.model.classifier import Classifier
@@ -23,7 +24,7 @@ from training.runtime.environment import JobError
 
 
 def main() -> None:
-    """Train, keep the best epoch, export and test it, and describe how the training went."""
+    """Train, keep the settled epoch, export and test it, and describe how the training went."""
     hyperparameters = environment.hyperparameters()
     torch.manual_seed(hyperparameters.seed)
     profiler = Profiler(hyperparameters)
@@ -37,7 +38,7 @@ def main() -> None:
     else:
         trained = _trained_head(hyperparameters, manifest=manifest, profiler=profiler)
 
-    # test and export the best epoch
+    # test and export what was trained
     job = Job(
         run=os.environ.get(contract.JobVariable.RUN) or environment.job_name(),
         hyperparameters=hyperparameters,
@@ -61,13 +62,14 @@ def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler
     return TrainedModel(
         classifier=tuned.classifier,
         history=tuned.history,
-        validation_logits=tuned.validation.logits,
-        validation_labels=tuned.validation.labels,
+        validation_accuracy=tuned.validation.scores().accuracy,
+        held_out_logits=tuned.validation.logits,
+        held_out_labels=tuned.validation.labels,
     )
 
 
 def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manifest, profiler: Profiler) -> TrainedModel:
-    """Train a head on the features of the frozen backbone."""
+    """Train a head on the features of the frozen backbone, and finish it."""
     # the features, and the backbone that they were made with
     folder, index = read_index(environment.channel(contract.Channel.FEATURES))
     backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
@@ -94,13 +96,15 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
         ):
             print(epoch_line(epoch, epochs=hyperparameters.epochs), flush=True)
 
-    # go back to the best epoch
+    # finish the head of the kept epoch
     head.load_state_dict(history.weights)
+    finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=hyperparameters)
     return TrainedModel(
-        classifier=Classifier(backbone=backbone, head=head.folded()).eval(),
+        classifier=Classifier(backbone=backbone, head=finished.head.folded()).eval(),
         history=history,
-        validation_logits=head_logits(head, validation),
-        validation_labels=validation.labels,
+        validation_accuracy=finished.validation.accuracy,
+        held_out_logits=finished.held_out_logits,
+        held_out_labels=finished.held_out_labels,
     )
 
 

@@ -48,7 +48,9 @@ class TuningSettings(Section):
         description="Search the label smoothing too (0 to 0.3) instead of taking training.label_smoothing.",
     )
     objective: contract.ObjectiveName = Field(
-        default="accuracy", description="Measure by which the best trial is chosen, on the validation photos."
+        default=contract.DEFAULT_OBJECTIVE,
+        description="Measure by which the best trial is chosen, on the validation photos. By accuracy, one photo more "
+        "or less decides.",
     )
     warm_start: bool = Field(
         default=False,

@@ -81,7 +81,7 @@ class RunFiles:
 
     @cached_property
     def history(self) -> list[dict[str, str]]:
-        """A row for each epoch: epoch, train_loss, validation_loss, validation_accuracy."""
+        """A row for each epoch, with the columns of `Artefact.HISTORY`."""
         key = self._result(Artefact.HISTORY)
         text = self._text(key)
         rows = [row for row in csv.DictReader(io.StringIO(text)) if None not in row]

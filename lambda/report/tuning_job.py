@@ -15,6 +15,9 @@ from .sagemaker_jobs import described, seconds_between
 
 __all__ = ["Range", "Trial", "Tuning", "read_tuning"]
 
+_EDGE = 0.05
+"""Part of a range at either end, on the scale of the search, that counts as its edge."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -31,6 +34,16 @@ class Range:
     def label(self) -> str:
         """The name as people read it."""
         return self.name.replace("_", " ")
+
+    def at_edge(self, value: str) -> bool:
+        """Return whether a value is the first or last choice, or in the outer twentieth at an end of the range."""
+        if self.scale == "choice":
+            return self.numeric and value in (self.choices[0], self.choices[-1]) and len(self.choices) > 1
+        low, high, at = (
+            math.log(number) if self.scale == "log" else number
+            for number in (self.low or 0, self.high or 0, float(value))
+        )
+        return min(at - low, high - at) < _EDGE * (high - low)
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,13 @@ class Tuning:
     def with_objective(self) -> list[Trial]:
         """Return the trials with an objective: a failed one has none, and that of a diverged one is not a number."""
         return [trial for trial in self.trials if trial.objective is not None and math.isfinite(trial.objective)]
+
+    def edges(self) -> list[Range]:
+        """Return the ranges at whose edge the best trial lies: a wider range may hold a better value."""
+        best = next((trial for trial in self.trials if trial.job == self.best), None)
+        if best is None:
+            return []
+        return [searched for searched in self.ranges if searched.at_edge(best.values[searched.name])]
 
 
 def read_tuning(run: RunContext) -> Tuning:

@@ -63,11 +63,15 @@ def test_hyperparameters_of_every_job_are_those_the_scripts_parse(definition: di
     assert trial["sagemaker_submit_directory"] != train["sagemaker_submit_directory"]
 
 
-@pytest.mark.parametrize(("objective", "direction"), [("accuracy", "Maximize"), ("loss", "Minimize")])
+@pytest.mark.parametrize(
+    ("chosen", "objective", "direction"),
+    [({}, "loss", "Minimize"), ({"tuning.objective": "accuracy"}, "accuracy", "Maximize")],
+    ids=["default", "accuracy"],
+)
 def test_the_objective_is_among_the_metrics_that_the_trials_print(
-    synthesise: Any, objective: str, direction: str
+    synthesise: Any, chosen: dict[str, str], objective: str, direction: str
 ) -> None:
-    definition = synthesise(**{"tuning.objective": objective}).definition()
+    definition = synthesise(**chosen).definition()
     payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
     tune = payloads["Tune"]
     wanted = tune["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]

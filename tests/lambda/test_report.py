@@ -135,6 +135,30 @@ def test_the_trials_charts_and_importance_leave_out_the_failed_trial(write: Any)
     assert int(explained[1]) > 60 > 40 > int(explained[2])
 
 
+@pytest.mark.parametrize(
+    ("best", "edges"),
+    [
+        ({"learning_rate": "0.01", "batch_size": "64"}, ""),
+        ({"learning_rate": "0.0986", "batch_size": "64"}, "learning rate"),
+        ({"learning_rate": "0.0012", "batch_size": "16"}, "learning rate and batch size"),
+        ({"learning_rate": "0.05", "batch_size": '"512"'}, "batch size"),
+    ],
+)
+def test_a_best_trial_at_the_edge_of_a_range_is_said(write: Any, best: dict[str, str], edges: str) -> None:
+    class AtEdge(FakeSageMaker):
+        def _trials(self) -> list[dict[str, Any]]:
+            trials = super()._trials()
+            objectives = [trial.get("FinalHyperParameterTuningJobObjectiveMetric", {"Value": 0}) for trial in trials]
+            highest = max(range(len(trials)), key=lambda number: float(objectives[number]["Value"]))
+            trials[highest]["TunedHyperParameters"] = best
+            return trials
+
+    said = re.search(
+        r"at the edge of the range of ([a-z ]+):", Parsed(write(files(), sagemaker=AtEdge())).sections["tuning"]
+    )
+    assert (said[1] if said else "") == edges
+
+
 def test_a_trial_that_diverged_stands_in_the_table_alone(write: Any) -> None:
     class Diverged(FakeSageMaker):
         def _trials(self) -> list[dict[str, Any]]:
@@ -270,12 +294,13 @@ def test_only_the_pages_own_scripts_may_run(write: Any) -> None:
 
 
 def test_a_loss_that_is_not_a_number_is_a_gap_in_the_curve(write: Any) -> None:
-    history = b"epoch,train_loss,validation_loss,validation_accuracy\n1,2.5,2.4,0.2\n2,nan,inf,0.1"
+    header = b"epoch,train_loss,validation_loss,validation_loss_error,validation_accuracy,kept"
+    history = header + b"\n1,2.5,2.4,0.1,0.2,1\n2,nan,inf,nan,0.3,0"
     page = Parsed(write(files() | {f"runs/{RUN}/results/history.csv": history}))
     assert page.charts["curves"]["train_loss"] == [2.5, None]
     assert page.charts["curves"]["validation_loss"] == [2.4, None]
     assert "not a number" in page.sections["curves"]
-    assert "Best epoch: 1 of 2" in page.sections["curves"]
+    assert "Kept epoch: 1 of 2" in page.sections["curves"]
 
 
 def test_two_hundred_classes_make_a_page_of_bearable_size(write: Any) -> None:

@@ -1,7 +1,7 @@
 """Calibration: the temperature with which a score of 0.8 is right eight times in ten, and the error without it.
 
 Temperature scaling and the expected calibration error are those of Guo et al., "On Calibration of Modern Neural
-Networks" (2017): one number, fitted on the validation photos, by which all logits are divided. It changes no
+Networks" (2017): one number, fitted on photos that were held out, by which all logits are divided. It changes no
 prediction, only its probability.
 """
 

@@ -45,7 +45,7 @@ def draw_history(
     train_loss: Sequence[float],
     validation_loss: Sequence[float],
     validation_accuracy: Sequence[float],
-    best: int,
+    kept: int,
 ) -> None:
     """Draw losses and accuracy by epoch; `best` is the epoch whose model was kept, counted from 1."""
     epochs = range(1, len(train_loss) + 1)
@@ -60,7 +60,7 @@ def draw_history(
     right.plot(epochs, validation_accuracy, marker=".", color="tab:green", label="validation accuracy")
     right.set_ylabel("accuracy")
 
-    axes.axvline(best, color="grey", linestyle=":", label=f"best epoch: {best}")
+    axes.axvline(kept, color="grey", linestyle=":", label=f"kept epoch: {kept}")
     figure.legend(loc="outside lower center", ncols=4, fontsize="small")
     figure.savefig(file, dpi=100)
 

@@ -25,14 +25,14 @@ THUMBNAIL_SIDE = 192
 _THUMBNAIL_QUALITY = 80
 
 
-def write_results(folder: Path, evaluation: contract.Evaluation, *, epochs: Sequence[Epoch], best: Epoch) -> None:
+def write_results(folder: Path, evaluation: contract.Evaluation, *, epochs: Sequence[Epoch], kept: Epoch) -> None:
     """Write `evaluation.json`, and each picture with its numbers as a table.
 
     Args:
         folder: the job's output folder.
         evaluation: what goes into the file of that name.
         epochs: in order.
-        best: the one whose model was kept.
+        kept: the one whose weights were kept.
     """
     write_json(folder / contract.Artefact.EVALUATION, evaluation)
 
@@ -50,15 +50,25 @@ def write_results(folder: Path, evaluation: contract.Evaluation, *, epochs: Sequ
     # history
     _write_table(
         folder / contract.Artefact.HISTORY,
-        ["epoch", "train_loss", "validation_loss", "validation_accuracy"],
-        ([epoch.number, epoch.train_loss, epoch.validation.loss, epoch.validation.accuracy] for epoch in epochs),
+        ["epoch", "train_loss", "validation_loss", "validation_loss_error", "validation_accuracy", "kept"],
+        (
+            [
+                epoch.number,
+                epoch.train_loss,
+                epoch.validation.loss,
+                epoch.validation.loss_error,
+                epoch.validation.accuracy,
+                int(epoch.number == kept.number),
+            ]
+            for epoch in epochs
+        ),
     )
     plots.draw_history(
         folder / contract.Artefact.HISTORY_PNG,
         train_loss=[epoch.train_loss for epoch in epochs],
         validation_loss=[epoch.validation.loss for epoch in epochs],
         validation_accuracy=[epoch.validation.accuracy for epoch in epochs],
-        best=best.number,
+        kept=kept.number,
     )
 
     # calibration

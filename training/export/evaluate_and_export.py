@@ -45,11 +45,14 @@ class TrainedModel:
 
     classifier: Classifier
     """With temperature 1, on the CPU."""
-    validation_logits: NDArray[np.float32]
-    """(images, classes), of the kept epoch."""
-    validation_labels: NDArray[np.int64]
+    validation_accuracy: float
+    """On validation photos that the model had not learnt from yet."""
+    held_out_logits: NDArray[np.float32]
+    """(images, classes): of photos that the model, or those it was cross-validated by, had not learnt from."""
+    held_out_labels: NDArray[np.int64]
+    """(images,)"""
     history: History
-    """Every epoch's results; the classifier has the weights of the best one."""
+    """Every epoch's results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +78,10 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         JobError: no epoch was trained, the exported model's probabilities are not PyTorch's, or no test photo can be
             read.
     """
-    best = trained.history.best
-    if best is None:
+    kept = trained.history.kept
+    if kept is None:
         raise JobError("no epoch was trained; set epochs to at least 1")
-    print(f"best epoch: {best.number}", flush=True)
+    print(f"kept epoch: {kept.number}", flush=True)
     classes, seed = job.manifest.classes, job.hyperparameters.seed
     crop = partial(as_served, photos=job.photos, image_size=job.hyperparameters.image_size)
 
@@ -114,7 +117,7 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         "classes": classes,
         "dataset_fingerprint": job.manifest.summary["fingerprint"],
         "test_fingerprint": job.manifest.summary["test_fingerprint"],
-        "validation_accuracy": best.validation.accuracy,
+        "validation_accuracy": trained.validation_accuracy,
         **scores[choice.precision],
         "precision": choice.precision,
         "precision_reason": choice.reason,
@@ -123,7 +126,7 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
     }
     card = _card(evaluation, hyperparameters=job.hyperparameters, temperature=trained.classifier.temperature)
     write_json(job.model_dir / contract.Artefact.MODEL_CARD, card)
-    write_results(job.output_dir, evaluation, epochs=trained.history.epochs, best=best)
+    write_results(job.output_dir, evaluation, epochs=trained.history.epochs, kept=kept)
     write_predictions(
         job.output_dir,
         tested.probabilities[choice.precision],
@@ -137,10 +140,11 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
 
 
 def _calibrate(trained: TrainedModel) -> None:
-    """Set the classifier's temperature to what fits the validation photos."""
-    temperature = fit_temperature(trained.validation_logits, trained.validation_labels)
+    """Set the classifier's temperature to what fits the photos that were held out."""
+    temperature = fit_temperature(trained.held_out_logits, trained.held_out_labels)
     trained.classifier.temperature = temperature
-    print(f"calibration: temperature {temperature:.3f}, fitted on the validation photos", flush=True)
+    images = len(trained.held_out_labels)
+    print(f"calibration: temperature {temperature:.3f}, fitted on {images} photos that were held out", flush=True)
 
 
 def _model_files(classifier: Classifier, job: Job, *, crop: Crop) -> _ModelFiles:

@@ -1,4 +1,4 @@
-"""The loop that heads and fine-tuning share: resume, train, validate, keep the best weights, save, stop on SIGTERM."""
+"""The loop heads and fine-tuning share: resume, train, validate, keep the settled epoch, save, stop at SIGTERM."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def run_epochs(
     Args:
         training: trained in place.
         epochs: how many there are in all, those of earlier attempts included.
-        history: gathers the epochs and the best one's weights.
+        history: gathers the epochs and the weights of the one to keep.
         checkpoints: where the training's state is kept; None for a training too short to be kept.
         state: that of an earlier attempt's checkpoint, to go on from; the epochs that are left are yielded.
         observer: measures the phases and saves tensors.
@@ -139,7 +139,7 @@ def run_epochs(
                 loss=seen.scores.loss, logits=torch.from_numpy(seen.logits), labels=torch.from_numpy(seen.labels)
             )
 
-            # keep the weights of the best epoch
+            # keep the weights of the settled epoch
             epoch = Epoch(number=training.epoch, train_loss=train_loss, validation=seen.scores)
             history.add(epoch, training.weights())
 

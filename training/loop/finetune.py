@@ -43,7 +43,7 @@ _PLAIN_BATCH: Final = 64
 
 @dataclass(frozen=True)
 class FineTuned:
-    """Result of fine-tuning: the best epoch's network and its validation logits."""
+    """Result of fine-tuning: the kept epoch's network and its validation logits."""
 
     classifier: Classifier
     """The main process's, on the CPU."""
@@ -62,20 +62,20 @@ def run_trial(hyperparameters: contract.Hyperparameters) -> None:
 
 
 def train(hyperparameters: contract.Hyperparameters, *, profiler: Profiler | None = None) -> FineTuned:
-    """Fine-tune, take the best epoch's weights, and validate them once more in float32."""
+    """Fine-tune, take the kept epoch's weights, and validate them once more in float32."""
     profiler = profiler or Profiler(hyperparameters)
     with _set_up(hyperparameters, job="train", profiler=profiler) as setup:
         setup.run()
         profiler.gather(setup.group)
 
-        # the best epoch's weights, in the precision in which they are exported
+        # the kept epoch's weights, in the precision in which they are exported
         history = setup.history
         setup.network.load_state_dict(history.weights)
         validation = predict(setup.network, setup.photos.plain("validation"), group=setup.group, precision=None)
-        if setup.group.is_main and history.best is not None:
+        if setup.group.is_main and history.kept is not None:
             scores = validation.scores()
             print(
-                f"best epoch {history.best.number} in float32: loss {scores.loss:.6f} and accuracy "
+                f"kept epoch {history.kept.number} in float32: loss {scores.loss:.6f} and accuracy "
                 f"{scores.accuracy:.6f} on {len(validation.labels)} validation photos",
                 flush=True,
             )

@@ -1,7 +1,8 @@
-"""The history of a training: every epoch's results, and the weights of the best one."""
+"""The history of a training: every epoch's results, and the weights of the one that is kept."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 import contract
 
-__all__ = ["Epoch", "History", "Scores", "epoch_line", "scores_of"]
+__all__ = ["Epoch", "History", "Scores", "epoch_line", "photo_losses", "scores_of", "standard_error"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,9 @@ class Scores:
     """Loss and accuracy of a model on a split."""
 
     loss: float
+    """Mean cross-entropy."""
+    loss_error: float
+    """Standard error of `loss`, a mean over photos; 0 for a single one."""
     accuracy: float
     predictions: NDArray[np.int64]
     """(images,): the class with the highest score."""
@@ -38,33 +42,47 @@ class Epoch:
 
 @dataclass
 class History:
-    """The epochs so far; it goes into the checkpoints."""
+    """The epochs so far, and the weights of the one to keep; it goes into the checkpoints.
+
+    Kept is the latest epoch whose validation loss is within one standard error of the lowest: the "one standard error
+    rule" of Breiman et al., "Classification and Regression Trees" (1984). The learning rate falls to zero, so later
+    epochs are more settled. By the highest accuracy instead, one photo among a hundred kept an epoch that had hardly
+    learnt (loss 0.79 against 0.47, and 7.5 points less on the test photos).
+    """
 
     epochs: list[Epoch] = field(default_factory=list)
-    best: Epoch | None = None
+    kept: Epoch | None = None
+    """None before the first epoch."""
     weights: dict[str, Tensor] = field(default_factory=dict)
-    """Copies of the best epoch's weights, on the CPU."""
+    """Copies of the kept epoch's weights, on the CPU."""
 
     def add(self, epoch: Epoch, weights: Mapping[str, Tensor]) -> None:
-        """Add an epoch; copy its weights if it is the best so far. The earlier one wins a tie."""
+        """Add an epoch, and keep a copy of its weights if its loss is within one standard error of the lowest.
+
+        A new lowest loss is kept as well, so the weights of one epoch are enough.
+        """
         self.epochs.append(epoch)
-        if self.best is None or _rank(epoch) > _rank(self.best):
-            self.best = epoch
+        lowest = min((seen.validation for seen in self.epochs), key=lambda scores: _comparable(scores.loss))
+        if self.kept is None or epoch.validation.loss <= lowest.loss + lowest.loss_error:
+            self.kept = epoch
             self.weights = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
-        rows = [[e.number, e.train_loss, e.validation.loss, e.validation.accuracy] for e in self.epochs]
-        return {"epochs": rows, "best": self.best.number if self.best else 0, "weights": self.weights}
+        rows = [
+            [e.number, e.train_loss, e.validation.loss, e.validation.loss_error, e.validation.accuracy]
+            for e in self.epochs
+        ]
+        return {"epochs": rows, "kept": self.kept.number if self.kept else 0, "weights": self.weights}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint's `state`; the predictions, which nothing reads again, are empty."""
         nothing = np.empty(0, dtype=np.int64)
         self.epochs = [
-            Epoch(number=number, train_loss=train_loss, validation=Scores(loss, accuracy, nothing))
-            for number, train_loss, loss, accuracy in state["epochs"]
+            Epoch(number=number, train_loss=train_loss, validation=Scores(loss, loss_error, accuracy, nothing))
+            for number, train_loss, loss, loss_error, accuracy in state["epochs"]
         ]
-        self.best = self.epochs[state["best"] - 1] if state["best"] else None
+        self.kept = self.epochs[state["kept"] - 1] if state["kept"] else None
         self.weights = state["weights"]
 
 
@@ -73,9 +91,27 @@ def scores_of(logits: NDArray[Any], labels: NDArray[np.int64]) -> Scores:
 
     The loss is computed in the precision of the logits.
     """
-    loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels)).item()
+    losses = photo_losses(logits, labels)
     predictions = logits.argmax(axis=1)
-    return Scores(loss=float(loss), accuracy=float((predictions == labels).mean()), predictions=predictions)
+    return Scores(
+        loss=float(losses.mean()),
+        loss_error=standard_error(losses),
+        accuracy=float((predictions == labels).mean()),
+        predictions=predictions,
+    )
+
+
+def photo_losses(logits: NDArray[Any], labels: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the cross-entropy of each photo, (images,), from logits (images, classes) and labels (images,)."""
+    losses: NDArray[Any] = functional.cross_entropy(
+        torch.from_numpy(logits), torch.from_numpy(labels), reduction="none"
+    ).numpy()
+    return losses
+
+
+def standard_error(values: NDArray[Any]) -> float:
+    """Return the standard error of the mean of values (N,); 0 for a single one."""
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def epoch_line(epoch: Epoch, *, epochs: int) -> str:
@@ -85,10 +121,12 @@ def epoch_line(epoch: Epoch, *, epochs: int) -> str:
             f"epoch {epoch.number}/{epochs}:",
             contract.metric("train:loss").line(epoch.train_loss),
             contract.metric("validation:loss").line(epoch.validation.loss),
+            f"(standard error {epoch.validation.loss_error:.6f})",
             contract.metric("validation:accuracy").line(epoch.validation.accuracy),
         ]
     )
 
 
-def _rank(epoch: Epoch) -> tuple[float, float]:
-    return epoch.validation.accuracy, -epoch.validation.loss
+def _comparable(loss: float) -> float:
+    """Return the loss, or infinity for one that is not a number, with which every comparison would be false."""
+    return math.inf if math.isnan(loss) else loss

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FeatureArray", "Head", "new_head"]
+__all__ = ["FeatureArray", "Head", "level_factors", "new_head"]
 
 _LENGTH: Final = 4.0
 """Typical length of a scaled feature vector: makes learning rates of 0.001 to 0.1 right for any backbone's `dim`."""
@@ -81,3 +81,13 @@ def new_head(features: FeatureArray, *, levels: list[int], classes: int) -> Head
     informative = deviation > 1e-6
     scale = np.where(informative, _LENGTH / np.sqrt(len(levels) * size_of_level) / np.maximum(deviation, 1e-6), 0.0)
     return Head(mean=torch.from_numpy(mean).float(), scale=torch.from_numpy(scale).float(), classes=classes)
+
+
+def level_factors(levels: Sequence[int], *, weights: Sequence[float]) -> Tensor:
+    """Return what to multiply a head's scale with, (dim,), so that the levels count as `weights` say.
+
+    A new head's levels have the same weight; scaled feature vectors keep their typical length.
+    """
+    length = (sum(weight**2 for weight in weights) / len(weights)) ** 0.5
+    relative: Tensor = torch.tensor(weights) / length
+    return relative.repeat_interleave(torch.tensor(levels))

@@ -15,16 +15,15 @@ CONFUSIONS_SHOWN = 15
 
 
 def curves(run: RunContext) -> dict[str, Any]:
-    """Return losses and accuracy by epoch. The best epoch has the highest validation accuracy, then the lowest loss."""
+    """Return losses and accuracy by epoch, and the epoch that the training kept."""
     rows = run.files.history
     columns = {name: [float(row[name]) for row in rows] for name in rows[0]}
-    accuracy = columns["validation_accuracy"]
-    best = max(range(len(rows)), key=lambda index: (accuracy[index], -columns["validation_loss"][index]))
+    kept = columns.pop("kept").index(1)
     return {
-        "best": {name: values[best] for name, values in columns.items()},
+        "kept": {name: values[kept] for name, values in columns.items()},
         "epochs": len(rows),
         "rows": [{name: float(row[name]) for name in columns} for row in rows],
-        "charts": {"curves": {**columns, "best": columns["epoch"][best]}},
+        "charts": {"curves": {**columns, "kept": columns["epoch"][kept]}},
     }
 
 

@@ -23,6 +23,7 @@ def tuning(run: RunContext) -> dict[str, Any]:
     measured = [found for searched in search.ranges if (found := _importance(searched, shown))]
     return {
         "tuning": search,
+        "edges": [searched.label for searched in search.edges()],
         "importance": sorted(measured, key=lambda entry: -entry.explained),
         "min_trials": MIN_TRIALS,
         "charts": {"trials": _chart(search, shown)} if shown else {},

@@ -183,14 +183,14 @@
   };
 
   function lines(t, curves, name, columns, max) {
-    const best = {silent: true, symbol: "none", lineStyle: {color: t.soft}, label: {formatter: "best", color: t.soft}, data: [{xAxis: curves.best}]};
+    const kept = {silent: true, symbol: "none", lineStyle: {color: t.soft}, label: {formatter: "kept", color: t.soft}, data: [{xAxis: curves.kept}]};
     return {
       legend: legend(t), grid: grid(), tooltip: tooltip(t, {trigger: "axis",
         formatter: (points) => `epoch ${points[0].value[0]}<br>` + points.map((p) => `${escape(p.seriesName)}: <b>${p.value[1] === null ? "not a number" : short(p.value[1])}</b>`).join("<br>")}),
       xAxis: axis(t, {type: "value", name: "epoch", min: 1, max: Math.max(2, curves.epoch[curves.epoch.length - 1]), minInterval: 1}),
       yAxis: axis(t, {type: "value", name, nameGap: 46, scale: true, max, axisLabel: {color: t.soft, formatter: short}}),
       series: columns.map(({title, values, style}, i) => ({name: title, type: "line", symbolSize: 5, color: t.colours[style ? 0 : 1], lineStyle: {type: style || "solid", width: 2},
-        data: curves.epoch.map((epoch, j) => [epoch, values[j]]), markLine: i ? undefined : best})),
+        data: curves.epoch.map((epoch, j) => [epoch, values[j]]), markLine: i ? undefined : kept})),
     };
   }
 

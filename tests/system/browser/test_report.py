@@ -194,6 +194,7 @@ def test_the_profile_page_draws_alone(show: Show) -> None:
 
 
 def test_a_diverged_training_still_draws(show: Show) -> None:
-    history = b"epoch,train_loss,validation_loss,validation_accuracy\n1,2.5,2.4,0.2\n2,nan,nan,0.1\n3,nan,nan,0.1"
+    header = b"epoch,train_loss,validation_loss,validation_loss_error,validation_accuracy,kept"
+    history = header + b"\n1,2.5,2.4,0.1,0.2,1\n2,nan,nan,nan,0.1,0\n3,nan,nan,nan,0.1,0"
     charts = drawn(show(files() | {f"runs/{RUN}/results/history.csv": history}))
     assert charts["losses"] >= 8

@@ -43,13 +43,18 @@ def test_every_picture_has_its_numbers_beside_it_with_any_class_names(tmp_path: 
     result = evaluation(NAMES)
     nothing = np.empty(0, dtype=np.int64)
     epochs = [
-        Epoch(number=n, train_loss=2 / n, validation=Scores(loss=3 / n, accuracy=1 - 1 / n, predictions=nothing))
+        Epoch(
+            number=n,
+            train_loss=2 / n,
+            validation=Scores(loss=3 / n, loss_error=0.1, accuracy=1 - 1 / n, predictions=nothing),
+        )
         for n in (1, 2, 3)
     ]
-    write_results(tmp_path, result, epochs=epochs, best=epochs[2])
+    write_results(tmp_path, result, epochs=epochs, kept=epochs[2])
     assert '"a,b"' in (tmp_path / contract.Artefact.CONFUSION_MATRIX_CSV).read_text(encoding="utf-8")
     assert [row[0] for row in rows(tmp_path / contract.Artefact.PER_CLASS_CSV)] == ["name", *NAMES]
-    assert [row[0] for row in rows(tmp_path / contract.Artefact.HISTORY)] == ["epoch", "1", "2", "3"]
+    history = rows(tmp_path / contract.Artefact.HISTORY)
+    assert [(row[0], row[-1]) for row in history] == [("epoch", "kept"), ("1", "0"), ("2", "0"), ("3", "1")]
     reliability = rows(tmp_path / contract.Artefact.RELIABILITY_CSV)
     assert reliability[0] == ["low", "high", "images", "confidence", "accuracy"]
     assert sum(int(row[2]) for row in reliability[1:]) == 40

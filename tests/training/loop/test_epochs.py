@@ -19,7 +19,7 @@ from training.runtime.checkpoints import Checkpoints
 from training.runtime.interruption import EXIT_STATUS
 from training.runtime.observer import Observer
 
-ACCURACIES = [0.5, 0.9, 0.7]
+LOSSES = [0.9, 0.4, 0.7]
 
 
 class Counting:
@@ -55,7 +55,7 @@ class Counting:
         self.log.append(f"validate {self.epoch}")
         between()
         labels = np.zeros(1, dtype=np.int64)
-        scores = Scores(loss=1.0, accuracy=ACCURACIES[self.epoch - 1], predictions=labels)
+        scores = Scores(loss=LOSSES[self.epoch - 1], loss_error=0.1, accuracy=0.5, predictions=labels)
         return Validation(logits=np.zeros((1, 2), dtype=np.float32), labels=labels, scores=scores)
 
     def weights(self) -> Mapping[str, Tensor]:
@@ -78,7 +78,7 @@ def kept_in(folder: Path) -> Checkpoints:
     return Checkpoints(folder, identity={"job": "counting"})
 
 
-def test_each_epoch_is_validated_after_its_steps_and_the_best_ones_weights_are_kept() -> None:
+def test_each_epoch_is_validated_after_its_steps_and_the_settled_ones_weights_are_kept() -> None:
     training, history = Counting(), History()
     epochs = run(training, history=history)
     assert training.log == [
@@ -88,7 +88,7 @@ def test_each_epoch_is_validated_after_its_steps_and_the_best_ones_weights_are_k
     ]
     assert [epoch.train_loss for epoch in epochs] == [1 / 2, 1 / 4, 1 / 6]
     assert history.epochs == epochs
-    assert history.best == epochs[1]
+    assert history.kept == epochs[1]
     assert history.weights == {"taken": torch.tensor(4)}
 
 

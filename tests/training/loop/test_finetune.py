@@ -69,7 +69,7 @@ def test_a_trial_prints_its_metrics_and_how_fast_it_is(photos: Workspace, capsys
     trial.main()
     log = capsys.readouterr().out
     assert len(found(log, "train:loss")) == len(found(log, "validation:loss")) == 3
-    assert len(found(log, contract.OBJECTIVE.name)) == 3
+    assert len(found(log, contract.OBJECTIVES[contract.DEFAULT_OBJECTIVE].metric.name)) == 3
     assert re.search(r"^epoch 3/3: .*; [0-9.]+ images/s$", log, flags=re.MULTILINE)
     assert "batches of 12 in parts of 12" in log
 

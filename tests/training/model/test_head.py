@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.training.loop.test_head_loop import LEVELS, blobs, trained
-from training.model.head import new_head
+from training.model.head import level_factors, new_head
 
 
 def test_the_served_layer_answers_as_the_trained_head() -> None:
@@ -27,3 +27,16 @@ def test_every_level_has_the_same_say() -> None:
     scaled = (torch.from_numpy(train.features[0]) - head.mean) * head.scale
     deep, shallow = scaled[:, 12:].square().sum(), scaled[:, :12].square().sum()
     assert shallow / deep == pytest.approx(11 / 12, rel=0.05)  # one of the 12 is the constant
+
+
+def test_levels_are_weighed_without_changing_the_length_of_the_scaled_features() -> None:
+    train = blobs(3000)
+    head = new_head(train.features, levels=LEVELS, classes=3)
+    equal = ((torch.from_numpy(train.features[0]) - head.mean) * head.scale)[:, 12:].square().sum()
+    torch.testing.assert_close(level_factors(LEVELS, weights=[0.5, 0.5]), torch.ones(16))
+    factors = level_factors(LEVELS, weights=[0.0, 1.0])
+    assert (factors[:12] == 0).all()
+    assert equal * factors[-1] ** 2 == pytest.approx(2 * equal)
+    factors = level_factors(LEVELS, weights=[0.5, 1.0])
+    assert factors[-1] / factors[0] == pytest.approx(2)
+    assert factors[0] ** 2 + factors[-1] ** 2 == pytest.approx(2)

@@ -1,0 +1,297 @@
+"""The finished head beside scikit-learn's logistic regression and k-NN, on the same features and splits.
+
+Real photos lie beside the checkout (`clothing10`; `grocery16`, whose test photos were taken in other stores); without
+them, scikit-learn's digits alone are measured. The splits into training and validation differ by seed. The peers learn
+from both, as ours does in the end. Features are made once and kept in `.whippet/benchmarks`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import contract
+from benchmarks.result import Result, emit
+from benchmarks.tuning_accuracy import CPU
+from training.embedding.embedder import Embedder, views_of
+from training.embedding.store import SplitFeatures
+from training.evaluation.calibration import fit_temperature, softmax
+from training.finishing.finish import finish
+from training.loop.head_loop import fit, head_logits
+from training.loop.history import History, standard_error
+from training.model.head import Head, new_head
+from training.model.weights import load_backbone
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"
+KEPT = ROOT / ".whippet" / "benchmarks"
+SETS = ("clothing10", "grocery16", "digits")
+SEEDS, VIEWS = 5, 4
+PEERS = ("logistic regression", "logistic regression, last level", "k-NN")
+LEVELS: dict[str, list[list[float]] | None] = {
+    "ours": None,
+    "ours, both levels": [[1.0, 1.0]],
+    "ours, last level": [[0.0, 1.0]],
+    "ours, middle level": [[1.0, 0.0]],
+}
+"""Ways to finish the head, by the candidates for the levels' weights; None: our own."""
+
+Labels = NDArray[np.int64]
+Probabilities = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of a data set's photos, (views, images, dim), and which of them are for test."""
+
+    learnt: NDArray[np.float32]
+    learnt_labels: Labels
+    test: NDArray[np.float32]
+    test_labels: Labels
+    levels: list[int]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One way's results on the test photos of one seed."""
+
+    right: NDArray[np.float64]
+    losses: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, probabilities: Probabilities, labels: Labels) -> Scored:
+        """Return the results of probabilities (images, classes)."""
+        of_labels = probabilities[np.arange(len(labels)), labels]
+        return cls(
+            right=(probabilities.argmax(axis=1) == labels).astype(np.float64),
+            losses=-np.log(np.maximum(of_labels, 1e-12)),
+        )
+
+
+Measured = list[dict[str, Scored]]
+"""By seed, and by way."""
+
+
+def measure(name: str, *, seeds: int) -> Measured:
+    """Train every way on a data set, once for each seed."""
+    found = []
+    for seed in range(seeds):
+        features = _digits(seed) if name == "digits" else _photos(name)
+        probabilities = {**_ours(features, seed=seed), **_peers(features)}
+        found.append({way: Scored.of(each, features.test_labels) for way, each in probabilities.items()})
+        print(
+            name,
+            seed,
+            {way: f"{s.right.mean():.4f} {s.losses.mean():.4f}" for way, s in found[-1].items()},
+            file=sys.stderr,
+            flush=True,
+        )
+    return found
+
+
+def results(name: str, measured: Measured) -> list[Result]:
+    """Return a data set's two results, accuracy and loss, each beside the better of the two logistic regressions."""
+    return [
+        _result(f"head_{name}", "accuracy", measured, score=lambda scored: scored.right, sign=1),
+        _result(f"head_{name}_loss", "loss", measured, score=lambda scored: scored.losses, sign=-1),
+    ]
+
+
+def _result(
+    name: str, what: str, measured: Measured, *, score: Callable[[Scored], NDArray[np.float64]], sign: int
+) -> Result:
+    """Compare the means over the seeds; `sign` is 1 where more is better, and -1 where less is."""
+    of_seeds = {way: np.array([score(of_seed[way]).mean() for of_seed in measured]) for way in measured[0]}
+    means = {way: float(values.mean()) for way, values in of_seeds.items()}
+    against = max(PEERS[:2], key=lambda peer: sign * means[peer])
+
+    # a seed is behind if its test photos say so by more than their standard error
+    leads = [sign * (score(of_seed["ours"]) - score(of_seed[against])) for of_seed in measured]
+    behind = sum(lead.mean() < -standard_error(lead) for lead in leads)
+    lead = np.array([of_seed.mean() for of_seed in leads])
+    ours = means.pop("ours")
+    return Result(
+        name=name,
+        unit=f"{what} on {len(leads[0])} test photos, mean of {len(measured)} seeds (standard error "
+        f"{standard_error(of_seeds['ours']):.4f}; the lead's {standard_error(lead):.4f})",
+        ours=ours,
+        peers=means,
+        ratio=(1 - means[against]) / (1 - ours) if sign == 1 else means[against] / ours,
+        against=f"{against}, by errors" if sign == 1 else against,
+        goal="at least equal, and no seed more than a standard error behind",
+        holds=bool(lead.mean() >= 0 and behind == 0),
+    )
+
+
+def _ours(features: Features, *, seed: int) -> dict[str, Probabilities]:
+    """Return what the served model would give: of the head of a search, and of the finished ones."""
+    # a fifth of each class's photos for validation
+    labels = features.learnt_labels
+    order = np.lexsort((np.random.default_rng([seed, 1]).random(len(labels)), labels))
+    held = np.zeros(len(labels), dtype=bool)
+    held[order[seed % 5 :: 5]] = True
+    train = SplitFeatures(np.ascontiguousarray(features.learnt[:, ~held]), labels[~held], [""] * int((~held).sum()))
+    validation = SplitFeatures(np.ascontiguousarray(features.learnt[:1, held]), labels[held], [""] * int(held.sum()))
+    test = SplitFeatures(features.test, features.test_labels, [""] * len(features.test_labels))
+
+    # the head as a trial of the default values leaves it
+    torch.manual_seed(seed)
+    values = contract.Hyperparameters(seed=seed)
+    head = new_head(train.features, levels=features.levels, classes=1 + int(labels.max()))
+    history = History()
+    for _ in fit(head, train=train, validation=validation, hyperparameters=values, history=history):
+        pass
+    head.load_state_dict(history.weights)
+
+    def served(trained: Head, logits: NDArray[np.float32], of: Labels) -> Probabilities:
+        return softmax(head_logits(trained, test) / fit_temperature(logits, of))
+
+    found = {"the search's head": served(head, head_logits(head, validation), validation.labels)}
+    untrained = new_head(train.features, levels=features.levels, classes=1 + int(labels.max()))
+    for way, weights in LEVELS.items():
+        with redirect_stdout(sys.stderr):
+            done = finish(
+                head if weights is None else untrained,
+                train=train,
+                validation=validation,
+                levels=features.levels,
+                hyperparameters=values,
+                weights=weights,
+            )
+        found[way] = served(done.head, done.held_out_logits, done.held_out_labels)
+    return found
+
+
+def _peers(features: Features) -> dict[str, Probabilities]:
+    """Return the probabilities of scikit-learn's models, fitted in the environment that has it."""
+    with tempfile.TemporaryDirectory() as folder:
+        given, found = Path(folder, "given.npz"), Path(folder, "found.npz")
+        np.savez(
+            given,
+            train=features.learnt[0],
+            labels=features.learnt_labels,
+            test=features.test[0],
+            levels=np.array(features.levels),
+        )
+        _scikit_learn("peers", str(given), str(found))
+        with np.load(found) as arrays:
+            return {peer: arrays[peer] for peer in PEERS}
+
+
+def _scikit_learn(*arguments: str) -> None:
+    python = ROOT / ".envs" / "cloud" / "bin" / "python"
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run(
+        [str(python), "-m", "benchmarks.head_peers", *arguments], cwd=ROOT, check=True, env=os.environ | one_thread
+    )
+
+
+def _photos(name: str) -> Features:
+    """Return the features of a set of real photos, which has test photos of its own."""
+    root = DATA / name
+    folders = {"learnt": ["train", "valid"], "test": ["test"]}
+    classes = sorted(folder.name for folder in (root / "train").iterdir() if folder.is_dir())
+    arrays: dict[str, NDArray[np.float32]] = {}
+    labels: dict[str, Labels] = {}
+    for part, names in folders.items():
+        files = [file for each in names for file in sorted((root / each).rglob("*")) if _is_photo(file)]
+        labels[part] = np.array([classes.index(file.parent.name) for file in files], dtype=np.int64)
+        arrays[part], levels = _features(
+            f"{name}-{part}", root, files, views=VIEWS if part == "learnt" else 0, image_size=224, flip=True
+        )
+    return Features(arrays["learnt"], labels["learnt"], arrays["test"], labels["test"], levels)
+
+
+def _digits(seed: int) -> Features:
+    """Return the features of a thousand digits, of which 400, others in each seed, are for test."""
+    with tempfile.TemporaryDirectory() as folder:
+        _scikit_learn("digits", str(Path(folder, "digits.npz")))
+        with np.load(Path(folder, "digits.npz")) as digits:
+            images, labels = digits["images"][:1000], digits["labels"][:1000].astype(np.int64)
+        files = [Path(folder, f"{number:04}.png") for number in range(len(images))]
+        for file, image in zip(files, images, strict=True):
+            Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((64, 64), Image.Resampling.BICUBIC).save(file)
+        features, levels = _features("digits", Path(folder), files, views=VIEWS, image_size=64, flip=False)
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    learnt, test = shuffled[400:], shuffled[:400]
+    return Features(features[:, learnt], labels[learnt], features[:1, test], labels[test], levels)
+
+
+def _features(
+    name: str, root: Path, files: list[Path], *, views: int, image_size: int, flip: bool
+) -> tuple[NDArray[np.float32], list[int]]:
+    """Return features as the features job makes them, (1 + views, images, dim), and the sizes of their levels."""
+    values = contract.Hyperparameters(
+        backbone="efficientnet_lite0", image_size=image_size, views=views, flip=flip, seed=0
+    )
+    backbone, _ = load_backbone(values.backbone, image_size=image_size)
+    levels = backbone.level_sizes(image_size=image_size)
+    kept = KEPT / f"{name}-{image_size}-{contract.FEATURES_VERSION}.npy"
+    if kept.exists():
+        stored: NDArray[np.float32] = np.load(kept)
+        return stored, levels
+
+    embedder, parts = Embedder(backbone, CPU, "float32"), []
+    for file in files:
+        record: contract.ImageRecord = {
+            "path": file.relative_to(root).as_posix(),
+            "label": 0,
+            "split": "train",
+            "etag": "",
+        }
+        parts.append(
+            embedder.embed(torch.from_numpy(views_of(record, photos=root, views=1 + views, hyperparameters=values)))
+        )
+    features = np.ascontiguousarray(np.stack(parts, axis=1))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    np.save(kept, features)
+    return features, levels
+
+
+def _is_photo(file: Path) -> bool:
+    return file.suffix.lower() in (".jpg", ".jpeg", ".png")
+
+
+def summary(measured: Mapping[str, Measured]) -> Result:
+    """Return the mean over the data sets, each beside the same logistic regression, on both levels."""
+    against = PEERS[0]
+    accuracy = {
+        way: np.array([[of_seed[way].right.mean() for of_seed in each] for each in measured.values()]).mean(axis=0)
+        for way in next(iter(measured.values()))[0]
+    }
+    ours = accuracy.pop("ours")
+    lead = ours - accuracy[against]
+    peers = {way: float(values.mean()) for way, values in accuracy.items()}
+    return Result(
+        name="head",
+        unit=f"accuracy, mean over {', '.join(measured)} and {len(ours)} seeds (the lead has a standard error "
+        f"of {standard_error(lead):.4f})",
+        ours=float(ours.mean()),
+        peers=peers,
+        ratio=(1 - peers[against]) / (1 - float(ours.mean())),
+        against=f"{against}, by errors",
+        goal="better than either logistic regression",
+        holds=all(float(ours.mean()) > peers[peer] for peer in PEERS[:2]),
+    )
+
+
+def run(*, quick: bool) -> list[Result]:
+    torch.set_num_threads(1)
+    sets = [name for name in SETS if name == "digits" or (DATA / name).is_dir()]
+    measured = {name: measure(name, seeds=2 if quick else SEEDS) for name in (["digits"] if quick else sets)}
+    return [result for name, each in measured.items() for result in results(name, each)] + [summary(measured)]
+
+
+if __name__ == "__main__":
+    emit(run(quick="--quick" in sys.argv))

@@ -1,0 +1,211 @@
+"""The finished head beside a plain logistic regression, which scipy fits, and the choices that it makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+import contract
+from training.embedding.store import SplitFeatures
+from training.evaluation.calibration import fit_temperature
+from training.finishing import rows
+from training.finishing.finish import Finished, finish
+from training.loop.head_loop import fit, head_logits
+from training.loop.history import History, photo_losses, scores_of, standard_error
+from training.model.head import Head, new_head
+
+LEVELS = [10, 10]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Classes around points of both levels, `noise` apart; of a middle level that knows nothing if `middle` is 0."""
+
+    noise: float
+    middle: float
+    shares: tuple[float, ...] = (1, 1, 1, 1)
+    views: int = 3
+    images: int = 120
+
+    def split(self, *, seed: int, images: int | None = None, views: int | None = None) -> SplitFeatures:
+        rng = np.random.default_rng(seed)
+        shares = np.array(self.shares) / sum(self.shares)
+        labels = rng.choice(len(shares), size=images or self.images, p=shares)
+        labels[: len(shares)] = np.arange(len(shares))
+        centres = np.random.default_rng(5).normal(size=(len(shares), 20))
+        centres[:, :10] *= self.middle
+        photo = centres[labels] + self.noise * rng.normal(size=(len(labels), 20))
+        features = photo + 0.3 * self.noise * rng.normal(size=(views or self.views, len(labels), 20))
+        return SplitFeatures(features=features.astype(np.float32), labels=labels, paths=[""] * len(labels))
+
+
+def trained_head(train: SplitFeatures, *, learning_rate: float = 0.03, validation: SplitFeatures) -> Head:
+    torch.manual_seed(0)
+    head, history = new_head(train.features, levels=LEVELS, classes=1 + int(train.labels.max())), History()
+    values = contract.Hyperparameters(epochs=5, learning_rate=learning_rate, batch_size=16)
+    list(fit(head, train=train, validation=validation, hyperparameters=values, history=history))
+    head.load_state_dict(history.weights)
+    return head
+
+
+def finished(
+    train: SplitFeatures,
+    validation: SplitFeatures,
+    *,
+    head: Head | None = None,
+    levels: list[int] = LEVELS,
+    seed: int = 0,
+) -> Finished:
+    return finish(
+        head or trained_head(train, validation=validation),
+        train=train,
+        validation=validation,
+        levels=levels,
+        hyperparameters=contract.Hyperparameters(seed=seed),
+    )
+
+
+def served_losses(result: Finished, test: SplitFeatures) -> NDArray[np.float64]:
+    """The loss of each test photo, calibrated as the served model is."""
+    temperature = fit_temperature(result.held_out_logits, result.held_out_labels)
+    return photo_losses(head_logits(result.head, test).astype(np.float64) / temperature, test.labels)
+
+
+def peer_losses(learnt: list[SplitFeatures], test: SplitFeatures) -> NDArray[np.float64]:
+    """scikit-learn's `LogisticRegression(C=1)` on standardised plain features, by scipy and in double precision."""
+    features = np.concatenate([np.asarray(split.features[0], dtype=np.float64) for split in learnt])
+    labels = np.concatenate([split.labels for split in learnt])
+    mean, deviation = features.mean(axis=0), features.std(axis=0)
+    scaled, classes = (features - mean) / deviation, 1 + int(labels.max())
+    hot = np.eye(classes)[labels]
+
+    def cost(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        layer = flat.reshape(classes, -1)
+        logits = scaled @ layer[:, :-1].T + layer[:, -1]
+        logits -= logits.max(axis=1, keepdims=True)
+        log_shares = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        away = np.exp(log_shares) - hot
+        slope = np.column_stack([away.T @ scaled + layer[:, :-1], away.sum(axis=0)])
+        return -(hot * log_shares).sum() + (layer[:, :-1] ** 2).sum() / 2, slope.ravel()
+
+    layer = minimize(cost, np.zeros(classes * 21), jac=True, method="L-BFGS-B").x.reshape(classes, -1)
+    seen = (np.asarray(test.features[0], dtype=np.float64) - mean) / deviation
+    return photo_losses(seen @ layer[:, :-1].T + layer[:, -1], test.labels)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Data(noise=0.5, middle=1.0),
+        Data(noise=2.0, middle=1.0),
+        Data(noise=1.0, middle=0.0),
+        Data(noise=2.0, middle=0.3, images=40),
+        Data(noise=1.5, middle=1.0, shares=(20, 3, 1, 1)),
+    ],
+    ids=["clear", "noisy", "a level of noise", "few photos", "imbalanced"],
+)
+def test_it_is_never_worse_than_plain_logistic_regression(data: Data) -> None:
+    behind = []
+    for seed in range(4):
+        train, validation = data.split(seed=10 * seed), data.split(seed=10 * seed + 1, images=30, views=1)
+        test = data.split(seed=10 * seed + 2, images=1000, views=1)
+        mine = served_losses(finished(train, validation, seed=seed), test)
+        behind.append(float((mine - peer_losses([train, validation], test)).mean()))
+    assert np.mean(behind) < standard_error(np.array(behind))
+
+
+def test_a_level_that_knows_nothing_is_left_out_and_one_that_knows_is_used() -> None:
+    deaf, knowing = (
+        finished(data.split(seed=0), data.split(seed=1, views=1)).head.scale
+        for data in (Data(noise=1.5, middle=0.0, images=300), Data(noise=1.5, middle=1.0, images=300))
+    )
+    assert bool((deaf[:10] == 0).all())
+    assert bool((deaf[10:] > 0).all())
+    assert bool((knowing > 0).all())
+
+
+def test_a_backbone_of_one_level_is_finished_too() -> None:
+    data = Data(noise=1.0, middle=1.0)
+    train, validation = data.split(seed=0), data.split(seed=1, views=1)
+    head = new_head(train.features, levels=[20], classes=4)
+    result = finished(train, validation, head=head, levels=[20])
+    assert torch.equal(result.head.scale, head.scale)
+    assert scores_of(head_logits(result.head, data.split(seed=2)), data.split(seed=2).labels).accuracy > 0.8
+
+
+def test_it_does_not_depend_on_what_the_search_found() -> None:
+    data = Data(noise=1.5, middle=1.0)
+    train, validation = data.split(seed=0), data.split(seed=1, views=1)
+    heads = [trained_head(train, learning_rate=rate, validation=validation) for rate in (0.001, 0.03)]
+    one, other = (finished(train, validation, head=head).head.state_dict() for head in heads)
+    assert not torch.equal(*(head.linear.weight for head in heads))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_trained_head_that_is_clearly_better_on_validation_stays(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = Data(noise=1.0, middle=1.0)
+    train, validation = data.split(seed=0), data.split(seed=1, views=1)
+    turned = SplitFeatures(validation.features, (validation.labels + 1) % 4, validation.paths)
+    head = trained_head(turned, validation=turned)
+    result = finished(train, turned, head=head)
+    assert result.head is head
+    np.testing.assert_array_equal(result.held_out_logits, head_logits(head, turned))
+    np.testing.assert_array_equal(result.held_out_labels, turned.labels)
+    assert result.validation.accuracy > 0.8
+    assert "kept: the trained head" in capsys.readouterr().out
+
+
+def test_the_validation_photos_are_learnt_from_but_not_judged_afterwards() -> None:
+    """A class that only the validation photos show: the model knows it, its validation scores do not."""
+    data = Data(noise=0.3, middle=1.0)
+    train, validation = data.split(seed=0), data.split(seed=1, views=1)
+    known = np.flatnonzero(train.labels != 3)
+    without = SplitFeatures(np.asarray(train.features)[:, known], train.labels[known], [""] * len(known))
+    head = new_head(without.features, levels=LEVELS, classes=4)
+    result = finished(without, validation, head=head)
+    of_class = validation.labels == 3
+    assert (head_logits(result.head, validation).argmax(axis=1)[of_class] == 3).all()
+    assert result.validation.accuracy <= (~of_class).mean()
+
+
+def test_the_logits_that_the_temperature_is_fitted_on_are_of_photos_held_out() -> None:
+    """With random labels, whoever had learnt from the photos would be right about them."""
+    data = Data(noise=1.0, middle=1.0, images=90)
+    train, validation = data.split(seed=0), data.split(seed=1, images=30, views=1)
+    rng = np.random.default_rng(3)
+    splits = [SplitFeatures(s.features, rng.integers(4, size=len(s.labels)), s.paths) for s in (train, validation)]
+    head = new_head(train.features, levels=LEVELS, classes=4)
+    result = finished(*splits, head=head)
+    assert result.held_out_logits.shape == (120, 4)
+    right = result.held_out_logits.argmax(axis=1) == result.held_out_labels
+    assert right.mean() < 0.4
+    assert sorted(result.held_out_labels) == sorted(np.concatenate([split.labels for split in splits]))
+
+
+def test_features_that_do_not_fit_in_memory_give_the_same_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Data(noise=1.5, middle=1.0)
+    train, validation = data.split(seed=0), data.split(seed=1, views=1)
+    head = trained_head(train, validation=validation)
+    whole = finished(train, validation, head=head)
+    monkeypatch.setattr(rows, "MEMORY", 0)
+    monkeypatch.setattr(rows, "_CHUNK", 50)
+    streamed = finished(train, validation, head=head)
+    torch.testing.assert_close(streamed.head.scale, whole.head.scale)
+    mine, other = (head_logits(each.head, validation) for each in (streamed, whole))
+    mine, other = (logits - logits.mean(axis=1, keepdims=True) for logits in (mine, other))
+    np.testing.assert_allclose(mine, other, atol=0.05)
+
+
+def test_the_log_says_what_was_chosen_and_by_how_much(capsys: pytest.CaptureFixture[str]) -> None:
+    data = Data(noise=1.0, middle=1.0)
+    finished(data.split(seed=0), data.split(seed=1, views=1))
+    log = capsys.readouterr().out
+    assert "chosen from 32 settings by 3-fold cross-validation on 120 training photos: calibrated loss" in log
+    assert "kept: the logistic regression, which learns from them too" in log

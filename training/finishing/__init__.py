@@ -1,0 +1,1 @@
+"""Finishing the head: logistic regression on the stored features, its settings by cross-validation."""
