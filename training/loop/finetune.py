@@ -22,6 +22,7 @@ from training.loop.instrumented import instrumented_training
 from training.loop.prediction import Predicted, predict
 from training.loop.probe import probed_head
 from training.model.backbones import Backbone
+from training.model.batch_norm import needs_synchronising, synchronise
 from training.model.classifier import Classifier
 from training.model.compute import (
     compile_stages,
@@ -212,7 +213,15 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
             device=group.device,
             precision=precision,
         )
-        if compiling_pays(device=group.device, photos=len(photos.manifest.records["train"]), epochs=values.epochs):
+        micro = min(group.gather(micro))  # as many parts in every process, which may exchange statistics in each
+
+        # statistics of few photos are taken together; that exchange is not for the compiler
+        together = not values.unfreeze_from and needs_synchronising(processes=group.size, images=micro)
+        if together:
+            synchronise(backbone.network)
+            if group.is_main:
+                print(f"batch norm takes its statistics from {micro} photos of each process together", flush=True)
+        elif compiling_pays(device=group.device, photos=len(photos.manifest.records["train"]), epochs=values.epochs):
             _compile(network, trained=trained, values=values, group=group, precision=precision)
 
         tuning = FineTuning(

@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 from torch._dynamo.backends.common import aot_autograd
-from torch._functorch.aot_autograd import make_boxed_func
+from torch._functorch._aot_autograd.utils import make_boxed_func
 from torchvision import models
 
 import contract
@@ -308,6 +308,8 @@ def test_two_processes_train_and_evaluate_as_one(photos: Workspace) -> None:
     one, log_of_one = run_training(photos, processes=1)
     assert list((photos.root / "checkpoints").iterdir()) == [], "a job that has its results keeps nothing"
     assert "2 x cpu" in log_of_two
+    assert log_of_two.count("batch norm takes its statistics from 6 photos of each process together") == 1
+    assert "batch norm takes" not in log_of_one
     assert log_of_two.count("epoch 2/2:") == 1
     assert "resumed at epoch 3" in log_of_one
     losses = [
