@@ -88,7 +88,7 @@ class FeaturesIndex(FeatureSpec):
     files: list[FeaturesFile]
 
 
-FEATURES_VERSION: Final = 2
+FEATURES_VERSION: Final = 3
 """Raise when decoding, cropping, augmentation, the backbone's levels or the arrays' layout change: older features are
 then not reused."""
 

@@ -45,6 +45,7 @@ _CONTEXT = (
     "contract",
     "inference",
     "training/__init__.py",
+    "training/colour.py",
     "training/preprocess.py",
     "locks/inference.txt",
 )

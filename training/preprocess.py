@@ -6,22 +6,51 @@ Pillow and numpy only. Decoding is the attack surface of the whole system, so ev
 from __future__ import annotations
 
 import io
+import re
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 import contract
+from training.colour import to_srgb
 
-__all__ = ["FORMATS", "ImageError", "center_crop", "decode", "resize_box", "resize_for"]
+__all__ = ["FORMATS", "ImageError", "center_crop", "decode", "open_image", "orientation", "resize_box", "resize_for"]
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """What Pillow may try. Its other decoders are rarely met in photos and often behind its security notices."""
 
 
+_UNREAD_BRANDS: Final = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC"),
+    **dict.fromkeys((b"avif", b"avis"), "an AVIF"),
+}
+"""Formats of phones that are not read, by the brand in their first box (ISO/IEC 14496-12, `ftyp`)."""
+
+_XMP_ORIENTATION: Final = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])\s*["'<]""")
+"""As an attribute or as an element: both are met."""
+
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_TAILS: Final = (b"\x00" * 64 + b"\xff\xd9", b"\x55" * 64 + b"\xff\xd9")
+"""Two ends for a JPEG that was cut short, of which neither decodes to the other's pixels."""
+
+
 class ImageError(ValueError):
     """The bytes are no image that can be classified; the message says why, in plain words."""
+
+
+class _CutShortError(ImageError):
+    """A JPEG ends before its end marker."""
 
 
 def resize_for(image_size: int) -> int:
@@ -30,48 +59,73 @@ def resize_for(image_size: int) -> int:
 
 
 def decode(data: bytes, *, shorter_side: int | None = None) -> Image.Image:
-    """Decode a photo to upright RGB.
+    """Decode a photo to upright RGB: sRGB, 8 bits.
 
-    EXIF orientation is applied, transparency is laid on white, the first frame of an animation is taken, 16-bit values
-    are brought to 8 bits. With `shorter_side`, a large JPEG may come back smaller (decoded at a half, quarter or
-    eighth), but its shorter side never below twice that many pixels.
+    Its orientation is applied (`orientation`), and its colour profile; transparency is laid on white, the first frame
+    of an animation is taken, and values of more than 8 bits are scaled by their own range (`colour.to_srgb`). With
+    `shorter_side`, a large JPEG may come back smaller (decoded at a half, quarter or eighth), but its shorter side
+    never below twice that many pixels. A JPEG that lacks nothing but its end marker is taken.
 
     Raises:
         ImageError: empty, no image of a known format, damaged, or more than `contract.MAX_IMAGE_PIXELS`.
     """
+    try:
+        return _decoded(data, shorter_side=shorter_side)
+    except _CutShortError as error:
+        # Whatever follows the last pixel is not read: if the rest of the file matters, the picture lacks pixels.
+        ends = [_decoded(data.rstrip(b"\xff") + tail, shorter_side=shorter_side) for tail in _TAILS]
+        if ends[0].tobytes() != ends[1].tobytes():
+            raise ImageError(str(error)) from error
+        return ends[0]
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Read an image's header and no more, so that a bomb is refused before it unfolds.
+
+    Raises:
+        ImageError: empty, no image of a known format, a damaged header, or more than `contract.MAX_IMAGE_PIXELS`.
+    """
     if not data:
         raise ImageError("the image is empty: it has 0 bytes")
 
-    # read the header
     known = ", ".join(FORMATS)
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
+        if name := _UNREAD_BRANDS.get(data[8:12]) if data[4:8] == b"ftyp" else None:
+            raise ImageError(f"this is {name} image, not an image of a known format; convert it to JPEG") from None
         raise ImageError(f"this is not an image of a known format; send one of {known}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"the image has more than {contract.MAX_IMAGE_PIXELS:,} pixels; send a smaller one") from None
     except Exception as error:  # Pillow's decoders raise many kinds on a damaged header
         raise ImageError(f"the image's header is damaged ({_reason(error)}); send one of {known}") from error
 
-    with image:
-        # The header is all that has been read so far: a bomb is refused before it unfolds.
-        if image.width * image.height > contract.MAX_IMAGE_PIXELS:
-            raise ImageError(
-                f"the image has {image.width} x {image.height} pixels, "
-                f"more than the {contract.MAX_IMAGE_PIXELS:,} allowed; send a smaller one"
-            )
-        if image.width < 1 or image.height < 1:
-            raise ImageError(f"the image has {image.width} x {image.height} pixels: there is nothing to see")
+    if image.width * image.height > contract.MAX_IMAGE_PIXELS:
+        raise ImageError(
+            f"the image has {image.width} x {image.height} pixels, "
+            f"more than the {contract.MAX_IMAGE_PIXELS:,} allowed; send a smaller one"
+        )
+    if image.width < 1 or image.height < 1:
+        raise ImageError(f"the image has {image.width} x {image.height} pixels: there is nothing to see")
+    return image
 
-        # decode
-        if shorter_side is not None and image.format in ("JPEG", "MPO"):
-            image.draft(None, (2 * shorter_side, 2 * shorter_side))
-        try:
-            rgb = _to_rgb(image)
-        except Exception as error:  # as above: struct.error, SyntaxError, OSError, EOFError, zlib.error, ...
-            raise ImageError(f"the image is damaged or incomplete ({_reason(error)})") from error
-        _set_upright(rgb, exif_of=image)
-    return rgb
+
+def orientation(image: Image.Image) -> int:
+    """Return how an opened image is stored, 1 to 8 as EXIF numbers it; 1 is upright.
+
+    The rule, for every format: EXIF's orientation counts, else XMP's, else the image is upright. A value that is none
+    of 1 to 8 counts as none, and so does what cannot be read: damaged EXIF is common in photos that went through old
+    software, and the picture itself is whole.
+    """
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation)
+        if found is not None and found in range(1, 9):
+            return int(found)
+    except Exception:  # noqa: S110  # damaged EXIF raises whatever the parser stumbled over
+        pass
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    stated = _XMP_ORIENTATION.search(xmp.encode(errors="replace") if isinstance(xmp, str) else xmp)
+    return int(stated[1]) if stated else 1
 
 
 def center_crop(image: Image.Image, *, image_size: int, resize: int) -> NDArray[np.uint8]:
@@ -92,37 +146,19 @@ def resize_box(image: Image.Image, box: tuple[float, float, float, float], *, si
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=inside))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        return Image.fromarray(_to_8_bits(np.asarray(image), mode=image.mode)).convert("RGB")
-    if image.has_transparency_data:
-        seen = image.convert("RGBA")
-        white = Image.new("RGBA", seen.size, "white")
-        return Image.alpha_composite(white, seen).convert("RGB")
-    return image.convert("RGB")
-
-
-def _to_8_bits(values: NDArray[np.generic], *, mode: str) -> NDArray[np.uint8]:
-    """Return grey values of 16 bits (Pillow's modes I;16 and I) or of floats from 0 to 1 (F) as 0 to 255."""
-    grey = np.nan_to_num(values.astype(np.float64))
-    full_scale = 1.0 if mode == "F" and grey.max(initial=0) <= 1 else 255.0 if mode == "F" else 65535.0
-    return np.clip(grey * (255 / full_scale), 0, 255).round().astype(np.uint8)
-
-
-def _set_upright(rgb: Image.Image, *, exif_of: Image.Image) -> None:
-    """Apply the EXIF orientation of the decoded file to its pixels; leave them where none can be read.
-
-    Damaged EXIF is common in photos that went through old software, and the picture itself is whole: no reason to
-    refuse it. `exif_transpose` is shown the orientation alone. It would write all other tags anew, and of photos with
-    a readable orientation and a few flipped bytes elsewhere in their EXIF it fails on 2 in 100.
-    """
-    try:
-        orientation = Image.Exif()
-        orientation[ExifTags.Base.Orientation] = exif_of.getexif().get(ExifTags.Base.Orientation, 1)
-        rgb.info = {"exif": orientation.tobytes()}
-        ImageOps.exif_transpose(rgb, in_place=True)
-    except Exception:  # damaged EXIF raises whatever the parser stumbled over
-        return
+def _decoded(data: bytes, *, shorter_side: int | None) -> Image.Image:
+    with open_image(data) as image:
+        jpeg = image.format in ("JPEG", "MPO")
+        if shorter_side is not None and jpeg:
+            image.draft(None, (2 * shorter_side, 2 * shorter_side))
+        try:
+            rgb = to_srgb(image, data=data)
+        except Exception as error:  # as above: struct.error, SyntaxError, OSError, EOFError, zlib.error, ...
+            kind = _CutShortError if jpeg and "truncated" in str(error) else ImageError
+            raise kind(f"the image is damaged or incomplete ({_reason(error)})") from error
+        # A PNG's EXIF may stand behind its pixels. Pillow itself sets TIFFs upright.
+        method = None if image.format == "TIFF" else _UPRIGHT.get(orientation(image))
+    return rgb if method is None else rgb.transpose(method)
 
 
 def _reason(error: Exception) -> str:

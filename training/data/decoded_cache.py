@@ -22,7 +22,7 @@ from training.data.positioned_files import DiskRows
 
 __all__ = ["DecodedCache"]
 
-_VERSION = 1
+_VERSION = 2
 """Raise when what is kept of a photo changes."""
 
 

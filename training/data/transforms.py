@@ -23,7 +23,7 @@ from torchvision.transforms import v2
 
 import contract
 from training import preprocess
-from training.data.jpeg import decode_upright, read_header
+from training.data.jpeg import decode_upright
 
 __all__ = [
     "CROP_AREA",
@@ -152,11 +152,10 @@ class ViewMaker:
         Where its shorter side is at least twice what any crop needs, a JPEG is decoded at a half, quarter or eighth
         by leaving out frequencies (DCT scaling), which costs a fraction of decoding and scaling it.
         """
-        header = read_header(data)
-        if header is not None and min(header.width, header.height) < 2 * self._enough:
-            pixels = decode_upright(data, header)
-            if pixels is not None:
-                return pixels
+        with preprocess.open_image(data) as header:
+            pixels = decode_upright(data, header) if min(header.size) < 2 * self._enough else None
+        if pixels is not None:
+            return pixels
         # `decode` keeps twice the shorter side it is given.
         image = preprocess.decode(data, shorter_side=-(-self._enough // 2))
         return torch.from_numpy(np.array(image))

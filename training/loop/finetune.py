@@ -22,11 +22,18 @@ from training.loop.instrumented import instrumented_training
 from training.loop.prediction import Predicted, predict
 from training.loop.probe import probed_head
 from training.model.backbones import Backbone
+from training.model.batch_norm import needs_synchronising, synchronise
 from training.model.classifier import Classifier
-from training.model.compute import compile_stages, micro_batch, training_precision
+from training.model.compute import (
+    compile_stages,
+    compiling_pays,
+    eager_if_compiling_fails,
+    micro_batch,
+    training_precision,
+)
 from training.model.head import Head
 from training.model.network import Network
-from training.model.stages import freeze, stages
+from training.model.stages import freeze, set_training, stages
 from training.model.weights import load_backbone
 from training.profiler.profiler import Profiler
 from training.runtime import environment
@@ -206,10 +213,16 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
             device=group.device,
             precision=precision,
         )
-        if group.device.type == "cuda":
-            compile_stages(
-                backbone.network, stages=stages(backbone.network), watched=backbone.middle, backend="inductor"
-            )
+        micro = min(group.gather(micro))  # as many parts in every process, which may exchange statistics in each
+
+        # statistics of few photos are taken together; that exchange is not for the compiler
+        together = not values.unfreeze_from and needs_synchronising(processes=group.size, images=micro)
+        if together:
+            synchronise(backbone.network)
+            if group.is_main:
+                print(f"batch norm takes its statistics from {micro} photos of each process together", flush=True)
+        elif compiling_pays(device=group.device, photos=len(photos.manifest.records["train"]), epochs=values.epochs):
+            _compile(network, trained=trained, values=values, group=group, precision=precision)
 
         tuning = FineTuning(
             network,
@@ -237,6 +250,28 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
             state=state,
             observer=observer,
         )
+
+
+def _compile(
+    network: Network,
+    *,
+    trained: list[str],
+    values: contract.Hyperparameters,
+    group: Group,
+    precision: torch.dtype | None,
+) -> None:
+    """Compile the backbone's stages, or leave them as they are where that fails."""
+    backbone = network.backbone
+    every = stages(backbone.network)
+    compile_stages(backbone.network, stages=every, watched=backbone.middle, backend="inductor")
+    set_training(backbone.network, trained=trained, statistics=not values.unfreeze_from)
+    eager_if_compiling_fails(
+        network,
+        stages=[backbone.network.get_submodule(stage) for stage in every],
+        image_size=values.image_size,
+        device=group.device,
+        precision=precision,
+    )
 
 
 def _observed(

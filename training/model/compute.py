@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["autocast", "compile_stages", "fast_bfloat16", "micro_batch", "training_precision"]
+__all__ = [
+    "autocast",
+    "compile_stages",
+    "compiling_pays",
+    "eager_if_compiling_fails",
+    "fast_bfloat16",
+    "micro_batch",
+    "training_precision",
+]
 
 _CPU_PIXELS: Final = 32 * 224 * 224
 """On a CPU larger parts of a batch only leave the caches: 32 images train 1.5 times as fast as 64."""
+
+_COMPILED_FROM: Final = 200_000
+"""Photos times epochs. A ResNet50's stages take tens of seconds to compile, a GPU trains some 1,000 photos in one."""
+_RECOMPILE_LIMIT: Final = 64
 
 _PROBE_IMAGES: Final = 4
 _SHARE_OF_MEMORY: Final = 0.7
@@ -55,13 +67,82 @@ def micro_batch(
     return max(1, min(batch_size, int(_SHARE_OF_MEMORY * free / each)))
 
 
-def compile_stages(network: nn.Module, *, stages: list[str], watched: list[nn.Module], backend: str) -> None:
-    """Compile each stage by itself, but for those whose activations are watched: hooks are not for the compiler."""
+def compiling_pays(*, device: torch.device, photos: int, epochs: int) -> bool:
+    """Return whether a training is long enough to win back the time, tens of seconds, that its compilation takes."""
+    return device.type == "cuda" and photos * epochs >= _COMPILED_FROM
+
+
+def compile_stages(
+    network: nn.Module, *, stages: list[str], watched: list[nn.Module], backend: str | Callable[..., Any]
+) -> None:
+    """Compile each stage by itself, but for those whose activations are watched: hooks are not for the compiler.
+
+    A stage is compiled once for batches of any size, and once more for evaluation.
+    """
+    from torch import _dynamo as dynamo  # which takes a second or more to import
+
+    # A network's blocks share one forward function, whose graphs the limit counts together: 8 by default, and beyond
+    # that everything runs eager. The other sizes are each block's own and stay constants.
+    dynamo.config.recompile_limit = max(_RECOMPILE_LIMIT, 4 * len(stages))
+    dynamo.config.automatic_dynamic_shapes = False
     for stage in stages:
         module = network.get_submodule(stage)
         if module not in watched:
             compile_it: Callable[..., None] = module.compile
             compile_it(backend=backend)
+            module._compiled_call_impl = _with_any_batch(module._compiled_call_impl)
+
+
+def eager_if_compiling_fails(
+    network: nn.Module, *, stages: list[nn.Module], image_size: int, device: torch.device, precision: torch.dtype | None
+) -> bool:
+    """Rehearse one step of a network with compiled stages, and undo their compilation if it fails.
+
+    A compiler depends on the machine (its own compilers, the GPU's generation, the driver); the training does not.
+
+    Args:
+        network: in the mode that it is trained in; its running statistics and gradients are left as they are.
+        stages: those that were compiled.
+        image_size: side of the training's images.
+        device: where the network is.
+        precision: what it computes in; None for float32.
+
+    Returns:
+        Whether the stages are still compiled.
+    """
+    from torch import _dynamo as dynamo
+
+    images = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8, device=device)
+    try:
+        with _untouched(network):
+            with autocast(device, precision):
+                loss: Tensor = network(images).float().square().mean()
+            loss.backward()  # type: ignore[no-untyped-call]
+    except Exception as error:  # whatever a compiler may raise; the same step then runs eager, and its own errors stand
+        for stage in stages:
+            stage._compiled_call_impl = None
+        dynamo.reset()
+        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        print(f"torch.compile failed, the training goes on without it: {type(error).__name__}: {reason}", flush=True)
+        return False
+    # What is compiled later, for evaluation, runs eager if that fails.
+    dynamo.config.suppress_errors = True
+    return True
+
+
+def _with_any_batch(compiled: Callable[..., Any] | None) -> Callable[..., Any]:
+    """Tell the compiler that the first dimension of a stage's inputs varies."""
+    from torch import _dynamo as dynamo
+
+    assert compiled is not None  # noqa: S101 (set by Module.compile)
+
+    def call(*inputs: Any, **options: Any) -> Any:
+        for given in inputs:
+            if isinstance(given, Tensor) and given.ndim:
+                dynamo.maybe_mark_dynamic(given, 0)
+        return compiled(*inputs, **options)
+
+    return call
 
 
 def _bytes_of_an_image(

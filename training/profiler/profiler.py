@@ -21,7 +21,7 @@ from training.profiler.system_sampler import Samples, SystemSampler
 from training.runtime import environment
 from training.runtime.distributed import Group
 from training.runtime.environment import write_json
-from training.runtime.machine import cores, plan_loader
+from training.runtime.machine import cores, has_cuda, plan_loader
 
 __all__ = ["Profiler", "profile_of"]
 
@@ -40,7 +40,7 @@ class Profiler:
 
     def __init__(self, hyperparameters: contract.Hyperparameters):
         self._values = hyperparameters
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device("cuda" if has_cuda() else "cpu")
         self.clock: StepClock[Any] = StepClock(timer_of(device))
         # One process a host samples the machine.
         first_of_host = os.environ.get("LOCAL_RANK", "0") == "0"
@@ -67,7 +67,7 @@ class Profiler:
         self._is_over = True
         samples = self._sampler.stop()
         try:
-            if torch.cuda.is_available():
+            if has_cuda():
                 torch.cuda.synchronize()
             self._times = self.clock.finish()
         except RuntimeError as error:  # such as a GPU that failed the training, too

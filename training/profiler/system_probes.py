@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import torch
+from training.runtime.machine import has_cuda
 
 if TYPE_CHECKING:
     import psutil
@@ -49,7 +49,7 @@ def probes() -> dict[str, Callable[[], Probe]]:
         "network": Network,
         "processes": Processes,
     }
-    if torch.cuda.is_available():
+    if has_cuda():
         made["GPUs"] = Gpus
     return made
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from training.runtime.machine import has_cuda
+
 __all__ = ["ALONE", "Group", "joined"]
 
 Thing = TypeVar("Thing")
@@ -82,9 +84,12 @@ def joined() -> Iterator[Group]:
 
     torchrun's variables RANK, LOCAL_RANK and WORLD_SIZE say which process this is; the hyperparameter
     `sagemaker_torch_distributed_enabled`, which the stack sets, makes the sagemaker-training toolkit start torchrun.
+
+    Raises:
+        JobError: the machine has GPUs that torch cannot use.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    cuda = torch.cuda.is_available()
+    cuda = has_cuda()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)

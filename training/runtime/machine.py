@@ -1,13 +1,21 @@
-"""The machine's cores, and how many threads read photos on it."""
+"""The machine's cores and GPUs, and how many threads read photos on it."""
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import torch
 
-__all__ = ["LoaderPlan", "cores", "plan_loader"]
+from training.runtime.environment import JobError
+
+__all__ = ["LoaderPlan", "cores", "has_cuda", "plan_loader"]
+
+_DRIVER: Final = Path("/proc/driver/nvidia/version")
+"""Where NVIDIA's kernel module names its version; the container sees the host's."""
 
 _AHEAD_BYTES = 256 * 2**20
 """Decoded photos waiting for the network: enough to ride out slow reads, small beside any machine's memory."""
@@ -35,6 +43,26 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def has_cuda() -> bool:
+    """Return whether torch can compute on a GPU.
+
+    Raises:
+        JobError: it can't, though the machine has GPUs: the job would pay for them and train on the CPU. Their number
+            is SM_NUM_GPUS, which the sagemaker-training toolkit counts by nvidia-smi.
+    """
+    if torch.cuda.is_available():
+        return True
+    gpus = os.environ.get("SM_NUM_GPUS", "0")
+    if gpus.isdecimal() and int(gpus):
+        raise JobError(
+            f"this machine has {gpus} GPU{'s' if int(gpus) > 1 else ''}, and torch {torch.__version__} cannot use CUDA "
+            f"({_why_no_cuda()}; driver {_driver_version()}, torch was built for CUDA {torch.version.cuda or 'none'}); "
+            "start the job again, choose another instance type in cdk.json, a CPU one if need be, or name a training "
+            "image whose CUDA this driver supports"
+        )
+    return False
+
+
 def plan_loader(*, batch_size: int, image_size: int) -> LoaderPlan:
     """Choose from the cores, the processes that share them (torchrun's LOCAL_WORLD_SIZE) and the device.
 
@@ -42,6 +70,24 @@ def plan_loader(*, batch_size: int, image_size: int) -> LoaderPlan:
     a quarter of them decodes, since a core decodes many times the photos it trains on.
     """
     share = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    gpu = torch.cuda.is_available()
+    gpu = has_cuda()
     ahead = _AHEAD_BYTES // (batch_size * image_size * image_size * 3)
     return LoaderPlan(threads=share if gpu else max(1, share // 4), batches_ahead=min(max(ahead, 1), 8), pin_memory=gpu)
+
+
+def _why_no_cuda() -> str:
+    """Return torch's own reason."""
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except Exception as error:  # RuntimeError, AssertionError and more: torch has a kind for each reason
+        return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return "it sees no device"
+
+
+def _driver_version() -> str:
+    try:
+        said = _DRIVER.read_text()
+    except OSError:
+        return "unknown"
+    version = re.search(r"\d+\.\d+(\.\d+)?", said)
+    return version[0] if version else "unknown"

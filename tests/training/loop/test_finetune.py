@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import onnxruntime
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
+from torch._functorch._aot_autograd.utils import make_boxed_func
+from torchvision import models
 
 import contract
 from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
@@ -26,7 +30,7 @@ from training.loop.finetune_loop import FineTuning, learning_rate_factor
 from training.loop.history import History
 from training.model.backbones import Backbone, Statistics
 from training.model.classifier import Classifier
-from training.model.compute import autocast, compile_stages, micro_batch
+from training.model.compute import autocast, compile_stages, compiling_pays, micro_batch
 from training.model.head import Head
 from training.model.network import Network
 from training.model.stages import freeze, stages
@@ -188,6 +192,67 @@ def test_compiled_stages_compute_the_same(photos: Workspace) -> None:
     torch.testing.assert_close(backbone(images), expected)
 
 
+def test_only_long_trainings_on_gpus_are_compiled() -> None:
+    gpu = torch.device("cuda")
+    assert compiling_pays(device=gpu, photos=10_000, epochs=20)
+    assert not compiling_pays(device=gpu, photos=9_999, epochs=20)
+    assert not compiling_pays(device=ALONE.device, photos=10**6, epochs=20)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+def test_a_stage_is_compiled_once_for_batches_of_any_size(caplog: pytest.LogCaptureFixture) -> None:
+    """ResNet50's blocks share one forward function; a short last batch and evaluation need no graphs beyond these."""
+    torch._dynamo.reset()
+    compiled: list[list[object]] = []
+
+    def counting(graph: torch.fx.GraphModule, inputs: list[object]) -> Callable[..., Any]:
+        compiled.append([given for given in inputs if not isinstance(given, torch.Tensor)])
+        return graph.forward
+
+    network = models.resnet50(weights=None)
+    blocks = [stage for stage in stages(network) if stage.startswith("layer")]
+    compile_stages(network, stages=blocks, watched=[], backend=counting)
+    for size in (6, 5, 2, 3):
+        network.train()(torch.rand(size, 3, 32, 32)).sum().backward()
+    for size in (6, 3):
+        with torch.no_grad():
+            network.eval()(torch.rand(size, 3, 32, 32))
+    # Two blocks of each of the four layers are unlike those before them; each kind has a graph to train and another to
+    # evaluate.
+    assert len(blocks) == 16
+    assert len(compiled) == 2 * 8
+    assert all(sizes for sizes in compiled)
+    assert "recompile_limit" not in caplog.text
+
+
+@pytest.mark.parametrize("fails", ["forward", "backward"])
+def test_a_training_goes_on_where_its_compilation_fails(
+    photos: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fails: str
+) -> None:
+    values = start(photos, epochs=2)
+    expected = [epoch.train_loss for epoch in finetune.train(values).history.epochs]
+
+    def no_compiler(graph: torch.fx.GraphModule, _inputs: Any, **_options: Any) -> Callable[..., Any]:
+        def cannot(*_: Any) -> None:
+            raise RuntimeError("no C++ compiler found")
+
+        if fails == "forward":
+            cannot()
+        return aot_autograd(fw_compiler=lambda inner, _: make_boxed_func(inner.forward), bw_compiler=cannot)(
+            graph, _inputs
+        )
+
+    def compile_badly(*network: Any, backend: str, **options: Any) -> None:
+        assert backend == "inductor"
+        compile_stages(*network, backend=no_compiler, **options)
+
+    monkeypatch.setattr(finetune, "compile_stages", compile_badly)
+    monkeypatch.setattr(finetune, "compiling_pays", lambda **_: True)
+    capsys.readouterr()
+    assert [epoch.train_loss for epoch in finetune.train(values).history.epochs] == expected
+    assert "torch.compile failed, the training goes on without it" in capsys.readouterr().out
+
+
 def test_bfloat16_trains_to_the_loss_of_float32(photos: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     values = start_pretrained(photos, epochs=3)
     losses = {}
@@ -243,6 +308,8 @@ def test_two_processes_train_and_evaluate_as_one(photos: Workspace) -> None:
     one, log_of_one = run_training(photos, processes=1)
     assert list((photos.root / "checkpoints").iterdir()) == [], "a job that has its results keeps nothing"
     assert "2 x cpu" in log_of_two
+    assert log_of_two.count("batch norm takes its statistics from 6 photos of each process together") == 1
+    assert "batch norm takes" not in log_of_one
     assert log_of_two.count("epoch 2/2:") == 1
     assert "resumed at epoch 3" in log_of_one
     losses = [

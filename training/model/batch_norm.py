@@ -1,0 +1,80 @@
+"""Batch norm whose statistics are those of all processes' images together, where each has few."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.distributed.nn import functional as differentiable
+
+__all__ = ["needs_synchronising", "synchronise"]
+
+_ENOUGH: Final = 32
+"""Images whose statistics are good enough alone: fewer cost accuracy (Wu and He, 2018: "Group Normalization")."""
+
+
+def needs_synchronising(*, processes: int, images: int) -> bool:
+    """Return whether batch norm should be synchronised where so many images go through a process's network at once."""
+    return processes > 1 and images < _ENOUGH
+
+
+def synchronise(network: nn.Module) -> None:
+    """Let every batch norm of the network, in training mode, take its statistics over the default process group.
+
+    Unlike `nn.SyncBatchNorm`, it works on CPUs too, and the modules stay the same objects. Every process must send as
+    many batches through the network.
+    """
+    for module in network.modules():
+        kind = _SYNCHRONISED.get(type(module))
+        if kind is not None:
+            module.__class__ = kind
+
+
+class _Synchronised(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over all processes; gradients go through the exchange."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalise values (N, C, ...), as `nn.BatchNorm2d` does those of one process."""
+        if not self.training:
+            normal: Tensor = super().forward(values)
+            return normal
+
+        # the mean and the variance of all processes' values
+        others = [dim for dim in range(values.ndim) if dim != 1]
+        wide = [1, -1, *[1] * (values.ndim - 2)]
+        given = values.float()
+        count = values.numel() // values.shape[1] * dist.get_world_size()
+        mean = _sum_over_processes(given.sum(others)) / count
+        centred = given - mean.view(wide)
+        variance = _sum_over_processes(centred.square().sum(others)) / count
+
+        # move the running statistics
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+                self.running_mean.lerp_(mean, share)
+                self.running_var.lerp_(variance * (count / max(count - 1, 1)), share)
+
+        result = centred * (variance + self.eps).rsqrt().view(wide)
+        if self.affine:
+            result = result * self.weight.view(wide) + self.bias.view(wide)
+        return result.to(values.dtype)
+
+
+class _Synchronised1d(_Synchronised, nn.BatchNorm1d):
+    pass
+
+
+class _Synchronised2d(_Synchronised, nn.BatchNorm2d):
+    pass
+
+
+_SYNCHRONISED: Final[dict[type[nn.Module], Any]] = {nn.BatchNorm1d: _Synchronised1d, nn.BatchNorm2d: _Synchronised2d}
+
+
+def _sum_over_processes(values: Tensor) -> Tensor:
+    total: Tensor = differentiable.all_reduce(values)  # type: ignore[no-untyped-call]
+    return total
