@@ -39,8 +39,13 @@ POLLED: Final = ("endpoint", "refused", "rollout", "rollback")
 PATIENCE: Final = cdk.Duration.hours(2)
 """How long an endpoint may take for a change: SageMaker gives a container an hour to download and start a model."""
 
-_POLL: Final = cdk.Duration.seconds(20)
-"""So that all polls of a run fit into an execution's history of 25,000 events (Step Functions quota)."""
+_FIRST_LOOKS: Final = 6
+_FIRST_PAUSE: Final = cdk.Duration.seconds(5)
+"""Before each of the first looks: a deletion is quick, and so is everything in the local cloud."""
+
+_PAUSE: Final = cdk.Duration.seconds(25)
+"""Before every later look, so that all of a run fit into an execution's history of 25,000 events (Step Functions
+quota)."""
 
 _BUSY: Final = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
@@ -91,7 +96,8 @@ def poll(
         patience: How long to wait altogether.
     """
     times = f"$.polls.{member}.times"
-    wait = sfn.Wait(scope, f"WaitFor{name}", time=sfn.WaitTime.duration(_POLL))
+    wait = sfn.Wait(scope, f"WaitFor{name}", time=sfn.WaitTime.duration(_FIRST_PAUSE))
+    wait_longer = sfn.Wait(scope, f"WaitLongerFor{name}", time=sfn.WaitTime.duration(_PAUSE))
     count = sfn.Pass(
         scope,
         f"Count{name}",
@@ -99,10 +105,13 @@ def poll(
         result_path=f"$.polls.{member}",
     )
     wait.next(count).next(look)
+    wait_longer.next(count)
 
+    left = patience.to_seconds() - _FIRST_LOOKS * _FIRST_PAUSE.to_seconds()
+    limit = _FIRST_LOOKS + int(left // _PAUSE.to_seconds())
     patient = sfn.Choice(scope, f"{name}Late?")
-    limit = int(patience.to_seconds() // _POLL.to_seconds())
-    patient.when(sfn.Condition.number_greater_than_equals(times, limit), too_long).otherwise(wait)
+    patient.when(sfn.Condition.number_less_than(times, _FIRST_LOOKS), wait)
+    patient.when(sfn.Condition.number_greater_than_equals(times, limit), too_long).otherwise(wait_longer)
     return patient
 
 

@@ -198,6 +198,8 @@ def holds(rule: Mapping[str, Any], data: Any) -> bool:
         return bool(value == look_up(rule["StringEqualsPath"], data))
     if "StringMatches" in rule:
         return fnmatch.fnmatchcase(value, rule["StringMatches"])
+    if "NumericLessThan" in rule:
+        return bool(value < rule["NumericLessThan"])
     if "NumericGreaterThan" in rule:
         return bool(value > rule["NumericGreaterThan"])
     if "NumericGreaterThanEquals" in rule:
