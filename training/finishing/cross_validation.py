@@ -29,6 +29,9 @@ PENALTIES: Final = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
 
 FOLDS: Final = 3
 
+_TOLERANCE: Final = 1e-4
+"""Of a candidate's fit. A finer one takes twice the time, and moved the held-out loss of clothing10 by 0.0003."""
+
 _LOGITS: Final = 1_000_000
 """Logits of all rows, which the time of a fit grows with: 20,000 photos of ten classes in five views."""
 
@@ -162,6 +165,6 @@ def _path(
     solution = Solution.zero(classes=classes, dim=plain.shape[1])
     logits = []
     for penalty in penalties:
-        solution = solve(learnt, start=solution, penalty=penalty, label_smoothing=label_smoothing)
+        solution = solve(learnt, start=solution, penalty=penalty, label_smoothing=label_smoothing, tolerance=_TOLERANCE)
         logits.append(solution.logits(plain).numpy())
     return np.stack(logits)
