@@ -69,6 +69,7 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
             "SETTINGS": json.dumps(planned_with, sort_keys=True),
         },
         permissions=[
+            # list the photos, read what earlier runs left, write the manifest
             Permission(
                 actions=["s3:ListBucket"],
                 resources=[dataset.bucket.bucket_arn],
@@ -83,8 +84,8 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
                 reason=OBJECTS,
             ),
             Permission(actions=["s3:PutObject"], resources=[dataset.arn("runs/*")], reason=OBJECTS),
+            # Hold the account's quotas against the run's needs; the fleet in service counts against the endpoint's.
             Permission(actions=["servicequotas:ListServiceQuotas"], resources=["*"], reason=NO_RESOURCES),
-            # The fleet in service counts against the quota of the endpoint.
             Permission(actions=["sagemaker:DescribeEndpoint"], resources=[parts.names.endpoint_arn]),
             Permission(
                 actions=["sagemaker:DescribeEndpointConfig"],

@@ -146,6 +146,7 @@ def _rules_job(
         plan=_PLAN,
         payload={
             "ProcessingJobName.$": _PLAN.name,
+            # the program: the rules' archive, run in the training image
             "AppSpecification": {
                 "ImageUri": parts.training_image.uri(debugger.instance_type),
                 "ContainerEntrypoint": ["python3", f"{_CODE}/{parts.sources.rules.s3_object_key}"],
@@ -154,11 +155,13 @@ def _rules_job(
             "Environment": parts.environment(
                 debugger.instance_type, {**SMDEBUG_ENVIRONMENT, **_rule_variables(parts, tensor_rules(parts))}
             ),
+            # the tensors go in, the rules' results come out
             "ProcessingInputs": [
                 _input("code", {"S3Uri": parts.sources.rules.s3_object_url}, _CODE),
                 _input("training", {"S3Uri.$": tensors}, _TRAINING),
             ],
             "ProcessingOutputConfig": {"Outputs": [_output("rules", "$.plan.rules.output", _OUTPUT)]},
+            # the machine, its time limit, and the role
             "ProcessingResources": {"ClusterConfig": parts.resources(debugger.instance_type)},
             "StoppingCondition": {"MaxRuntimeInSeconds": debugger.max_minutes * 60},
             "RoleArn": parts.job_role_arn,

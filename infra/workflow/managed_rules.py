@@ -107,16 +107,18 @@ def _rules_done(
     none_evaluated: sfn.IChainable,
 ) -> sfn.Pass:
     """CountLooks → RulesDone? → WaitForRules, or where the statuses lead; return CountLooks."""
+    # look again after a pause; each look is counted, for the time limit
     minutes = parts.settings.debugger.max_minutes
     wait = sfn.Wait(scope, "WaitForRules", time=sfn.WaitTime.duration(cdk.Duration.seconds(_POLL_SECONDS)))
     wait.next(describe)
-    # each look is counted, for the time limit
     count = sfn.Pass(
         scope,
         "CountLooks",
         parameters={"evaluator": "managed", "looks.$": "States.MathAdd($.debugger.looks, 1)"},
         result_path="$.debugger",
     )
+
+    # the limit fails the run
     late = failure.fail(
         scope,
         "RulesNotFinished",
@@ -126,6 +128,7 @@ def _rules_done(
         "evaluate the rules itself (debugger.mode=own).",
     )
 
+    # where the statuses lead
     pending = sfn.Condition.or_(
         *(
             sfn.Condition.string_matches(f"$.rule_statuses.{kind}", f"*{status}*")
@@ -135,6 +138,7 @@ def _rules_done(
     )
     too_long = sfn.Condition.number_greater_than_equals("$.debugger.looks", minutes * 60 // _POLL_SECONDS)
     evaluated = sfn.Condition.string_matches("$.rule_statuses.tensor", _EVALUATED)
+
     done = sfn.Choice(scope, "RulesDone?")
     done.when(sfn.Condition.and_(pending, too_long), late)
     done.when(pending, wait)

@@ -170,6 +170,7 @@ class FakeSageMaker:
 
 
 def _evaluation(classes: Sequence[str], *, each: int, rng: random.Random) -> dict[str, Any]:
+    # answers, most of them right, and the measures that follow from them
     count = len(classes)
     matrix = [[0] * count for _ in classes]
     for row in range(count):
@@ -188,6 +189,8 @@ def _evaluation(classes: Sequence[str], *, each: int, rng: random.Random) -> dic
         }
         for i, name in enumerate(classes)
     ]
+
+    # how often answers of each confidence are right
     bins = []
     for place in range(15):
         confidence = (place + 0.5) / 15
@@ -200,6 +203,8 @@ def _evaluation(classes: Sequence[str], *, each: int, rng: random.Random) -> dic
                 "accuracy": min(1.0, max(0.0, confidence + rng.gauss(0.01, 0.05))),
             }
         )
+
+    # the worst mistakes first
     mistakes = [
         {
             "path": f"test/{classes[place % count]}/{place:05}.jpg",
@@ -210,6 +215,7 @@ def _evaluation(classes: Sequence[str], *, each: int, rng: random.Random) -> dic
         }
         for place in range(12)
     ]
+
     return {
         "run": RUN,
         "classes": list(classes),
@@ -232,14 +238,14 @@ def _evaluation(classes: Sequence[str], *, each: int, rng: random.Random) -> dic
         "hardest_mistakes": mistakes,
         "multiclass_classification_metrics": {},
         "precision": "int8",
-        "precision_reason": "int8 loses 0.0027 of accuracy and is 3.4 times as fast",
+        "precision_reason": "int8 is as accurate: test accuracy 0.8310 against 0.8337 in fp32; up to 0.005 may be lost",
         "model_files": [],
         "hyperparameters": Hyperparameters(learning_rate=0.0126, batch_size=32).to_strings(),
     }
 
 
 def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
-    worst = min(evaluation["per_class"], key=lambda score: score["recall"])
+    # every rule found nothing, but for three
     rules: list[dict[str, Any]] = [
         {"rule": name, "status": "NoIssuesFound", "detail": "nothing of 580 steps", "step": None, "evaluator": "own"}
         for name in DEFAULT_RULES["features"]
@@ -252,6 +258,8 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
     for rule in rules:
         if rule["rule"] in found:
             rule["status"], rule["detail"], rule["step"] = found[rule["rule"]]
+
+    worst = min(evaluation["per_class"], key=lambda score: score["recall"])
     accuracy = evaluation["test_accuracy"]
     return {
         "run": RUN,
@@ -311,16 +319,21 @@ def _history(rng: random.Random) -> bytes:
 
 
 def _profile(rng: random.Random) -> dict[str, Any]:
+    # steps of 12 ms, and three that took much longer
     steps = [0.012 + abs(rng.gauss(0, 0.0015)) for _ in range(580)]
     for step in (40, 231, 405):
         steps[step] = 0.055 + rng.random() / 50
     ordered = sorted(steps)
+
+    # what the machine did meanwhile, twice a second
     seconds = [second / 2 for second in range(40)]
     names = {"cpu": "%", "cpu0": "%", "memory": "%", "disk_read": "MB/s", "disk_write": "MB/s", "network": "MB/s"}
     timeline: dict[str, list[float]] = {"seconds": seconds}
     for name, unit in names.items():
         level = 62 if name.startswith("cpu") else 31 if name == "memory" else 4
         timeline[name] = [max(0.0, level + rng.gauss(0, 8 if unit == "%" else 2)) for _ in seconds]
+
+    # where the time went
     shares = {"data": 0.06, "transfer": 0.0, "forward": 0.24, "backward": 0.33, "optimizer": 0.12}
     shares |= {"validation": 0.11, "saving": 0.09, "other": 0.05}
     return {

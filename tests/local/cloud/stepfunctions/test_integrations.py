@@ -212,6 +212,7 @@ def test_a_processing_job_runs_a_zip_of_the_bucket_with_its_own_permissions(
     account: Account, front_door: dict[str, str], job_role: str, name: str
 ) -> None:
     """As the project evaluates its rules: the training image, code and data from S3, one file back."""
+    # the program and its input in the bucket
     bucket = front_door["Bucket"]
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
@@ -219,11 +220,15 @@ def test_a_processing_job_runs_a_zip_of_the_bucket_with_its_own_permissions(
     s3 = account.client("s3")
     s3.put_object(Bucket=bucket, Key=f"{name}/code/x.zip", Body=code.getvalue())
     s3.put_object(Bucket=bucket, Key=f"{name}/output.tar.gz", Body=b"tensors")
+
+    # a role that may make processing jobs of this name
     arn = f"arn:aws:sagemaker:us-east-1:000000000000:processing-job/{name}-*"
     actions = [f"sagemaker:{verb}ProcessingJob" for verb in ("Create", "Describe", "Stop")]
     role = account.role(
         name, "states.amazonaws.com", _allow([*actions, "sagemaker:AddTags"], arn), _allow("iam:PassRole", job_role)
     )
+
+    # the job, made and waited for by a state machine
     request = {
         "ProcessingJobName": f"{name}-rules",
         "RoleArn": job_role,
