@@ -60,5 +60,7 @@ class HookReport(TypedDict):
     """At most 20 different error messages."""
     failed: int
     """The number of failures, repeated ones included."""
+    classes: NotRequired[list[str]]
+    """The names of the classes, by label, so that rules can name them."""
     note: NotRequired[str]
     """What is missing for a good reason, such as steps beyond the hook's bound in bytes."""

@@ -30,6 +30,7 @@ __all__ = [
     "in_order",
     "read_manifest",
     "read_photo",
+    "read_summary",
     "share_of",
 ]
 
@@ -73,23 +74,36 @@ class Manifest:
         return [entry["name"] for entry in self.summary["classes"]]
 
 
+def read_summary(folder: Path) -> contract.DatasetSummary:
+    """Read the data set's summary, which lies in the manifest channel.
+
+    Raises:
+        JobError: it is missing or damaged.
+    """
+    try:
+        text = (folder / contract.Artefact.DATASET_SUMMARY).read_text(encoding="utf-8")
+        summary: contract.DatasetSummary = json.loads(text)
+    except (FileNotFoundError, json.JSONDecodeError) as error:
+        raise _unreadable(error) from error
+    return summary
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest channel, line by line.
 
     Raises:
         JobError: a file is missing, or a split has no photos.
     """
+    summary = read_summary(folder)
+
     # where each split's lines begin
     file = folder / contract.Artefact.MANIFEST
     offsets: dict[contract.SplitName, array[int]] = {split: array("q") for split in contract.SPLITS}
     try:
-        summary = json.loads((folder / contract.Artefact.DATASET_SUMMARY).read_text(encoding="utf-8"))
         for offset, line in line_offsets(file):
             offsets[json.loads(line)["split"]].append(offset)
     except (FileNotFoundError, json.JSONDecodeError) as error:
-        raise JobError(
-            f"the manifest cannot be read ({error}); start the state machine again, which writes it anew"
-        ) from error
+        raise _unreadable(error) from error
     for split, found in offsets.items():
         if not found:
             raise JobError(f"the manifest has no {split} photos; start the state machine again, which writes it anew")
@@ -100,6 +114,10 @@ def read_manifest(folder: Path) -> Manifest:
             split: PhotoList(Lines(file, np.frombuffer(found, dtype=np.int64))) for split, found in offsets.items()
         },
     )
+
+
+def _unreadable(error: Exception) -> JobError:
+    return JobError(f"the manifest cannot be read ({error}); start the state machine again, which writes it anew")
 
 
 def share_of(records: Sequence[contract.ImageRecord], *, host: int, hosts: int) -> NDArray[np.int64]:

@@ -48,10 +48,26 @@ class DebuggerHook:
     folder of `checkpoints`, it also continues with the tensors that the previous attempts kept there.
     """
 
-    def __init__(self, *, folder: Path, collections: Collections, checkpoints: Path | None = None):
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        collections: Collections,
+        checkpoints: Path | None = None,
+        classes: Sequence[str] = (),
+    ):
+        """Set the hook up; nothing is written yet.
+
+        Args:
+            folder: gets the tensors.
+            collections: which tensors are saved, and when.
+            checkpoints: where tensors are kept for the next attempt of an interrupted training.
+            classes: the names of the classes, which the report hands on to the rules.
+        """
         self._files, self._collections = TensorFiles(folder), collections
         self._archives = TensorArchives(folder, checkpoints=checkpoints) if checkpoints else None
         self._failures, self._budget = Failures(), ByteBudget(MAX_BYTES)
+        self._classes = list(classes)
         self._model: nn.Module = nn.Identity()
         self._activations = Activations(self._model, failed=self._failures.add)
 
@@ -189,6 +205,7 @@ class DebuggerHook:
             seconds=self._failures.seconds,
             failures=self._failures.messages,
             failed=self._failures.count,
+            classes=self._classes,
         )
         if self._earlier:
             earlier = self._earlier.report

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import contract
+from training.data.manifest import read_summary
 from training.profiler.profiler import Profiler
 from training.runtime import environment
 from training.runtime.distributed import Group
@@ -73,10 +74,16 @@ def _hook(mode: str, *, interval: str, output: Path) -> tuple[DebuggerHook, bool
             folder=Path(configured["LocalPath"]),
             collections=Collections(configured),
             checkpoints=None if managed else environment.checkpoint_dir(),
+            classes=_class_names(),
         )
     except Exception as error:  # as with a tensor that cannot be saved: the training is worth more
         return f"there is no debugger hook: {type(error).__name__}: {error}"[: contract.MAX_ERROR_CHARACTERS]
     return hook, managed is not None
+
+
+def _class_names() -> list[str]:
+    manifest = environment.optional_channel(contract.Channel.MANIFEST)
+    return [entry["name"] for entry in read_summary(manifest)["classes"]] if manifest else []
 
 
 def _write(report: contract.HookReport, output: Path) -> None:

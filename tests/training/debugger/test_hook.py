@@ -16,7 +16,7 @@ from smdebug import modes
 from torch import Tensor, nn
 
 import contract
-from tests.training.conftest import Workspace
+from tests.training.conftest import CLASSES, Workspace
 from tests.training.hook_fixtures import HEAD, STEPS, interrupted_head, reported, saved, trained_head
 from tests.training.loop.test_finetune import run_training, start, start_pretrained
 from training.debugger import hook
@@ -90,6 +90,7 @@ def size_of(folder: Path) -> int:
 def test_a_fine_tuning_is_saved_without_its_frozen_stages(workspace: Workspace, unfreeze_from: str) -> None:
     finetune.train(with_photos(workspace, unfreeze_from=unfreeze_from))
     trial = saved(workspace)
+    assert reported(workspace)["classes"] == list(CLASSES), "rules name them"
     assert trial.steps(mode=modes.TRAIN) == list(range(9))
     names = trial.tensor_names(collection="weights")
     trained = {name.removeprefix("backbone.network.").split(".")[0] for name in names}

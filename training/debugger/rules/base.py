@@ -7,6 +7,7 @@ here follow that page, and each docstring says what was decided where the page l
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 import numpy as np
@@ -51,6 +52,17 @@ class TensorRule(Rule):  # type: ignore[misc]
         """The number of matching tensors so far, counted once a step."""
         self.checks = 0
         """The number of checks so far. A rule that compares steps sees some tensors before its first check."""
+
+        self.classes: Sequence[str] = ()
+        """The names of the classes by label, where they are known."""
+
+    def class_name(self, label: int) -> str:
+        """Return a class in words: its name, or its number where names are not known."""
+        return f"class {self.classes[label]!r}" if 0 <= label < len(self.classes) else f"class {label}"
+
+    def not_checked(self) -> str:
+        """Return in words what the rule could not judge, where it judged something else; else nothing."""
+        return ""
 
     def waits_for(self) -> str:
         """Return in words what the rule needs for its first check, for the detail of a training that was too short."""

@@ -72,14 +72,14 @@ class Confusion(TensorRule):
         for number in np.flatnonzero(predicted):
             if shares[number, number] < self._least:
                 return self.fire(
-                    f"{shares[number, number]:.0%} of what is predicted as class {number} is of it, below min_diag "
+                    f"{shares[number, number]:.0%} of what is predicted as {self.class_name(number)} is of it, below min_diag "
                     f"{self._least:g}"
                 )
             others = np.where(np.arange(categories) == number, 0, shares[:, number])
             if others.max() > self._most:
                 return self.fire(
-                    f"{others.max():.0%} of what is predicted as class {number} is class {others.argmax()}, above "
-                    f"max_off_diag {self._most:g}"
+                    f"{others.max():.0%} of what is predicted as {self.class_name(number)} is "
+                    f"{self.class_name(int(others.argmax()))}, above max_off_diag {self._most:g}"
                 )
         return False
 

@@ -128,6 +128,7 @@ def _walk(
 
     def create(name: str) -> None:
         running[name] = TENSOR_RULES[name](trial, **{**contract.RULES[name].defaults, **parameters[name]})
+        running[name].classes = hook.get("classes", ()) if hook else ()
 
     for name in parameters:
         attempt(name, 0, create, name)
@@ -151,7 +152,7 @@ def _walk(
 def _outcome_without_issue(rule: TensorRule, *, hook: contract.HookReport | None) -> Outcome:
     """Return how a rule ends that did not fire: it passes only if it checked something."""
     if rule.checks:
-        return "NoIssuesFound", f"{rule.seen} tensors looked at", None
+        return "NoIssuesFound", "; ".join(filter(None, (f"{rule.seen} tensors looked at", rule.not_checked()))), None
     if rule.seen:
         return "NotApplicable", f"the training was too short for this rule, which waits for {rule.waits_for()}", None
     if rule.rule_name in _ABSENT_IN_NETWORK and not _failed(hook):

@@ -169,12 +169,12 @@ def answers(recorder: Recorder, counts: list[int], *, wrong_of_last: int = 0, va
 
 
 def test_class_imbalance_by_counts(recorder: Recorder) -> None:
-    answers(recorder, [200, 19])
+    answers(recorder, [40, 3])
     assert recorder.result("ClassImbalance")["status"] == "NotApplicable"
-    assert recorder.result("ClassImbalance", samples=219)["status"] == "IssuesFound"
-    assert recorder.result("ClassImbalance", samples=220)["status"] == "NotApplicable"
-    assert recorder.result("ClassImbalance", samples=219, threshold_imbalance=10.6)["status"] == "NoIssuesFound"
-    answers(recorder, [400, 20])
+    assert recorder.result("ClassImbalance", samples=43)["status"] == "IssuesFound"
+    assert recorder.result("ClassImbalance", samples=44)["status"] == "NotApplicable"
+    assert recorder.result("ClassImbalance", samples=43, threshold_imbalance=13.4)["status"] == "NoIssuesFound"
+    answers(recorder, [560, 36])
     found = recorder.result("ClassImbalance")
     assert (found["status"], found["step"]) == ("IssuesFound", 1)
     assert "class 0 has 600 and class 1 39 of 639 labels" in found["detail"]
@@ -188,6 +188,45 @@ def test_class_imbalance_by_mispredictions(recorder: Recorder, validation: bool)
     assert found["status"] == "IssuesFound"
     assert "80% of the 250 samples of class 1" in found["detail"]
     assert recorder.result("ClassImbalance", threshold_misprediction=0.8)["status"] == "NoIssuesFound"
+
+
+def test_class_imbalance_compares_the_counts_of_a_training_that_was_short(recorder: Recorder) -> None:
+    answers(recorder, [168, 4])
+    answers(recorder, [30, 5], validation=True)
+    found = recorder.result("ClassImbalance")
+    assert (found["status"], found["step"]) == ("IssuesFound", 0)
+    assert "class 0 has 168 and class 1 4 of 172 labels" in found["detail"]
+
+
+def test_class_imbalance_says_which_half_it_could_not_judge(recorder: Recorder) -> None:
+    answers(recorder, [40, 1])
+    answers(recorder, [30, 5], validation=True)
+    found = recorder.result("ClassImbalance")
+    assert found["status"] == "NoIssuesFound"
+    assert "the classes' counts were not judged: 41 labels of training were saved, samples is 500" in found["detail"]
+
+    answers(recorder, [300, 300])
+    found = recorder.result("ClassImbalance")
+    assert found["status"] == "NoIssuesFound"
+    assert "not judged" not in found["detail"]
+
+
+def test_class_imbalance_says_that_predictions_were_not_judged(recorder: Recorder) -> None:
+    answers(recorder, [60, 30], wrong_of_last=30)
+    found = recorder.result("ClassImbalance")
+    assert found["status"] == "NoIssuesFound"
+    assert "wrong predictions were not judged: 90 labels" in found["detail"]
+
+
+def test_classes_are_named_where_the_hook_knows_their_names(recorder: Recorder) -> None:
+    recorder.classes = ["dress", "hat"]
+    answers(recorder, [300, 300], wrong_of_last=300)
+    answers(recorder, [50, 50], wrong_of_last=50, validation=True)
+    assert "100% of the 50 samples of class 'hat'" in recorder.result("ClassImbalance")["detail"]
+    assert "predicted as class 'dress' is of it" in recorder.result("Confusion")["detail"]
+    answers(recorder, [600, 1])
+    recorder.classes = ["dress"]
+    assert "class 'dress' has 900 and class 1 301" in recorder.result("ClassImbalance", threshold_imbalance=2)["detail"]
 
 
 def test_class_imbalance_takes_scores_with_argmax(recorder: Recorder) -> None:
