@@ -69,11 +69,11 @@ class Confusion(TensorRule):
         predicted = confusion.sum(axis=0)
         shares = confusion / np.maximum(predicted, 1)
 
-        for number in np.flatnonzero(predicted):
+        for number in map(int, np.flatnonzero(predicted)):
             if shares[number, number] < self._least:
                 return self.fire(
-                    f"{shares[number, number]:.0%} of what is predicted as {self.class_name(number)} is of it, below min_diag "
-                    f"{self._least:g}"
+                    f"{shares[number, number]:.0%} of what is predicted as {self.class_name(number)} is of it, below "
+                    f"min_diag {self._least:g}"
                 )
             others = np.where(np.arange(categories) == number, 0, shares[:, number])
             if others.max() > self._most:
