@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict
 
 from contract.dataset import SPLITS, SplitName
@@ -19,6 +20,7 @@ __all__ = [
     "FeaturesFile",
     "FeaturesIndex",
     "FeaturesPart",
+    "backbone_folder",
     "feature_spec",
     "feature_spec_key",
     "features_key",
@@ -27,7 +29,7 @@ __all__ = [
 ]
 
 
-FeaturePrecision = Literal["float32", "bfloat16"]
+FeaturePrecision = Literal["float32", "float16", "bfloat16"]
 
 
 class FeaturesFile(TypedDict):
@@ -108,6 +110,14 @@ def features_part_folder(*, number: int, of: int) -> str:
     return f"part-{number}-of-{of}" if of > 1 else ""
 
 
+def backbone_folder(backbone: str) -> str:
+    """Return the folder, below the features', of one backbone's, where the search chooses among several.
+
+    It is part of S3 keys and of paths, and a backbone's name may hold a slash.
+    """
+    return f"backbone-{re.sub(r'[^A-Za-z0-9._-]', '--', backbone)}"
+
+
 def feature_spec(
     hyperparameters: Hyperparameters, *, weights: str, levels: list[int], precision: FeaturePrecision
 ) -> FeatureSpec:
@@ -141,18 +151,25 @@ def new_features_index(
     }
 
 
-def feature_spec_key(*, hyperparameters: Hyperparameters, weights: str) -> str:
+def feature_spec_key(*, hyperparameters: Hyperparameters, weights: str, backbones: Sequence[str] = ()) -> str:
     """Return the name of a specification as it is known before the features job runs: 32 hexadecimal digits.
 
-    `weights` says where the backbone's weights come from (`hub`, or the S3 URI and ETag of a file).
+    Args:
+        hyperparameters: Those of the run.
+        weights: Where the backbone's weights come from (`hub`, or the S3 URI and ETag of a file).
+        backbones: The backbones that the search chooses among, in any order; none: that of the hyperparameters alone.
     """
     chosen = {name: getattr(hyperparameters, name) for name in FEATURE_HYPERPARAMETERS}
+    if backbones:
+        chosen["backbone"] = sorted(backbones)
     return _digest({**chosen, "weights": weights, "version": FEATURES_VERSION})
 
 
-def features_key(*, dataset_fingerprint: str, hyperparameters: Hyperparameters, weights: str) -> str:
+def features_key(
+    *, dataset_fingerprint: str, hyperparameters: Hyperparameters, weights: str, backbones: Sequence[str] = ()
+) -> str:
     """Return the name of the features of this data under this specification: 32 hexadecimal digits."""
-    spec = feature_spec_key(hyperparameters=hyperparameters, weights=weights)
+    spec = feature_spec_key(hyperparameters=hyperparameters, weights=weights, backbones=backbones)
     return _digest({"dataset": dataset_fingerprint, "spec": spec})
 
 

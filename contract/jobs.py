@@ -34,6 +34,9 @@ class JobVariable(StrEnum):
     """Name of the file in `Channel.WEIGHTS`, whose S3 prefix may bring others: `a.pth` brings `a.pth.old` too."""
     FEATURES_KEY = "WHIPPET_FEATURES_KEY"
     """`features_key` of the features that the job computes."""
+    BACKBONES = "WHIPPET_BACKBONES"
+    """For the features job, where the search chooses among backbones: their names, between commas. The features of each
+    then lie in a folder of their own (`backbone_folder`)."""
     SAVE_INTERVAL = "WHIPPET_SAVE_INTERVAL"
     """Every how many steps the debugger hook saves more than the loss. Without the variable there is no hook."""
 

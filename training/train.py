@@ -71,7 +71,7 @@ def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler
 def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manifest, profiler: Profiler) -> TrainedModel:
     """Train a head on the features of the frozen backbone, and finish it."""
     # the features, and the backbone that they were made with
-    folder, index = read_index(environment.channel(contract.Channel.FEATURES))
+    folder, index = read_index(environment.channel(contract.Channel.FEATURES), backbone=hyperparameters.backbone)
     backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
     _check_features(index, hyperparameters=hyperparameters, classes=manifest.classes, weights=weights)
     train, validation = read_split(folder, "train"), read_split(folder, "validation")

@@ -14,6 +14,7 @@ from training.loop.history import epoch_line
 from training.model.head import new_head
 from training.runtime import environment
 from training.runtime.checkpoints import Checkpoints
+from training.runtime.environment import JobError
 
 
 def main() -> None:
@@ -30,10 +31,16 @@ def main() -> None:
     torch.manual_seed(hyperparameters.seed)
 
     # the features, and a new head or that of an interrupted attempt
-    folder, index = read_index(environment.channel(contract.Channel.FEATURES))
+    folder, index = read_index(environment.channel(contract.Channel.FEATURES), backbone=hyperparameters.backbone)
+    if index["backbone"] != hyperparameters.backbone:
+        raise JobError(
+            f"the features were made with backbone {index['backbone']} and this trial has {hyperparameters.backbone}; "
+            "start the state machine again, which makes the features anew"
+        )
     train, validation = read_split(folder, "train"), read_split(folder, "validation")
     print(
-        f"trial: learning_rate={hyperparameters.learning_rate:g} batch_size={hyperparameters.batch_size}, "
+        f"trial: backbone={index['backbone']} learning_rate={hyperparameters.learning_rate:g} "
+        f"batch_size={hyperparameters.batch_size}, "
         f"{len(train.labels)} training photos in {index['views']['train']} views",
         flush=True,
     )

@@ -85,7 +85,7 @@ def test_every_hyperparameter_that_features_depend_on_is_in_their_specification(
 @pytest.mark.parametrize("field", contract.FEATURE_SPEC_FIELDS)
 def test_features_of_another_specification_are_not_taken_over(filled: Workspace, field: str) -> None:
     _, index = read_index(embed(filled))
-    previous = PreviousFeatures(filled.root / "features")
+    previous = PreviousFeatures(filled.root / "features", backbone=BACKBONE)
     assert previous.differs_in(index) == []
     other: dict[str, object] = {**index, field: "another"}
     assert previous.differs_in(other) == [field]  # type: ignore[arg-type]

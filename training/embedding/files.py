@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,13 @@ from numpy.typing import NDArray
 import contract
 
 __all__ = ["Names", "SplitWriter", "floats", "rounded", "write_index"]
+
+_STORED: Final[dict[contract.FeaturePrecision, np.dtype[Any]]] = {
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(np.uint16),
+}
+"""The arrays' types by the features' precision; numpy knows no bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +53,16 @@ class Names:
 
 def rounded(values: NDArray[np.float32], precision: contract.FeaturePrecision) -> NDArray[Any]:
     """Return features as they are stored: bfloat16 is the upper half of float32, rounded to nearest even, as uint16."""
-    if precision == "float32":
-        return values
+    if precision != "bfloat16":
+        return values.astype(_STORED[precision], copy=False)
     bits = np.ascontiguousarray(values).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 def floats(stored: NDArray[Any]) -> NDArray[np.float32]:
     """Return stored features as float32: the inverse of `rounded`."""
-    if stored.dtype == np.float32:
-        return stored
+    if stored.dtype != _STORED["bfloat16"]:
+        return stored.astype(np.float32, copy=False)
     return (stored.astype(np.uint32) << 16).view(np.float32)
 
 
@@ -111,7 +118,7 @@ class SplitWriter:
 
     def _write_header(self) -> None:
         """Write the array's header, in which numpy leaves room for the first axis to grow (since numpy 1.25)."""
-        kind = np.dtype(np.float32 if self._precision == "float32" else np.uint16)
+        kind = _STORED[self._precision]
         shape = (len(self._labels), self._views, self._dim)
         np.lib.format.write_array_header_1_0(
             self._file, {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}

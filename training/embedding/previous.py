@@ -24,13 +24,13 @@ __all__ = ["Known", "PreviousFeatures"]
 class PreviousFeatures:
     """The features job's `previous` channel."""
 
-    def __init__(self, channel: Path):
-        """Open the features below the channel.
+    def __init__(self, channel: Path, *, backbone: str):
+        """Open the features below the channel: those of a backbone, where there are several's.
 
         Raises:
             JobError: they are not whole.
         """
-        self._folder, self._index = read_index(channel)
+        self._folder, self._index = read_index(channel, backbone=backbone)
 
     def differs_in(self, index: contract.FeaturesIndex) -> list[str]:
         """Return the fields of `FeatureSpec` that differ from those of `index`; none if they can be taken over."""

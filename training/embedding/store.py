@@ -101,13 +101,20 @@ class SplitFeatures:
     paths: Sequence[str]
 
 
-def read_index(channel: Path) -> tuple[Path, contract.FeaturesIndex]:
+def read_index(channel: Path, *, backbone: str = "") -> tuple[Path, contract.FeaturesIndex]:
     """Return the folder of the features below their channel, and the index of all parts together.
+
+    Args:
+        channel: The folder that holds one features job's output.
+        backbone: Which features to read, where the job made those of several backbones.
 
     Raises:
         JobError: no index, features of several jobs, a part that is missing, or files that are missing or cut short.
     """
     found = sorted(channel.rglob(str(contract.Artefact.FEATURES_INDEX)))
+    # where there are several backbones, each one's features lie in a folder with its name
+    own = contract.backbone_folder(backbone)
+    found = [file for file in found if own in file.relative_to(channel).parts] or found
     parts = [_read_part(file) for file in found]
     jobs = {
         file.parent.parent if part["part"]["of"] > 1 else file.parent for file, part in zip(found, parts, strict=True)

@@ -37,7 +37,7 @@ def test_bfloat16_is_rounded_as_torch_rounds() -> None:
     np.testing.assert_array_equal(floats(rounded(values, "bfloat16")), expected)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 0.0), ("bfloat16", 2**-8)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 0.0), ("float16", 2**-11), ("bfloat16", 2**-8)])
 def test_features_come_back_in_the_manifests_order(tmp_path: Path, precision: str, tolerance: float) -> None:
     values = np.random.default_rng(0).normal(size=(10, 3, 5)).astype(np.float32)
     positions = [9, 0, 8, 1, 7, 2, 6, 3, 5, 4]

@@ -31,7 +31,7 @@ def no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 ASKING: dict[str, Callable[[], object]] = {
     "the device of a training": lambda: joined().__enter__(),
-    "the device of the features": lambda: Embedder.on_best_device(nn.Identity()),  # type: ignore[arg-type]
+    "the device of the features": lambda: Embedder.on_all_devices(nn.Identity()),  # type: ignore[arg-type]
     "the loader": lambda: plan_loader(batch_size=8, image_size=32),
     "the profiler": lambda: Profiler(contract.Hyperparameters()),
     "the sampler": probes,
