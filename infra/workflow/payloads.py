@@ -110,7 +110,7 @@ class RunParts:
     def photo_channels(self, *, streamed: bool = False) -> list[dict[str, Any]]:
         """Return the channels with the photos, their manifest, and the weights if the settings name a file of them.
 
-        The photos come as the setting says, or streamed to a job whose instances read a share of them each.
+        The photos come as the setting says, or streamed to a job of which each instance reads only some of them.
         """
         weights = self.settings.training.weights
         mode = "FastFile" if streamed else self.settings.dataset.input_mode

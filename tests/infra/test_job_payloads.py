@@ -268,14 +268,39 @@ def test_the_embedding_is_shared_by_the_machines_of_the_setting(synthesise: Any)
         for item in payloads[name]["InputDataConfig"]
     }
     assert modes["Features", "dataset"] == "FastFile"
-    assert modes["Features", "manifest"] == modes["Train", "dataset"] == "File"
+    assert modes["Features", "manifest"] == modes["Train", "manifest"] == "File"
 
 
 def test_photos_are_streamed_where_the_setting_says_so(synthesise: Any) -> None:
     definition = synthesise(**{"dataset.input_mode": "FastFile"}).definition()
     payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
-    modes = {item["ChannelName"]: item["InputMode"] for item in payloads["Train"]["InputDataConfig"]}
-    assert modes == {"features": "File", "dataset": "FastFile", "manifest": "File"}
+    modes = {item["ChannelName"]: item["InputMode"] for item in payloads["Features"]["InputDataConfig"]}
+    assert modes == {"dataset": "FastFile", "manifest": "File"}
+
+
+def test_the_training_of_a_head_downloads_no_photo_that_it_does_not_read(
+    synthesise: Any, fine_tuning: dict[str, Any]
+) -> None:
+    """It tests on a part of the photos and learns from their features (A-50); FastFile takes S3 prefixes alone."""
+
+    def inputs(job: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        return {
+            item["ChannelName"]: (item["InputMode"], item["DataSource"]["S3DataSource"]["S3DataType"])
+            for item in job["InputDataConfig"]
+        }
+
+    for definition in (synthesise().definition(), synthesise(**{"debugger.mode": "managed"}).definition()):
+        jobs = training_jobs(definition, "features")
+        for name in jobs.keys() & {"Train", "TrainManaged"}:
+            assert inputs(jobs[name]) == {
+                "features": ("File", "S3Prefix"),
+                "dataset": ("FastFile", "S3Prefix"),
+                "manifest": ("File", "S3Prefix"),
+            }, name
+        assert inputs(jobs["Features"])["dataset"] == ("File", "S3Prefix")
+
+    # a network reads every photo in every epoch
+    assert inputs(training_jobs(fine_tuning, "finetune")["Train"])["dataset"] == ("File", "S3Prefix")
 
 
 def test_gpu_instances_get_the_gpu_image_of_the_region(synthesise: Any) -> None:
