@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from contract.class_weights import CLASS_WEIGHTS
+
 __all__ = [
     "ALSO_SEARCHED",
     "BATCH_SIZES",
@@ -105,6 +107,11 @@ class Hyperparameters:
     batch_size: int = declared(64, "Photos in a training step.", within=BATCH_SIZE_LIMITS, tuned=True)
     weight_decay: float = declared(1e-4, "Decoupled weight decay (as in AdamW).", within=(0, 1))
     label_smoothing: float = declared(0.0, "Label smoothing of the cross-entropy loss; 0: none.", within=(0, 0.5))
+    class_weights: str = declared(
+        "auto",
+        "Weights of the classes in the loss: balanced, none, or auto: balanced where the most frequent class has at "
+        "least 5 times the training photos of the least frequent.",
+    )
     seed: int = declared(0, "Seed of all random numbers: the same seed gives the same result.", within=(0, 2**32 - 1))
     quantize: bool = declared(
         True, "Serve the model in 8-bit integers where that costs at most half a point of accuracy."
@@ -138,6 +145,12 @@ class Hyperparameters:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ContractError(f"hyperparameter mode={self.mode!r} is not known; give one of {', '.join(MODES)}")
+
+        if self.class_weights not in CLASS_WEIGHTS:
+            raise ContractError(
+                f"hyperparameter class_weights={self.class_weights!r} is not known; "
+                f"give one of {', '.join(CLASS_WEIGHTS)}"
+            )
 
         for name, field in DECLARED.items():
             value, (low, high) = getattr(self, name), field.metadata["within"] or (None, None)

@@ -7,6 +7,7 @@ import os
 import torch
 
 import contract
+from training.data.class_weights import class_counts
 from training.data.manifest import Manifest, read_manifest
 from training.embedding.store import read_index, read_split
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
@@ -75,6 +76,10 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
     backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
     _check_features(index, hyperparameters=hyperparameters, classes=manifest.classes, weights=weights)
     train, validation = read_split(folder, "train"), read_split(folder, "validation")
+
+    counts = class_counts(train.labels, classes=len(manifest.classes))
+    if reason := contract.class_weights_reason(counts, wanted=hyperparameters.class_weights):
+        print(reason, flush=True)
 
     # a new head, or that of an interrupted attempt
     head = new_head(train.features, levels=index["levels"], classes=len(manifest.classes))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 import contract
+from training.data.class_weights import class_counts
 from training.embedding.store import read_index, read_split
 from training.loop.head_loop import fit
 from training.loop.history import epoch_line
@@ -44,6 +45,9 @@ def main() -> None:
         f"{len(train.labels)} training photos in {index['views']['train']} views",
         flush=True,
     )
+    counts = class_counts(train.labels, classes=len(index["classes"]))
+    if reason := contract.class_weights_reason(counts, wanted=hyperparameters.class_weights):
+        print(reason, flush=True)
     head = new_head(train.features, levels=index["levels"], classes=len(index["classes"]))
     checkpoints = Checkpoints(
         environment.checkpoint_dir(),

@@ -116,6 +116,7 @@ class TrainingSettings(Section):
     epochs: int = hyperparameter("epochs")
     weight_decay: float = hyperparameter("weight_decay")
     label_smoothing: float = hyperparameter("label_smoothing")
+    class_weights: Literal["auto", "none", "balanced"] = hyperparameter("class_weights")
     seed: int = hyperparameter("seed")
     quantize: bool = hyperparameter("quantize")
     unfreeze_from: str | None = hyperparameter(

@@ -25,6 +25,7 @@ CHANGED = Hyperparameters(
     batch_size=16,
     weight_decay=0.0,
     label_smoothing=0.1,
+    class_weights="balanced",
     seed=2**32 - 1,
     quantize=False,
     mode="finetune",

@@ -43,7 +43,8 @@ def texts_of(name: str) -> st.SearchStrategy[str]:
     value = near[type(contract.DECLARED[name].default)]
     dangerous = st.text(alphabet="a1_.$`;&|<>(){}*?[]~#!'\"\\ \n\t=-é", max_size=8)
     parts = st.tuples(dangerous, value, dangerous).map("".join)
-    return st.one_of(st.sampled_from(contract.MODES), value, parts) if name == "mode" else st.one_of(value, parts)
+    known = {"mode": contract.MODES, "class_weights": contract.CLASS_WEIGHTS}.get(name)
+    return st.one_of(st.sampled_from(known), value, parts) if known else st.one_of(value, parts)
 
 
 @pytest.mark.parametrize("name", contract.DECLARED)

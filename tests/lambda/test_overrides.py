@@ -8,7 +8,8 @@ from check_dataset.overrides import KNOWN, InvalidInput, RunSettings, resolve
 from infra.settings import Settings
 
 _PLAIN = (
-    "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "seed", "quantize",
+    "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "class_weights", "seed",
+    "quantize",
     "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
 )  # fmt: skip
 
@@ -37,6 +38,7 @@ def test_every_known_key_has_its_effect() -> None:
         "epochs": 3,
         "weight_decay": 0,
         "label_smoothing": 0.1,
+        "class_weights": "none",
         "seed": 7,
         "unfreeze_from": "features.3",
         "backbone_rate": 0.05,

@@ -99,6 +99,23 @@ def test_a_complete_run_fills_every_section(write: Any) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("wanted", "said"), [("auto", True), ("none", False)])
+def test_weighted_classes_are_said_with_the_reason(write: Any, wanted: str, said: bool) -> None:
+    classes = [{"name": name, "train": count, "validation": 9, "test": 9} for name, count in (("cat", 72), ("dog", 10))]
+    objects = changed(files(), "manifest/dataset.json", classes=classes)
+    plan = event()["run"]["plan"]
+    plan["hyperparameters"] |= {"class_weights": wanted}
+    page = Parsed(write(objects, plan=plan))
+    assert ("imbalance 7.2:1" in page.sections["dataset"]) == said
+    assert ("set class_weights to none" in page.sections["dataset"]) == said
+
+
+def test_a_run_of_a_version_without_class_weights_still_has_its_data_set(write: Any) -> None:
+    plan = event()["run"]["plan"]
+    del plan["hyperparameters"]["class_weights"]
+    assert "1,830 photos of 10 classes" in Parsed(write(files(), plan=plan)).sections["dataset"]
+
+
 def test_every_chart_has_its_data_and_a_text_for_those_who_do_not_see_it(write: Any) -> None:
     page = Parsed(write(files()))
     drawn = [attributes for _, attributes in page.tags if "data-chart" in attributes]

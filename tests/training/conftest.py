@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,18 @@ class Workspace:
 
     def write_manifest(self, records: list[contract.ImageRecord], *, classes: list[str] | None = None) -> None:
         names = classes or list(CLASSES)
+        seen = Counter((record["split"], record["label"]) for record in records)
         summary: contract.DatasetSummary = {
             "prefix": "dataset/",
-            "classes": [{"name": name, "train": 0, "validation": 0, "test": 0} for name in names],
+            "classes": [
+                {
+                    "name": name,
+                    "train": seen["train", label],
+                    "validation": seen["validation", label],
+                    "test": seen["test", label],
+                }
+                for label, name in enumerate(names)
+            ],
             "images": len(records),
             "stray_files": 0,
             "duplicates_across_splits": 0,

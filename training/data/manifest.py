@@ -73,6 +73,11 @@ class Manifest:
         """Names of the classes; a label is an index into them."""
         return [entry["name"] for entry in self.summary["classes"]]
 
+    @property
+    def training_counts(self) -> list[int]:
+        """Number of training photos of each class."""
+        return [entry["train"] for entry in self.summary["classes"]]
+
 
 def read_summary(folder: Path) -> contract.DatasetSummary:
     """Read the data set's summary, which lies in the manifest channel.

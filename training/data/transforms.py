@@ -188,11 +188,17 @@ class TransformedBatch:
         """Return the images of a part, (M, S, S, 3): uint8, or float32 of 0 to 255 by mixup."""
         return self.mix.images(self.images, part) if self.mix else self.images[part]
 
-    def losses(self, logits: Tensor, part: Tensor, *, label_smoothing: float) -> Tensor:
+    def losses(
+        self, logits: Tensor, part: Tensor, *, label_smoothing: float, class_weights: Tensor | None = None
+    ) -> Tensor:
         """Return the cross-entropy of each image of the part, (M,), from their logits (M, classes)."""
         if self.mix:
-            return self.mix.losses(logits, self.labels, part, label_smoothing=label_smoothing)
-        return functional.cross_entropy(logits, self.labels[part], reduction="none", label_smoothing=label_smoothing)
+            return self.mix.losses(
+                logits, self.labels, part, label_smoothing=label_smoothing, class_weights=class_weights
+            )
+        return functional.cross_entropy(
+            logits, self.labels[part], weight=class_weights, reduction="none", label_smoothing=label_smoothing
+        )
 
 
 @dataclass(frozen=True)
@@ -221,10 +227,20 @@ class Mix:
         own[:, top:bottom, left:right] = other[:, top:bottom, left:right]
         return own
 
-    def losses(self, logits: Tensor, labels: Tensor, part: Tensor, *, label_smoothing: float) -> Tensor:
+    def losses(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        part: Tensor,
+        *,
+        label_smoothing: float,
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
         """Return the cross-entropy of each image of the part against both labels, (M,)."""
         own, other = (
-            functional.cross_entropy(logits, targets, reduction="none", label_smoothing=label_smoothing)
+            functional.cross_entropy(
+                logits, targets, weight=class_weights, reduction="none", label_smoothing=label_smoothing
+            )
             for targets in (labels[part], labels[self.partner[part]])
         )
         return self.share * own + (1 - self.share) * other

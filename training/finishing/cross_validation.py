@@ -10,8 +10,10 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 import contract
+from training.data.class_weights import class_counts, class_weights
 from training.embedding.store import SplitFeatures
 from training.evaluation.calibration import fit_temperature
 from training.finishing.rows import MEMORY, Photos, Rows
@@ -80,6 +82,7 @@ def cross_validate(
     rng = np.random.default_rng(hyperparameters.seed)
     images = _sample(train, rng, classes=classes)
     labels = train.labels[images]
+    of_classes = class_weights(class_counts(train.labels, classes=classes), wanted=hyperparameters.class_weights)
     fold_of = folds(labels, rng)
 
     def held_out(level_weights: Sequence[float], penalties: Sequence[float]) -> NDArray[np.float32]:
@@ -94,11 +97,14 @@ def cross_validate(
                 penalties=penalties,
                 classes=classes,
                 label_smoothing=hyperparameters.label_smoothing,
+                of_classes=of_classes,
             )
         return logits
 
     # the choice by every candidate's losses; its logits once more, since all of them would fill the memory
-    losses = np.array([[calibrated_losses(logits, labels) for logits in held_out(each, PENALTIES)] for each in weights])
+    losses = np.array(
+        [[calibrated_losses(logits, labels, of_classes) for logits in held_out(each, PENALTIES)] for each in weights]
+    )
     weight, at = simplest(losses)
     level_weights, penalty, chosen = list(weights[weight]), PENALTIES[at], losses[weight, at]
     (logits,) = held_out(level_weights, [penalty])
@@ -134,9 +140,16 @@ def simplest(losses: NDArray[np.float64]) -> tuple[int, int]:
     return next(at for at, distance in behind if distance.mean() <= standard_error(distance))
 
 
-def calibrated_losses(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the cross-entropy of each photo, (images,), once the logits are divided by the temperature that fits."""
-    return photo_losses(logits.astype(np.float64) / fit_temperature(logits, labels), labels)
+def calibrated_losses(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], class_weights: Tensor | None = None
+) -> NDArray[np.float64]:
+    """Return the cross-entropy of each photo, (images,), once the logits are divided by the temperature that fits.
+
+    With class weights, each photo's loss is multiplied by its class's; the temperature is that of the photos as they
+    are, which is the one to be served.
+    """
+    losses = photo_losses(logits.astype(np.float64) / fit_temperature(logits, labels), labels)
+    return losses if class_weights is None else losses * class_weights.numpy()[labels]
 
 
 def folds(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -158,13 +171,26 @@ def _sample(train: SplitFeatures, rng: np.random.Generator, *, classes: int) -> 
 
 
 def _path(
-    learnt: Rows, held: Rows, *, penalties: Sequence[float], classes: int, label_smoothing: float
+    learnt: Rows,
+    held: Rows,
+    *,
+    penalties: Sequence[float],
+    classes: int,
+    label_smoothing: float,
+    of_classes: Tensor | None,
 ) -> NDArray[np.float32]:
     """Return the logits of held-out photos under every penalty, (penalties, images, classes)."""
     plain = torch.cat([batch.features for batch in held])
     solution = Solution.zero(classes=classes, dim=plain.shape[1])
     logits = []
     for penalty in penalties:
-        solution = solve(learnt, start=solution, penalty=penalty, label_smoothing=label_smoothing, tolerance=_TOLERANCE)
+        solution = solve(
+            learnt,
+            start=solution,
+            penalty=penalty,
+            label_smoothing=label_smoothing,
+            class_weights=of_classes,
+            tolerance=_TOLERANCE,
+        )
         logits.append(solution.logits(plain).numpy())
     return np.stack(logits)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import contract
+from training.data.class_weights import class_counts, class_weights
 from training.embedding.store import SplitFeatures
 from training.finishing.cross_validation import calibrated_losses, cross_validate
 from training.finishing.rows import Photos, Rows
@@ -76,6 +77,7 @@ def finish(
     factors = level_factors(levels, weights=choice.level_weights)
     scale = trained.scale * factors
     classes, dim = trained.linear.weight.shape
+    of_classes = class_weights(class_counts(train.labels, classes=classes), wanted=hyperparameters.class_weights)
     photos = [Photos.every(train)]
     start = Solution.zero(classes=classes, dim=dim)
 
@@ -85,6 +87,7 @@ def finish(
             start=start,
             penalty=choice.penalty,
             label_smoothing=hyperparameters.label_smoothing,
+            class_weights=of_classes,
             tolerance=_TOLERANCE,
         )
 
@@ -94,7 +97,10 @@ def finish(
     # beside the trained head, on the validation photos, calibrated as they would be served
     labels = validation.labels
     before, after = head_logits(trained, validation), head_logits(finished, validation)
-    losses = {"trained": calibrated_losses(before, labels), "finished": calibrated_losses(after, labels)}
+    losses = {
+        "trained": calibrated_losses(before, labels, of_classes),
+        "finished": calibrated_losses(after, labels, of_classes),
+    }
     lead = losses["finished"] - losses["trained"]
     scores = {"trained": scores_of(before, labels), "finished": scores_of(after, labels)}
     keep = "trained" if lead.mean() > _MARGIN * standard_error(lead) else "finished"

@@ -13,6 +13,7 @@ from typing import Any, Final
 import torch
 
 import contract
+from training.data.class_weights import class_weights
 from training.data.loader import PhotoLoader
 from training.data.manifest import BrokenImages, read_manifest
 from training.loop.epochs import run_epochs
@@ -224,6 +225,7 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
         elif compiling_pays(device=group.device, photos=len(photos.manifest.records["train"]), epochs=values.epochs):
             _compile(network, trained=trained, values=values, group=group, precision=precision)
 
+        counts = photos.manifest.training_counts
         tuning = FineTuning(
             network,
             trained=trained,
@@ -233,6 +235,7 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
             group=group,
             precision=precision,
             micro_batch=micro,
+            class_weights=class_weights(counts, wanted=values.class_weights),
             observer=observer,
         )
         if group.is_main:
@@ -240,6 +243,8 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
                 _description(values, backbone, trained=trained, group=group, precision=precision, micro=micro),
                 flush=True,
             )
+            if reason := contract.class_weights_reason(counts, wanted=values.class_weights):
+                print(reason, flush=True)
         yield _Setup(
             hyperparameters=values,
             group=group,

@@ -60,6 +60,7 @@ class FineTuning:
         group: Group,
         precision: torch.dtype | None,
         micro_batch: int,
+        class_weights: Tensor | None = None,
         observer: Observer | None = None,
     ):
         """Wrap the network for the group and make its optimiser.
@@ -73,10 +74,12 @@ class FineTuning:
             group: the processes that train together.
             precision: what the network computes in; None for float32.
             micro_batch: images that go through the network at once.
+            class_weights: how much the classes count in the training's loss, (classes,); None where all count alike.
             observer: measures the phases and saves tensors.
         """
         self.model, self._trained, self._train, self._validation = network, trained, train, validation
         self._values, self._group, self._precision, self._micro = hyperparameters, group, precision, micro_batch
+        self._class_weights = None if class_weights is None else class_weights.to(group.device)
         self._observer = observer or Observer()
         self._transforms = BatchTransforms(hyperparameters)
 
@@ -158,7 +161,9 @@ class FineTuning:
                 with observer.phase("forward"), autocast(group.device, self._precision):
                     logits = self._wrapped(augmented.part(part))
                 with observer.phase("forward"):
-                    losses = augmented.losses(logits, part, label_smoothing=values.label_smoothing)
+                    losses = augmented.losses(
+                        logits, part, label_smoothing=values.label_smoothing, class_weights=self._class_weights
+                    )
                     # Gradients are averaged over the processes, hence the factor: the mean is over all their images.
                     mean = (losses * counted[part]).sum() / total * group.size
                 with observer.phase("backward"):

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import contract
+from training.data.class_weights import class_counts, class_weights
 from training.embedding.store import SplitFeatures
 from training.loop.epochs import Validation, run_epochs
 from training.loop.history import Epoch, History, scores_of
@@ -72,6 +73,9 @@ class _HeadTraining:
         )
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             self._optimizer, hyperparameters.epochs * self.steps
+        )
+        self._class_weights = class_weights(
+            class_counts(train.labels, classes=len(head.linear.bias)), wanted=hyperparameters.class_weights
         )
         self.begin_epoch(1)
 
@@ -135,7 +139,15 @@ class _HeadTraining:
         # forward and backward pass
         with observer.phase("forward"):
             logits = self.model(features)
-            loss = functional.cross_entropy(logits, labels, label_smoothing=self._values.label_smoothing)
+            losses = functional.cross_entropy(
+                logits,
+                labels,
+                weight=self._class_weights,
+                label_smoothing=self._values.label_smoothing,
+                reduction="none",
+            )
+            # the mean over the photos: divided by the batch's weights instead, the rare classes would count too little
+            loss = losses.mean()
         with observer.phase("backward"):
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -60,6 +60,7 @@ def probed_head(
     values = contract.Hyperparameters(
         seed=hyperparameters.seed,
         weight_decay=hyperparameters.weight_decay,
+        class_weights=hyperparameters.class_weights,
         **_PROBE,  # type: ignore[arg-type]
     )
     for _ in fit(head, train=train, validation=train, hyperparameters=values):

@@ -54,6 +54,7 @@ def solve(
     start: Solution,
     penalty: float,
     label_smoothing: float = 0.0,
+    class_weights: Tensor | None = None,
     tolerance: float = 1e-6,
 ) -> Solution:
     """Return the layer with the lowest mean cross-entropy over the rows plus `penalty` / 2 x its squared weights.
@@ -66,6 +67,7 @@ def solve(
         start: where to begin; a solution with a similar penalty saves half of the iterations.
         penalty: strength of the L2 penalty; scikit-learn's `C` is 1 / (rows x penalty).
         label_smoothing: share of each label that is spread over all classes.
+        class_weights: `weight` of PyTorch's cross-entropy, (classes,); None where all classes count the same.
         tolerance: ends the iterations once the loss or the weights change by less.
     """
     weight, bias = (value.clone().requires_grad_() for value in (start.weight, start.bias))
@@ -89,6 +91,7 @@ def solve(
             losses = functional.cross_entropy(
                 functional.linear(batch.features, weight, bias),
                 batch.labels,
+                weight=class_weights,
                 reduction="none",
                 label_smoothing=label_smoothing,
             )

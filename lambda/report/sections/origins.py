@@ -13,9 +13,12 @@ __all__ = ["dataset", "provenance"]
 
 
 def dataset(run: RunContext) -> dict[str, Any]:
-    """Return the classes and the number of their photos in each split."""
-    summary = run.files.dataset
+    """Return the classes, the number of their photos in each split, and why they are weighted if they are."""
+    summary, plan = run.files.dataset, run.data.get("plan")
+    # A run of an earlier version knows no weights.
+    wanted = plan["hyperparameters"].get("class_weights", "none") if plan else "none"
     return {
+        "class_weights": contract.class_weights_reason([entry["train"] for entry in summary["classes"]], wanted=wanted),
         "dataset": summary,
         "totals": {split: sum(entry[split] for entry in summary["classes"]) for split in contract.SPLITS},
         "charts": {"dataset": summary["classes"]},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -58,6 +59,17 @@ def test_a_mixed_images_loss_counts_both_labels() -> None:
     scores = logits.log_softmax(dim=1)
     expected = torch.stack([-0.75 * scores[0, 0] - 0.25 * scores[0, 1], -0.75 * scores[1, 1] - 0.25 * scores[1, 0]])
     torch.testing.assert_close(losses, expected)
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_a_class_that_weighs_twice_has_twice_the_loss(mixup: float) -> None:
+    batch = changed(pictures(), mixup=mixup)
+    logits = torch.tensor([[3.0, 1.0]] * 4)
+    plain, weighted = (
+        batch.losses(logits, EVERY, label_smoothing=0.0, class_weights=weights)
+        for weights in (None, torch.tensor([2.0, 1.0]))
+    )
+    torch.testing.assert_close(weighted, 2 * plain)
 
 
 def changed(images: Tensor, **values: float | int) -> TransformedBatch:

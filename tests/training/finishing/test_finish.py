@@ -60,13 +60,14 @@ def finished(
     head: Head | None = None,
     levels: list[int] = LEVELS,
     seed: int = 0,
+    class_weights: str = "none",
 ) -> Finished:
     return finish(
         head or trained_head(train, validation=validation),
         train=train,
         validation=validation,
         levels=levels,
-        hyperparameters=contract.Hyperparameters(seed=seed),
+        hyperparameters=contract.Hyperparameters(seed=seed, class_weights=class_weights),
     )
 
 
@@ -117,6 +118,24 @@ def test_it_is_never_worse_than_plain_logistic_regression(data: Data) -> None:
         mine = served_losses(finished(train, validation, seed=seed), test)
         behind.append(float((mine - peer_losses([train, validation], test)).mean()))
     assert np.mean(behind) < standard_error(np.array(behind))
+
+
+def test_with_class_weights_it_is_better_over_the_classes_than_without() -> None:
+    data = Data(noise=1.5, middle=1.0, shares=(20, 3, 1, 1))
+    lead, recalls = [], {"auto": 0.0, "none": 0.0}
+    for seed in range(4):
+        train, validation = data.split(seed=10 * seed), data.split(seed=10 * seed + 1, images=30, views=1)
+        test = data.split(seed=10 * seed + 2, images=1000, views=1)
+        losses = {}
+        for wanted in recalls:
+            result = finished(train, validation, seed=seed, class_weights=wanted)
+            right = head_logits(result.head, test).argmax(axis=1) == test.labels
+            recalls[wanted] += np.mean([right[test.labels == label].mean() for label in range(4)]) / 4
+            losses[wanted] = served_losses(result, test)
+        each = [[losses[w][test.labels == label].mean() for label in range(4)] for w in ("none", "auto")]
+        lead.append(float(np.mean(each[0]) - np.mean(each[1])))
+    assert recalls["auto"] > recalls["none"] + 0.05
+    assert np.mean(lead) > 0
 
 
 def test_a_level_that_knows_nothing_is_left_out_and_one_that_knows_is_used() -> None:

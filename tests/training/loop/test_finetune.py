@@ -331,3 +331,20 @@ def records_of(workspace: Workspace) -> list[contract.ImageRecord]:
 def test_a_batch_that_the_processes_cannot_share_is_refused() -> None:
     with pytest.raises(JobError, match="a batch of 16 cannot be shared by 3 processes"):
         finetune._share_of_batch(16, group=Group(rank=0, size=3, device=torch.device("cpu")))
+
+
+def test_a_fine_tuning_of_imbalanced_classes_weighs_them_and_says_why(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = workspace.fill(each=20)
+    rare = [record for record in records if record["label"] == 0 and record["split"] == "train"]
+    workspace.write_manifest([record for record in records if record not in rare[2:]])
+    workspace.write_weights()
+    losses = {}
+    for wanted in ("auto", "none"):
+        start(workspace, class_weights=wanted, epochs=1)
+        trial.main()
+        log = capsys.readouterr().out
+        assert ("classes are weighted in the loss (imbalance 6.0:1" in log) == (wanted == "auto")
+        losses[wanted] = found(log, "train:loss")
+    assert losses["auto"] != losses["none"]

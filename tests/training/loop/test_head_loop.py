@@ -9,7 +9,7 @@ import torch
 import contract
 from training.embedding.store import SplitFeatures
 from training.loop.head_loop import fit, head_logits
-from training.loop.history import Epoch, scores_of
+from training.loop.history import Epoch, photo_losses, scores_of
 from training.model.head import Head, new_head
 
 LEVELS = [12, 4]
@@ -73,3 +73,38 @@ def test_evaluation_does_not_depend_on_how_it_is_cut() -> None:
     assert whole.accuracy == cut.accuracy
     assert whole.loss == pytest.approx(cut.loss, rel=1e-5)
     assert (whole.predictions == cut.predictions).all()
+
+
+def imbalanced(images: int, *, seed: int = 0) -> SplitFeatures:
+    """Two classes that overlap, with nine photos of the first for each of the second."""
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(images) % 10 == 0).astype(np.int64)
+    features = labels[:, None] + rng.normal(size=(1, images, 4))
+    return SplitFeatures(features=features.astype(np.float32), labels=labels, paths=[""] * images)
+
+
+def test_rare_classes_are_found_more_often_where_classes_are_weighted() -> None:
+    recalls = {}
+    for wanted in contract.CLASS_WEIGHTS:
+        train, test = imbalanced(300), imbalanced(1000, seed=1)
+        head = new_head(train.features, levels=[4], classes=2)
+        values = contract.Hyperparameters(epochs=20, learning_rate=0.05, batch_size=50, class_weights=wanted)
+        list(fit(head, train=train, validation=test, hyperparameters=values))
+        right = head_logits(head, test).argmax(axis=1) == test.labels
+        recalls[wanted] = [float(right[test.labels == label].mean()) for label in (0, 1)]
+    assert recalls["auto"] == recalls["balanced"]
+    assert recalls["none"][1] < 0.6
+    assert min(recalls["auto"]) > 0.75
+
+
+def test_a_weighted_step_is_that_of_a_batch_in_which_each_class_is_as_frequent() -> None:
+    """One step over all photos: the gradient is a mean over the photos, whichever class a batch has most of."""
+    train = imbalanced(40)
+    head = new_head(train.features, levels=[4], classes=2)
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.arange(8.0).view(2, 4) / 8)
+    before = head_logits(head, train).astype(np.float64)
+    values = contract.Hyperparameters(epochs=1, batch_size=40)
+    (epoch,) = fit(head, train=train, validation=train, hyperparameters=values)
+    per_class = [photo_losses(before, train.labels)[train.labels == label].mean() for label in (0, 1)]
+    assert epoch.train_loss == pytest.approx(np.mean(per_class), rel=1e-4)

@@ -74,6 +74,17 @@ def test_a_row_of_weight_two_counts_as_two_rows() -> None:
         torch.testing.assert_close(log_shares(first, batch), log_shares(second, batch), atol=5e-3, rtol=5e-3)
 
 
+def test_a_class_of_weight_two_counts_as_if_its_rows_were_there_twice() -> None:
+    batch = rows(60)
+    weights = torch.tensor([2.0, 1.0, 1.0, 0.5])
+    of_rows = Batch(batch.features, batch.labels, batch.weights * weights[batch.labels])
+    # the mean is over the rows, so that the penalty weighs the same where the weights' mean is 1
+    penalty = 1e-2 * float(batch.weights.sum() / of_rows.weights.sum())
+    by_class = solve([batch], start=START, penalty=1e-2, class_weights=weights, tolerance=1e-8)
+    by_row = solve([of_rows], start=START, penalty=penalty, tolerance=1e-8)
+    torch.testing.assert_close(log_shares(by_class, batch), log_shares(by_row, batch), atol=5e-3, rtol=5e-3)
+
+
 def test_label_smoothing_keeps_the_logits_within_bounds() -> None:
     batch = rows()
     plain, smooth = (solve([batch], start=START, penalty=1e-5, label_smoothing=value) for value in (0.0, 0.2))
