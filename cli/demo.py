@@ -15,7 +15,7 @@ from cli.digits import write_digits
 from cli.photos import find_photos
 from cli.run import start
 from cli.target import STATE, find_target
-from cli.upload import compare, upload
+from cli.upload import compare, content_hashes, upload
 from cli.watch import watch
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def demo(console: Console) -> None:
     held_out = write_digits(folder, train=PHOTOS_PER_CLASS, held_out=HELD_OUT_PER_CLASS)
     photos = find_photos(folder / "photos")
     s3, (bucket, prefix) = target.client("s3"), target.dataset
-    changes = compare(s3, photos=photos, bucket=bucket, prefix=prefix)
+    changes = compare(s3, photos=photos, contents=content_hashes(photos), bucket=bucket, prefix=prefix)
     upload(s3, photos=photos, changes=changes, bucket=bucket, prefix=prefix, console=console)
     console.print(f"{len(changes.missing):,} uploaded, {changes.unchanged:,} unchanged", highlight=False)
 

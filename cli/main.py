@@ -11,8 +11,6 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotoConnectionError
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -23,19 +21,21 @@ from cli import status as status_table
 from cli.api import Api
 from cli.approve import answer
 from cli.demo import demo as run_demo
+from cli.findings import copy_lines, left_out_lines
 from cli.joblogs import run_lines
 from cli.photos import find_photos
 from cli.report import ReportPage, fetch_report, open_report, report_uri
-from cli.run import newest_run, start
+from cli.run import newest_run, running, start
 from cli.target import STATE, Target, find_target, is_on_this_machine, read_settings
-from cli.upload import compare
+from cli.terminal import new_console
+from cli.upload import compare, content_hashes
 from cli.upload import upload as upload_photos
 from cli.watch import Outcome, watch
 from local import control
 
 __all__ = ["main"]
 
-console = Console()
+console = new_console()
 typer_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -130,7 +130,15 @@ def upload(
     photos = find_photos(folder)
     target = context.obj.target()
     s3, (bucket, prefix) = target.client("s3"), target.dataset
-    changes = compare(s3, photos=photos, bucket=bucket, prefix=prefix, add=add)
+    for run in running(target):
+        console.print(
+            f"warning: run {run} is going on and may yet read photos that this upload changes or removes; start "
+            "another run after the upload, or upload when this one has ended",
+            soft_wrap=True,
+        )
+
+    contents = content_hashes(photos)
+    changes = compare(s3, photos=photos, contents=contents, bucket=bucket, prefix=prefix, add=add)
     if changes.surplus and target.cloud is None and not yes:
         typer.confirm(
             f"{len(changes.surplus):,} objects in s3://{bucket}/{prefix} are not in {folder}. Remove them?", abort=True
@@ -138,11 +146,12 @@ def upload(
 
     upload_photos(s3, photos=photos, changes=changes, bucket=bucket, prefix=prefix, console=console)
     done = f"{len(changes.missing):,} uploaded, {changes.unchanged:,} unchanged, {len(changes.surplus):,} removed"
-    skipped = f"; {photos.skipped:,} files skipped, as they are not photos in a class folder" if photos.skipped else ""
     console.print(
-        f"s3://{bucket}/{prefix} holds {len(photos.paths):,} photos of {len(photos.classes)} classes: {done}{skipped}",
-        highlight=False,
+        f"s3://{bucket}/{prefix} holds {len(photos.paths):,} photos of {len(photos.classes)} classes: {done}",
+        soft_wrap=True,
     )
+    for line in (*photos.remarks, *copy_lines(photos, contents), *left_out_lines(photos, state=STATE)):
+        console.print(line, soft_wrap=True)
 
 
 @typer_app.command()
@@ -159,7 +168,7 @@ def run(
     target = context.obj.target()
     execution = start(target, overrides=overrides)
     if not wait:
-        console.print(execution, highlight=False)
+        console.print(execution)
         return
 
     try:
@@ -174,9 +183,7 @@ def run(
         _print_error("the report could not be looked for:", error)
         uri = None
     if uri:
-        console.print(
-            f"report: {uri} (`whippet report {outcome.run}` opens it)", highlight=False, markup=False, soft_wrap=True
-        )
+        console.print(f"report: {uri} (`whippet report {outcome.run}` opens it)", soft_wrap=True)
     conclude(outcome)
 
 
@@ -194,7 +201,6 @@ def conclude(outcome: Outcome) -> None:
     console.print(
         f"released on {result['endpoint']}: test accuracy {result['test_accuracy']:.4f} "
         f"on {result['test_images']} photos; {result['decision']}",
-        highlight=False,
         soft_wrap=True,
     )
 
@@ -232,7 +238,7 @@ def approve(
     """
     answer(context.obj.target(), run=run, rejection=reject)
     said = "is approved and will be released" if reject is None else "is rejected; the model in service stays"
-    console.print(f"the model of run {run} {said}", highlight=False, markup=False)
+    console.print(f"the model of run {run} {said}")
 
 
 @typer_app.command()
@@ -261,7 +267,7 @@ def classify(
         for index, prediction in enumerate(predictions):
             table.add_row("" if index else str(photo), prediction["label"], f"{prediction['score']:.3f}")
     if table.rows:
-        console.print(table, highlight=False)
+        console.print(table)
     if failures:
         raise CliError("\n".join(failures))
 
@@ -280,7 +286,7 @@ def logs(
     """Print the logs of a run's jobs."""
     target = context.obj.target()
     for name, line in run_lines(target, run=run or newest_run(target)):
-        console.print(f"[dim]{name}[/] {line}", highlight=False, soft_wrap=True)
+        console.print(Text.assemble((name, "dim"), " ", line), soft_wrap=True)
 
 
 @typer_app.command()
@@ -292,12 +298,12 @@ def down(context: typer.Context) -> None:
     """
     target = context.obj.target()
     deployment.destroy(target)
-    console.print(f"the stack {target.settings.stack_name} {target.place} was destroyed", highlight=False)
+    console.print(f"the stack {target.settings.stack_name} {target.place} was destroyed")
     if target.cloud is None:
         return
     others = deployment.other_stacks(target)
     if others:
-        console.print(f"the local cloud goes on, for {', '.join(others)}; stop it with `whippet stop`", highlight=False)
+        console.print(f"the local cloud goes on, for {', '.join(others)}; stop it with `whippet stop`")
         return
     control.stop(STATE)
     console.print("the local cloud was stopped")
@@ -316,8 +322,8 @@ def settings(
         return
     table = Table("setting", "value", "allowed", "meaning", box=None, padding=(0, 2, 0, 0))
     for row in settings_table.rows(values):
-        table.add_row(*map(escape, row))
-    console.print(table, highlight=False)
+        table.add_row(*row)
+    console.print(table)
 
 
 @typer_app.command()
@@ -360,8 +366,7 @@ def demo(context: typer.Context) -> None:
 
 
 def _print_error(what: str, error: Exception | str) -> None:
-    # As text and not as markup, since an error may contain square brackets.
-    Console(stderr=True).print(Text.assemble((what, "red"), " ", str(error)), highlight=False, soft_wrap=True)
+    new_console(stderr=True).print(Text.assemble((what, "red"), " ", str(error)), soft_wrap=True)
 
 
 def main() -> None:

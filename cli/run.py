@@ -14,7 +14,7 @@ from infra.outputs import StackOutput
 if TYPE_CHECKING:
     from cli.target import Target
 
-__all__ = ["newest_run", "read_run_file", "run_file", "start"]
+__all__ = ["newest_run", "read_run_file", "run_file", "running", "start"]
 
 
 def start(target: Target, *, overrides: str) -> str:
@@ -51,6 +51,17 @@ def newest_run(target: Target) -> str:
     if not executions:
         raise CliError(f"no run has been started {target.place} yet: start one with `whippet run`")
     return contract.run_id(executions[0]["name"], started=executions[0]["startDate"])
+
+
+def running(target: Target) -> list[str]:
+    """Return the runs that are going on, the newest first.
+
+    Raises:
+        CliError: the stack is not deployed.
+    """
+    machine = target.output(StackOutput.STATE_MACHINE_ARN)
+    executions = target.client("stepfunctions").list_executions(stateMachineArn=machine, statusFilter="RUNNING")
+    return [contract.run_id(one["name"], started=one["startDate"]) for one in executions["executions"]]
 
 
 def run_file(target: Target, *, run: str, name: str) -> tuple[str, str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cli import CliError
 from cli.photos import Photos, media_type
+from contract import FolderError, read_folders
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Changes", "compare", "upload"]
+__all__ = ["Changes", "compare", "content_hashes", "upload"]
 
 THREADS = 8
 DELETE_BATCH = 1000
@@ -29,26 +31,44 @@ class Changes:
     """What an upload has to change in the bucket."""
 
     missing: tuple[Path, ...]
-    """Photos that the bucket lacks or holds with other content, relative to the folder."""
+    """Files that the bucket lacks or holds with other content, relative to the folder."""
     surplus: tuple[str, ...]
     """Keys in the bucket that the folder lacks; empty if they are to be kept."""
     unchanged: int
 
 
-def compare(s3: Any, *, photos: Photos, bucket: str, prefix: str, add: bool = False) -> Changes:
+def content_hashes(photos: Photos) -> dict[Path, str]:
+    """Return the MD5 of every file that is uploaded, in hexadecimal digits."""
+    with ThreadPoolExecutor(THREADS) as threads:
+        return dict(zip(photos.files, threads.map(lambda path: _md5(photos.folder / path), photos.files), strict=True))
+
+
+def compare(
+    s3: Any, *, photos: Photos, contents: Mapping[Path, str], bucket: str, prefix: str, add: bool = False
+) -> Changes:
     """Compare the folder with the bucket by content; S3's ETag of an object uploaded in one part is its MD5.
 
     Args:
         s3: The S3 client.
         photos: The folder's photos.
+        contents: The MD5 of each file (`content_hashes`).
         bucket: Name of the bucket.
         prefix: Key prefix of the data set, with a slash at its end.
         add: Keep the objects that the folder lacks.
+
+    Raises:
+        CliError: what the folder would be added to has other folders, so that the classes of both cannot be told.
     """
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    held = {item["Key"]: item["ETag"].strip('"') for page in pages for item in page.get("Contents", [])}
-    wanted = {prefix + path.as_posix(): path for path in photos.paths}
-    missing = tuple(path for key, path in wanted.items() if held.get(key) != _md5(photos.folder / path))
+    listed = [
+        (item["Key"], item["Size"], item["ETag"].strip('"')) for page in pages for item in page.get("Contents", [])
+    ]
+    held = {key: etag for key, _, etag in listed}
+    wanted = {prefix + path.as_posix(): path for path in photos.files}
+    if add:
+        sizes = {key.removeprefix(prefix): size for key, size, _ in listed}
+        _check_sum(sizes | {path.as_posix(): 1 for path in photos.files}, place=f"s3://{bucket}/{prefix}")
+    missing = tuple(path for key, path in wanted.items() if held.get(key) != contents[path])
     surplus = () if add else tuple(sorted(held.keys() - wanted.keys()))
     return Changes(missing, surplus, len(wanted) - len(missing))
 
@@ -67,9 +87,16 @@ def upload(s3: Any, *, photos: Photos, changes: Changes, bucket: str, prefix: st
         task = progress.add_task("uploading", total=len(changes.missing))
 
         def put(path: Path) -> None:
-            # put_object rather than upload_file: in one part, so that the ETag is the content's MD5.
-            with (photos.folder / path).open("rb") as body:
-                s3.put_object(Bucket=bucket, Key=prefix + path.as_posix(), Body=body, ContentType=media_type(path))
+            # put_object rather than upload_file: in one part, so that the ETag is the content's MD5. In a bucket with
+            # KMS it is not; there CheckDataset knows a photo by its SHA-256, which S3 compares with what it got.
+            body = (photos.folder / path).read_bytes()
+            s3.put_object(
+                Bucket=bucket,
+                Key=prefix + path.as_posix(),
+                Body=body,
+                ContentType=media_type(path),
+                ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode("ascii"),
+            )
             progress.advance(task)
 
         for _ in threads.map(put, changes.missing):
@@ -82,6 +109,15 @@ def upload(s3: Any, *, photos: Photos, changes: Changes, bucket: str, prefix: st
                     f"S3 did not delete {errors[0]['Key']}: {errors[0]['Message']}; allow s3:DeleteObject there, or "
                     "keep what the folder lacks with --add"
                 )
+
+
+def _check_sum(sizes: Mapping[str, int], *, place: str) -> None:
+    try:
+        read_folders(sizes.items(), place=place)
+    except FolderError as error:
+        raise CliError(
+            f"with the photos that are there already: {error}; without --add, the upload removes what the folder lacks"
+        ) from None
 
 
 def _md5(path: Path) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from rich.text import Text
 
 import contract
 from cli.definition import Definition, Job, JobKind
@@ -45,7 +46,8 @@ def watch(target: Target, *, execution: str, console: Console) -> Outcome:
     stepfunctions = target.client("stepfunctions")
     started = stepfunctions.describe_execution(executionArn=execution)["startDate"]
     run = contract.run_id(execution.rsplit(":", 1)[-1], started=started)
-    console.print(f"run [bold]{run}[/] started {target.place}: {execution}", highlight=False, soft_wrap=True)
+    began = Text.assemble("run ", (run, "bold"), f" started {target.place}: {execution}")
+    console.print(began, highlight=False, soft_wrap=True)
     definition = Definition.of_execution(stepfunctions, execution)
     history = History(stepfunctions, execution)
     progress = _Progress(target=target, run=run, definition=definition, history=history, console=console)
@@ -57,7 +59,7 @@ def watch(target: Target, *, execution: str, console: Console) -> Outcome:
             for event in history.new_events():
                 progress.show_event(event)
             progress.show_job()
-            status.update(f"{progress.state} … {progress.latest}")
+            status.update(Text(f"{progress.state} … {progress.latest}"))
 
             # the description may be older than the last event, as it is eventually consistent
             if history.ended:
@@ -122,7 +124,7 @@ class _Progress:
             return
         self.left.add(state)
         self.show_job()
-        self._print(f"{state} [dim]{at - self.entered.get(state, at):.0f} s[/]")
+        self._print(Text.assemble(state, (f" {at - self.entered.get(state, at):.0f} s", "dim")))
 
     def show_job(self) -> None:
         """Print what the present state's job has done since the last look."""
@@ -167,8 +169,9 @@ class _Progress:
                 self._print(f"  {line}")
             self.latest = line
 
-    def _print(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
+    def _print(self, text: str | Text) -> None:
+        # As text, since a log line may hold what looks like markup.
+        self.console.print(text if isinstance(text, Text) else Text(text), highlight=False, soft_wrap=True)
 
 
 def _trial_line(trial: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from contract.debugger import *
 from contract.decision import *
 from contract.evaluation import *
 from contract.features import *
+from contract.folders import *
 from contract.hyperparameters import *
 from contract.jobs import *
 from contract.machines import *

@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal, NotRequired, TypedDict
 
 __all__ = [
+    "GROUPS_FILE",
     "PHOTO_SUFFIXES",
     "SPLITS",
     "SPLIT_FOLDERS",
     "ClassSummary",
     "DatasetSummary",
+    "FolderError",
     "ImageRecord",
+    "LeftOut",
     "SplitName",
+    "content_of",
 ]
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
 
 SPLIT_FOLDERS: Final[dict[str, SplitName]] = {
-    "train": "train",
-    "training": "train",
-    "valid": "validation",
-    "validation": "validation",
-    "val": "validation",
-    "test": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("valid", "validation", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
 """Names, in lower case, of the top folders of a data set that comes with its splits."""
 
-PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 """File name suffixes of photos, in lower case."""
+
+GROUPS_FILE: Final = "groups.csv"
+"""Name of the file, at the top of a data set, that says which photos belong together: columns `path` and `group`."""
+
+
+class FolderError(ValueError):
+    """The folders of a data set cannot be understood; the message says why and what to do."""
+
+
+class LeftOut(TypedDict):
+    """A file that is not trained on."""
+
+    path: str
+    reason: str
+    """A clause that begins with `it`, or names the format and what to do."""
 
 
 class ClassSummary(TypedDict):
@@ -52,6 +68,12 @@ class DatasetSummary(TypedDict):
     duplicates_across_splits: int
     """Copies that were left out of the manifest because the same photo is in a stricter split (test before validation
     before train)."""
+    left_out: list[LeftOut]
+    """The first of the stray files and of these copies; `Artefact.LEFT_OUT` has all of them."""
+    in_two_classes: list[list[str]]
+    """Paths of the first photos that lie in more than one class, a list a photo."""
+    remarks: list[str]
+    """Sentences about what a person should know of the data set."""
     split: Literal["given", "by content"]
     """Whether the folders (train, valid, test) or the hash of the content decided on the split."""
     fingerprint: str
@@ -68,4 +90,11 @@ class ImageRecord(TypedDict):
     label: int
     split: SplitName
     etag: str
-    """S3's ETag without its quotes: a hash of the content."""
+    """S3's ETag without its quotes: another one whenever the object was uploaded again with other content."""
+    content: NotRequired[str]
+    """SHA-256 of the content, where the ETag is not known to be the content's hash (`content_of`)."""
+
+
+def content_of(record: ImageRecord) -> str:
+    """Return what is the same for all photos of the same content."""
+    return record.get("content", record["etag"])

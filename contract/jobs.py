@@ -126,6 +126,8 @@ class Artefact(StrEnum):
     """`DatasetSummary`, in the run's manifest folder."""
     MANIFEST = "manifest.jsonl"
     """An `ImageRecord` a line, in the order of their keys, in the run's manifest folder."""
+    LEFT_OUT = "left_out.csv"
+    """Files below the data set's prefix that are in no manifest, in the run's manifest folder: path, reason."""
     DECISION = "decision.json"
     """`Decision`"""
     APPROVAL = "approval.json"

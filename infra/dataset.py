@@ -22,8 +22,8 @@ CHECKPOINTS_DAYS = 7
 class Dataset(Construct):
     """A bucket that the stack owns, or the existing one that the settings name.
 
-    It is encrypted with S3's managed keys. With KMS an object's ETag would no longer be the hash of its content, from
-    which the split and the fingerprint of the data set are computed (S3 API reference, "Object": ETag).
+    It is encrypted with S3's managed keys. With KMS an object's ETag would no longer be the hash of its content (S3 API
+    reference, "Object": ETag), and CheckDataset would ask for every photo's checksum to compute the split.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, settings: DatasetSettings) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 import contract
 from infra.instances import gpus
@@ -25,6 +26,22 @@ __all__ = [
 ]
 
 
+def _pattern(text: str) -> str:
+    """Check a regular expression.
+
+    Raises:
+        ValueError: it is none, or has no group in parentheses.
+    """
+    expected = "give a regular expression with the group in parentheses, such as ^[^/]+/([^_]+)_"
+    try:
+        groups = re.compile(text).groups
+    except re.error as error:
+        raise ValueError(f"{text!r} is no regular expression ({error}); {expected}") from None
+    if not groups:
+        raise ValueError(f"{text!r} has no group in parentheses; {expected}")
+    return text
+
+
 class DatasetSettings(Section):
     """The photos and their bucket."""
 
@@ -41,6 +58,13 @@ class DatasetSettings(Section):
     )
     min_images_per_class: int = Field(
         default=5, ge=3, le=10_000, description="Fewest photos that a class may have; a class with fewer fails the run."
+    )
+    group_pattern: Annotated[str, AfterValidator(_pattern)] | None = Field(
+        default=None,
+        max_length=200,
+        description="Regular expression with a group in parentheses, looked for in each photo's path below the prefix: "
+        "photos of which it finds the same text stay in one split, as those of one store, patient or product; empty: "
+        "only copies do. Rows of a `groups.csv` (columns path and group) in the data set count before it.",
     )
     input_mode: Literal["File", "FastFile"] = Field(
         default="File",

@@ -57,6 +57,10 @@ def dataset_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, fo
 
 def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
     dataset, settings = parts.dataset, parts.settings
+    # A run may name any prefix of a bucket that the stack owns; of an existing bucket only the setting's.
+    elsewhere = [dataset.arn("features/*"), *map(dataset.arn, filter(None, [settings.training.weights]))]
+    # A run may name any prefix of a bucket that the stack owns; of an existing bucket only the setting's.
+    elsewhere = [dataset.arn("features/*"), *map(dataset.arn, filter(None, [settings.training.weights]))]
     planned_with = settings.model_dump(mode="json", include={"dataset", "tuning", "training"})
     return scope.function(
         "CheckDataset",
@@ -69,7 +73,7 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
             "SETTINGS": json.dumps(planned_with, sort_keys=True),
         },
         permissions=[
-            # list the photos, read what earlier runs left, write the manifest
+            # list the photos and compare them, read what earlier runs left, write the manifest
             Permission(
                 actions=["s3:ListBucket"],
                 resources=[dataset.bucket.bucket_arn],
@@ -77,10 +81,7 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
             ),
             Permission(
                 actions=["s3:GetObject"],
-                resources=[
-                    dataset.arn("features/*"),
-                    *([dataset.arn(settings.training.weights)] if settings.training.weights else []),
-                ],
+                resources=[dataset.arn(f"{dataset.readable_prefix}*"), *([] if dataset.owned else elsewhere)],
                 reason=OBJECTS,
             ),
             Permission(actions=["s3:PutObject"], resources=[dataset.arn("runs/*")], reason=OBJECTS),

@@ -14,8 +14,10 @@ from shared.s3_objects import write_json
 
 import contract
 
+from .contents import with_contents
 from .features_cache import CachedFeatures, find_cached_features
-from .listing import check_disk, list_photos
+from .groups import MAX_FILE_BYTES, groups_of_file, with_groups
+from .listing import Listing, check_disk, list_photos
 from .overrides import InvalidInput, RunSettings, resolve
 from .quotas import PATIENCE, check_quotas
 from .run_plan import features_folder, make_plan
@@ -53,11 +55,12 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
     # check and split the photos
     listing = list_photos(s3, bucket=bucket, prefix=settings.dataset_prefix)
     check_disk(listing, machines)
+    _identify(listing, bucket, settings)
     manifest = make_manifest(
         listing, prefix=settings.dataset_prefix, min_images_per_class=settings.min_images_per_class
     )
     _write(bucket, f"runs/{run}/manifest/", manifest)
-    found = {key: value for key, value in manifest.summary.items() if key != "classes"}
+    found = {key: value for key, value in manifest.summary.items() if not isinstance(value, list)}
     logger.info("data set checked", extra=found | {"run": run})
 
     # plan the run, with what earlier runs left
@@ -76,6 +79,24 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
     # the last check, for which the plan says what the run takes
     check_quotas(service_quotas, sagemaker, needs=machines["quotas"], plan=plan, endpoint=os.environ["ENDPOINT_NAME"])
     return plan
+
+
+def _identify(listing: Listing, bucket: str, settings: RunSettings) -> None:
+    """Find out which photos are the same, and which belong together.
+
+    Raises:
+        BadDataset: the groups are wrong.
+    """
+    prefix = settings.dataset_prefix
+    listing.photos, remarks = with_contents(s3, listing.photos, bucket=bucket, prefix=prefix)
+    listing.remarks += remarks
+
+    listed: dict[str, str] = {}
+    if listing.has_groups:
+        body = s3.get_object(Bucket=bucket, Key=prefix + contract.GROUPS_FILE)["Body"]
+        listed = groups_of_file(body.read(MAX_FILE_BYTES + 1))
+    listing.photos, remarks = with_groups(listing.photos, listed=listed, pattern=settings.group_pattern)
+    listing.remarks += remarks
 
 
 def _cached_features(bucket: str, settings: RunSettings, manifest: Manifest, weights: str) -> CachedFeatures:
@@ -122,5 +143,11 @@ def _write(bucket: str, prefix: str, manifest: Manifest) -> None:
         Key=prefix + contract.Artefact.MANIFEST,
         Body=manifest.lines().encode(),
         ContentType="application/json",
+    )
+    s3.put_object(
+        Bucket=bucket,
+        Key=prefix + contract.Artefact.LEFT_OUT,
+        Body=manifest.left_out_table().encode(),
+        ContentType="text/csv; charset=utf-8",
     )
     write_json(s3, bucket=bucket, key=prefix + contract.Artefact.DATASET_SUMMARY, value=manifest.summary)

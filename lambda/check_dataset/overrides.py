@@ -37,6 +37,7 @@ class RunSettings:
 
     dataset_prefix: str
     min_images_per_class: int
+    group_pattern: str | None
     hyperparameters: contract.Hyperparameters
     trials: int
     parallel_trials: int
@@ -87,6 +88,7 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
     return RunSettings(
         dataset_prefix=_prefix(overrides, dataset["prefix"], readable_prefix),
         min_images_per_class=dataset["min_images_per_class"],
+        group_pattern=dataset["group_pattern"],
         hyperparameters=_hyperparameters(overrides, training),
         trials=trials,
         parallel_trials=min(tuning["parallel_trials"], trials),

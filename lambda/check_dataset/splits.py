@@ -1,26 +1,30 @@
-"""The splits train, validation and test: given by the folders, or made from the hash of each photo's content."""
+"""The splits train, validation and test, given by the folders or made from the photos' contents; and the manifest."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.first_few import first_few
 
-from contract import SPLITS, ClassSummary, DatasetSummary, ImageRecord, SplitName
+from contract import SPLITS, ClassSummary, DatasetSummary, ImageRecord, LeftOut, SplitName
 
 from .listing import BadDataset, Listing, Photo
+from .partition import SHARES, partition
 
 __all__ = ["MAX_CLASSES", "Manifest", "make_manifest"]
 
 MAX_CLASSES = 1000
 """Largest number of classes."""
 
-_TEST_SHARE = 0.15
-_VALIDATION_SHARE = 0.15
+_NAMED_FILES = 100
+"""Files that the summary names, of each kind; the whole list is a file of its own."""
+
 _STRICTEST_FIRST: tuple[SplitName, ...] = ("test", "validation", "train")
 
 
@@ -30,6 +34,15 @@ class Manifest:
 
     summary: DatasetSummary
     records: list[ImageRecord]
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def left_out_table(self) -> str:
+        """Return the content of `Artefact.LEFT_OUT`."""
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(("path", "reason"))
+        writer.writerows((file["path"], file["reason"]) for file in self.left_out)
+        return table.getvalue()
 
     def lines(self) -> str:
         """Return the content of `Artefact.MANIFEST`: a JSON object a line."""
@@ -39,8 +52,8 @@ class Manifest:
 def make_manifest(listing: Listing, *, prefix: str, min_images_per_class: int) -> Manifest:
     """Give every photo a split. The same photos give the same manifest, wherever they are and in whatever order.
 
-    The split follows from the hash of a photo's content, so that adding photos moves almost no other. All copies of a
-    photo go to one split. Where the folders put copies into two splits, only those in the stricter one are kept.
+    Splits that the folders do not give are taken from the training photos, of each class 15 % (`partition`). All copies
+    of a photo go to one split. Where the folders put copies into two splits, only those in the stricter one are kept.
 
     Raises:
         BadDataset: there are too few or too many classes, or a class has too few different photos.
@@ -49,27 +62,45 @@ def make_manifest(listing: Listing, *, prefix: str, min_images_per_class: int) -
 
     # give each photo a split, and leave out copies in less strict splits
     classes = sorted({photo.label for photo in listing.photos})
-    splits = _splits(listing)
-    kept, left_out = _without_duplicates(listing.photos, splits)
+    wanted = _wanted(listing, classes)
+    splits = _splits(listing, wanted)
+    kept, copies = _without_duplicates(listing.photos, splits)
+    left_out = [*listing.left_out, *copies]
 
     # describe what is left
     labels = {name: index for index, name in enumerate(classes)}
     records = [
-        ImageRecord(path=photo.path, label=labels[photo.label], split=splits[photo.path], etag=photo.etag)
+        _record(photo, label=labels[photo.label], split=splits[photo.path])
         for photo in sorted(kept, key=lambda photo: photo.path)
     ]
+    in_two_classes = _in_two_classes(listing.photos)
     summary = DatasetSummary(
         prefix=prefix,
         classes=_count(classes, records),
         images=len(records),
-        stray_files=listing.stray_files,
-        duplicates_across_splits=left_out,
+        stray_files=len(listing.left_out),
+        duplicates_across_splits=len(copies),
+        left_out=[*listing.left_out[:_NAMED_FILES], *copies[:_NAMED_FILES]],
+        in_two_classes=in_two_classes[:_NAMED_FILES],
+        remarks=[
+            *listing.remarks,
+            *_cut_remarks(wanted, listing, classes),
+            *_copy_remarks(in_two_classes),
+            *_group_remarks(kept, splits),
+        ],
         split="given" if listing.splits_given else "by content",
         fingerprint=_fingerprint(classes, records),
         test_fingerprint=_fingerprint(classes, (record for record in records if record["split"] == "test")),
     )
-    _check_splits(summary["classes"])
-    return Manifest(summary, records)
+    _check_splits(summary["classes"], grouped=any(photo.group for photo in listing.photos))
+    return Manifest(summary, records, left_out)
+
+
+def _record(photo: Photo, *, label: int, split: SplitName) -> ImageRecord:
+    record = ImageRecord(path=photo.path, label=label, split=split, etag=photo.etag)
+    if photo.content:
+        record["content"] = photo.content
+    return record
 
 
 def _check_classes(photos: Sequence[Photo], min_images_per_class: int) -> None:
@@ -96,77 +127,93 @@ def _check_classes(photos: Sequence[Photo], min_images_per_class: int) -> None:
         )
 
 
-def _splits(listing: Listing) -> dict[str, SplitName]:
-    """Return the split of each path."""
-    by_class: dict[str, list[Photo]] = defaultdict(list)
-    for photo in listing.photos:
-        by_class[photo.label].append(photo)
-    missing = _missing_splits(listing)
-    splits: dict[str, SplitName] = {}
-    for photos in by_class.values():
-        # Splits that the folders give stay; the missing ones are taken from the training photos.
-        fixed = [photo for photo in photos if photo.split not in (None, "train")]
-        splits |= {photo.path: photo.split for photo in fixed if photo.split}
-        splits |= _by_content([photo for photo in photos if photo.split in (None, "train")], missing)
-    return splits
+def _wanted(listing: Listing, classes: Sequence[str]) -> dict[SplitName, list[str]]:
+    """Return the classes for which each split has to be taken from the training photos.
 
-
-def _missing_splits(listing: Listing) -> tuple[SplitName, ...]:
-    """Return the splits that have to be taken from the training photos.
+    A class that a given validation split lacks gets its own from train. A given test split stays as it is: what the
+    model is measured on is for the person to say.
 
     Raises:
         BadDataset: the folders give splits, but none for training.
     """
-    given = {photo.split for photo in listing.photos}
+    given: dict[SplitName | None, set[str]] = defaultdict(set)
+    for photo in listing.photos:
+        given[photo.split].add(photo.label)
     if listing.splits_given and "train" not in given:
         there = ", ".join(f"{split}/" for split in sorted(map(str, given)))
         raise BadDataset(f"there is no train/ folder with photos, only {there}; add one with photos of every class")
-    return tuple(split for split in ("test", "validation") if split not in given)
+
+    wanted: dict[SplitName, list[str]] = {split: list(classes) for split in SHARES if split not in given}
+    if lacking := [name for name in classes if name not in given["validation"]]:
+        wanted["validation"] = lacking
+    return wanted
 
 
-def _by_content(photos: Sequence[Photo], missing: tuple[SplitName, ...]) -> dict[str, SplitName]:
-    """Split the photos of one class by the hash of their content; each split gets one, if there are enough."""
-    shares = {"test": _TEST_SHARE, "validation": _VALIDATION_SHARE}
-    # The photos of a given split are not among these, so that the missing ones take a greater share of them.
-    whole = 1.0 - sum(share for name, share in shares.items() if name not in missing)
-
-    # give every different photo the split in whose part of [0, 1) its hash is
-    contents = sorted({photo.etag for photo in photos}, key=_place)
-    chosen: dict[str, SplitName] = {}
-    for etag in contents:
-        place, chosen[etag] = _place(etag)[0], "train"
-        for split in missing:
-            place -= shares[split] / whole
-            if place < 0:
-                chosen[etag] = split
-                break
-
-    # fill a split that chance left empty
-    for split in missing:
-        if split not in chosen.values():
-            spare = [etag for etag in contents if chosen[etag] == "train"]
-            if len(spare) > 1:
-                chosen[spare[0]] = split
-
-    # keep at least one photo for training
-    if photos and "train" not in chosen.values() and len(contents) > len(missing):
-        fullest = max(missing, key=lambda split: sum(value == split for value in chosen.values()))
-        chosen[next(etag for etag in reversed(contents) if chosen[etag] == fullest)] = "train"
-    return {photo.path: chosen[photo.etag] for photo in photos}
+def _splits(listing: Listing, wanted: dict[SplitName, list[str]]) -> dict[str, SplitName]:
+    """Return the split of each path: that of its folder, or else one by its content."""
+    splits: dict[str, SplitName] = {photo.path: photo.split for photo in listing.photos if photo.split}
+    held_out = {photo.identity for photo in listing.photos if photo.split not in (None, "train")}
+    free = [photo for photo in listing.photos if photo.split in (None, "train") and photo.identity not in held_out]
+    return splits | partition(free, wanted)
 
 
-def _place(etag: str) -> tuple[float, str]:
-    """Return a number from 0 to 1 for a photo, evenly spread, since an ETag may have any form; and the ETag."""
-    return int.from_bytes(hashlib.sha256(etag.encode()).digest()[:8]) / 2**64, etag
-
-
-def _without_duplicates(photos: Sequence[Photo], splits: dict[str, SplitName]) -> tuple[list[Photo], int]:
-    """Leave out the copies of a photo that are in a less strict split, and count them."""
-    strictest: dict[str, SplitName] = {}
+def _without_duplicates(photos: Sequence[Photo], splits: dict[str, SplitName]) -> tuple[list[Photo], list[LeftOut]]:
+    """Return the photos without the copies that are in a less strict split, and these copies."""
+    strictest: dict[str, Photo] = {}
     for split in reversed(_STRICTEST_FIRST):
-        strictest |= {photo.etag: split for photo in photos if splits[photo.path] == split}
-    kept = [photo for photo in photos if splits[photo.path] == strictest[photo.etag]]
-    return kept, len(photos) - len(kept)
+        strictest |= {photo.identity: photo for photo in photos if splits[photo.path] == split}
+    kept, copies = [], []
+    for photo in photos:
+        stricter = strictest[photo.identity]
+        if splits[photo.path] == splits[stricter.path]:
+            kept.append(photo)
+        else:
+            reason = f"it is the same photo as {stricter.path} in the {splits[stricter.path]} split"
+            copies.append(LeftOut(path=photo.path, reason=reason))
+    return kept, copies
+
+
+def _in_two_classes(photos: Sequence[Photo]) -> list[list[str]]:
+    """Return the paths of each photo that lies in more than one class."""
+    places: dict[str, list[Photo]] = defaultdict(list)
+    for photo in photos:
+        places[photo.identity].append(photo)
+    return sorted(
+        sorted(photo.path for photo in copies)
+        for copies in places.values()
+        if len({photo.label for photo in copies}) > 1
+    )
+
+
+def _cut_remarks(wanted: dict[SplitName, list[str]], listing: Listing, classes: Sequence[str]) -> Iterable[str]:
+    cut = wanted.get("validation", [])
+    if listing.splits_given and cut and len(cut) < len(classes):
+        yield (
+            f"The validation split has no photos of {first_few([repr(name) for name in cut])}: some of the training "
+            "photos were taken for it."
+        )
+
+
+def _copy_remarks(in_two_classes: Sequence[list[str]]) -> Iterable[str]:
+    if in_two_classes:
+        examples = first_few([" = ".join(paths) for paths in in_two_classes])
+        yield (
+            f"{len(in_two_classes)} photos lie in more than one class, so that one of their labels is wrong; keep each "
+            f"in the right class only: {examples}."
+        )
+
+
+def _group_remarks(photos: Sequence[Photo], splits: dict[str, SplitName]) -> Iterable[str]:
+    """Name groups that the given folders put into several splits; those that we make never do."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for photo in photos:
+        if photo.group:
+            found[photo.group].add(splits[photo.path])
+    if torn := sorted(group for group, where in found.items() if len(where) > 1):
+        yield (
+            f"The folders put photos of one group into several splits, so that the test is easier than the truth: "
+            f"{first_few([repr(group) for group in torn])}."
+        )
 
 
 def _count(classes: Sequence[str], records: Sequence[ImageRecord]) -> list[ClassSummary]:
@@ -176,13 +223,16 @@ def _count(classes: Sequence[str], records: Sequence[ImageRecord]) -> list[Class
     return counts
 
 
-def _check_splits(classes: Sequence[ClassSummary]) -> None:
+def _check_splits(classes: Sequence[ClassSummary], *, grouped: bool) -> None:
     for split in SPLITS:
         empty = [repr(summary["name"]) for summary in classes if summary[split] == 0]
         if empty:
+            groups = (
+                "photos of one group stay in one split, so that a class needs three groups, and " if grouped else ""
+            )
             raise BadDataset(
-                f"no photo for the {split} split in {first_few(empty)} (copies of a photo count once); add different "
-                "photos to these classes"
+                f"no photo for the {split} split in {first_few(empty)} ({groups}copies of a photo count once); add "
+                "different photos to these classes"
             )
 
 

@@ -41,6 +41,7 @@ class FakeStepFunctions:
     def __init__(self, *, error: str | None = None, executions: tuple[str, ...] = (EXECUTION,)) -> None:
         self.error = error
         self.executions = executions
+        self.running: tuple[str, ...] = ()
         self.answers: list[dict[str, str]] = []
         self.inputs: list[str] = []
 
@@ -49,9 +50,16 @@ class FakeStepFunctions:
         self.inputs.append(input)
         return {"executionArn": "arn:execution"}
 
-    def list_executions(self, *, stateMachineArn: str, maxResults: int) -> dict[str, Any]:  # noqa: N803
+    def list_executions(
+        self,
+        *,
+        stateMachineArn: str,  # noqa: N803
+        maxResults: int = 1000,  # noqa: N803
+        statusFilter: str | None = None,  # noqa: N803
+    ) -> dict[str, Any]:
         assert stateMachineArn == "arn:machine"
-        return {"executions": [{"name": name, "startDate": STARTED} for name in self.executions[:maxResults]]}
+        names = self.running if statusFilter == "RUNNING" else self.executions
+        return {"executions": [{"name": name, "startDate": STARTED} for name in names[:maxResults]]}
 
     def send_task_success(self, **parameters: str) -> None:
         self._take(parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from cli.upload import Changes
 from cli.watch import Outcome
 from local import control
 from local.control import Cloud
-from tests.cli.stack import FakeStack
+from tests.cli.stack import EXECUTION, RUN, FakeStack
 
 
 def invoke(*arguments: str, answer: str | None = None) -> Result:
@@ -59,7 +60,7 @@ def uploads(monkeypatch: pytest.MonkeyPatch) -> list[Changes]:
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
     (tmp_path / "cat").mkdir()
-    (tmp_path / "cat" / "a.jpg").touch()
+    (tmp_path / "cat" / "a.jpg").write_bytes(b"a photo")
     (tmp_path / "notes.txt").touch()
     return str(tmp_path)
 
@@ -78,7 +79,56 @@ def test_yes_is_not_asked_and_the_changes_are_counted(uploads: list[Changes], fo
     assert result.exit_code == 0
     assert len(uploads) == 1
     printed = " ".join(result.output.split())
-    assert "holds 1 photos of 1 classes: 0 uploaded, 1 unchanged, 1 removed; 1 files skipped" in printed
+    assert "holds 1 photos of 1 classes: 0 uploaded, 1 unchanged, 1 removed left out: 1 file" in printed
+    assert "must end in .bmp, .gif, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp: notes.txt" in printed
+
+
+def test_an_upload_under_a_running_run_warns(uploads: list[Changes], folder: str) -> None:
+    assert "warning" not in invoke("upload", folder, "--yes").output
+    stack: Any = vars(main)["find_target"]()
+    stack.clients["stepfunctions"].running = (EXECUTION,)
+    assert f"warning: run {RUN} is going on and may yet read photos" in invoke("upload", folder, "--yes").output
+
+
+def test_copies_in_two_classes_and_every_left_out_file_are_named(
+    uploads: list[Changes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "STATE", tmp_path / "state")
+    for name in ("cat/a.jpg", "cat/b.jpg", "dog/c [_old].jpg", *(f"dog/._{number}.jpg" for number in range(7))):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(b"b" if name == "cat/b.jpg" else b"a")
+    printed = invoke("upload", str(tmp_path / "set"), "--yes").output
+    assert "1 photo in more than one class" in printed
+    assert "  cat/a.jpg = dog/c [_old].jpg\n" in printed
+    assert "left out: 7 files\n  it is a file of the system or of a program: dog/._0.jpg, " in printed
+    assert "dog/._4.jpg and 2 more\n" in printed
+    lines = (tmp_path / "state" / "left-out.csv").read_text().splitlines()
+    assert lines[0] == "path,reason"
+    assert len(lines) == 8
+    assert lines[7] == "dog/._6.jpg,it is a file of the system or of a program"
+
+
+def test_names_and_log_lines_are_never_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class `dress [old]` was shown as `dress`, and a log line with `[/old]` ended the command with a traceback."""
+    line = "left out: dress/scan [/old].jpg: [bold] :smile: it is empty"
+    monkeypatch.setattr(main, "find_target", lambda **_: FakeStack())
+    monkeypatch.setattr(main, "run_lines", lambda *_, **__: [("job [/x]", line)])
+    assert invoke("logs", "run-7").output == f"job [/x] {line}\n"
+
+    def classify(_: Api, photo: Path) -> list[dict[str, Any]]:
+        return [{"label": "dress [old] [/x] :smile:", "score": 0.5}]
+
+    monkeypatch.setattr(Api, "of", classmethod(lambda cls, _: cls("https://host/", "key")))
+    monkeypatch.setattr(Api, "classify", classify)
+    printed = invoke("classify", "scan [/old].jpg").output
+    assert "scan [/old].jpg" in printed
+    assert "dress [old] [/x] :smile:" in printed
+
+
+def test_every_console_of_the_commands_prints_text() -> None:
+    commands = Path(main.__file__).parent
+    made = [file.name for file in commands.rglob("*.py") if re.search(r"(?<!new_)\bConsole\(", file.read_text())]
+    assert made == ["terminal.py"]
 
 
 def test_one_photo_that_is_refused_does_not_keep_the_others_from_being_classified(

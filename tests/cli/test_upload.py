@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from cli import CliError
 from cli.photos import Photos, find_photos
-from cli.upload import compare, upload
+from cli.upload import compare, content_hashes, upload
 
 PREFIX = "dataset/"
 
@@ -31,14 +32,18 @@ class Bucket:
         keys = sorted(key for key in self.objects if key.startswith(Prefix))
         for start in range(0, len(keys), 2):
             yield {
-                "Contents": [{"Key": key, "ETag": f'"{_md5(self.objects[key])}"'} for key in keys[start : start + 2]]
+                "Contents": [
+                    {"Key": key, "Size": len(self.objects[key]), "ETag": f'"{_md5(self.objects[key])}"'}
+                    for key in keys[start : start + 2]
+                ]
             }
 
-    def put_object(self, *, Bucket: str, Key: str, Body: BinaryIO, ContentType: str) -> None:  # noqa: N803
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, ContentType: str, ChecksumSHA256: str) -> None:  # noqa: N803
         if Key == self.refuse:
             raise PermissionError(Key)
-        assert ContentType == "image/jpeg"
-        self.objects[Key] = Body.read()
+        assert ContentType == ("image/jpeg" if Key.endswith(".jpg") else "text/csv")
+        assert base64.b64decode(ChecksumSHA256) == hashlib.sha256(Body).digest()
+        self.objects[Key] = Body
 
     def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
         for item in Delete["Objects"]:
@@ -61,7 +66,8 @@ def photos(tmp_path: Path) -> Photos:
 
 
 def _sync(bucket: Bucket, photos: Photos, *, add: bool = False) -> tuple[int, int, int]:
-    changes = compare(bucket, photos=photos, bucket="b", prefix=PREFIX, add=add)
+    contents = content_hashes(photos)
+    changes = compare(bucket, photos=photos, contents=contents, bucket="b", prefix=PREFIX, add=add)
     upload(bucket, photos=photos, changes=changes, bucket="b", prefix=PREFIX, console=Console(quiet=True))
     return len(changes.missing), changes.unchanged, len(changes.surplus)
 
@@ -89,6 +95,23 @@ def test_add_keeps_what_the_folder_lacks(photos: Photos) -> None:
     bucket.objects = {"dataset/cat/old.jpg": b"old"}
     assert _sync(bucket, photos, add=True) == (3, 0, 0)
     assert "dataset/cat/old.jpg" in bucket.objects
+
+
+def test_what_is_added_must_fit_to_what_is_there(photos: Photos) -> None:
+    bucket = Bucket()
+    bucket.objects = {"dataset/train/cat/old.jpg": b"old", "dataset/train/dog/old.jpg": b"old"}
+    with pytest.raises(CliError, match=r"already: split folders \(train\) stand beside .* without --add"):
+        _sync(bucket, photos, add=True)
+    assert len(bucket.objects) == 2
+    assert _sync(bucket, photos) == (3, 0, 2)
+
+
+def test_the_file_with_the_groups_is_uploaded_with_the_photos(photos: Photos) -> None:
+    (photos.folder / "groups.csv").write_text("path,group\n")
+    bucket = Bucket()
+    assert _sync(bucket, find_photos(photos.folder)) == (4, 0, 0)
+    assert bucket.objects["dataset/groups.csv"] == b"path,group\n"
+    assert _sync(bucket, find_photos(photos.folder)) == (0, 4, 0)
 
 
 def test_a_refused_photo_stops_the_upload_before_anything_is_removed(photos: Photos) -> None:

@@ -163,6 +163,14 @@ def test_epochs_and_rules_are_printed_from_the_logs_of_the_jobs_that_the_states_
     ]
 
 
+def test_what_looks_like_markup_in_a_log_is_printed_as_it_is() -> None:
+    """A photo's path ended the command with a traceback."""
+    line = "NotEnoughPhotos: dress/scan [/old].jpg [bold]"
+    logs = GroupedLogs({(PROCESSING_LOG_GROUP, f"{JOB}-rules"): [line]})
+    _, lines = watched([("Entered", "Judge"), ("Exited", "Judge")], logs=logs)
+    assert lines[1:] == [line, "Judge 1 s"]
+
+
 def test_each_trial_that_has_ended_is_printed_with_its_result() -> None:
     metric = {"MetricName": "validation:loss", "Value": 0.25}
     trials = Trials(

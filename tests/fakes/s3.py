@@ -28,16 +28,21 @@ class FakeS3:
         self.objects[Key] = Body
         self.modified[Key] = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=len(self.modified))
 
+    def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
+        for item in Delete["Objects"]:
+            del self.objects[item["Key"]]
+        return {}
+
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
         if Key not in self.objects:
             raise client_error("NoSuchKey", "The specified key does not exist.", status=404)
         body = self.objects[Key]
         return {"Body": StreamingBody(io.BytesIO(body), len(body))}
 
-    def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+    def head_object(self, *, Bucket: str, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803
         if Key not in self.objects:
             raise client_error("404", "Not Found", status=404)
-        return {"ETag": f'"{etag(self.objects[Key])}"'}
+        return {"ETag": f'"{etag(self.objects[Key])}"', "ServerSideEncryption": "AES256"}
 
     def get_paginator(self, name: str) -> FakeS3:
         assert name == "list_objects_v2"

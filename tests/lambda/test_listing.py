@@ -3,7 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from check_dataset.listing import BadDataset, check_disk, list_photos, parse_listing
+from check_dataset import listing as module
+from check_dataset.listing import BadDataset, Listing, check_disk, list_photos
 
 import contract
 from tests.fakes.s3 import FakeS3
@@ -11,6 +12,10 @@ from tests.fakes.s3 import FakeS3
 
 def objects(*paths: str) -> list[tuple[str, int, str]]:
     return [(path, 10, f"etag-{path}") for path in paths]
+
+
+def parse_listing(objects: list[tuple[str, int, str]]) -> Listing:
+    return module.parse_listing(objects, place="s3://data/dataset/")
 
 
 def test_class_folders_are_found_at_any_depth_and_case_of_the_ending() -> None:
@@ -31,22 +36,31 @@ def test_split_folders_are_known_by_their_usual_names(folder: str) -> None:
     assert listing.splits_given
 
 
-def test_what_is_no_photo_is_counted_and_passed_over() -> None:
+def test_what_is_no_photo_is_named_and_passed_over() -> None:
     found = [*objects("cat/1.jpg", "cat/notes.txt", "readme.md", "top.jpg", ".git/a/x.jpg", "__MACOSX/cat/._1.jpg")]
     found += [("cat/", 0, "folder"), ("cat/empty.jpg", 0, "e")]
     listing = parse_listing(found)
-    assert len(listing.photos) == 1
-    assert listing.stray_files == 6
+    assert [photo.path for photo in listing.photos] == ["cat/1.jpg"]
+    assert [file["path"] for file in listing.left_out] == [
+        "cat/notes.txt",
+        "readme.md",
+        "top.jpg",
+        ".git/a/x.jpg",
+        "__MACOSX/cat/._1.jpg",
+        "cat/empty.jpg",
+    ]
 
 
 def test_a_photo_beside_the_class_folders_of_a_split_is_stray() -> None:
     listing = parse_listing(objects("train/cat/1.jpg", "train/loose.jpg"))
-    assert (len(listing.photos), listing.stray_files) == (1, 1)
+    assert [file["path"] for file in listing.left_out] == ["train/loose.jpg"]
+    assert len(listing.photos) == 1
 
 
 def test_an_empty_prefix_says_where_to_upload() -> None:
     s3 = FakeS3({"dataset/readme.txt": b"x"})
-    with pytest.raises(BadDataset, match=r"no photos .* s3://data/dataset/<class>/<photo>"):
+    expected = r"no photos .* such as readme\.txt \(it is no photo.* s3://data/dataset/<class>/<photo>"
+    with pytest.raises(BadDataset, match=expected):
         list_photos(s3, bucket="data", prefix="dataset/")  # type: ignore[arg-type]
 
 
@@ -64,8 +78,10 @@ def test_class_names_that_cannot_be_labels_are_refused(name: str) -> None:
 @pytest.mark.parametrize("code", ["202E", "200B", "2066", "FEFF", "2028", "2029"])
 def test_characters_that_nobody_sees_are_refused_with_their_code_points(code: str) -> None:
     """They would make two classes look the same, or show a name backwards (A-77)."""
-    with pytest.raises(BadDataset, match=rf"'cat\\u{code.lower()}' \(U\+{code}\)"):
+    with pytest.raises(BadDataset, match=rf"look the same: 'cat' and 'cat\\u{code.lower()}' \(U\+{code}\)"):
         parse_listing(objects(f"cat{chr(int(code, 16))}/1.jpg", "cat/2.jpg"))
+    with pytest.raises(BadDataset, match=rf"cannot be labels: 'cat\\u{code.lower()}' \(U\+{code}\)"):
+        parse_listing(objects(f"cat{chr(int(code, 16))}/1.jpg", "dog/2.jpg"))
 
 
 def test_names_of_other_scripts_are_labels() -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import random
+from dataclasses import replace
 
 import pytest
 from check_dataset.listing import BadDataset, Listing, Photo
@@ -10,7 +13,7 @@ from check_dataset.splits import MAX_CLASSES, Manifest, make_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract import SPLITS, SplitName
+from contract import SPLITS, LeftOut, SplitName
 
 
 def content(seed: object) -> str:
@@ -20,13 +23,14 @@ def content(seed: object) -> str:
 def photos(label: str, count: int, *, split: SplitName | None = None, start: int = 0) -> list[Photo]:
     folder = f"{split}/{label}" if split else label
     return [
-        Photo(f"{folder}/{number}.jpg", label, split, content((label, number)))
+        Photo(f"{folder}/{number}.jpg", label, split, content((label, number)), 10)
         for number in range(start, start + count)
     ]
 
 
 def manifest_of(*groups: list[Photo], minimum: int = 3) -> Manifest:
-    listing = Listing([photo for group in groups for photo in group])
+    all_photos = [photo for group in groups for photo in group]
+    listing = Listing(all_photos, splits_given=all_photos[0].split is not None)
     return make_manifest(listing, prefix="dataset/", min_images_per_class=minimum)
 
 
@@ -53,7 +57,9 @@ def test_every_class_has_every_split_and_the_order_does_not_matter(sizes: dict[s
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 12)), min_size=40, max_size=80))
 def test_no_content_is_in_two_splits(pairs: list[tuple[str, int]]) -> None:
     """Copies of a photo, in one class or in two, never straddle training and test."""
-    some = [Photo(f"{label}/{number}.jpg", label, None, content(seed)) for number, (label, seed) in enumerate(pairs)]
+    some = [
+        Photo(f"{label}/{number}.jpg", label, None, content(seed), 10) for number, (label, seed) in enumerate(pairs)
+    ]
     try:
         manifest = manifest_of(some)
     except BadDataset:
@@ -71,10 +77,133 @@ def test_shares_are_about_70_15_15() -> None:
     assert 0.13 < entry["test"] / 4000 < 0.17
 
 
-def test_added_photos_move_no_other() -> None:
-    before = split_of(manifest_of(photos("a", 100), photos("b", 100)))
-    after = split_of(manifest_of(photos("a", 130), photos("b", 100)))
-    assert {path: after[path] for path in before} == before
+def test_added_photos_move_few_others() -> None:
+    """Of the class that grows by a tenth, about one photo in fifty; of the others, none."""
+    before = split_of(manifest_of(*(photos(label, 200) for label in "abcdefgh")))
+    after = split_of(manifest_of(*(photos(label, 220) for label in "abcd"), *(photos(label, 200) for label in "efgh")))
+    moved = [path for path in before if after[path] != before[path]]
+    assert all(path[0] in "abcd" for path in moved)
+    assert 0 < len(moved) <= 0.04 * 800
+
+
+@pytest.mark.parametrize(("size", "held_out"), [(3, 1), (5, 1), (10, 2), (85, 13), (100, 15), (101, 15), (400, 60)])
+def test_every_class_gives_the_same_share(size: int, held_out: int) -> None:
+    """A class of 85 got 3 test photos by chance."""
+    for entry in manifest_of(*(photos(label, size) for label in "abcdefghijkl")).summary["classes"]:
+        assert (entry["test"], entry["validation"]) == (held_out, held_out)
+
+
+def grouped(label: str, groups: dict[str, int], *, split: SplitName | None = None) -> list[Photo]:
+    return [
+        replace(photo, group=group, path=f"{split or ''}/{label}/{group}/{photo.path.split('/')[-1]}".strip("/"))
+        for group, count in groups.items()
+        for photo in photos(f"{label} {group}", count, split=split)
+    ]
+
+
+def relabelled(some: list[Photo], label: str) -> list[Photo]:
+    return [replace(photo, label=label) for photo in some]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.dictionaries(st.sampled_from("ABCDEFGHIJKL"), st.integers(1, 20), min_size=3), min_size=2, max_size=4),
+    st.booleans(),
+)
+def test_photos_of_one_group_stay_in_one_split(classes: list[dict[str, int]], shared: bool) -> None:
+    """Groups of a class each, or such as stores, with photos of every class."""
+    some = [
+        replace(photo, label=f"class {number}", group=photo.group if shared else f"{number} {photo.group}")
+        for number, groups in enumerate(classes)
+        for photo in grouped(f"c{number}", groups)
+    ]
+    try:
+        manifest = manifest_of(some)
+    except BadDataset as error:
+        assert shared, error  # a class of three groups of its own has one for each split
+        assert "a class needs three groups" in str(error)
+        return
+    where: dict[str | None, set[str]] = {}
+    of = {photo.path: photo.group for photo in some}
+    for record in manifest.records:
+        where.setdefault(of[record["path"]], set()).add(record["split"])
+    assert all(len(splits) == 1 for splits in where.values())
+
+
+def test_small_groups_are_stratified_almost_as_single_photos() -> None:
+    some = [relabelled(grouped(label, {f"{label}{number}": 4 for number in range(50)}), label) for label in "ab"]
+    for entry in manifest_of(*some).summary["classes"]:
+        assert abs(entry["test"] - 30) <= 2
+        assert abs(entry["validation"] - 30) <= 2
+
+
+def test_a_photo_in_two_groups_joins_them() -> None:
+    one = relabelled(grouped("a", {f"g{number}": 2 for number in range(40)}), "a")
+    other = [replace(photo, path=f"copy/{photo.path}", group=f"h{index // 8}") for index, photo in enumerate(one)]
+    splits = split_of(manifest_of(one, other, photos("b", 20)))
+    for index, photo in enumerate(one):
+        assert splits[photo.path] == splits[f"copy/{photo.path}"] == splits[one[index // 8 * 8].path]
+
+
+def test_groups_that_the_folders_tear_apart_are_named() -> None:
+    given_splits = [
+        relabelled(grouped(label, {f"{label}{number}": 3 for number in range(3)}, split=split), label)
+        for label in "ab"
+        for split in SPLITS
+    ]
+    different = [replace(photo, etag=photo.etag + photo.path) for some in given_splits for photo in some]
+    (remark,) = manifest_of(different).summary["remarks"]
+    assert "photos of one group into several splits" in remark
+    assert "'a0', 'a1', 'a2', 'b0', 'b1' and 1 more" in remark
+
+
+def test_a_class_that_a_given_validation_split_lacks_is_cut_from_train() -> None:
+    manifest = manifest_of(
+        *(photos(label, 40, split="train") + photos(label, 10, split="test", start=40) for label in "abc"),
+        *(photos(label, 7, split="validation", start=50) for label in "ab"),
+    )
+    counts = {entry["name"]: entry for entry in manifest.summary["classes"]}
+    assert (counts["a"]["train"], counts["a"]["validation"]) == (40, 7)
+    assert counts["c"]["train"] + counts["c"]["validation"] == 40
+    assert counts["c"]["validation"] == 7  # 15 of 85 parts of 40
+    assert manifest.summary["remarks"] == [
+        "The validation split has no photos of 'c': some of the training photos were taken for it."
+    ]
+
+
+def test_a_photo_in_two_classes_is_named_and_stays_in_one_split() -> None:
+    twice = [Photo(f"b/a{number}.jpg", "b", None, content(("a", number)), 10) for number in range(6)]
+    manifest = manifest_of(photos("a", 20), photos("b", 20), twice)
+    assert manifest.summary["in_two_classes"] == [[f"a/{number}.jpg", f"b/a{number}.jpg"] for number in range(6)]
+    assert "6 photos lie in more than one class" in manifest.summary["remarks"][0]
+    splits = split_of(manifest)
+    assert all(splits[one] == splits[other] for one, other in manifest.summary["in_two_classes"])
+
+
+def test_copies_are_known_by_their_content_and_not_by_their_etag() -> None:
+    """One of them was uploaded in parts."""
+    some = [
+        *photos("a", 30, split="train"),
+        *photos("b", 30, split="train"),
+        *photos("a", 8, split="test", start=30),
+        *photos("b", 8, split="test", start=30),
+    ]
+    some[0] = replace(some[0], etag="0" * 32 + "-2", content="c" * 64)
+    some[60] = replace(some[60], content="c" * 64)
+    manifest = manifest_of(some)
+    assert manifest.summary["duplicates_across_splits"] == 1
+    assert some[0].path not in split_of(manifest)
+    assert [record["content"] for record in manifest.records if "content" in record] == ["c" * 64]
+
+
+def test_the_summary_names_some_files_and_the_table_all() -> None:
+    left_out: list[LeftOut] = [{"path": f'{n}, "x".txt', "reason": "it is no photo"} for n in range(500)]
+    listing = Listing(photos("a", 9) + photos("b", 9), left_out=left_out)
+    manifest = make_manifest(listing, prefix="dataset/", min_images_per_class=3)
+    assert manifest.summary["stray_files"] == 500
+    assert manifest.summary["left_out"] == left_out[:100]
+    rows = list(csv.DictReader(io.StringIO(manifest.left_out_table())))
+    assert rows == left_out
 
 
 def test_given_splits_are_kept() -> None:
@@ -107,13 +236,18 @@ def test_copies_across_given_splits_are_left_out_of_the_less_strict_one() -> Non
         for split, start in zip(SPLITS, (0, 6, 12), strict=True)
     ]
     leak = [
-        Photo("train/a/leak.jpg", "a", "train", content(("a", 12))),
-        Photo("validation/a/leak.jpg", "a", "validation", content(("a", 12))),
-        Photo("train/b/leak.jpg", "b", "train", content(("b", 6))),
+        Photo("train/a/leak.jpg", "a", "train", content(("a", 12)), 10),
+        Photo("validation/a/leak.jpg", "a", "validation", content(("a", 12)), 10),
+        Photo("train/b/leak.jpg", "b", "train", content(("b", 6)), 10),
     ]
     manifest = manifest_of(*groups, leak)
     assert manifest.summary["duplicates_across_splits"] == 3
     assert not any("leak" in record["path"] for record in manifest.records)
+    assert {file["path"]: file["reason"] for file in manifest.summary["left_out"]} == {
+        "train/a/leak.jpg": "it is the same photo as test/a/12.jpg in the test split",
+        "validation/a/leak.jpg": "it is the same photo as test/a/12.jpg in the test split",
+        "train/b/leak.jpg": "it is the same photo as validation/b/6.jpg in the validation split",
+    }
 
 
 def test_fingerprints_follow_the_photos_and_the_test_split() -> None:
@@ -144,7 +278,7 @@ def test_small_classes_are_named_with_their_counts() -> None:
 
 
 def test_a_class_of_copies_is_refused() -> None:
-    copies = [Photo(f"b/{number}.jpg", "b", None, "same") for number in range(9)]
+    copies = [Photo(f"b/{number}.jpg", "b", None, "same", 10) for number in range(9)]
     with pytest.raises(BadDataset, match="copies of a photo count once"):
         manifest_of(photos("a", 9), copies)
 
