@@ -39,6 +39,8 @@ def main() -> None:
     spec = contract.feature_spec(
         hyperparameters,
         weights=weights,
+        resize=backbone.preprocessing.resize,
+        interpolation=backbone.preprocessing.interpolation,
         levels=backbone.level_sizes(image_size=hyperparameters.image_size),
         precision=embedder.precision,
     )

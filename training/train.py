@@ -17,6 +17,7 @@ from training.loop.instrumented import instrumented_training
 from training.model.classifier import Classifier
 from training.model.head import new_head
 from training.model.weights import load_backbone
+from training.preprocess import Preprocessing
 from training.profiler.profiler import Profiler
 from training.runtime import environment
 from training.runtime.checkpoints import Checkpoints, empty
@@ -73,7 +74,13 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
     # the features, and the backbone that they were made with
     folder, index = read_index(environment.channel(contract.Channel.FEATURES))
     backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
-    _check_features(index, hyperparameters=hyperparameters, classes=manifest.classes, weights=weights)
+    _check_features(
+        index,
+        hyperparameters=hyperparameters,
+        preprocessing=backbone.preprocessing,
+        classes=manifest.classes,
+        weights=weights,
+    )
     train, validation = read_split(folder, "train"), read_split(folder, "validation")
 
     # a new head, or that of an interrupted attempt
@@ -109,12 +116,19 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
 
 
 def _check_features(
-    index: contract.FeaturesIndex, *, hyperparameters: contract.Hyperparameters, classes: list[str], weights: str
+    index: contract.FeaturesIndex,
+    *,
+    hyperparameters: contract.Hyperparameters,
+    preprocessing: Preprocessing,
+    classes: list[str],
+    weights: str,
 ) -> None:
     """Refuse features of another backbone, crop, weights or data set: the predictions would be meaningless."""
     for what, of_features, of_job in (
         ("backbone", index["backbone"], hyperparameters.backbone),
-        ("image_size", index["image_size"], hyperparameters.image_size),
+        ("image_size", index["image_size"], preprocessing.image_size),
+        ("resize", index["resize"], preprocessing.resize),
+        ("interpolation", index["interpolation"], preprocessing.interpolation),
         ("weights", index["weights"], weights),
         ("classes", index["classes"], classes),
     ):

@@ -13,13 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 import contract
-from training import preprocess
 from training.data.manifest import BrokenImages, in_order, read_photo
 from training.data.transforms import augmented_view
 from training.embedding.files import SplitWriter
 from training.model.backbones import Backbone
 from training.model.compute import fast_bfloat16
-from training.preprocess import ImageError
+from training.preprocess import ImageError, Preprocessing, center_crop, decode
 from training.runtime.machine import has_cuda
 
 __all__ = ["BATCH_PIXELS", "Embedder", "embed_photos", "views_of"]
@@ -93,7 +92,13 @@ def embed_photos(
         batch.clear()
 
     def pictures_of(position: int) -> NDArray[np.uint8]:
-        return views_of(records[position], photos=photos, views=views, hyperparameters=hyperparameters)
+        return views_of(
+            records[position],
+            photos=photos,
+            views=views,
+            hyperparameters=hyperparameters,
+            preprocessing=embedder.backbone.preprocessing,
+        )
 
     # threads decode ahead of the backbone
     for position, pictures in in_order(pictures_of, map(int, positions), ahead=2 * size):
@@ -107,16 +112,19 @@ def embed_photos(
 
 
 def views_of(
-    record: contract.ImageRecord, *, photos: Path, views: int, hyperparameters: contract.Hyperparameters
+    record: contract.ImageRecord,
+    *,
+    photos: Path,
+    views: int,
+    hyperparameters: contract.Hyperparameters,
+    preprocessing: Preprocessing,
 ) -> NDArray[np.uint8]:
     """Return all views of one photo, the plain one first: uint8, (views, S, S, 3)."""
-    size = hyperparameters.image_size
-    resize = preprocess.resize_for(size)
-    image = preprocess.decode(read_photo(photos, record["path"]), shorter_side=resize)
-    pictures = [preprocess.center_crop(image, image_size=size, resize=resize)]
+    image = decode(read_photo(photos, record["path"]), shorter_side=preprocessing.resize)
+    pictures = [center_crop(image, preprocessing)]
     for view in range(1, views):
         seed = f"{hyperparameters.seed}/{record['path']}/{view}"
-        pictures.append(augmented_view(image, hyperparameters=hyperparameters, seed=seed))
+        pictures.append(augmented_view(image, preprocessing, flip=hyperparameters.flip, seed=seed))
     return np.stack(pictures)
 
 
