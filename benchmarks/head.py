@@ -251,7 +251,17 @@ def _features(
             "etag": "",
         }
         parts.append(
-            embedder.embed(torch.from_numpy(views_of(record, photos=root, views=1 + views, hyperparameters=values)))
+            embedder.embed(
+                torch.from_numpy(
+                    views_of(
+                        record,
+                        photos=root,
+                        views=1 + views,
+                        hyperparameters=values,
+                        preprocessing=backbone.preprocessing,
+                    )
+                )
+            )
         )
     features = np.ascontiguousarray(np.stack(parts, axis=1))
     kept.parent.mkdir(parents=True, exist_ok=True)

@@ -135,6 +135,7 @@ def _job(name: str) -> None:
 
     from training import features, trial
     from training.model.backbones import Backbone, Statistics
+    from training.preprocess import Preprocessing
 
     class FastNetwork(torch.nn.Module):
         def __init__(self) -> None:
@@ -147,7 +148,9 @@ def _job(name: str) -> None:
 
     torch.manual_seed(0)
     statistics = Statistics(mean=(0.5,) * 3, std=(0.5,) * 3)
-    backbone = Backbone(network=FastNetwork().eval().requires_grad_(False), middle=None, statistics=statistics)
+    network = FastNetwork().eval().requires_grad_(False)
+    usual = Preprocessing.usual(32)
+    backbone = Backbone(network=network, middle=None, statistics=statistics, preprocessing=usual)
 
     start = time.process_time()
     with patch("training.features.load_backbone", lambda _, **__: (backbone, "none")):

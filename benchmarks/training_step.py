@@ -39,6 +39,7 @@ from training.model.compute import compile_stages, micro_batch, training_precisi
 from training.model.head import Head
 from training.model.network import Network
 from training.model.stages import freeze, stages
+from training.preprocess import Preprocessing
 from training.runtime.distributed import Group
 from training.runtime.observer import Observer
 
@@ -130,7 +131,8 @@ def fine_tuning(loader: PhotoLoader, *, observer: Observer | None = None) -> Fin
     network = models.resnet50(weights=None)
     network.fc = nn.Identity()
     half = Statistics(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
-    backbone = Backbone(network=network, middle=None, statistics=half)
+    usual = Preprocessing.usual(224)
+    backbone = Backbone(network=network, middle=None, statistics=half, preprocessing=usual)
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     head = Head(mean=torch.zeros(2048), scale=torch.ones(2048), classes=CLASSES)
     trained = freeze(network, until="")

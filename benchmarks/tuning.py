@@ -42,8 +42,8 @@ from benchmarks.tuning_accuracy import (
 )
 from contract import FeaturePrecision
 from training.embedding.embedder import Embedder
-from training.model.backbones import architecture, split
 from training.model.compute import fast_bfloat16
+from training.model.weights import untrained_backbone
 
 DIM, CLASSES = 2048, 10
 """Of ResNet-50's features, and of the last layer that is trained on them."""
@@ -135,9 +135,8 @@ def _costs(root: Path, train: Records, validation: Records, *, views: int, sampl
     )
 
     # ours: an embedder, and trials on features of the same shape as its own
-    blank, colours = architecture("resnet50")
     precision: FeaturePrecision = "bfloat16" if fast_bfloat16(CPU) else "float32"
-    embedder = Embedder(split(blank, name="resnet50", image_size=224, statistics=colours), CPU, precision)
+    embedder = Embedder(untrained_backbone("resnet50", image_size=224), CPU, precision)
     dim = sum(embedder.backbone.level_sizes(image_size=224))
     rng = np.random.default_rng(0)
     random_train, random_validation = (

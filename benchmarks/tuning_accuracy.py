@@ -87,7 +87,13 @@ def embed(embedder: Embedder, root: Path, records: Records, *, views: int, seed:
     for start in range(0, len(records), 16):
         pixels = np.stack(
             [
-                views_of(record, photos=root, views=1 + views, hyperparameters=hyperparameters)
+                views_of(
+                    record,
+                    photos=root,
+                    views=1 + views,
+                    hyperparameters=hyperparameters,
+                    preprocessing=embedder.backbone.preprocessing,
+                )
                 for record in records[start : start + 16]
             ]
         )

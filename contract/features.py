@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from contract.dataset import SPLITS, SplitName
 from contract.hyperparameters import DECLARED, Hyperparameters
+from contract.model import Interpolation
 
 __all__ = [
     "FEATURES_VERSION",
@@ -58,6 +59,10 @@ class FeatureSpec(TypedDict):
     weights: str
     """SHA-256 of the backbone's weights, so that training and features cannot disagree."""
     image_size: int
+    resize: int
+    """Shorter side before the centre crop of the plain view, in pixels."""
+    interpolation: Interpolation
+    """How photos are resized, in every view."""
     levels: list[int]
     """Sizes of the parts of a feature vector, in order, one a depth of the backbone; their sum is `dim`."""
     dim: int
@@ -90,7 +95,7 @@ class FeaturesIndex(FeatureSpec):
     files: list[FeaturesFile]
 
 
-FEATURES_VERSION: Final = 3
+FEATURES_VERSION: Final = 4
 """Raise when decoding, cropping, augmentation, the backbone's levels or the arrays' layout change: older features are
 then not reused."""
 
@@ -119,13 +124,24 @@ def backbone_folder(backbone: str) -> str:
 
 
 def feature_spec(
-    hyperparameters: Hyperparameters, *, weights: str, levels: list[int], precision: FeaturePrecision
+    hyperparameters: Hyperparameters,
+    *,
+    weights: str,
+    resize: int,
+    interpolation: Interpolation,
+    levels: list[int],
+    precision: FeaturePrecision,
 ) -> FeatureSpec:
-    """Return the specification of the features that these hyperparameters, weights and numbers give."""
+    """Return the specification of the features that these hyperparameters, weights and numbers give.
+
+    `resize` and `interpolation` follow from the backbone, but the library that knows them may change its mind.
+    """
     return {
         "backbone": hyperparameters.backbone,
         "weights": weights,
         "image_size": hyperparameters.image_size,
+        "resize": resize,
+        "interpolation": interpolation,
         "levels": levels,
         "dim": sum(levels),
         "views": {split: 1 + hyperparameters.views if split == "train" else 1 for split in SPLITS},

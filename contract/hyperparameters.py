@@ -12,6 +12,7 @@ from contract.class_weights import CLASS_WEIGHTS
 
 __all__ = [
     "ALSO_SEARCHED",
+    "BACKBONE_PATTERN",
     "BATCH_SIZES",
     "BATCH_SIZE_LIMITS",
     "DECLARED",
@@ -40,6 +41,9 @@ LEARNING_RATE_BOUNDS: Final = (1e-6, 10.0)
 
 MODES: Final = ("features", "finetune")
 """What is trained: only a head, on the features of the frozen backbone, or the backbone as well."""
+
+BACKBONE_PATTERN: Final = r"^(timm/)?[a-z][a-z0-9_]{0,63}(\.[A-Za-z0-9_]{1,63})?$"
+"""A backbone's name: timm's have a prefix, and the tag of the weights may follow after a dot."""
 
 ScalingType = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
 
@@ -95,7 +99,9 @@ class Hyperparameters:
     """
 
     backbone: str = declared(
-        "resnet50", "Backbone by name: any classifier of torchvision, or another such as efficientnet_lite0."
+        "resnet50",
+        "Backbone: a classifier of torchvision, timm/ and one of timm, or efficientnet_lite0 to 2; after a dot, the "
+        "tag of its weights, such as resnet50.IMAGENET1K_V2.",
     )
     image_size: int = declared(224, "Side of the square crop that the network sees, in pixels.", within=(32, 1024))
     views: int = declared(4, "Augmented views of each training photo, in addition to the plain one.", within=(0, 64))
@@ -157,10 +163,10 @@ class Hyperparameters:
             if low is not None and not low <= value <= high:
                 raise ContractError(f"hyperparameter {name}={value} is outside {low} to {high}; keep it in that range")
 
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", self.backbone):
+        if not re.fullmatch(BACKBONE_PATTERN, self.backbone):
             raise ContractError(
-                f"hyperparameter backbone={self.backbone!r} is not a model's name; "
-                "give a name in lower case such as resnet50 or efficientnet_lite0"
+                f"hyperparameter backbone={self.backbone!r} is not a model's name; give a name in lower case such as "
+                "resnet50, resnet50.IMAGENET1K_V2, timm/convnext_tiny.fb_in22k or efficientnet_lite0"
             )
 
         if not re.fullmatch(r"(\w+(\.\w+)*)?", self.unfreeze_from, re.ASCII):

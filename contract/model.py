@@ -13,6 +13,7 @@ __all__ = [
     "MAX_JSON_IMAGE_BYTES",
     "ClassificationParameters",
     "ClassificationRequest",
+    "Interpolation",
     "ModelCard",
     "Precision",
     "Prediction",
@@ -33,6 +34,9 @@ MAX_ERROR_CHARACTERS: Final = 1000
 
 Precision = Literal["fp32", "int8"]
 
+Interpolation = Literal["bilinear", "bicubic"]
+"""How photos are resized: the filters that pretrained weights are evaluated with, both antialiased."""
+
 INT8_ACCURACY_LOSS: Final = 0.005
 """Test accuracy that an int8 model may lose against float32 and still be served."""
 
@@ -49,6 +53,8 @@ class ModelCard(TypedDict):
     image_size: int
     resize: int
     """Shorter side before the centre crop, in pixels."""
+    interpolation: NotRequired[Interpolation]
+    """How photos are resized; bilinear on the cards of earlier releases, which do not say so."""
     dataset_fingerprint: str
     test_accuracy: float
     """Test accuracy of the file that is served."""

@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 import contract
-from training import preprocess
+from training.preprocess import Preprocessing, plain_view
 
 __all__ = ["Classifier", "ModelError", "available_cores"]
 
@@ -67,9 +67,7 @@ class Classifier:
         Raises:
             ImageError: the bytes are no image that can be decoded.
         """
-        size, resize = self.card["image_size"], self.card["resize"]
-        image = preprocess.decode(data, shorter_side=resize)
-        scores = self._probabilities(preprocess.center_crop(image, image_size=size, resize=resize)[np.newaxis])
+        scores = self._probabilities(plain_view(data, _preprocessing(self.card))[np.newaxis])
         best = np.argsort(-scores, kind="stable")[:top_k]
         return [{"label": self.labels[index], "score": float(scores[index])} for index in best]
 
@@ -106,3 +104,10 @@ def _read_card(file: Path) -> contract.ModelCard:
     if missing:
         raise ModelError(f"{file.name} lacks {', '.join(missing)}; train the model again")
     return card
+
+
+def _preprocessing(card: contract.ModelCard) -> Preprocessing:
+    """Return how the model was trained to see photos; cards of earlier releases leave the interpolation out."""
+    return Preprocessing(
+        image_size=card["image_size"], resize=card["resize"], interpolation=card.get("interpolation", "bilinear")
+    )

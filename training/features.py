@@ -53,6 +53,8 @@ def _embed_all(hyperparameters: contract.Hyperparameters, *, manifest: Manifest,
     spec = contract.feature_spec(
         hyperparameters,
         weights=weights,
+        resize=backbone.preprocessing.resize,
+        interpolation=backbone.preprocessing.interpolation,
         levels=embedders[0].backbone.level_sizes(image_size=hyperparameters.image_size),
         precision=precision,
     )
@@ -92,6 +94,7 @@ def _embed_all(hyperparameters: contract.Hyperparameters, *, manifest: Manifest,
                     photos=environment.channel(contract.Channel.DATASET),
                     broken=broken,
                     hyperparameters=hyperparameters,
+                    preprocessing=backbone.preprocessing,
                 )
             index["counts"][split] = writer.count
             if len(shares[split]) and not writer.count:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,17 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 import contract
 from training.colour import to_srgb
 
-__all__ = ["FORMATS", "ImageError", "center_crop", "decode", "open_image", "orientation", "resize_box", "resize_for"]
+__all__ = [
+    "FORMATS",
+    "ImageError",
+    "Preprocessing",
+    "center_crop",
+    "decode",
+    "open_image",
+    "orientation",
+    "plain_view",
+    "resize_box",
+]
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """What Pillow may try. Its other decoders are rarely met in photos and often behind its security notices."""
@@ -41,6 +52,11 @@ _UPRIGHT: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_FILTERS: Final[dict[contract.Interpolation, Image.Resampling]] = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
 _TAILS: Final = (b"\x00" * 64 + b"\xff\xd9", b"\x55" * 64 + b"\xff\xd9")
 """Two ends for a JPEG that was cut short, of which neither decodes to the other's pixels."""
 
@@ -53,9 +69,29 @@ class _CutShortError(ImageError):
     """A JPEG ends before its end marker."""
 
 
-def resize_for(image_size: int) -> int:
-    """Return the shorter side before the centre crop, in pixels: 256 for 224, as ImageNet's networks are evaluated."""
-    return round(image_size * 256 / 224)
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How a decoded photo becomes the square that the network sees: the plain view, and the filter of every view."""
+
+    image_size: int
+    """Side of the square crop, in pixels."""
+    resize: int
+    """Shorter side of the photo before the crop, in pixels."""
+    interpolation: contract.Interpolation
+
+    @classmethod
+    def usual(cls, image_size: int) -> Preprocessing:
+        """Return what most of ImageNet's older networks are evaluated with: 256 for a crop of 224, bilinear."""
+        return cls(image_size=image_size, resize=round(image_size * 256 / 224), interpolation="bilinear")
+
+
+def plain_view(data: bytes, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Return the photo as the endpoint sees it: uint8, (image_size, image_size, 3).
+
+    Raises:
+        ImageError: see `decode`.
+    """
+    return center_crop(decode(data, shorter_side=preprocessing.resize), preprocessing)
 
 
 def decode(data: bytes, *, shorter_side: int | None = None) -> Image.Image:
@@ -128,22 +164,25 @@ def orientation(image: Image.Image) -> int:
     return int(stated[1]) if stated else 1
 
 
-def center_crop(image: Image.Image, *, image_size: int, resize: int) -> NDArray[np.uint8]:
+def center_crop(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Return the middle of the image as if its shorter side were `resize` pixels: uint8, (image_size, image_size, 3).
 
     It cuts first and resizes the cut only, so that a picture of 10 x 1,000,000 pixels costs no more than a square one.
     """
-    side = min(image.width, image.height) * image_size / resize
+    side = min(image.width, image.height) * preprocessing.image_size / preprocessing.resize
     left, top = (image.width - side) / 2, (image.height - side) / 2
-    return resize_box(image, (left, top, left + side, top + side), size=image_size)
+    return resize_box(image, (left, top, left + side, top + side), preprocessing)
 
 
-def resize_box(image: Image.Image, box: tuple[float, float, float, float], *, size: int) -> NDArray[np.uint8]:
-    """Resize a part of the image, (left, top, right, bottom) in pixels, to uint8, (size, size, 3)."""
+def resize_box(
+    image: Image.Image, box: tuple[float, float, float, float], preprocessing: Preprocessing
+) -> NDArray[np.uint8]:
+    """Resize a part of the image, (left, top, right, bottom) in pixels, to uint8, (image_size, image_size, 3)."""
     left, top, right, bottom = box
     # Rounding must not put the box a hair outside the image: Pillow refuses such a box.
     inside = (max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height))
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=inside))
+    size = (preprocessing.image_size, preprocessing.image_size)
+    return np.asarray(image.resize(size, _FILTERS[preprocessing.interpolation], box=inside))
 
 
 def _decoded(data: bytes, *, shorter_side: int | None) -> Image.Image:

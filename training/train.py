@@ -18,6 +18,7 @@ from training.loop.instrumented import instrumented_training
 from training.model.classifier import Classifier
 from training.model.head import new_head
 from training.model.weights import load_backbone
+from training.preprocess import Preprocessing
 from training.profiler.profiler import Profiler
 from training.runtime import environment
 from training.runtime.checkpoints import Checkpoints, empty
@@ -74,7 +75,13 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
     # the features, and the backbone that they were made with
     folder, index = read_index(environment.channel(contract.Channel.FEATURES), backbone=hyperparameters.backbone)
     backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
-    _check_features(index, hyperparameters=hyperparameters, classes=manifest.classes, weights=weights)
+    _check_features(
+        index,
+        hyperparameters=hyperparameters,
+        preprocessing=backbone.preprocessing,
+        classes=manifest.classes,
+        weights=weights,
+    )
     train, validation = read_split(folder, "train"), read_split(folder, "validation")
 
     counts = class_counts(train.labels, classes=len(manifest.classes))
@@ -114,12 +121,19 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
 
 
 def _check_features(
-    index: contract.FeaturesIndex, *, hyperparameters: contract.Hyperparameters, classes: list[str], weights: str
+    index: contract.FeaturesIndex,
+    *,
+    hyperparameters: contract.Hyperparameters,
+    preprocessing: Preprocessing,
+    classes: list[str],
+    weights: str,
 ) -> None:
     """Refuse features of another backbone, crop, weights or data set: the predictions would be meaningless."""
     for what, of_features, of_job in (
         ("backbone", index["backbone"], hyperparameters.backbone),
-        ("image_size", index["image_size"], hyperparameters.image_size),
+        ("image_size", index["image_size"], preprocessing.image_size),
+        ("resize", index["resize"], preprocessing.resize),
+        ("interpolation", index["interpolation"], preprocessing.interpolation),
         ("weights", index["weights"], weights),
         ("classes", index["classes"], classes),
     ):

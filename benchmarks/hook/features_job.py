@@ -35,7 +35,14 @@ def _write_features(folder: Path, records: list[contract.ImageRecord], classes: 
     # The network that the job exports decides how wide the features are.
     backbone, weights = load_backbone(HYPERPARAMETERS.backbone, image_size=HYPERPARAMETERS.image_size)
     levels = backbone.level_sizes(image_size=HYPERPARAMETERS.image_size)
-    spec = contract.feature_spec(HYPERPARAMETERS, weights=weights, levels=levels, precision="float32")
+    spec = contract.feature_spec(
+        HYPERPARAMETERS,
+        weights=weights,
+        resize=backbone.preprocessing.resize,
+        interpolation=backbone.preprocessing.interpolation,
+        levels=levels,
+        precision="float32",
+    )
     index = contract.new_features_index(spec, key="k", classes=classes)
     folder.mkdir()
     rng = np.random.default_rng(0)

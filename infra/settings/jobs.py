@@ -104,11 +104,11 @@ class TrainingSettings(Section):
     """The network and the training of the best trial."""
 
     mode: Literal["features", "finetune"] = hyperparameter("mode")
-    backbone: str = hyperparameter("backbone", pattern=r"^[a-z][a-z0-9_]{0,63}$")
+    backbone: str = hyperparameter("backbone", pattern=contract.BACKBONE_PATTERN)
     weights: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._/-]+$",
-        description="Key of a file with pretrained weights in the data bucket; empty: PyTorch's hub.",
+        description="Key of a file with the backbone's weights in the data bucket; empty: its library's hub.",
     )
     image_size: int = hyperparameter("image_size")
     views: int = hyperparameter("views")

@@ -76,6 +76,46 @@ def test_wrong_hyperparameters_are_named(sent: dict[str, str], reason: str) -> N
         Hyperparameters.from_strings(sent)
 
 
+def spec_of(values: Hyperparameters) -> contract.FeatureSpec:
+    return feature_spec(values, weights="w", resize=256, interpolation="bilinear", levels=[4], precision="float32")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet50",
+        "resnet50.IMAGENET1K_V2",
+        "vit_b_16.imagenet1k_swag_e2e_v1",
+        "timm/resnet50.a1_in1k",
+        "timm/vit_small_patch14_dinov2.lvd142m",
+        "efficientnet_lite0",
+    ],
+)
+def test_a_backbone_is_named_by_library_network_and_weights(name: str) -> None:
+    assert Hyperparameters(backbone=name).backbone == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "ResNet50",
+        "tim/resnet50",
+        "timm/",
+        "timm/a/b",
+        "resnet50.",
+        ".v1",
+        "resnet50.v1.v2",
+        "timm/..",
+        "a-b",
+        "a\n",
+    ],
+)
+def test_what_is_no_backbones_name_is_refused(name: str) -> None:
+    with pytest.raises(ContractError, match=r"is not a model's name; give .* resnet50\.IMAGENET1K_V2, timm/"):
+        Hyperparameters(backbone=name)
+
+
 @pytest.mark.parametrize("change", FEATURE_HYPERPARAMETERS)
 def test_features_are_known_by_every_hyperparameter_that_decides_them(change: str) -> None:
     texts = Hyperparameters().to_strings()
@@ -88,8 +128,7 @@ def test_features_are_known_by_every_hyperparameter_that_decides_them(change: st
     before, after = (
         spec | spec["augmentation"]
         for spec in (
-            dict[str, Any](feature_spec(values, weights="w", levels=[4], precision="float32"))
-            for values in (Hyperparameters(), Hyperparameters.from_strings(texts))
+            dict[str, Any](spec_of(values)) for values in (Hyperparameters(), Hyperparameters.from_strings(texts))
         )
     )
     assert [name for name, value in before.items() if after[name] != value and name != "augmentation"] == [change]
@@ -97,7 +136,7 @@ def test_features_are_known_by_every_hyperparameter_that_decides_them(change: st
 
 def test_a_features_specification_says_all_it_declares() -> None:
     assert set(FEATURE_HYPERPARAMETERS) == {"backbone", "image_size", "views", "flip", "seed"}
-    assert set(feature_spec(Hyperparameters(), weights="w", levels=[4], precision="float32")) == {*FEATURE_SPEC_FIELDS}
+    assert set(spec_of(Hyperparameters())) == {*FEATURE_SPEC_FIELDS}
 
 
 @pytest.mark.parametrize(

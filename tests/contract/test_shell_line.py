@@ -35,7 +35,7 @@ def accepted(name: str, text: str) -> str | None:
 def texts_of(name: str) -> st.SearchStrategy[str]:
     """Return texts that come near a hyperparameter's values, many with characters that a shell does not leave alone."""
     near: dict[type, st.SearchStrategy[str]] = {
-        str: st.from_regex(re.compile(r"[a-z][a-z0-9_.]*", re.ASCII)),
+        str: st.from_regex(re.compile(r"(timm/)?[a-z][a-z0-9_.]*", re.ASCII)),
         int: st.integers(0, 600).map(str),
         float: st.floats(0, 1).map(repr),
         bool: st.sampled_from(["true", "false", "True", "FALSE"]),

@@ -120,9 +120,9 @@ def test_photos_of_one_group_stay_in_one_split(classes: list[dict[str, int]], sh
     try:
         manifest = manifest_of(some)
     except BadDataset as error:
-        assert shared, error  # a class of three groups of its own has one for each split
-        assert "a class needs three groups" in str(error)
-        return
+        if shared and "a class needs three groups" in str(error):
+            return  # three groups of a class's own would give one to each split
+        raise
     where: dict[str | None, set[str]] = {}
     of = {photo.path: photo.group for photo in some}
     for record in manifest.records:

@@ -42,7 +42,14 @@ class OnlineFeatures:
         _, images = key
         plain = contract.Hyperparameters(image_size=IMAGE_SIZE, views=0)
         pixels = [
-            views_of(self.records[at], photos=self.photos, views=1, hyperparameters=plain)[0] for at in images.tolist()
+            views_of(
+                self.records[at],
+                photos=self.photos,
+                views=1,
+                hyperparameters=plain,
+                preprocessing=self.backbone.preprocessing,
+            )[0]
+            for at in images.tolist()
         ]
         self.batches += 1
         with torch.no_grad():

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import contract
-from training.preprocess import ImageError, center_crop, decode, resize_for
+from training.preprocess import ImageError, Preprocessing, center_crop, decode
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
 
@@ -180,7 +180,7 @@ def test_damaged_bytes_raise_image_errors_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("size", [(28, 28), (1, 1), (1, 500), (3000, 7), (224, 224), (640, 480)])
 def test_center_crop_gives_the_asked_size_for_any_image(size: tuple[int, int]) -> None:
-    crop = center_crop(Image.new("RGB", size, RED), image_size=96, resize=resize_for(96))
+    crop = center_crop(Image.new("RGB", size, RED), Preprocessing.usual(96))
     assert crop.shape == (96, 96, 3)
     assert crop.dtype == np.uint8
     assert (crop == RED).all()
@@ -189,12 +189,12 @@ def test_center_crop_gives_the_asked_size_for_any_image(size: tuple[int, int]) -
 def test_center_crop_shows_the_middle() -> None:
     image = Image.new("RGB", (300, 100), BLUE)
     image.paste(RED, (100, 0, 200, 100))
-    assert near(center_crop(image, image_size=64, resize=resize_for(64)).mean(axis=(0, 1)), RED, within=2)
+    assert near(center_crop(image, Preprocessing.usual(64)).mean(axis=(0, 1)), RED, within=2)
 
 
 def test_crop_of_an_image_with_extreme_sides_stays_small() -> None:
     image = decode(encoded(Image.new("RGB", (2, 200_000), RED), "PNG"))
-    assert center_crop(image, image_size=224, resize=256).shape == (224, 224, 3)
+    assert center_crop(image, Preprocessing.usual(224)).shape == (224, 224, 3)
 
 
 def test_a_large_jpeg_decoded_smaller_gives_nearly_the_same_crop() -> None:
@@ -202,5 +202,5 @@ def test_a_large_jpeg_decoded_smaller_gives_nearly_the_same_crop() -> None:
     data = encoded(Image.fromarray(noise).resize((1600, 1200), Image.Resampling.BICUBIC), "JPEG", quality=95)
     small = decode(data, shorter_side=128)
     assert 256 <= small.height < 1200
-    crops = [center_crop(image, image_size=112, resize=128).astype(int) for image in (small, decode(data))]
+    crops = [center_crop(image, Preprocessing.usual(112)).astype(int) for image in (small, decode(data))]
     assert np.abs(crops[0] - crops[1]).mean() < 2

@@ -30,7 +30,14 @@ def write_features(folder: Path) -> None:
         ]
         with SplitWriter(folder, split=split, views=1, dim=4, precision="float32") as writer:
             writer.add(features.astype(np.float32), records=records, positions=range(count))
-    spec = contract.feature_spec(contract.Hyperparameters(views=0), weights="w", levels=[4], precision="float32")
+    spec = contract.feature_spec(
+        contract.Hyperparameters(views=0),
+        weights="w",
+        resize=256,
+        interpolation="bilinear",
+        levels=[4],
+        precision="float32",
+    )
     index = contract.new_features_index(spec, key="k", classes=["a", "b"])
     index["counts"] = counts
     write_index(folder, index)

@@ -130,8 +130,7 @@ def check_served_model(workspace: Workspace, *, model: Path, expected: float) ->
         [
             preprocess.center_crop(
                 preprocess.decode((workspace.root / "dataset" / path).read_bytes()),
-                image_size=IMAGE_SIZE,
-                resize=preprocess.resize_for(IMAGE_SIZE),
+                preprocess.Preprocessing.usual(IMAGE_SIZE),
             )
             for path in test.paths
         ]

@@ -39,12 +39,20 @@ class DecodedCache:
         self.folder = folder
 
     @classmethod
-    def open_for(cls, records: Sequence[contract.ImageRecord], *, folder: Path, side: int) -> DecodedCache | None:
+    def open_for(
+        cls,
+        records: Sequence[contract.ImageRecord],
+        *,
+        folder: Path,
+        side: int,
+        interpolation: contract.Interpolation = "bilinear",
+    ) -> DecodedCache | None:
         """Return the cache of these photos below `folder`, new or as an earlier process left it.
 
-        Return None where the disk has no room for all photos: a cache of some of them is not worth its reads.
+        Photos squeezed with another interpolation are in a cache of their own. Return None where the disk has no
+        room for all photos: a cache of some of them is not worth its reads.
         """
-        place = folder / _fingerprint(records, side=side)
+        place = folder / _fingerprint(records, side=side, interpolation=interpolation)
         if not place.exists():
             needed = len(records) * (side * side * 3 + 8)
             folder.mkdir(parents=True, exist_ok=True)
@@ -69,8 +77,8 @@ class DecodedCache:
         self._sides[position, 1] = width  # last: `get` looks at it first
 
 
-def _fingerprint(records: Sequence[contract.ImageRecord], *, side: int) -> str:
-    digest = hashlib.sha256(f"{_VERSION} {side}".encode())
+def _fingerprint(records: Sequence[contract.ImageRecord], *, side: int, interpolation: str) -> str:
+    digest = hashlib.sha256(f"{_VERSION} {side} {interpolation}".encode())
     for record in records:
         digest.update(json.dumps([record["path"], record["etag"]]).encode())
     return digest.hexdigest()[:32]

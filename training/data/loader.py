@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import contract
-from training import preprocess
 from training.data.decoded_cache import DecodedCache
 from training.data.manifest import BrokenImages, read_photo
 from training.data.transforms import CROP_AREA, ViewMaker
-from training.preprocess import ImageError
+from training.preprocess import ImageError, Preprocessing
 from training.runtime.machine import LoaderPlan, plan_loader
 from training.runtime.observer import Observer
 
@@ -69,7 +68,7 @@ class PhotoLoader:
     is empty or full, and whether the epoch was begun anew or in its middle (`start_batch`).
 
     With `augment`, a photo is seen in a random crop, mirrored half the time if `hyperparameters.flip`, another one each
-    epoch. Without, it is seen exactly as the endpoint sees it (`preprocess.center_crop`).
+    epoch. Without, it is seen exactly as the endpoint sees it (`preprocess.plain_view`).
 
     With `world` processes, global batch b holds `world * batch_size` consecutive photos of the epoch's order, and the
     rank has every `world`-th of them: gradients averaged over the ranks are those of one process with all of them.
@@ -89,6 +88,7 @@ class PhotoLoader:
         batch_size: int,
         shuffle: bool,
         seed: int,
+        preprocessing: Preprocessing | None = None,
         augment: bool | None = None,
         crop_area: tuple[float, float] = CROP_AREA,
         rank: int = 0,
@@ -107,6 +107,7 @@ class PhotoLoader:
             batch_size: photos of a batch of this process.
             shuffle: whether each epoch has an order of its own.
             seed: of the orders and of the random views.
+            preprocessing: the backbone's; by default the usual one of the hyperparameters' image size.
             augment: whether photos are seen in random views; by default those of the training split only.
             crop_area: smallest and largest share of a photo's area that a random crop keeps.
             rank: this process's number, from 0.
@@ -124,13 +125,17 @@ class PhotoLoader:
         self._root, self._size = root, hyperparameters.image_size
         self._shuffle, self._seed, self._rank, self._world = shuffle, seed, rank, world
         self._augment = split == "train" if augment is None else augment
-        self._views = ViewMaker(hyperparameters, crop_area=crop_area)
+        preprocessing = preprocessing or Preprocessing.usual(self._size)
+        self._views = ViewMaker(preprocessing, flip=hyperparameters.flip, crop_area=crop_area)
 
         # what the machine gives: threads, and disk for decoded photos
-        self._cache_side = preprocess.resize_for(self._size)
+        # Where the plain view is not cut from a larger photo, the crops of random views still are.
+        self._cache_side = max(preprocessing.resize, Preprocessing.usual(self._size).resize)
         self._plan = plan or plan_loader(batch_size=batch_size, image_size=self._size)
         self._cache = (
-            DecodedCache.open_for(records, folder=cache, side=self._cache_side)
+            DecodedCache.open_for(
+                records, folder=cache, side=self._cache_side, interpolation=preprocessing.interpolation
+            )
             if cache is not None and self._augment
             else None
         )

@@ -2,8 +2,8 @@
 
 The plain view is the endpoint's, to the bit (`preprocess.center_crop`). Random views are uint8 and are cut and resized
 in two ways: by Pillow for the features job, which decodes a photo once for all of its views, and for fine-tuning by
-torch's vectorised antialiased bilinear filter, which is within two of 255 levels of Pillow's. Both draw their crop from
-the same `RandomCrop`.
+torch's vectorised antialiased filters, which are within two of 255 levels of Pillow's. Both draw their crop from the
+same `RandomCrop`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 import contract
-from training import preprocess
 from training.data.jpeg import decode_upright
+from training.preprocess import Preprocessing, decode, open_image, plain_view, resize_box
 
 __all__ = [
     "CROP_AREA",
@@ -82,25 +82,24 @@ class RandomCrop:
         )
 
 
-def augmented_view(image: Image.Image, *, hyperparameters: contract.Hyperparameters, seed: str) -> NDArray[np.uint8]:
+def augmented_view(image: Image.Image, preprocessing: Preprocessing, *, flip: bool, seed: str) -> NDArray[np.uint8]:
     """Return a random view of a decoded photo, made by Pillow: uint8, (image_size, image_size, 3)."""
-    size = hyperparameters.image_size
-    crop = RandomCrop.draw(seed, width=image.width, height=image.height, area=CROP_AREA, flip=hyperparameters.flip)
+    crop = RandomCrop.draw(seed, width=image.width, height=image.height, area=CROP_AREA, flip=flip)
     left, top = (image.width - crop.width) * crop.left, (image.height - crop.height) * crop.top
-    pixels = preprocess.resize_box(image, (left, top, left + crop.width, top + crop.height), size=size)
+    pixels = resize_box(image, (left, top, left + crop.width, top + crop.height), preprocessing)
     return np.ascontiguousarray(pixels[:, ::-1]) if crop.mirrored else pixels
 
 
 def random_view(
     pixels: Tensor,
+    preprocessing: Preprocessing,
     *,
-    size: int,
     flip: bool,
     area: tuple[float, float],
     seed: str,
     sides: tuple[float, float] | None = None,
 ) -> NDArray[np.uint8]:
-    """Return a random view of uint8 pixels (H, W, 3), made by torch: uint8, (size, size, 3).
+    """Return a random view of uint8 pixels (H, W, 3), made by torch: uint8, (image_size, image_size, 3).
 
     `sides` are the width and height of the photo that `pixels` were squeezed from, if they were: the crop is then the
     same part of the photo as without squeezing.
@@ -113,7 +112,8 @@ def random_view(
     across = max(1, round(crop.width / photo_width * width))
     down = max(1, round(crop.height / photo_height * height))
     left, top = round(crop.left * (width - across)), round(crop.top * (height - down))
-    view = _resized(pixels[top : top + down, left : left + across], size=size)
+    part = pixels[top : top + down, left : left + across]
+    view = _resized(part, size=preprocessing.image_size, interpolation=preprocessing.interpolation)
     return (view.flip(1) if crop.mirrored else view).numpy()
 
 
@@ -123,16 +123,14 @@ class ViewMaker:
     Raises (every method that decodes): ImageError, if the bytes are no photo that can be classified.
     """
 
-    def __init__(self, hyperparameters: contract.Hyperparameters, *, crop_area: tuple[float, float] = CROP_AREA):
-        self._size, self._flip, self._area = hyperparameters.image_size, hyperparameters.flip, crop_area
-        self._resize = preprocess.resize_for(self._size)
+    def __init__(self, preprocessing: Preprocessing, *, flip: bool, crop_area: tuple[float, float] = CROP_AREA):
+        self._preprocessing, self._flip, self._area = preprocessing, flip, crop_area
         # A crop's shorter side is at least this share of the photo's, so this many pixels are enough for any crop.
-        self._enough = math.ceil(self._size / math.sqrt(crop_area[0] * _CROP_RATIO[0]))
+        self._enough = math.ceil(preprocessing.image_size / math.sqrt(crop_area[0] * _CROP_RATIO[0]))
 
     def plain(self, data: bytes) -> NDArray[np.uint8]:
         """Return what the endpoint sees of the photo, to the bit."""
-        image = preprocess.decode(data, shorter_side=self._resize)
-        return preprocess.center_crop(image, image_size=self._size, resize=self._resize)
+        return plain_view(data, self._preprocessing)
 
     def random(self, data: bytes, *, seed: str) -> NDArray[np.uint8]:
         """Return a random crop, mirrored half the time if `flip`: the same seed, the same view."""
@@ -140,11 +138,11 @@ class ViewMaker:
 
     def squeezed(self, pixels: Tensor, *, side: int) -> NDArray[np.uint8]:
         """Return the whole of a decoded photo in a square, for the decoded cache: uint8, (side, side, 3)."""
-        return _resized(pixels, size=side).numpy()
+        return _resized(pixels, size=side, interpolation=self._preprocessing.interpolation).numpy()
 
     def random_of(self, pixels: Tensor, *, seed: str, sides: tuple[float, float] | None = None) -> NDArray[np.uint8]:
         """Return a random view of a decoded photo; see `random_view`."""
-        return random_view(pixels, size=self._size, flip=self._flip, area=self._area, seed=seed, sides=sides)
+        return random_view(pixels, self._preprocessing, flip=self._flip, area=self._area, seed=seed, sides=sides)
 
     def whole(self, data: bytes) -> Tensor:
         """Return the whole photo, upright: uint8, (H, W, 3).
@@ -152,12 +150,12 @@ class ViewMaker:
         Where its shorter side is at least twice what any crop needs, a JPEG is decoded at a half, quarter or eighth
         by leaving out frequencies (DCT scaling), which costs a fraction of decoding and scaling it.
         """
-        with preprocess.open_image(data) as header:
+        with open_image(data) as header:
             pixels = decode_upright(data, header) if min(header.size) < 2 * self._enough else None
         if pixels is not None:
             return pixels
         # `decode` keeps twice the shorter side it is given.
-        image = preprocess.decode(data, shorter_side=-(-self._enough // 2))
+        image = decode(data, shorter_side=-(-self._enough // 2))
         return torch.from_numpy(np.array(image))
 
 
@@ -276,8 +274,8 @@ def _randaugment(images: Tensor, *, magnitude: int) -> Tensor:
     return torch.stack([change(image.permute(2, 0, 1)).permute(1, 2, 0) for image in images])
 
 
-def _resized(pixels: Tensor, *, size: int) -> Tensor:
-    """(H, W, 3) -> (size, size, 3)."""
+def _resized(pixels: Tensor, *, size: int, interpolation: contract.Interpolation) -> Tensor:
+    """Return uint8 pixels (H, W, 3) as (size, size, 3); what bicubic overshoots is clamped to 0 to 255."""
     # In this order of calls the tensors are channels_last in torch's eyes, which makes the resizing twice as fast.
     images = pixels.unsqueeze(0).permute(0, 3, 1, 2)
-    return functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)[0].permute(1, 2, 0)
+    return functional.interpolate(images, size=(size, size), mode=interpolation, antialias=True)[0].permute(1, 2, 0)

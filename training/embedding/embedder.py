@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 import contract
-from training import preprocess
 from training.data.manifest import BrokenImages, in_order, read_photo
 from training.data.transforms import augmented_view
 from training.embedding.files import SplitWriter
@@ -21,7 +20,7 @@ from training.embedding.pool import EmbedderPool, PhotoBatch
 from training.embedding.transfer import Arriving, transfer_for
 from training.model.backbones import Backbone
 from training.model.compute import autocast, fast_bfloat16
-from training.preprocess import ImageError
+from training.preprocess import ImageError, Preprocessing, center_crop, decode
 from training.runtime.machine import cores, has_cuda
 
 __all__ = ["BATCH_PIXELS", "Embedder", "embed_photos", "views_of"]
@@ -99,6 +98,7 @@ def embed_photos(
     photos: Path,
     broken: BrokenImages,
     hyperparameters: contract.Hyperparameters,
+    preprocessing: Preprocessing,
 ) -> None:
     """Embed the photos at `positions` of the records and append them to the writer, the broken ones left out.
 
@@ -112,7 +112,13 @@ def embed_photos(
     progress = _Progress(name=name, total=len(positions))
 
     def pictures_of(position: int) -> NDArray[np.uint8]:
-        return views_of(records[position], photos=photos, views=views, hyperparameters=hyperparameters)
+        return views_of(
+            records[position],
+            photos=photos,
+            views=views,
+            hyperparameters=hyperparameters,
+            preprocessing=preprocessing,
+        )
 
     def batches() -> Iterator[PhotoBatch]:
         # threads decode ahead of the devices
@@ -141,16 +147,19 @@ def _photos_ahead(batches: int, *, bytes_each: int) -> int:
 
 
 def views_of(
-    record: contract.ImageRecord, *, photos: Path, views: int, hyperparameters: contract.Hyperparameters
+    record: contract.ImageRecord,
+    *,
+    photos: Path,
+    views: int,
+    hyperparameters: contract.Hyperparameters,
+    preprocessing: Preprocessing,
 ) -> NDArray[np.uint8]:
     """Return all views of one photo, the plain one first: uint8, (views, S, S, 3)."""
-    size = hyperparameters.image_size
-    resize = preprocess.resize_for(size)
-    image = preprocess.decode(read_photo(photos, record["path"]), shorter_side=resize)
-    pictures = [preprocess.center_crop(image, image_size=size, resize=resize)]
+    image = decode(read_photo(photos, record["path"]), shorter_side=preprocessing.resize)
+    pictures = [center_crop(image, preprocessing)]
     for view in range(1, views):
         seed = f"{hyperparameters.seed}/{record['path']}/{view}"
-        pictures.append(augmented_view(image, hyperparameters=hyperparameters, seed=seed))
+        pictures.append(augmented_view(image, preprocessing, flip=hyperparameters.flip, seed=seed))
     return np.stack(pictures)
 
 

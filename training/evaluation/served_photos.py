@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training import preprocess
 from training.data.manifest import in_order, read_photo
-from training.preprocess import ImageError
+from training.preprocess import ImageError, Preprocessing, plain_view
 
 __all__ = ["Crop", "as_served", "batches", "crops", "spread"]
 
@@ -44,11 +43,9 @@ def crops(records: Sequence[contract.ImageRecord], crop: Crop) -> NDArray[np.uin
     return np.stack([image for batch in batches(records, crop) for _, image in batch])
 
 
-def as_served(record: contract.ImageRecord, *, photos: Path, image_size: int) -> NDArray[np.uint8]:
+def as_served(record: contract.ImageRecord, *, photos: Path, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Return a photo as the endpoint will see it: uint8, (S, S, 3)."""
-    resize = preprocess.resize_for(image_size)
-    image = preprocess.decode(read_photo(photos, record["path"]), shorter_side=resize)
-    return preprocess.center_crop(image, image_size=image_size, resize=resize)
+    return plain_view(read_photo(photos, record["path"]), preprocessing)
 
 
 def spread(records: Sequence[contract.ImageRecord], *, number: int, seed: int) -> list[contract.ImageRecord]:

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training import preprocess
 from training.data.manifest import Manifest
 from training.evaluation.calibration import fit_temperature
 from training.evaluation.results import write_mistakes, write_predictions, write_results
@@ -29,6 +28,7 @@ from training.export.precision import Choice, choose
 from training.export.quantization import can_be_quantized, quantize
 from training.loop.history import History
 from training.model.classifier import Classifier
+from training.preprocess import Preprocessing
 from training.runtime.environment import JobError, write_json
 
 __all__ = ["CALIBRATION_IMAGES", "Job", "TrainedModel", "evaluate_and_export"]
@@ -83,7 +83,8 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         raise JobError("no epoch was trained; set epochs to at least 1")
     print(f"kept epoch: {kept.number}", flush=True)
     classes, seed = job.manifest.classes, job.hyperparameters.seed
-    crop = partial(as_served, photos=job.photos, image_size=job.hyperparameters.image_size)
+    preprocessing = trained.classifier.backbone.preprocessing
+    crop = partial(as_served, photos=job.photos, preprocessing=preprocessing)
 
     # calibrate and export
     _calibrate(trained)
@@ -124,7 +125,12 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         "model_files": list(described.values()),
         "hyperparameters": job.hyperparameters.to_strings(),
     }
-    card = _card(evaluation, hyperparameters=job.hyperparameters, temperature=trained.classifier.temperature)
+    card = _card(
+        evaluation,
+        backbone=job.hyperparameters.backbone,
+        preprocessing=preprocessing,
+        temperature=trained.classifier.temperature,
+    )
     write_json(job.model_dir / contract.Artefact.MODEL_CARD, card)
     write_results(job.output_dir, evaluation, epochs=trained.history.epochs, kept=kept)
     write_predictions(
@@ -242,15 +248,16 @@ def _choose(
 
 
 def _card(
-    evaluation: contract.Evaluation, *, hyperparameters: contract.Hyperparameters, temperature: float
+    evaluation: contract.Evaluation, *, backbone: str, preprocessing: Preprocessing, temperature: float
 ) -> contract.ModelCard:
     accuracy = {file["precision"]: file["test_accuracy"] for file in evaluation["model_files"]}
     return {
         "run": evaluation["run"],
-        "backbone": hyperparameters.backbone,
+        "backbone": backbone,
         "labels": evaluation["classes"],
-        "image_size": hyperparameters.image_size,
-        "resize": preprocess.resize_for(hyperparameters.image_size),
+        "image_size": preprocessing.image_size,
+        "resize": preprocessing.resize,
+        "interpolation": preprocessing.interpolation,
         "dataset_fingerprint": evaluation["dataset_fingerprint"],
         "test_accuracy": evaluation["test_accuracy"],
         "temperature": temperature,

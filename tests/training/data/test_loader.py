@@ -12,6 +12,7 @@ import contract
 from tests.training.conftest import IMAGE_SIZE, Workspace
 from training import preprocess
 from training.data.loader import Batch, PhotoLoader, on_device
+from training.preprocess import Preprocessing
 from training.runtime.environment import JobError
 from training.runtime.machine import LoaderPlan, plan_loader
 
@@ -98,9 +99,7 @@ def test_the_plain_view_is_the_endpoints(workspace: Workspace, records: list[con
         (batch,) = loader_of(workspace, records, batch_size=30, shuffle=False, split=split, augment=augment)
         for at in (0, 11, 29):
             data = (workspace.root / "dataset" / records[at]["path"]).read_bytes()
-            resize = preprocess.resize_for(IMAGE_SIZE)
-            image = preprocess.decode(data, shorter_side=resize)
-            served = preprocess.center_crop(image, image_size=IMAGE_SIZE, resize=resize)
+            served = preprocess.plain_view(data, Preprocessing.usual(IMAGE_SIZE))
             np.testing.assert_array_equal(batch.images[at].numpy(), served)
 
 

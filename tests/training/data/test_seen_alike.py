@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +19,14 @@ from tests.training.icc_profiles import ADOBE_RGB, DISPLAY_P3, PROPHOTO, cmyk_pr
 from training import preprocess
 from training.data.transforms import ViewMaker
 from training.embedding.embedder import views_of
-from training.preprocess import ImageError
+from training.preprocess import ImageError, Preprocessing
 
 SIZE: Final = 224
 CASES: Final = Path(__file__).parents[4] / "shared" / "cases" / "images"
 VALUES: Final = contract.Hyperparameters(image_size=SIZE, flip=False)
+
+USUAL: Final = Preprocessing.usual(SIZE)
+BICUBIC: Final = Preprocessing(image_size=SIZE, resize=235, interpolation="bicubic")
 
 WIDTH, HEIGHT = 120, 80
 
@@ -106,13 +110,13 @@ def outcome(look: Callable[[], NDArray[np.uint8]]) -> Seen:
         return str(error)
 
 
-def served(data: bytes) -> NDArray[np.uint8]:
+def served(data: bytes, seen: Preprocessing) -> NDArray[np.uint8]:
     """Return the pixels that the endpoint gives to its model."""
     given: list[NDArray[np.uint8]] = []
 
     class Watched(Classifier):
         def __init__(self) -> None:
-            self.card = {"labels": ["a"], "image_size": SIZE, "resize": preprocess.resize_for(SIZE)}  # type: ignore[typeddict-item]
+            self.card = {"labels": ["a"], **dataclasses.asdict(seen)}  # type: ignore[typeddict-item]
 
         def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
             given.append(images[0])
@@ -122,26 +126,26 @@ def served(data: bytes) -> NDArray[np.uint8]:
     return given[0]
 
 
-def embedded(data: bytes, *, folder: Path) -> NDArray[np.uint8]:
+def embedded(data: bytes, seen: Preprocessing, *, folder: Path) -> NDArray[np.uint8]:
     """Return the plain view of the features job."""
     (folder / "photo").write_bytes(data)
     record: contract.ImageRecord = {"path": "photo", "label": 0}  # type: ignore[typeddict-item]
-    plain: NDArray[np.uint8] = views_of(record, photos=folder, views=1, hyperparameters=VALUES)[0]
+    plain: NDArray[np.uint8] = views_of(record, photos=folder, views=1, hyperparameters=VALUES, preprocessing=seen)[0]
     return plain
 
 
-def learnt_from(data: bytes) -> NDArray[np.uint8]:
+def learnt_from(data: bytes, seen: Preprocessing) -> NDArray[np.uint8]:
     """Return the whole photo as fine-tuning cuts its random views from it, cropped as the endpoint crops."""
-    image = Image.fromarray(ViewMaker(VALUES).whole(data).contiguous().numpy())
-    return preprocess.center_crop(image, image_size=SIZE, resize=preprocess.resize_for(SIZE))
+    image = Image.fromarray(ViewMaker(seen, flip=False).whole(data).contiguous().numpy())
+    return preprocess.center_crop(image, seen)
 
 
-def check_seen_alike(data: bytes, *, folder: Path) -> Seen:
-    endpoint = outcome(lambda: served(data))
+def check_seen_alike(data: bytes, *, folder: Path, seen: Preprocessing = USUAL) -> Seen:
+    endpoint = outcome(lambda: served(data, seen))
     for other in (
-        outcome(lambda: embedded(data, folder=folder)),
-        outcome(lambda: ViewMaker(VALUES).plain(data)),
-        outcome(lambda: learnt_from(data)),
+        outcome(lambda: embedded(data, seen, folder=folder)),
+        outcome(lambda: ViewMaker(seen, flip=False).plain(data)),
+        outcome(lambda: learnt_from(data, seen)),
     ):
         if isinstance(endpoint, str):
             assert other == endpoint
@@ -151,10 +155,24 @@ def check_seen_alike(data: bytes, *, folder: Path) -> Seen:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("seen", [USUAL, BICUBIC], ids=["bilinear", "bicubic"])
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_seen_alike(name: str, tmp_path: Path) -> None:
-    endpoint = check_seen_alike(PICTURES[name], folder=tmp_path)
+def test_a_picture_is_seen_alike(name: str, seen: Preprocessing, tmp_path: Path) -> None:
+    endpoint = check_seen_alike(PICTURES[name], folder=tmp_path, seen=seen)
     assert isinstance(endpoint, str) == (name in ("half of it", "none"))
+
+
+def test_interpolation_and_resize_make_a_difference() -> None:
+    """Else the test above would compare one picture with itself."""
+    sharper, larger = (
+        dataclasses.replace(USUAL, interpolation="bicubic"),
+        dataclasses.replace(USUAL, resize=SIZE),
+    )
+    noise = np.random.default_rng(0).integers(0, 255, size=(300, 300, 3), dtype=np.uint8)
+    data = encoded(Image.fromarray(noise), "PNG")
+    pictures = [served(data, seen).astype(int) for seen in (USUAL, sharper, larger)]
+    assert np.abs(pictures[0] - pictures[1]).max() > 20
+    assert np.abs(pictures[0] - pictures[2]).max() > 20
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")

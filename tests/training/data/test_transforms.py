@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -14,13 +14,20 @@ from tests.training.icc_profiles import ADOBE_RGB, rgb_profile
 from training import preprocess
 from training.data.jpeg import decode_upright
 from training.data.transforms import RandomCrop, ViewMaker, augmented_view, random_view
-from training.preprocess import ImageError
+from training.preprocess import ImageError, Preprocessing
 
 AREA = (0.35, 1.0)
 
 
-def maker_of(size: int, *, flip: bool) -> ViewMaker:
-    return ViewMaker(contract.Hyperparameters(image_size=size, flip=flip))
+INTERPOLATIONS: Final[tuple[contract.Interpolation, ...]] = ("bilinear", "bicubic")
+
+
+def seen_at(size: int, *, interpolation: contract.Interpolation = "bilinear") -> Preprocessing:
+    return Preprocessing(image_size=size, resize=round(size * 256 / 224), interpolation=interpolation)
+
+
+def maker_of(size: int, *, flip: bool, interpolation: contract.Interpolation = "bilinear") -> ViewMaker:
+    return ViewMaker(seen_at(size, interpolation=interpolation), flip=flip)
 
 
 def scene(width: int, height: int, *, seed: int = 0) -> Image.Image:
@@ -94,14 +101,25 @@ def test_a_broken_photo_is_an_image_error() -> None:
             maker.random(data, seed="s")
 
 
-def test_resizing_is_within_two_levels_of_pillows() -> None:
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_resizing_is_within_two_levels_of_pillows(interpolation: contract.Interpolation) -> None:
     image = scene(400, 533)
-    maker = maker_of(224, flip=False)
+    maker = maker_of(224, flip=False, interpolation=interpolation)
+    theirs_is = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[interpolation]
     for box in ((0, 0, 400, 533), (30, 50, 350, 301), (11, 13, 187, 210)):
         cut = image.crop(box)
-        theirs = np.asarray(cut.resize((224, 224), Image.Resampling.BILINEAR))
+        theirs = np.asarray(cut.resize((224, 224), theirs_is))
         ours = maker.squeezed(torch.from_numpy(np.array(cut)), side=224)
         assert np.abs(ours.astype(int) - theirs).max() <= 2
+
+
+@pytest.mark.parametrize("enlarged", [False, True])
+def test_what_bicubic_overshoots_is_clamped(enlarged: bool) -> None:
+    """At a hard edge the filter leaves 0 to 255; wrapped around, that would be a line of the other colour."""
+    edge = np.zeros((20, 20, 3) if enlarged else (300, 300, 3), dtype=np.uint8)
+    edge[:, edge.shape[1] // 3 :] = 255
+    view = maker_of(64, flip=False, interpolation="bicubic").squeezed(torch.from_numpy(edge), side=64)
+    assert (np.diff(view[:, :, 0].astype(int), axis=1) >= 0).all()
 
 
 @pytest.mark.parametrize(("width", "height"), [(900, 950), (1900, 1750), (4000, 3600)])
@@ -138,7 +156,7 @@ def test_views_are_mirrored_half_the_time_and_only_where_wanted() -> None:
     ramp = torch.arange(200, dtype=torch.uint8).repeat(200, 1).unsqueeze(2).repeat(1, 1, 3)
 
     def mirrored(seed: int, *, flip: bool) -> bool:
-        view = random_view(ramp, size=32, flip=flip, area=AREA, seed=str(seed))
+        view = random_view(ramp, seen_at(32), flip=flip, area=AREA, seed=str(seed))
         return bool(view[0, 0, 0] > view[0, -1, 0])
 
     assert 30 < sum(mirrored(seed, flip=True) for seed in range(100)) < 70
@@ -152,9 +170,15 @@ def halves(size: tuple[int, int]) -> Image.Image:
     return image
 
 
-def pillow_view(image: Image.Image, size: int, *, flip: bool = True, seed: str) -> NDArray[np.uint8]:
-    values = contract.Hyperparameters(image_size=size, flip=flip)
-    return augmented_view(image, hyperparameters=values, seed=seed)
+def pillow_view(
+    image: Image.Image,
+    size: int,
+    *,
+    flip: bool = True,
+    seed: str,
+    interpolation: contract.Interpolation = "bilinear",
+) -> NDArray[np.uint8]:
+    return augmented_view(image, seen_at(size, interpolation=interpolation), flip=flip, seed=seed)
 
 
 def test_the_same_seed_gives_the_same_view_and_another_seed_another() -> None:
@@ -176,12 +200,15 @@ def test_views_by_pillow_are_mirrored_only_if_asked() -> None:
     assert 10 < mirrored(flip=True) < 50
 
 
-def test_pillow_and_torch_draw_the_same_views() -> None:
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_pillow_and_torch_draw_the_same_views(interpolation: contract.Interpolation) -> None:
     image = scene(400, 300)
     pixels = torch.from_numpy(np.array(image))
     for seed in "abcdef":
-        exact = pillow_view(image, 64, seed=seed).astype(int)
-        fast = random_view(pixels, size=64, flip=True, area=AREA, seed=seed).astype(int)
+        exact = pillow_view(image, 64, seed=seed, interpolation=interpolation).astype(int)
+        fast = random_view(pixels, seen_at(64, interpolation=interpolation), flip=True, area=AREA, seed=seed).astype(
+            int
+        )
         assert np.abs(exact - fast).mean() < 6  # of 255: torch's crop is of whole pixels
 
 

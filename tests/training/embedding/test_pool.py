@@ -26,6 +26,7 @@ from training.embedding.embedder import Embedder, embed_photos
 from training.embedding.pool import EmbedderPool, PhotoBatch
 from training.embedding.store import read_index
 from training.model.backbones import Backbone
+from training.preprocess import Preprocessing
 from training.runtime.environment import JobError
 
 CPU = torch.device("cpu")
@@ -260,6 +261,7 @@ def embed_fakes(
             photos=Path(),
             broken=BrokenImages(total=photos),
             hyperparameters=contract.Hyperparameters(image_size=side),
+            preprocessing=Preprocessing.usual(side),
         )
     assert writer.photos == photos
 

@@ -12,7 +12,6 @@ from torch import nn
 from training.embedding import embedder as embedding
 from training.embedding.embedder import Embedder
 from training.embedding.transfer import CudaTransfer, HostTransfer, transfer_for
-from training.model.backbones import Backbone
 
 GPU = torch.device("cuda", 1)
 
@@ -173,14 +172,10 @@ def test_a_copy_of_a_backbone_gives_the_same_features_from_a_network_of_its_own(
     """The earlier level is read by a hook on a part of the network, which must be the copy's own."""
     import copy
 
-    from torchvision import models
-
-    from training.model.backbones import Statistics, split
+    from training.model.weights import untrained_backbone
 
     torch.manual_seed(0)
-    flat = Statistics(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    name = "shufflenet_v2_x0_5"
-    backbone: Backbone = split(models.get_model(name, weights=None), name=name, image_size=32, statistics=flat)
+    backbone = untrained_backbone("shufflenet_v2_x0_5", image_size=32)
     other = copy.deepcopy(backbone)
     assert {id(module) for module in other.middle} <= {id(module) for module in other.modules()}
     images = torch.randint(0, 255, (2, 32, 32, 3), dtype=torch.uint8)

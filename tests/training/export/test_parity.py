@@ -131,7 +131,7 @@ def answers(
     ]
     pixels = np.stack(
         [
-            as_served(record, photos=file.parent, image_size=image_size)
+            as_served(record, photos=file.parent, preprocessing=trained.classifier.backbone.preprocessing)
             for record, file in zip(records, photos, strict=True)
         ]
     )

@@ -35,6 +35,7 @@ from training.model.head import Head
 from training.model.network import Network
 from training.model.stages import freeze, stages
 from training.model.weights import load_backbone
+from training.preprocess import Preprocessing
 from training.runtime import environment
 from training.runtime.distributed import ALONE, Group
 from training.runtime.environment import JobError
@@ -137,7 +138,9 @@ def trained_in_parts(workspace: Workspace, values: contract.Hyperparameters, par
     manifest = read_manifest(workspace.root / "manifest")
     head = Head(mean=torch.zeros(8), scale=torch.ones(8), classes=3)
     half = Statistics(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    network = Network(backbone=Backbone(network=Plain(), middle=None, statistics=half), head=head)
+    usual = Preprocessing.usual(values.image_size)
+    backbone = Backbone(network=Plain(), middle=None, statistics=half, preprocessing=usual)
+    network = Network(backbone=backbone, head=head)
     loaders = [
         PhotoLoader(
             records=manifest.records[split],

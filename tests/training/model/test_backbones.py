@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.model.backbones import Backbone, architecture, split
+from training.model.backbones import Backbone
+from training.model.weights import find_architecture, untrained_backbone
 from training.runtime.environment import JobError
 
 
 def backbone_of(name: str, *, image_size: int = 64) -> Backbone:
     torch.manual_seed(0)
-    network, statistics = architecture(name)
-    return split(network, name=name, image_size=image_size, statistics=statistics)
+    return untrained_backbone(name, image_size=image_size)
 
 
 @pytest.mark.parametrize(
@@ -48,18 +48,18 @@ def test_the_middle_level_knows_where_a_thing_is() -> None:
 
 
 def test_normalisation_is_inside() -> None:
-    network, statistics = architecture("resnet18")
-    backbone = split(network, name="resnet18", image_size=64, statistics=statistics)
+    backbone = backbone_of("resnet18")
+    statistics = find_architecture("resnet18").pretraining.statistics
     images = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8)
     mean, std = torch.tensor(statistics.mean), torch.tensor(statistics.std)
     normalised = ((images / 255 - mean) / std).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        torch.testing.assert_close(backbone.levels(images)[-1], network(normalised), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(backbone.levels(images)[-1], backbone.network(normalised), rtol=1e-4, atol=1e-4)
 
 
 def test_an_unknown_network_is_refused_with_the_known_ones() -> None:
     with pytest.raises(JobError, match=r"resnet49.*resnet50"):
-        architecture("resnet49")
+        find_architecture("resnet49")
 
 
 def test_a_network_without_a_linear_layer_at_its_end_is_refused() -> None:
@@ -67,6 +67,7 @@ def test_a_network_without_a_linear_layer_at_its_end_is_refused() -> None:
         backbone_of("squeezenet1_1")
 
 
-def test_an_image_size_the_network_does_not_take_is_refused() -> None:
-    with pytest.raises(JobError, match=r"64 x 64.*training\.image_size"):
-        backbone_of("vit_b_32")
+@pytest.mark.parametrize(("name", "native"), [("vit_b_32", 224), ("timm/test_vit", 160)])
+def test_an_image_size_the_network_does_not_take_is_refused(name: str, native: int) -> None:
+    with pytest.raises(JobError, match=rf"{name}' does not take images of 72 x 72.*training\.image_size to.* {native}"):
+        backbone_of(name, image_size=72)

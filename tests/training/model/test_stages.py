@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torchvision import models
 
-from training.model.backbones import architecture
 from training.model.stages import freeze, parameter_groups, set_training, stages
+from training.model.weights import find_architecture
 from training.runtime.environment import JobError
 
 
 def network(name: str) -> nn.Module:
-    return architecture(name)[0]
+    return find_architecture(name).build(image_size=224)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -11,8 +12,11 @@ from torchvision import models
 
 import contract
 from tests.training.conftest import BACKBONE, Workspace
-from training.model.backbones import PACKAGED, PackagedBackbone, Statistics
-from training.model.weights import load_backbone
+from training.model.architecture import Pretraining, Statistics
+from training.model.backbones import Backbone
+from training.model.packaged import PACKAGED, PackagedBackbone
+from training.model.weights import find_architecture, load_backbone
+from training.preprocess import Preprocessing
 from training.runtime.environment import JobError
 
 
@@ -26,7 +30,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
 
 
-def load(workspace: Workspace, name: str = BACKBONE) -> tuple[torch.nn.Module, str]:
+def load(workspace: Workspace, name: str = BACKBONE) -> tuple[Backbone, str]:
     workspace.start(channels=("weights",))
     return load_backbone(name, image_size=32)
 
@@ -42,7 +46,18 @@ def test_the_channels_weights_are_used_and_named_by_their_checksum(workspace: Wo
     assert load(workspace)[1] != checksum
 
 
-@pytest.mark.parametrize("form", ["safetensors", "wrapped", "of data parallel", "other classes"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "safetensors",
+        "wrapped",
+        "of a training script",
+        "of data parallel",
+        "compiled",
+        "other classes",
+        "no classifier",
+    ],
+)
 def test_every_common_form_of_a_weights_file_gives_the_same_network(workspace: Workspace, form: str) -> None:
     file = workspace.write_weights()
     _, expected = load(workspace)
@@ -52,6 +67,13 @@ def test_every_common_form_of_a_weights_file_gives_the_same_network(workspace: W
         save_file(state, file.with_suffix(".safetensors"))
     elif form == "wrapped":
         torch.save({"state_dict": state, "epoch": 3}, file)
+    elif form == "of a training script":
+        other = {key: torch.zeros_like(value) for key, value in state.items()}
+        torch.save({"state_dict": other, "state_dict_ema": state, "args": argparse.Namespace(lr=0.1)}, file)
+    elif form == "compiled":
+        torch.save({f"_orig_mod.{key}": value for key, value in state.items()}, file)
+    elif form == "no classifier":
+        torch.save({key: value for key, value in state.items() if not key.startswith("fc.")}, file)
     elif form == "of data parallel":
         torch.save({f"module.{key}": value for key, value in state.items()}, file)
     else:
@@ -130,10 +152,32 @@ def test_a_channel_with_two_files_is_refused(workspace: Workspace) -> None:
 
 
 @pytest.mark.usefixtures("offline")
-def test_without_internet_the_message_says_how_to_provide_the_weights(workspace: Workspace) -> None:
+@pytest.mark.parametrize(
+    ("name", "frozen", "file"),
+    [
+        ("resnet50", True, "resnet50-0676ba61.pth"),
+        ("resnet50", False, "resnet50-11ad3fa6.pth"),
+        ("resnet50.imagenet1k_v2", True, "resnet50-11ad3fa6.pth"),
+        ("vit_b_16.IMAGENET1K_SWAG_E2E_V1", True, "vit_b_16_swag-9ac1b537.pth"),
+    ],
+)
+def test_without_internet_the_message_says_how_to_provide_the_weights(
+    workspace: Workspace, name: str, frozen: bool, file: str
+) -> None:
     workspace.start(channels=())
-    with pytest.raises(JobError, match=r"no route to host.*resnet50-11ad3fa6\.pth.*training\.weights"):
-        load_backbone("resnet50", image_size=64)
+    advice = rf"no route to host.*put the file {file} .* as weights/{file}, and set training\.weights"
+    with pytest.raises(JobError, match=advice):
+        load_backbone(name, image_size=64, frozen=frozen)
+
+
+def test_the_log_says_what_the_weights_expect_of_photos(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace.write_weights()
+    load(workspace)
+    assert f"backbone {BACKBONE}: crops of 32 from 37 pixels, bilinear; its weights expect 224 pixels" in (
+        capsys.readouterr().out
+    )
 
 
 @pytest.mark.usefixtures("offline")
@@ -144,13 +188,30 @@ def test_efficientnet_lite0_needs_no_internet(workspace: Workspace) -> None:
 
 
 @pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(
+    ("name", "image_size", "dim"), [("efficientnet_lite1", 240, 1280), ("efficientnet_lite2", 260, 1280)]
+)
+def test_the_larger_lite_networks_need_none_either(workspace: Workspace, name: str, image_size: int, dim: int) -> None:
+    workspace.start(channels=())
+    backbone, _ = load_backbone(name, image_size=64)
+    assert backbone.level_sizes(image_size=64)[-1] == dim
+    pretraining = find_architecture(name).pretraining
+    assert (pretraining.image_size, pretraining.resize) == (image_size, image_size + 32)
+
+
+@pytest.mark.usefixtures("offline")
 def test_a_backbone_of_another_library_is_one_entry(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = workspace.write_weights()
     entry = PackagedBackbone(
         build=lambda: models.get_model(BACKBONE, weights=None),
-        statistics=Statistics(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+        pretraining=Pretraining(
+            statistics=Statistics(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+            image_size=64,
+            resize=80,
+            interpolation="bicubic",
+        ),
         weights=lambda: file,
         package="a-package",
     )
@@ -159,4 +220,5 @@ def test_a_backbone_of_another_library_is_one_entry(
     backbone, checksum = load_backbone("other_net", image_size=32)
     assert checksum == load(workspace)[1]
     torch.testing.assert_close(backbone.shift.flatten(), torch.full((3,), -2.0))
+    assert backbone.preprocessing == Preprocessing(image_size=32, resize=40, interpolation="bicubic")
     assert "from the package a-package" in capsys.readouterr().out
