@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 import contract
 from inference.classifier import Classifier, ModelError
 from tests.inference.conftest import LABELS, picture, write_model
 from tests.inference.onnx_file import write_colour_model
-from training.preprocess import ImageError
+from training.preprocess import ImageError, Preprocessing, plain_view
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +30,32 @@ def test_the_likeliest_class_comes_first(classifier: Classifier, colour: str, la
     assert scores == sorted(scores, reverse=True)
     assert sum(scores) == pytest.approx(1, rel=1e-4)
     assert {prediction["label"] for prediction in predictions} == set(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("stated", "interpolation"),
+    [({}, "bilinear"), ({"interpolation": "bicubic"}, "bicubic")],
+    ids=["earlier", "bicubic"],
+)
+def test_photos_are_resized_as_the_card_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: dict[str, str], interpolation: contract.Interpolation
+) -> None:
+    """A card of an earlier release does not say how: such models were trained with bilinear resizing."""
+    file = write_model(tmp_path / "model") / contract.Artefact.MODEL_CARD
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **stated}), encoding="utf-8")
+    given: list[NDArray[np.uint8]] = []
+
+    def watched(_: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        given.append(images[0])
+        return np.ones(len(LABELS), dtype=np.float32)
+
+    classifier = Classifier(tmp_path / "model", threads=1)
+    monkeypatch.setattr(Classifier, "_probabilities", watched)
+    noise = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)).save(noise, "PNG")
+    classifier.classify(noise.getvalue(), top_k=1)
+    expected = Preprocessing(image_size=32, resize=37, interpolation=interpolation)
+    np.testing.assert_array_equal(given[0], plain_view(noise.getvalue(), expected))
 
 
 def test_top_k_cuts_the_answer(classifier: Classifier) -> None:

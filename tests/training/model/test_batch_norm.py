@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from training.model import batch_norm
 from training.model.batch_norm import needs_synchronising
 
 ROOT = Path(__file__).parents[3]
@@ -97,3 +98,28 @@ def test_two_processes_have_the_statistics_and_gradients_of_one_with_the_whole_b
 )
 def test_only_few_images_of_several_processes_are_taken_together(processes: int, images: int, expected: bool) -> None:
     assert needs_synchronising(processes=processes, images=images) == expected
+
+
+def test_timms_batch_norm_with_its_activation_is_synchronised_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone, with an exchange that has nobody to hear, it gives what it gave before, and the activation still acts."""
+    from timm.layers.norm_act import BatchNormAct2d
+
+    exchanged: list[torch.Size] = []
+
+    def alone(values: torch.Tensor) -> torch.Tensor:
+        exchanged.append(values.shape)
+        return values
+
+    monkeypatch.setattr(batch_norm, "_sum_over_processes", alone)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
+    torch.manual_seed(0)
+    own, shared = BatchNormAct2d(4), BatchNormAct2d(4)
+    batch_norm.synchronise(nn.Sequential(shared))
+    images = torch.randn(8, 4, 5, 5)
+    for training in (True, False):
+        own.train(training)
+        shared.train(training)
+        torch.testing.assert_close(shared(images), own(images))
+    assert shared(images).min() == 0
+    assert exchanged == [torch.Size([4])] * 2
+    torch.testing.assert_close(shared.state_dict(), own.state_dict())
