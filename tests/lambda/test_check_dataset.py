@@ -96,7 +96,7 @@ def test_complete_features_of_an_earlier_run_are_used(s3: FakeS3, context: Conte
 @pytest.mark.parametrize("broken", ["missing", "short"])
 def test_incomplete_features_are_not_used(s3: FakeS3, context: Context, broken: str) -> None:
     plan = check(context)
-    store_features(s3, plan, "whippet-dev-old-features", **{broken: True})
+    store_features(s3, plan, "whippet-dev-old-features", missing=broken == "missing", short=broken == "short")
     assert not check(context)["features"]["ready"]
 
 

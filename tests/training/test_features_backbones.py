@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_a_trial_and_the_training_take_the_features_of_the_backbone_that_was_pic
     filled: Workspace, capsys: pytest.CaptureFixture[str], backbone: str
 ) -> None:
     embed(filled, model="features")
-    values = {"backbone": backbone, "learning_rate": 0.03, "batch_size": 16}
+    values: dict[str, Any] = {"backbone": backbone, "learning_rate": 0.03, "batch_size": 16}
     filled.start(channels=("features",), **values)
     trial.main()
     assert f"trial: backbone={backbone} learning_rate=0.03" in capsys.readouterr().out
