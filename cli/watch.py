@@ -177,7 +177,8 @@ class _Progress:
 def _trial_line(trial: dict[str, Any]) -> str:
     """Return what a trial tried and what it reached."""
     tuned = trial.get("TunedHyperParameters", {})
-    values = f"learning rate {float(tuned['learning_rate']):.4f}, batch size {tuned['batch_size']:>3}"
+    backbone = f"{tuned['backbone'].strip(chr(34))}, " if "backbone" in tuned else ""
+    values = f"{backbone}learning rate {float(tuned['learning_rate']):.4f}, batch size {tuned['batch_size']:>3}"
     metric = trial.get("FinalHyperParameterTuningJobObjectiveMetric")
     result = f"{metric['MetricName']} {metric['Value']:.4f}" if metric else trial.get("FailureReason", "no metric")
     stopped = " (stopped early)" if trial["TrainingJobStatus"] == "Stopped" else ""

@@ -24,6 +24,7 @@ __all__ = [
     "ContractError",
     "Hyperparameters",
     "ScalingType",
+    "check_backbones",
     "parameter_ranges",
 ]
 
@@ -44,6 +45,9 @@ MODES: Final = ("features", "finetune")
 
 BACKBONE_PATTERN: Final = r"^(timm/)?[a-z][a-z0-9_]{0,63}(\.[A-Za-z0-9_]{1,63})?$"
 """A backbone's name: timm's have a prefix, and the tag of the weights may follow after a dot."""
+
+_MAX_ENVIRONMENT_VALUE: Final = 512
+"""Longest value of a training job's environment variable (API reference, CreateTrainingJob: Environment)."""
 
 ScalingType = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
 
@@ -231,16 +235,50 @@ OVERRIDABLE: Final = tuple(
 """Hyperparameters that an execution's input may set; the tuning job or the deployment decides on the others."""
 
 
+def check_backbones(backbones: Sequence[str], *, trials: int, unfreeze_from: str) -> None:
+    """Check that the search can choose among these backbones; none: there is nothing to choose.
+
+    Args:
+        backbones: The setting tuning.backbones.
+        trials: Trials of the search.
+        unfreeze_from: The hyperparameter.
+
+    Raises:
+        ContractError: a name is no backbone's or stands there twice, or they do not go with the other values.
+    """
+    for name in backbones:
+        Hyperparameters(backbone=name)
+    if twice := sorted({name for name in backbones if backbones.count(name) > 1}):
+        raise ContractError(f"tuning.backbones names {', '.join(twice)} twice; name each backbone once")
+    if len(",".join(backbones)) > _MAX_ENVIRONMENT_VALUE:
+        raise ContractError(
+            f"tuning.backbones has names of more than {_MAX_ENVIRONMENT_VALUE} characters together, which a job cannot "
+            "be given; name fewer backbones"
+        )
+    if trials < len(backbones):
+        raise ContractError(
+            f"{trials} trials are fewer than the {len(backbones)} backbones of tuning.backbones, some of which would "
+            "never be tried; raise tuning.trials or name fewer backbones"
+        )
+    if backbones and unfreeze_from:
+        raise ContractError(
+            f"unfreeze_from={unfreeze_from} names a stage of one network, and the search chooses among several; "
+            "leave out unfreeze_from or tuning.backbones"
+        )
+
+
 def parameter_ranges(
     *,
     learning_rate: tuple[float, float] = LEARNING_RATE_LIMITS,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     scaling: ScalingType = "Logarithmic",
     also: Sequence[str] = (),
+    backbones: Sequence[str] = (),
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the tuning job's `ParameterRanges`, under the names that the trials parse.
 
-    `also` names hyperparameters of `ALSO_SEARCHED` that are searched beside learning rate and batch size.
+    Beside learning rate and batch size, the hyperparameters of `ALSO_SEARCHED` that `also` names are searched, and the
+    backbone where `backbones` names any.
     """
     continuous = [("learning_rate", *learning_rate, scaling), *((name, *ALSO_SEARCHED[name]) for name in also)]
     return {
@@ -253,5 +291,8 @@ def parameter_ranges(
             }
             for name, low, high, scale in continuous
         ],
-        "CategoricalParameterRanges": [{"Name": "batch_size", "Values": [str(size) for size in batch_sizes]}],
+        "CategoricalParameterRanges": [
+            {"Name": "batch_size", "Values": [str(size) for size in batch_sizes]},
+            *([{"Name": "backbone", "Values": list(backbones)}] if backbones else []),
+        ],
     }

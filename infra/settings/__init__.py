@@ -174,6 +174,17 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _backbones_can_be_searched(self) -> Settings:
+        tuning, training = self.tuning, self.training
+        contract.check_backbones(tuning.backbones, trials=tuning.trials, unfreeze_from=training.unfreeze_from or "")
+        if tuning.backbones and training.weights:
+            raise ValueError(
+                f"training.weights={training.weights} holds the weights of one backbone, and the search chooses among "
+                f"{', '.join(tuning.backbones)}; empty training.weights or tuning.backbones"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _photos_and_weights_lie_apart(self) -> Settings:
         """Refuse a place where the runs write, and where S3 deletes what is old."""
         places = {"dataset.prefix": self.dataset.prefix, "training.weights": self.training.weights or ""}

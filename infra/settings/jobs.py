@@ -39,6 +39,12 @@ class TuningSettings(Section):
     batch_sizes: tuple[Annotated[int, Field(ge=1, le=contract.BATCH_SIZE_LIMITS[1])], ...] = Field(
         default=contract.BATCH_SIZES, min_length=1, max_length=30, description="Batch sizes to search."
     )
+    backbones: tuple[str, ...] = Field(
+        default=(),
+        max_length=30,
+        description="Backbones to search, instead of taking training.backbone; empty: none. In features mode, the "
+        "features job embeds the photos with each.",
+    )
     search_weight_decay: bool = Field(
         default=False,
         description="Search the weight decay too (0.000001 to 0.1) instead of taking training.weight_decay.",
@@ -67,14 +73,20 @@ class TuningSettings(Section):
 
     @property
     def also_searched(self) -> tuple[str, ...]:
-        """Hyperparameters that are searched besides learning rate and batch size."""
+        """Hyperparameters of `ALSO_SEARCHED` that are searched besides learning rate and batch size."""
         return tuple(name for name in contract.ALSO_SEARCHED if getattr(self, f"search_{name}"))
 
-    @field_validator("batch_sizes", mode="before")
+    @field_validator("batch_sizes", "backbones", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: object) -> object:
         """`-c tuning.batch_sizes=32` is a list of one."""
         return [value] if isinstance(value, str | int) else value
+
+    @field_validator("backbones", mode="before")
+    @classmethod
+    def _nothing_is_an_empty_list(cls, value: object) -> object:
+        """`-c tuning.backbones=` takes back what cdk.json names."""
+        return () if value is None else value
 
     @model_validator(mode="after")
     def _ordered(self) -> TuningSettings:

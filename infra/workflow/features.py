@@ -1,4 +1,4 @@
-"""Phase 2: the features of the photos, computed once for a data set and a backbone."""
+"""Phase 2: the features of the photos, computed once for a data set and a backbone, or each that is searched."""
 
 from __future__ import annotations
 
@@ -42,6 +42,15 @@ def features_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, f
     return ready
 
 
+def _variables(parts: RunParts) -> dict[str, str]:
+    """Return the job's own variables: the features' key, and the backbones where the search chooses among some."""
+    backbones = parts.settings.tuning.backbones
+    return {
+        f"{JobVariable.FEATURES_KEY}.$": "$.plan.features.key",
+        **({JobVariable.BACKBONES.value: ",".join(backbones)} if backbones else {}),
+    }
+
+
 def _job(
     scope: RunScope,
     name: str,
@@ -70,9 +79,7 @@ def _job(
             "OutputDataConfig": {"S3OutputPath.$": "$.plan.features.output", "CompressionType": "NONE"},
             "ResourceConfig": parts.resources(training.instance_type, count=instances),
             **parts.limits(training.max_minutes),
-            "Environment": parts.environment(
-                training.instance_type, {f"{JobVariable.FEATURES_KEY}.$": "$.plan.features.key"}
-            ),
+            "Environment": parts.environment(training.instance_type, _variables(parts)),
             "RoleArn": parts.job_role_arn,
             "Tags": parts.tags,
         },

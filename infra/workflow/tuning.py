@@ -63,7 +63,7 @@ def tuning_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, fol
 
 def searched(tuning: TuningSettings) -> tuple[str, ...]:
     """Return the hyperparameters whose values the tuning job chooses."""
-    return ("learning_rate", "batch_size", *tuning.also_searched)
+    return ("learning_rate", "batch_size", *tuning.also_searched, *(["backbone"] if tuning.backbones else []))
 
 
 def _tuning_job(

@@ -103,7 +103,7 @@ def _cached_features(bucket: str, settings: RunSettings, manifest: Manifest, wei
     """Look for features of earlier runs; fine-tuning needs none, since it changes the backbone."""
     if settings.hyperparameters.mode != "features":
         return CachedFeatures(same_photos=None, other_photos=None)
-    folder = features_folder(manifest.summary, hyperparameters=settings.hyperparameters, weights=weights)
+    folder = features_folder(manifest.summary, settings=settings, weights=weights)
     return find_cached_features(s3, bucket=bucket, folder=folder)
 
 

@@ -47,6 +47,8 @@ class RunSettings:
     learning_rate_scale: contract.ScalingType
     batch_sizes: tuple[int, ...]
     also_searched: tuple[str, ...]
+    backbones: tuple[str, ...]
+    """Those that the search chooses among; none: the hyperparameter alone."""
     objective: contract.ObjectiveName
     warm_start: bool
     weights_key: str | None
@@ -85,11 +87,13 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
 
     # take each value from the input, or else from the settings
     trials = _whole(overrides, "trials", tuning["trials"], low=1, high=_MAX_TRIALS)
+    hyperparameters = _hyperparameters(overrides, training)
+    backbones = _backbones(overrides, tuple(tuning["backbones"]), hyperparameters, trials=trials)
     return RunSettings(
         dataset_prefix=_prefix(overrides, dataset["prefix"], readable_prefix),
         min_images_per_class=dataset["min_images_per_class"],
         group_pattern=dataset["group_pattern"],
-        hyperparameters=_hyperparameters(overrides, training),
+        hyperparameters=hyperparameters,
         trials=trials,
         parallel_trials=min(tuning["parallel_trials"], trials),
         trial_epochs=_whole(overrides, "trial_epochs", tuning["epochs"], low=1, high=1000),
@@ -98,6 +102,7 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
         learning_rate_scale=tuning["learning_rate_scale"],
         batch_sizes=_batch_sizes(overrides, tuple(tuning["batch_sizes"]), processes),
         also_searched=tuple(name for name in contract.ALSO_SEARCHED if tuning[f"search_{name}"]),
+        backbones=backbones,
         objective=tuning["objective"],
         warm_start=tuning["warm_start"],
         weights_key=training["weights"],
@@ -133,6 +138,22 @@ def _hyperparameters(overrides: Mapping[str, Any], training: Mapping[str, Any]) 
         return contract.Hyperparameters(**values)
     except contract.ContractError as error:
         raise InvalidInput(f"in the input: {error}") from None
+
+
+def _backbones(
+    overrides: Mapping[str, Any], backbones: tuple[str, ...], hyperparameters: contract.Hyperparameters, *, trials: int
+) -> tuple[str, ...]:
+    """Return the setting tuning.backbones, if the other values of this run go with it."""
+    if backbones and "backbone" in overrides:
+        raise InvalidInput(
+            f"backbone={overrides['backbone']!r} in the input has no effect: the search chooses among "
+            f"{', '.join(backbones)} (setting tuning.backbones); leave it out, or deploy without tuning.backbones"
+        )
+    try:
+        contract.check_backbones(backbones, trials=trials, unfreeze_from=hyperparameters.unfreeze_from)
+    except contract.ContractError as error:
+        raise InvalidInput(f"in the input: {error}") from None
+    return backbones
 
 
 def _prefix(overrides: Mapping[str, Any], default: str, readable_prefix: str) -> str:

@@ -25,15 +25,14 @@ _LONGEST_TUNING_SECONDS = 30 * 24 * 3600
 """SageMaker's quota for the runtime of a tuning job."""
 
 
-def features_folder(
-    summary: contract.DatasetSummary, *, hyperparameters: contract.Hyperparameters, weights: str
-) -> FeaturesFolder:
-    """Return where the features of these photos are kept."""
+def features_folder(summary: contract.DatasetSummary, *, settings: RunSettings, weights: str) -> FeaturesFolder:
+    """Return where the features of these photos are kept: those of the backbone, or of all that are searched."""
+    values, backbones = settings.hyperparameters, settings.backbones
     key = contract.features_key(
-        dataset_fingerprint=summary["fingerprint"], hyperparameters=hyperparameters, weights=weights
+        dataset_fingerprint=summary["fingerprint"], hyperparameters=values, weights=weights, backbones=backbones
     )
-    recipe = contract.feature_spec_key(hyperparameters=hyperparameters, weights=weights)
-    return FeaturesFolder(recipe=f"features/{recipe}/", key=key)
+    recipe = contract.feature_spec_key(hyperparameters=values, weights=weights, backbones=backbones)
+    return FeaturesFolder(recipe=f"features/{recipe}/", key=key, backbones=backbones)
 
 
 def make_plan(
@@ -65,7 +64,7 @@ def make_plan(
         hyperparameters=hyperparameters.to_strings(),
         features=_features(
             base,
-            features_folder(summary, hyperparameters=hyperparameters, weights=weights),
+            features_folder(summary, settings=settings, weights=weights),
             job=contract.features_job_name(name_prefix, run),
             cached=cached,
         ),
@@ -84,6 +83,7 @@ def make_plan(
                 batch_sizes=settings.batch_sizes,
                 scaling=settings.learning_rate_scale,
                 also=settings.also_searched,
+                backbones=settings.backbones,
             ),
         ),
         training=contract.TrainingPlan(

@@ -36,7 +36,7 @@ class NewTuning:
 
 def next_tuning(plan: contract.Plan, *, settings: RunSettings, trial: contract.TrialCode) -> NewTuning:
     """Return the tuning job that the plan leads to."""
-    searched = frozenset({"learning_rate", "batch_size", *settings.also_searched})
+    searched = frozenset(_searched({"ParameterRanges": plan["tuning"]["ranges"]}))
     values = {**plan["hyperparameters"], "epochs": plan["tuning"]["epochs"]}
     static = {name: value for name, value in values.items() if name not in searched}
     return NewTuning(

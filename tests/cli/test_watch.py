@@ -179,12 +179,13 @@ def test_each_trial_that_has_ended_is_printed_with_its_result() -> None:
         trial(3, "Failed", FailureReason="AlgorithmError"),
         trial(4, "InProgress"),
     )
+    trials.trials[2]["TunedHyperParameters"]["backbone"] = '"resnet18"'
     _, lines = watched([("Entered", "Search"), ("Exited", "Search")], sagemaker=trials)
     values = "learning rate 0.0100, batch size  32"
     assert lines[1:] == [
         f"trial 1: {values} → validation:loss 0.2500",
         f"trial 2: {values} → validation:loss 0.2500 (stopped early)",
-        f"trial 3: {values} → AlgorithmError",
+        f"trial 3: resnet18, {values} → AlgorithmError",
         "Search 1 s",
     ]
 

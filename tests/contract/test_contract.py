@@ -161,3 +161,21 @@ def test_each_metrics_regex_reads_its_own_line_and_no_other(name: str, value: fl
     found = re.findall(contract.metric(name).regex, line)
     assert len(found) == 1
     assert float(found[0]) == pytest.approx(value, abs=1e-6, nan_ok=True)
+
+
+def test_features_of_several_backbones_have_a_key_that_covers_all_of_them() -> None:
+    def key(*backbones: str) -> str:
+        return features_key(
+            dataset_fingerprint="f", hyperparameters=Hyperparameters(), weights="hub", backbones=backbones
+        )
+
+    assert key("resnet50", "resnet18") == key("resnet18", "resnet50")
+    assert len({key(), key("resnet50"), key("resnet50", "resnet18"), key("resnet50", "resnet34")}) == 4
+
+
+def test_a_search_among_backbones_has_a_range_of_them() -> None:
+    ranges = contract.parameter_ranges(batch_sizes=[16], backbones=("resnet50", "resnet18"))
+    size, backbone = ranges["CategoricalParameterRanges"]
+    assert size == {"Name": "batch_size", "Values": ["16"]}
+    assert backbone == {"Name": "backbone", "Values": ["resnet50", "resnet18"]}
+    assert contract.parameter_ranges()["CategoricalParameterRanges"][1:] == []

@@ -199,7 +199,8 @@ def tasks(
 
     model = "s3://data-bucket/runs/run-1/training/whippet-dev-run-1-train/output/model.tar.gz"
     trained = {"TrainingJobName": "whippet-dev-run-1-train", "ModelArtifacts": {"S3ModelArtifacts": model}}
-    best = {"TrainingJobName": "t-1", "TunedHyperParameters": {"learning_rate": "0.01", "batch_size": "32"}}
+    tuned = {"learning_rate": "0.01", "batch_size": "32", "backbone": "resnet50"}
+    best = {"TrainingJobName": "t-1", "TunedHyperParameters": tuned}
     smoke = {"photo": "cat/1.jpg", "truth": "cat", "predicted": "cat", "score": 0.9, "endpoint": "whippet-dev"}
     known: dict[str, Task] = {
         "CheckDataset": answer(plan(**planned)),

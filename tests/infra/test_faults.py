@@ -273,3 +273,13 @@ def test_a_model_that_nothing_overtook_is_judged_once(asking: dict[str, Any], be
     ended = interpret(asking, known)
     assert (ended.status, ended.error) == ("SUCCEEDED", None), ended.cause
     assert "VerdictAgain" not in ended.path
+
+
+def test_a_search_among_backbones_runs_to_its_end(synthesise: Any) -> None:
+    definition = synthesise(**{"tuning.backbones": "resnet18,resnet50"}).definition()
+    best = {"learning_rate": "0.01", "batch_size": "32", "backbone": "resnet18"}
+    found = {"BestTrainingJob": {"TrainingJobName": "t-1", "TunedHyperParameters": best}}
+    ended = interpret(definition, tasks(Endpoint()) | {"Tune": lambda _: found})
+    assert (ended.status, ended.error) == ("SUCCEEDED", None), ended.cause
+    assert ended.payloads["Features"]["Environment"]["WHIPPET_BACKBONES"] == "resnet18,resnet50"
+    assert ended.payloads["Train"]["HyperParameters"]["backbone"] == "resnet18"

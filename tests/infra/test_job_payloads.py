@@ -20,6 +20,7 @@ from tests.infra.service_model import problems
         {},
         {"training.instance_type": "ml.g5.xlarge", "training.weights": "weights/resnet50.pth"},
         {"tuning.warm_start": "true", "debugger.mode": "managed", "features.instance_count": "3"},
+        {"tuning.backbones": "resnet50,resnet18"},
         {
             "training.mode": "finetune",
             "training.instance_type": "ml.g5.12xlarge",
@@ -95,6 +96,18 @@ def test_what_is_searched_beside_is_searched_and_not_fixed(synthesise: Any) -> N
     assert not set(best) & set(payloads["Tune"]["TrainingJobDefinition"]["StaticHyperParameters"])
     trained = contract.Hyperparameters.from_strings(payloads["Train"]["HyperParameters"])
     assert (trained.weight_decay, trained.label_smoothing) == (0.001, 0.1)
+
+
+@pytest.mark.parametrize("mode", ["features", "finetune"])
+def test_the_backbone_that_the_search_chose_is_trained(synthesise: Any, mode: str) -> None:
+    definition = synthesise(**{"training.mode": mode, "tuning.backbones": "resnet18,resnet50"}).definition()
+    best = {"learning_rate": "0.01", "batch_size": "32", "backbone": "resnet18"}
+    found = {"BestTrainingJob": {"TrainingJobName": "t-1", "TunedHyperParameters": best}}
+    payloads = dict(walk(definition, tasks(Endpoint(), mode=mode) | {"Tune": lambda _: found}, {}).payloads)
+    assert "backbone" not in payloads["Tune"]["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert payloads["Train"]["HyperParameters"]["backbone"] == "resnet18"
+    if "Features" in payloads:
+        assert payloads["Features"]["Environment"][contract.JobVariable.BACKBONES] == "resnet18,resnet50"
 
 
 @pytest.mark.parametrize("found", [False, True])

@@ -20,6 +20,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "manual approval and warm start": {"release.approval": "manual", "tuning.warm_start": "true"},
     "fine-tuning": {"training.mode": "finetune", "training.spot": "true"},
     "fine-tuning with own rules": {"training.mode": "finetune", "debugger.mode": "own"},
+    "several backbones": {"tuning.backbones": "resnet50,resnet18"},
     "managed rules": {"debugger.mode": "managed"},
     "no rules": {"debugger.mode": "off"},
     "no debug rule": {"debugger.rules": "CPUBottleneck", "debugger.block": ""},

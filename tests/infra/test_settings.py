@@ -87,6 +87,8 @@ def test_overrides_from_the_command_line_are_converted() -> None:
     assert chosen.tuning.batch_sizes == (16, 32)
     assert chosen.dataset.bucket is None
     assert settings(**{"tuning.batch_sizes": "64"}).tuning.batch_sizes == (64,)
+    assert settings().tuning.backbones == settings(**{"tuning.backbones": ""}).tuning.backbones == ()
+    assert settings(**{"tuning.backbones": "resnet18, resnet50"}).tuning.backbones == ("resnet18", "resnet50")
 
 
 def test_prod_differs_from_dev_and_takes_overrides_too() -> None:
@@ -124,6 +126,24 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
         (
             {"training.mode": "finetune", "training.instance_type": "ml.g5.12xlarge", "tuning.batch_sizes": "30,32"},
             "training.instance_count=1 makes 4 processes, which cannot share a batch of 30 evenly",
+        ),
+        (
+            {"tuning.backbones": "resnet50,resnet18,resnet34", "tuning.trials": "2"},
+            "2 trials are fewer than the 3 backbones of tuning.backbones, some of which would never be tried; raise",
+        ),
+        ({"tuning.backbones": "resnet50,resnet50"}, "tuning.backbones names resnet50 twice"),
+        ({"tuning.backbones": "resnet50,Res Net"}, "backbone='Res Net' is not a model's name"),
+        (
+            {"tuning.backbones": ",".join(f"a{number:060}" for number in range(9)), "tuning.trials": "9"},
+            "tuning.backbones has names of more than 512 characters together",
+        ),
+        (
+            {"tuning.backbones": "resnet50,resnet18", "training.weights": "weights/resnet50.pth"},
+            "training.weights=weights/resnet50.pth holds the weights of one backbone, and the search chooses among res",
+        ),
+        (
+            {"tuning.backbones": "resnet50,resnet18", "training.mode": "finetune", "training.unfreeze_from": "layer4"},
+            "unfreeze_from=layer4 names a stage of one network, and the search chooses among several",
         ),
         ({"tuning.strategy": "Grid"}, "tuning.strategy='Grid'"),
         ({"tuning.batch_sizes": "16,0"}, "tuning.batch_sizes"),

@@ -53,8 +53,10 @@ def keys(value: Any) -> Any:
     return {key: keys(item) for key, item in value.items()} if isinstance(value, dict) else type(value).__name__
 
 
-def store_features(s3: FakeS3, plan: contract.Plan, job: str, *, missing: bool = False, short: bool = False) -> None:
-    folder = f"{plan['features']['output'].removeprefix('s3://data/')}{job}/output/model/"
+def store_features(
+    s3: FakeS3, plan: contract.Plan, job: str, *, below: str = "", missing: bool = False, short: bool = False
+) -> None:
+    folder = f"{plan['features']['output'].removeprefix('s3://data/')}{job}/output/model/{below}"
     for name, body in FEATURES[: 1 if missing else 2]:
         s3.put_object(Bucket="data", Key=folder + name, Body=body[:-1] if short else body)
     index = {
@@ -94,7 +96,7 @@ def test_complete_features_of_an_earlier_run_are_used(s3: FakeS3, context: Conte
 @pytest.mark.parametrize("broken", ["missing", "short"])
 def test_incomplete_features_are_not_used(s3: FakeS3, context: Context, broken: str) -> None:
     plan = check(context)
-    store_features(s3, plan, "whippet-dev-old-features", **{broken: True})
+    store_features(s3, plan, "whippet-dev-old-features", missing=broken == "missing", short=broken == "short")
     assert not check(context)["features"]["ready"]
 
 
@@ -237,3 +239,34 @@ def test_a_warm_start_names_an_earlier_job_where_there_is_one(
     assert (new.image, new.static["sagemaker_submit_directory"]) == ("image:1", "s3://assets/trial.tar.gz")
     names = [entry["Name"] for entry in first["ranges"]["ContinuousParameterRanges"]]
     assert names == ["learning_rate", "weight_decay"]
+
+
+def test_several_backbones_are_searched_and_have_features_of_their_own(
+    s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = check(context)
+    backbones = ("resnet18", "resnet50")
+    deploy(monkeypatch, tuning={"backbones": backbones, "warm_start": True})
+    asked: list[NewTuning] = []
+    monkeypatch.setattr(check_dataset, "find_warm_start", lambda _, *, name_prefix, new: asked.append(new))
+    plan = check(context)
+    names = {entry["Name"]: entry["Values"] for entry in plan["tuning"]["ranges"]["CategoricalParameterRanges"]}
+    assert names["backbone"] == list(backbones)
+    assert asked[0].searched == {"learning_rate", "batch_size", "backbone"}
+    assert "backbone" not in asked[0].static
+    assert plan["features"]["key"] != alone["features"]["key"]
+
+    # the features of one alone are not enough, those of all are
+    job = "whippet-dev-old-features"
+    for number, backbone in enumerate(backbones):
+        assert not check(context)["features"]["ready"], number
+        folder = contract.backbone_folder(backbone)
+        store_features(s3, plan, job, below=f"{folder}/")
+    features = check(context)["features"]
+    assert features["ready"]
+    assert features["uri"] == f"{features['output']}{job}/output/model/"
+
+    # with another photo they are extended, all together
+    s3.put_object(Bucket="data", Key="dataset/cat/new.jpg", Body=b"new")
+    extended = check(context)["features"]
+    assert (extended["extends"], extended["previous"]) == (True, features["uri"])

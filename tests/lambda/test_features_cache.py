@@ -36,8 +36,8 @@ class Bucket:
     def get_object(self, **given: str) -> dict[str, Any]:
         return {"Body": io.BytesIO(self.objects[given["Key"]])}
 
-    def find(self) -> str | None:
-        return find_features(cast(Any, self), bucket="b", prefix="features/k/")
+    def find(self, backbones: tuple[str, ...] = ()) -> str | None:
+        return find_features(cast(Any, self), bucket="b", prefix="features/k/", backbones=backbones)
 
 
 def test_the_newest_complete_features_are_found() -> None:
@@ -71,3 +71,27 @@ def test_a_file_cut_short_is_noticed() -> None:
 
 def test_no_features_yet() -> None:
     assert Bucket().find() is None
+
+
+BACKBONES = ("resnet50", "timm/resnet50.a1_in1k")
+FOLDERS = ("backbone-resnet50/", "backbone-timm--resnet50.a1_in1k/")
+
+
+def test_features_of_several_backbones_are_found_as_one() -> None:
+    bucket = Bucket()
+    for folder in FOLDERS:
+        for number in range(2):
+            place = f"features/k/job/output/model/{folder}part-{number}-of-2/"
+            bucket.put_features(place, number=number, of=2)
+    assert bucket.find(BACKBONES) == "features/k/job/output/model/"
+    del bucket.objects[f"features/k/job/output/model/{FOLDERS[1]}part-1-of-2/features.json"]
+    assert bucket.find(BACKBONES) is None
+
+
+def test_features_that_lack_a_backbone_are_not_complete() -> None:
+    bucket = Bucket()
+    bucket.put_features(f"features/k/job/output/model/{FOLDERS[0]}")
+    assert bucket.find(BACKBONES) is None
+    assert bucket.find() is None
+    bucket.put_features(f"features/k/job/output/model/{FOLDERS[1]}")
+    assert bucket.find(BACKBONES) == "features/k/job/output/model/"

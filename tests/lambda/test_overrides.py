@@ -143,3 +143,28 @@ def test_in_an_existing_bucket_the_prefix_cannot_leave_the_settings() -> None:
     assert resolved({"dataset_prefix": "dataset/2026/"}, "dataset/").dataset_prefix == "dataset/2026/"
     with pytest.raises(InvalidInput, match="outside dataset/"):
         resolved({"dataset_prefix": "elsewhere/"}, "dataset/")
+
+
+def with_backbones(overrides: dict[str, Any], **training: str) -> RunSettings:
+    settings = Settings.model_validate({"training": training, "tuning": {"backbones": ["resnet18", "resnet50"]}})
+    sections = settings.model_dump(mode="json", include={"dataset", "tuning", "training"})
+    return resolve(sections, overrides, readable_prefix="", processes=1)
+
+
+def test_a_run_may_change_all_but_the_backbone_where_the_search_chooses_it() -> None:
+    assert resolved({}).backbones == ()
+    assert with_backbones({"trials": 2}).backbones == ("resnet18", "resnet50")
+    with pytest.raises(
+        InvalidInput, match="backbone='resnet34' in the input has no effect: the search chooses among resnet18, resnet5"
+    ):
+        with_backbones({"backbone": "resnet34"})
+
+
+def test_a_run_has_a_trial_for_each_backbone_at_least() -> None:
+    with pytest.raises(InvalidInput, match="in the input: 1 trials are fewer than the 2 backbones"):
+        with_backbones({"trials": 1})
+
+
+def test_a_stage_of_one_network_does_not_go_with_several() -> None:
+    with pytest.raises(InvalidInput, match="in the input: unfreeze_from=layer4 names a stage of one network"):
+        with_backbones({"unfreeze_from": "layer4"}, mode="finetune")

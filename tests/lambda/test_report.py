@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from report import handler as report
 
+import contract
 from tests.fakes.lambda_context import Context
 from tests.fakes.report_run import CLASSES, JOB, RUN, FakeSageMaker, changed, event, files
 from tests.fakes.s3 import FakeS3, client_error
@@ -174,6 +175,30 @@ def test_a_best_trial_at_the_edge_of_a_range_is_said(write: Any, best: dict[str,
         r"at the edge of the range of ([a-z ]+):", Parsed(write(files(), sagemaker=AtEdge())).sections["tuning"]
     )
     assert (said[1] if said else "") == edges
+
+
+def test_the_trials_show_their_backbones_where_these_were_searched(write: Any) -> None:
+    backbones = ("resnet18", "resnet50")
+
+    class OfBackbones(FakeSageMaker):
+        def describe_hyper_parameter_tuning_job(self, **named: Any) -> dict[str, Any]:
+            answer = super().describe_hyper_parameter_tuning_job(**named)
+            ranges = contract.parameter_ranges(backbones=backbones)
+            answer["HyperParameterTuningJobConfig"]["ParameterRanges"] = ranges
+            return answer
+
+        def _trials(self) -> list[dict[str, Any]]:
+            trials = super()._trials()
+            for number, trial in enumerate(trials):
+                trial["TunedHyperParameters"]["backbone"] = f'"{backbones[number % 2]}"'
+            return trials
+
+    page = Parsed(write(files(), sagemaker=OfBackbones()))
+    table = page.sections["tuning"].split("Trials")[1]
+    assert (table.count("resnet18"), table.count("resnet50")) == (8, 8)
+    assert "search of learning rate, batch size, backbone over 16 trials" in page.sections["tuning"]
+    (backbone,) = (given for given in page.charts["trials"]["parameters"] if given["name"] == "backbone")
+    assert (backbone["scale"], backbone["choices"]) == ("choice", ["resnet18", "resnet50"])
 
 
 def test_a_trial_that_diverged_stands_in_the_table_alone(write: Any) -> None:
