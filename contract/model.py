@@ -34,10 +34,10 @@ MAX_ERROR_CHARACTERS: Final = 1000
 Precision = Literal["fp32", "int8"]
 
 INT8_ACCURACY_LOSS: Final = 0.005
-"""Test accuracy that an int8 model may lose against float32 and still be served."""
+"""Validation accuracy that an int8 model may lose against float32 and still be served."""
 
 INT8_CLASS_LOSS: Final = 0.03
-"""Recall of a single class that an int8 model may lose against float32 and still be served."""
+"""Recall of a single class, on the validation photos, that an int8 model may lose and still be served."""
 
 
 class ModelCard(TypedDict):
