@@ -32,6 +32,7 @@ MODULES = {
     "search_trials": "cloud",
     "head": "training",
     "backbones": "training",
+    "mirror": "training",
 }
 """The benchmarks in the order they run, and the environment in .envs that each needs."""
 

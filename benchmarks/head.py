@@ -37,6 +37,7 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 KEPT = ROOT / ".whippet" / "benchmarks"
 SETS = ("clothing10", "grocery16", "digits")
+PARTS = {"learnt": ["train", "valid"], "test": ["test"]}
 SEEDS, VIEWS = 5, 4
 PEERS = ("logistic regression", "logistic regression, last level", "k-NN")
 LEVELS: dict[str, list[list[float]] | None] = {
@@ -87,7 +88,7 @@ def measure(name: str, *, seeds: int) -> Measured:
     """Train every way on a data set, once for each seed."""
     found = []
     for seed in range(seeds):
-        features = _digits(seed) if name == "digits" else _photos(name)
+        features = _digits(seed) if name == "digits" else photos(name)
         probabilities = {**_ours(features, seed=seed), **_peers(features)}
         found.append({way: Scored.of(each, features.test_labels) for way, each in probabilities.items()})
         print(
@@ -134,13 +135,18 @@ def _result(
     )
 
 
-def _ours(features: Features, *, seed: int) -> dict[str, Probabilities]:
-    """Return what the served model would give: of the head of a search, and of the finished ones."""
-    # a fifth of each class's photos for validation
-    labels = features.learnt_labels
+def held_out(labels: Labels, *, seed: int) -> NDArray[np.bool_]:
+    """Return which photos are for validation, (N,): a fifth of each class, others in each of five seeds."""
     order = np.lexsort((np.random.default_rng([seed, 1]).random(len(labels)), labels))
     held = np.zeros(len(labels), dtype=bool)
     held[order[seed % 5 :: 5]] = True
+    return held
+
+
+def _ours(features: Features, *, seed: int) -> dict[str, Probabilities]:
+    """Return what the served model would give: of the head of a search, and of the finished ones."""
+    labels = features.learnt_labels
+    held = held_out(labels, seed=seed)
     train = SplitFeatures(np.ascontiguousarray(features.learnt[:, ~held]), labels[~held], [""] * int((~held).sum()))
     validation = SplitFeatures(np.ascontiguousarray(features.learnt[:1, held]), labels[held], [""] * int(held.sum()))
     test = SplitFeatures(features.test, features.test_labels, [""] * len(features.test_labels))
@@ -197,20 +203,23 @@ def _scikit_learn(*arguments: str) -> None:
     )
 
 
-def _photos(name: str) -> Features:
+def photos(name: str) -> Features:
     """Return the features of a set of real photos, which has test photos of its own."""
-    root = DATA / name
-    folders = {"learnt": ["train", "valid"], "test": ["test"]}
-    classes = sorted(folder.name for folder in (root / "train").iterdir() if folder.is_dir())
+    classes = sorted(folder.name for folder in (DATA / name / "train").iterdir() if folder.is_dir())
     arrays: dict[str, NDArray[np.float32]] = {}
     labels: dict[str, Labels] = {}
-    for part, names in folders.items():
-        files = [file for each in names for file in sorted((root / each).rglob("*")) if _is_photo(file)]
+    for part in PARTS:
+        files = photo_files(name, part)
         labels[part] = np.array([classes.index(file.parent.name) for file in files], dtype=np.int64)
         arrays[part], levels = _features(
-            f"{name}-{part}", root, files, views=VIEWS if part == "learnt" else 0, image_size=224, flip=True
+            f"{name}-{part}", DATA / name, files, views=VIEWS if part == "learnt" else 0, image_size=224, flip=True
         )
     return Features(arrays["learnt"], labels["learnt"], arrays["test"], labels["test"], levels)
+
+
+def photo_files(name: str, part: str) -> list[Path]:
+    """Return the files of a part of a set of real photos, in the order of its features."""
+    return [file for each in PARTS[part] for file in sorted((DATA / name / each).rglob("*")) if _is_photo(file)]
 
 
 def _digits(seed: int) -> Features:

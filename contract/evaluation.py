@@ -11,6 +11,7 @@ __all__ = [
     "ClassScores",
     "Evaluation",
     "Interval",
+    "MirrorAveraging",
     "Mistake",
     "ModelFile",
     "MulticlassMetrics",
@@ -117,10 +118,35 @@ class ModelFile(TypedDict):
     """The model exported in one precision."""
 
     precision: Precision
+    validation_accuracy: float
+    """On the validation photos, by which the precision is chosen; by a head that has not learnt from them."""
     test_accuracy: float
+    """On the test photos; it decides nothing."""
     bytes: int
     milliseconds: float
     """Median milliseconds that one photo takes on one CPU thread of the training job's machine."""
+
+
+class MirrorAveraging(TypedDict):
+    """What averaging over a photo and its mirror image brings and costs, whether it is served or not.
+
+    It is measured in float32 on some validation photos, by a head that has not learnt from them.
+    """
+
+    served: bool
+    """Whether the served model averages: the hyperparameter `average_mirrored`."""
+    images: int
+    accuracy: float
+    """Without averaging."""
+    averaged_accuracy: float
+    accuracy_gain_error: float
+    """Standard error of the difference, by photo."""
+    loss: float
+    averaged_loss: float
+    loss_gain_error: float
+    milliseconds: float
+    """Median milliseconds that one photo takes on one CPU thread, without averaging."""
+    averaged_milliseconds: float
 
 
 class Evaluation(TestScores):
@@ -134,4 +160,6 @@ class Evaluation(TestScores):
     precision: Precision
     precision_reason: str
     model_files: list[ModelFile]
+    mirror_averaging: MirrorAveraging | None
+    """None where the hyperparameter `flip` says that mirror images mean something else."""
     hyperparameters: dict[str, str]

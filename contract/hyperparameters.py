@@ -126,6 +126,11 @@ class Hyperparameters:
     quantize: bool = declared(
         True, "Serve the model in 8-bit integers where that costs at most half a point of accuracy."
     )
+    average_mirrored: bool = declared(
+        False,
+        "Serve the average over each photo and its mirror image (test-time augmentation), which takes twice the time; "
+        "every run measures what it brings.",
+    )
     mode: str = declared(
         "features", "Train a head on the frozen backbone's features, or fine-tune the backbone as well.", deployed=True
     )
@@ -177,6 +182,12 @@ class Hyperparameters:
             raise ContractError(
                 f"hyperparameter unfreeze_from={self.unfreeze_from!r} is not a stage's name; "
                 "give a dotted name such as layer4 or features.7, or nothing for the whole network"
+            )
+
+        if self.average_mirrored and not self.flip:
+            raise ContractError(
+                "hyperparameter average_mirrored=True contradicts flip=False, which says that mirror images mean "
+                "something else (digits, text, left or right); leave average_mirrored out, or set flip=true"
             )
 
         # A value without effect would mislead whoever set it.

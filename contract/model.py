@@ -38,10 +38,10 @@ Interpolation = Literal["bilinear", "bicubic"]
 """How photos are resized: the filters that pretrained weights are evaluated with, both antialiased."""
 
 INT8_ACCURACY_LOSS: Final = 0.005
-"""Test accuracy that an int8 model may lose against float32 and still be served."""
+"""Validation accuracy that an int8 model may lose against float32 and still be served."""
 
 INT8_CLASS_LOSS: Final = 0.03
-"""Recall of a single class that an int8 model may lose against float32 and still be served."""
+"""Recall of a single class, on the validation photos, that an int8 model may lose and still be served."""
 
 
 class ModelCard(TypedDict):

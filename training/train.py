@@ -63,6 +63,7 @@ def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler
         return None
     return TrainedModel(
         classifier=tuned.classifier,
+        validated_head=None,
         history=tuned.history,
         validation_accuracy=tuned.validation.scores().accuracy,
         held_out_logits=tuned.validation.logits,
@@ -113,6 +114,7 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
     finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=hyperparameters)
     return TrainedModel(
         classifier=Classifier(backbone=backbone, head=finished.head.folded()).eval(),
+        validated_head=finished.validated_head.folded(),
         history=history,
         validation_accuracy=finished.validation.accuracy,
         held_out_logits=finished.held_out_logits,

@@ -69,7 +69,8 @@ class DatasetSettings(Section):
     input_mode: Literal["File", "FastFile"] = Field(
         default="File",
         description="How a job gets the photos: copied to its disk before it starts (File), or streamed from S3 "
-        "(FastFile, for data sets larger than the disk).",
+        "(FastFile, for data sets larger than the disk). The last training of a head, which reads only some of them, "
+        "always streams them.",
     )
     keep_at_destroy: bool = Field(
         default=True, description="Keep the bucket and the photos when the stack is destroyed."

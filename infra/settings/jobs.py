@@ -131,6 +131,7 @@ class TrainingSettings(Section):
     class_weights: Literal["auto", "none", "balanced"] = hyperparameter("class_weights")
     seed: int = hyperparameter("seed")
     quantize: bool = hyperparameter("quantize")
+    average_mirrored: bool = hyperparameter("average_mirrored")
     unfreeze_from: str | None = hyperparameter(
         "unfreeze_from", default=None, pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"
     )
@@ -161,6 +162,15 @@ class TrainingSettings(Section):
     max_minutes: int = Field(
         default=240, ge=5, le=7200, description="Time limit of the features job and of the training, in minutes."
     )
+
+    @model_validator(mode="after")
+    def _mirror_images_mean_the_same(self) -> TrainingSettings:
+        if self.average_mirrored and not self.flip:
+            raise ValueError(
+                "average_mirrored=true contradicts flip=false, which says that mirror images mean something else "
+                "(digits, text, left or right); leave average_mirrored out, or set flip=true"
+            )
+        return self
 
     @model_validator(mode="after")
     def _of_the_mode(self) -> TrainingSettings:

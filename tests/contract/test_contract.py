@@ -39,7 +39,7 @@ CHANGED = Hyperparameters(
 )
 
 
-@pytest.mark.parametrize("given", [Hyperparameters(), CHANGED])
+@pytest.mark.parametrize("given", [Hyperparameters(), CHANGED, Hyperparameters(average_mirrored=True)])
 def test_hyperparameters_survive_the_way_through_sagemaker(given: Hyperparameters) -> None:
     texts = given.to_strings()
     assert all(isinstance(text, str) for text in texts.values())
@@ -67,6 +67,11 @@ def test_the_sent_form_may_be_quoted_and_carry_sagemakers_own_names() -> None:
         (
             {"mixup": "0.2"},
             "mixup=0.2 has no effect with mode=features; leave mixup out, or deploy with",
+        ),
+        (
+            {"average_mirrored": "true", "flip": "false"},
+            "average_mirrored=True contradicts flip=False, which says that mirror images mean something else "
+            "(digits, text, left or right); leave average_mirrored out, or set flip=true",
         ),
         ({"unfreeze_from": "layer4"}, "unfreeze_from=layer4 has no effect with mode=features"),
     ],
@@ -132,6 +137,14 @@ def test_features_are_known_by_every_hyperparameter_that_decides_them(change: st
         )
     )
     assert [name for name, value in before.items() if after[name] != value and name != "augmentation"] == [change]
+
+
+def test_features_serve_with_mirror_averaging_and_without() -> None:
+    keys = {
+        features_key(dataset_fingerprint="f", hyperparameters=Hyperparameters(average_mirrored=on), weights="hub")
+        for on in (False, True)
+    }
+    assert len(keys) == 1
 
 
 def test_a_features_specification_says_all_it_declares() -> None:

@@ -238,8 +238,36 @@ def _evaluation(classes: Sequence[str], *, each: int, rng: random.Random) -> dic
         "hardest_mistakes": mistakes,
         "multiclass_classification_metrics": {},
         "precision": "int8",
-        "precision_reason": "int8 is as accurate: test accuracy 0.8310 against 0.8337 in fp32; up to 0.005 may be lost",
-        "model_files": [],
+        "precision_reason": "int8 is as accurate: validation accuracy 0.8571 against 0.8603 in fp32 on 315 photos; "
+        "up to 0.005 may be lost, and a standard error of 0.0055",
+        "model_files": [
+            {
+                "precision": "fp32",
+                "validation_accuracy": 0.8603,
+                "test_accuracy": (of_all + 1) / (each * count),
+                "bytes": 13_500_000,
+                "milliseconds": 17.9,
+            },
+            {
+                "precision": "int8",
+                "validation_accuracy": 0.8571,
+                "test_accuracy": of_all / (each * count),
+                "bytes": 4_100_000,
+                "milliseconds": 8.7,
+            },
+        ],
+        "mirror_averaging": {
+            "served": False,
+            "images": 256,
+            "accuracy": 0.8594,
+            "averaged_accuracy": 0.8672,
+            "accuracy_gain_error": 0.0078,
+            "loss": 0.4312,
+            "averaged_loss": 0.4207,
+            "loss_gain_error": 0.0061,
+            "milliseconds": 17.9,
+            "averaged_milliseconds": 35.2,
+        },
         "hyperparameters": Hyperparameters(learning_rate=0.0126, batch_size=32).to_strings(),
     }
 

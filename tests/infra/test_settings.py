@@ -108,6 +108,10 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
+        (
+            {"training.average_mirrored": "true", "training.flip": "false"},
+            "average_mirrored=true contradicts flip=false",
+        ),
         ({"env": "test"}, "env='test' is not an environment of cdk.json, which has dev, prod"),
         ({"trainig.epochs": "3"}, "unknown setting -c trainig.epochs=3; known are env, dataset.bucket"),
         ({"epochs": "3"}, "unknown setting -c epochs=3"),

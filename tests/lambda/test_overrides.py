@@ -9,7 +9,7 @@ from infra.settings import Settings
 
 _PLAIN = (
     "backbone", "image_size", "views", "flip", "epochs", "weight_decay", "label_smoothing", "class_weights", "seed",
-    "quantize",
+    "quantize", "average_mirrored",
     "unfreeze_from", "backbone_rate", "warmup_epochs", "ema", "mixup", "cutmix", "randaugment",
 )  # fmt: skip
 
@@ -34,7 +34,7 @@ def test_every_known_key_has_its_effect() -> None:
         "backbone": "efficientnet_lite0",
         "image_size": 96,
         "views": 0,
-        "flip": False,
+        "flip": True,
         "epochs": 3,
         "weight_decay": 0,
         "label_smoothing": 0.1,
@@ -48,6 +48,7 @@ def test_every_known_key_has_its_effect() -> None:
         "cutmix": 1,
         "randaugment": 9,
         "quantize": False,
+        "average_mirrored": True,
         "batch_sizes": [8, 16],
         "dataset_prefix": "other/",
         "learning_rate": {"min": 0.01, "max": 0.02},
@@ -55,7 +56,7 @@ def test_every_known_key_has_its_effect() -> None:
         "trials": 1,
     }
     assert set(overrides) == set(KNOWN)
-    run = resolved(overrides, mode="finetune")
+    run = resolved(overrides, mode="finetune", flip="false")
     assert run.hyperparameters.mode == "finetune"
     given = {name: getattr(run.hyperparameters, name) for name in _PLAIN}
     assert given == {name: overrides[name] for name in _PLAIN}
@@ -70,7 +71,10 @@ def test_every_known_key_has_its_effect() -> None:
         ([], "must be a JSON object"),
         ("run", "must be a JSON object"),
         (None, "is null"),
-        ({"epoch": 3}, "unknown key in the input: epoch; known are backbone, backbone_rate, batch_sizes"),
+        (
+            {"epoch": 3},
+            "unknown key in the input: epoch; known are average_mirrored, backbone, backbone_rate, batch_sizes",
+        ),
         ({"epochs": "3"}, "epochs='3' in the input is a text; give a whole number"),
         ({"epochs": True}, "give a whole number"),
         ({"epochs": 0}, "epochs=0 is outside 1 to 1000"),
@@ -78,6 +82,7 @@ def test_every_known_key_has_its_effect() -> None:
         ({"image_size": 5000}, "image_size=5000 is outside 32 to 1024"),
         ({"backbone": "Not A Model"}, "not a model's name"),
         ({"mixup": 0.2}, "no effect with mode=features"),
+        ({"average_mirrored": True, "flip": False}, "average_mirrored=True contradicts flip=False"),
         ({"trials": 0}, "trials=0 in the input is wrong; give a whole number from 1 to 750"),
         ({"trials": 2.5}, "trials=2.5"),
         ({"learning_rate": 0.1}, "is not a range; give"),

@@ -88,6 +88,9 @@ def test_a_complete_run_fills_every_section(write: Any) -> None:
     assert [attributes for _, attributes in page.tags if attributes.get("class") == "missing"] == []
     assert "Accepted, and released on whippet-dev" in page.sections["outcome"]
     assert "Overtraining found an issue at step 460" in page.sections["outcome"]
+    assert "int8 served 85.71%" in page.sections["outcome"]
+    assert "fp32 86.03% 85.41% 13.5 MB 17.9 ms" in page.sections["outcome"]
+    assert "validation accuracy 0.8571 against 0.8603 in fp32" in page.sections["outcome"]
     assert "16 trials on ml.c5.xlarge" in page.sections["tuning"]
     assert "AlgorithmError: the loss is not a number" in page.sections["tuning"]
     assert all(name in page.sections["classes"] for name in CLASSES)
@@ -115,6 +118,38 @@ def test_a_run_of_a_version_without_class_weights_still_has_its_data_set(write: 
     plan = event()["run"]["plan"]
     del plan["hyperparameters"]["class_weights"]
     assert "1,830 photos of 10 classes" in Parsed(write(files(), plan=plan)).sections["dataset"]
+
+
+@pytest.mark.parametrize(
+    ("served", "state", "takes"),
+    [(False, "Mirror averaging is off", "would take"), (True, "Mirror averaging is on", "takes")],
+)
+def test_the_page_says_what_mirror_averaging_brings_and_costs(write: Any, served: bool, state: str, takes: str) -> None:
+    mirror = {
+        "served": served,
+        "images": 256,
+        "accuracy": 0.8594,
+        "averaged_accuracy": 0.8672,
+        "accuracy_gain_error": 0.0078,
+        "loss": 0.4312,
+        "averaged_loss": 0.4207,
+        "loss_gain_error": 0.0061,
+        "milliseconds": 17.9,
+        "averaged_milliseconds": 35.2,
+    }
+    objects = changed(files(), "results/evaluation.json", mirror_averaging=mirror)
+    outcome = Parsed(write(objects)).sections["outcome"]
+    assert state in outcome
+    assert f"On 256 validation photos, in fp32, it {takes} the accuracy from 85.94% to 86.72%" in outcome
+    assert "(standard error of the difference 0.78%)" in outcome
+    assert "the loss from 0.431 to 0.421 (0.0061), and a photo from 17.9 ms to 35.2 ms" in outcome
+
+
+def test_mirror_averaging_is_not_spoken_of_where_mirror_images_mean_something_else(write: Any) -> None:
+    objects = changed(files(), "results/evaluation.json", mirror_averaging=None)
+    page = Parsed(write(objects))
+    assert "Served as" in page.sections["outcome"]
+    assert "irror" not in page.sections["outcome"]
 
 
 def test_every_chart_has_its_data_and_a_text_for_those_who_do_not_see_it(write: Any) -> None:

@@ -64,6 +64,7 @@ def test_training_writes_everything_the_contract_promises(
     embedded: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = start_training(embedded)
+    (embedded.root / "dataset" / "red" / "12.jpg").unlink()  # of the validation photos, whose features are there
     capsys.readouterr()
     train.main()
     log = capsys.readouterr().out
@@ -101,6 +102,16 @@ def test_training_writes_everything_the_contract_promises(
     assert finished, log
     assert evaluation["validation_accuracy"] == pytest.approx(float(finished[1]), abs=1e-4)
     assert "fitted on 48 photos that were held out" in log
+
+    # the precision is chosen on the eleven validation photos that are left, not on the twelve test photos
+    assert " on 11 photos" in evaluation["precision_reason"]
+    fp32, int8 = evaluation["model_files"]
+    assert set(int8) == set(contract.ModelFile.__annotations__)
+    right = (11 * fp32["validation_accuracy"], 11 * int8["validation_accuracy"])
+    assert right == (pytest.approx(round(right[0])), pytest.approx(round(right[1])))
+    assert f"validation accuracy {int8['validation_accuracy']:.4f} against" in evaluation["precision_reason"]
+    assert evaluation["mirror_averaging"]["images"] == 11
+    assert "mirror averaging (not served): accuracy" in log
 
     check_predictions(output, evaluation)
     check_served_model(embedded, model=model, expected=evaluation["test_accuracy"])

@@ -1,31 +1,34 @@
 """From a trained classifier to what is served and what is known of it; the same for heads and for whole networks.
 
-Everything is measured on the model files themselves, run as the endpoint runs them on the test photos as the endpoint
-sees them: what is reported is what will be served.
+Everything is measured on the model files themselves, run as the endpoint runs them on photos as the endpoint sees them:
+what is reported is what will be served. Validation photos decide which file that is; the test photos decide nothing.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 import contract
 from training.data.manifest import Manifest
+from training.evaluation import mirror_averaging
 from training.evaluation.calibration import fit_temperature
 from training.evaluation.results import write_mistakes, write_predictions, write_results
 from training.evaluation.scores import measure
-from training.evaluation.served_photos import Crop, as_served, batches, crops, spread
+from training.evaluation.served_photos import Crop, as_served, crops, spread
 from training.export.onnx_export import check_export, export
-from training.export.onnx_model import OnnxModel, milliseconds_an_image
+from training.export.onnx_model import OnnxModel, median_milliseconds
 from training.export.precision import Choice, choose
+from training.export.predictions import Predictions, predict
 from training.export.quantization import can_be_quantized, quantize
+from training.export.validation import validate
 from training.loop.history import History
 from training.model.classifier import Classifier
 from training.preprocess import Preprocessing
@@ -34,7 +37,6 @@ from training.runtime.environment import JobError, write_json
 __all__ = ["CALIBRATION_IMAGES", "Job", "TrainedModel", "evaluate_and_export"]
 
 CALIBRATION_IMAGES = 256
-_IMAGES_TO_COMPARE = 16
 
 _ModelFiles = dict[contract.Precision, Path]
 
@@ -45,6 +47,8 @@ class TrainedModel:
 
     classifier: Classifier
     """With temperature 1, on the CPU."""
+    validated_head: nn.Linear | None
+    """The classifier's head as it was before it learnt from the validation photos; None if it has not."""
     validation_accuracy: float
     """On validation photos that the model had not learnt from yet."""
     held_out_logits: NDArray[np.float32]
@@ -87,11 +91,27 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
     crop = partial(as_served, photos=job.photos, preprocessing=preprocessing)
 
     # calibrate and export
+    trained.classifier.average_mirrored = job.hyperparameters.average_mirrored
     _calibrate(trained)
     files = _model_files(trained.classifier, job, crop=crop)
 
+    # let the validation photos choose the file that is served
+    validated = validate(
+        files,
+        trained.classifier,
+        validated_head=trained.validated_head,
+        records=job.manifest.records["validation"],
+        crop=crop,
+        hyperparameters=job.hyperparameters,
+    )
+    choice = _choose(validated.predictions, classes=classes, wanted=job.hyperparameters.quantize)
+    print(f"serving {choice.precision}: {choice.reason}", flush=True)
+    if validated.mirror_averaging is not None:
+        print(mirror_averaging.describe(validated.mirror_averaging), flush=True)
+
     # test every file
-    tested = _test(files, job.manifest.records["test"], crop)
+    models = {precision: OnnxModel(file).probabilities for precision, file in files.items()}
+    tested = predict(models, job.manifest.records["test"], crop)
     difference = check_export(trained.classifier, files["fp32"], images=tested.first)
     print(f"exported {files['fp32'].name}: probabilities within {difference:.1e} of PyTorch's", flush=True)
     scores = {
@@ -106,10 +126,7 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         for precision, probabilities in tested.probabilities.items()
     }
 
-    # choose which one is served
-    described = _describe(files, scores, image=tested.first[:1])
-    choice = _choose(described, scores, wanted=job.hyperparameters.quantize)
-    print(f"serving {choice.precision}: {choice.reason}", flush=True)
+    described = _describe(files, validated.predictions, scores, image=tested.first[:1])
     _keep_chosen(files, choice)
 
     # write the model's card, the evaluation and its tables
@@ -122,7 +139,8 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         **scores[choice.precision],
         "precision": choice.precision,
         "precision_reason": choice.reason,
-        "model_files": list(described.values()),
+        "model_files": described,
+        "mirror_averaging": validated.mirror_averaging,
         "hyperparameters": job.hyperparameters.to_strings(),
     }
     card = _card(
@@ -178,72 +196,36 @@ def _keep_chosen(files: _ModelFiles, choice: Choice) -> None:
         files["int8"].unlink()
 
 
-@dataclass(frozen=True)
-class _Tested:
-    probabilities: dict[contract.Precision, NDArray[np.float32]]
-    """(images, classes) each"""
-    labels: NDArray[np.int64]
-    paths: list[str]
-    first: NDArray[np.uint8]
-    """Some of the photos, spread over the classes."""
-
-
-def _test(files: _ModelFiles, records: Sequence[contract.ImageRecord], crop: Crop) -> _Tested:
-    """Run every model file over the test photos, which are decoded once for all of them."""
-    models = {precision: OnnxModel(file) for precision, file in files.items()}
-    probabilities: dict[contract.Precision, list[NDArray[np.float32]]] = {precision: [] for precision in files}
-    seen: list[contract.ImageRecord] = []
-    kept: list[NDArray[np.uint8]] = []
-    step = max(1, len(records) // _IMAGES_TO_COMPARE)
-    for batch in batches(records, crop):
-        pixels = np.stack([image for _, image in batch])
-        for precision, model in models.items():
-            probabilities[precision].append(model.probabilities(pixels))
-        kept += [image for offset, (_, image) in enumerate(batch, start=len(seen)) if offset % step == 0]
-        seen += [record for record, _ in batch]
-    if not seen:
-        raise JobError(f"none of the {len(records)} test photos could be read; replace them and start again")
-    return _Tested(
-        probabilities={precision: np.concatenate(parts) for precision, parts in probabilities.items()},
-        labels=np.array([record["label"] for record in seen], dtype=np.int64),
-        paths=[record["path"] for record in seen],
-        first=np.stack(kept[:_IMAGES_TO_COMPARE]),
-    )
-
-
 def _describe(
     files: _ModelFiles,
+    validated: Predictions[contract.Precision],
     scores: dict[contract.Precision, contract.TestScores],
     *,
     image: NDArray[np.uint8],
-) -> dict[contract.Precision, contract.ModelFile]:
-    times = milliseconds_an_image(list(files.values()), image=image)
-    return {
-        precision: {
+) -> list[contract.ModelFile]:
+    times = median_milliseconds([(file, image) for file in files.values()])
+    return [
+        {
             "precision": precision,
+            "validation_accuracy": validated.accuracy(precision),
             "test_accuracy": scores[precision]["test_accuracy"],
             "bytes": file.stat().st_size,
             "milliseconds": milliseconds,
         }
         for (precision, file), milliseconds in zip(files.items(), times, strict=True)
-    }
+    ]
 
 
-def _choose(
-    files: dict[contract.Precision, contract.ModelFile],
-    scores: dict[contract.Precision, contract.TestScores],
-    *,
-    wanted: bool,
-) -> Choice:
+def _choose(validated: Predictions[contract.Precision], *, classes: list[str], wanted: bool) -> Choice:
     if not wanted:
         return Choice("fp32", "the hyperparameter quantize is false")
-    if "int8" not in files:
+    if "int8" not in validated.probabilities:
         return Choice("fp32", "the network is not made of convolutions, which int8 is good for")
     return choose(
-        files["fp32"],
-        files["int8"],
-        fp32_classes=scores["fp32"]["per_class"],
-        int8_classes=scores["int8"]["per_class"],
+        fp32=validated.predicted("fp32"),
+        int8=validated.predicted("int8"),
+        labels=validated.labels,
+        classes=classes,
     )
 
 

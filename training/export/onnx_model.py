@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from training.runtime.machine import cores
 
-__all__ = ["OnnxModel", "milliseconds_an_image"]
+__all__ = ["OnnxModel", "median_milliseconds"]
 
 _WARM_UP_RUNS = 3
 _TIMED_RUNS = 20
@@ -37,16 +38,16 @@ class OnnxModel:
         return checked
 
 
-def milliseconds_an_image(files: list[Path], *, image: NDArray[np.uint8]) -> list[float]:
-    """Return the median time of one photo (1, S, S, 3) on one thread, for each of the files.
+def median_milliseconds(calls: Sequence[tuple[Path, NDArray[np.uint8]]]) -> list[float]:
+    """Return the median time on one thread of each call: of a model file, with pixels (N, S, S, 3).
 
     They take turns, so that whatever else the machine does slows all of them alike.
     """
-    models = [OnnxModel(file, threads=1) for file in files]
+    models = [(OnnxModel(file, threads=1), images) for file, images in calls]
     times: list[list[float]] = [[] for _ in models]
     for _ in range(_WARM_UP_RUNS + _TIMED_RUNS):
-        for model, taken in zip(models, times, strict=True):
+        for (model, images), taken in zip(models, times, strict=True):
             begin = time.perf_counter()
-            model.probabilities(image)
+            model.probabilities(images)
             taken.append((time.perf_counter() - begin) * 1000)
     return [statistics.median(taken[_WARM_UP_RUNS:]) for taken in times]

@@ -40,6 +40,8 @@ class Finished:
     head: Head
     validation: Scores
     """Of the head before it learnt from the validation photos too."""
+    validated_head: Head
+    """The head before it learnt from the validation photos too: what else is to be decided on them is decided by it."""
     held_out_logits: NDArray[np.float32]
     """(images, classes): logits of photos that the head which gave them had not learnt from."""
     held_out_labels: NDArray[np.int64]
@@ -112,13 +114,14 @@ def finish(
         flush=True,
     )
     if keep == "trained":
-        return Finished(trained, scores["trained"], before, labels)
+        return Finished(trained, scores["trained"], trained, before, labels)
 
     # learn from the validation photos too
     both = fitted([*photos, Photos.every(validation, views=1)], start=alone)
     return Finished(
         head=_head(trained, scale=scale, solution=both),
         validation=scores["finished"],
+        validated_head=finished,
         held_out_logits=np.concatenate([choice.logits, after]),
         held_out_labels=np.concatenate([choice.labels, labels]),
     )

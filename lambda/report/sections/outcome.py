@@ -57,6 +57,7 @@ def outcome(run: RunContext) -> dict[str, Any]:
         else [],
         "approval": _approval(run, decision) if decision else None,
         "evaluation": evaluation,
+        "mirror": evaluation["mirror_averaging"] if evaluation else None,
         "decision": decision,
     }
 

@@ -30,6 +30,7 @@ def evaluation(classes: list[str]) -> contract.Evaluation:
         "precision": "fp32",
         "precision_reason": "only one",
         "model_files": [],
+        "mirror_averaging": None,
         "hyperparameters": {},
     }
 
