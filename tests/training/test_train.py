@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -116,6 +118,25 @@ def test_training_writes_everything_the_contract_promises(
     check_predictions(output, evaluation)
     check_served_model(embedded, model=model, expected=evaluation["test_accuracy"])
     check_another_head_is_noticed(embedded, model=model)
+
+
+def test_the_same_data_and_seed_give_the_same_model_whatever_the_search_found(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trials run side by side, so that a repeated search may end elsewhere; the features are made anew, too."""
+    digests = []
+    for learning_rate, batch_size, seed in ((0.03, 16, 0), (0.01, 32, 0), (0.03, 16, 1)):
+        shutil.rmtree(workspace.root / "features", ignore_errors=True)
+        workspace.fill(each=20)
+        workspace.write_weights()
+        workspace.start(channels=("dataset", "manifest", "weights"), model="features", seed=seed)
+        features.main()
+        model = start_training(workspace, learning_rate=learning_rate, batch_size=batch_size, seed=seed)
+        train.main()
+        assert "kept: the logistic regression" in capsys.readouterr().out
+        digests.append(hashlib.sha256((model / contract.Artefact.MODEL).read_bytes()).hexdigest())
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
 
 
 def check_predictions(output: Path, evaluation: contract.Evaluation) -> None:

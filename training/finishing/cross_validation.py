@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +20,16 @@ from training.loop.history import photo_losses, standard_error
 from training.model.head import Head, level_factors
 from training.model.logistic_regression import Solution, solve
 
-__all__ = ["MIDDLE_WEIGHTS", "PENALTIES", "Choice", "calibrated_losses", "cross_validate", "folds", "simplest"]
+__all__ = [
+    "MIDDLE_WEIGHTS",
+    "PENALTIES",
+    "Candidate",
+    "Choice",
+    "calibrated_losses",
+    "cross_validate",
+    "folds",
+    "good_enough",
+]
 
 MIDDLE_WEIGHTS: Final = (0.0, 0.25, 0.5, 1.0)
 """Weights of the levels before the last, whose weight is 1: the simplest first."""
@@ -42,15 +50,31 @@ _FEWEST_A_CLASS: Final = 4
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The settings that were chosen, and how they did on photos that were held out."""
+class Candidate:
+    """A weight of the middle levels with its best penalty, and how it does on photos that are held out."""
 
     level_weights: list[float]
     penalty: float
     logits: NDArray[np.float32]
     """(images, classes): of photos by heads that had not learnt from them."""
+    losses: NDArray[np.float64]
+    """(images,): calibrated, and weighted by the photos' classes where these are weighted."""
+    temperature: float
+    """By which the logits are calibrated."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The candidates whose logits are averaged, and how the average does on photos that are held out."""
+
+    members: list[Candidate]
+    logits: NDArray[np.float32]
+    """(images, classes): mean of the members' calibrated logits."""
     labels: NDArray[np.int64]
     """(images,)"""
+    share: float
+    """Share of the training photos that were tried. A penalty stands against the mean loss, so the more photos there
+    are, the less of it they need: all of them take the penalties times this."""
     description: str
     """For the log."""
 
@@ -63,11 +87,10 @@ def cross_validate(
     hyperparameters: contract.Hyperparameters,
     weights: Sequence[Sequence[float]] | None = None,
 ) -> Choice:
-    """Choose the weight of the middle levels and the penalty by the loss on photos that are held out in turn.
+    """Choose the weights of the middle levels and their penalties by the loss on photos that are held out in turn.
 
-    Candidates are compared as they would be served, calibrated. Chosen is the simplest whose loss is within one
-    standard error of the lowest: the smallest weight of the middle levels, then the strongest penalty. What is only a
-    little better on photos like these may be worse on others, such as photos of the same things from other places.
+    Candidates are compared as they would be served, calibrated. Each weight of the middle levels takes the penalty
+    with the lowest loss, and of the weights all are chosen whose loss is within one standard error of the lowest.
 
     Args:
         head: whose standardisation is used.
@@ -85,59 +108,61 @@ def cross_validate(
     of_classes = class_weights(class_counts(train.labels, classes=classes), wanted=hyperparameters.class_weights)
     fold_of = folds(labels, rng)
 
-    def held_out(level_weights: Sequence[float], penalties: Sequence[float]) -> NDArray[np.float32]:
+    def held_out(level_weights: Sequence[float]) -> NDArray[np.float32]:
         """Return every photo's logits by heads that learnt from the other folds, (penalties, images, classes)."""
         scale = head.scale * level_factors(levels, weights=level_weights)
-        logits = np.zeros((len(penalties), len(images), classes), dtype=np.float32)
+        logits = np.zeros((len(PENALTIES), len(images), classes), dtype=np.float32)
         for fold in range(min(FOLDS, len(images))):
             learnt, held = images[fold_of != fold], images[fold_of == fold]
             logits[:, fold_of == fold] = _path(
                 Rows([Photos(train, learnt, train.features.shape[0])], mean=head.mean, scale=scale),
                 Rows([Photos(train, held, 1)], mean=head.mean, scale=scale),
-                penalties=penalties,
                 classes=classes,
                 label_smoothing=hyperparameters.label_smoothing,
                 of_classes=of_classes,
             )
         return logits
 
-    # the choice by every candidate's losses; its logits once more, since all of them would fill the memory
-    losses = np.array(
-        [[calibrated_losses(logits, labels, of_classes) for logits in held_out(each, PENALTIES)] for each in weights]
-    )
-    weight, at = simplest(losses)
-    level_weights, penalty, chosen = list(weights[weight]), PENALTIES[at], losses[weight, at]
-    (logits,) = held_out(level_weights, [penalty])
+    # every weight with its best penalty
+    candidates = []
+    for each in weights:
+        logits = held_out(each)
+        losses = np.array([calibrated_losses(under_penalty, labels, of_classes) for under_penalty in logits])
+        at = int(losses.mean(axis=1).argmin())
+        candidates.append(
+            Candidate(
+                level_weights=list(each),
+                penalty=PENALTIES[at],
+                logits=logits[at].copy(),
+                losses=losses[at],
+                temperature=fit_temperature(logits[at], labels),
+            )
+        )
 
-    edge = " (the edge of the range)" if at in (0, len(PENALTIES) - 1) else ""
-    used = " and ".join(f"{size} x {each:g}" for size, each in zip(levels, level_weights, strict=True))
+    # the best of them, averaged
+    members = good_enough(candidates)
+    averaged = np.mean([each.logits / each.temperature for each in members], axis=0, dtype=np.float32)
+    losses = calibrated_losses(averaged, labels, of_classes)
+    used = "; ".join(_described(each, levels) for each in members)
     return Choice(
-        level_weights=level_weights,
-        # The penalty stands against the mean loss, so the more photos there are, the less of it they need.
-        penalty=penalty * len(images) / len(train.labels),
-        logits=logits,
+        members=members,
+        logits=averaged,
         labels=labels,
+        share=len(images) / len(train.labels),
         description=(
-            f"logistic regression: penalty {penalty:g}{edge}, features {used}, chosen from "
-            f"{len(weights) * len(PENALTIES)} settings by {FOLDS}-fold cross-validation on {len(images)} training "
-            f"photos: calibrated loss {chosen.mean():.4f} (standard error {standard_error(chosen):.4f}), "
-            f"lowest {losses.mean(axis=2).min():.4f}"
+            f"logistic regression: {used}; the mean of {len(members)} of {len(candidates)} weights of the features, "
+            f"each with the best of {len(PENALTIES)} penalties in {FOLDS}-fold cross-validation on {len(images)} "
+            f"training photos: calibrated loss {losses.mean():.4f} (standard error {standard_error(losses):.4f}), "
+            f"the best weight alone {min(each.losses.mean() for each in candidates):.4f}"
         ),
     )
 
 
-def simplest(losses: NDArray[np.float64]) -> tuple[int, int]:
-    """Return which weight of the middle levels and which penalty to take, by position: the first that are good enough.
-
-    Args:
-        losses: (weights, penalties, images), the weights in rising order and the penalties in falling order.
-    """
-    means = losses.mean(axis=2)
-    best = losses[np.unravel_index(means.argmin(), means.shape)]
-    weights, penalties = means.shape
-    candidates = itertools.product(range(weights), range(penalties))
-    behind = ((at, losses[at] - best) for at in candidates)
-    return next(at for at, distance in behind if distance.mean() <= standard_error(distance))
+def good_enough(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates whose mean loss is within one standard error, of the difference, of the lowest."""
+    best = min(candidates, key=lambda each: float(each.losses.mean()))
+    behind = ((each, each.losses - best.losses) for each in candidates)
+    return [each for each, distance in behind if distance.mean() <= standard_error(distance)]
 
 
 def calibrated_losses(
@@ -174,7 +199,6 @@ def _path(
     learnt: Rows,
     held: Rows,
     *,
-    penalties: Sequence[float],
     classes: int,
     label_smoothing: float,
     of_classes: Tensor | None,
@@ -183,7 +207,7 @@ def _path(
     plain = torch.cat([batch.features for batch in held])
     solution = Solution.zero(classes=classes, dim=plain.shape[1])
     logits = []
-    for penalty in penalties:
+    for penalty in PENALTIES:
         solution = solve(
             learnt,
             start=solution,
@@ -194,3 +218,10 @@ def _path(
         )
         logits.append(solution.logits(plain).numpy())
     return np.stack(logits)
+
+
+def _described(candidate: Candidate, levels: Sequence[int]) -> str:
+    """Return a candidate's settings in words."""
+    edge = " (the edge of the range)" if candidate.penalty in (PENALTIES[0], PENALTIES[-1]) else ""
+    used = " and ".join(f"{size} x {each:g}" for size, each in zip(levels, candidate.level_weights, strict=True))
+    return f"features {used} with penalty {candidate.penalty:g}{edge}"

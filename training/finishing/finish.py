@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 import contract
 from training.data.class_weights import class_counts, class_weights
 from training.embedding.store import SplitFeatures
-from training.finishing.cross_validation import calibrated_losses, cross_validate
+from training.finishing.cross_validation import Candidate, calibrated_losses, cross_validate
 from training.finishing.rows import Photos, Rows
 from training.loop.head_loop import head_logits
 from training.loop.history import Scores, scores_of, standard_error
@@ -59,10 +59,11 @@ def finish(
 ) -> Finished:
     """Return the better of the trained head and the best logistic regression on the same features.
 
-    Penalty and weight of the middle level are chosen by cross-validation over the training photos. The trained head
-    stays only if its loss on the validation photos is lower by more than three standard errors: its learning rate and
-    its epoch were chosen on the same photos. Otherwise the logistic regression learns from the validation photos too.
-    It does not depend on the search, so that the same data and seed give the same model.
+    Penalties and weights of the middle level are chosen by cross-validation over the training photos; the logits of
+    those that are good enough are averaged, which is one linear layer again. The trained head stays only if its loss on
+    the validation photos is lower by more than three standard errors: its learning rate and its epoch were chosen on
+    the same photos. Otherwise the logistic regression learns from the validation photos too. It does not depend on the
+    search, so that the same data and seed give the same model.
 
     Args:
         trained: the head of the kept epoch; it is not changed.
@@ -75,26 +76,27 @@ def finish(
     choice = cross_validate(trained, train=train, levels=levels, hyperparameters=hyperparameters, weights=weights)
     print(choice.description, flush=True)
 
-    # the logistic regression with these settings, on the training photos alone
-    factors = level_factors(levels, weights=choice.level_weights)
-    scale = trained.scale * factors
+    # the logistic regressions with these settings, on the training photos alone
     classes, dim = trained.linear.weight.shape
     of_classes = class_weights(class_counts(train.labels, classes=classes), wanted=hyperparameters.class_weights)
+    scales = [trained.scale * level_factors(levels, weights=each.level_weights) for each in choice.members]
     photos = [Photos.every(train)]
-    start = Solution.zero(classes=classes, dim=dim)
 
-    def fitted(photos: Sequence[Photos], *, start: Solution) -> Solution:
-        return solve(
-            Rows(photos, mean=trained.mean, scale=scale),
-            start=start,
-            penalty=choice.penalty,
-            label_smoothing=hyperparameters.label_smoothing,
-            class_weights=of_classes,
-            tolerance=_TOLERANCE,
-        )
+    def fitted(photos: Sequence[Photos], *, starts: Sequence[Solution]) -> list[Solution]:
+        return [
+            solve(
+                Rows(photos, mean=trained.mean, scale=scale),
+                start=start,
+                penalty=each.penalty * choice.share,
+                label_smoothing=hyperparameters.label_smoothing,
+                class_weights=of_classes,
+                tolerance=_TOLERANCE,
+            )
+            for each, scale, start in zip(choice.members, scales, starts, strict=True)
+        ]
 
-    alone = fitted(photos, start=start)
-    finished = _head(trained, scale=scale, solution=alone)
+    alone = fitted(photos, starts=[Solution.zero(classes=classes, dim=dim)] * len(choice.members))
+    finished = _averaged(trained, choice.members, solutions=alone, levels=levels)
 
     # beside the trained head, on the validation photos, calibrated as they would be served
     labels = validation.labels
@@ -117,9 +119,9 @@ def finish(
         return Finished(trained, scores["trained"], trained, before, labels)
 
     # learn from the validation photos too
-    both = fitted([*photos, Photos.every(validation, views=1)], start=alone)
+    both = fitted([*photos, Photos.every(validation, views=1)], starts=alone)
     return Finished(
-        head=_head(trained, scale=scale, solution=both),
+        head=_averaged(trained, choice.members, solutions=both, levels=levels),
         validation=scores["finished"],
         validated_head=finished,
         held_out_logits=np.concatenate([choice.logits, after]),
@@ -127,8 +129,21 @@ def finish(
     )
 
 
-def _head(like: Head, *, scale: Tensor, solution: Solution) -> Head:
-    """Return a head that standardises as `like` does, with its own scale and layer."""
-    head = Head(mean=like.mean.clone(), scale=scale.clone(), classes=len(solution.bias))
-    head.linear.load_state_dict({"weight": solution.weight, "bias": solution.bias})
+def _averaged(
+    like: Head, members: Sequence[Candidate], *, solutions: Sequence[Solution], levels: Sequence[int]
+) -> Head:
+    """Return a head whose logits are the mean of the members' calibrated ones: a linear layer, as each of them is.
+
+    It standardises as `like` does, without the levels that no member uses.
+    """
+    # each member's layer on features that are scaled as `like` scales them
+    factors = [level_factors(levels, weights=each.level_weights) for each in members]
+    temperatures = [each.temperature for each in members]
+    together = list(zip(solutions, factors, temperatures, strict=True))
+    weight = torch.stack([solution.weight * factor / temperature for solution, factor, temperature in together])
+    bias = torch.stack([solution.bias / temperature for solution, _, temperature in together])
+
+    used = torch.stack(factors).amax(dim=0) > 0
+    head = Head(mean=like.mean.clone(), scale=like.scale * used, classes=bias.shape[1])
+    head.linear.load_state_dict({"weight": weight.mean(dim=0), "bias": bias.mean(dim=0)})
     return head

@@ -2,33 +2,67 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 import contract
 from training.embedding.store import SplitFeatures
+from training.evaluation.calibration import fit_temperature
 from training.finishing import cross_validation
-from training.finishing.cross_validation import PENALTIES, cross_validate, folds, simplest
-from training.model.head import new_head
+from training.finishing.cross_validation import PENALTIES, Candidate, cross_validate, folds, good_enough
+from training.model.head import Head, new_head
 
 
-def losses(means: list[list[float]], *, noise: float = 0.0) -> np.ndarray:
-    """Losses of 100 photos with these means; what differs between two candidates is noise of its own."""
-    table = np.array(means)
-    drawn = np.random.default_rng(0).normal(size=(*table.shape, 100))
-    drawn -= drawn.mean(axis=2, keepdims=True)
-    return table[..., None] + noise * drawn
+def candidates(means: list[float], *, noise: float = 0.0) -> list[Candidate]:
+    """Candidates whose losses on 100 photos have these means; what differs between two is noise of its own."""
+    drawn = np.random.default_rng(0).normal(size=(len(means), 100))
+    drawn -= drawn.mean(axis=1, keepdims=True)
+    return [
+        Candidate(
+            level_weights=[float(number), 1.0],
+            penalty=1e-3,
+            logits=np.zeros((100, 2), dtype=np.float32),
+            losses=mean + noise * losses,
+            temperature=1.0,
+        )
+        for number, (mean, losses) in enumerate(zip(means, drawn, strict=True))
+    ]
 
 
-def test_the_lowest_loss_is_taken_where_it_is_clearly_lower() -> None:
-    assert simplest(losses([[0.9, 0.5, 0.8], [0.9, 0.4, 0.8]])) == (1, 1)
+def chosen(of: list[Candidate]) -> list[float]:
+    return [each.level_weights[0] for each in good_enough(of)]
 
 
-def test_the_simplest_within_one_standard_error_is_taken() -> None:
+def test_the_lowest_loss_is_taken_alone_where_it_is_clearly_lower() -> None:
+    assert chosen(candidates([0.5, 0.4, 0.8])) == [1]
+
+
+def test_all_within_one_standard_error_of_the_lowest_are_taken() -> None:
     # the difference of two candidates has a standard error of 0.1 x sqrt(2) / 10
-    means = [[0.5, 0.45, 0.41], [0.5, 0.42, 0.40]]
-    assert simplest(losses(means, noise=0.1)) == (0, 2)
-    assert simplest(losses([[0.5, 0.45, 0.43], [0.5, 0.41, 0.40]], noise=0.1)) == (1, 1)
+    assert chosen(candidates([0.5, 0.42, 0.41, 0.43], noise=0.1)) == [1, 2]
+    assert chosen(candidates([0.41, 0.45, 0.40], noise=0.1)) == [0, 2]
+
+
+def overlapping() -> tuple[SplitFeatures, Head]:
+    """Sixty photos of two classes that overlap, and an untrained head for them."""
+    labels = np.arange(60) % 2
+    features = np.random.default_rng(0).normal(size=(1, 60, 6)) + 0.5 * labels[:, None]
+    train = SplitFeatures(features.astype(np.float32), labels, [""] * 60)
+    return train, new_head(train.features, levels=[2, 4], classes=2)
+
+
+def test_the_held_out_logits_are_the_mean_of_the_members_calibrated_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, head = overlapping()
+    monkeypatch.setattr(cross_validation, "good_enough", lambda each: each[1:3])
+    choice = cross_validate(head, train=train, levels=[2, 4], hyperparameters=contract.Hyperparameters())
+    one, other = choice.members
+    assert [each.level_weights for each in choice.members] == [[0.25, 1.0], [0.5, 1.0]]
+    expected = (one.logits / one.temperature + other.logits / other.temperature) / 2
+    np.testing.assert_allclose(choice.logits, expected, rtol=1e-5)
+    for each in choice.members:
+        assert each.temperature == pytest.approx(fit_temperature(each.logits, choice.labels))
 
 
 def test_each_fold_has_its_share_of_every_class() -> None:
@@ -67,16 +101,18 @@ def test_of_many_photos_a_sample_is_tried_and_the_penalty_weakened_accordingly(
     head = new_head(train.features, levels=[2, 4], classes=2)
     choice = cross_validate(head, train=train, levels=[2, 4], hyperparameters=contract.Hyperparameters())
     assert len(choice.labels) == 100
-    assert any(choice.penalty == pytest.approx(penalty / 2) for penalty in PENALTIES)
+    assert choice.share == 0.5
 
 
 def test_a_penalty_at_the_edge_of_its_range_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    labels = np.arange(60) % 2
-    features = np.random.default_rng(0).normal(size=(1, 60, 6)) + 0.5 * labels[:, None]
-    train = SplitFeatures(features.astype(np.float32), labels, [""] * 60)
-    head = new_head(train.features, levels=[2, 4], classes=2)
+    train, head = overlapping()
     monkeypatch.setattr(cross_validation, "PENALTIES", (1e-1, 1e-2, 1e-3))
-    for penalty, said in enumerate(["penalty 0.1 (the edge of the range)", "penalty 0.01,", "penalty 0.001 (the edge"]):
-        monkeypatch.setattr(cross_validation, "simplest", lambda _losses, penalty=penalty: (0, penalty))
+    for best, said in enumerate(["penalty 0.1 (the edge of the range)", "penalty 0.01;", "penalty 0.001 (the edge"]):
+        tried = itertools.count()
+
+        def losses(*_: object, best: int = best, tried: itertools.count[int] = tried) -> np.ndarray:
+            return np.full(60, float(next(tried) % 3 != best))
+
+        monkeypatch.setattr(cross_validation, "calibrated_losses", losses)
         choice = cross_validate(head, train=train, levels=[2, 4], hyperparameters=contract.Hyperparameters())
         assert said in choice.description

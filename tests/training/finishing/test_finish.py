@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,14 @@ from scipy.optimize import minimize
 import contract
 from training.embedding.store import SplitFeatures
 from training.evaluation.calibration import fit_temperature
-from training.finishing import rows
+from training.finishing import cross_validation, rows
+from training.finishing import finish as finish_module
+from training.finishing.cross_validation import Choice
 from training.finishing.finish import Finished, finish
 from training.loop.head_loop import fit, head_logits
 from training.loop.history import History, photo_losses, scores_of, standard_error
-from training.model.head import Head, new_head
+from training.model.head import Head, level_factors, new_head
+from training.model.logistic_regression import Solution, solve
 
 LEVELS = [10, 10]
 
@@ -222,9 +226,59 @@ def test_features_that_do_not_fit_in_memory_give_the_same_head(monkeypatch: pyte
     np.testing.assert_allclose(mine, other, atol=0.05)
 
 
+def test_penalties_chosen_on_a_share_of_the_photos_are_weakened_for_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A penalty stands against the mean loss, so the more photos there are, the less of it they need."""
+    data = Data(noise=1.0, middle=1.0)
+    train, validation = data.split(seed=0), data.split(seed=1, views=1)
+    tried: list[Choice] = []
+    fitted: list[float] = []
+
+    def cross_validated(*given: Any, **named: Any) -> Choice:
+        tried.append(cross_validation.cross_validate(*given, **named))
+        return tried[0]
+
+    def solved(*given: Any, penalty: float, **named: Any) -> Solution:
+        fitted.append(penalty)
+        return solve(*given, penalty=penalty, **named)
+
+    monkeypatch.setattr(cross_validation, "_LOGITS", 60 * 4 * 3)
+    monkeypatch.setattr(finish_module, "cross_validate", cross_validated)
+    monkeypatch.setattr(finish_module, "solve", solved)
+    finished(train, validation, head=new_head(train.features, levels=LEVELS, classes=4))
+    assert fitted == [each.penalty / 2 for each in tried[0].members] * 2
+
+
+def test_the_served_head_gives_the_mean_of_its_members_calibrated_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Data(noise=1.5, middle=1.0)
+    train, validation = data.split(seed=0), data.split(seed=1, views=1)
+    solutions: list[Solution] = []
+
+    def solved(*given: Any, **named: Any) -> Solution:
+        solutions.append(solve(*given, **named))
+        return solutions[-1]
+
+    monkeypatch.setattr(cross_validation, "good_enough", lambda candidates: candidates[:3])
+    monkeypatch.setattr(finish_module, "solve", solved)
+    head = new_head(train.features, levels=LEVELS, classes=4)
+    choice = cross_validation.cross_validate(
+        head, train=train, levels=LEVELS, hyperparameters=contract.Hyperparameters()
+    )
+    result = finished(train, validation, head=head)
+
+    plain = torch.from_numpy(np.asarray(validation.features[0]))
+    expected = np.zeros((len(validation.labels), 4))
+    for member, solution in zip(choice.members, solutions[3:], strict=True):
+        scale = head.scale * level_factors(LEVELS, weights=member.level_weights)
+        expected += solution.logits((plain - head.mean) * scale).numpy() / member.temperature / 3
+    np.testing.assert_allclose(head_logits(result.head, validation), expected, atol=1e-4)
+
+
 def test_the_log_says_what_was_chosen_and_by_how_much(capsys: pytest.CaptureFixture[str]) -> None:
     data = Data(noise=1.0, middle=1.0)
     finished(data.split(seed=0), data.split(seed=1, views=1))
     log = capsys.readouterr().out
-    assert "chosen from 32 settings by 3-fold cross-validation on 120 training photos: calibrated loss" in log
+    assert "of 4 weights of the features, each with the best of 8 penalties in 3-fold cross-validation" in log
+    assert "on 120 training photos: calibrated loss" in log
     assert "kept: the logistic regression, which learns from them too" in log
