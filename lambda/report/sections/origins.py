@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.console_links import object_link
+
 import contract
 
 from ..run_context import RunContext
@@ -13,10 +15,15 @@ __all__ = ["dataset", "provenance"]
 
 
 def dataset(run: RunContext) -> dict[str, Any]:
-    """Return the classes and the number of their photos in each split."""
+    """Return the classes, the number of their photos in each split, and what was left out."""
     summary = run.files.dataset
+    key = f"{contract.RUNS_PREFIX}{run.name}/manifest/{contract.Artefact.LEFT_OUT}"
     return {
         "dataset": summary,
+        "changes": run.files.dataset_changes,
+        "left_out": summary["stray_files"] + summary["duplicates_across_splits"],
+        "left_out_uri": f"s3://{run.files.bucket}/{key}",
+        "left_out_link": object_link(run.files.bucket, key, beside=run.execution),
         "totals": {split: sum(entry[split] for entry in summary["classes"]) for split in contract.SPLITS},
         "charts": {"dataset": summary["classes"]},
     }
