@@ -31,7 +31,7 @@ _SYSTEM_NAMES: Final = frozenset(
 )
 """Names, in lower case, of files and folders that systems make beside photos; all other such names begin with a dot."""
 
-_PHONE_FORMATS: Final = {".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF", ".avif": "AVIF"}
+_PHONE_FORMATS: Final = {".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF"}
 
 _NO_CLASS_FOLDER: Final = "it lies in no class folder"
 

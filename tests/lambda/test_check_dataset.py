@@ -84,8 +84,8 @@ def test_every_left_out_file_is_in_a_table_beside_the_manifest(s3: FakeS3, conte
     assert s3.objects[f"runs/{RUN}/manifest/left_out.csv"].decode().splitlines() == [
         "path,reason",
         ".DS_Store,it is a file of the system or of a program",
-        '"cat/notes, old.txt","it is no photo by its name, which must end in .bmp, .gif, .jfif, .jpe, .jpeg, .jpg, '
-        '.png, .tif, .tiff, .webp"',
+        '"cat/notes, old.txt","it is no photo by its name, which must end in .avif, .bmp, .gif, .jfif, .jpe, .jpeg, '
+        '.jpg, .png, .tif, .tiff, .webp"',
     ]
 
 
