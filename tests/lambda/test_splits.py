@@ -144,6 +144,13 @@ def test_small_groups_are_stratified_almost_as_single_photos() -> None:
         assert abs(entry["validation"] - 30) <= 2
 
 
+def test_a_group_goes_to_a_split_if_that_brings_it_nearer_to_its_share() -> None:
+    """15 % of 48 are 7: two groups of 4 are nearer than one."""
+    some = [relabelled(grouped(label, {f"{label}{number}": 4 for number in range(12)}), label) for label in "ab"]
+    for entry in manifest_of(*some).summary["classes"]:
+        assert (entry["train"], entry["validation"], entry["test"]) == (32, 8, 8)
+
+
 def test_a_photo_in_two_groups_joins_them() -> None:
     one = relabelled(grouped("a", {f"g{number}": 2 for number in range(40)}), "a")
     other = [replace(photo, path=f"copy/{photo.path}", group=f"h{index // 8}") for index, photo in enumerate(one)]
