@@ -124,6 +124,17 @@ def test_folders_in_one_class_among_others_are_remarked() -> None:
     assert folders.remarks == ["The photos in the folders persian, siamese all count as class cat."]
 
 
+def test_a_class_of_files_that_are_not_read_is_not_dropped_in_silence() -> None:
+    files = ["cat/1.jpg", "dog/2.jpg", "fox/1.heic", "fox/2.heic", "fox/3.txt", "fox/.DS_Store", ".git/x.jpg"]
+    told = (
+        "The folder fox is no class, since none of its 3 files is a photo that is read (HEIC is not read; convert it "
+        "to JPEG)."
+    )
+    assert read(*files).remarks == [told]
+    assert read(*(f"train/{path}" for path in files)).remarks == [told]
+    assert read(*files, "fox/4.jpg").remarks == []
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -286,6 +286,12 @@ def test_one_class_is_refused() -> None:
         manifest_of(photos("a", 9))
 
 
+def test_why_there_is_only_one_class_is_told() -> None:
+    listing = Listing(photos("a", 9), remarks=["The folder b is no class, since …."])
+    with pytest.raises(BadDataset, match=r"something else\. The folder b is no class, since …$"):
+        make_manifest(listing, prefix="dataset/", min_images_per_class=3)
+
+
 def test_small_classes_are_named_with_their_counts() -> None:
     with pytest.raises(BadDataset, match=r"'b' \(4\), 'c' \(1\); each class needs at least 5"):
         manifest_of(photos("a", 9), photos("b", 4), photos("c", 1), minimum=5)
