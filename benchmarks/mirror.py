@@ -177,7 +177,7 @@ def _mirrored(name: str, part: str) -> NDArray[np.float32]:
             "split": "train",
             "etag": "",
         }
-        pixels = as_served(record, photos=DATA / name, image_size=IMAGE_SIZE)
+        pixels = as_served(record, photos=DATA / name, preprocessing=backbone.preprocessing)
         rows.append(embedder.embed(torch.from_numpy(np.ascontiguousarray(pixels[np.newaxis, :, ::-1]))))
     features = np.ascontiguousarray(np.concatenate(rows))[np.newaxis]
     np.save(kept, features)

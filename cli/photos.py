@@ -79,8 +79,9 @@ def find_photos(folder: Path) -> Photos:
 
 def media_type(file: Path) -> str:
     """Return a file's media type, judged by its name."""
-    if file.suffix.lower() in (".jfif", ".jpe"):  # which some systems' tables lack
-        return "image/jpeg"
+    # what some systems' tables lack
+    if more := {".jfif": "image/jpeg", ".jpe": "image/jpeg", ".avif": "image/avif"}.get(file.suffix.lower()):
+        return more
     return mimetypes.guess_type(file.name)[0] or "application/octet-stream"
 
 

@@ -38,7 +38,11 @@ class Changes:
 
 
 def content_hashes(photos: Photos) -> dict[Path, str]:
-    """Return the MD5 of every file that is uploaded, in hexadecimal digits."""
+    """Return the MD5 of every file that is uploaded, in hexadecimal digits.
+
+    Raises:
+        CliError: a file cannot be read.
+    """
     with ThreadPoolExecutor(THREADS) as threads:
         return dict(zip(photos.files, threads.map(lambda path: _md5(photos.folder / path), photos.files), strict=True))
 
@@ -121,7 +125,13 @@ def _check_sum(sizes: Mapping[str, int], *, place: str) -> None:
 
 
 def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CliError(
+            f"{path} cannot be read ({error.strerror}): allow it, or move the file out of the folder"
+        ) from None
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _batches(keys: Iterable[str]) -> Iterator[list[str]]:

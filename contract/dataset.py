@@ -28,7 +28,9 @@ SPLIT_FOLDERS: Final[dict[str, SplitName]] = {
 }
 """Names, in lower case, of the top folders of a data set that comes with its splits."""
 
-PHOTO_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+PHOTO_SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
+)
 """File name suffixes of photos, in lower case."""
 
 GROUPS_FILE: Final = "groups.csv"

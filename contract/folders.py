@@ -6,6 +6,7 @@ that both answer alike. The jobs read the manifest that CheckDataset writes.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -31,8 +32,9 @@ _SYSTEM_NAMES: Final = frozenset(
 )
 """Names, in lower case, of files and folders that systems make beside photos; all other such names begin with a dot."""
 
-_PHONE_FORMATS: Final = {".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF", ".avif": "AVIF"}
+_PHONE_FORMATS: Final = {".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF"}
 
+_SYSTEM_FILE: Final = "it is a file of the system or of a program"
 _NO_CLASS_FOLDER: Final = "it lies in no class folder"
 
 
@@ -112,7 +114,10 @@ def read_folders(files: Iterable[tuple[str, int]], *, place: str) -> DatasetFold
     return DatasetFolders(
         photos=[photos[path] for path in order if path in photos],
         left_out=[LeftOut(path=path, reason=reasons[path]) for path in order if path in reasons],
-        remarks=list(_remarks(tops, split_tops=split_tops, classes=classes)),
+        remarks=[
+            *_remarks(tops, split_tops=split_tops, classes=classes),
+            *_lost_folders(reasons, tops=tops, split_tops=split_tops, classes=classes),
+        ],
         splits_given=bool(split_tops),
         has_groups=has_groups,
     )
@@ -120,7 +125,7 @@ def read_folders(files: Iterable[tuple[str, int]], *, place: str) -> DatasetFold
 
 def _why_no_photo(path: str, size: int) -> str | None:
     if any(part.startswith(".") or part.lower() in _SYSTEM_NAMES for part in path.split("/")):
-        return "it is a file of the system or of a program"
+        return _SYSTEM_FILE
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in _PHONE_FORMATS:
         return f"{_PHONE_FORMATS[suffix]} is not read; convert it to JPEG"
@@ -152,3 +157,28 @@ def _remarks(
     for name, branch in sorted(classes.items()):
         if branch.folders and not branch.direct:
             yield f"The photos in the folders {listed(sorted(branch.folders))} all count as class {shown(name)}."
+
+
+def _lost_folders(
+    reasons: Mapping[str, str],
+    *,
+    tops: Mapping[str, Branch],
+    split_tops: Mapping[str, SplitName],
+    classes: Mapping[str, Branch],
+) -> Iterator[str]:
+    """Name folders that would be a class or a split, had they a photo that is read."""
+    lost: dict[str, Counter[str]] = defaultdict(Counter)
+    for path, reason in reasons.items():
+        top, *below = path.split("/")[:-1] or [""]
+        if reason == _SYSTEM_FILE or not top:
+            continue
+        if top not in tops:
+            lost[top][reason] += 1
+        elif top in split_tops and below and below[0] not in classes:
+            lost[below[0]][reason] += 1
+    for name, counts in sorted(lost.items()):
+        reason = max(sorted(counts), key=counts.__getitem__)
+        yield (
+            f"The folder {shown(name)} is no class, since none of its {counts.total()} files is a photo that is read "
+            f"({reason})."
+        )

@@ -29,15 +29,15 @@ __all__ = [
     "resize_box",
 ]
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What Pillow may try. Its other decoders are rarely met in photos and often behind its security notices."""
 
 
-_UNREAD_BRANDS: Final = {
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC"),
-    **dict.fromkeys((b"avif", b"avis"), "an AVIF"),
-}
-"""Formats of phones that are not read, by the brand in their first box (ISO/IEC 14496-12, `ftyp`)."""
+_HEIC_BRANDS: Final = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1"}
+)
+_AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
+"""Brands of phones' formats in a file's first box (ISO/IEC 14496-12, `ftyp`); `mif1` stands for either."""
 
 _XMP_ORIENTATION: Final = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])\s*["'<]""")
 """As an attribute or as an element: both are met."""
@@ -125,11 +125,11 @@ def open_image(data: bytes) -> Image.Image:
         raise ImageError("the image is empty: it has 0 bytes")
 
     known = ", ".join(FORMATS)
+    if _is_heic(data):
+        raise ImageError("this is a HEIC image, which is not an image of a known format; convert it to JPEG")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
-        if name := _UNREAD_BRANDS.get(data[8:12]) if data[4:8] == b"ftyp" else None:
-            raise ImageError(f"this is {name} image, not an image of a known format; convert it to JPEG") from None
         raise ImageError(f"this is not an image of a known format; send one of {known}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"the image has more than {contract.MAX_IMAGE_PIXELS:,} pixels; send a smaller one") from None
@@ -198,6 +198,15 @@ def _decoded(data: bytes, *, shorter_side: int | None) -> Image.Image:
         # A PNG's EXIF may stand behind its pixels. Pillow itself sets TIFFs upright.
         method = None if image.format == "TIFF" else _UPRIGHT.get(orientation(image))
     return rgb if method is None else rgb.transpose(method)
+
+
+def _is_heic(data: bytes) -> bool:
+    """Return whether the first box says that this is a HEIC and no AVIF: they share a container and a brand."""
+    if data[4:8] != b"ftyp":
+        return False
+    box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
+    brands = {box[:4], *(box[at : at + 4] for at in range(8, len(box), 4))}
+    return bool(brands & _HEIC_BRANDS) and not brands & _AVIF_BRANDS
 
 
 def _reason(error: Exception) -> str:

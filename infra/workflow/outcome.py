@@ -95,6 +95,12 @@ def _report_function(scope: RunScope, parts: RunParts) -> PythonFunction:
         description="Writes the run's report, one page",
         permissions=[
             *read_objects(dataset, ["runs/*"]),
+            # Were photos changed under the run? It may have read any prefix of a bucket that the stack owns.
+            Permission(
+                actions=["s3:ListBucket"],
+                resources=[dataset.bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": [f"{dataset.readable_prefix}*"]}},
+            ),
             Permission(
                 actions=["s3:PutObject"],
                 resources=[dataset.arn(f"runs/*/{page}") for page in pages],

@@ -16,7 +16,16 @@ from infra.workflow.task import FailureRoute, RunScope, lambda_task, sagemaker_t
 
 __all__ = ["verdict_function", "verdict_phase", "verdict_task"]
 
-_CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff", "application/json")
+_CONTENT_TYPES = (
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/gif",
+    "image/bmp",
+    "image/tiff",
+    "image/avif",
+    "application/json",
+)
 
 
 def verdict_phase(

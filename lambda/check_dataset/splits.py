@@ -58,7 +58,7 @@ def make_manifest(listing: Listing, *, prefix: str, min_images_per_class: int) -
     Raises:
         BadDataset: there are too few or too many classes, or a class has too few different photos.
     """
-    _check_classes(listing.photos, min_images_per_class)
+    _check_classes(listing, min_images_per_class)
 
     # give each photo a split, and leave out copies in less strict splits
     classes = sorted({photo.label for photo in listing.photos})
@@ -103,15 +103,15 @@ def _record(photo: Photo, *, label: int, split: SplitName) -> ImageRecord:
     return record
 
 
-def _check_classes(photos: Sequence[Photo], min_images_per_class: int) -> None:
+def _check_classes(listing: Listing, min_images_per_class: int) -> None:
     counts: dict[str, int] = defaultdict(int)
-    for photo in photos:
+    for photo in listing.photos:
         counts[photo.label] += 1
 
     if len(counts) < 2:
         raise BadDataset(
-            f"there is only one class, {next(iter(counts))!r} with {len(photos)} photos; a classifier needs at "
-            "least two: add a folder with photos of something else"
+            f"there is only one class, {next(iter(counts))!r} with {len(listing.photos)} photos; a classifier "
+            f"needs at least two: add a folder with photos of something else{_noted(listing)}"
         )
     if len(counts) > MAX_CLASSES:
         raise BadDataset(
@@ -125,6 +125,11 @@ def _check_classes(photos: Sequence[Photo], min_images_per_class: int) -> None:
             f"too few photos in {first_few([f'{name!r} ({count})' for name, count in small])}; each class needs at "
             f"least {min_images_per_class} (setting dataset.min_images_per_class): add photos or remove the folder"
         )
+
+
+def _noted(listing: Listing) -> str:
+    """Return the remarks on the folders, for a message that they may explain."""
+    return "".join(f". {remark.removesuffix('.')}" for remark in listing.remarks)
 
 
 def _wanted(listing: Listing, classes: Sequence[str]) -> dict[SplitName, list[str]]:
@@ -141,7 +146,9 @@ def _wanted(listing: Listing, classes: Sequence[str]) -> dict[SplitName, list[st
         given[photo.split].add(photo.label)
     if listing.splits_given and "train" not in given:
         there = ", ".join(f"{split}/" for split in sorted(map(str, given)))
-        raise BadDataset(f"there is no train/ folder with photos, only {there}; add one with photos of every class")
+        raise BadDataset(
+            f"there is no train/ folder with photos, only {there}; add one with photos of every class{_noted(listing)}"
+        )
 
     wanted: dict[SplitName, list[str]] = {split: list(classes) for split in SHARES if split not in given}
     if lacking := [name for name in classes if name not in given["validation"]]:

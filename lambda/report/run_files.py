@@ -9,16 +9,21 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, NotRequired, TypeVar, cast, get_origin, get_type_hints
 
+from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 from shared.aws_errors import is_missing_object
 
 import contract
 from contract import Artefact
 
+from .dataset_changes import DatasetChanges, find_changes
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 __all__ = ["Missing", "RunFiles", "if_present"]
+
+logger = Logger(child=True)
 
 MAX_FILE_BYTES = 64 * 2**20
 """Largest file. The evaluation of a thousand classes takes some megabytes."""
@@ -53,6 +58,15 @@ class RunFiles:
     def dataset(self) -> contract.DatasetSummary:
         """The summary of the data set."""
         return self._json(f"runs/{self.run}/manifest/{Artefact.DATASET_SUMMARY}", contract.DatasetSummary)
+
+    @cached_property
+    def dataset_changes(self) -> DatasetChanges | None:
+        """Photos that were changed or removed since the run had listed them; None where that cannot be found out."""
+        try:
+            return find_changes(self._s3, bucket=self.bucket, run=self.run, prefix=self.dataset["prefix"])
+        except ClientError as error:
+            logger.warning("the data set could not be compared with the manifest", extra={"error": str(error)})
+            return None
 
     @cached_property
     def decision(self) -> contract.Decision:

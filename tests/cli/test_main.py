@@ -80,7 +80,7 @@ def test_yes_is_not_asked_and_the_changes_are_counted(uploads: list[Changes], fo
     assert len(uploads) == 1
     printed = " ".join(result.output.split())
     assert "holds 1 photos of 1 classes: 0 uploaded, 1 unchanged, 1 removed left out: 1 file" in printed
-    assert "must end in .bmp, .gif, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp: notes.txt" in printed
+    assert "must end in .avif, .bmp, .gif, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp: notes.txt" in printed
 
 
 def test_an_upload_under_a_running_run_warns(uploads: list[Changes], folder: str) -> None:

@@ -106,6 +106,12 @@ def test_what_is_added_must_fit_to_what_is_there(photos: Photos) -> None:
     assert _sync(bucket, photos) == (3, 0, 2)
 
 
+def test_a_photo_that_cannot_be_read_is_named(photos: Photos) -> None:
+    (photos.folder / "cat" / "b.jpg").unlink()
+    with pytest.raises(CliError, match=r"cat/b\.jpg cannot be read \(No such file or directory\): allow it, or move"):
+        content_hashes(photos)
+
+
 def test_the_file_with_the_groups_is_uploaded_with_the_photos(photos: Photos) -> None:
     (photos.folder / "groups.csv").write_text("path,group\n")
     bucket = Bucket()

@@ -124,6 +124,17 @@ def test_folders_in_one_class_among_others_are_remarked() -> None:
     assert folders.remarks == ["The photos in the folders persian, siamese all count as class cat."]
 
 
+def test_a_class_of_files_that_are_not_read_is_not_dropped_in_silence() -> None:
+    files = ["cat/1.jpg", "dog/2.jpg", "fox/1.heic", "fox/2.heic", "fox/3.txt", "fox/.DS_Store", ".git/x.jpg"]
+    told = (
+        "The folder fox is no class, since none of its 3 files is a photo that is read (HEIC is not read; convert it "
+        "to JPEG)."
+    )
+    assert read(*files).remarks == [told]
+    assert read(*(f"train/{path}" for path in files)).remarks == [told]
+    assert read(*files, "fox/4.jpg").remarks == []
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -151,15 +162,15 @@ def test_files_of_systems_are_named(path: str) -> None:
     [
         ("cat/1.heic", 10, "HEIC is not read; convert it to JPEG"),
         ("cat/1.HEIF", 10, "HEIF is not read; convert it to JPEG"),
-        ("cat/1.avif", 10, "AVIF is not read; convert it to JPEG"),
+        ("cat/1.hif", 10, "HEIF is not read; convert it to JPEG"),
         ("cat/1.jpg", 0, "it is empty (0 bytes)"),
         ("1.jpg", 10, "it lies in no class folder"),
     ],
 )
 def test_every_other_file_has_its_reason(path: str, size: int, reason: str) -> None:
-    folders = read_folders([("cat/a.jfif", 10), ("dog/b.JPE", 10), (path, size)], place=PLACE)
+    folders = read_folders([("cat/a.jfif", 10), ("dog/b.JPE", 10), ("dog/c.avif", 10), (path, size)], place=PLACE)
     assert folders.left_out == [{"path": path, "reason": reason}]
-    assert len(folders.photos) == 2
+    assert len(folders.photos) == 3
 
 
 @pytest.mark.parametrize(

@@ -417,6 +417,16 @@ def _dataset(classes: Sequence[str], *, each: int) -> dict[str, Any]:
         "images": len(classes) * (5 * each - 2),
         "stray_files": 2,
         "duplicates_across_splits": 3,
+        "left_out": [
+            {"path": "a/notes <b>.txt", "reason": "it is no photo by its name"},
+            {"path": "a/1.heic", "reason": "HEIC is not read; convert it to JPEG"},
+            *(
+                {"path": f"train/a/{n}.jpg", "reason": f"it is the same photo as test/a/{n}.jpg in the test split"}
+                for n in range(3)
+            ),
+        ],
+        "in_two_classes": [["a/7.jpg", "b/7.jpg"]],
+        "remarks": ["train counts as a class, since it holds its photos itself."],
         "split": "by content",
         "fingerprint": "d" * 64,
         "test_fingerprint": "e" * 64,

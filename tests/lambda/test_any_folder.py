@@ -168,6 +168,7 @@ def test_a_messy_folder_is_read_alike_and_every_other_file_is_named(
 
     files = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
     left_out = {file["path"] for file in answer.summaries[0]["left_out"]}
+    assert answer.summaries[1]["left_out"] == [], "they were not uploaded"
     assert left_out == files - set(answer.paths[0])
     assert {"labels.csv", "帽子 🎩/empty.jpg", "__MACOSX/帽子 🎩/._IMG 000.jpg", ".DS_Store"} <= left_out
     assert "帽子 🎩/p.jfif" not in left_out

@@ -79,6 +79,33 @@ def test_the_manifest_is_written_where_the_plan_says(s3: FakeS3, context: Contex
     assert [entry["name"] for entry in summary["classes"]] == ["cat", "dog"]
 
 
+def test_every_left_out_file_is_in_a_table_beside_the_manifest(s3: FakeS3, context: Context) -> None:
+    s3.put_object(Bucket="data", Key="dataset/cat/notes, old.txt", Body=b"x")
+    s3.put_object(Bucket="data", Key="dataset/.DS_Store", Body=b"x")
+    check(context)
+    assert s3.objects[f"runs/{RUN}/manifest/left_out.csv"].decode().splitlines() == [
+        "path,reason",
+        ".DS_Store,it is a file of the system or of a program",
+        '"cat/notes, old.txt","it is no photo by its name, which must end in .avif, .bmp, .gif, .jfif, .jpe, .jpeg, '
+        '.jpg, .png, .tif, .tiff, .webp"',
+    ]
+
+
+def test_photos_of_a_group_stay_together(s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "".join(f"cat/{n}.jpg,store {n % 5}\n" for n in range(20))
+    s3.put_object(Bucket="data", Key="dataset/groups.csv", Body=f"path,group\n{rows}".encode())
+    deploy(monkeypatch, dataset={"group_pattern": r"dog/.*(\d)\.jpg"})
+    check(context)
+    where: dict[str, set[str]] = {}
+    for line in s3.objects[f"runs/{RUN}/manifest/manifest.jsonl"].decode().splitlines():
+        record = json.loads(line)
+        number = int(record["path"].split("/")[1].removesuffix(".jpg"))
+        group = f"store {number % 5}" if record["path"].startswith("cat") else f"dogs {number % 10}"
+        where.setdefault(group, set()).add(record["split"])
+    assert len(where) == 15
+    assert all(len(splits) == 1 for splits in where.values())
+
+
 def test_features_are_computed_when_there_are_none(s3: FakeS3, context: Context) -> None:
     features = check(context)["features"]
     assert not features["ready"]

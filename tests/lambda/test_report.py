@@ -16,7 +16,7 @@ from report import handler as report
 import contract
 from tests.fakes.lambda_context import Context
 from tests.fakes.report_run import CLASSES, JOB, RUN, FakeSageMaker, changed, event, files
-from tests.fakes.s3 import FakeS3, client_error
+from tests.fakes.s3 import FakeS3, client_error, etag
 
 LIBRARY = "/* the charting library */"
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'{{7*7}}"
@@ -152,6 +152,42 @@ def test_mirror_averaging_is_not_spoken_of_where_mirror_images_mean_something_el
     assert "irror" not in page.sections["outcome"]
 
 
+def test_every_file_that_was_left_out_is_named(write: Any) -> None:
+    """They were counted only."""
+    page = Parsed(write(files()))
+    shown = " ".join(page.sections["dataset"].split())
+    assert "train counts as a class, since it holds its photos itself." in shown
+    assert "Left out: 5 files, of which 3 are copies of a photo in another split" in shown
+    assert "a/notes <b>.txt it is no photo by its name" in shown
+    assert "a/1.heic HEIC is not read; convert it to JPEG" in shown
+    assert "train/a/2.jpg it is the same photo as test/a/2.jpg in the test split" in shown
+    assert "All are in s3://data/runs/run-7-5c694/manifest/left_out.csv" in shown
+    assert "a/7.jpg = b/7.jpg" in shown
+    (link,) = [attributes["href"] or "" for tag, attributes in page.tags if tag == "a" and "/s3/" in str(attributes)]
+    assert link.endswith("/s3/object/data?region=eu-west-1&prefix=runs/run-7-5c694/manifest/left_out.csv")
+
+    objects = changed(files(), "manifest/dataset.json", stray_files=900)
+    assert "The first of them; all are in" in " ".join(Parsed(write(objects)).sections["dataset"].split())
+    objects = changed(files(), "manifest/dataset.json", stray_files=0, duplicates_across_splits=0, left_out=[])
+    assert "No file was left out." in Parsed(write(objects)).sections["dataset"]
+
+
+def test_photos_that_were_changed_under_the_run_are_told(write: Any) -> None:
+    def told(*photos: tuple[str, str]) -> str:
+        lines = [json.dumps({"path": path, "label": 0, "split": "train", "etag": etag}) for path, etag in photos]
+        there = {f"dataset/{path}": body.encode() for path, body in (("a/1.jpg", "one"), ("a/2.jpg", "two"))}
+        manifest = {f"runs/{RUN}/manifest/manifest.jsonl": "\n".join(lines).encode()}
+        return " ".join(Parsed(write(files() | there | manifest)).sections["dataset"].split())
+
+    same = [("a/1.jpg", etag(b"one")), ("a/2.jpg", etag(b"two"))]
+    assert "were changed" not in told(*same)
+    assert "were changed" not in told(same[0]), "a photo that came later is in no job"
+    assert "1 of them are gone (a/0.jpg), and 1 hold other content (a/2.jpg)" in told(
+        ("a/0.jpg", "x"), same[0], ("a/2.jpg", "before")
+    )
+    assert "photos of 10 classes" in " ".join(Parsed(write(files())).sections["dataset"].split()), "without a manifest"
+
+
 def test_every_chart_has_its_data_and_a_text_for_those_who_do_not_see_it(write: Any) -> None:
     page = Parsed(write(files()))
     drawn = [attributes for _, attributes in page.tags if "data-chart" in attributes]
@@ -167,6 +203,8 @@ def test_the_page_needs_nothing_but_itself(write: Any) -> None:
     assert LIBRARY in text
     for tag, attributes in Parsed(text).tags:
         assert tag not in ("link", "iframe", "object", "embed", "base")
+        if tag == "a" and (attributes["href"] or "").startswith("https://eu-west-1.console.aws.amazon.com/s3/"):
+            continue  # it leads somewhere, but nothing is loaded from there
         for name in ("src", "href", "srcset", "action", "data"):
             assert (attributes.get(name) or "#").startswith(("#", "data:image/jpeg;base64,"))
     assert "url(" not in text

@@ -19,6 +19,7 @@ from tests.infra.service_model import problems
 from .verdict_run import (
     EVENT,
     OUTPUT,
+    RUN,
     FakeSageMaker,
     archive,
     before,
@@ -176,6 +177,17 @@ def test_a_training_without_predictions_is_not_released_uncompared(judge: Any) -
 def test_a_failed_endpoint_has_no_model_in_service(judge: Any) -> None:
     _, decision = judge(bucket(), FakeSageMaker("whippet-dev-run-1", "Failed"))
     assert decision["in_service"] is None
+
+
+def test_a_copy_that_was_uploaded_in_parts_is_a_copy(judge: Any) -> None:
+    """Its ETag is another one."""
+    records = [
+        {"path": "cat/1.jpg", "label": 0, "split": "train", "etag": "a-2", "content": "same"},
+        {"path": "cat/9.jpg", "label": 0, "split": "test", "etag": "b", "content": "same"},
+    ]
+    lines = "".join(json.dumps(record) + "\n" for record in records).encode()
+    _, decision = judge(bucket(more=manifest() | {f"runs/{RUN}/manifest/manifest.jsonl": lines}))
+    assert decision["leakage"]["examples"] == ["cat/9.jpg is cat/1.jpg"]
 
 
 @pytest.mark.parametrize("split", ["test", "validation"])

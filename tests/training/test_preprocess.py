@@ -32,7 +32,7 @@ def near(pixel: object, colour: tuple[int, int, int], *, within: int = 12) -> bo
     return bool(np.abs(np.array(pixel, dtype=int) - np.array(colour)).max() <= within)
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 def test_decodes_every_allowed_format_to_rgb(form: str) -> None:
     image = decode(encoded(halves(), form))
     assert (image.mode, image.size) == ("RGB", (40, 20))
@@ -165,7 +165,7 @@ def test_refuses_a_bomb_before_it_unfolds(side: int) -> None:
 
 def test_damaged_bytes_raise_image_errors_and_nothing_else() -> None:
     rng = random.Random(0)
-    for form in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"):
+    for form in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"):
         whole = encoded(halves(), form)
         for _ in range(150):
             data = bytearray(whole)

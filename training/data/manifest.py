@@ -149,7 +149,9 @@ def read_photo(root: Path, path: str) -> bytes:
         with open(f"{root}/{path}", "rb", buffering=0) as file:  # noqa: PTH123 (a third of pathlib's time a photo)
             return file.readall()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise ImageError("the file is not in the dataset channel") from None
+        raise ImageError(
+            "the file is not in the dataset channel; it was removed or renamed after the run had checked the data set"
+        ) from None
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from pathlib import Path
@@ -9,7 +10,13 @@ from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+from check_dataset.contents import with_contents
+from check_dataset.listing import list_photos
+from rich.console import Console
 
+from cli.photos import find_photos
+from cli.upload import compare, content_hashes, upload
 from local import control
 from tests.local.cloud.conftest import Account
 
@@ -145,3 +152,25 @@ def test_an_object_from_before_versioning_is_kept(account: Account, name: str) -
     s3.put_object(Bucket=bucket, Key="k", Body=b"after")
     s3.delete_object(Bucket=bucket, Key="k")
     assert s3.get_object(Bucket=bucket, Key="k", VersionId="null")["Body"].read() == b"before"
+
+
+def test_copies_are_known_however_they_were_uploaded(account: Account, bucket: str, tmp_path: Path) -> None:
+    """By `whippet upload` in one part and with a SHA-256, and by `aws s3 cp` in parts, whose ETag is of the parts."""
+    s3 = account.client("s3")
+    for path, seed in (("cat/1.jpg", b"a"), ("dog/2.jpg", b"b")):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_bytes(seed * (6 * MIB))
+    photos = find_photos(tmp_path)
+    contents = content_hashes(photos)
+    changes = compare(s3, photos=photos, contents=contents, bucket=bucket, prefix="dataset/")
+    upload(s3, photos=photos, changes=changes, bucket=bucket, prefix="dataset/", console=Console(quiet=True))
+    assert compare(s3, photos=photos, contents=contents, bucket=bucket, prefix="dataset/").missing == ()
+    s3.upload_fileobj(io.BytesIO(b"a" * (6 * MIB)), bucket, "dataset/cat/parts.jpg", Config=PARTS)
+
+    listing = list_photos(s3, bucket=bucket, prefix="dataset/")
+    assert [photo.etag[-2:] == "-2" for photo in listing.photos] == [False, True, False]
+    (one, parts, other), remarks = with_contents(s3, listing.photos, bucket=bucket, prefix="dataset/")
+    assert remarks == []
+    assert one.identity == parts.identity == hashlib.sha256(b"a" * (6 * MIB)).hexdigest() != other.identity
+    with pytest.raises(ClientError):
+        s3.put_object(Bucket=bucket, Key="dataset/bad.jpg", Body=b"x", ChecksumSHA256="A" * 43 + "=")
