@@ -8,6 +8,7 @@ import torch
 
 import contract
 from training.data.manifest import Manifest, read_manifest
+from training.embedding.matching import check_features
 from training.embedding.store import read_index, read_split
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
 from training.finishing.finish import finish
@@ -20,7 +21,6 @@ from training.model.weights import load_backbone
 from training.profiler.profiler import Profiler
 from training.runtime import environment
 from training.runtime.checkpoints import Checkpoints, empty
-from training.runtime.environment import JobError
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
     # the features, and the backbone that they were made with
     folder, index = read_index(environment.channel(contract.Channel.FEATURES))
     backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
-    _check_features(index, hyperparameters=hyperparameters, classes=manifest.classes, weights=weights)
+    check_features(index, hyperparameters=hyperparameters, classes=manifest.classes, weights=weights)
     train, validation = read_split(folder, "train"), read_split(folder, "validation")
 
     # a new head, or that of an interrupted attempt
@@ -106,23 +106,6 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
         held_out_logits=finished.held_out_logits,
         held_out_labels=finished.held_out_labels,
     )
-
-
-def _check_features(
-    index: contract.FeaturesIndex, *, hyperparameters: contract.Hyperparameters, classes: list[str], weights: str
-) -> None:
-    """Refuse features of another backbone, crop, weights or data set: the predictions would be meaningless."""
-    for what, of_features, of_job in (
-        ("backbone", index["backbone"], hyperparameters.backbone),
-        ("image_size", index["image_size"], hyperparameters.image_size),
-        ("weights", index["weights"], weights),
-        ("classes", index["classes"], classes),
-    ):
-        if of_features != of_job:
-            raise JobError(
-                f"the features were made with {what} {of_features} and this job has {of_job}; "
-                "start the state machine again, which makes the features anew"
-            )
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def _job(
     training = parts.settings.training
     instances = training.instance_count if parts.finetunes else 1
     torchrun = parts.finetunes and (gpus(training.instance_type) > 0 or instances > 1)
-    features = [] if parts.finetunes else [channel(Channel.FEATURES, path="$.plan.features.uri")]
+    features = channel(Channel.FEATURES, path="$.plan.features.uri")
     return sagemaker_job(
         scope,
         name,
@@ -124,7 +124,7 @@ def _job(
                 torchrun=torchrun,
             ),
             # what it reads and writes
-            "InputDataConfig": [*features, *parts.photo_channels()],
+            "InputDataConfig": [features, *parts.photo_channels()],
             "OutputDataConfig": {"S3OutputPath.$": "$.plan.training.output"},
             "CheckpointConfig": {"S3Uri.$": "$.plan.training.checkpoints", "LocalPath": CHECKPOINTS},
             # where it runs, and for how long

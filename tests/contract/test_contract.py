@@ -121,3 +121,14 @@ def test_each_metrics_regex_reads_its_own_line_and_no_other(name: str, value: fl
     found = re.findall(contract.metric(name).regex, line)
     assert len(found) == 1
     assert float(found[0]) == pytest.approx(value, abs=1e-6, nan_ok=True)
+
+
+def test_a_default_may_depend_on_the_mode() -> None:
+    assert (Hyperparameters().label_smoothing, Hyperparameters().ema, Hyperparameters().mixup) == (0.0, 0.0, 0.0)
+    tuned = Hyperparameters(mode="finetune")
+    assert (tuned.label_smoothing, tuned.ema, tuned.mixup) == (0.1, 0.9998, 0.2)
+    assert Hyperparameters.from_strings({"mode": "finetune"}) == tuned
+    chosen = Hyperparameters(mode="finetune", ema=0.0, mixup=0.0)
+    assert (chosen.ema, chosen.mixup, chosen.label_smoothing) == (0.0, 0.0, 0.1)
+    assert Hyperparameters.from_strings(chosen.to_strings()) == chosen
+    assert [name for name in contract.DECLARED if contract.default_of(name, mode="finetune") is None] == []

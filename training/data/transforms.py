@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms import v2
 
 import contract
 from training import preprocess
 from training.data.jpeg import decode_upright
+from training.data.randaugment import randaugment
 
 __all__ = [
     "CROP_AREA",
@@ -125,9 +125,14 @@ class ViewMaker:
 
     def __init__(self, hyperparameters: contract.Hyperparameters, *, crop_area: tuple[float, float] = CROP_AREA):
         self._size, self._flip, self._area = hyperparameters.image_size, hyperparameters.flip, crop_area
+        self._magnitude = hyperparameters.randaugment
         self._resize = preprocess.resize_for(self._size)
         # A crop's shorter side is at least this share of the photo's, so this many pixels are enough for any crop.
         self._enough = math.ceil(self._size / math.sqrt(crop_area[0] * _CROP_RATIO[0]))
+        self.cached_side = math.ceil(self._size / math.sqrt(crop_area[0]))
+        """Side of the square in which the decoded cache keeps a photo: the smallest crop then has as many pixels, in
+        width and height together, as the view that is made of it. From 256 pixels for views of 224, as ImageNet's
+        photos are commonly kept, four crops of five would be enlarged."""
 
     def plain(self, data: bytes) -> NDArray[np.uint8]:
         """Return what the endpoint sees of the photo, to the bit."""
@@ -135,7 +140,7 @@ class ViewMaker:
         return preprocess.center_crop(image, image_size=self._size, resize=self._resize)
 
     def random(self, data: bytes, *, seed: str) -> NDArray[np.uint8]:
-        """Return a random crop, mirrored half the time if `flip`: the same seed, the same view."""
+        """Return a random crop, mirrored half the time if `flip`, after RandAugment: the same seed, the same view."""
         return self.random_of(self.whole(data), seed=seed)
 
     def squeezed(self, pixels: Tensor, *, side: int) -> NDArray[np.uint8]:
@@ -143,8 +148,11 @@ class ViewMaker:
         return _resized(pixels, size=side).numpy()
 
     def random_of(self, pixels: Tensor, *, seed: str, sides: tuple[float, float] | None = None) -> NDArray[np.uint8]:
-        """Return a random view of a decoded photo; see `random_view`."""
-        return random_view(pixels, size=self._size, flip=self._flip, area=self._area, seed=seed, sides=sides)
+        """Return a random view of a decoded photo; see `random_view` and `randaugment`."""
+        view = random_view(pixels, size=self._size, flip=self._flip, area=self._area, seed=seed, sides=sides)
+        if not self._magnitude:
+            return view
+        return randaugment(torch.from_numpy(view), magnitude=self._magnitude, seed=seed).numpy()
 
     def whole(self, data: bytes) -> Tensor:
         """Return the whole photo, upright: uint8, (H, W, 3).
@@ -162,16 +170,13 @@ class ViewMaker:
 
 
 class BatchTransforms:
-    """Changes a training batch as the hyperparameters ask: RandAugment of each photo, then mixup or CutMix of two."""
+    """Changes a training batch as the hyperparameters ask: mixup or CutMix of two photos."""
 
     def __init__(self, hyperparameters: contract.Hyperparameters):
-        self._magnitude = hyperparameters.randaugment
         self._mixup, self._cutmix = hyperparameters.mixup, hyperparameters.cutmix
 
     def __call__(self, images: Tensor, labels: Tensor, *, rng: np.random.Generator) -> TransformedBatch:
-        """Draw from `rng`, and RandAugment from torch's generator; images uint8, (N, S, S, 3), and labels (N,)."""
-        if self._magnitude:
-            images = _randaugment(images, magnitude=self._magnitude)
+        """Draw from `rng`; images uint8, (N, S, S, 3), and labels (N,)."""
         mix = draw_mix(images, mixup=self._mixup, cutmix=self._cutmix, rng=rng)
         return TransformedBatch(images=images, labels=labels, mix=mix)
 
@@ -240,7 +245,7 @@ def draw_mix(images: Tensor, *, mixup: float, cutmix: float, rng: np.random.Gene
     cut = bool(cutmix) and (not mixup or rng.random() < 0.5)
     alpha = cutmix if cut else mixup
     share = float(rng.beta(alpha, alpha))
-    partner = torch.from_numpy(rng.permutation(len(images))).to(images.device)
+    partner = torch.from_numpy(rng.permutation(len(images))).to(images.device, non_blocking=True)
     if not cut:
         return Mix(partner=partner, share=share, box=None)
 
@@ -252,12 +257,6 @@ def draw_mix(images: Tensor, *, mixup: float, cutmix: float, rng: np.random.Gene
     # The box may have been cut off at the border: the labels' share is what is really seen.
     seen = 1 - (bottom - top) * (right - left) / side**2
     return Mix(partner=partner, share=seen, box=(top, bottom, left, right))
-
-
-def _randaugment(images: Tensor, *, magnitude: int) -> Tensor:
-    """RandAugment (Cubuk et al., 2020) with two operations on each image: uint8, (N, S, S, 3)."""
-    change = v2.RandAugment(num_ops=2, magnitude=magnitude, fill=128)
-    return torch.stack([change(image.permute(2, 0, 1)).permute(1, 2, 0) for image in images])
 
 
 def _resized(pixels: Tensor, *, size: int) -> Tensor:
