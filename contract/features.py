@@ -178,6 +178,8 @@ def feature_spec_key(*, hyperparameters: Hyperparameters, weights: str, backbone
     chosen = {name: getattr(hyperparameters, name) for name in FEATURE_HYPERPARAMETERS}
     if backbones:
         chosen["backbone"] = sorted(backbones)
+    # A backbone named without a tag has other weights, and photos are resized otherwise, where it is to be fine-tuned.
+    chosen["mode"] = hyperparameters.mode
     return _digest({**chosen, "weights": weights, "version": FEATURES_VERSION})
 
 

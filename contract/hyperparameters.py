@@ -25,6 +25,7 @@ __all__ = [
     "Hyperparameters",
     "ScalingType",
     "check_backbones",
+    "default_of",
     "parameter_ranges",
 ]
 
@@ -66,6 +67,7 @@ def declared(
     default: Any,
     meaning: str,
     *,
+    finetune_default: Any = None,
     within: tuple[float, float] | None = None,
     augments: bool = False,
     finetune_only: bool = False,
@@ -77,22 +79,27 @@ def declared(
     Args:
         default: The default value, whose type is the hyperparameter's.
         meaning: A phrase for users: the setting's description.
+        finetune_default: The default value with `mode=finetune`, where it is another one.
         within: The smallest and the largest value allowed, where it is a number with limits.
         augments: Whether it changes the random views of a photo, so that features made with another value are not
             reused.
-        finetune_only: Whether a value other than the default needs `mode=finetune`.
+        finetune_only: Whether a value other than the default of `mode=features` needs `mode=finetune`.
         tuned: Whether the tuning job chooses the value.
         deployed: Whether only a deployment can change the value, since the state machine depends on it.
     """
+    by_mode = finetune_default is not None
     metadata = {
-        "meaning": meaning,
+        "default": default,
+        "finetune_default": finetune_default if by_mode else default,
+        "meaning": f"{meaning} When fine-tuning, {finetune_default} unless set." if by_mode else meaning,
         "within": within,
         "augments": augments,
         "finetune_only": finetune_only,
         "tuned": tuned,
         "deployed": deployed,
     }
-    return dataclasses.field(default=default, metadata=metadata)
+    # None stands for the default of the mode, which only the whole object knows
+    return dataclasses.field(default=None if by_mode else default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +123,9 @@ class Hyperparameters:
     learning_rate: float = declared(0.01, "Learning rate of the head.", within=LEARNING_RATE_BOUNDS, tuned=True)
     batch_size: int = declared(64, "Photos in a training step.", within=BATCH_SIZE_LIMITS, tuned=True)
     weight_decay: float = declared(1e-4, "Decoupled weight decay (as in AdamW).", within=(0, 1))
-    label_smoothing: float = declared(0.0, "Label smoothing of the cross-entropy loss; 0: none.", within=(0, 0.5))
+    label_smoothing: float = declared(
+        0.0, "Label smoothing of the cross-entropy loss; 0: none.", finetune_default=0.1, within=(0, 0.5)
+    )
     class_weights: str = declared(
         "auto",
         "Weights of the classes in the loss: balanced, none, or auto: balanced where the most frequent class has at "
@@ -147,11 +156,14 @@ class Hyperparameters:
     )
     ema: float = declared(
         0.0,
-        "Fine-tuning: decay of the moving average of the weights; 0: none.",
+        "Fine-tuning: largest decay of the moving average of the weights; a short training has a smaller one; 0: none.",
+        finetune_default=0.9998,
         within=(0, 0.99999),
         finetune_only=True,
     )
-    mixup: float = declared(0.0, "Fine-tuning: mixup's alpha; 0: no mixup.", within=(0, 10), finetune_only=True)
+    mixup: float = declared(
+        0.0, "Fine-tuning: mixup's alpha; 0: no mixup.", finetune_default=0.2, within=(0, 10), finetune_only=True
+    )
     cutmix: float = declared(0.0, "Fine-tuning: CutMix's alpha; 0: no CutMix.", within=(0, 10), finetune_only=True)
     randaugment: int = declared(
         0, "Fine-tuning: magnitude of RandAugment, from 1 to 30; 0: no RandAugment.", within=(0, 30), finetune_only=True
@@ -160,6 +172,10 @@ class Hyperparameters:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ContractError(f"hyperparameter mode={self.mode!r} is not known; give one of {', '.join(MODES)}")
+
+        for name in DECLARED:
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default_of(name, mode=self.mode))  # as the frozen class's own __init__
 
         if self.class_weights not in CLASS_WEIGHTS:
             raise ContractError(
@@ -213,7 +229,7 @@ class Hyperparameters:
         Raises:
             ContractError: a name is unknown, or a value has the wrong type or is outside its limits.
         """
-        fields: dict[str, type[Any]] = {field.name: type(field.default) for field in dataclasses.fields(cls)}
+        fields: dict[str, type[Any]] = {name: type(field.metadata["default"]) for name, field in DECLARED.items()}
         values: dict[str, Any] = {}
         for name, text in given.items():
             if name.startswith(("sagemaker_", "_tuning_")):
@@ -225,7 +241,7 @@ class Hyperparameters:
             except ValueError:
                 raise ContractError(
                     f"hyperparameter {name}={text!r} is not of type {fields[name].__name__}; "
-                    f"give a value such as {DECLARED[name].default}"
+                    f"give a value such as {DECLARED[name].metadata['default']}"
                 ) from None
         return cls(**values)
 
@@ -276,6 +292,11 @@ def check_backbones(backbones: Sequence[str], *, trials: int, unfreeze_from: str
             f"unfreeze_from={unfreeze_from} names a stage of one network, and the search chooses among several; "
             "leave out unfreeze_from or tuning.backbones"
         )
+
+
+def default_of(name: str, *, mode: str) -> Any:
+    """Return the default value of a hyperparameter in a mode."""
+    return DECLARED[name].metadata["finetune_default" if mode == "finetune" else "default"]
 
 
 def parameter_ranges(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import contract
-from infra.instances import local_storage_gb
+from infra.instances import fine_tuning_rate, local_storage_gb
 from infra.settings import Settings
 
 __all__ = ["Need", "machines", "needs"]
@@ -81,6 +81,7 @@ def machines(settings: Settings) -> contract.Machines:
         processes=settings.processes,
         disk_bytes=None if settings.dataset.input_mode == "FastFile" else size,
         disk=f"{disk}; {change}",
+        fine_tuning_rate=fine_tuning_rate(training.instance_type) if training.mode == "finetune" else None,
         quotas=list(_of_a_run(settings)),
     )
 
@@ -90,8 +91,7 @@ def _of_a_run(settings: Settings) -> Iterator[contract.QuotaNeed]:
     finetunes = training.mode == "finetune"
 
     # the jobs
-    if not finetunes:
-        yield from _training("features", training.instance_type, settings.features.instance_count, spot=False)
+    yield from _training("features", training.instance_type, settings.features.instance_count, spot=False)
     trial = training.instance_type if finetunes else settings.tuning.instance_type
     yield from _training("trials", trial, 1, spot=finetunes and training.spot)
     yield from _training("training", training.instance_type, training.instance_count, spot=training.spot)

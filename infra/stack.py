@@ -11,6 +11,7 @@ from infra.api import Api
 from infra.cleanup import Cleanup
 from infra.dataset import Dataset
 from infra.images import DebuggerImage, TrainingImage
+from infra.instances import fine_tuning_rate
 from infra.job_role import TrainingRole
 from infra.names import Names
 from infra.notifications import Notifications
@@ -82,6 +83,21 @@ class WhippetStack(cdk.Stack):
         cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix)
         cleanup.resource.node.add_dependency(workflow, training_role, endpoint_role, endpoint_logs, functions, registry)
         self._outputs(names, dataset, workflow, api, notifications)
+        self._warnings(settings)
+
+    def _warnings(self, settings: Settings) -> None:
+        """Say at synthesis what is allowed and hardly meant."""
+        training, tuning = settings.training, settings.tuning
+        rate = fine_tuning_rate(training.instance_type)
+        if training.mode == "finetune" and rate is not None:
+            photos = 60 * rate * min(tuning.max_minutes / tuning.epochs, training.max_minutes / training.epochs)
+            cdk.Annotations.of(self).add_warning_v2(
+                "whippet:fine-tuning-without-gpu",
+                f"training.mode=finetune on {training.instance_type}, which has no GPU, trains about {rate:g} photos a "
+                f"second with a ResNet50 at 224 pixels: more than {photos:.0f} training photos would reach the time "
+                "limits tuning.max_minutes or training.max_minutes. Set training.instance_type to a type with a GPU "
+                "such as ml.g5.xlarge, or train on features (training.mode=features)",
+            )
         if settings.release.approval == "manual" and settings.notifications.email is None:
             cdk.Annotations.of(self).add_warning_v2(
                 "whippet:nobody-is-asked",

@@ -47,7 +47,11 @@ def _embed_all(hyperparameters: contract.Hyperparameters, *, manifest: Manifest,
     host, hosts = environment.hosts()
 
     # the backbone, and the features it will give
-    backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
+    backbone, weights = load_backbone(
+        hyperparameters.backbone,
+        image_size=hyperparameters.image_size,
+        frozen=hyperparameters.mode == "features",  # fine-tuning begins with a head on what it will train
+    )
     embedders = Embedder.on_all_devices(backbone)
     device, precision = embedders[0].device.type, embedders[0].precision
     spec = contract.feature_spec(

@@ -9,6 +9,7 @@ import torch
 import contract
 from training.data.class_weights import class_counts
 from training.data.manifest import Manifest, read_manifest
+from training.embedding.matching import check_features
 from training.embedding.store import read_index, read_split
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
 from training.finishing.finish import finish
@@ -18,11 +19,9 @@ from training.loop.instrumented import instrumented_training
 from training.model.classifier import Classifier
 from training.model.head import new_head
 from training.model.weights import load_backbone
-from training.preprocess import Preprocessing
 from training.profiler.profiler import Profiler
 from training.runtime import environment
 from training.runtime.checkpoints import Checkpoints, empty
-from training.runtime.environment import JobError
 
 
 def main() -> None:
@@ -76,7 +75,7 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
     # the features, and the backbone that they were made with
     folder, index = read_index(environment.channel(contract.Channel.FEATURES), backbone=hyperparameters.backbone)
     backbone, weights = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
-    _check_features(
+    check_features(
         index,
         hyperparameters=hyperparameters,
         preprocessing=backbone.preprocessing,
@@ -120,30 +119,6 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
         held_out_logits=finished.held_out_logits,
         held_out_labels=finished.held_out_labels,
     )
-
-
-def _check_features(
-    index: contract.FeaturesIndex,
-    *,
-    hyperparameters: contract.Hyperparameters,
-    preprocessing: Preprocessing,
-    classes: list[str],
-    weights: str,
-) -> None:
-    """Refuse features of another backbone, crop, weights or data set: the predictions would be meaningless."""
-    for what, of_features, of_job in (
-        ("backbone", index["backbone"], hyperparameters.backbone),
-        ("image_size", index["image_size"], preprocessing.image_size),
-        ("resize", index["resize"], preprocessing.resize),
-        ("interpolation", index["interpolation"], preprocessing.interpolation),
-        ("weights", index["weights"], weights),
-        ("classes", index["classes"], classes),
-    ):
-        if of_features != of_job:
-            raise JobError(
-                f"the features were made with {what} {of_features} and this job has {of_job}; "
-                "start the state machine again, which makes the features anew"
-            )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -162,6 +163,20 @@ class TrainingSettings(Section):
     max_minutes: int = Field(
         default=240, ge=5, le=7200, description="Time limit of the features job and of the training, in minutes."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_mode(cls, values: Any) -> Any:
+        """Give the hyperparameters that are not set the defaults of the mode."""
+        if not isinstance(values, Mapping):
+            return values
+        mode = values.get("mode") or contract.default_of("mode", mode="features")
+        own = {
+            name: contract.default_of(name, mode=mode)
+            for name, field in contract.DECLARED.items()
+            if field.default is None and values.get(name) is None
+        }
+        return {**values, **own}
 
     @model_validator(mode="after")
     def _mirror_images_mean_the_same(self) -> TrainingSettings:

@@ -34,7 +34,10 @@ class Section(BaseModel):
 
 
 def hyperparameter(name: str, **more: Any) -> Any:
-    """Return the field of a setting that is a hyperparameter; default, limits and description are the contract's."""
-    field = contract.DECLARED[name]
-    low, high = field.metadata["within"] or (None, None)
-    return Field(**{"default": field.default, "ge": low, "le": high, "description": field.metadata["meaning"], **more})
+    """Return the field of a setting that is a hyperparameter; default, limits and description are the contract's.
+
+    The default is that of `mode=features`.
+    """
+    declared = contract.DECLARED[name].metadata
+    low, high = declared["within"] or (None, None)
+    return Field(**{"default": declared["default"], "ge": low, "le": high, "description": declared["meaning"], **more})

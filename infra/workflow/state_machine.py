@@ -79,10 +79,9 @@ def _phases(states: RunScope, parts: RunParts) -> sfn.Pass:
         following = approval_phase(states, parts=parts, judge=judge, failure=failure, following=following)
     verdict = verdict_phase(states, parts=parts, function=judge, failure=failure, following=following)
 
-    # from photos to a model; fine-tuning changes the backbone, so its features are of no use there
+    # from photos to a model; fine-tuning begins with a head on the features, too
     train = training_phase(states, parts=parts, failure=failure, following=verdict)
-    following = tuning_phase(states, parts=parts, failure=failure, following=train)
-    if not parts.finetunes:
-        following = features_phase(states, parts=parts, failure=failure, following=following)
-    evaluator = choose_evaluator(states, parts=parts, following=following)
+    tune = tuning_phase(states, parts=parts, failure=failure, following=train)
+    features = features_phase(states, parts=parts, failure=failure, following=tune)
+    evaluator = choose_evaluator(states, parts=parts, following=features)
     return dataset_phase(states, parts=parts, failure=failure, following=evaluator)

@@ -103,7 +103,7 @@ def _job(
     training = parts.settings.training
     instances = training.instance_count if parts.finetunes else 1
     torchrun = parts.finetunes and (gpus(training.instance_type) > 0 or instances > 1)
-    features = [] if parts.finetunes else [channel(Channel.FEATURES, path="$.plan.features.uri")]
+    features = channel(Channel.FEATURES, path="$.plan.features.uri")
     # A head learns from the features: of the photos, its training reads those for validation and test, and a few more.
     photos = parts.photo_channels(streamed=not parts.finetunes)
     return sagemaker_job(
@@ -126,7 +126,7 @@ def _job(
                 torchrun=torchrun,
             ),
             # what it reads and writes
-            "InputDataConfig": [*features, *photos],
+            "InputDataConfig": [features, *photos],
             "OutputDataConfig": {"S3OutputPath.$": "$.plan.training.output"},
             "CheckpointConfig": {"S3Uri.$": "$.plan.training.checkpoints", "LocalPath": CHECKPOINTS},
             # where it runs, and for how long

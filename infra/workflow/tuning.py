@@ -132,11 +132,12 @@ def _trial(parts: RunParts) -> dict[str, Any]:
 
 
 def _trial_inputs(parts: RunParts) -> dict[str, Any]:
-    """Return what a trial reads: features, from which it trains anew in seconds, or photos and its checkpoints."""
+    """Return what a trial reads: features, from which it trains a head in seconds; to fine-tune, also the photos."""
+    features = channel(Channel.FEATURES, path="$.plan.features.uri")
     if not parts.finetunes:
-        return {"InputDataConfig": [channel(Channel.FEATURES, path="$.plan.features.uri")]}
+        return {"InputDataConfig": [features]}
     return {
-        "InputDataConfig": parts.photo_channels(),
+        "InputDataConfig": [features, *parts.photo_channels()],
         # Trials may share a folder: a checkpoint names the trial it belongs to (training/runtime/checkpoints.py).
         "CheckpointConfig": {"S3Uri.$": "$.plan.tuning.checkpoints", "LocalPath": CHECKPOINTS},
     }

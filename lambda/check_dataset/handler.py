@@ -22,6 +22,7 @@ from .overrides import InvalidInput, RunSettings, resolve
 from .quotas import PATIENCE, check_quotas
 from .run_plan import features_folder, make_plan
 from .splits import Manifest, make_manifest
+from .training_time import check_training_time
 from .warm_start import find_warm_start, next_tuning
 
 __all__ = ["handler"]
@@ -37,7 +38,7 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
     """Check the overrides and the photos, write the manifest, and return the plan of the run.
 
     Raises:
-        InvalidInput: the overrides are wrong.
+        InvalidInput: the overrides are wrong, or a fine-tuning could not end within its time limits.
         BadDataset: the photos cannot be trained on, or do not fit on the disk of a job.
         QuotaTooSmall: a quota of the account is below what the run needs.
     """
@@ -59,6 +60,7 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
     manifest = make_manifest(
         listing, prefix=settings.dataset_prefix, min_images_per_class=settings.min_images_per_class
     )
+    check_training_time(manifest.summary, settings=settings, machines=machines)
     _write(bucket, f"runs/{run}/manifest/", manifest)
     found = {key: value for key, value in manifest.summary.items() if not isinstance(value, list)}
     logger.info("data set checked", extra=found | {"run": run})
@@ -100,9 +102,7 @@ def _identify(listing: Listing, bucket: str, settings: RunSettings) -> None:
 
 
 def _cached_features(bucket: str, settings: RunSettings, manifest: Manifest, weights: str) -> CachedFeatures:
-    """Look for features of earlier runs; fine-tuning needs none, since it changes the backbone."""
-    if settings.hyperparameters.mode != "features":
-        return CachedFeatures(same_photos=None, other_photos=None)
+    """Look for features of earlier runs: fine-tuning, too, begins with a head on them."""
     folder = features_folder(manifest.summary, settings=settings, weights=weights)
     return find_cached_features(s3, bucket=bucket, folder=folder)
 

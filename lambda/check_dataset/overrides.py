@@ -43,6 +43,7 @@ class RunSettings:
     parallel_trials: int
     trial_epochs: int
     trial_minutes: int
+    training_minutes: int
     learning_rate: tuple[float, float]
     learning_rate_scale: contract.ScalingType
     batch_sizes: tuple[int, ...]
@@ -98,6 +99,7 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
         parallel_trials=min(tuning["parallel_trials"], trials),
         trial_epochs=_whole(overrides, "trial_epochs", tuning["epochs"], low=1, high=1000),
         trial_minutes=tuning["max_minutes"],
+        training_minutes=training["max_minutes"],
         learning_rate=_learning_rate(overrides, (tuning["learning_rate_min"], tuning["learning_rate_max"])),
         learning_rate_scale=tuning["learning_rate_scale"],
         batch_sizes=_batch_sizes(overrides, tuple(tuning["batch_sizes"]), processes),
@@ -128,7 +130,7 @@ def _hyperparameters(overrides: Mapping[str, Any], training: Mapping[str, Any]) 
             continue
 
         # A setting without a value leaves the choice to the default.
-        default: Any = field.default
+        default = contract.default_of(name, mode=training["mode"])
         value = overrides.get(name, default if training[name] is None else training[name])
         fits = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))
         if not fits or (isinstance(value, bool) and not isinstance(default, bool)):

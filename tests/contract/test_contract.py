@@ -176,6 +176,15 @@ def test_each_metrics_regex_reads_its_own_line_and_no_other(name: str, value: fl
     assert float(found[0]) == pytest.approx(value, abs=1e-6, nan_ok=True)
 
 
+def test_features_for_fine_tuning_are_not_those_of_a_frozen_backbone() -> None:
+    """Without a tag, the weights and how photos are resized depend on the mode."""
+    frozen, tuned = (
+        features_key(dataset_fingerprint="f", hyperparameters=Hyperparameters(mode=mode), weights="hub")
+        for mode in ("features", "finetune")
+    )
+    assert frozen != tuned
+
+
 def test_features_of_several_backbones_have_a_key_that_covers_all_of_them() -> None:
     def key(*backbones: str) -> str:
         return features_key(
@@ -192,3 +201,14 @@ def test_a_search_among_backbones_has_a_range_of_them() -> None:
     assert size == {"Name": "batch_size", "Values": ["16"]}
     assert backbone == {"Name": "backbone", "Values": ["resnet50", "resnet18"]}
     assert contract.parameter_ranges()["CategoricalParameterRanges"][1:] == []
+
+
+def test_a_default_may_depend_on_the_mode() -> None:
+    assert (Hyperparameters().label_smoothing, Hyperparameters().ema, Hyperparameters().mixup) == (0.0, 0.0, 0.0)
+    tuned = Hyperparameters(mode="finetune")
+    assert (tuned.label_smoothing, tuned.ema, tuned.mixup) == (0.1, 0.9998, 0.2)
+    assert Hyperparameters.from_strings({"mode": "finetune"}) == tuned
+    chosen = Hyperparameters(mode="finetune", ema=0.0, mixup=0.0)
+    assert (chosen.ema, chosen.mixup, chosen.label_smoothing) == (0.0, 0.0, 0.1)
+    assert Hyperparameters.from_strings(chosen.to_strings()) == chosen
+    assert [name for name in contract.DECLARED if contract.default_of(name, mode="finetune") is None] == []

@@ -40,7 +40,7 @@ def texts_of(name: str) -> st.SearchStrategy[str]:
         float: st.floats(0, 1).map(repr),
         bool: st.sampled_from(["true", "false", "True", "FALSE"]),
     }
-    value = near[type(contract.DECLARED[name].default)]
+    value = near[type(contract.DECLARED[name].metadata["default"])]
     dangerous = st.text(alphabet="a1_.$`;&|<>(){}*?[]~#!'\"\\ \n\t=-é", max_size=8)
     parts = st.tuples(dangerous, value, dangerous).map("".join)
     known = {"mode": contract.MODES, "class_weights": contract.CLASS_WEIGHTS}.get(name)

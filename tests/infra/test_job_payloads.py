@@ -165,17 +165,17 @@ def test_complete_features_are_not_computed_again(definition: dict[str, Any]) ->
     assert "Features" not in walk(definition, tasks(Endpoint(), features_ready=True), {}).path
 
 
-def test_fine_tuning_goes_past_the_features_and_reads_the_photos(synthesise: Any) -> None:
+def test_fine_tuning_begins_with_the_features_and_reads_the_photos(synthesise: Any) -> None:
     chosen = {"training.mode": "finetune", "training.weights": "weights/resnet50.pth"}
     result = walk(synthesise(**chosen).definition(), tasks(Endpoint(), mode="finetune"), {})
     assert result.status == "SUCCEEDED"
-    assert result.path[1:12] == [
-        "CheckDataset", "RuleEvaluator", "Tune", "TrialSucceeded?", "DebuggerOffered?", "TrainManaged",
-        "TrainManagedFailed?", "GoOnWithOwnRules", "Train", "Rules", "Verdict",
+    assert result.path[1:14] == [
+        "CheckDataset", "RuleEvaluator", "FeaturesReady?", "Features", "Tune", "TrialSucceeded?", "DebuggerOffered?",
+        "TrainManaged", "TrainManagedFailed?", "GoOnWithOwnRules", "Train", "Rules", "Verdict",
     ]  # fmt: skip
     payloads = dict(result.payloads)
     trial, train = payloads["Tune"]["TrainingJobDefinition"], payloads["Train"]
-    assert channels(trial) == channels(train) == ["dataset", "manifest", "weights"]
+    assert channels(trial) == channels(train) == ["features", "dataset", "manifest", "weights"]
     assert trial["StaticHyperParameters"]["mode"] == train["HyperParameters"]["mode"] == "finetune"
     assert train["HyperParameters"]["learning_rate"] == "0.01"
     # A trial through the network needs the packages and the machine of the training.

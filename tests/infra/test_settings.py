@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import contract
+from infra.instances import fine_tuning_rate
 from infra.settings import Settings, SettingsError
 from infra.stack import WhippetStack
 from tests.infra.app_process import cdk_context
@@ -201,15 +202,51 @@ def test_wrong_settings_are_refused_in_words(overrides: dict[str, str], words: s
     assert words in str(refused.value)
 
 
+def warnings(overrides: dict[str, str], outdir: Path) -> str:
+    """What the synthesis of a stack with these settings warns of."""
+    app = cdk.App(context={"aws:cdk:disable-asset-staging": True}, outdir=str(outdir), analytics_reporting=False)
+    stack = WhippetStack(app, settings=settings(**overrides))
+    found = assertions.Annotations.from_stack(stack).find_warning("*", assertions.Match.any_value())
+    return "\n".join(str(warning.entry.data) for warning in found)
+
+
 def test_a_question_that_nobody_gets_is_told_at_synthesis(tmp_path: Path) -> None:
     """A-69: somebody may still look for it, so that it is no error."""
     asked = {"release.approval": "manual"}
     for overrides, told in ((asked, True), (asked | {"notifications.email": "a@example.org"}, False), ({}, False)):
-        outdir = tmp_path / str(len(overrides))
-        app = cdk.App(context={"aws:cdk:disable-asset-staging": True}, outdir=str(outdir), analytics_reporting=False)
-        stack = WhippetStack(app, settings=settings(**overrides))
-        warnings = assertions.Annotations.from_stack(stack).find_warning("*", assertions.Match.any_value())
-        assert any("asks nobody" in str(warning.entry.data) for warning in warnings) == told
+        assert ("asks nobody" in warnings(overrides, tmp_path / str(len(overrides)))) == told
+
+
+def test_fine_tuning_without_a_gpu_is_told_at_synthesis_with_the_photos_that_its_time_is_enough_for(
+    tmp_path: Path,
+) -> None:
+    """A-46: 10 photos a second on ml.c5.2xlarge; a trial of 5 epochs has 60 minutes, the training of 20 has 240."""
+    tuned = {"training.mode": "finetune"}
+    assert "about 10 photos a second" in (said := warnings(tuned, tmp_path / "cpu"))
+    assert "more than 7200 training photos" in said
+    assert "training.instance_type" in said
+    assert "has no GPU" not in warnings(tuned | {"training.instance_type": "ml.g5.xlarge"}, tmp_path / "gpu")
+    assert warnings({}, tmp_path / "features") == ""
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "rate"),
+    [("ml.m5.large", 2.5), ("ml.m5.xlarge", 5), ("ml.c5.18xlarge", 90), ("ml.g5.xlarge", None)],
+)
+def test_a_machines_rate_grows_with_its_processors(instance_type: str, rate: float | None) -> None:
+    assert fine_tuning_rate(instance_type) == rate
+
+
+def test_defaults_are_those_of_the_mode_and_what_is_set_stays() -> None:
+    names = ("label_smoothing", "ema", "mixup")
+    for overrides, expected in (
+        ({}, (0.0, 0.0, 0.0)),
+        ({"training.mode": "finetune"}, (0.1, 0.9998, 0.2)),
+        ({"training.mode": "finetune", "training.ema": "0", "training.label_smoothing": "0.05"}, (0.05, 0.0, 0.2)),
+        ({"training.mode": "finetune", "training.ema": ""}, (0.1, 0.9998, 0.2)),
+    ):
+        training = settings(**overrides).training
+        assert tuple(getattr(training, name) for name in names) == expected
 
 
 def test_fewer_trials_than_run_at_once_by_default_are_no_mistake() -> None:

@@ -160,13 +160,20 @@ def test_incomplete_features_are_not_extended(s3: FakeS3, context: Context) -> N
     assert not check(context)["features"]["extends"]
 
 
-def test_fine_tuning_looks_for_no_features(s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fine_tuning_takes_the_features_of_earlier_runs(
+    s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins with a head on them. A frozen backbone's may be of other weights."""
     store_features(s3, check(context), "whippet-dev-old-features")
     deploy(monkeypatch, training={"mode": "finetune"})
+    plan = check(context)
+    assert not plan["features"]["ready"]
+
+    store_features(s3, plan, "whippet-dev-new-features")
     plan = check(context, ema=0.99)
     assert plan["hyperparameters"]["mode"] == "finetune"
     assert plan["hyperparameters"]["ema"] == "0.99"
-    assert not plan["features"]["ready"]
+    assert plan["features"]["ready"]
 
 
 def test_jobs_keep_their_checkpoints_apart(s3: FakeS3, context: Context) -> None:
@@ -297,3 +304,25 @@ def test_several_backbones_are_searched_and_have_features_of_their_own(
     s3.put_object(Bucket="data", Key="dataset/cat/new.jpg", Body=b"new")
     extended = check(context)["features"]
     assert (extended["extends"], extended["previous"]) == (True, features["uri"])
+
+
+def test_a_fine_tuning_that_cpus_cannot_end_in_time_is_refused_before_anything_is_written(
+    s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """About 10 photos a second on ml.c5.2xlarge: an epoch of 28 photos of 1,024 pixels takes nearly a minute."""
+    tuning = {"epochs": 10, "max_minutes": 5}
+    deploy(monkeypatch, training={"mode": "finetune"}, tuning=tuning)
+    before = set(s3.objects)
+    said = r"a trial of 25 epochs with 28 photos would take about 24 minutes .* tuning.max_minutes=5 .*ml.g5"
+    with pytest.raises(InvalidInput, match=said):
+        check(context, image_size=1024, trial_epochs=25)
+    assert set(s3.objects) == before
+    assert check(context)["run"]
+
+    # what nobody measured may be faster, and a GPU is
+    assert check(context, image_size=1024, trial_epochs=25, backbone="efficientnet_lite0")["run"]
+    assert check(context, image_size=1024, trial_epochs=25, unfreeze_from="layer4")["run"]
+    deploy(monkeypatch, training={"mode": "finetune", "instance_type": "ml.g5.xlarge"}, tuning=tuning)
+    assert check(context, image_size=1024, trial_epochs=25)["run"]
+    deploy(monkeypatch, training={"max_minutes": 5})
+    assert check(context, image_size=1024, epochs=1000)["run"], "a head on features is trained in seconds"

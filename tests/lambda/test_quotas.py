@@ -65,7 +65,8 @@ def test_parallel_trials_count_together_and_phases_do_not() -> None:
 
 def test_spot_instances_have_a_quota_of_their_own() -> None:
     training = {"mode": "finetune", "spot": True, "instance_type": "ml.g5.xlarge"}
-    check({"ml.g5.xlarge for training job usage": 0}, training=training)
+    # the features job, which cannot be resumed, takes one that is not
+    check({"ml.g5.xlarge for training job usage": 1}, training=training)
     with pytest.raises(QuotaTooSmall, match="spot training job usage"):
         check({"ml.g5.xlarge for spot training job usage": 1}, training=training)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from torchvision import models
 
 import contract
 import training.debugger  # noqa: F401 (prepares smdebug before a test imports it)
+from training import features
 
 torch.set_num_threads(1)  # the tests' networks are tiny, and cores may be shared
 
@@ -49,7 +51,13 @@ class Workspace:
         return folder
 
     def start(self, *, channels: tuple[str, ...], model: str = "model", **hyperparameters: Any) -> Path:
-        """Set the SM_ variables of a job; returns its model folder."""
+        """Set the SM_ variables of a job; returns its model folder. Before a fine-tuning, run its features job."""
+        if hyperparameters.get("mode") == "finetune" and "features" not in channels:
+            names = {field for field in contract.FEATURE_HYPERPARAMETERS if field in hyperparameters}
+            shutil.rmtree(self.root / "features", ignore_errors=True)
+            self.start(channels=channels, model="features", **{name: hyperparameters[name] for name in names})
+            features.main()
+            channels = (*channels, "features")
         values = {"backbone": BACKBONE, "image_size": IMAGE_SIZE, "views": 2, "epochs": 5, **hyperparameters}
         for channel in contract.Channel:
             self.monkeypatch.delenv(f"SM_CHANNEL_{channel.upper()}", raising=False)

@@ -114,7 +114,7 @@ def strike(kind: str, where: str, occurrence: int, number: signal.Signals) -> No
         return watching
 
     if where == "decoding":
-        transforms.ViewMaker.random = watched(transforms.ViewMaker.random)  # type: ignore[method-assign]
+        transforms.ViewMaker.random_of = watched(transforms.ViewMaker.random_of)  # type: ignore[method-assign]
     elif where == "before the update":
         optimizer.zero_grad = watched(optimizer.zero_grad)  # type: ignore[method-assign]
     elif where == "after the update":

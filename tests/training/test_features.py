@@ -54,7 +54,7 @@ def test_features_are_the_same_whatever_the_number_of_workers(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = array(read_split(embed(filled), "train"))
-    monkeypatch.setattr(manifest, "cores", lambda: 7)
+    monkeypatch.setattr(manifest, "reading_threads", lambda **_: 7)
     again = array(read_split(embed(filled, model="again"), "train"))
     np.testing.assert_array_equal(first, again)
 

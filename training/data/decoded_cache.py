@@ -59,7 +59,7 @@ class DecodedCache:
             if shutil.disk_usage(folder).free < needed * 1.05:
                 print(f"decoded photos are not cached: that would need {needed / 2**30:.1f} GiB of disk", flush=True)
                 return None
-            _make(place, sizes={"pixels": len(records) * side * side * 3, "sides": len(records) * 8})
+            _make(place, pixels=len(records) * side * side * 3, sides=len(records) * 8)
         return cls(place, side=side, count=len(records))
 
     def get(self, position: int) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:
@@ -84,12 +84,16 @@ def _fingerprint(records: Sequence[contract.ImageRecord], *, side: int, interpol
     return digest.hexdigest()[:32]
 
 
-def _make(place: Path, *, sizes: dict[str, int]) -> None:
-    """Make empty files in one step, so that of two processes at once one wins and both use the same files."""
+def _make(place: Path, *, pixels: int, sides: int) -> None:
+    """Make files of so many bytes in one step, so that of two processes at once one wins and both use the same files.
+
+    The pixels' blocks are taken as they are written, which may fail on a disk that others have filled by then. The
+    sides' are taken now: a memory map that finds no block ends the process by a signal.
+    """
     new = Path(tempfile.mkdtemp(dir=place.parent, prefix="new-"))
-    for name, size in sizes.items():
-        with (new / name).open("wb") as file:
-            file.truncate(size)
+    with (new / "pixels").open("wb") as file:
+        file.truncate(pixels)
+    (new / "sides").write_bytes(bytes(sides))
     try:
         new.rename(place)
     except OSError:

@@ -22,13 +22,11 @@ from training.data.decoded_cache import DecodedCache
 from training.data.manifest import BrokenImages, read_photo
 from training.data.transforms import CROP_AREA, ViewMaker
 from training.preprocess import ImageError, Preprocessing
+from training.runtime import environment
 from training.runtime.machine import LoaderPlan, plan_loader
 from training.runtime.observer import Observer
 
 __all__ = ["Batch", "PhotoLoader", "on_device"]
-
-_CHUNK = 8
-"""Photos a thread takes at once: enough to make the hand-over's cost negligible beside decoding."""
 
 _PADDING = -1
 """In an order of photos: no photo; fills up the last batch so that every rank makes the same number of steps."""
@@ -126,19 +124,24 @@ class PhotoLoader:
         self._shuffle, self._seed, self._rank, self._world = shuffle, seed, rank, world
         self._augment = split == "train" if augment is None else augment
         preprocessing = preprocessing or Preprocessing.usual(self._size)
-        self._views = ViewMaker(preprocessing, flip=hyperparameters.flip, crop_area=crop_area)
+        self._views = ViewMaker(
+            preprocessing, flip=hyperparameters.flip, crop_area=crop_area, magnitude=hyperparameters.randaugment
+        )
 
         # what the machine gives: threads, and disk for decoded photos
-        # Where the plain view is not cut from a larger photo, the crops of random views still are.
-        self._cache_side = max(preprocessing.resize, Preprocessing.usual(self._size).resize)
-        self._plan = plan or plan_loader(batch_size=batch_size, image_size=self._size)
+        self._plan = plan or plan_loader(
+            batch_size=batch_size,
+            image_size=self._size,
+            streamed=environment.is_streamed(contract.Channel.DATASET),
+        )
         self._cache = (
             DecodedCache.open_for(
-                records, folder=cache, side=self._cache_side, interpolation=preprocessing.interpolation
+                records, folder=cache, side=self._views.cached_side, interpolation=preprocessing.interpolation
             )
             if cache is not None and self._augment
             else None
         )
+        self._cache_is_full = False
         self._known_broken: set[int] = set()
         self._epoch = self._start_batch = 0
         kept = f", decoded photos kept in {self._cache.folder}" if self._cache is not None else ""
@@ -194,7 +197,8 @@ class PhotoLoader:
             positions=torch.from_numpy(positions),
         )
         work: Callable[[slice], dict[int, ImageError]] = lambda part: self._fill(batch, part, epoch=epoch)  # noqa: E731
-        return batch, [pool.submit(work, slice(start, min(start + _CHUNK, count))) for start in range(0, count, _CHUNK)]
+        chunk = self._plan.chunk
+        return batch, [pool.submit(work, slice(start, min(start + chunk, count))) for start in range(0, count, chunk)]
 
     def _fill(self, batch: Batch, part: slice, *, epoch: int) -> dict[int, ImageError]:
         """Decode some photos of a batch into their places; returns the broken ones by position in the records."""
@@ -234,8 +238,13 @@ class PhotoLoader:
         """Decode a photo into the cache. Its first view is made from there too: full or empty, the same views."""
         whole = self._views.whole(read_photo(self._root, record["path"]))
         height, width, _ = whole.shape
-        pixels = self._views.squeezed(whole, side=self._cache_side)
-        cache.put(position, pixels, sides=(width, height))
+        pixels = self._views.squeezed(whole, side=self._views.cached_side)
+        try:
+            cache.put(position, pixels, sides=(width, height))
+        except OSError as error:  # the disk is full by now; the photo is decoded again in the next epoch
+            if not self._cache_is_full:
+                print(f"photos from here on are not cached: {error}", flush=True)
+            self._cache_is_full = True
         return pixels, (width, height)
 
     def _finished(self, batch: Batch, parts: list[Future[dict[int, ImageError]]]) -> Batch:
@@ -249,15 +258,19 @@ class PhotoLoader:
 def on_device(
     batches: Iterator[Batch] | PhotoLoader, device: torch.device, *, observer: Observer | None = None
 ) -> Iterator[Batch]:
-    """Yield the batches on a device; on a GPU the next batch is copied while the network works on this one."""
+    """Yield the batches on a device; on a GPU the next batch is copied while the network works on this one.
+
+    Places without a readable photo are filled here, on the CPU: to ask the GPU about them would make it wait.
+    """
     observer = observer or Observer()
+    whole = (_filled(batch) for batch in batches)
     if device.type != "cuda":
-        yield from (batch.to(device) for batch in batches)
+        yield from (batch.to(device) for batch in whole)
         return
 
     copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     coming: Batch | None = None
-    for batch in batches:
+    for batch in whole:
         # begin to copy the next batch, then let the network work on the one before
         current, coming = coming, None
         with observer.phase("transfer"), torch.cuda.stream(copying):
@@ -270,3 +283,18 @@ def on_device(
             tensor.record_stream(torch.cuda.current_stream(device))
     if coming is not None:
         yield coming
+
+
+def _filled(batch: Batch) -> Batch:
+    """Give each place without a photo the picture and the label of one of the batch's photos; `valid` stays False.
+
+    A black picture would count in batch norm's statistics, and a smaller batch would be another shape to compile and to
+    tune kernels for. A batch without any readable photo is left as it is.
+    """
+    valid, images, labels = batch.valid.numpy(), batch.images.numpy(), batch.labels.numpy()
+    if valid.all() or not valid.any():
+        return batch
+    kept, empty = np.flatnonzero(valid), np.flatnonzero(~valid)
+    lent = kept[np.arange(len(empty)) % len(kept)]
+    images[empty], labels[empty] = images[lent], labels[lent]
+    return batch

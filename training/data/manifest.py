@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 import contract
 from training.data.positioned_files import Lines, line_offsets
 from training.preprocess import ImageError
+from training.runtime import environment
 from training.runtime.environment import JobError
-from training.runtime.machine import cores
+from training.runtime.machine import reading_threads
 
 __all__ = [
     "BROKEN_SHARE",
@@ -183,12 +184,16 @@ def in_order(
 ) -> Iterator[tuple[Item, Result | ImageError]]:
     """Yield each item with the result of `work` on it, in order; threads work up to `ahead` items in advance.
 
+    Where photos are streamed from S3, there are more threads than cores and at least an item ahead for each.
+
     An ImageError is handed over in place of the result; any other exception ends the iteration.
     """
     remaining = iter(items)
-    with ThreadPoolExecutor(cores(), thread_name_prefix="decode") as pool:
+    streamed = environment.is_streamed(contract.Channel.DATASET)
+    threads = reading_threads(streamed=streamed)
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         waiting: deque[tuple[Item, Future[Result]]] = deque()
-        for item in islice(remaining, ahead):
+        for item in islice(remaining, max(ahead, threads) if streamed else ahead):
             waiting.append((item, pool.submit(work, item)))
         while waiting:
             item, future = waiting.popleft()

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms import v2
 
 import contract
 from training.data.jpeg import decode_upright
+from training.data.randaugment import randaugment
 from training.preprocess import Preprocessing, decode, open_image, plain_view, resize_box
 
 __all__ = [
@@ -123,17 +123,36 @@ class ViewMaker:
     Raises (every method that decodes): ImageError, if the bytes are no photo that can be classified.
     """
 
-    def __init__(self, preprocessing: Preprocessing, *, flip: bool, crop_area: tuple[float, float] = CROP_AREA):
-        self._preprocessing, self._flip, self._area = preprocessing, flip, crop_area
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        *,
+        flip: bool,
+        crop_area: tuple[float, float] = CROP_AREA,
+        magnitude: int = 0,
+    ):
+        """Set up how photos are seen.
+
+        Args:
+            preprocessing: what the backbone's weights expect.
+            flip: whether half of the random views are mirrored.
+            crop_area: smallest and largest share of a photo's area that a random crop keeps.
+            magnitude: RandAugment's; 0: none.
+        """
+        self._preprocessing, self._flip, self._area, self._magnitude = preprocessing, flip, crop_area, magnitude
         # A crop's shorter side is at least this share of the photo's, so this many pixels are enough for any crop.
         self._enough = math.ceil(preprocessing.image_size / math.sqrt(crop_area[0] * _CROP_RATIO[0]))
+        self.cached_side = math.ceil(preprocessing.image_size / math.sqrt(crop_area[0]))
+        """Side of the square in which the decoded cache keeps a photo: the smallest crop then has as many pixels, in
+        width and height together, as the view that is made of it. From 256 pixels for views of 224, as ImageNet's
+        photos are commonly kept, four crops of five would be enlarged."""
 
     def plain(self, data: bytes) -> NDArray[np.uint8]:
         """Return what the endpoint sees of the photo, to the bit."""
         return plain_view(data, self._preprocessing)
 
     def random(self, data: bytes, *, seed: str) -> NDArray[np.uint8]:
-        """Return a random crop, mirrored half the time if `flip`: the same seed, the same view."""
+        """Return a random crop, mirrored half the time if `flip`, after RandAugment: the same seed, the same view."""
         return self.random_of(self.whole(data), seed=seed)
 
     def squeezed(self, pixels: Tensor, *, side: int) -> NDArray[np.uint8]:
@@ -141,8 +160,11 @@ class ViewMaker:
         return _resized(pixels, size=side, interpolation=self._preprocessing.interpolation).numpy()
 
     def random_of(self, pixels: Tensor, *, seed: str, sides: tuple[float, float] | None = None) -> NDArray[np.uint8]:
-        """Return a random view of a decoded photo; see `random_view`."""
-        return random_view(pixels, self._preprocessing, flip=self._flip, area=self._area, seed=seed, sides=sides)
+        """Return a random view of a decoded photo; see `random_view` and `randaugment`."""
+        view = random_view(pixels, self._preprocessing, flip=self._flip, area=self._area, seed=seed, sides=sides)
+        if not self._magnitude:
+            return view
+        return randaugment(torch.from_numpy(view), magnitude=self._magnitude, seed=seed).numpy()
 
     def whole(self, data: bytes) -> Tensor:
         """Return the whole photo, upright: uint8, (H, W, 3).
@@ -160,16 +182,13 @@ class ViewMaker:
 
 
 class BatchTransforms:
-    """Changes a training batch as the hyperparameters ask: RandAugment of each photo, then mixup or CutMix of two."""
+    """Changes a training batch as the hyperparameters ask: mixup or CutMix of two photos."""
 
     def __init__(self, hyperparameters: contract.Hyperparameters):
-        self._magnitude = hyperparameters.randaugment
         self._mixup, self._cutmix = hyperparameters.mixup, hyperparameters.cutmix
 
     def __call__(self, images: Tensor, labels: Tensor, *, rng: np.random.Generator) -> TransformedBatch:
-        """Draw from `rng`, and RandAugment from torch's generator; images uint8, (N, S, S, 3), and labels (N,)."""
-        if self._magnitude:
-            images = _randaugment(images, magnitude=self._magnitude)
+        """Draw from `rng`; images uint8, (N, S, S, 3), and labels (N,)."""
         mix = draw_mix(images, mixup=self._mixup, cutmix=self._cutmix, rng=rng)
         return TransformedBatch(images=images, labels=labels, mix=mix)
 
@@ -254,7 +273,7 @@ def draw_mix(images: Tensor, *, mixup: float, cutmix: float, rng: np.random.Gene
     cut = bool(cutmix) and (not mixup or rng.random() < 0.5)
     alpha = cutmix if cut else mixup
     share = float(rng.beta(alpha, alpha))
-    partner = torch.from_numpy(rng.permutation(len(images))).to(images.device)
+    partner = torch.from_numpy(rng.permutation(len(images))).to(images.device, non_blocking=True)
     if not cut:
         return Mix(partner=partner, share=share, box=None)
 
@@ -266,12 +285,6 @@ def draw_mix(images: Tensor, *, mixup: float, cutmix: float, rng: np.random.Gene
     # The box may have been cut off at the border: the labels' share is what is really seen.
     seen = 1 - (bottom - top) * (right - left) / side**2
     return Mix(partner=partner, share=seen, box=(top, bottom, left, right))
-
-
-def _randaugment(images: Tensor, *, magnitude: int) -> Tensor:
-    """RandAugment (Cubuk et al., 2020) with two operations on each image: uint8, (N, S, S, 3)."""
-    change = v2.RandAugment(num_ops=2, magnitude=magnitude, fill=128)
-    return torch.stack([change(image.permute(2, 0, 1)).permute(1, 2, 0) for image in images])
 
 
 def _resized(pixels: Tensor, *, size: int, interpolation: contract.Interpolation) -> Tensor:

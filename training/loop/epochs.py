@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from training.loop.history import Epoch, History, Scores
 from training.runtime.checkpoints import Checkpoints
-from training.runtime.distributed import ALONE, Group
+from training.runtime.distributed import ALONE, Agreement, Group
 from training.runtime.interruption import Interruption
 from training.runtime.observer import Observer
 
@@ -93,7 +93,7 @@ def run_epochs(
         observer: measures the phases and saves tensors.
         group: the processes that train together, each of which runs this loop.
     """
-    interruption = Interruption()
+    interruption, agreed = Interruption(), Agreement(group)
     kept = checkpoints or Checkpoints(None, identity={})
 
     def where() -> str:
@@ -108,7 +108,7 @@ def run_epochs(
 
     def between_steps() -> None:
         """Write a checkpoint if it is time, and stop if the job is to stop: in all processes at once."""
-        if group.agree(interruption.requested):
+        if agreed(interruption.requested):
             save()
             interruption.stop(kept=kept.kept, where=where())
         if kept.due():

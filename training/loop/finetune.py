@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 import contract
 from training.data.class_weights import class_weights
 from training.data.loader import PhotoLoader
 from training.data.manifest import BrokenImages, read_manifest
+from training.embedding.matching import check_features
+from training.embedding.store import read_index, read_split
 from training.loop.epochs import run_epochs
 from training.loop.finetune_loop import FineTuning
 from training.loop.history import History, epoch_line
@@ -99,9 +103,18 @@ def train(hyperparameters: contract.Hyperparameters, *, profiler: Profiler | Non
 class _Photos:
     """This process's shares of the splits; photos that turn out broken are counted over all of them."""
 
-    def __init__(self, values: contract.Hyperparameters, *, preprocessing: Preprocessing, group: Group):
+    def __init__(self, values: contract.Hyperparameters, *, preprocessing: Preprocessing, group: Group, scratch: Path):
+        """Read the manifest.
+
+        Args:
+            values: the job's hyperparameters.
+            preprocessing: what the backbone's weights expect of a photo.
+            group: the processes that share the splits.
+            scratch: folder for the training photos once they are decoded; a single epoch would not read them again.
+        """
         self.manifest = read_manifest(environment.channel(contract.Channel.MANIFEST))
         self._values, self._preprocessing, self._group = values, preprocessing, group
+        self._cache = scratch if values.epochs > 1 else None
         self._root = environment.channel(contract.Channel.DATASET)
         self._broken = BrokenImages(total=sum(len(records) for records in self.manifest.records.values()))
 
@@ -128,6 +141,7 @@ class _Photos:
             rank=self._group.rank,
             world=self._group.size,
             broken=self._broken,
+            cache=self._cache,
         )
 
 
@@ -169,12 +183,18 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
     Raises:
         JobError: a channel is missing, `unfreeze_from` names no stage, or the batch cannot be shared by the processes.
     """
-    with joined() as group, _observed(values, group=group, profiler=profiler) as observer:
+    with (
+        environment.scratch_dir() as scratch,
+        joined() as group,
+        _observed(values, group=group, profiler=profiler) as observer,
+    ):
         torch.manual_seed(values.seed)
+        # every batch has the same shape, so that the fastest kernels are worth looking for
+        torch.backends.cudnn.benchmark = group.device.type == "cuda"
 
         # the backbone, frozen up to the first stage that is trained, and the photos as it wants them
         backbone, weights = load_backbone(values.backbone, image_size=values.image_size, frozen=False)
-        photos = _Photos(values, preprocessing=backbone.preprocessing, group=group)
+        photos = _Photos(values, preprocessing=backbone.preprocessing, group=group, scratch=scratch)
         trained = freeze(backbone.network, until=values.unfreeze_from)
         backbone.to(group.device)
         precision = training_precision(group.device)
@@ -192,23 +212,25 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
         )
         state = group.broadcast(checkpoints.load() if group.is_main else None)
 
-        # the head: a probe of the backbone, or of the checkpoint's shape
-        train_photos = photos.augmented()
+        # the head: the checkpoint's, or a probe of the backbone, which the main process trains for all
         if state is None:
-            head = probed_head(
-                backbone,
-                plain=photos.plain("train"),
-                augmented=train_photos,
-                classes=len(photos.manifest.classes),
-                group=group,
-                precision=precision,
-                hyperparameters=values,
+            head = (
+                _probe(
+                    values,
+                    preprocessing=backbone.preprocessing,
+                    classes=photos.manifest.classes,
+                    weights=weights,
+                )
+                if group.is_main
+                else None
             )
+            head_state = group.broadcast(head.state_dict() if head is not None else {})
         else:
-            head = _empty_head(state["training"]["network"])
-        network = Network(backbone=backbone, head=head.to(group.device))
+            head_state = _of_head(state["training"]["network"])
+        network = Network(backbone=backbone, head=_head(head_state).to(group.device))
 
         # what the machine allows: images that go through the network at once, compiled stages
+        train_photos = photos.augmented()
         micro = micro_batch(
             network,
             batch_size=train_photos.batch_size,
@@ -313,7 +335,22 @@ def _share_of_batch(batch_size: int, *, group: Group) -> int:
     return batch_size // group.size
 
 
-def _empty_head(state: dict[str, torch.Tensor]) -> Head:
-    """Return a head of the checkpoint's shape."""
-    classes = len(state["head.linear.bias"])
-    return Head(mean=torch.zeros_like(state["head.mean"]), scale=torch.zeros_like(state["head.scale"]), classes=classes)
+def _probe(values: contract.Hyperparameters, *, preprocessing: Preprocessing, classes: list[str], weights: str) -> Head:
+    """Train the head to begin with on the features job's features."""
+    folder, index = read_index(environment.channel(contract.Channel.FEATURES), backbone=values.backbone)
+    check_features(index, hyperparameters=values, preprocessing=preprocessing, classes=classes, weights=weights)
+    return probed_head(
+        read_split(folder, "train"), levels=index["levels"], classes=len(classes), hyperparameters=values
+    )
+
+
+def _of_head(network: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the head's part of a network's state."""
+    return {name.removeprefix("head."): value for name, value in network.items() if name.startswith("head.")}
+
+
+def _head(state: Mapping[str, Tensor]) -> Head:
+    """Return a head with this state."""
+    head = Head(mean=state["mean"].clone(), scale=state["scale"].clone(), classes=len(state["linear.bias"]))
+    head.load_state_dict(state)
+    return head

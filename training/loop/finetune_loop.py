@@ -17,8 +17,9 @@ import contract
 from training.data.loader import Batch, PhotoLoader, on_device
 from training.data.transforms import BatchTransforms
 from training.loop.epochs import Validation
-from training.loop.prediction import predict, readable
-from training.model.averaging import MovingAverage
+from training.loop.prediction import predict
+from training.model.averaging import MovingAverage, decay_for
+from training.model.batch_norm import running_statistics
 from training.model.compute import autocast
 from training.model.network import Network
 from training.model.stages import parameter_groups, set_training
@@ -86,9 +87,9 @@ class FineTuning:
         # where the training stands
         self.epoch, self.step = 1, 0
         self.steps = _steps_of_epoch(train, world=group.size)
-        self._loss = torch.zeros((), dtype=torch.float64, device=group.device)
+        self._loss, self._seen = (torch.zeros((), dtype=torch.float64, device=group.device) for _ in range(2))
         self.rate = 0.0
-        """Images a second of the last epoch, all processes together."""
+        """Photos a second of the last epoch, all processes together; broken photos and padding do not count."""
 
         # what changes the weights
         self._wrapped = group.wrap(network)
@@ -105,7 +106,8 @@ class FineTuning:
             nesterov=True,
         )
         self._scaler = torch.amp.GradScaler(group.device.type, enabled=precision == torch.float16)
-        self._average = MovingAverage(_changing(network), decay=hyperparameters.ema) if hyperparameters.ema else None
+        decay = decay_for(hyperparameters.ema, steps=hyperparameters.epochs * self.steps)
+        self._average = MovingAverage(_changing(network), decay=decay) if decay else None
 
     def begin_epoch(self, epoch: int) -> None:
         """Go to the first step of an epoch."""
@@ -119,19 +121,19 @@ class FineTuning:
         set_training(self.model.backbone.network, trained=self._trained, statistics=not self._values.unfreeze_from)
 
         self._train.set_epoch(self.epoch - 1, start_batch=self.step)
+        self._seen.zero_()
         start = printed = time.monotonic()
-        first = self.step
         batches = on_device(self._train, self._group.device, observer=self._observer)
-        for batch in self._observer.each("data", islice(batches, self.steps - first)):
+        for batch in self._observer.each("data", islice(batches, self.steps - self.step)):
             self.take_step(batch)
             yield
 
-            # print how fast it goes, now and then
-            now = time.monotonic()
-            self.rate = (self.step - first) * self._train.batch_size * self._group.size / max(now - start, 1e-9)
-            if self._group.is_main and now - printed > _PROGRESS_SECONDS:
-                printed = now
-                print(f"epoch {self.epoch}, step {self.step} of {self.steps}: {self.rate:.0f} images/s", flush=True)
+            # print how fast it goes, now and then: to read the count makes the CPU wait for the GPU
+            if self._group.is_main and time.monotonic() - printed > _PROGRESS_SECONDS:
+                rate = self._photos_a_second(start)
+                printed = time.monotonic()
+                print(f"epoch {self.epoch}, step {self.step} of {self.steps}: {rate:.0f} images/s", flush=True)
+        self.rate = self._photos_a_second(start)
 
     def take_step(self, batch: Batch) -> None:
         """Update the weights once from one batch, which goes through the network in parts."""
@@ -141,12 +143,12 @@ class FineTuning:
         # augment the batch with this step's own random numbers
         rng = np.random.default_rng([values.seed, self.epoch, self.step, group.rank])
         torch.manual_seed(int(rng.integers(2**63)))
-        batch = next(readable([batch]), batch)
         augmented = self._transforms(batch.images, batch.labels, rng=rng)
 
         # Broken photos and padding do not count: the loss is the mean over the others, of all processes.
         counted = batch.valid.to(torch.float32)
         total = group.sum(counted.sum())
+        self._seen += total
 
         # determine and set the learning rate for this step
         self._schedule()
@@ -158,14 +160,14 @@ class FineTuning:
         parts = torch.arange(images, device=group.device).tensor_split(math.ceil(images / self._micro))
         for part in parts:
             with self._gradients_shared(part is parts[-1]):
-                with observer.phase("forward"), autocast(group.device, self._precision):
+                with observer.phase("forward"), autocast(group.device, self._precision), self._statistics_of(part):
                     logits = self._wrapped(augmented.part(part))
                 with observer.phase("forward"):
                     losses = augmented.losses(
                         logits, part, label_smoothing=values.label_smoothing, class_weights=self._class_weights
                     )
                     # Gradients are averaged over the processes, hence the factor: the mean is over all their images.
-                    mean = (losses * counted[part]).sum() / total * group.size
+                    mean = (losses * counted[part]).sum() / total.clamp(min=1) * group.size
                 with observer.phase("backward"):
                     self._scaler.scale(mean).backward()  # type: ignore[no-untyped-call]
             loss += mean.detach().double() / group.size
@@ -238,6 +240,13 @@ class FineTuning:
         self.epoch, self.step = state["epoch"], state["step"]
         self._loss.copy_(state["loss"])
         self._micro = state["micro_batch"]  # another split of the batch would be another rounding
+
+    def _photos_a_second(self, start: float) -> float:
+        return float(self._seen.item()) / max(time.monotonic() - start, 1e-9)
+
+    def _statistics_of(self, part: Tensor) -> AbstractContextManager[None]:
+        """Keep batch norm's running statistics for a photo that goes through the network alone."""
+        return running_statistics(self.model.backbone.network) if len(part) == 1 else nullcontext()
 
     def _schedule(self) -> None:
         steps = self._values.epochs * self.steps

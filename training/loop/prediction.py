@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from training.data.loader import Batch, PhotoLoader, on_device
+from training.data.loader import PhotoLoader, on_device
 from training.loop.history import Scores, scores_of
 from training.model.compute import autocast
 from training.runtime.distributed import Group
 
-__all__ = ["Predicted", "predict", "readable"]
+__all__ = ["Predicted", "predict"]
 
 
 @dataclass(frozen=True)
@@ -55,32 +55,21 @@ def predict(
     before = network.training
     network.eval()
 
-    # this process's share, batch by batch
-    parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
-    for whole in on_device(photos, group.device):
-        for batch in readable([whole]):
-            with torch.inference_mode(), autocast(group.device, precision):
-                logits = network(batch.images).float().cpu().numpy()
-            parts.append((batch.positions.cpu().numpy(), batch.labels.cpu().numpy(), logits))
+    # this process's share, batch by batch; nothing leaves the device before the end, so that it never waits
+    batches: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    for batch in on_device(photos, group.device):
+        with torch.inference_mode(), autocast(group.device, precision):
+            batches.append((batch.valid, batch.positions, batch.labels, network(batch.images).float()))
         between()
     network.train(before)
+    valid, *mine = (torch.cat(values).cpu().numpy() for values in zip(*batches, strict=True))
 
     # everyone's share, in the order of the records
-    every = [part for of_process in group.gather(parts) for part in of_process]
-    positions, labels, logits = (np.concatenate([part[i] for part in every]) for i in range(3))
+    every = group.gather([values[valid] for values in mine])
+    positions, labels, logits = (np.concatenate(values) for values in zip(*every, strict=True))
     order = np.argsort(positions)
     return Predicted(
         logits=logits[order],
         labels=labels[order],
         paths=[photos.records[position]["path"] for position in positions[order]],
     )
-
-
-def readable(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield the batches without broken photos and padding; a batch of nothing else is left out."""
-    for batch in batches:
-        if bool(batch.valid.all()):
-            yield batch
-        elif bool(batch.valid.any()):
-            kept = batch.valid
-            yield Batch(batch.images[kept], batch.labels[kept], batch.valid[kept], batch.positions[kept])

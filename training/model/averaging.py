@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Final
 
 import torch
 from torch import Tensor
 
-__all__ = ["MovingAverage"]
+__all__ = ["MovingAverage", "decay_for"]
+
+_HORIZON: Final = 0.1
+"""Share of a training's steps that an average may remember: what is older was learnt at another learning rate."""
+
+
+def decay_for(largest: float, *, steps: int) -> float:
+    """Return the decay of the moving average for a training of so many steps, at most `largest`.
+
+    An average with decay d remembers about 1 / (1 - d) updates: with 0.9998, which is right for the hundred thousands
+    of steps of ImageNet's recipes, the average after 250 steps would still be mostly where it began.
+    """
+    return max(0.0, min(largest, 1 - 1 / (_HORIZON * steps)))
 
 
 class MovingAverage:

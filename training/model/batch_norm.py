@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed.nn import functional as differentiable
 
-__all__ = ["needs_synchronising", "synchronise"]
+__all__ = ["needs_synchronising", "running_statistics", "synchronise"]
 
 _ENOUGH: Final = 32
 """Images whose statistics are good enough alone: fewer cost accuracy (Wu and He, 2018: "Group Normalization")."""
@@ -31,6 +33,29 @@ def synchronise(network: nn.Module) -> None:
             module.__class__ = _SYNCHRONISED[type(module)]
         elif isinstance(module, nn.BatchNorm2d) and hasattr(module, "act"):
             module.__class__ = _SynchronisedAct2d
+
+
+@contextmanager
+def running_statistics(network: nn.Module) -> Iterator[None]:
+    """Let batch norm use and keep its running statistics within the `with` statement.
+
+    One photo alone has no statistics: where the activations are one pixel wide, torch refuses to take any. Synchronised
+    batch norms go on as they are, since they never see one photo alone.
+    """
+    learning = [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        and module.training
+        and not isinstance(module, _Synchronised)
+    ]
+    for module in learning:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module in learning:
+            module.train()
 
 
 class _Synchronised(nn.modules.batchnorm._BatchNorm):

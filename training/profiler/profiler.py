@@ -109,7 +109,8 @@ class Profiler:
         # the threads that decode photos, where any do
         decodes = values.mode == "finetune"
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        plan = plan_loader(batch_size=values.batch_size, image_size=values.image_size)
+        streamed = environment.is_streamed(contract.Channel.DATASET)
+        plan = plan_loader(batch_size=values.batch_size, image_size=values.image_size, streamed=streamed)
 
         return Measurements(
             mode=values.mode,

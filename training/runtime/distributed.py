@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training.runtime.machine import has_cuda
 
-__all__ = ["ALONE", "Group", "joined"]
+__all__ = ["ALONE", "Agreement", "Group", "joined"]
 
 Thing = TypeVar("Thing")
 
@@ -38,12 +38,6 @@ class Group:
         if self.size > 1:
             dist.all_reduce(values)
         return values
-
-    def agree(self, flag: bool) -> bool:
-        """Return True in every process if the flag is true in any; every one must call it."""
-        if self.size == 1:
-            return flag
-        return bool(self.sum(torch.tensor(float(flag), device=self.device)).item())
 
     def gather(self, thing: Thing) -> list[Thing]:
         """Return every process's thing, by rank, in every process."""
@@ -74,13 +68,40 @@ class Group:
         return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
 
 
+class Agreement:
+    """Lets the processes of a group stop at the same step once any of them is asked to, without waiting for each other.
+
+    The exchange begun at one call is read at the next. It goes over Gloo from CPU to CPU, so that no GPU waits for it.
+    """
+
+    def __init__(self, group: Group):
+        self._group = group
+        self._exchange: tuple[dist.Work, Tensor] | None = None
+
+    def __call__(self, flag: bool) -> bool:
+        """Return whether the flag was true in any process at the call before; alone, the flag itself.
+
+        Every process must call it equally often.
+        """
+        if self._group.size == 1:
+            return flag
+        agreed = False
+        if self._exchange is not None:
+            work, flags = self._exchange
+            work.wait()
+            agreed = bool(flags.item())
+        flags = torch.tensor(float(flag))
+        self._exchange = dist.all_reduce(flags, async_op=True), flags
+        return agreed
+
+
 ALONE = Group(rank=0, size=1, device=torch.device("cpu"))
 """A training in one process, on the CPU."""
 
 
 @contextmanager
 def joined() -> Iterator[Group]:
-    """Join the other processes, NCCL between GPUs and Gloo between CPUs; leave them at the end.
+    """Join the other processes, NCCL between GPUs and Gloo between CPUs (of GPU machines too); leave them at the end.
 
     torchrun's variables RANK, LOCAL_RANK and WORLD_SIZE say which process this is; the hyperparameter
     `sagemaker_torch_distributed_enabled`, which the stack sets, makes the sagemaker-training toolkit start torchrun.
@@ -97,7 +118,7 @@ def joined() -> Iterator[Group]:
         yield Group(rank=0, size=1, device=device)
         return
     _name_the_network_interface()
-    dist.init_process_group("nccl" if cuda else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
     try:
         yield Group(rank=dist.get_rank(), size=size, device=device)
     finally:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -22,11 +25,13 @@ __all__ = [
     "checkpoint_dir",
     "hosts",
     "hyperparameters",
+    "is_streamed",
     "job_name",
     "model_dir",
     "optional_channel",
     "output_dir",
     "run_job",
+    "scratch_dir",
     "write_json",
 ]
 
@@ -67,6 +72,16 @@ def optional_channel(name: contract.Channel) -> Path | None:
     return folder
 
 
+def is_streamed(name: contract.Channel) -> bool:
+    """Return whether a channel's files are read from S3 as they are opened (FastFile), and not copied before the job.
+
+    The toolkit hands on `/opt/ml/input/config/inputdataconfig.json` ("How Amazon SageMaker AI provides training
+    information", developer guide) as SM_INPUT_DATA_CONFIG. Outside SageMaker no channel is streamed.
+    """
+    described = json.loads(os.environ.get("SM_INPUT_DATA_CONFIG") or "{}")
+    return bool(described.get(name.value, {}).get("TrainingInputMode") == "FastFile")
+
+
 def model_dir() -> Path:
     """Return the folder whose content becomes the job's model artefact."""
     return _made(_variable("SM_MODEL_DIR"))
@@ -85,6 +100,25 @@ def checkpoint_dir() -> Path | None:
     """
     folder = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")) / "checkpoints"
     return folder if folder.is_dir() else None
+
+
+@contextmanager
+def scratch_dir() -> Iterator[Path]:
+    """Give a folder for what need not outlast the job, on this host's disk; its processes on this host share it.
+
+    It lies in the folder for temporary files: SageMaker offers /tmp as scratch space, on the instance's NVMe storage or
+    else on its EBS volume ("SageMaker AI environment variables and the default paths for training storage locations"
+    and "Managing storage paths for different types of instance local storage", developer guide). It is removed at the
+    end by the first process of the host; files that others still have open last until they close them.
+    """
+    host = os.environ.get("SM_CURRENT_HOST", "")
+    folder = Path(tempfile.gettempdir()) / f"whippet-{job_name()}-{host}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def job_name() -> str:

@@ -12,10 +12,13 @@ import torch
 
 from training.runtime.environment import JobError
 
-__all__ = ["LoaderPlan", "cores", "has_cuda", "plan_loader"]
+__all__ = ["LoaderPlan", "cores", "has_cuda", "plan_loader", "reading_threads"]
 
 _DRIVER: Final = Path("/proc/driver/nvidia/version")
 """Where NVIDIA's kernel module names its version; the container sees the host's."""
+
+_STREAMING_THREADS: Final = 32
+"""Reads that wait for S3 at the same time: each takes some 30 to 100 ms, most of it without a core."""
 
 _AHEAD_BYTES = 256 * 2**20
 """Decoded photos waiting for the network: enough to ride out slow reads, small beside any machine's memory."""
@@ -29,6 +32,8 @@ class LoaderPlan:
     batches_ahead: int
     pin_memory: bool
     """Page-locked batches, which a GPU fetches by itself while the CPU goes on."""
+    chunk: int = 8
+    """Photos a thread takes at once: enough to make the hand-over's cost negligible beside decoding."""
 
     def describe(self) -> str:
         """Return the plan in words, for the job's log."""
@@ -63,16 +68,29 @@ def has_cuda() -> bool:
     return False
 
 
-def plan_loader(*, batch_size: int, image_size: int) -> LoaderPlan:
+def reading_threads(*, streamed: bool) -> int:
+    """Return how many threads read and decode photos where the cores have nothing else to do."""
+    return max(cores(), _STREAMING_THREADS) if streamed else cores()
+
+
+def plan_loader(*, batch_size: int, image_size: int, streamed: bool = False) -> LoaderPlan:
     """Choose from the cores, the processes that share them (torchrun's LOCAL_WORLD_SIZE) and the device.
 
     A GPU trains on photos faster than the cores decode them, so all cores decode. On a CPU the network needs the cores:
-    a quarter of them decodes, since a core decodes many times the photos it trains on.
+    a quarter of them decodes, since a core decodes many times the photos it trains on. Photos that are streamed from S3
+    have more threads than there are cores, since these wait most of the time, and each takes one photo at once.
     """
     share = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     gpu = has_cuda()
-    ahead = _AHEAD_BYTES // (batch_size * image_size * image_size * 3)
-    return LoaderPlan(threads=share if gpu else max(1, share // 4), batches_ahead=min(max(ahead, 1), 8), pin_memory=gpu)
+    threads = share if gpu else max(1, share // 4)
+    most = max(1, _AHEAD_BYTES // (batch_size * image_size * image_size * 3))
+    if not streamed:
+        return LoaderPlan(threads=threads, batches_ahead=min(most, 8), pin_memory=gpu)
+
+    # enough photos ahead to give every thread one
+    threads = max(threads, _STREAMING_THREADS)
+    ahead = min(most, max(8, -(-threads // batch_size)))
+    return LoaderPlan(threads=threads, batches_ahead=ahead, pin_memory=gpu, chunk=1)
 
 
 def _why_no_cuda() -> str:

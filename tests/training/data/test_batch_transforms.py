@@ -78,18 +78,7 @@ def changed(images: Tensor, **values: float | int) -> TransformedBatch:
 
 
 def test_a_batch_is_left_as_it_is_where_nothing_is_asked_for() -> None:
-    batch = changed(pictures())
+    batch = changed(pictures(), mixup=0.0)
     assert torch.equal(batch.part(EVERY), pictures())
     losses = batch.losses(torch.tensor([[3.0, 1.0]] * 4), EVERY, label_smoothing=0.0)
     torch.testing.assert_close(losses, torch.full((4,), float(np.log1p(np.exp(-2)))))
-
-
-def test_randaugment_changes_each_image_by_itself_and_by_the_seed() -> None:
-    images = torch.randint(0, 255, (8, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    torch.manual_seed(1)
-    first = changed(images, randaugment=9).images
-    torch.manual_seed(1)
-    assert torch.equal(first, changed(images, randaugment=9).images)
-    assert first.dtype == torch.uint8
-    assert first.shape == images.shape
-    assert sum(not torch.equal(one, other) for one, other in zip(first, images, strict=True)) >= 4

@@ -141,6 +141,18 @@ def test_a_broken_photo_is_named_once_and_marked_every_epoch(
     assert capsys.readouterr().out.count("left out: ") == 1
 
 
+def test_on_a_device_a_broken_photos_place_holds_another_photo_that_does_not_count(
+    workspace: Workspace, records: list[contract.ImageRecord]
+) -> None:
+    """A black picture would count in batch norm's statistics, and its label in mixup's."""
+    (workspace.root / "dataset" / records[4]["path"]).write_bytes(b"no photo")
+    (batch,) = on_device(loader_of(workspace, records, batch_size=30, shuffle=False), torch.device("cpu"))
+    assert (~batch.valid).nonzero().flatten().tolist() == [4]
+    assert torch.equal(batch.images[4], batch.images[0])
+    assert batch.labels[4] == batch.labels[0]
+    assert len({image.numpy().tobytes() for image in batch.images}) == 29
+
+
 def test_too_many_broken_photos_stop_the_loader(workspace: Workspace, records: list[contract.ImageRecord]) -> None:
     for record in records[:2]:
         (workspace.root / "dataset" / record["path"]).write_bytes(b"")
@@ -190,6 +202,24 @@ def test_without_room_on_the_disk_photos_are_decoded_every_epoch(
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     assert sum(len(batch.labels) for batch in loader_of(workspace, records, cache=workspace.root / "cache")) == 30
     assert "decoded photos are not cached: that would need" in capsys.readouterr().out
+
+
+def test_a_disk_that_is_full_by_then_costs_the_cache_and_not_the_training(
+    workspace: Workspace,
+    records: list[contract.ImageRecord],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    expected = list(loader_of(workspace, records, cache=workspace.root / "cache"))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("training.data.decoded_cache.DecodedCache.put", full)
+    loader = loader_of(workspace, records, cache=workspace.root / "full")
+    assert same(expected, list(loader))
+    assert same(expected, list(loader))
+    assert capsys.readouterr().out.count("not cached: [Errno 28] No space left on device") == 1
 
 
 def test_on_device_hands_over_every_batch_in_order(workspace: Workspace, records: list[contract.ImageRecord]) -> None:

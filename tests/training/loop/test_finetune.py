@@ -6,9 +6,11 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
@@ -17,13 +19,14 @@ import torch
 from torch import nn
 from torch._dynamo.backends.common import aot_autograd
 from torch._functorch._aot_autograd.utils import make_boxed_func
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision import models
 
 import contract
 from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
 from training import train, trial
-from training.data.loader import PhotoLoader
-from training.data.manifest import read_manifest
+from training.data.loader import PhotoLoader, on_device
+from training.data.manifest import read_manifest, read_photo
 from training.loop import finetune
 from training.loop.epochs import run_epochs
 from training.loop.finetune_loop import FineTuning, learning_rate_factor
@@ -351,3 +354,178 @@ def test_a_fine_tuning_of_imbalanced_classes_weighs_them_and_says_why(
         assert ("classes are weighted in the loss (imbalance 6.0:1" in log) == (wanted == "auto")
         losses[wanted] = found(log, "train:loss")
     assert losses["auto"] != losses["none"]
+
+
+class Asking(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts what makes a CPU wait for its GPU: a value that Python looks at, and shapes that depend on values."""
+
+    WAITING: ClassVar = {"aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.is_nonzero"}
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.asked: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = str(func).rpartition(".")[0]
+        masked = name in ("aten.index", "aten.index_put_") and any(
+            isinstance(index, torch.Tensor) and index.dtype == torch.bool for index in args[1] or ()
+        )
+        if name in self.WAITING or masked:
+            self.asked.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def tuning_of(workspace: Workspace, values: contract.Hyperparameters, *, batch_size: int = 12) -> FineTuning:
+    """A fine-tuning of a small network with batch norm."""
+    manifest = read_manifest(workspace.root / "manifest")
+    body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    half = Statistics(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    # batch norm once more, of activations of one pixel: photos alone have no statistics there
+    layers = nn.Sequential(body, nn.BatchNorm2d(8), nn.Flatten())
+    head = Head(mean=torch.zeros(8), scale=torch.ones(8), classes=3)
+    backbone = Backbone(
+        network=layers, middle=None, statistics=half, preprocessing=Preprocessing.usual(values.image_size)
+    )
+    network = Network(backbone=backbone, head=head)
+    loaders = [
+        PhotoLoader(
+            records=manifest.records[split],
+            root=workspace.root / "dataset",
+            split=split,
+            hyperparameters=values,
+            batch_size=batch_size,
+            shuffle=split == "train",
+            seed=0,
+        )
+        for split in contract.SPLITS
+    ]
+    return FineTuning(
+        network,
+        trained=freeze(layers, until=""),
+        train=loaders[0],
+        validation=loaders[1],
+        hyperparameters=values,
+        group=ALONE,
+        precision=None,
+        micro_batch=5,
+    )
+
+
+@pytest.mark.parametrize("mixing", [{}, {"cutmix": 1.0}, {"ema": 0.0, "mixup": 0.0}])
+def test_no_step_makes_the_cpu_wait_for_the_gpu(photos: Workspace, mixing: dict[str, float]) -> None:
+    tuning = tuning_of(photos, start(photos, **mixing))
+    (batch, *_) = on_device(tuning._train, ALONE.device)
+    with Asking() as asking:
+        tuning.take_step(batch)
+    assert asking.asked == []
+    with Asking() as asking:
+        tuning.train_loss()
+    assert asking.asked, "or the test would see nothing"
+
+
+def test_validation_takes_its_logits_from_the_gpu_once(photos: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuning = tuning_of(photos, start(photos), batch_size=2)
+    assert len(tuning._validation) == 6
+    copies = []
+    to_cpu = torch.Tensor.cpu
+
+    def counted(tensor: torch.Tensor) -> torch.Tensor:
+        copies.append(tensor.shape)
+        return to_cpu(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", counted)
+    with Asking() as asking:
+        tuning.validate(between=lambda: None)
+    assert len(copies) == 4, "logits, labels, positions, and which of them count"
+    assert asking.asked == []
+
+
+def test_a_photo_alone_is_trained_on_with_the_statistics_of_all(photos: Workspace) -> None:
+    """A batch of one photo, and what is left of a batch: torch refuses to take statistics of one value."""
+    tuning = tuning_of(photos, start(photos, batch_size=1), batch_size=1)
+    statistics = tuning.model.backbone.network.get_submodule("1").running_mean
+    before = statistics.clone()  # type: ignore[operator]
+    for _ in tuning.take_steps():
+        pass
+    assert tuning.step == 36
+    assert torch.equal(statistics, before)  # type: ignore[arg-type]
+    assert np.isfinite(tuning.train_loss())
+
+
+def test_batches_of_a_photo_go_through_the_whole_job(photos: Workspace) -> None:
+    values = start(photos, batch_size=1, epochs=1)
+    assert len(finetune.train(values).history.epochs) == 1
+
+
+def test_photos_a_second_are_those_that_were_seen(photos: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither broken photos count, nor those that an interrupted attempt saw, nor places that a batch leaves empty."""
+    (photos.root / "dataset/red/03.jpg").write_bytes(b"no photo")
+    tuning = tuning_of(photos, start(photos), batch_size=16)
+    assert tuning.steps == 2, "36 photos are two batches, and a rest that is less than half of one"
+    clock = iter(range(0, 10_000, 10))
+    monkeypatch.setattr("training.loop.finetune_loop.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("training.loop.finetune_loop._PROGRESS_SECONDS", 10**9)
+    tuning.epoch, tuning.step = 1, 1
+    valid = [int(batch.valid.sum()) for batch in on_device(tuning._train, ALONE.device)]
+    for _ in tuning.take_steps():
+        pass
+    # the clock was read at the start, after the step, and for the rate
+    assert tuning.rate == pytest.approx(valid[1] / 20)
+    assert sum(valid) == 35
+
+
+def test_a_batch_without_a_readable_photo_teaches_nothing(photos: Workspace) -> None:
+    tuning = tuning_of(photos, start(photos, ema=0.0))
+    (batch, *_) = on_device(tuning._train, ALONE.device)
+    batch.valid.fill_(False)
+    head = tuning.model.head.linear.bias.detach().clone()
+    tuning.take_step(batch)
+    assert torch.equal(tuning.model.head.linear.bias, head)
+    assert tuning.train_loss() == 0
+
+
+def test_photos_are_decoded_once_and_the_next_epochs_read_them_from_the_scratch_disk(
+    photos: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def noted(root: Path, path: str) -> bytes:
+        read.append(path)
+        return read_photo(root, path)
+
+    values = start(photos, epochs=3)
+    scratch = photos.folder("scratch")
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr("training.data.loader.read_photo", noted)
+    finetune.run_trial(values)
+    training = {record["path"] for record in records_of(photos) if record["split"] == "train"}
+    assert sorted(path for path in read if path in training) == sorted(training)
+    assert list(scratch.iterdir()) == [], "the job leaves nothing behind"
+
+    # a single epoch reads no photo twice
+    read.clear()
+    finetune.run_trial(start(photos, epochs=1))
+    assert not list(scratch.iterdir())
+
+
+def test_a_fine_tuning_reads_the_head_to_begin_with_from_the_features(
+    photos: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a trial nor the training embeds a photo: the features job did, for all of them."""
+    values = start(photos, epochs=1)
+    seen: list[int] = []
+    forward = Backbone.forward
+
+    def counted(backbone: Backbone, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return forward(backbone, images)
+
+    monkeypatch.setattr(Backbone, "forward", counted)
+    finetune.run_trial(values)
+    assert sum(seen) == 36 + 12, "an epoch of the training photos, and the validation photos once"
+
+
+def test_features_of_another_network_are_refused(photos: Workspace) -> None:
+    values = replace(start(photos), image_size=64)
+    with pytest.raises(JobError, match="the features were made with image_size 32 and this job has 64"):
+        finetune.run_trial(values)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from torch import distributed as dist
 
-from training.runtime.distributed import joined
+from training.runtime.distributed import ALONE, Agreement, joined
 
 ROOT = Path(__file__).parents[3]
 
@@ -101,3 +101,37 @@ def test_a_network_interface_that_the_user_names_stands(monkeypatch: pytest.Monk
         with joined():
             pass
     assert named == ["of-the-user", "of-the-job"]
+
+
+AGREEING = """
+import sys
+import torch
+from torch import distributed as dist
+from training.runtime.distributed import Agreement, Group
+
+rank = int(sys.argv[1])
+dist.init_process_group("gloo", init_method=sys.argv[2], rank=rank, world_size=2)
+agreed = Agreement(Group(rank=rank, size=2, device=torch.device("cpu")))
+print([agreed(rank == 1 and step == 2) for step in range(5)], flush=True)
+dist.destroy_process_group()
+"""
+
+
+def test_processes_stop_at_the_same_step_whichever_of_them_was_asked_to(tmp_path: Path) -> None:
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", AGREEING, str(rank), f"file://{tmp_path}/meeting"],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [worker.communicate(timeout=120)[0].strip() for worker in workers]
+    # the exchange of step 2 is read at step 3, so that no process waits for another
+    assert said == ["[False, False, False, True, False]"] * 2
+
+
+def test_a_process_alone_agrees_with_itself_at_once() -> None:
+    agreed = Agreement(ALONE)
+    assert [agreed(flag) for flag in (False, True, False)] == [False, True, False]

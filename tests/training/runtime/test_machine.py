@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,10 +17,10 @@ import contract
 from training.embedding.embedder import Embedder
 from training.profiler.profiler import Profiler
 from training.profiler.system_probes import probes
-from training.runtime import machine
+from training.runtime import environment, machine
 from training.runtime.distributed import joined
 from training.runtime.environment import JobError
-from training.runtime.machine import has_cuda, plan_loader
+from training.runtime.machine import LoaderPlan, has_cuda, plan_loader, reading_threads
 
 ROOT = Path(__file__).parents[3]
 
@@ -77,3 +78,25 @@ def test_the_job_ends_with_one_line_that_says_what_to_do() -> None:
     assert job.returncode == 1
     assert job.stderr.startswith("RuntimeError: this machine has 1 GPU, and torch")
     assert "Traceback" not in job.stderr
+
+
+@pytest.mark.usefixtures("no_cuda")
+def test_photos_that_are_streamed_are_read_by_more_threads_than_there_are_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    assert plan_loader(batch_size=32, image_size=224).threads == 2, "the others are the network's"
+    streamed = plan_loader(batch_size=4, image_size=224, streamed=True)
+    assert streamed == LoaderPlan(threads=32, batches_ahead=8, pin_memory=False, chunk=1)
+    assert streamed.batches_ahead * 4 // streamed.chunk >= streamed.threads, "each of them has a photo to read"
+    assert (reading_threads(streamed=False), reading_threads(streamed=True)) == (8, 32)
+
+
+@pytest.mark.parametrize("mode", ["File", "FastFile"])
+def test_a_job_knows_which_channels_are_streamed(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = {"dataset": {"TrainingInputMode": mode, "RecordWrapperType": "None"}}
+    monkeypatch.setenv("SM_INPUT_DATA_CONFIG", json.dumps(described))
+    assert environment.is_streamed(contract.Channel.DATASET) == (mode == "FastFile")
+    assert not environment.is_streamed(contract.Channel.MANIFEST)
+    monkeypatch.delenv("SM_INPUT_DATA_CONFIG")
+    assert not environment.is_streamed(contract.Channel.DATASET)
