@@ -30,9 +30,11 @@ def _pattern(text: str) -> str:
     """Check a regular expression.
 
     Raises:
-        ValueError: it is none, or has no group in parentheses.
+        ValueError: it is none, is too long, or has no group in parentheses.
     """
     expected = "give a regular expression with the group in parentheses, such as ^[^/]+/([^_]+)_"
+    if len(text) > 200:
+        raise ValueError(f"it has {len(text)} characters, more than 200; {expected}")
     try:
         groups = re.compile(text).groups
     except re.error as error:
@@ -61,7 +63,6 @@ class DatasetSettings(Section):
     )
     group_pattern: Annotated[str, AfterValidator(_pattern)] | None = Field(
         default=None,
-        max_length=200,
         description="Regular expression with a group in parentheses, looked for in each photo's path below the prefix: "
         "photos of which it finds the same text stay in one split, as those of one store, patient or product; empty: "
         "only copies do. Rows of a `groups.csv` (columns path and group) in the data set count before it.",

@@ -55,14 +55,14 @@ def partition(photos: Sequence[Photo], wanted: Mapping[SplitName, Iterable[str]]
             need = sum(min(size, max(0, quota[label] - taken[label])) for label, size in unit.sizes.items())
             if 0 < unit.size <= 2 * need:  # nearer to its quota with the unit than without
                 splits[split].append(unit)
-                taken += unit.sizes
+                taken.update(unit.sizes)
         chosen = set(map(id, splits[split]))
         splits["train"] = [unit for unit in splits["train"] if id(unit) not in chosen]
 
     # large groups may have left a split without photos of a class
-    for split, labels in [*((split, quota) for split, quota in quotas.items()), ("train", _all_labels(units))]:
-        for label in sorted(labels):
-            if not any(unit.sizes[label] for unit in splits[split]):
+    for split, labels in [*((split, quota) for split, quota in quotas.items()), ("train", _totals(units))]:
+        for label in sorted(set(labels) - set(_totals(splits[split]))):
+            if not any(unit.sizes[label] for unit in splits[split]):  # one given before may have photos of it
                 _give(splits, split, label)
     return {path: split for split, members in splits.items() for unit in members for path in unit.paths}
 
@@ -84,7 +84,7 @@ def _give(splits: dict[SplitName, list[_Unit]], split: SplitName, label: str) ->
 
 def _quotas(units: Sequence[_Unit], wanted: Mapping[SplitName, set[str]]) -> dict[SplitName, Counter[str]]:
     """Return how many different photos of each class a split gets: its share, at least one, and one for training."""
-    totals = _all_labels(units)
+    totals = _totals(units)
     quotas: dict[SplitName, Counter[str]] = {split: Counter() for split in SHARES if wanted.get(split)}
     for label, total in totals.items():
         # The photos of a given split are not among these, so that the missing ones take a greater share of them.
@@ -97,8 +97,11 @@ def _quotas(units: Sequence[_Unit], wanted: Mapping[SplitName, set[str]]) -> dic
     return quotas
 
 
-def _all_labels(units: Iterable[_Unit]) -> Counter[str]:
-    return sum((unit.sizes for unit in units), Counter())
+def _totals(units: Iterable[_Unit]) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    for unit in units:
+        totals.update(unit.sizes)
+    return totals
 
 
 def _units(photos: Sequence[Photo]) -> Iterable[_Unit]:

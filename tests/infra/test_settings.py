@@ -49,6 +49,25 @@ def beyond(field: FieldInfo) -> list[float]:
     return outside
 
 
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("(", r"'\(' is no regular expression \(missing \), .*such as"),
+        ("store", "has no group in parentheses"),
+        ("(?:store)", "has no group in parentheses"),
+        ("(" + "x" * 200 + ")", "has 202 characters, more than 200"),
+    ],
+)
+def test_a_group_pattern_has_to_find_a_group(pattern: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=f"dataset.group_pattern.*{told}"):
+        settings(**{"dataset.group_pattern": pattern})
+
+
+def test_a_group_pattern_is_taken_as_it_is() -> None:
+    assert settings(**{"dataset.group_pattern": r"^[^/]+/([^_]+)_"}).dataset.group_pattern == r"^[^/]+/([^_]+)_"
+    assert settings(**{"dataset.group_pattern": ""}).dataset.group_pattern is None
+
+
 @pytest.mark.parametrize(("name", "field"), numeric_fields(), ids=lambda value: value if isinstance(value, str) else "")
 def test_every_number_has_two_limits_and_is_refused_beyond_them(name: str, field: FieldInfo) -> None:
     outside = beyond(field)
