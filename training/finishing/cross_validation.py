@@ -141,7 +141,8 @@ def cross_validate(
 
     # the best of them, averaged
     members = good_enough(candidates)
-    averaged: NDArray[np.float32] = np.stack([each.logits / each.temperature for each in members]).mean(axis=0)
+    calibrated = np.stack([each.logits / np.float32(each.temperature) for each in members])
+    averaged: NDArray[np.float32] = calibrated.mean(axis=0)
     losses = calibrated_losses(averaged, labels, of_classes)
     used = "; ".join(_described(each, levels) for each in members)
     return Choice(

@@ -136,7 +136,9 @@ class Plain(nn.Module):
         return seen
 
 
-def trained_in_parts(workspace: Workspace, values: contract.Hyperparameters, parts: int) -> dict[str, torch.Tensor]:
+def trained_in_parts(
+    workspace: Workspace, values: contract.Hyperparameters, parts: int, *, class_weights: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
     """Weights after two epochs in which the network saw `parts` images at once."""
     manifest = read_manifest(workspace.root / "manifest")
     head = Head(mean=torch.zeros(8), scale=torch.ones(8), classes=3)
@@ -165,6 +167,7 @@ def trained_in_parts(workspace: Workspace, values: contract.Hyperparameters, par
         group=ALONE,
         precision=None,
         micro_batch=parts,
+        class_weights=class_weights,
     )
     run = run_epochs(
         tuning, epochs=values.epochs, history=History(), checkpoints=None, state=None, observer=Observer(), group=ALONE
@@ -180,6 +183,16 @@ def test_a_batch_in_parts_trains_as_the_whole(photos: Workspace, mixing: dict[st
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-5)
     assert not torch.equal(whole["head.linear.weight"], torch.zeros(3, 8))
+
+
+def test_a_fine_tuning_step_weighs_the_classes(photos: Workspace) -> None:
+    values = start(photos, epochs=2)
+    plain, alike, weighted = (
+        trained_in_parts(photos, values, 12, class_weights=weights)["head.linear.weight"]
+        for weights in (None, torch.ones(3), torch.tensor([3.0, 1.0, 0.5]))
+    )
+    torch.testing.assert_close(alike, plain)
+    assert not torch.allclose(weighted, plain, rtol=1e-2)
 
 
 def test_a_large_batch_is_cut_where_memory_ends() -> None:
