@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import torch
 
@@ -11,6 +12,7 @@ from training.data.manifest import Manifest, read_manifest
 from training.embedding.matching import check_features
 from training.embedding.store import read_index, read_split
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
+from training.finishing.cross_validation import calibrated_losses
 from training.finishing.finish import finish
 from training.loop.head_loop import fit
 from training.loop.history import History, epoch_line
@@ -53,12 +55,42 @@ def main() -> None:
 
 
 def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler) -> TrainedModel | None:
-    """Train the backbone with its head; return None in all but one of torchrun's processes, the one that writes."""
+    """Train the backbone with its head; return None in all but one of torchrun's processes, the one that writes.
+
+    A finished head on the features of the backbone as it was is kept instead, if the validation photos say so: on few
+    photos, or photos much like those that the backbone was made with, fine-tuning may lose by what it changes.
+    """
     from training.loop import finetune
 
     tuned = finetune.train(hyperparameters, profiler=profiler)
     if not tuned.is_main:
         return None
+
+    # a logistic regression on the features, which fine-tuning began with; smoothed labels are for networks
+    folder, index = read_index(environment.channel(contract.Channel.FEATURES))
+    train, validation = read_split(folder, "train"), read_split(folder, "validation")
+    head = new_head(train.features, levels=index["levels"], classes=len(index["classes"]))
+    values = replace(hyperparameters, label_smoothing=0.0)
+    finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=values)
+
+    # both as they would be served, on photos that neither learnt from
+    of_head = calibrated_losses(finished.held_out_logits[-len(validation.labels) :], validation.labels).mean()
+    of_network = calibrated_losses(tuned.validation.logits, tuned.validation.labels).mean()
+    keep_head = bool(of_head < of_network)
+    print(
+        f"fine-tuned network: calibrated loss {of_network:.4f} on the validation photos; logistic regression on the "
+        f"features: {of_head:.4f}; kept: {'the logistic regression' if keep_head else 'the fine-tuned network'}",
+        flush=True,
+    )
+    if keep_head:
+        backbone, _ = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size)
+        return TrainedModel(
+            classifier=Classifier(backbone=backbone, head=finished.head.folded()).eval(),
+            history=tuned.history,
+            validation_accuracy=finished.validation.accuracy,
+            held_out_logits=finished.held_out_logits,
+            held_out_labels=finished.held_out_labels,
+        )
     return TrainedModel(
         classifier=tuned.classifier,
         history=tuned.history,

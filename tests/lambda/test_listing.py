@@ -73,7 +73,13 @@ def test_names_of_other_scripts_are_labels() -> None:
 
 
 def machines(disk_bytes: int | None) -> contract.Machines:
-    return {"processes": 1, "disk_bytes": disk_bytes, "disk": "50 GiB; raise training.volume_gib", "quotas": []}
+    return {
+        "processes": 1,
+        "disk_bytes": disk_bytes,
+        "disk": "50 GiB; raise training.volume_gib",
+        "fine_tuning_rate": None,
+        "quotas": [],
+    }
 
 
 def test_a_data_set_that_does_not_fit_on_the_disk_is_refused() -> None:
