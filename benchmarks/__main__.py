@@ -33,6 +33,7 @@ MODULES = {
     "head": "training",
     "backbones": "training",
     "mirror": "training",
+    "finetuning": "training",
 }
 """The benchmarks in the order they run, and the environment in .envs that each needs."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import torch
 
@@ -12,10 +13,12 @@ from training.data.manifest import Manifest, read_manifest
 from training.embedding.matching import check_features
 from training.embedding.store import read_index, read_split
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
-from training.finishing.finish import finish
+from training.finishing.cross_validation import calibrated_losses
+from training.finishing.finish import Finished, finish
 from training.loop.head_loop import fit
 from training.loop.history import History, epoch_line
 from training.loop.instrumented import instrumented_training
+from training.model.backbones import Backbone
 from training.model.classifier import Classifier
 from training.model.head import new_head
 from training.model.weights import load_backbone
@@ -54,12 +57,37 @@ def main() -> None:
 
 
 def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler) -> TrainedModel | None:
-    """Train the backbone with its head; return None in all but one of torchrun's processes, the one that writes."""
+    """Train the backbone with its head; return None in all but one of torchrun's processes, the one that writes.
+
+    A finished head on the features of the backbone as it was is kept instead, if the validation photos say so: on few
+    photos, or photos much like those that the backbone was made with, fine-tuning may lose by what it changes.
+    """
     from training.loop import finetune
 
     tuned = finetune.train(hyperparameters, profiler=profiler)
     if not tuned.is_main:
         return None
+
+    # a logistic regression on the features, which fine-tuning began with; smoothed labels are for networks
+    folder, index = read_index(environment.channel(contract.Channel.FEATURES), backbone=hyperparameters.backbone)
+    train, validation = read_split(folder, "train"), read_split(folder, "validation")
+    head = new_head(train.features, levels=index["levels"], classes=len(index["classes"]))
+    values = replace(hyperparameters, label_smoothing=0.0)
+    finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=values)
+
+    # both as they would be served, on photos that neither learnt from
+    of_head = calibrated_losses(finished.held_out_logits[-len(validation.labels) :], validation.labels).mean()
+    of_network = calibrated_losses(tuned.validation.logits, tuned.validation.labels).mean()
+    keep_head = bool(of_head < of_network)
+    print(
+        f"fine-tuned network: calibrated loss {of_network:.4f} on the validation photos; logistic regression on the "
+        f"features: {of_head:.4f}; kept: {'the logistic regression' if keep_head else 'the fine-tuned network'}",
+        flush=True,
+    )
+    if keep_head:
+        # the weights that the features were made with
+        backbone, _ = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size, frozen=False)
+        return _with_head(finished, backbone=backbone, history=tuned.history)
     return TrainedModel(
         classifier=tuned.classifier,
         validated_head=None,
@@ -111,6 +139,11 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
     # finish the head of the kept epoch
     head.load_state_dict(history.weights)
     finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=hyperparameters)
+    return _with_head(finished, backbone=backbone, history=history)
+
+
+def _with_head(finished: Finished, *, backbone: Backbone, history: History) -> TrainedModel:
+    """Return the backbone as it is, with a finished head."""
     return TrainedModel(
         classifier=Classifier(backbone=backbone, head=finished.head.folded()).eval(),
         validated_head=finished.validated_head.folded(),

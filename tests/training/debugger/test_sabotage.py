@@ -21,6 +21,7 @@ from PIL import Image
 
 import contract
 from tests.training.conftest import Workspace
+from training import features as features_job
 from training.debugger.collections import Collections, own_configuration
 from training.debugger.hook import DebuggerHook
 from training.debugger.rules.evaluation import TENSOR_RULES, evaluate
@@ -364,7 +365,8 @@ def test_a_sabotaged_network_is_caught(
         sabotage(backbone)
         return backbone, weights
 
-    monkeypatch.setattr(finetune, "load_backbone", sabotaged)
+    for job in (features_job, finetune):
+        monkeypatch.setattr(job, "load_backbone", sabotaged)
     workspace.fill(each=20)
     result = fine_tuned(workspace, epochs=2)[rule]
     print(result)

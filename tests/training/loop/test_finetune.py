@@ -542,3 +542,33 @@ def test_features_of_another_network_are_refused(photos: Workspace) -> None:
     values = replace(start(photos), image_size=64)
     with pytest.raises(JobError, match="the features were made with image_size 32 and this job has 64"):
         finetune.run_trial(values)
+
+
+@pytest.mark.parametrize(("certain", "kept"), [(0.0, "the logistic regression"), (20.0, "the fine-tuned network")])
+def test_a_fine_tuning_that_lost_is_not_served(
+    photos: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], certain: float, kept: str
+) -> None:
+    """The validation photos decide between it and a logistic regression on the features that it began with."""
+    start_pretrained(photos, epochs=1)
+    fine_tune = finetune.train
+    networks: list[Classifier] = []
+
+    def with_other_logits(values: contract.Hyperparameters, **options: Any) -> finetune.FineTuned:
+        tuned = fine_tune(values, **options)
+        networks.append(tuned.classifier)
+        logits = (certain * np.eye(3)[tuned.validation.labels]).astype(np.float32)
+        return replace(tuned, validation=replace(tuned.validation, logits=logits))
+
+    served: list[Classifier] = []
+    monkeypatch.setattr(finetune, "train", with_other_logits)
+    monkeypatch.setattr(train, "evaluate_and_export", lambda trained, _job: served.append(trained.classifier))
+    train.main()
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fine-tuned network:")]
+    assert said.endswith(f"kept: {kept}")
+    assert (served == networks) == (kept == "the fine-tuned network")
+    if served != networks:
+        before, _ = load_backbone("efficientnet_lite0", image_size=64)
+        assert all(
+            torch.equal(value, served[0].backbone.network.state_dict()[name])
+            for name, value in before.network.state_dict().items()
+        )
