@@ -306,7 +306,8 @@ def test_a_healthy_fine_tuning_is_left_alone(workspace: Workspace) -> None:
 
 def test_a_healthy_fine_tuning_of_clothing10_is_left_alone(workspace: Workspace) -> None:
     shrunk_photos(workspace, train=12, validation=6, side=72)
-    assert_healthy(fine_tuned(workspace, batch_size=32), mode="finetune")
+    # in as many views as by default: from 12 photos of a class in two, the first head misses all dresses
+    assert_healthy(fine_tuned(workspace, batch_size=32, views=4), mode="finetune")
 
 
 def test_a_healthy_head_on_clothing10_is_left_alone(workspace: Workspace) -> None:
