@@ -21,7 +21,11 @@ from tests.system.system import System
 BACKBONE = "timm/test_efficientnet.r160_in1k"
 KEY = "weights/test_efficientnet.safetensors"
 SETTINGS = {"training.backbone": BACKBONE, "training.weights": KEY}
-INPUT = {"image_size": 32, "views": 0, "epochs": 2}
+INPUTS = {
+    "features": {"image_size": 32, "views": 0, "epochs": 2},
+    # Batch norm of random weights has no statistics to begin with: those of batches would be another network's.
+    "finetune": {"image_size": 32, "views": 0, "epochs": 4, "unfreeze_from": "blocks.4"},
+}
 COLOURS = {"red": (210, 40, 40), "green": (40, 190, 60), "blue": (40, 60, 210)}
 
 WRITE_WEIGHTS = """
@@ -57,21 +61,23 @@ def write_photos(folder: Path, *, each: int) -> None:
             photo(colour, seed=1000 * number + index).save(folder / name / f"{index:02}.png")
 
 
-def test_a_backbone_of_timm_is_trained_on_and_served(system: System, tmp_path: Path) -> None:
-    system.whippet("up", settings=SETTINGS)
+@pytest.mark.parametrize("mode", contract.MODES)
+def test_a_backbone_of_timm_is_trained_on_and_served(system: System, tmp_path: Path, mode: str) -> None:
+    settings = {**SETTINGS, "training.mode": mode}
+    system.whippet("up", settings=settings)
     weights = tmp_path / "weights.safetensors"
     python = Path(os.environ.get("WHIPPET_ENVIRONMENTS") or ROOT / ".envs") / "training" / "bin" / "python"
     subprocess.run([str(python), "-c", WRITE_WEIGHTS, str(weights)], check=True, timeout=300)
     system.client("s3").upload_file(str(weights), system.bucket, KEY)
     write_photos(tmp_path / "photos", each=20)
 
-    system.whippet("upload", str(tmp_path / "photos"), settings=SETTINGS)
-    result = system.whippet("run", "--input", json.dumps(INPUT), settings=SETTINGS)
+    system.whippet("upload", str(tmp_path / "photos"), settings=settings)
+    result = system.whippet("run", "--input", json.dumps(INPUTS[mode]), settings=settings)
     assert "released" in result.stdout
 
     # the log says how the weights expect photos, and the model's card hands it to the endpoint
     run = json.loads(system.last_execution()["output"])["run"]
-    log = system.whippet("logs", run, settings=SETTINGS).stdout
+    log = system.whippet("logs", run, settings=settings).stdout
     assert f"backbone {BACKBONE}: crops of 32 from 34 pixels, bicubic; its weights expect 160 pixels" in log
     assert system.document(run, contract.Artefact.DECISION)["accepted"]
 
