@@ -31,6 +31,7 @@ MODULES = {
     "hook_cost": "training",
     "search_trials": "cloud",
     "head": "training",
+    "doctor": "training",
 }
 """The benchmarks in the order they run, and the environment in .envs that each needs."""
 
