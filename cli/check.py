@@ -173,11 +173,13 @@ def _print(check: contract.DatasetCheck, *, skipped: int, folder: Path, output: 
     findings = check["findings"]
     suspected = len({finding["path"] for finding in findings})
     say(
-        f"{check['photos']:,} photos of {len(check['classes'])} classes in {printable(str(folder))}: "
-        f"{suspected:,} should be looked at ({suspected / max(check['photos'], 1):.1%})"
+        f"{_count(check['photos'], 'photo')} in {_count(len(check['classes']), 'class')} of {printable(str(folder))}; "
+        f"look at {suspected:,} of them ({suspected / max(check['photos'], 1):.1%})"
     )
     if skipped:
-        say(f"{skipped:,} files are not photos in a class folder; `whippet upload` skips them, too")
+        say(
+            f"not checked, as `whippet upload` skips them: {_count(skipped, 'file')} outside class folders or no photos"
+        )
     for remark in check["remarks"]:
         say(printable(remark))
 
@@ -186,7 +188,7 @@ def _print(check: contract.DatasetCheck, *, skipped: int, folder: Path, output: 
     for kind, meaning in contract.FINDING_KINDS.items():
         if not counts[kind]:
             continue
-        say(f"\n{kind}: {counts[kind]:,} photos {meaning}")
+        say(f"\n{kind} ({counts[kind]:,}): {meaning}")
         table = Table(Column("photo", overflow="fold"), Column("reason", overflow="fold"), box=None, show_header=False)
         for finding in [finding for finding in findings if finding["kind"] == kind][:_SHOWN]:
             table.add_row(Text(f"  {printable(finding['path'])}"), Text(printable(finding["reason"])))
@@ -200,3 +202,8 @@ def _print(check: contract.DatasetCheck, *, skipped: int, folder: Path, output: 
             f"act on them: in {output / 'check.csv'}, write aside or relabel into the column action of the photos that "
             f"you agree about, then: whippet check {printable(str(folder))} --apply {output / 'check.csv'}"
         )
+
+
+def _count(number: int, what: str) -> str:
+    plural = "es" if what.endswith("s") else "s"
+    return f"{number:,} {what}{'' if number == 1 else plural}"

@@ -151,7 +151,7 @@ def check(
 def _print_moves(moves: list[Move], *, verb: str) -> None:
     for move in moves:
         _say(f"{move.source} -> {move.target}")
-    _say(f"{len(moves):,} photos were {verb}")
+    _say(f"{verb}: {len(moves):,} photo{'' if len(moves) == 1 else 's'}")
 
 
 def _say(text: str) -> None:

@@ -26,16 +26,16 @@ SHOWN_FINDINGS: Final = 100
 FindingKind = Literal["unreadable", "label", "copy", "odd", "blurred", "dark", "bright", "tiny"]
 
 FINDING_KINDS: Final[dict[FindingKind, str]] = {
-    "unreadable": "cannot be read, so that no job learns from them",
-    "label": "look like another class than the one whose folder they are in",
-    "copy": "are the same picture as another photo: the same file, or resaved, resized or cropped",
-    "odd": "are unlike every other photo of the data set",
-    "blurred": "are far less sharp than the others",
-    "dark": "are so dark that little can be seen",
-    "bright": "are so bright that little can be seen",
-    "tiny": "have far fewer pixels than the network sees and than the other photos have",
+    "unreadable": "cannot be read, so that no job learns from it",
+    "label": "looks like another class than the one whose folder it is in",
+    "copy": "the same picture as another photo: the same file, or resaved, resized or cropped",
+    "odd": "unlike every other photo of the data set",
+    "blurred": "far less sharp than the others",
+    "dark": "so dark that little can be seen",
+    "bright": "so bright that little can be seen",
+    "tiny": "far fewer pixels than the network sees and than the other photos have",
 }
-"""What the photos of each kind of finding have in common, in the order they are shown."""
+"""What is suspected of a photo, by the kind of finding, in the order they are shown."""
 
 
 class PhotoFinding(TypedDict):

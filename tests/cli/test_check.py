@@ -98,11 +98,11 @@ def test_what_was_found_is_printed_with_the_way_to_act_on_it(
     finding = {"kind": "label", "path": "cat/a.jpg", "looks_like": "dog", "reason": "looks like dog (97%)"}
     doctor.install(tmp_path / "envs", monkeypatch, finding, remarks=("The classes are out of balance.",))
     printed = whippet(folder).output
-    assert "4 photos of 2 classes" in printed
-    assert "1 should be looked at (25.0%)" in printed
-    assert "1 files are not photos in a class folder" in printed
+    assert "4 photos in 2 classes of" in printed
+    assert "look at 1 of them (25.0%)" in printed
+    assert "1 file outside class folders or no photos" in printed
     assert "The classes are out of balance." in printed
-    assert "label: 1 photos look like another class" in printed
+    assert "label (1): looks like another class" in printed
     assert "looks like dog (97%)" in printed
     assert f"--apply {written(state) / 'check.csv'}" in printed
 
@@ -139,7 +139,7 @@ def test_a_confirmed_photo_is_moved_aside_and_back(checked: Path, folder: Path) 
     result = whippet(folder, "--apply", checked)
     assert result.exit_code == 0
     assert "photos/cat/a.jpg -> photos.aside/cat/a.jpg" in result.output
-    assert "1 photos were moved" in result.output
+    assert "moved: 1 photo" in result.output
     assert files(folder) == before - {"cat/a.jpg"}
     assert (folder.parent / "photos.aside" / "cat" / "a.jpg").read_text() == "cat/a.jpg"
 

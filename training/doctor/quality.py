@@ -50,7 +50,11 @@ def flaws(pixels: NDArray[Any], *, image_size: int) -> list[Flaw]:
     """
     if len(pixels) == 0:
         return []
-    return [*_tiny(pixels, image_size=image_size), *_blurred(pixels), *_dark(pixels), *_bright(pixels)]
+    light = [*_dark(pixels), *_bright(pixels)]
+    unlit = {flaw.position for flaw in light}
+    # in the dark, nothing is sharp
+    blurred = [flaw for flaw in _blurred(pixels) if flaw.position not in unlit]
+    return [*_tiny(pixels, image_size=image_size), *blurred, *light]
 
 
 def _tiny(pixels: NDArray[Any], *, image_size: int) -> list[Flaw]:
