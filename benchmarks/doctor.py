@@ -193,7 +193,7 @@ def measure_photos(name: str, *, copies: int) -> tuple[dict[str, dict[str, float
             embedder.embed(torch.from_numpy(np.stack(pictures[at : at + 32]))) for at in range(0, len(data), 32)
         ]
         rows = np.concatenate([features.learnt[0], *embedded])
-        paths = [file.name for file in files] + [f"copy-{number:04}.jpg" for number in range(len(data))]
+        paths = [*_names(files), *(f"copy-{number:04}.jpg" for number in range(len(data)))]
         check = examine(
             Photos(
                 paths=paths,
@@ -281,13 +281,18 @@ def _cleanvision(files: list[Path], copies: list[bytes]) -> dict[str, list[str]]
     with tempfile.TemporaryDirectory() as folder:
         photos, found = Path(folder, "photos"), Path(folder, "found.json")
         photos.mkdir()
-        for file in files:
-            (photos / file.name).symlink_to(file)
+        for name, file in zip(_names(files), files, strict=True):
+            (photos / name).symlink_to(file)
         for number, data in enumerate(copies):
             (photos / f"copy-{number:04}.jpg").write_bytes(data)
         _run_peers("photos", photos, found)
         issues: dict[str, list[str]] = json.loads(found.read_text())
         return issues
+
+
+def _names(files: list[Path]) -> list[str]:
+    """Return a name for each file, which two splits may have a file of."""
+    return [f"{number:05}-{file.name}" for number, file in enumerate(files)]
 
 
 def _run_peers(what: str, given: Path, found: Path) -> None:
