@@ -198,7 +198,7 @@ def measure_photos(name: str, *, copies: int) -> tuple[dict[str, dict[str, float
             Photos(
                 paths=paths,
                 labels=np.concatenate([features.learnt_labels, features.learnt_labels[chosen[: len(data)]]]),
-                splits=["train"] * len(files) + [None] * len(data),
+                splits=[None] * len(paths),
                 contents=paths,
                 pixels=np.concatenate([pixels, [_pixels(each) for each in data]]) if data else pixels,
             ),

@@ -2,8 +2,8 @@
 
 A label is suspect where a model that has not learnt from the photo is sure of another class (C. G. Northcutt, L. Jiang
 and I. L. Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70, 2021). The model is fitted
-twice: the second time, each photo counts as much as the first model believes its label, so that wrong labels teach
-little. How this and the threshold were chosen: docs/decisions/doctor.md.
+three times: from the second on, each photo counts as much as the model before believes its label, so that wrong labels
+teach little. How this and the threshold were chosen: docs/decisions/doctor.md.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ PENALTY: Final = 0.1
 
 _SQUARES: Final = 1728
 """Mean sum of squares of a photo's features for which the penalty was chosen: that many standardised features."""
+
+_TURNS: Final = 3
+"""Times the model is fitted, each time with the photos' labels believed as much as the time before said."""
 
 _LOGITS: Final = 2_000_000
 """Photos times classes that a fold learns from, which its time grows with."""
@@ -88,11 +91,11 @@ def doubt_labels(
     squares = float(np.square(rows, dtype=np.float64).sum() / max(len(rows), 1))
     rows = rows * np.float32(np.sqrt(_SQUARES / max(squares, 1e-9)))
 
-    # first with all labels alike, then by how much each is believed
+    # at first all labels alike, then by how much each is believed
     weights = known.astype(np.float32)
     probabilities = np.full((len(labels), classes), 1 / classes, dtype=np.float32)
     if judged.sum() >= 2:
-        for turn in range(2):
+        for turn in range(_TURNS):
             rng = np.random.default_rng([seed, turn])
             fold_of = _folds(labels, rng)[photos if together is None else together]
             probabilities = _out_of_fold(rows, labels, fold_of, weights=weights, classes=classes, rng=rng)

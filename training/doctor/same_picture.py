@@ -112,7 +112,7 @@ def _found(whole: Tensor, part: Tensor, *, share: float, ratio: float) -> Tensor
     covered = (squares - sums.square() / count).clamp(min=0).sqrt()
     length = sought.square().sum(dim=(1, 2)).sqrt()[:, None, None]
     # a picture without detail is like no other
-    values = products / (covered * length).clamp(min=float(count))
+    values: Tensor = products / (covered * length).clamp(min=float(count))
     return values.amax(dim=(1, 2))
 
 

@@ -30,7 +30,7 @@ def page_of(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
     cat = "<b>cat<\u2215b>"
-    findings = [
+    findings: list[dict[str, str | None]] = [
         {"kind": kind, "path": f"{cat}/{name}", "other": f"dog/{name}", "reason": f"a reason of {name}"}
         for kind, name in zip(contract.FINDING_KINDS, names, strict=False)
     ]
