@@ -22,7 +22,16 @@ _NEIGHBOURS: Final = 4
 """Nearest neighbours of a photo that are looked at: a copy is among them, unless more copies are nearer."""
 
 _CORRELATION: Final = 0.68
-"""Correlation of the pictures from which on they are the same."""
+"""Correlation of the pictures from which on they are the same, where others are as different as photos are."""
+
+_ABOVE_OTHERS: Final = 0.3
+"""How much more alike they must be than either is to others that are no copies: handwritten digits are all alike."""
+
+_SURELY: Final = 0.96
+"""Correlation that is enough in any data set."""
+
+_OTHERS: Final = slice(7, 10)
+"""The neighbours of a photo that are taken for other pictures, and no copies: the eighth to the tenth."""
 
 _COSINE_ALONE: Final = 0.985
 """Cosine from which on photos are called the same where their pictures are not at hand."""
@@ -63,8 +72,25 @@ def same_pictures(
     """
     pairs = _near(neighbours, cosine=_COSINE)
     likeness = correlations(thumbnails, pairs, proportions=proportions)
-    same = likeness >= _CORRELATION
+    likely = likeness >= _CORRELATION
+    pairs, likeness = pairs[likely], likeness[likely]
+    same = likeness >= _limits(pairs, neighbours, thumbnails=thumbnails, proportions=proportions)
     return pairs[same], np.minimum(likeness[same], _NEARLY)
+
+
+def _limits(
+    pairs: Pairs, neighbours: Neighbours, *, thumbnails: NDArray[np.uint8], proportions: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return for each pair the correlation from which on its pictures are the same, (pairs,)."""
+    photos = np.unique(pairs)
+    others = neighbours.positions[photos, _OTHERS]
+    if others.size == 0:  # no pairs, or too few photos to know what is usual
+        return np.full(len(pairs), _CORRELATION, dtype=np.float32)
+    apart = np.stack([np.repeat(photos, others.shape[1]), others.reshape(-1)], axis=1)
+    usual = np.zeros(len(neighbours.positions), dtype=np.float32)
+    usual[photos] = correlations(thumbnails, apart, proportions=proportions).reshape(others.shape).max(axis=1)
+    limits: NDArray[np.float32] = np.minimum(usual[pairs].max(axis=1) + _ABOVE_OTHERS, _SURELY)
+    return limits
 
 
 def same_features(neighbours: Neighbours) -> tuple[Pairs, NDArray[np.float32]]:

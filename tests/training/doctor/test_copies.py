@@ -65,6 +65,23 @@ def test_only_near_neighbours_are_looked_at_and_each_pair_once() -> None:
     assert likeness[0] > 0.95
 
 
+@pytest.mark.parametrize(("shared", "found"), [(0.0, True), (0.6, False)])
+def test_where_all_pictures_are_alike_a_copy_must_be_more_alike(shared: float, found: bool) -> None:
+    """As digits are: the same black ground, and strokes in the same places."""
+    common = photo(100)
+    images = [Image.blend(photo(seed), common, shared) for seed in range(30)]
+    images.append(cropped(images[0], 0.9))
+    thumbnails = np.stack([measure(image, size=image.size)["thumbnail"] for image in images])
+    positions = np.array([np.roll(np.arange(31), -at)[1:11] for at in range(31)])
+    near = Neighbours(positions, np.full((31, 10), 0.9, dtype=np.float32))
+    pairs, _ = same_pictures(near, thumbnails=thumbnails, proportions=np.full(31, 4 / 3))
+    assert ([0, 30] in pairs.tolist()) == found
+    assert len(pairs) == found
+
+    resaved = np.stack([*thumbnails[:30], measure(read_back(images[0], quality=60), size=(320, 240))["thumbnail"]])
+    assert same_pictures(near, thumbnails=resaved, proportions=np.full(31, 4 / 3))[0].tolist() == [[0, 30]]
+
+
 def test_without_pictures_nearly_equal_features_are_copies() -> None:
     near = neighbours_of(([1, 2], [0.99, 0.5]), ([0, 2], [0.99, 0.95]), ([1, 0], [0.95, 0.5]))
     pairs, likeness = same_features(near)
