@@ -242,7 +242,7 @@ def photo_results(measured: dict[str, tuple[dict[str, dict[str, float]], dict[st
                 unit=f"share of {kind} copies found among the photos, mean of {', '.join(measured)}",
                 ours=ours,
                 peers=means,
-                ratio=ours / max(means.get("cleanvision", ours), 1e-3),
+                ratio=ours / max(means.get("cleanvision", ours), 0.01),
                 against="cleanvision" if means else "itself",
                 goal="at least 0.9",
                 holds=ours >= 0.9,
