@@ -34,6 +34,7 @@ MODULES = {
     "backbones": "training",
     "mirror": "training",
     "finetuning": "training",
+    "doctor": "training",
 }
 """The benchmarks in the order they run, and the environment in .envs that each needs."""
 

@@ -20,6 +20,9 @@ from cli import settings as settings_table
 from cli import status as status_table
 from cli.api import Api
 from cli.approve import answer
+from cli.check import check_folder, photos_of, printable
+from cli.check_list import read_list
+from cli.check_moves import Move, apply, undo
 from cli.demo import demo as run_demo
 from cli.findings import copy_lines, left_out_lines
 from cli.joblogs import run_lines
@@ -107,6 +110,53 @@ def up(context: typer.Context) -> None:
     target = context.obj.target(start=True)
     deployment.deploy(target)
     status_table.show(target, console=console)
+
+
+@typer_app.command()
+def check(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder of photos as `whippet upload` takes it."),
+    ],
+    *,
+    list_file: Annotated[
+        Path | None,
+        typer.Option("--apply", metavar="CSV", help="Move the photos as the column action of this check.csv says."),
+    ] = None,
+    undo_last: Annotated[bool, typer.Option("--undo", help="Move back what the last --apply moved.")] = False,
+) -> None:
+    """Look for bad photos on this machine: wrong labels, copies, damaged, blurred, dark, tiny and odd ones.
+
+    It writes a page to look at and a list, check.csv. Write aside or relabel into the list's column action, and apply
+    it: photos are moved into a folder beside FOLDER, or into another class. Nothing is ever deleted.
+    """
+    if list_file is not None and undo_last:
+        raise CliError("--apply and --undo were both given: give one of them")
+    if undo_last:
+        done, left = undo(folder)
+        _print_moves(done, verb="moved back")
+        if left:
+            names = ", ".join(printable(move.source) for move in left)
+            raise CliError(f"{len(left):,} photos could not be moved back, as they are gone or replaced: {names}")
+    elif list_file is not None:
+        decisions = read_list(list_file)
+        if not decisions:
+            raise CliError(f"no row of {list_file} has an action: write aside or relabel into the column action")
+        _print_moves(apply(photos_of(folder), decisions), verb="moved")
+        _say(f"to move them back: whippet check {folder} --undo")
+    else:
+        check_folder(folder, state=STATE, console=console)
+
+
+def _print_moves(moves: list[Move], *, verb: str) -> None:
+    for move in moves:
+        _say(f"{move.source} -> {move.target}")
+    _say(f"{verb}: {len(moves):,} photo{'' if len(moves) == 1 else 's'}")
+
+
+def _say(text: str) -> None:
+    # As text and not as markup, since names of files may contain square brackets.
+    console.print(Text(printable(text)), highlight=False, soft_wrap=True)
 
 
 @typer_app.command()

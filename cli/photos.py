@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli import CliError
-from contract import GROUPS_FILE, PHOTO_SUFFIXES, FolderError, LeftOut, read_folders
+from contract import GROUPS_FILE, PHOTO_SUFFIXES, FolderError, LeftOut, SplitName, read_folders
 
 __all__ = ["Photos", "find_photos", "media_type"]
 
@@ -24,6 +24,8 @@ class Photos:
     """Relative to `folder`, sorted."""
     labels: tuple[str, ...]
     """Class of each."""
+    splits: tuple[SplitName | None, ...] = ()
+    """Split of each as its folder gives it; None where the folders give none."""
     left_out: tuple[LeftOut, ...] = ()
     """Every other file, with the reason."""
     remarks: tuple[str, ...] = ()
@@ -71,6 +73,7 @@ def find_photos(folder: Path) -> Photos:
         folder=folder,
         paths=tuple(Path(photo.path) for photo in folders.photos),
         labels=tuple(photo.label for photo in folders.photos),
+        splits=tuple(photo.split for photo in folders.photos),
         left_out=tuple(left_out),
         remarks=tuple(folders.remarks),
         has_groups=folders.has_groups,

@@ -114,6 +114,8 @@ class Artefact(StrEnum):
     """`HookReport`"""
     PROFILE = "profile.json"
     """`Profile`"""
+    CHECK = "check.json"
+    """`DatasetCheck`, which `whippet check` writes, too."""
 
     # --- written by the rules' processing job
 

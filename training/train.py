@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import replace
 
 import torch
@@ -10,6 +11,7 @@ import torch
 import contract
 from training.data.class_weights import class_counts
 from training.data.manifest import Manifest, read_manifest
+from training.doctor.of_run import MOST_PHOTOS, examine_run
 from training.embedding.matching import check_features
 from training.embedding.store import read_index, read_split
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
@@ -52,6 +54,8 @@ def main() -> None:
         output_dir=environment.output_dir(),
     )
     evaluate_and_export(trained, job)
+    if hyperparameters.mode == "features":
+        _check_photos(manifest, backbone=hyperparameters.backbone)
     profiler.write(environment.output_dir())
     empty(environment.checkpoint_dir())
 
@@ -152,6 +156,19 @@ def _with_head(finished: Finished, *, backbone: Backbone, history: History) -> T
         held_out_logits=finished.held_out_logits,
         held_out_labels=finished.held_out_labels,
     )
+
+
+def _check_photos(manifest: Manifest, *, backbone: str) -> None:
+    """Write what is suspected of the photos, by the features that are there anyway."""
+    folder, index = read_index(environment.channel(contract.Channel.FEATURES), backbone=backbone)
+    check = examine_run(folder, index=index, manifest=manifest)
+    if check is None:
+        print(f"more than {MOST_PHOTOS:,} photos: `whippet check` examines them, not the training", flush=True)
+        return
+    environment.write_json(environment.output_dir() / contract.Artefact.CHECK, check)
+    kinds = Counter(finding["kind"] for finding in check["findings"])
+    named = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
+    print(f"photos that should be looked at, of {check['photos']:,}: {named}", flush=True)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,10 @@ def test_training_writes_everything_the_contract_promises(
 
     evaluation = json.loads((output / contract.Artefact.EVALUATION).read_text(encoding="utf-8"))
     assert set(evaluation) == set(get_type_hints(contract.Evaluation))
+    check = json.loads((output / contract.Artefact.CHECK).read_text(encoding="utf-8"))
+    assert set(check) == set(get_type_hints(contract.DatasetCheck))
+    assert (check["photos"], check["classes"]) == (60, classes)
+    assert "photos that should be looked at, of 60:" in log
     assert evaluation["test_images"] == 12 == np.array(evaluation["confusion_matrix"]).sum()
     assert evaluation["test_accuracy"] == card["test_accuracy"] > 0.8
     assert evaluation["test_fingerprint"] == "t" * 64

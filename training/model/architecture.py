@@ -9,7 +9,7 @@ from typing import cast
 from torch import Tensor, nn
 
 import contract
-from training.model.state_dict import checksum, load_whole
+from training.model.state_dict import checksum, load_whole, versions_of
 from training.preprocess import Preprocessing
 from training.runtime.environment import JobError
 
@@ -118,8 +118,16 @@ class LinearArchitecture(Architecture):
         """See `Architecture.load`."""
         network = self.build(image_size=image_size)
         layer = self._classifier(network)
+        versions = versions_of(state)
         state = {key: value for key, value in state.items() if not key.startswith(f"{layer}.")}
-        load_whole(network, self.adapted(state, network=network), but=layer, name=self.name, origin=origin)
+        load_whole(
+            network,
+            self.adapted(state, network=network),
+            versions=versions,
+            but=layer,
+            name=self.name,
+            origin=origin,
+        )
 
         # what a file may leave out counts as well
         others = {key: value for key, value in network.state_dict().items() if not key.startswith(f"{layer}.")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,13 +14,16 @@ from torch import Tensor, nn
 
 from training.runtime.environment import JobError
 
-__all__ = ["checksum", "load_whole", "read_state"]
+__all__ = ["checksum", "load_whole", "read_state", "versions_of"]
 
 _WRAPPERS: Final = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Keys under which training scripts, timm's and torchvision's among them, keep a network beside other things.
 
 The moving average is what those scripts evaluate, so it comes first.
 """
+
+_VERSIONS: Final = "_metadata"
+"""Where torch keeps the version of each module in a state dict, which networks such as MNASNet ask for."""
 
 _PREFIXES: Final = ("module.", "_orig_mod.")
 """What DataParallel, averaged models and torch.compile put before every name."""
@@ -44,11 +48,35 @@ def read_state(file: Path) -> dict[str, Tensor]:
         raise JobError(f"weights file {file.name} holds no state dict; save it with torch.save(model.state_dict())")
 
     content.pop("n_averaged", None)  # of torch.optim.swa_utils.AveragedModel
-    return {_without_prefix(key): value for key, value in content.items()}
+    state = OrderedDict((_without_prefix(key), value) for key, value in content.items())
+    setattr(state, _VERSIONS, {_without_prefix(key): version for key, version in versions_of(content).items()})
+    return state
 
 
-def load_whole(network: nn.Module, state: Mapping[str, Tensor], *, but: str, name: str, origin: str) -> None:
+def versions_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the versions of the modules that a state dict is of, by their names; empty where it does not say."""
+    versions: dict[str, Any] = getattr(state, _VERSIONS, {})
+    return versions
+
+
+def load_whole(
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    versions: Mapping[str, Any],
+    but: str,
+    name: str,
+    origin: str,
+) -> None:
     """Load a state dict that must hold every weight of the network, and no other, except for those of the layer `but`.
+
+    Args:
+        network: gets the weights.
+        state: the weights.
+        versions: of the modules (`versions_of`); none, as of a safetensors file, are taken for the newest ones.
+        but: the classifier's name.
+        name: the backbone's, for messages.
+        origin: the name of the weights' file, for messages.
 
     Raises:
         JobError: the weights are not those of this network.
@@ -64,7 +92,9 @@ def load_whole(network: nn.Module, state: Mapping[str, Tensor], *, but: str, nam
                 f"{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}; "
                 f"make training.backbone and training.weights the same network"
             )
-    network.load_state_dict(state, strict=False)
+    versioned = OrderedDict(state)
+    setattr(versioned, _VERSIONS, versions or versions_of(network.state_dict()))
+    network.load_state_dict(versioned, strict=False)
 
 
 def checksum(state: Mapping[str, Tensor]) -> str:

@@ -95,7 +95,7 @@ class TorchvisionArchitecture(LinearArchitecture):
         """Download the weights; torchvision checks them against the hash in their file's name."""
         file = self._weights.url.rpartition("/")[2]
         with download(self.name, file=file, source="torchvision's hub", key=f"weights/{file}"):
-            return file, dict(self._weights.get_state_dict(progress=False, check_hash=True))
+            return file, self._weights.get_state_dict(progress=False, check_hash=True)
 
     def adapted(self, state: dict[str, Tensor], *, network: nn.Module) -> dict[str, Tensor]:
         """Give DenseNet's old names the new form; resample a transformer's position embeddings to the image size."""

@@ -361,8 +361,8 @@ def test_a_sabotaged_network_is_caught(
     rule: str,
     words: str,
 ) -> None:
-    def sabotaged(name: str, *, image_size: int) -> tuple[Backbone, str]:
-        backbone, weights = load_backbone(name, image_size=image_size)
+    def sabotaged(name: str, *, image_size: int, frozen: bool) -> tuple[Backbone, str]:
+        backbone, weights = load_backbone(name, image_size=image_size, frozen=frozen)
         sabotage(backbone)
         return backbone, weights
 

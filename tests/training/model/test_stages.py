@@ -24,7 +24,7 @@ def network(name: str) -> nn.Module:
         ("efficientnet_lite0", ["_conv_stem", "_blocks.0", "_blocks.15", "_conv_head"]),
         ("vit_b_16", ["conv_proj", "encoder.layers.encoder_layer_0", "encoder.layers.encoder_layer_11", "encoder.ln"]),
         ("swin_t", ["features.1.0", "norm"]),
-        ("timm/resnet10t", ["conv1", "layer1.0", "layer4.0"]),
+        ("timm/resnet10t", ["bn1", "layer1.0", "layer4.0"]),
         ("timm/mobilenetv4_conv_small", ["conv_stem", "blocks.0", "blocks.4", "conv_head"]),
         ("timm/vit_tiny_patch16_224", ["patch_embed", "blocks.0", "blocks.11", "norm"]),
     ],

@@ -92,3 +92,14 @@ def test_inceptions_own_statistics_are_applied_to_weights_from_a_file(workspace:
     )
     workspace.start(channels=("weights",))
     assert load_backbone("inception_v3", image_size=96)[0].network.transform_input
+
+
+def test_a_network_that_asks_for_versions_is_loaded_with_and_without_them() -> None:
+    """MNASNet's first form had another stem; a safetensors file says nothing of it."""
+    architecture = find_architecture("mnasnet0_5")
+    state = architecture.build(image_size=64).state_dict()
+    for given in (state, dict(state)):
+        network, _ = architecture.load(given, origin="weights", image_size=64)
+        for key, value in network.state_dict().items():
+            if not key.startswith("classifier."):
+                assert torch.equal(value, state[key]), key

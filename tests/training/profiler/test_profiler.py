@@ -93,7 +93,7 @@ def test_the_best_trial_training_leaves_a_profile(
 def test_photos_that_come_slowly_are_seen(trained: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def slow(root: Path, path: str) -> bytes:
-        time.sleep(0.05)
+        time.sleep(0.2)  # in the first epoch alone: later ones read decoded photos
         return read_photo(root, path)
 
     monkeypatch.setattr("training.data.loader.read_photo", slow)

@@ -47,7 +47,7 @@ def run(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_an_expected_failure_ends_in_one_readable_line() -> None:
     result = run(contract.EntryPoint.TRIAL, SM_HPS='{"learnin_rate": 0.1}')
     assert result.returncode == 1
-    assert result.stderr.startswith("RuntimeError: unknown hyperparameter 'learnin_rate'; known are backbone")
+    assert result.stderr.startswith("RuntimeError: unknown hyperparameter 'learnin_rate'; known are average_mirrored, ")
     assert "Traceback" not in result.stderr
 
 

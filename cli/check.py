@@ -1,0 +1,206 @@
+"""Check a folder's photos with the data doctor, which runs in the training environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+from rich.text import Text
+
+import contract
+from cli import CliError
+from cli.check_list import write_list
+from cli.check_page import page
+from cli.photos import find_photos
+from cli.target import ROOT
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["FolderPhotos", "check_folder", "photos_of", "printable"]
+
+_SHOWN: Final = 5
+"""Findings of each kind that are printed; the page and the list have more."""
+
+
+@dataclass(frozen=True)
+class FolderPhotos:
+    """The photos of a folder, with their classes and splits."""
+
+    folder: Path
+    classes: list[str]
+    photos: list[contract.CheckedPhoto]
+    skipped: int
+    """Number of files that are not photos in a class folder."""
+
+
+def photos_of(folder: Path) -> FolderPhotos:
+    """Return the photos that `whippet upload` would take, each with its class and its split.
+
+    Raises:
+        CliError: there are none.
+    """
+    found = find_photos(folder)
+    classes = sorted(found.classes)
+    labels = {name: label for label, name in enumerate(classes)}
+    return FolderPhotos(
+        folder=folder,
+        classes=classes,
+        photos=[
+            {"path": path.as_posix(), "label": labels[name], "split": split}
+            for path, name, split in zip(found.paths, found.labels, found.splits, strict=True)
+        ],
+        skipped=len(found.left_out),
+    )
+
+
+def check_folder(folder: Path, *, state: Path, console: Console) -> Path:
+    """Check a folder, print what was found, and return the folder of the page and the list.
+
+    Raises:
+        CliError: there are no photos, the training environment is missing, or the check failed.
+    """
+    photos = photos_of(folder)
+    output = _new_folder(state / "checks", name=folder.resolve().name)
+    _examine(photos, kept=state / "doctor", output=output, console=console)
+    check: contract.DatasetCheck = json.loads((output / contract.Artefact.CHECK).read_text(encoding="ascii"))
+    thumbnails: dict[str, str] = json.loads((output / contract.CHECK_THUMBNAILS).read_text(encoding="ascii"))
+
+    write_list(output / "check.csv", check=check, folder=folder)
+    (output / "check.html").write_text(page(check, thumbnails=thumbnails, folder=folder), encoding="utf-8")
+    (output / contract.CHECK_THUMBNAILS).unlink()
+    _print(check, skipped=photos.skipped, folder=folder, output=output, console=console)
+    return output
+
+
+def printable(text: str) -> str:
+    """Return text without what a terminal or a page cannot show: control characters, and bytes that are no UTF-8."""
+    whole = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in whole)
+
+
+def _new_folder(parent: Path, *, name: str) -> Path:
+    """Make a folder for one check, so that no list that a person has worked on is overwritten."""
+    stem = f"{name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    for number in range(1, 1000):
+        folder = parent / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise CliError(f"{parent} holds too many checks; delete some of them")
+
+
+def _examine(photos: FolderPhotos, *, kept: Path, output: Path, console: Console) -> None:
+    environments = Path(os.environ.get("WHIPPET_ENVIRONMENTS") or ROOT / ".envs")
+    python = environments / "training" / "bin" / "python"
+    if not python.exists():
+        raise CliError(f"{python} does not exist: the training environment is missing; run `make setup`")
+
+    request: contract.CheckRequest = {
+        "folder": str(photos.folder.resolve()),
+        "classes": photos.classes,
+        "photos": photos.photos,
+        "kept": str(kept.resolve()),
+        "output": str(output.resolve()),
+    }
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as errors:
+        file = Path(folder, "request.json")
+        file.write_text(json.dumps(request), encoding="ascii")
+        with subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [str(python), "-m", "training.check_photos", str(file)],
+            cwd=ROOT,
+            env=_environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process:
+            try:
+                _follow(process, console=console)
+            except BaseException:
+                process.terminate()  # as after Ctrl+C; what was read so far is kept
+                raise
+        if process.returncode:
+            raise CliError(f"the check failed: {_last_lines(errors)}")
+
+
+def _environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the check, which has nothing to do with AWS."""
+    kept = {name: value for name, value in environment.items() if not name.startswith(("AWS_", "SM_"))}
+    # idle threads that spin would cost others their cores
+    return {**kept, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+
+
+def _follow(process: subprocess.Popen[str], *, console: Console) -> None:
+    """Show the check's progress until it ends."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        for line in process.stdout or ():
+            try:
+                said = json.loads(line)
+                progress.update(task, description=said["stage"], completed=said["done"], total=said["total"] or None)
+            except (ValueError, TypeError, KeyError):
+                continue  # what a library says
+
+
+def _last_lines(errors: IO[str]) -> str:
+    errors.seek(0)
+    lines = errors.read().strip().splitlines()
+    return "\n".join(lines[-5:]).removeprefix("RuntimeError: ") or "it ended without a message"
+
+
+def _print(check: contract.DatasetCheck, *, skipped: int, folder: Path, output: Path, console: Console) -> None:
+    def say(text: str) -> None:
+        # as text and not as markup: a file's name may hold square brackets
+        console.print(Text(text), highlight=False, soft_wrap=True)
+
+    findings = check["findings"]
+    suspected = len({finding["path"] for finding in findings})
+    say(
+        f"{_count(check['photos'], 'photo')} in {_count(len(check['classes']), 'class')} of {printable(str(folder))}; "
+        f"look at {suspected:,} of them ({suspected / max(check['photos'], 1):.1%})"
+    )
+    if skipped:
+        say(
+            f"not checked, as `whippet upload` skips them: {_count(skipped, 'file')} outside class folders or no photos"
+        )
+    for remark in check["remarks"]:
+        say(printable(remark))
+
+    # the first of each kind
+    counts = Counter(finding["kind"] for finding in findings)
+    for kind, meaning in contract.FINDING_KINDS.items():
+        if not counts[kind]:
+            continue
+        say(f"\n{kind} ({counts[kind]:,}): {meaning}")
+        table = Table(Column("photo", overflow="fold"), Column("reason", overflow="fold"), box=None, show_header=False)
+        for finding in [finding for finding in findings if finding["kind"] == kind][:_SHOWN]:
+            table.add_row(Text(f"  {printable(finding['path'])}"), Text(printable(finding["reason"])))
+        console.print(table, highlight=False)
+        if counts[kind] > _SHOWN:
+            say(f"  and {counts[kind] - _SHOWN:,} more")
+
+    say(f"\nlook at them: {output / 'check.html'}")
+    if findings:
+        say(
+            f"act on them: in {output / 'check.csv'}, write aside or relabel into the column action of the photos that "
+            f"you agree about, then: whippet check {printable(str(folder))} --apply {output / 'check.csv'}"
+        )
+
+
+def _count(number: int, what: str) -> str:
+    plural = "es" if what.endswith("s") else "s"
+    return f"{number:,} {what}{'' if number == 1 else plural}"
