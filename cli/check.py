@@ -7,7 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,8 @@ import contract
 from cli import CliError
 from cli.check_list import write_list
 from cli.check_page import page
-from cli.photos import find_photos
+from cli.findings import left_out_lines
+from cli.photos import Photos, find_photos
 from cli.target import ROOT
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class FolderPhotos:
     folder: Path
     classes: list[str]
     photos: list[contract.CheckedPhoto]
-    skipped: int
-    """Number of files that are not photos in a class folder."""
+    found: Photos
+    """The same photos as an upload finds them, with what it leaves out."""
 
 
 def photos_of(folder: Path) -> FolderPhotos:
@@ -60,7 +61,7 @@ def photos_of(folder: Path) -> FolderPhotos:
             {"path": path.as_posix(), "label": labels[name], "split": split}
             for path, name, split in zip(found.paths, found.labels, found.splits, strict=True)
         ],
-        skipped=len(found.left_out),
+        found=found,
     )
 
 
@@ -79,7 +80,8 @@ def check_folder(folder: Path, *, state: Path, console: Console) -> Path:
     write_list(output / "check.csv", check=check, folder=folder)
     (output / "check.html").write_text(page(check, thumbnails=thumbnails, folder=folder), encoding="utf-8")
     (output / contract.CHECK_THUMBNAILS).unlink()
-    _print(check, skipped=photos.skipped, folder=folder, output=output, console=console)
+    left_out = [*photos.found.remarks, *left_out_lines(photos.found, state=state)]
+    _print(check, left_out=left_out, folder=folder, output=output, console=console)
     return output
 
 
@@ -162,7 +164,9 @@ def _last_lines(errors: IO[str]) -> str:
     return "\n".join(lines[-5:]).removeprefix("RuntimeError: ") or "it ended without a message"
 
 
-def _print(check: contract.DatasetCheck, *, skipped: int, folder: Path, output: Path, console: Console) -> None:
+def _print(
+    check: contract.DatasetCheck, *, left_out: Sequence[str], folder: Path, output: Path, console: Console
+) -> None:
     def say(text: str) -> None:
         # as text and not as markup: a file's name may hold square brackets
         console.print(Text(text), highlight=False, soft_wrap=True)
@@ -173,12 +177,8 @@ def _print(check: contract.DatasetCheck, *, skipped: int, folder: Path, output: 
         f"{_count(check['photos'], 'photo')} in {_count(len(check['classes']), 'class')} of {printable(str(folder))}; "
         f"look at {suspected:,} of them ({suspected / max(check['photos'], 1):.1%})"
     )
-    if skipped:
-        say(
-            f"not checked, as `whippet upload` skips them: {_count(skipped, 'file')} outside class folders or no photos"
-        )
-    for remark in check["remarks"]:
-        say(printable(remark))
+    for line in (*left_out, *check["remarks"]):
+        say(printable(line))
 
     # the first of each kind
     counts = Counter(finding["kind"] for finding in findings)
