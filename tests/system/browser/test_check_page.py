@@ -28,7 +28,7 @@ def page_of(
         for name in names:
             path = tmp_path / "photos" / folder.replace("/", "\u2215") / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+            path.write_text("photo")
     cat = "<b>cat<\u2215b>"
     findings: list[dict[str, str | None]] = [
         {"kind": kind, "path": f"{cat}/{name}", "other": f"dog/{name}", "reason": f"a reason of {name}"}
