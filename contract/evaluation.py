@@ -10,6 +10,7 @@ __all__ = [
     "Calibration",
     "ClassScores",
     "Evaluation",
+    "FineTuningComparison",
     "Interval",
     "MirrorAveraging",
     "Mistake",
@@ -149,6 +150,18 @@ class MirrorAveraging(TypedDict):
     averaged_milliseconds: float
 
 
+class FineTuningComparison(TypedDict):
+    """A fine-tuned network beside a finished head on the features that it began with, on the validation photos."""
+
+    served: bool
+    """Whether the network is served; if not, the head is."""
+    network_loss: float
+    """Calibrated loss of the network."""
+    head_loss: float
+    """Calibrated loss of the head, before it learnt from the validation photos too."""
+    images: int
+
+
 class Evaluation(TestScores):
     """The content of `Artefact.EVALUATION`."""
 
@@ -162,4 +175,6 @@ class Evaluation(TestScores):
     model_files: list[ModelFile]
     mirror_averaging: MirrorAveraging | None
     """None where the hyperparameter `flip` says that mirror images mean something else."""
+    fine_tuning: FineTuningComparison | None
+    """None where nothing was fine-tuned."""
     hyperparameters: dict[str, str]

@@ -80,18 +80,24 @@ def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler
     finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=values)
 
     # both as they would be served, on photos that neither learnt from
-    of_head = calibrated_losses(finished.held_out_logits[-len(validation.labels) :], validation.labels).mean()
-    of_network = calibrated_losses(tuned.validation.logits, tuned.validation.labels).mean()
-    keep_head = bool(of_head < of_network)
+    of_head = float(calibrated_losses(finished.held_out_logits[-len(validation.labels) :], validation.labels).mean())
+    of_network = float(calibrated_losses(tuned.validation.logits, tuned.validation.labels).mean())
+    comparison: contract.FineTuningComparison = {
+        "served": of_network <= of_head,
+        "network_loss": of_network,
+        "head_loss": of_head,
+        "images": len(validation.labels),
+    }
     print(
         f"fine-tuned network: calibrated loss {of_network:.4f} on the validation photos; logistic regression on the "
-        f"features: {of_head:.4f}; kept: {'the logistic regression' if keep_head else 'the fine-tuned network'}",
+        f"features: {of_head:.4f}; kept: "
+        f"{'the fine-tuned network' if comparison['served'] else 'the logistic regression'}",
         flush=True,
     )
-    if keep_head:
+    if not comparison["served"]:
         # the weights that the features were made with
         backbone, _ = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size, frozen=False)
-        return _with_head(finished, backbone=backbone, history=tuned.history)
+        return replace(_with_head(finished, backbone=backbone, history=tuned.history), fine_tuning=comparison)
     return TrainedModel(
         classifier=tuned.classifier,
         validated_head=None,
@@ -99,6 +105,7 @@ def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler
         validation_accuracy=tuned.validation.scores().accuracy,
         held_out_logits=tuned.validation.logits,
         held_out_labels=tuned.validation.labels,
+        fine_tuning=comparison,
     )
 
 

@@ -268,6 +268,7 @@ def _evaluation(classes: Sequence[str], *, each: int, rng: random.Random) -> dic
             "milliseconds": 17.9,
             "averaged_milliseconds": 35.2,
         },
+        "fine_tuning": None,
         "hyperparameters": Hyperparameters(learning_rate=0.0126, batch_size=32).to_strings(),
     }
 

@@ -125,24 +125,32 @@ def test_a_run_of_a_version_without_class_weights_still_has_its_data_set(write: 
     [(False, "Mirror averaging is off", "would take"), (True, "Mirror averaging is on", "takes")],
 )
 def test_the_page_says_what_mirror_averaging_brings_and_costs(write: Any, served: bool, state: str, takes: str) -> None:
-    mirror = {
-        "served": served,
-        "images": 256,
-        "accuracy": 0.8594,
-        "averaged_accuracy": 0.8672,
-        "accuracy_gain_error": 0.0078,
-        "loss": 0.4312,
-        "averaged_loss": 0.4207,
-        "loss_gain_error": 0.0061,
-        "milliseconds": 17.9,
-        "averaged_milliseconds": 35.2,
-    }
-    objects = changed(files(), "results/evaluation.json", mirror_averaging=mirror)
+    objects = files()
+    mirror = json.loads(objects[f"runs/{RUN}/results/evaluation.json"])["mirror_averaging"]
+    objects = changed(objects, "results/evaluation.json", mirror_averaging=mirror | {"served": served})
     outcome = Parsed(write(objects)).sections["outcome"]
     assert state in outcome
     assert f"On 256 validation photos, in fp32, it {takes} the accuracy from 85.94% to 86.72%" in outcome
     assert "(standard error of the difference 0.78%)" in outcome
     assert "the loss from 0.431 to 0.421 (0.0061), and a photo from 17.9 ms to 35.2 ms" in outcome
+
+
+@pytest.mark.parametrize(
+    ("served", "says"),
+    [
+        (True, "The fine-tuned network is served."),
+        (False, "The fine-tuned network is not served: a logistic regression"),
+    ],
+)
+def test_the_page_says_whether_the_fine_tuned_network_is_served(write: Any, served: bool, says: str) -> None:
+    comparison = {"served": served, "network_loss": 0.4712, "head_loss": 0.4341, "images": 160}
+    outcome = Parsed(write(changed(files(), "results/evaluation.json", fine_tuning=comparison))).sections["outcome"]
+    assert says in outcome
+    assert (
+        "On 160 validation photos, the network has a calibrated loss of 0.471 and the logistic regression of 0.434"
+        in (outcome)
+    )
+    assert "fine-tuned" not in Parsed(write(files())).sections["outcome"]
 
 
 def test_mirror_averaging_is_not_spoken_of_where_mirror_images_mean_something_else(write: Any) -> None:

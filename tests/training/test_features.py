@@ -83,6 +83,16 @@ def test_every_hyperparameter_that_features_depend_on_is_in_their_specification(
     assert watched.read - {"mode"} == set(contract.FEATURE_HYPERPARAMETERS)
 
 
+def test_features_for_fine_tuning_are_of_the_weights_that_it_trains(workspace: Workspace) -> None:
+    """Without a tag, these are torchvision's newest, which see less of a photo's border than the first ones do."""
+    workspace.fill(each=10)
+    workspace.write_weights("mobilenet_v3_large")
+    frozen, tuned = (
+        read_index(embed(workspace, model=mode, mode=mode, backbone="mobilenet_v3_large"))[1] for mode in contract.MODES
+    )
+    assert (frozen["resize"], tuned["resize"]) == (37, 33)
+
+
 @pytest.mark.parametrize("field", contract.FEATURE_SPEC_FIELDS)
 def test_features_of_another_specification_are_not_taken_over(filled: Workspace, field: str) -> None:
     _, index = read_index(embed(filled))

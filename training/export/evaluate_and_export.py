@@ -57,6 +57,8 @@ class TrainedModel:
     """(images,)"""
     history: History
     """Every epoch's results."""
+    fine_tuning: contract.FineTuningComparison | None = None
+    """How a fine-tuned network compares with a head on the features; None where nothing was fine-tuned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,7 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         "precision_reason": choice.reason,
         "model_files": described,
         "mirror_averaging": validated.mirror_averaging,
+        "fine_tuning": trained.fine_tuning,
         "hyperparameters": job.hyperparameters.to_strings(),
     }
     card = _card(

@@ -58,6 +58,7 @@ def outcome(run: RunContext) -> dict[str, Any]:
         "approval": _approval(run, decision) if decision else None,
         "evaluation": evaluation,
         "mirror": evaluation["mirror_averaging"] if evaluation else None,
+        "fine_tuning": evaluation["fine_tuning"] if evaluation else None,
         "decision": decision,
     }
 

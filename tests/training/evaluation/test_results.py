@@ -31,6 +31,7 @@ def evaluation(classes: list[str]) -> contract.Evaluation:
         "precision_reason": "only one",
         "model_files": [],
         "mirror_averaging": None,
+        "fine_tuning": None,
         "hyperparameters": {},
     }
 

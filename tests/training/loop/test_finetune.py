@@ -27,6 +27,7 @@ from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
 from training import train, trial
 from training.data.loader import PhotoLoader, on_device
 from training.data.manifest import read_manifest, read_photo
+from training.export.evaluate_and_export import TrainedModel
 from training.loop import finetune
 from training.loop.epochs import run_epochs
 from training.loop.finetune_loop import FineTuning, learning_rate_factor
@@ -559,10 +560,15 @@ def test_a_fine_tuning_that_lost_is_not_served(
         logits = (certain * np.eye(3)[tuned.validation.labels]).astype(np.float32)
         return replace(tuned, validation=replace(tuned.validation, logits=logits))
 
-    served: list[Classifier] = []
+    models: list[TrainedModel] = []
     monkeypatch.setattr(finetune, "train", with_other_logits)
-    monkeypatch.setattr(train, "evaluate_and_export", lambda trained, _job: served.append(trained.classifier))
+    monkeypatch.setattr(train, "evaluate_and_export", lambda trained, _job: models.append(trained))
     train.main()
+    (comparison,) = [model.fine_tuning for model in models]
+    assert comparison is not None
+    assert comparison["served"] == (kept == "the fine-tuned network")
+    assert (comparison["network_loss"] < comparison["head_loss"]) == comparison["served"]
+    served = [model.classifier for model in models]
     (said,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fine-tuned network:")]
     assert said.endswith(f"kept: {kept}")
     assert (served == networks) == (kept == "the fine-tuned network")
