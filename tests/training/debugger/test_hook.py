@@ -18,7 +18,8 @@ from torch import Tensor, nn
 import contract
 from tests.training.conftest import CLASSES, Workspace
 from tests.training.hook_fixtures import HEAD, STEPS, interrupted_head, reported, saved, trained_head
-from tests.training.loop.test_finetune import run_training, start, start_pretrained
+from tests.training.loop.fine_tunings import start, start_pretrained
+from tests.training.loop.test_finetune import run_training
 from training.debugger import hook
 from training.debugger.collections import Collections, own_configuration
 from training.debugger.files import TensorFiles

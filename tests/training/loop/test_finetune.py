@@ -10,67 +10,32 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from torch import nn
 from torch._dynamo.backends.common import aot_autograd
 from torch._functorch._aot_autograd.utils import make_boxed_func
-from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision import models
 
 import contract
 from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
+from tests.training.loop.fine_tunings import Plain, found, start, start_pretrained
 from training import train, trial
-from training.data.loader import PhotoLoader, on_device
-from training.data.manifest import read_manifest, read_photo
+from training.data.manifest import read_photo
 from training.export.evaluate_and_export import TrainedModel
 from training.loop import finetune
-from training.loop.epochs import run_epochs
-from training.loop.finetune_loop import FineTuning, learning_rate_factor
-from training.loop.history import History
-from training.model.backbones import Backbone, Statistics
+from training.model.backbones import Backbone
 from training.model.classifier import Classifier
 from training.model.compute import autocast, compile_stages, compiling_pays, micro_batch
-from training.model.head import Head
-from training.model.network import Network
-from training.model.stages import freeze, stages
+from training.model.stages import stages
 from training.model.weights import load_backbone
-from training.preprocess import Preprocessing
-from training.runtime import environment
 from training.runtime.distributed import ALONE, Group
 from training.runtime.environment import JobError
-from training.runtime.observer import Observer
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def photos(workspace: Workspace) -> Workspace:
-    workspace.fill(each=20)
-    workspace.write_weights()
-    return workspace
-
-
-def start(workspace: Workspace, **hyperparameters: Any) -> contract.Hyperparameters:
-    """A job with a small network of random weights."""
-    values = {"mode": "finetune", "epochs": 3, "batch_size": 12, "learning_rate": 0.01, **hyperparameters}
-    workspace.start(channels=("dataset", "manifest", "weights"), **values)
-    return environment.hyperparameters()
-
-
-def start_pretrained(workspace: Workspace, **hyperparameters: Any) -> contract.Hyperparameters:
-    """A job with a network that knows photos: batch norm's statistics mean something."""
-    values = {"mode": "finetune", "batch_size": 12, "learning_rate": 0.05, "quantize": False, **hyperparameters}
-    workspace.start(channels=("dataset", "manifest"), backbone="efficientnet_lite0", image_size=64, **values)
-    return environment.hyperparameters()
-
-
-def found(log: str, name: str) -> list[float]:
-    return [float(value) for value in re.findall(contract.metric(name).regex, log, flags=re.MULTILINE)]
 
 
 def test_a_trial_prints_its_metrics_and_how_fast_it_is(photos: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,87 +78,6 @@ def test_an_unknown_stage_ends_the_job_with_the_list_of_stages(photos: Workspace
     values = start(photos, unfreeze_from="layer4")
     with pytest.raises(JobError, match=r"unfreeze_from='layer4' is not a stage.*stage2\.0.*conv5"):
         finetune.run_trial(values)
-
-
-def test_the_learning_rate_rises_and_falls() -> None:
-    factors = [learning_rate_factor(step, steps=100, warmup=10) for step in range(101)]
-    assert factors[:10] == sorted(factors[:10])
-    assert factors[0] == pytest.approx(1 / 11)
-    assert factors[10] == 1
-    assert factors[10:] == sorted(factors[10:], reverse=True)
-    assert factors[100] == pytest.approx(0)
-
-
-class Plain(nn.Module):
-    """A network without batch norm and dropout."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.GELU(), nn.Conv2d(8, 8, 3), nn.GELU())
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        seen: torch.Tensor = self.body(pixels).mean(dim=(2, 3))
-        return seen
-
-
-def trained_in_parts(
-    workspace: Workspace, values: contract.Hyperparameters, parts: int, *, class_weights: torch.Tensor | None = None
-) -> dict[str, torch.Tensor]:
-    """Weights after two epochs in which the network saw `parts` images at once."""
-    manifest = read_manifest(workspace.root / "manifest")
-    head = Head(mean=torch.zeros(8), scale=torch.ones(8), classes=3)
-    half = Statistics(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    usual = Preprocessing.usual(values.image_size)
-    backbone = Backbone(network=Plain(), middle=None, statistics=half, preprocessing=usual)
-    network = Network(backbone=backbone, head=head)
-    loaders = [
-        PhotoLoader(
-            records=manifest.records[split],
-            root=workspace.root / "dataset",
-            split=split,
-            hyperparameters=values,
-            batch_size=12,
-            shuffle=split == "train",
-            seed=0,
-        )
-        for split in contract.SPLITS
-    ]
-    tuning = FineTuning(
-        network,
-        trained=freeze(network.backbone.network, until=""),
-        train=loaders[0],
-        validation=loaders[1],
-        hyperparameters=values,
-        group=ALONE,
-        precision=None,
-        micro_batch=parts,
-        class_weights=class_weights,
-    )
-    run = run_epochs(
-        tuning, epochs=values.epochs, history=History(), checkpoints=None, state=None, observer=Observer(), group=ALONE
-    )
-    list(run)
-    return network.state_dict()
-
-
-@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4}, {"cutmix": 1.0}])
-def test_a_batch_in_parts_trains_as_the_whole(photos: Workspace, mixing: dict[str, float]) -> None:
-    values = start(photos, epochs=2, **mixing)
-    whole, parts = trained_in_parts(photos, values, 12), trained_in_parts(photos, values, 5)
-    for name, value in whole.items():
-        torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-5)
-    assert not torch.equal(whole["head.linear.weight"], torch.zeros(3, 8))
-
-
-def test_a_fine_tuning_step_weighs_the_classes(photos: Workspace) -> None:
-    values = start(photos, epochs=2)
-    plain, alike, weighted = (
-        trained_in_parts(photos, values, 12, class_weights=weights)["head.linear.weight"]
-        for weights in (None, torch.ones(3), torch.tensor([3.0, 1.0, 0.5]))
-    )
-    torch.testing.assert_close(alike, plain)
-    assert not torch.allclose(weighted, plain, rtol=1e-2)
 
 
 def test_a_large_batch_is_cut_where_memory_ends() -> None:
@@ -370,132 +254,9 @@ def test_a_fine_tuning_of_imbalanced_classes_weighs_them_and_says_why(
     assert losses["auto"] != losses["none"]
 
 
-class Asking(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts what makes a CPU wait for its GPU: a value that Python looks at, and shapes that depend on values."""
-
-    WAITING: ClassVar = {"aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.is_nonzero"}
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.asked: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = str(func).rpartition(".")[0]
-        masked = name in ("aten.index", "aten.index_put_") and any(
-            isinstance(index, torch.Tensor) and index.dtype == torch.bool for index in args[1] or ()
-        )
-        if name in self.WAITING or masked:
-            self.asked.append(name)
-        return func(*args, **(kwargs or {}))
-
-
-def tuning_of(workspace: Workspace, values: contract.Hyperparameters, *, batch_size: int = 12) -> FineTuning:
-    """A fine-tuning of a small network with batch norm."""
-    manifest = read_manifest(workspace.root / "manifest")
-    body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
-    half = Statistics(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    # batch norm once more, of activations of one pixel: photos alone have no statistics there
-    layers = nn.Sequential(body, nn.BatchNorm2d(8), nn.Flatten())
-    head = Head(mean=torch.zeros(8), scale=torch.ones(8), classes=3)
-    backbone = Backbone(
-        network=layers, middle=None, statistics=half, preprocessing=Preprocessing.usual(values.image_size)
-    )
-    network = Network(backbone=backbone, head=head)
-    loaders = [
-        PhotoLoader(
-            records=manifest.records[split],
-            root=workspace.root / "dataset",
-            split=split,
-            hyperparameters=values,
-            batch_size=batch_size,
-            shuffle=split == "train",
-            seed=0,
-        )
-        for split in contract.SPLITS
-    ]
-    return FineTuning(
-        network,
-        trained=freeze(layers, until=""),
-        train=loaders[0],
-        validation=loaders[1],
-        hyperparameters=values,
-        group=ALONE,
-        precision=None,
-        micro_batch=5,
-    )
-
-
-@pytest.mark.parametrize("mixing", [{}, {"cutmix": 1.0}, {"ema": 0.0, "mixup": 0.0}])
-def test_no_step_makes_the_cpu_wait_for_the_gpu(photos: Workspace, mixing: dict[str, float]) -> None:
-    tuning = tuning_of(photos, start(photos, **mixing))
-    (batch, *_) = on_device(tuning._train, ALONE.device)
-    with Asking() as asking:
-        tuning.take_step(batch)
-    assert asking.asked == []
-    with Asking() as asking:
-        tuning.train_loss()
-    assert asking.asked, "or the test would see nothing"
-
-
-def test_validation_takes_its_logits_from_the_gpu_once(photos: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    tuning = tuning_of(photos, start(photos), batch_size=2)
-    assert len(tuning._validation) == 6
-    copies = []
-    to_cpu = torch.Tensor.cpu
-
-    def counted(tensor: torch.Tensor) -> torch.Tensor:
-        copies.append(tensor.shape)
-        return to_cpu(tensor)
-
-    monkeypatch.setattr(torch.Tensor, "cpu", counted)
-    with Asking() as asking:
-        tuning.validate(between=lambda: None)
-    assert len(copies) == 4, "logits, labels, positions, and which of them count"
-    assert asking.asked == []
-
-
-def test_a_photo_alone_is_trained_on_with_the_statistics_of_all(photos: Workspace) -> None:
-    """A batch of one photo, and what is left of a batch: torch refuses to take statistics of one value."""
-    tuning = tuning_of(photos, start(photos, batch_size=1), batch_size=1)
-    statistics = tuning.model.backbone.network.get_submodule("1").running_mean
-    before = statistics.clone()  # type: ignore[operator]
-    for _ in tuning.take_steps():
-        pass
-    assert tuning.step == 36
-    assert torch.equal(statistics, before)  # type: ignore[arg-type]
-    assert np.isfinite(tuning.train_loss())
-
-
 def test_batches_of_a_photo_go_through_the_whole_job(photos: Workspace) -> None:
     values = start(photos, batch_size=1, epochs=1)
     assert len(finetune.train(values).history.epochs) == 1
-
-
-def test_photos_a_second_are_those_that_were_seen(photos: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither broken photos count, nor those that an interrupted attempt saw, nor places that a batch leaves empty."""
-    (photos.root / "dataset/red/03.jpg").write_bytes(b"no photo")
-    tuning = tuning_of(photos, start(photos), batch_size=16)
-    assert tuning.steps == 2, "36 photos are two batches, and a rest that is less than half of one"
-    clock = iter(range(0, 10_000, 10))
-    monkeypatch.setattr("training.loop.finetune_loop.time.monotonic", lambda: next(clock))
-    monkeypatch.setattr("training.loop.finetune_loop._PROGRESS_SECONDS", 10**9)
-    tuning.epoch, tuning.step = 1, 1
-    valid = [int(batch.valid.sum()) for batch in on_device(tuning._train, ALONE.device)]
-    for _ in tuning.take_steps():
-        pass
-    # the clock was read at the start, after the step, and for the rate
-    assert tuning.rate == pytest.approx(valid[1] / 20)
-    assert sum(valid) == 35
-
-
-def test_a_batch_without_a_readable_photo_teaches_nothing(photos: Workspace) -> None:
-    tuning = tuning_of(photos, start(photos, ema=0.0))
-    (batch, *_) = on_device(tuning._train, ALONE.device)
-    batch.valid.fill_(False)
-    head = tuning.model.head.linear.bias.detach().clone()
-    tuning.take_step(batch)
-    assert torch.equal(tuning.model.head.linear.bias, head)
-    assert tuning.train_loss() == 0
 
 
 def test_photos_are_decoded_once_and_the_next_epochs_read_them_from_the_scratch_disk(
