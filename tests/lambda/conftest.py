@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes.cloudformation import answering
 from tests.fakes.lambda_context import Context
+from tests.fakes.report_page import LIBRARY
+from tests.fakes.report_run import RUN, FakeSageMaker, event
+from tests.fakes.s3 import FakeS3
 
 
 @pytest.fixture
@@ -56,3 +60,25 @@ def answers() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A place that takes CloudFormation's answers: its URL, and what came."""
     with answering() as place:
         yield place
+
+
+@pytest.fixture
+def write(monkeypatch: pytest.MonkeyPatch, context: Context, tmp_path: Path) -> Any:
+    """Write the report of a run that left these files, and return the page."""
+    from report import handler as report  # after the environment variables, which it reads
+
+    library = tmp_path / "echarts.min.js"
+    library.write_text(LIBRARY)
+    monkeypatch.setattr(report, "CHARTING_LIBRARY", library)
+
+    def written(
+        objects: dict[str, bytes], *, sagemaker: FakeSageMaker | None = None, page: str = "report.html", **changes: Any
+    ) -> str:
+        s3 = FakeS3(objects)
+        monkeypatch.setattr(report, "s3", s3)
+        monkeypatch.setattr(report, "sagemaker", sagemaker or FakeSageMaker())
+        answer = report.handler(event(**changes), context)  # type: ignore[arg-type]
+        assert answer["uri"] == f"s3://data/runs/{RUN}/report.html"
+        return s3.objects[f"runs/{RUN}/{page}"].decode()
+
+    return written
