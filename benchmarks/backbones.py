@@ -99,6 +99,8 @@ def _arguments() -> argparse.Namespace:
 def _results(found: dict[Candidate, Measured]) -> list[Result]:
     default, others = found[DEFAULT], {candidate: one for candidate, one in found.items() if candidate != DEFAULT}
     results = []
+
+    # on each set, the default beside the best of the others
     for name in SETS:
         accuracy = {candidate.name: float(one.right[name].mean()) for candidate, one in others.items()}
         best = max(others, key=lambda candidate: accuracy[candidate.name])
@@ -122,6 +124,8 @@ def _results(found: dict[Candidate, Measured]) -> list[Result]:
                 ),
             )
         )
+
+    # and its time beside the quickest
     times = {candidate.name: one.milliseconds for candidate, one in others.items()}
     quickest = min(times, key=lambda each: times[each])
     results.append(

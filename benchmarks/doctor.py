@@ -98,6 +98,7 @@ def flips(rows: NDArray[np.float32], labels: Labels, *, seeds: int) -> list[Tria
 
 def measure_labels(name: str, *, seeds: int) -> list[dict[str, Any]]:
     """Return a row of figures for each trial of a data set: by way of judging, what was found and what it gained."""
+    # the photos, the trials, and the peer's answers to all of them
     features = head._digits(0) if name == "digits" else head.photos(name)
     plain, clean = features.learnt[0], features.learnt_labels
     rows = standardised(lambda at: plain[at], photos=len(plain))
@@ -107,12 +108,15 @@ def measure_labels(name: str, *, seeds: int) -> list[dict[str, Any]]:
 
     def restored(labels: Labels, kept: NDArray[np.bool_]) -> float:
         """Return the test accuracy of a head that learns from these photos."""
+        # the plain views, standardised by all of them
         mean, scale = plain.mean(axis=0), 1 / np.maximum(plain.std(axis=0), 1e-6)
         batch = Batch(
             torch.from_numpy((plain[kept] - mean) * scale),
             torch.from_numpy(labels[kept]),
             torch.ones(int(kept.sum())),
         )
+
+        # fitted from none, and tested
         start = Solution.zero(classes=classes, dim=plain.shape[1])
         solution = solve([batch], start=start, penalty=HEAD_PENALTY, tolerance=1e-4)
         logits = solution.logits(torch.from_numpy((features.test[0] - mean) * scale)).numpy()
@@ -120,12 +124,15 @@ def measure_labels(name: str, *, seeds: int) -> list[dict[str, Any]]:
 
     found = []
     for number, trial in enumerate(trials):
+        # which photos each way suspects
         doubts = doubt_labels(rows, trial.labels, classes=classes)
         suspects = np.zeros(len(clean), dtype=bool)
         suspects[doubts.suspects()] = True
         judged = {"ours": Judged(doubts.scores.astype(np.float64), suspects)}
         if theirs is not None:
             judged["cleanlab"] = theirs[number]
+
+        # how many of the first suspects are wrong, and what leaving all out gains
         row: dict[str, Any] = {"way": trial.way, "rate": trial.rate}
         for by, each in judged.items():
             named = np.argsort(-each.scores, kind="stable")[: trial.wrong.sum()]
@@ -176,6 +183,7 @@ def label_results(measured: dict[str, list[dict[str, Any]]]) -> list[Result]:
 
 def measure_photos(name: str, *, copies: int) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
     """Return, for each kind of copies and in the healthy data set, the share of photos that each way names."""
+    # the photos, which of them are copied, and the backbone
     root = head.DATA / name
     folders = [root / split for split in ("train", "valid")]
     files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix.lower() == ".jpg"]
@@ -188,11 +196,14 @@ def measure_photos(name: str, *, copies: int) -> tuple[dict[str, dict[str, float
 
     def named(data: list[bytes]) -> dict[str, set[str]]:
         """Return the names of the photos that ours names, by kind, with these copies among the others."""
+        # the copies' features, behind the others'
         pictures = [_picture(each) for each in data]
         embedded = [
             embedder.embed(torch.from_numpy(np.stack(pictures[at : at + 32]))) for at in range(0, len(data), 32)
         ]
         rows = np.concatenate([features.learnt[0], *embedded])
+
+        # the findings on all of them, by kind
         paths = [*_names(files), *(f"copy-{number:04}.jpg" for number in range(len(data)))]
         check = examine(
             Photos(
@@ -212,6 +223,7 @@ def measure_photos(name: str, *, copies: int) -> tuple[dict[str, dict[str, float
             found.setdefault(finding["kind"], set()).add(finding["path"])
         return found
 
+    # the share of the copies that each way finds
     shares: dict[str, dict[str, float]] = {}
     for kind, make in KINDS.items():
         made = [make(Image.open(files[at]).convert("RGB"), rng) for at in chosen]
@@ -220,6 +232,8 @@ def measure_photos(name: str, *, copies: int) -> tuple[dict[str, dict[str, float
             theirs = _cleanvision(files, made)
             pairs = set(theirs["near_duplicates"]) | set(theirs["exact_duplicates"])
             shares[kind]["cleanvision"] = _share_of_copies(pairs, copies=copies)
+
+    # the share of the photos that is named though no copy is there
     healthy = {"ours": len(set().union(*named([]).values())) / len(files)}
     if PEERS.exists():
         healthy["cleanvision"] = len(set().union(*_cleanvision(files, []).values())) / len(files)

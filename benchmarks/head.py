@@ -80,6 +80,24 @@ class Scored:
         )
 
 
+@dataclass(frozen=True)
+class Measure:
+    """What is compared between the ways: accuracy or loss."""
+
+    what: str
+    suffix: str
+    """Of a result's name."""
+    score: Callable[[Scored], NDArray[np.float64]]
+    """Of each test photo, (images,)."""
+    sign: int
+    """1 where more is better, -1 where less is."""
+
+
+MEASURES = (
+    Measure("accuracy", "", lambda scored: scored.right, sign=1),
+    Measure("loss", "_loss", lambda scored: scored.losses, sign=-1),
+)
+
 Measured = list[dict[str, Scored]]
 """By seed, and by way."""
 
@@ -107,16 +125,12 @@ def measure(name: str, *, seeds: int) -> Measured:
 
 def results(name: str, measured: Measured) -> list[Result]:
     """Return a data set's two results, accuracy and loss, each beside the better of the two logistic regressions."""
-    return [
-        _result(f"head_{name}", "accuracy", measured, score=lambda scored: scored.right, sign=1),
-        _result(f"head_{name}_loss", "loss", measured, score=lambda scored: scored.losses, sign=-1),
-    ]
+    return [_result(f"head_{name}{each.suffix}", measured, each) for each in MEASURES]
 
 
-def _result(
-    name: str, what: str, measured: Measured, *, score: Callable[[Scored], NDArray[np.float64]], sign: int
-) -> Result:
-    """Compare the means over the seeds; `sign` is 1 where more is better, and -1 where less is."""
+def _result(name: str, measured: Measured, measure: Measure) -> Result:
+    """Compare the means over the seeds."""
+    what, score, sign = measure.what, measure.score, measure.sign
     of_seeds = {way: np.array([score(of_seed[way]).mean() for of_seed in measured]) for way in measured[0]}
     means = {way: float(values.mean()) for way, values in of_seeds.items()}
     against = max(PEERS[:2], key=lambda peer: sign * means[peer])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -18,7 +17,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 import contract
-from benchmarks.head import DATA, KEPT, SEEDS, Features, Labels, Scored, held_out, photo_files, photos
+from benchmarks.head import (
+    DATA,
+    KEPT,
+    MEASURES,
+    SEEDS,
+    Features,
+    Labels,
+    Measure,
+    Measured,
+    Scored,
+    held_out,
+    photo_files,
+    photos,
+)
 from benchmarks.result import Result, emit
 from benchmarks.tuning_accuracy import CPU
 from training.embedding.embedder import Embedder
@@ -38,9 +50,6 @@ from training.model.weights import load_backbone
 SETS = ("clothing10", "grocery16")
 BACKBONE, IMAGE_SIZE = "efficientnet_lite0", 224
 PLAIN, OURS = "without", "averaged logits"
-
-Measured = list[dict[str, Scored]]
-"""By seed, and by way."""
 
 
 def measure(name: str, *, seeds: int) -> Measured:
@@ -92,16 +101,12 @@ def _scores(features: Features, mirrored: dict[str, NDArray[np.float32]], *, see
 
 def results(name: str, measured: Measured) -> list[Result]:
     """Return a data set's two results, accuracy and loss."""
-    return [
-        _result(f"mirror_{name}", "accuracy", measured, score=lambda scored: scored.right, sign=1),
-        _result(f"mirror_{name}_loss", "loss", measured, score=lambda scored: scored.losses, sign=-1),
-    ]
+    return [_result(f"mirror_{name}{each.suffix}", measured, each) for each in MEASURES]
 
 
-def _result(
-    name: str, what: str, measured: Measured, *, score: Callable[[Scored], NDArray[np.float64]], sign: int
-) -> Result:
-    """Compare the means over the seeds; `sign` is 1 where more is better, and -1 where less is."""
+def _result(name: str, measured: Measured, measure: Measure) -> Result:
+    """Compare the means over the seeds."""
+    what, score, sign = measure.what, measure.score, measure.sign
     means = {way: float(np.mean([score(of_seed[way]).mean() for of_seed in measured])) for way in measured[0]}
     # the seeds share their test photos, so the error is that of the photos
     gains = np.mean([sign * (score(of_seed[OURS]) - score(of_seed[PLAIN])) for of_seed in measured], axis=0)

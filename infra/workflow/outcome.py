@@ -80,6 +80,8 @@ def _notify(scope: RunScope, parts: RunParts) -> sfn.CustomState:
 def _report_function(scope: RunScope, parts: RunParts) -> PythonFunction:
     dataset, names = parts.dataset, parts.names
     pages = (contract.Artefact.REPORT, contract.Artefact.PROFILE_PAGE)
+
+    # what the page tells of each kind of the run's resources
     described = {
         "training-job": ["sagemaker:DescribeTrainingJob"],
         "hyper-parameter-tuning-job": [
@@ -89,23 +91,26 @@ def _report_function(scope: RunScope, parts: RunParts) -> PythonFunction:
         "processing-job": ["sagemaker:DescribeProcessingJob"],
         "endpoint-config": ["sagemaker:DescribeEndpointConfig"],
     }
+
     return scope.function(
         "Report",
         name="report",
         description="Writes the run's report, one page",
         permissions=[
+            # what the run left, and the page
             *read_objects(dataset, ["runs/*"]),
+            Permission(
+                actions=["s3:PutObject"],
+                resources=[dataset.arn(f"runs/*/{page}") for page in pages],
+                reason=OBJECTS,
+            ),
             # Were photos changed under the run? It may have read any prefix of a bucket that the stack owns.
             Permission(
                 actions=["s3:ListBucket"],
                 resources=[dataset.bucket.bucket_arn],
                 conditions={"StringLike": {"s3:prefix": [f"{dataset.readable_prefix}*"]}},
             ),
-            Permission(
-                actions=["s3:PutObject"],
-                resources=[dataset.arn(f"runs/*/{page}") for page in pages],
-                reason=OBJECTS,
-            ),
+            # what its jobs did
             *(
                 Permission(actions=actions, resources=names.of_runs(kind), reason=RUN_NAMES)
                 for kind, actions in described.items()

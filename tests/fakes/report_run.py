@@ -291,6 +291,7 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
     worst = min(evaluation["per_class"], key=lambda score: score["recall"])
     accuracy = evaluation["test_accuracy"]
     return {
+        # the decision, and how it came about
         "run": RUN,
         "model": f"s3://data/runs/{RUN}/training/{JOB}-train/output/model.tar.gz",
         "code_version": "9f2c41d07b",
@@ -305,6 +306,7 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
             {"name": "leakage", "outcome": "passed", "reason": "No test photo was trained on; 3 copies were left out."},
             {"name": "rules", "outcome": "warned", "reason": "Overtraining found an issue at step 460; it only warns."},
         ],
+        # what was asked of the model
         "thresholds": {
             "min_accuracy": 0.7,
             "min_class_recall": 0.0,
@@ -312,6 +314,7 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
             "significance": 0.05,
             "blocking_rules": ["ExplodingTensor", "LossNotDecreasing", "VanishingGradient", "Overfit"],
         },
+        # how good it is, alone and beside the model in service
         "test_accuracy": accuracy,
         "test_images": evaluation["test_images"],
         "validation_accuracy": 0.8571,
@@ -327,6 +330,7 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
             "only_old_right": 6,
             "p_value": 0.928,
         },
+        # its data, its training and its rules
         "leakage": {"left_out": 3, "remaining": 0, "examples": []},
         "debugger": "own",
         "rules": rules,

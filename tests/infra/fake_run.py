@@ -35,6 +35,7 @@ def plan(
 
     transform = f"s3://data-bucket/features/{'1' * 32}/"
     return {
+        # the run and its data
         "run": RUN,
         "name": NEW_CONFIG,
         "images": 30,
@@ -42,6 +43,7 @@ def plan(
         "dataset_uri": "s3://data-bucket/dataset/",
         "manifest_uri": f"s3://data-bucket/runs/{RUN}/manifest/",
         "hyperparameters": contract.Hyperparameters(mode=mode).to_strings(),
+        # what each job is called, reads and writes
         "features": {
             "ready": features_ready,
             "extends": extends,

@@ -22,6 +22,7 @@ LEVELS = [8, 64]
 @pytest.fixture
 def run(workspace: Workspace) -> Workspace:
     """Features of 60 photos: one has a wrong label, one a copy in another split, and one more could not be read."""
+    # two clouds of features, and a copy of a test photo in training
     rng = np.random.default_rng(1)
     centres = rng.normal(0, 1, (2, sum(LEVELS)))
     sizes: dict[contract.SplitName, int] = {"train": 40, "validation": 10, "test": 10}
@@ -51,6 +52,8 @@ def run(workspace: Workspace) -> Workspace:
         "part": {"number": 0, "of": 1},
         "files": [],
     }
+
+    # the features and the records of each split; one label is wrong
     every: list[contract.ImageRecord] = []
     for split, size in sizes.items():
         labels = [1 if (split, at) == ("validation", 2) else at % 2 for at in range(size)]
@@ -65,6 +68,8 @@ def run(workspace: Workspace) -> Workspace:
             pictures = np.stack([rows[split], -rows[split]][:views], axis=1)
             writer.add(pictures, records=records, positions=range(size))
         every += records
+
+    # the manifest has the photo that could not be read, too
     every.append({"path": "cat/broken.jpg", "label": 0, "split": "train", "etag": "e"})
     workspace.write_manifest(every, classes=CLASSES)
     write_index(workspace.folder("features"), index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,25 +49,36 @@ def biased(exported: Exported, *, to: int) -> nn.Linear:
     return head
 
 
-def validated(exported: Exported, classifier: Classifier, records: Any, photos: Any, **given: Any) -> Validated:
-    crop: Crop = given.pop("crop", lambda record: photos[int(record["path"])])
-    return validate(
-        {"fp32": given.pop("file", exported.file)},
-        classifier,
-        validated_head=given.pop("validated_head", None),
-        records=records,
-        crop=crop,
-        hyperparameters=contract.Hyperparameters(image_size=IMAGE_SIZE, **given),
-    )
+Validate = Callable[..., Validated]
+
+
+@pytest.fixture
+def validated(
+    exported: Exported, classifier: Classifier, records: list[contract.ImageRecord], photos: NDArray[np.uint8]
+) -> Validate:
+    """Return a function that validates the exported file, or another one, classifier or way to see photos."""
+
+    def validated(**given: Any) -> Validated:
+        crop: Crop = given.pop("crop", lambda record: photos[int(record["path"])])
+        return validate(
+            {"fp32": given.pop("file", exported.file)},
+            given.pop("classifier", classifier),
+            validated_head=given.pop("validated_head", None),
+            records=records,
+            crop=crop,
+            hyperparameters=contract.Hyperparameters(image_size=IMAGE_SIZE, **given),
+        )
+
+    return validated
 
 
 def test_a_head_that_has_learnt_from_the_photos_does_not_judge_them(
-    exported: Exported, classifier: Classifier, records: list[contract.ImageRecord], photos: NDArray[np.uint8]
+    validated: Validate, exported: Exported, classifier: Classifier, photos: NDArray[np.uint8]
 ) -> None:
     with torch.inference_mode():
         served = classifier(torch.from_numpy(photos)).argmax(dim=1)
     assert not (served == 0).any()
-    found = validated(exported, classifier, records, photos, validated_head=biased(exported, to=0))
+    found = validated(validated_head=biased(exported, to=0))
     assert (found.predictions.predicted("fp32") == 0).all()
     assert found.predictions.accuracy("fp32") == pytest.approx(4 / COUNT)
     assert found.mirror_averaging is not None
@@ -74,31 +86,27 @@ def test_a_head_that_has_learnt_from_the_photos_does_not_judge_them(
 
 
 def test_the_served_head_judges_where_it_has_not_learnt_from_them(
-    exported: Exported, classifier: Classifier, records: list[contract.ImageRecord], photos: NDArray[np.uint8]
+    validated: Validate, classifier: Classifier, photos: NDArray[np.uint8]
 ) -> None:
-    found = validated(exported, classifier, records, photos)
+    found = validated()
     with torch.inference_mode():
         expected = classifier(torch.from_numpy(photos)).numpy()
     np.testing.assert_allclose(found.predictions.probabilities["fp32"], expected, atol=1e-5)
 
 
 def test_mirror_averaging_is_measured_alike_whether_it_is_served_or_not(
-    exported: Exported,
-    classifier: Classifier,
-    records: list[contract.ImageRecord],
-    photos: NDArray[np.uint8],
-    tmp_path: Path,
+    validated: Validate, exported: Exported, classifier: Classifier, photos: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     head = nn.Linear(exported.head.in_features, 3)
     with torch.no_grad():
         head.weight *= 5 / head(exported.backbone(torch.from_numpy(photos))).std(dim=0).mean()
-    off = validated(exported, classifier, records, photos, validated_head=head)
+    off = validated(validated_head=head)
 
     averaging = Classifier(
         backbone=exported.backbone, head=exported.head, temperature=exported.temperature, average_mirrored=True
     ).eval()
     export(averaging, tmp_path / "fp32.onnx", image_size=IMAGE_SIZE)
-    on = validated(exported, averaging, records, photos, validated_head=head, file=tmp_path / "fp32.onnx")
+    on = validated(classifier=averaging, validated_head=head, file=tmp_path / "fp32.onnx")
 
     assert off.mirror_averaging is not None
     assert on.mirror_averaging is not None
@@ -112,13 +120,7 @@ def test_mirror_averaging_is_measured_alike_whether_it_is_served_or_not(
     assert -np.log(of_labels).mean() == pytest.approx(on.mirror_averaging["averaged_loss"], abs=1e-4)
 
 
-def test_both_pictures_are_timed_in_one_batch(
-    exported: Exported,
-    classifier: Classifier,
-    records: list[contract.ImageRecord],
-    photos: NDArray[np.uint8],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_both_pictures_are_timed_in_one_batch(validated: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
     timed: list[NDArray[np.uint8]] = []
 
     def median_milliseconds(calls: list[tuple[Path, NDArray[np.uint8]]]) -> list[float]:
@@ -126,42 +128,32 @@ def test_both_pictures_are_timed_in_one_batch(
         return [10.0, 19.0]
 
     monkeypatch.setattr(validation, "median_milliseconds", median_milliseconds)
-    found = validated(exported, classifier, records, photos)
+    found = validated()
     assert found.mirror_averaging is not None
     assert (found.mirror_averaging["milliseconds"], found.mirror_averaging["averaged_milliseconds"]) == (10.0, 19.0)
     alone, both = timed
     np.testing.assert_array_equal(both, [alone[0], alone[0, :, ::-1]])
 
 
-def test_mirrored_digits_are_not_measured(
-    exported: Exported, classifier: Classifier, records: list[contract.ImageRecord], photos: NDArray[np.uint8]
-) -> None:
-    assert validated(exported, classifier, records, photos, flip=False).mirror_averaging is None
+def test_mirrored_digits_are_not_measured(validated: Validate) -> None:
+    assert validated(flip=False).mirror_averaging is None
 
 
-def test_mirror_averaging_is_measured_on_some_photos_only(
-    exported: Exported,
-    classifier: Classifier,
-    records: list[contract.ImageRecord],
-    photos: NDArray[np.uint8],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_mirror_averaging_is_measured_on_some_photos_only(validated: Validate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "MIRRORED_IMAGES", 4)
-    found = validated(exported, classifier, records, photos)
+    found = validated()
     assert len(found.predictions.labels) == COUNT
     assert found.mirror_averaging is not None
     assert found.mirror_averaging["images"] == 4
 
 
-def test_broken_validation_photos_are_left_out(
-    exported: Exported, classifier: Classifier, records: list[contract.ImageRecord], photos: NDArray[np.uint8]
-) -> None:
+def test_broken_validation_photos_are_left_out(validated: Validate, photos: NDArray[np.uint8]) -> None:
     def crop(record: contract.ImageRecord) -> NDArray[np.uint8]:
         if record["path"] in "036":
             raise ImageError("broken")
         pixels: NDArray[np.uint8] = photos[int(record["path"])]
         return pixels
 
-    found = validated(exported, classifier, records, photos, crop=crop)
+    found = validated(crop=crop)
     assert found.predictions.paths == ["1", "2", "4", "5", "7", "8", "9"]
     assert found.predictions.labels.tolist() == [1, 2, 1, 2, 1, 2, 0]

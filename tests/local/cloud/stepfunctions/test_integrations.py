@@ -143,6 +143,7 @@ def test_endpoint_config_is_not_taken_for_endpoint(
     account: Account, all_of_sagemaker: str, front_door: dict[str, str], job_role: str, name: str
 ) -> None:
     """Both resources begin with the same letters, and ministack looks them up by prefix."""
+    # a model of one variant
     image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/whippet-dev-serving:1"
     model = {"ModelName": name, "ExecutionRoleArn": job_role, "PrimaryContainer": {"Image": image}}
     variant = {
@@ -151,6 +152,8 @@ def test_endpoint_config_is_not_taken_for_endpoint(
         "InstanceType": "ml.m5.large",
         "InitialInstanceCount": 1,
     }
+
+    # the optimised calls in turn, and a look by the SDK's
     prefix = "arn:aws:states:::sagemaker"
     states = {
         "Model": task(f"{prefix}:createModel", model, ResultPath="$.model"),
@@ -167,6 +170,8 @@ def test_endpoint_config_is_not_taken_for_endpoint(
     for state, following in zip(list(states)[:-1], list(states)[1:], strict=True):
         del states[state]["End"]
         states[state]["Next"] = following
+
+    # each made what it says, and the look is at the endpoint
     ended = account.run(name, all_of_sagemaker, states)
     assert ended["status"] == "SUCCEEDED", ended
     seen = json.loads(ended["output"])
@@ -174,6 +179,8 @@ def test_endpoint_config_is_not_taken_for_endpoint(
     assert seen["CreationTime"].endswith("Z"), "SDK integrations show times as ISO 8601"
     sagemaker = account.client("sagemaker")
     assert sagemaker.describe_endpoint_config(EndpointConfigName=name)["ProductionVariants"][0]["ModelName"] == name
+
+    # and the endpoint answers
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     answer = account.client("sagemaker-runtime").invoke_endpoint(EndpointName=name, Body=b"photo")
     assert answer["Body"].read() == b"otohp"
