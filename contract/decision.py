@@ -11,6 +11,7 @@ __all__ = [
     "ApprovalStatus",
     "Check",
     "CheckName",
+    "ComparedPhoto",
     "Comparison",
     "Decision",
     "Leakage",
@@ -32,15 +33,36 @@ class Check(TypedDict):
     """A whole sentence with the value, the threshold, and the setting that holds the threshold."""
 
 
+class ComparedPhoto(TypedDict):
+    """A photo that only one of two models classifies correctly."""
+
+    path: str
+    label: str
+    old: str
+    """What the model in service says."""
+    new: str
+
+
 class Comparison(TypedDict):
-    """The model in service compared with this one, photo by photo of the same test split."""
+    """The model in service compared with this one, photo by photo."""
 
     config: str
     run: str
     comparable: bool
     why: str
-    """Why the two can be compared, or why not."""
+    """On which photos the two are compared, or why they cannot be."""
     test_accuracy: float | None
+    """Of the model in service, on the test photos of its own run; None if it is not known."""
+    images: int | None
+    """Number of photos that both were tested on; None without a comparison."""
+    old_accuracy: float | None
+    """Of the model in service, on these photos."""
+    new_accuracy: float | None
+    """Of this model, on these photos."""
+    gained: list[ComparedPhoto]
+    """At most 20 photos that only this model classifies correctly."""
+    lost: list[ComparedPhoto]
+    """At most 20 photos that only the model in service classifies correctly."""
     only_new_right: int | None
     """Test photos that this model classifies correctly and the one in service does not; None without a comparison."""
     only_old_right: int | None

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from contract.model import Precision
 
 __all__ = [
+    "AnsweredShare",
     "Calibration",
     "ClassScores",
+    "Coverage",
     "Evaluation",
     "FineTuningComparison",
+    "GroupAccuracy",
     "Interval",
     "MirrorAveraging",
     "Mistake",
     "ModelFile",
     "MulticlassMetrics",
+    "NearCopies",
+    "NearCopy",
+    "OddPhoto",
     "ReliabilityBin",
     "TestScores",
     "UncertainMetric",
+    "UnknownPhotos",
 ]
+
+
+class Interval(TypedDict):
+    """A confidence interval of a share: Wilson's score interval, or by groups where it says so."""
+
+    low: float
+    high: float
+    level: float
 
 
 class ClassScores(TypedDict):
@@ -29,16 +44,8 @@ class ClassScores(TypedDict):
     images: int
     precision: float
     recall: float
+    recall_interval: Interval
     f1: float
-
-
-class Interval(TypedDict):
-    """A confidence interval from the bootstrap."""
-
-    low: float
-    high: float
-    level: float
-    resamples: int
 
 
 class ReliabilityBin(TypedDict):
@@ -150,6 +157,86 @@ class MirrorAveraging(TypedDict):
     averaged_milliseconds: float
 
 
+class NearCopy(TypedDict):
+    """A test photo that is nearly the same as a photo that the model was trained on."""
+
+    path: str
+    trained: str
+    """Path of the training or validation photo."""
+    cosine: float
+    """Of their features."""
+
+
+class NearCopies(TypedDict):
+    """Test photos that are near-copies of photos that the model learnt from: resaved, resized, cropped, a burst."""
+
+    images: int
+    others: int
+    """Test photos that are no near-copies."""
+    accuracy_of_others: float | None
+    """None where all test photos are near-copies."""
+    interval_of_others: Interval | None
+    examples: list[NearCopy]
+    """At most 20, the most alike first."""
+
+
+class GroupAccuracy(TypedDict):
+    """The accuracy to expect of photos that come from elsewhere: whole groups of photos are held out together."""
+
+    source: Literal["groups", "look-alikes"]
+    """Whether the data set names its groups, or photos that look alike were taken for groups."""
+    groups: int
+    images: int
+    accuracy: float
+    """Of cross-validation over the groups."""
+    interval: Interval
+    """By group: the groups are drawn, not the photos."""
+    accuracy_by_photo: float
+    """Of cross-validation of the same photos one by one, to compare with."""
+
+
+class AnsweredShare(TypedDict):
+    """The accuracy on the photos that the model is surest of."""
+
+    answered: float
+    """Share of the test photos that get an answer."""
+    accuracy: float
+
+
+class OddPhoto(TypedDict):
+    """A test photo, and how far it is from everything that the model was trained on."""
+
+    path: str
+    label: str
+    distance: float
+    """As served: above 1, the photo counts as unknown."""
+
+
+class UnknownPhotos(TypedDict):
+    """How the model tells photos of something else, on the test photos, all of which are of known classes."""
+
+    known_share: float
+    """Share of the test photos that count as known."""
+    promised_share: float
+    """Share of held-out known photos that the threshold was set for."""
+    accuracy_known: float | None
+    """Accuracy on the test photos that count as known; None where there are none."""
+    accuracy_unknown: float | None
+    curve: list[AnsweredShare]
+    """From few photos answered to all of them."""
+    oddest: list[OddPhoto]
+    """At most 20 test photos, the farthest first."""
+
+
+class Coverage(TypedDict):
+    """Sets of labels that promise to hold the right one, on the test photos (split conformal prediction)."""
+
+    promised: float
+    realised: float
+    mean_labels: float
+    """Mean number of labels in a set."""
+
+
 class FineTuningComparison(TypedDict):
     """A fine-tuned network beside a finished head on the features that it began with, on the validation photos."""
 
@@ -173,6 +260,14 @@ class Evaluation(TestScores):
     precision: Precision
     precision_reason: str
     model_files: list[ModelFile]
+    near_copies: NearCopies | None
+    """None where the photos' features are not at hand."""
+    by_group: GroupAccuracy | None
+    """None where there are no groups, or the photos' features are not at hand."""
+    unknown: UnknownPhotos | None
+    """None where the photos' features are not at hand."""
+    coverage: list[Coverage]
+    """One of each level that is measured; empty where too few photos were held out."""
     mirror_averaging: MirrorAveraging | None
     """None where the hyperparameter `flip` says that mirror images mean something else."""
     fine_tuning: FineTuningComparison | None

@@ -11,8 +11,10 @@ __all__ = [
     "MAX_IMAGE_BYTES",
     "MAX_IMAGE_PIXELS",
     "MAX_JSON_IMAGE_BYTES",
+    "Answer",
     "ClassificationParameters",
     "ClassificationRequest",
+    "HeatMap",
     "Interpolation",
     "ModelCard",
     "Precision",
@@ -69,10 +71,41 @@ class ModelCard(TypedDict):
 
 
 class Prediction(TypedDict):
-    """One entry of the response, which is a list of predictions with the highest score first."""
+    """A class and its probability."""
 
     label: str
     score: float
+
+
+class HeatMap(TypedDict):
+    """What in the photo spoke for the label, as the network saw the photo: resized, with its centre cut out."""
+
+    label: str
+    values: list[list[float]]
+    """(rows, columns): each place's share of the label's score against the mean of all labels, divided by the greatest
+    magnitude; from -1 to 1."""
+
+
+class Answer(TypedDict):
+    """The response to a photo."""
+
+    label: str | None
+    """The likeliest class; None where the endpoint is set to name no class of an unknown photo."""
+    score: float
+    """Probability of the likeliest class."""
+    known: bool | None
+    """Whether the photo is like those that the model was trained on; None if the model, of an earlier release, cannot
+    tell."""
+    distance: float | None
+    """How far the photo is from those that the model was trained on; known photos are at most 1 away."""
+    reason: NotRequired[str]
+    """Why the photo counts as unknown, as a sentence."""
+    predictions: list[Prediction]
+    """The likeliest classes, the likeliest first."""
+    labels: NotRequired[list[str]]
+    """The smallest set of labels that holds the right one with the probability that was asked for (`coverage`)."""
+    heat_map: NotRequired[HeatMap]
+    """Where `explain` was asked for."""
 
 
 class ClassificationParameters(TypedDict):
@@ -80,6 +113,10 @@ class ClassificationParameters(TypedDict):
 
     top_k: NotRequired[int]
     """Number of predictions in the response."""
+    coverage: NotRequired[float]
+    """Probability with which `Answer.labels` is to hold the right label."""
+    explain: NotRequired[bool]
+    """Whether the response is to hold a heat map."""
 
 
 class ClassificationRequest(TypedDict):

@@ -357,7 +357,7 @@ def test_what_the_registry_keeps_is_what_it_takes(judge: Any) -> None:
         (archive({"something.json": b"{}"}), "holds no evaluation.json"),
         (archive({"evaluation.json": b"{"}), "is not JSON"),
         (archive({"evaluation.json": b"[]"}), "lacks everything"),
-        (archive({"evaluation.json": b'{"run": "x"}'}), "lacks calibration, classes"),
+        (archive({"evaluation.json": b'{"run": "x"}'}), "lacks by_group, calibration, classes"),
     ],
     ids=["no archive", "cut off", "no evaluation", "no JSON", "a list", "keys missing"],
 )

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 import contract
 
-__all__ = ["RESAMPLES", "accuracy_interval", "model_quality"]
+__all__ = ["RESAMPLES", "model_quality"]
 
 RESAMPLES = 1000
-_LEVEL = 0.95
 _MOST_ZEROS = 100
 """Classes up to which zeros of the matrix are written, too; of a thousand classes they would be a million lines."""
 
@@ -56,14 +55,6 @@ def model_quality(
         for name, row in zip(classes, matrix, strict=True)
     }
     return cast(contract.MulticlassMetrics, {"confusion_matrix": nested, **metrics})
-
-
-def accuracy_interval(matrix: NDArray[np.int64], *, seed: int, resamples: int = RESAMPLES) -> contract.Interval:
-    """Return the 95 % confidence interval of the accuracy: the bootstrap's percentiles."""
-    drawn = _resampled(matrix, seed=seed, resamples=resamples)
-    accuracies = drawn.right.sum(axis=1) / drawn.images
-    low, high = np.quantile(accuracies, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return {"low": float(low), "high": float(high), "level": _LEVEL, "resamples": resamples}
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,22 @@ def write_results(folder: Path, evaluation: contract.Evaluation, *, epochs: Sequ
 
     # scores of each class
     scores = evaluation["per_class"]
-    _write_table(folder / contract.Artefact.PER_CLASS_CSV, scores[0], (score.values() for score in scores))
+    _write_table(
+        folder / contract.Artefact.PER_CLASS_CSV,
+        ["name", "images", "precision", "recall", "recall_low", "recall_high", "f1"],
+        (
+            [
+                score["name"],
+                score["images"],
+                score["precision"],
+                score["recall"],
+                score["recall_interval"]["low"],
+                score["recall_interval"]["high"],
+                score["f1"],
+            ]
+            for score in scores
+        ),
+    )
     plots.draw_per_class(folder / contract.Artefact.PER_CLASS_PNG, scores)
 
 

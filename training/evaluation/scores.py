@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 import contract
 from training.evaluation.calibration import expected_calibration_error, reliability, rescaled
-from training.evaluation.model_quality import accuracy_interval, model_quality
+from training.evaluation.intervals import wilson
+from training.evaluation.model_quality import model_quality
 
 __all__ = ["MISTAKES", "class_scores", "confusion_matrix", "hardest_mistakes", "measure", "top_k_accuracy"]
 
@@ -47,7 +48,7 @@ def measure(
     of_labels = probabilities[np.arange(len(labels)), labels]
     return {
         "test_accuracy": float(np.trace(matrix) / len(labels)),
-        "test_accuracy_interval": accuracy_interval(matrix, seed=seed),
+        "test_accuracy_interval": wilson(int(np.trace(matrix)), len(labels)),
         "test_top_5_accuracy": top_k_accuracy(probabilities, labels, k=_TOP),
         "test_loss": float(-np.log(np.maximum(of_labels, _SMALLEST)).mean()),
         "test_images": len(labels),
@@ -84,6 +85,7 @@ def class_scores(matrix: NDArray[np.int64], *, classes: list[str]) -> list[contr
                 "images": present,
                 "precision": right / predicted if predicted else 0.0,
                 "recall": right / present if present else 0.0,
+                "recall_interval": wilson(right, present),
                 "f1": 2 * right / (present + predicted) if present + predicted else 0.0,
             }
         )
