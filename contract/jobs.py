@@ -106,8 +106,6 @@ class Artefact(StrEnum):
     RELIABILITY_PNG = "reliability.png"
     PREDICTIONS = "test_predictions.csv"
     """A row a test photo, in the order of their paths: path, label, predicted, confidence."""
-    HARDEST_MISTAKES = "mistakes"
-    """Folder of JPEG files, numbered as in `Evaluation.hardest_mistakes`: 00.jpg, 01.jpg …"""
     TENSORS = "tensors"
     """Folder of the tensors that the debugger hook saved, in smdebug's format."""
     HOOK_REPORT = "hook.json"
@@ -116,6 +114,8 @@ class Artefact(StrEnum):
     """`Profile`"""
     CHECK = "check.json"
     """`DatasetCheck`, which `whippet check` writes, too."""
+    THUMBNAILS = "thumbnails.json"
+    """Small JPEGs in base64 by the photo's path: of the photos that a report or the page of `whippet check` shows."""
 
     # --- written by the rules' processing job
 
