@@ -19,6 +19,7 @@ __all__ = [
     "ApiSettings",
     "DebuggerSettings",
     "ReleaseSettings",
+    "ServingSettings",
     "Settings",
     "SettingsError",
     "TrainingSettings",
@@ -121,6 +122,16 @@ class ReleaseSettings(Section):
     )
 
 
+class ServingSettings(Section):
+    """What the endpoint answers."""
+
+    name_unknown: bool = Field(
+        default=True,
+        description="Whether the answer to an unknown photo names the likeliest class as its label, too; else its "
+        "label is null. Takes effect with the next release.",
+    )
+
+
 class ApiSettings(Section):
     """What the API allows a key."""
 
@@ -158,6 +169,7 @@ class Settings(Section):
     training: TrainingSettings = TrainingSettings()
     debugger: DebuggerSettings = DebuggerSettings()
     release: ReleaseSettings = ReleaseSettings()
+    serving: ServingSettings = ServingSettings()
     api: ApiSettings = ApiSettings()
     notifications: NotificationSettings = NotificationSettings()
 

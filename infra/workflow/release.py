@@ -20,6 +20,7 @@ from typing import Any, Final
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
+import contract
 from infra.permissions import NO_RESOURCES, RUN_NAMES, Permission
 from infra.workflow.endpoint import (
     IN_PROGRESS,
@@ -62,7 +63,13 @@ def release_phase(
         call="createModel",
         payload={
             "ModelName.$": "$.plan.name",
-            "PrimaryContainer": {"Image": parts.serving_image_uri, "ModelDataUrl.$": "$.training.model"},
+            "PrimaryContainer": {
+                "Image": parts.serving_image_uri,
+                "ModelDataUrl.$": "$.training.model",
+                "Environment": {
+                    contract.ServingVariable.NAME_UNKNOWN: str(parts.settings.serving.name_unknown).lower()
+                },
+            },
             "ExecutionRoleArn": parts.endpoint_role_arn,
             "Tags": parts.tags,
         },

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from training.evaluation.intervals import wilson
 from training.evaluation.scores import (
     MISTAKES,
     class_scores,
@@ -26,10 +27,17 @@ def test_rows_are_the_true_classes() -> None:
 
 
 def test_scores_of_each_class() -> None:
-    scores = class_scores(np.array([[3, 1, 0], [0, 4, 0], [0, 3, 0]]), classes=CLASSES)
-    assert scores[0] == {"name": "a", "images": 4, "precision": 1.0, "recall": 0.75, "f1": 6 / 7}
-    assert scores[1]["precision"] == 0.5
-    assert scores[2] == {"name": "c", "images": 3, "precision": 0.0, "recall": 0.0, "f1": 0.0}
+    first, second, third = class_scores(np.array([[3, 1, 0], [0, 4, 0], [0, 3, 0]]), classes=CLASSES)
+    assert first == {
+        "name": "a",
+        "images": 4,
+        "precision": 1.0,
+        "recall": 0.75,
+        "recall_interval": wilson(3, 4),
+        "f1": 6 / 7,
+    }
+    assert second["precision"] == 0.5
+    assert (third["images"], third["precision"], third["recall"], third["f1"]) == (3, 0.0, 0.0, 0.0)
 
 
 def test_a_class_without_test_photos_scores_zero_and_does_not_fail() -> None:
