@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.fakes.lambda_context import Context
-from tests.fakes.report_run import CLASSES, RUN, FakeSageMaker, event, files
+from tests.fakes.report_run import CLASSES, RUN, FakeSageMaker, FakeStepFunctions, event, files
 from tests.fakes.s3 import FakeS3
 from tests.system.browser.conftest import OpenedPage
 
@@ -35,6 +35,7 @@ def show(open_page: Callable[..., OpenedPage], tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(report, "CHARTING_LIBRARY", LIBRARY)
     monkeypatch.setattr(report, "sagemaker", FakeSageMaker())
+    monkeypatch.setattr(report, "stepfunctions", FakeStepFunctions())
     pages: list[tuple[Path, OpenedPage]] = []
 
     def shown(objects: dict[str, bytes], name: str = "report.html", *, width: int = 1200) -> Page:
