@@ -227,7 +227,7 @@
   const drawn = new Map();
   function drawAll() {
     for (const element of document.querySelectorAll("[data-chart]")) {
-      if (!element.clientWidth) continue; // folded away: drawn when it is opened
+      if (element.closest("details:not([open])")) continue; // folded away: drawn when it is opened
       const values = data[element.dataset.source];
       let option;
       try {
