@@ -48,7 +48,9 @@ def test_nothing_is_asked_for_without_a_reason(write: Any) -> None:
 
 
 def test_suspected_labels_and_damaged_photos_come_first_and_at_most_five_steps_are_said(write: Any) -> None:
-    page = Parsed(write(files()))
+    interval = {"low": 0.4, "high": 0.97, "level": 0.95}
+    objects = changed(files(), "results/evaluation.json", validation_accuracy=0.99, test_accuracy_interval=interval)
+    page = Parsed(write(objects))
     said = " ".join(page.sections["outcome"].split())
     assert "Look at 30 photos whose label is suspected. They look like another class than their folder's, 1.6%" in said
     assert "Replace 1 damaged photo." in said
