@@ -41,7 +41,13 @@ def test_test_photos_that_the_model_has_nearly_seen_are_shown_beside_those_it_ha
     assert "Test photos that the model has nearly seen: 3" in shown
     assert "On the 367 other test photos the accuracy is 81.0% (77.0% to 85.0%)" in shown
     assert "test/a/copy-1.jpg is like train/a/1.jpg (cosine 0.98)" in shown
-    none = {"images": 0, "others": 370, "accuracy_of_others": 0.8, "interval_of_others": None, "examples": []}
+    none: dict[str, Any] = {
+        "images": 0,
+        "others": 370,
+        "accuracy_of_others": 0.8,
+        "interval_of_others": None,
+        "examples": [],
+    }
     for found in (None, none):
         assert "nearly seen" not in photos(write(changed(files(), "results/evaluation.json", near_copies=found)))
 

@@ -52,6 +52,7 @@ def photos(run: RunContext) -> dict[str, Any]:
 
     key = f"{contract.RUNS_PREFIX}{run.name}/manifest/{contract.Artefact.LEFT_OUT}"
     copies = evaluation["near_copies"] if evaluation else None
+    twice = summary["in_two_classes"][:TWICE_SHOWN] if summary else []
     return {
         "kinds": _kinds(run, check) if check else [],
         "suspected": len({finding["path"] for finding in check["findings"]}) if check else 0,
@@ -71,11 +72,12 @@ def photos(run: RunContext) -> dict[str, Any]:
         if copies and copies["images"]
         else None,
         "accuracy": evaluation["test_accuracy"] if evaluation else None,
-        "remarks": [*(summary["remarks"] if summary else []), *(check["remarks"] if check else [])],
-        "in_two_classes": [
-            {"paths": paths, "picture": run.files.picture(paths[0])}
-            for paths in (summary["in_two_classes"][:TWICE_SHOWN] if summary else [])
+        "remarks": [
+            remark
+            for remark in [*(summary["remarks"] if summary else []), *(check["remarks"] if check else [])]
+            if not any(paths[0] in remark for paths in twice)  # these are listed
         ],
+        "in_two_classes": [{"paths": paths, "picture": run.files.picture(paths[0])} for paths in twice],
         "dataset": summary,
         "changes": run.files.dataset_changes if summary else None,
         "left_out": summary["stray_files"] + summary["duplicates_across_splits"] if summary else 0,
