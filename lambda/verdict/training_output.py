@@ -25,7 +25,13 @@ MAX_FILE_BYTES = 64 * 2**20
 MAX_FILES = 1_000
 """Most files of an archive, beside the tensors."""
 
-_READ_HERE = (Artefact.EVALUATION, Artefact.PROFILE, Artefact.PREDICTIONS)
+_READ_HERE = (
+    Artefact.EVALUATION,
+    Artefact.PROFILE,
+    Artefact.PREDICTIONS,
+    Artefact.IN_SERVICE,
+    Artefact.IN_SERVICE_PREDICTIONS,
+)
 
 
 class UnreadableOutput(Exception):
@@ -39,7 +45,8 @@ def unpack(s3: S3Client, *, bucket: str, key: str, run: str) -> dict[str, bytes]
     folder.
 
     Returns:
-        The evaluation, the profile and the predictions by their names, as far as the archive holds them.
+        The evaluation, the profile and the predictions, with those of the model in service, by their names, as far as
+        the archive holds them.
 
     Raises:
         UnreadableOutput: the archive is missing or damaged, or holds too many or too large files.
