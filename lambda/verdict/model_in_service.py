@@ -13,25 +13,27 @@ from shared.in_service import config_in_service
 from shared.s3_objects import read_if_present
 
 import contract
-from contract import Artefact, Decision, ImageRecord, result_key
+from contract import Artefact, ImageRecord, result_key
+
+from .service_comparison import ModelInService
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
 
-__all__ = ["RunFiles", "find_model_in_service"]
+__all__ = ["StoredRun", "find_model_in_service"]
 
 
 @dataclass(frozen=True)
-class RunFiles:
-    """The long files of a run, read as streams: of 500,000 photos, a manifest has 100 MB."""
+class StoredRun:
+    """A run's long files in the data bucket, read as streams: of 500,000 photos, a manifest has 100 MB."""
 
     s3: S3Client
     bucket: str
     run: str
 
     def manifest(self) -> Iterator[ImageRecord] | None:
-        """Return the photos that the run's model was trained and tested on, or None where nothing says so any more."""
+        """Return the photos that the run's model was trained and tested on, or None where no file says so any more."""
         lines = self._lines(f"{contract.RUNS_PREFIX}{self.run}/manifest/{Artefact.MANIFEST}")
         return None if lines is None else map(json.loads, lines)
 
@@ -50,20 +52,6 @@ class RunFiles:
         return (line.decode() for line in body.iter_lines(chunk_size=1 << 16, keepends=True))
 
 
-@dataclass(frozen=True)
-class ModelInService:
-    """The endpoint configuration in service, and its run's decision and files, where they exist."""
-
-    config: str
-    decision: Decision | None
-    files: RunFiles
-
-    @property
-    def run(self) -> str:
-        """The run that trained it."""
-        return self.files.run
-
-
 def find_model_in_service(
     s3: S3Client, sagemaker: SageMakerClient, *, bucket: str, endpoint: str, name_prefix: str
 ) -> ModelInService | None:
@@ -76,5 +64,5 @@ def find_model_in_service(
     return ModelInService(
         config=config,
         decision=json.loads(decision) if decision is not None else None,
-        files=RunFiles(s3, bucket, run),
+        files=StoredRun(s3, bucket, run),
     )

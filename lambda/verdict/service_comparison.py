@@ -16,16 +16,29 @@ from typing import Final
 
 from shared.first_few import first_few
 
-from contract import Artefact, ComparedPhoto, Comparison, InServiceTest
+from contract import Artefact, ComparedPhoto, Comparison, Decision, InServiceTest
 
-from .model_in_service import ModelInService, RunFiles
-from .tested_photos import OldPhotos, Prediction, contents_of, predictions_in
-from .training_output import UnreadableOutput
+from .tested_photos import OldPhotos, Prediction, RunFiles, contents_of, predictions_in
+from .unreadable_output import UnreadableOutput
 
-__all__ = ["compare", "mcnemar"]
+__all__ = ["ModelInService", "compare", "mcnemar"]
 
 _EXAMPLES: Final = 20
 """Most photos that are named among those gained, and among those lost."""
+
+
+@dataclass(frozen=True)
+class ModelInService:
+    """The endpoint configuration in service, and its run's decision and files, where they exist."""
+
+    config: str
+    decision: Decision | None
+    files: RunFiles
+
+    @property
+    def run(self) -> str:
+        """The run that trained it."""
+        return self.files.run
 
 
 class _NotComparable(Exception):

@@ -8,10 +8,25 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from contract import ImageRecord, content_of
 
-__all__ = ["OldPhotos", "Prediction", "contents_of", "predictions_in"]
+__all__ = ["OldPhotos", "Prediction", "RunFiles", "contents_of", "predictions_in"]
+
+
+class RunFiles(Protocol):
+    """The long files that a run left."""
+
+    @property
+    def run(self) -> str:
+        """The run."""
+
+    def manifest(self) -> Iterator[ImageRecord] | None:
+        """Return the photos that the run's model was trained and tested on, or None where no file says so any more."""
+
+    def predictions(self) -> Iterator[str] | None:
+        """Return the lines of `Artefact.PREDICTIONS`, or None where there is no such file."""
 
 
 @dataclass(frozen=True, slots=True)

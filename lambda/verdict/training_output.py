@@ -14,6 +14,8 @@ from shared.aws_errors import is_missing_object
 
 from contract import Artefact, Evaluation, result_key
 
+from .unreadable_output import UnreadableOutput
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -32,10 +34,6 @@ _READ_HERE = (
     Artefact.IN_SERVICE,
     Artefact.IN_SERVICE_PREDICTIONS,
 )
-
-
-class UnreadableOutput(Exception):
-    """The output of the training job is missing, damaged or without an evaluation."""
 
 
 def unpack(s3: S3Client, *, bucket: str, key: str, run: str) -> dict[str, bytes]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from verdict.model_in_service import ModelInService, RunFiles
+from verdict.model_in_service import StoredRun
 from verdict.release_checks import check_in_service
-from verdict.service_comparison import compare
+from verdict.service_comparison import ModelInService, compare
 from verdict.training_output import UnreadableOutput
 
 from contract import Check, Comparison, Thresholds
@@ -76,7 +76,7 @@ def compared(
         without: Names of files that the old run left not.
         etags: The ETag of a content where it says nothing of it.
     """
-    said = {"run": OLD, "labels": list(CLASSES), "why": ""} | (rerun or {})
+    said: dict[str, Any] = {"run": OLD, "labels": list(CLASSES), "why": "", **(rerun or {})}
     then = {photo.path: photo for photo in tested} if then is None else then
     files = {"test_predictions.csv": table((photo.path, photo.label, photo.new, photo.confidence) for photo in tested)}
     if rerun != {}:
@@ -98,8 +98,8 @@ def compared(
     decision: Any = None if "decision.json" in without else {"classes": list(CLASSES), "test_accuracy": 0.9}
     found = compare(
         files,
-        own=RunFiles(s3, "data", NEW),
-        in_service=ModelInService("whippet-dev-run-1", decision, RunFiles(s3, "data", OLD)),
+        own=StoredRun(s3, "data", NEW),
+        in_service=ModelInService("whippet-dev-run-1", decision, StoredRun(s3, "data", OLD)),
     )
     assert found is not None
     return found
@@ -172,15 +172,15 @@ def test_too_few_photos_are_told_as_that() -> None:
 
 def test_without_a_model_in_service_there_is_nothing_to_compare() -> None:
     s3: Any = FakeS3()
-    assert compare({}, own=RunFiles(s3, "data", NEW), in_service=None) is None
+    assert compare({}, own=StoredRun(s3, "data", NEW), in_service=None) is None
     assert judged(None)["outcome"] == "skipped"
 
 
 def test_a_training_without_predictions_is_not_released_uncompared() -> None:
     s3: Any = FakeS3()
-    old = ModelInService("whippet-dev-run-1", None, RunFiles(s3, "data", OLD))
+    old = ModelInService("whippet-dev-run-1", None, StoredRun(s3, "data", OLD))
     with pytest.raises(UnreadableOutput, match=r"this run left no test_predictions\.csv"):
-        compare({}, own=RunFiles(s3, "data", NEW), in_service=old)
+        compare({}, own=StoredRun(s3, "data", NEW), in_service=old)
 
 
 @pytest.mark.parametrize("then", [{}, {"elsewhere/1.jpg": Photo("other")}], ids=["none", "others"])
@@ -214,7 +214,8 @@ def test_a_removed_class_leaves_the_others_to_be_compared() -> None:
 def test_a_corrected_label_counts_as_it_is_now() -> None:
     """The old model had learnt it, and its own run called that right."""
     corrected = [Photo(f"corrected {n}", "dog", new="dog", old="cat") for n in range(20)]
-    for rerun in (None, {}):
+    ways: tuple[dict[str, Any] | None, ...] = (None, {})
+    for rerun in ways:
         then = {f"cat/{photo.content}.jpg": Photo(photo.content, "cat", old="cat") for photo in corrected}
         comparison = compared(corrected, rerun=rerun, then=then)
         assert (comparison["old_accuracy"], comparison["new_accuracy"]) == (0, 1)

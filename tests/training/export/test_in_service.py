@@ -17,7 +17,8 @@ from PIL import Image
 
 import contract
 from contract import Artefact
-from tests.training.export.conftest import IMAGE_SIZE, Exported
+from tests.training.conftest import IMAGE_SIZE
+from tests.training.export.conftest import Exported
 from training.evaluation.served_photos import as_served
 from training.export import in_service
 from training.export.in_service import ModelInService, open_model_in_service
