@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from botocore.response import StreamingBody
 from verdict.model_in_service import StoredRun
 from verdict.release_checks import check_in_service
 from verdict.service_comparison import ModelInService, compare
@@ -303,3 +304,24 @@ def test_examples_are_twenty_at_most_and_those_first_of_which_the_new_model_is_s
     assert [photo["path"] for photo in comparison["lost"]] == [f"cat/lost {n:02}.jpg" for n in range(29, 9, -1)]
     assert comparison["lost"][0] == {"path": "cat/lost 29.jpg", "label": "cat", "old": "cat", "new": "dog"}
     assert comparison["gained"] == [{"path": won[0].path, "label": "dog", "old": "cat", "new": "dog"}]
+
+
+def test_manifests_and_tables_are_read_in_pieces() -> None:
+    """A manifest of 500,000 photos would take a gigabyte as Python's objects."""
+
+    class InPieces(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None, "the whole file is read at once"
+            assert 0 < size < 1 << 20, "the whole file is read at once"
+            return super().read(size)
+
+    class Bucket:
+        def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+            body = manifest({"a.jpg": "a", "b.jpg": "b"})
+            return {"Body": StreamingBody(InPieces(body), len(body))}
+
+    s3: Any = Bucket()
+    records = StoredRun(s3, "data", OLD).manifest()
+    assert records is not None
+    assert next(records)["path"] == "a.jpg"
+    assert [record["path"] for record in records] == ["b.jpg"]
