@@ -18,7 +18,7 @@ from training.loop.history import Epoch
 from training.preprocess import ImageError
 from training.runtime.environment import write_json
 
-__all__ = ["THUMBNAIL_SIDE", "write_mistakes", "write_predictions", "write_results"]
+__all__ = ["THUMBNAIL_SIDE", "write_mistakes", "write_prediction_table", "write_predictions", "write_results"]
 
 THUMBNAIL_SIDE = 192
 """Longest side of a misjudged photo's thumbnail, in pixels: twenty of them take some 150 kB of the report."""
@@ -117,13 +117,21 @@ def write_predictions(
         classes: names of the classes.
     """
     predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    _write_table(
+    write_prediction_table(
         folder / contract.Artefact.PREDICTIONS,
-        ["path", "label", "predicted", "confidence"],
-        sorted(
-            (path, classes[label], classes[predicted], f"{score:.6f}")
+        (
+            (path, classes[label], classes[predicted], float(score))
             for path, label, predicted, score in zip(paths, labels, predictions, confidence, strict=True)
         ),
+    )
+
+
+def write_prediction_table(file: Path, rows: Iterable[tuple[str, str, str, float]]) -> None:
+    """Write path, label, predicted label and confidence of each photo, in the order of their paths."""
+    _write_table(
+        file,
+        ["path", "label", "predicted", "confidence"],
+        sorted((path, label, predicted, f"{confidence:.6f}") for path, label, predicted, confidence in rows),
     )
 
 
