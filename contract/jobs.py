@@ -118,8 +118,6 @@ class Artefact(StrEnum):
     """`InServiceTest`, where there was a model in service when the run began."""
     IN_SERVICE_PREDICTIONS = "in_service_predictions.csv"
     """What the model in service says of the same test photos, in the columns of `PREDICTIONS`."""
-    HARDEST_MISTAKES = "mistakes"
-    """Folder of JPEG files, numbered as in `Evaluation.hardest_mistakes`: 00.jpg, 01.jpg …"""
     TENSORS = "tensors"
     """Folder of the tensors that the debugger hook saved, in smdebug's format."""
     HOOK_REPORT = "hook.json"
@@ -128,6 +126,8 @@ class Artefact(StrEnum):
     """`Profile`"""
     CHECK = "check.json"
     """`DatasetCheck`, which `whippet check` writes, too."""
+    THUMBNAILS = "thumbnails.json"
+    """Small JPEGs in base64 by the photo's path: of the photos that a report or the page of `whippet check` shows."""
 
     # --- written by the rules' processing job
 

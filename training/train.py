@@ -16,6 +16,7 @@ from training.data.manifest import Manifest, read_manifest
 from training.doctor.of_run import MOST_PHOTOS, examine_run
 from training.embedding.matching import check_features
 from training.embedding.store import read_index, read_split
+from training.evaluation.thumbnails import mistaken_paths, photos_to_show, write_thumbnails
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
 from training.export.in_service import open_model_in_service
 from training.finishing.cross_validation import calibrated_losses
@@ -60,9 +61,12 @@ def main() -> None:
                 environment.optional_channel(contract.Channel.IN_SERVICE), scratch=Path(scratch)
             ),
         )
-        evaluate_and_export(trained, job)
-    if hyperparameters.mode == "features":
-        _check_photos(manifest, backbone=hyperparameters.backbone)
+        evaluation = evaluate_and_export(trained, job)
+    check = _check_photos(manifest, backbone=hyperparameters.backbone) if hyperparameters.mode == "features" else None
+
+    # what people look at
+    shown = photos_to_show(evaluation, mistakes=mistaken_paths(job.output_dir), check=check, summary=manifest.summary)
+    write_thumbnails(job.output_dir, shown, photos=job.photos)
     profiler.write(environment.output_dir())
     empty(environment.checkpoint_dir())
 
@@ -172,17 +176,18 @@ def _with_head(finished: Finished, *, backbone: Backbone, history: History) -> T
     )
 
 
-def _check_photos(manifest: Manifest, *, backbone: str) -> None:
-    """Write what is suspected of the photos, by the features that are there anyway."""
+def _check_photos(manifest: Manifest, *, backbone: str) -> contract.DatasetCheck | None:
+    """Write what is suspected of the photos, by the features that are there anyway; None for too many photos."""
     folder, index = read_index(environment.channel(contract.Channel.FEATURES), backbone=backbone)
     check = examine_run(folder, index=index, manifest=manifest)
     if check is None:
         print(f"more than {MOST_PHOTOS:,} photos: `whippet check` examines them, not the training", flush=True)
-        return
+        return None
     environment.write_json(environment.output_dir() / contract.Artefact.CHECK, check)
     kinds = Counter(finding["kind"] for finding in check["findings"])
     named = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
     print(f"photos that should be looked at, of {check['photos']:,}: {named}", flush=True)
+    return check
 
 
 if __name__ == "__main__":

@@ -39,8 +39,7 @@ _READ_HERE = (
 def unpack(s3: S3Client, *, bucket: str, key: str, run: str) -> dict[str, bytes]:
     """Copy the files of `output.tar.gz` to the run's results, without the tensors, which only the rules need.
 
-    The archive is read as a stream. Files keep their names, and those in `Artefact.HARDEST_MISTAKES` that
-    folder.
+    The archive is read as a stream. Files keep their names, without folders.
 
     Returns:
         The evaluation, the profile and the predictions, with those of the model in service, by their names, as far as
@@ -108,11 +107,6 @@ def _files(s3: S3Client, bucket: str, key: str) -> Iterator[tuple[str, bytes]]:
                         " the training code to write less"
                     )
                 file = archive.extractfile(member)
-                yield _result_name(folders), file.read() if file else b""
+                yield folders[-1], file.read() if file else b""
     except (tarfile.TarError, EOFError, OSError) as error:
         raise UnreadableOutput(f"{uri} is not a readable tar.gz archive: {error}; start the execution again") from error
-
-
-def _result_name(parts: tuple[str, ...]) -> str:
-    in_folder = len(parts) > 1 and parts[-2] == Artefact.HARDEST_MISTAKES
-    return "/".join(parts[-2:]) if in_folder else parts[-1]

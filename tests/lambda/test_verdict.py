@@ -293,7 +293,7 @@ def test_the_archive_is_laid_out_but_for_its_tensors(judge: Any) -> None:
     s3 = bucket(output(right=[True]))
     judge(s3)
     laid_out = {key.removeprefix("runs/run-2/results/") for key in s3.objects if "/results/" in key}
-    assert laid_out == {"evaluation.json", "history.csv", "mistakes/00.jpg", "profile.json", "test_predictions.csv"}
+    assert laid_out == {"evaluation.json", "history.csv", "thumbnails.json", "profile.json", "test_predictions.csv"}
 
 
 def test_what_the_registry_keeps_is_what_it_takes(judge: Any) -> None:

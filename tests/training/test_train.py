@@ -182,8 +182,8 @@ def check_predictions(output: Path, evaluation: contract.Evaluation) -> None:
     assert len(predictions) == evaluation["test_images"]
     right = sum(row["label"] == row["predicted"] for row in predictions)
     assert right / len(predictions) == pytest.approx(evaluation["test_accuracy"])
-    thumbnails = sorted(path.name for path in (output / contract.Artefact.HARDEST_MISTAKES).iterdir())
-    assert thumbnails == [f"{place:02}.jpg" for place in range(len(predictions) - right)]
+    thumbnails = json.loads((output / contract.Artefact.THUMBNAILS).read_text(encoding="utf-8"))
+    assert {row["path"] for row in predictions if row["label"] != row["predicted"]} <= set(thumbnails)
 
 
 def check_served_model(workspace: Workspace, *, model: Path, expected: float) -> None:

@@ -20,7 +20,7 @@ import contract
 from training.data.manifest import Manifest
 from training.evaluation import mirror_averaging
 from training.evaluation.calibration import fit_temperature
-from training.evaluation.results import write_mistakes, write_predictions, write_results
+from training.evaluation.results import write_predictions, write_results
 from training.evaluation.scores import measure
 from training.evaluation.served_photos import Crop, as_served, crops, spread
 from training.export.in_service import ModelInService
@@ -170,7 +170,6 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         paths=tested.paths,
         classes=classes,
     )
-    write_mistakes(job.output_dir, evaluation["hardest_mistakes"], photos=job.photos)
     _print_summary(evaluation)
     if old is not None:
         old.test(job.manifest.records["test"], photos=job.photos, classes=classes, output_dir=job.output_dir)
