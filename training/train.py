@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -16,6 +18,7 @@ from training.embedding.matching import check_features
 from training.embedding.store import read_index, read_split
 from training.evaluation.thumbnails import mistaken_paths, photos_to_show, write_thumbnails
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
+from training.export.in_service import open_model_in_service
 from training.finishing.cross_validation import calibrated_losses
 from training.finishing.finish import Finished, finish
 from training.loop.head_loop import fit
@@ -45,16 +48,20 @@ def main() -> None:
     else:
         trained = _trained_head(hyperparameters, manifest=manifest, profiler=profiler)
 
-    # test and export what was trained
-    job = Job(
-        run=os.environ.get(contract.JobVariable.RUN) or environment.job_name(),
-        hyperparameters=hyperparameters,
-        manifest=manifest,
-        photos=environment.channel(contract.Channel.DATASET),
-        model_dir=environment.model_dir(),
-        output_dir=environment.output_dir(),
-    )
-    evaluation = evaluate_and_export(trained, job)
+    # test and export what was trained, and run the model in service on the same test photos
+    with tempfile.TemporaryDirectory(prefix="whippet-in-service-") as scratch:
+        job = Job(
+            run=os.environ.get(contract.JobVariable.RUN) or environment.job_name(),
+            hyperparameters=hyperparameters,
+            manifest=manifest,
+            photos=environment.channel(contract.Channel.DATASET),
+            model_dir=environment.model_dir(),
+            output_dir=environment.output_dir(),
+            in_service=open_model_in_service(
+                environment.optional_channel(contract.Channel.IN_SERVICE), scratch=Path(scratch)
+            ),
+        )
+        evaluation = evaluate_and_export(trained, job)
     check = _check_photos(manifest, backbone=hyperparameters.backbone) if hyperparameters.mode == "features" else None
 
     # what people look at

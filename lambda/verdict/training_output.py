@@ -14,6 +14,8 @@ from shared.aws_errors import is_missing_object
 
 from contract import Artefact, Evaluation, result_key
 
+from .unreadable_output import UnreadableOutput
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -25,11 +27,13 @@ MAX_FILE_BYTES = 64 * 2**20
 MAX_FILES = 1_000
 """Most files of an archive, beside the tensors."""
 
-_READ_HERE = (Artefact.EVALUATION, Artefact.PROFILE, Artefact.PREDICTIONS)
-
-
-class UnreadableOutput(Exception):
-    """The output of the training job is missing, damaged or without an evaluation."""
+_READ_HERE = (
+    Artefact.EVALUATION,
+    Artefact.PROFILE,
+    Artefact.PREDICTIONS,
+    Artefact.IN_SERVICE,
+    Artefact.IN_SERVICE_PREDICTIONS,
+)
 
 
 def unpack(s3: S3Client, *, bucket: str, key: str, run: str) -> dict[str, bytes]:
@@ -38,7 +42,8 @@ def unpack(s3: S3Client, *, bucket: str, key: str, run: str) -> dict[str, bytes]
     The archive is read as a stream. Files keep their names, without folders.
 
     Returns:
-        The evaluation, the profile and the predictions by their names, as far as the archive holds them.
+        The evaluation, the profile and the predictions, with those of the model in service, by their names, as far as
+        the archive holds them.
 
     Raises:
         UnreadableOutput: the archive is missing or damaged, or holds too many or too large files.

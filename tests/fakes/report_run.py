@@ -374,7 +374,8 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
             "config": "whippet-dev-run-5",
             "run": "run-5",
             "comparable": True,
-            "why": "same classes, same test photos",
+            "why": f"of the {evaluation['test_images']} test photos of this run, the two are compared on the "
+            f"{evaluation['test_images']} on which the model in service was run",
             "test_accuracy": accuracy - 5 / evaluation["test_images"],
             "images": evaluation["test_images"],
             "old_accuracy": accuracy - 5 / evaluation["test_images"],

@@ -270,6 +270,15 @@ def test_a_second_run_reuses_the_features_and_updates_the_endpoint(system: Syste
     assert after["CreationTime"] == before["CreationTime"]
     assert after["EndpointStatus"] == "InService"
 
+    # the first run's model was run on the same test photos, none of which it had learnt from
+    compared = system.document(run_of(system.last_execution()), contract.Artefact.DECISION)["in_service"]
+    assert compared["config"] == before["EndpointConfigName"]
+    assert compared["why"] == (
+        f"of the {compared['images']} test photos of this run, the two are compared on the {compared['images']} on "
+        "which the model in service was run"
+    )
+    assert compared["old_accuracy"] == pytest.approx(compared["test_accuracy"]), "as its own run had measured"
+
 
 def test_a_sabotaged_training_is_rejected_by_rule_step_and_value_while_the_old_model_answers(
     system: System, picture: bytes
@@ -323,7 +332,13 @@ def test_a_rejected_model_leaves_the_one_in_service(
     assert result.returncode == 1
     assert "the model was rejected" in result.stderr
     assert "0.4" in result.stderr, "the floor is named"
-    assert system.last_execution()["error"] == "ModelRejected"
+    execution = system.last_execution()
+    assert execution["error"] == "ModelRejected"
+
+    # other test photos: the model in service was run on them, and those that it was trained on do not count
+    compared = system.document(run_of(execution), contract.Artefact.DECISION)["in_service"]
+    assert re.search(r"are compared on the \d+ on which the model in service was run; left out are", compared["why"])
+    assert "that it was trained on" in compared["why"]
     after = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
     assert after["EndpointConfigName"] == before["EndpointConfigName"]
     answer = system.api("POST", "classify", picture, x_api_key=system.key(), content_type="image/jpeg")

@@ -14,7 +14,7 @@ from training.evaluation import plots
 from training.loop.history import Epoch
 from training.runtime.environment import write_json
 
-__all__ = ["write_predictions", "write_results"]
+__all__ = ["write_prediction_table", "write_predictions", "write_results"]
 
 
 def write_results(folder: Path, evaluation: contract.Evaluation, *, epochs: Sequence[Epoch], kept: Epoch) -> None:
@@ -109,13 +109,21 @@ def write_predictions(
         classes: names of the classes.
     """
     predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    _write_table(
+    write_prediction_table(
         folder / contract.Artefact.PREDICTIONS,
-        ["path", "label", "predicted", "confidence"],
-        sorted(
-            (path, classes[label], classes[predicted], f"{score:.6f}")
+        (
+            (path, classes[label], classes[predicted], float(score))
             for path, label, predicted, score in zip(paths, labels, predictions, confidence, strict=True)
         ),
+    )
+
+
+def write_prediction_table(file: Path, rows: Iterable[tuple[str, str, str, float]]) -> None:
+    """Write path, label, predicted label and confidence of each photo, in the order of their paths."""
+    _write_table(
+        file,
+        ["path", "label", "predicted", "confidence"],
+        sorted((path, label, predicted, f"{confidence:.6f}") for path, label, predicted, confidence in rows),
     )
 
 
