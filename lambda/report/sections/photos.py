@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from typing import Any, Final
 
 from shared.console_links import object_link
@@ -54,7 +55,7 @@ def photos(run: RunContext) -> dict[str, Any]:
     copies = evaluation["near_copies"] if evaluation else None
     twice = summary["in_two_classes"][:TWICE_SHOWN] if summary else []
     return {
-        "kinds": _kinds(run, check) if check else [],
+        "kinds": _kinds(run, check, known={path for paths in twice for path in paths}) if check else [],
         "suspected": len({finding["path"] for finding in check["findings"]}) if check else 0,
         "check": check,
         "unexamined": None if check else _unexamined(run, summary),
@@ -86,9 +87,20 @@ def photos(run: RunContext) -> dict[str, Any]:
     }
 
 
-def _kinds(run: RunContext, check: contract.DatasetCheck) -> list[dict[str, Any]]:
-    """Return the findings by their kind, each with its pictures."""
-    classes, counts = check["classes"], Counter(finding["kind"] for finding in check["findings"])
+def _kinds(run: RunContext, check: contract.DatasetCheck, *, known: Container[str]) -> list[dict[str, Any]]:
+    """Return the findings by their kind, each with its pictures; `known` are photos whose copies are listed anyway."""
+    # of two copies in different classes each is a finding
+    pairs: set[frozenset[str | None]] = set()
+    findings = []
+    for finding in check["findings"]:
+        pair = frozenset((finding["path"], finding["other"]))
+        if finding["kind"] == "copy" and (pair in pairs or (finding["path"] in known and finding["other"] in known)):
+            continue
+        if finding["kind"] == "copy":
+            pairs.add(pair)
+        findings.append(finding)
+
+    classes, counts = check["classes"], Counter(finding["kind"] for finding in findings)
     return [
         {
             "kind": kind,
@@ -103,7 +115,7 @@ def _kinds(run: RunContext, check: contract.DatasetCheck) -> list[dict[str, Any]
                     "picture": run.files.picture(finding["path"]),
                     "other_picture": run.files.picture(finding["other"]) if finding["other"] else None,
                 }
-                for finding in [finding for finding in check["findings"] if finding["kind"] == kind][
+                for finding in [finding for finding in findings if finding["kind"] == kind][
                     : contract.REPORTED_FINDINGS[kind]
                 ]
             ],
