@@ -8,6 +8,7 @@ from contract.dataset import SplitName
 
 __all__ = [
     "FINDING_KINDS",
+    "MOST_EXAMINED_PHOTOS",
     "REPORTED_FINDINGS",
     "SHOWN_FINDINGS",
     "CheckRequest",
@@ -33,6 +34,10 @@ FINDING_KINDS: Final[dict[FindingKind, str]] = {
     "tiny": "far fewer pixels than the network sees and than the other photos have",
 }
 """What is suspected of a photo, by the kind of finding, in the order they are shown."""
+
+MOST_EXAMINED_PHOTOS: Final = 100_000
+"""Photos above which a training does not examine them, since comparing them all would take minutes: `whippet check`
+does it beforehand."""
 
 REPORTED_FINDINGS: Final[dict[FindingKind, int]] = {
     "unreadable": 50,

@@ -13,7 +13,7 @@ import torch
 import contract
 from training.data.class_weights import class_counts
 from training.data.manifest import Manifest, read_manifest
-from training.doctor.of_run import MOST_PHOTOS, examine_run
+from training.doctor.of_run import examine_run
 from training.embedding.matching import check_features
 from training.embedding.store import read_index, read_split
 from training.evaluation.thumbnails import disputed_paths, mistaken_paths, photos_to_show, write_thumbnails
@@ -182,7 +182,10 @@ def _check_photos(manifest: Manifest, *, backbone: str) -> contract.DatasetCheck
     folder, index = read_index(environment.channel(contract.Channel.FEATURES), backbone=backbone)
     check = examine_run(folder, index=index, manifest=manifest)
     if check is None:
-        print(f"more than {MOST_PHOTOS:,} photos: `whippet check` examines them, not the training", flush=True)
+        print(
+            f"more than {contract.MOST_EXAMINED_PHOTOS:,} photos: `whippet check` examines them, not the training",
+            flush=True,
+        )
         return None
     environment.write_json(environment.output_dir() / contract.Artefact.CHECK, check)
     kinds = Counter(finding["kind"] for finding in check["findings"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +12,11 @@ from training.data.manifest import Manifest
 from training.doctor.examine import Photos, examine, finding_of
 from training.embedding.store import read_split
 
-__all__ = ["MOST_PHOTOS", "examine_run"]
-
-MOST_PHOTOS: Final = 100_000
-"""Photos above which a run's photos are not examined, since comparing them all would take minutes: `whippet check`
-does it beforehand."""
+__all__ = ["examine_run"]
 
 
 def examine_run(folder: Path, *, index: contract.FeaturesIndex, manifest: Manifest) -> contract.DatasetCheck | None:
-    """Return what is suspected of a run's photos, over all splits; None if they are more than `MOST_PHOTOS`.
+    """Return what is suspected of a run's photos, over all splits; None if they are too many.
 
     Pixels are not at hand, so that neither blurred nor dark photos are named, and copies only where their features are
     nearly equal.
@@ -31,7 +26,7 @@ def examine_run(folder: Path, *, index: contract.FeaturesIndex, manifest: Manife
         index: of the features.
         manifest: of the photos.
     """
-    if sum(index["counts"].values()) > MOST_PHOTOS:
+    if sum(index["counts"].values()) > contract.MOST_EXAMINED_PHOTOS:
         return None
     splits = {split: read_split(folder, split) for split in contract.SPLITS}
     counts = [len(features.labels) for features in splits.values()]

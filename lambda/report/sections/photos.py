@@ -15,9 +15,6 @@ from ..run_files import Missing, if_present
 
 __all__ = ["photos"]
 
-MOST_EXAMINED: Final = 100_000
-"""Photos above which a training does not examine them (training/doctor/of_run.py)."""
-
 TWICE_SHOWN: Final = 10
 """Photos in two classes that are shown."""
 
@@ -128,8 +125,9 @@ def _kinds(run: RunContext, check: contract.DatasetCheck, *, known: Container[st
 def _unexamined(run: RunContext, summary: contract.DatasetSummary | None) -> str:
     """Return why there is no `Artefact.CHECK`."""
     plan = run.data.get("plan")
-    if summary and summary["images"] > MOST_EXAMINED:
-        return f"A training examines at most {MOST_EXAMINED:,} photos, and this data set has {summary['images']:,}."
+    most = contract.MOST_EXAMINED_PHOTOS
+    if summary and summary["images"] > most:
+        return f"A training examines at most {most:,} photos, and this data set has {summary['images']:,}."
     if plan and plan["hyperparameters"].get("mode") == "finetune":
         return "A fine-tuning does not examine its photos."
     if "training" not in run.data:

@@ -10,7 +10,6 @@ import pytest
 import contract
 from tests.training.conftest import Workspace
 from training.data.manifest import read_manifest
-from training.doctor import of_run
 from training.doctor.of_run import examine_run
 from training.embedding.files import SplitWriter, write_index
 from training.embedding.store import read_index
@@ -93,5 +92,5 @@ def test_wrong_labels_copies_and_damaged_photos_of_all_splits_are_named(run: Wor
 
 
 def test_too_many_photos_are_left_to_the_command(run: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(of_run, "MOST_PHOTOS", 59)
+    monkeypatch.setattr("contract.MOST_EXAMINED_PHOTOS", 59)
     assert check(run.root) is None
