@@ -31,6 +31,8 @@ __all__ = [
     "RunDocument",
     "RunOutcome",
     "RunResult",
+    "ServedConfig",
+    "ServedVariant",
     "SmokeTestResult",
     "StateError",
     "TrainedModel",
@@ -177,6 +179,19 @@ class EndpointBefore(TypedDict):
     config: str
 
 
+class ServedVariant(TypedDict):
+    """A variant of an endpoint configuration, as far as later states read it."""
+
+    ServerlessConfig: NotRequired[dict[str, int]]
+    """Not there where instances serve."""
+
+
+class ServedConfig(TypedDict):
+    """The endpoint configuration in service before the release."""
+
+    variant: ServedVariant
+
+
 class EndpointDescription(TypedDict):
     """DescribeEndpoint's answer, as far as later states read it."""
 
@@ -263,6 +278,7 @@ class RunDocument(TypedDict):
     now: NotRequired[EndpointBefore]
     """The endpoint at the last look."""
     before: EndpointBefore
+    served: NotRequired[ServedConfig]
     lookup: NotRequired[StateError]
     """Why a call on the endpoint, its model or its configuration was refused."""
     endpoint: NotRequired[EndpointDescription]

@@ -121,6 +121,27 @@ class ReleaseSettings(Section):
     )
 
 
+class ServingSettings(Section):
+    """What the endpoint runs on while it is asked, and while it is not."""
+
+    mode: Literal["realtime", "serverless"] = Field(
+        default="realtime",
+        description="Whether the endpoint runs on instances of its own, which are paid for by the hour (realtime), or "
+        "only while it is asked, which costs nothing otherwise: after some idle minutes the first answer takes about a "
+        "minute (serverless).",
+    )
+    memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = Field(
+        default=3072, description="Memory of a serverless endpoint's container; its share of processors grows with it."
+    )
+    max_concurrency: int = Field(
+        default=5,
+        ge=1,
+        le=200,
+        description="Requests that a serverless endpoint answers at once; further ones are told to come back. New "
+        "accounts have 10 for all their serverless endpoints.",
+    )
+
+
 class ApiSettings(Section):
     """What the API allows a key."""
 
@@ -158,6 +179,7 @@ class Settings(Section):
     training: TrainingSettings = TrainingSettings()
     debugger: DebuggerSettings = DebuggerSettings()
     release: ReleaseSettings = ReleaseSettings()
+    serving: ServingSettings = ServingSettings()
     api: ApiSettings = ApiSettings()
     notifications: NotificationSettings = NotificationSettings()
 
