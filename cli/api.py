@@ -7,13 +7,14 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import urllib3
 
 from cli import CliError
 from cli.photos import media_type
 from cli.target import STATE, is_on_this_machine
-from contract import Prediction
+from contract import Answer
 from local import control
 
 if TYPE_CHECKING:
@@ -37,8 +38,13 @@ class Api:
         """Return the API of a deployed stack."""
         return cls(target.api_url, target.api_key)
 
-    def classify(self, photo: Path) -> list[Prediction]:
-        """Classify one photo; the most probable label comes first.
+    def classify(self, photo: Path, *, top: int | None = None, coverage: float | None = None) -> Answer:
+        """Classify one photo.
+
+        Args:
+            photo: its file.
+            top: number of predictions; None: what the endpoint gives unasked.
+            coverage: probability with which the answer's `labels` is to hold the right one; None: no such set.
 
         Raises:
             CliError: the photo cannot be read, the API cannot be reached, or it answers with an error.
@@ -49,8 +55,10 @@ class Api:
             raise CliError(f"{photo} cannot be read ({error.strerror}): give the path of a photo") from None
 
         headers = {"x-api-key": self.key, "content-type": media_type(photo)}
+        asked = {name: value for name, value in (("top_k", top), ("coverage", coverage)) if value is not None}
+        query = f"?{urlencode(asked)}" if asked else ""
         try:
-            response = _POOL.request("POST", f"{self.url}classify", body=body, headers=headers, timeout=TIMEOUT)
+            response = _POOL.request("POST", f"{self.url}classify{query}", body=body, headers=headers, timeout=TIMEOUT)
         except urllib3.exceptions.HTTPError as error:
             raise CliError(
                 (control.silence(STATE) if is_on_this_machine(self.url) else None)
@@ -60,8 +68,8 @@ class Api:
 
         if response.status != 200:
             raise CliError(f"the API did not classify {photo} (HTTP {response.status}): {_reason(response.data)}")
-        predictions: list[Prediction] = json.loads(response.data)
-        return predictions
+        answer: Answer = json.loads(response.data)
+        return answer
 
 
 _RETRY = urllib3.Retry(

@@ -10,6 +10,7 @@ from rich.rule import Rule
 from rich.table import Table
 
 from cli import CliError, deployment
+from cli.answers import known_word
 from cli.api import Api, curl_command
 from cli.digits import write_digits
 from cli.photos import find_photos
@@ -84,13 +85,14 @@ def demo(console: Console) -> None:
 
 def _classify(api: Api, pictures: dict[Path, str], console: Console) -> int:
     """Print the prediction for each picture and return how many are correct."""
-    table = Table("picture", "class", "predicted", "score", box=None, padding=(0, 2, 0, 0))
+    table = Table("picture", "class", "predicted", "score", "known", box=None, padding=(0, 2, 0, 0))
     correct = 0
     for picture, label in pictures.items():
-        best = api.classify(picture)[0]
+        answer = api.classify(picture)
+        best = answer["predictions"][0]
         correct += best["label"] == label
         mark = "" if best["label"] == label else "  ✗"
-        table.add_row(picture.name, label, best["label"] + mark, f"{best['score']:.3f}")
+        table.add_row(picture.name, label, best["label"] + mark, f"{best['score']:.3f}", known_word(answer))
     console.print(table, highlight=False)
     return correct
 

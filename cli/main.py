@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotoConnectionError
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from cli import CliError, deployment
 from cli import quotas as quotas_table
 from cli import settings as settings_table
 from cli import status as status_table
+from cli.answers import ALL_CLASSES, add_answer, answers_table
 from cli.api import Api
 from cli.approve import answer
 from cli.check import check_folder, photos_of, printable
@@ -34,6 +35,7 @@ from cli.terminal import new_console
 from cli.upload import compare, content_hashes
 from cli.upload import upload as upload_photos
 from cli.watch import Outcome, watch
+from contract import MAX_COVERAGE, MIN_COVERAGE
 from local import control
 
 __all__ = ["main"]
@@ -303,19 +305,27 @@ def classify(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photos, such as JPEG or PNG files.")],
     *,
     top: Annotated[int, typer.Option(min=1, help="Number of labels shown for each photo.")] = 3,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            min=MIN_COVERAGE,
+            max=MAX_COVERAGE,
+            help="Show the smallest set of labels that holds the right one with this probability, such as 0.95, "
+            "instead of a number of labels.",
+        ),
+    ] = None,
 ) -> None:
-    """Classify photos with the deployed API."""
+    """Classify photos with the deployed API, and say which are unlike everything that the model was trained on."""
     api = Api.of(context.obj.target())
-    table = Table(Column("photo", overflow="fold"), "label", "score", box=None, padding=(0, 2, 0, 0))
+    table = answers_table()
     failures = []
     for photo in photos:
         try:
-            predictions = api.classify(photo)[:top]
+            answered = api.classify(photo, top=ALL_CLASSES if coverage else top, coverage=coverage)
         except CliError as error:
             failures.append(str(error))
             continue
-        for index, prediction in enumerate(predictions):
-            table.add_row("" if index else str(photo), prediction["label"], f"{prediction['score']:.3f}")
+        add_answer(table, photo, answered)
     if table.rows:
         console.print(table)
     if failures:

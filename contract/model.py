@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final, Literal, NotRequired, TypedDict
 
 __all__ = [
     "INT8_ACCURACY_LOSS",
     "INT8_CLASS_LOSS",
+    "KNOWN_SHARE",
+    "MAX_COVERAGE",
     "MAX_ERROR_CHARACTERS",
     "MAX_IMAGE_BYTES",
     "MAX_IMAGE_PIXELS",
     "MAX_JSON_IMAGE_BYTES",
+    "MIN_COVERAGE",
     "Answer",
     "ClassificationParameters",
     "ClassificationRequest",
+    "CoverageTable",
     "HeatMap",
     "Interpolation",
     "ModelCard",
     "Precision",
     "Prediction",
     "ProblemDetails",
+    "ServingVariable",
 ]
 
 MAX_IMAGE_BYTES: Final = 4_500_000
@@ -45,6 +51,35 @@ INT8_ACCURACY_LOSS: Final = 0.005
 INT8_CLASS_LOSS: Final = 0.03
 """Recall of a single class, on the validation photos, that an int8 model may lose and still be served."""
 
+KNOWN_SHARE: Final = 0.95
+"""Share of held-out photos of the known classes that are to count as known: the distance's threshold is set for it."""
+
+MIN_COVERAGE: Final = 0.5
+"""Lowest coverage that a request may ask for."""
+
+MAX_COVERAGE: Final = 0.999
+"""Highest coverage that a request may ask for; a model with fewer than a thousand held-out photos promises less."""
+
+
+class ServingVariable(StrEnum):
+    """Environment variables of the endpoint's container: what the server has to know that is no model's property."""
+
+    NAME_UNKNOWN = "WHIPPET_NAME_UNKNOWN"
+    """`true` or `false`: whether `Answer.label` names the likeliest class of an unknown photo, too."""
+
+
+class CoverageTable(TypedDict):
+    """What sets of labels with a promised coverage are made by: split conformal prediction on held-out photos.
+
+    A label belongs to the set that promises `levels[i]` if its probability is at least `lowest_scores[i]`.
+    """
+
+    photos: int
+    """Photos that were held out to find the scores."""
+    levels: list[float]
+    """Ascending, from `MIN_COVERAGE` up to what so many photos can promise."""
+    lowest_scores: list[float]
+
 
 class ModelCard(TypedDict):
     """The content of `Artefact.MODEL_CARD`: everything a server has to know about the model beside it."""
@@ -68,6 +103,11 @@ class ModelCard(TypedDict):
     test_accuracy_fp32: float
     test_accuracy_int8: float | None
     """Test accuracy in int8; None where no int8 model was made."""
+    known_share: NotRequired[float]
+    """Share of held-out known photos whose distance is at most 1; not on the cards of earlier releases, whose model
+    files give no distance."""
+    coverage: NotRequired[CoverageTable]
+    """Not on the cards of earlier releases, nor where fewer photos were held out than the lowest coverage needs."""
 
 
 class Prediction(TypedDict):

@@ -187,9 +187,9 @@ class ServedVariant(TypedDict):
 
 
 class ServedConfig(TypedDict):
-    """The endpoint configuration in service before the release."""
+    """DescribeEndpointConfig's answer on the configuration in service before the release, as far as it is read."""
 
-    variant: ServedVariant
+    ProductionVariants: list[ServedVariant]
 
 
 class EndpointDescription(TypedDict):

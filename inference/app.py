@@ -15,8 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import contract
+from inference.answer import CoverageError
 from inference.classifier import Classifier, available_cores
-from inference.invocation import MAX_BODY_BYTES, Problem, parse
+from inference.environment import name_unknown
+from inference.invocation import CUSTOM_ATTRIBUTES, MAX_BODY_BYTES, Problem, parse
 from training.preprocess import ImageError
 
 __all__ = ["create", "create_app"]
@@ -29,7 +31,7 @@ def create() -> Starlette:
     workers = int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "1"))
     threads = max(1, available_cores() // workers)
     folder = Path(os.environ.get("SM_MODEL_DIR", "/opt/ml/model"))
-    return create_app(Classifier(folder, threads=threads), concurrency=threads)
+    return create_app(Classifier(folder, threads=threads, name_unknown=name_unknown()), concurrency=threads)
 
 
 def create_app(classifier: Classifier, *, concurrency: int) -> Starlette:
@@ -41,16 +43,18 @@ def create_app(classifier: Classifier, *, concurrency: int) -> Starlette:
 
     async def invocations(request: Request) -> Response:
         body = await _body(request)
-        asked = parse(body, content_type=request.headers.get("content-type", ""), classes=len(classifier.labels))
-
-        def answer() -> list[contract.Prediction]:
-            return classifier.classify(asked.image, top_k=asked.top_k)
-
+        asked = parse(
+            body,
+            content_type=request.headers.get("content-type", ""),
+            attributes=request.headers.get(CUSTOM_ATTRIBUTES, ""),
+        )
         try:
-            predictions = await to_thread.run_sync(answer, limiter=limiter)
+            answer = await to_thread.run_sync(classifier.classify, asked, limiter=limiter)
         except ImageError as error:
             raise Problem(400, str(error)) from error
-        return JSONResponse(predictions)
+        except CoverageError as error:
+            raise Problem(422, str(error)) from error
+        return JSONResponse(answer)
 
     return Starlette(
         routes=[Route("/ping", ping, methods=["GET"]), Route("/invocations", invocations, methods=["POST"])],

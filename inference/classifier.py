@@ -1,4 +1,4 @@
-"""The model behind the endpoint: an ONNX file, its labels, and the way from a photo to predictions."""
+"""The model behind the endpoint: an ONNX file, its labels, and the way from a photo to an answer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 import contract
+from inference.answer import answer
+from inference.invocation import ClassifyRequest
 from training.preprocess import Preprocessing, plain_view
 
 __all__ = ["Classifier", "ModelError", "available_cores"]
@@ -23,17 +25,19 @@ class ModelError(RuntimeError):
 class Classifier:
     """A loaded model. Safe to call from several threads at once."""
 
-    def __init__(self, folder: Path, *, threads: int):
+    def __init__(self, folder: Path, *, threads: int, name_unknown: bool = True):
         """Load the model and run it once, on a blank image.
 
         Args:
             folder: holds `Artefact.MODEL` and `Artefact.MODEL_CARD`.
             threads: CPU threads that one photo is classified with.
+            name_unknown: whether answers name the likeliest class of an unknown photo, too.
 
         Raises:
             ModelError: a file is missing, damaged or not readable, or model and labels do not belong together.
         """
         self.card = _read_card(folder / contract.Artefact.MODEL_CARD)
+        self._name_unknown = name_unknown
         file = folder / contract.Artefact.MODEL
         _check_readable(file)
 
@@ -46,10 +50,15 @@ class Classifier:
         # load the model and try it
         try:
             self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+            # model files of earlier releases give no distance
+            given = {output.name for output in self._session.get_outputs()}
+            self._outputs = [name for name in ("probabilities", "distance") if name in given or name != "distance"]
             size = self.card["image_size"]
-            blank = self._probabilities(np.zeros((1, size, size, 3), dtype=np.uint8))
+            blank, distance = self._run(np.zeros((1, size, size, 3), dtype=np.uint8))
         except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
             raise ModelError(f"{file.name} cannot be run: {error}; train the model again") from error
+        if distance is not None and not np.isfinite(distance):
+            raise ModelError(f"{file.name} gives {distance} as a photo's distance; train the model again")
         if blank.shape != (len(self.card["labels"]),) or not np.isfinite(blank).all():
             raise ModelError(
                 f"{file.name} does not give a probability for each of {len(self.card['labels'])} labels; "
@@ -61,20 +70,27 @@ class Classifier:
         """Names of the classes, in the order of the model's output."""
         return self.card["labels"]
 
-    def classify(self, data: bytes, *, top_k: int) -> list[contract.Prediction]:
-        """Return the `top_k` likeliest classes of a photo, the likeliest first.
+    def classify(self, asked: ClassifyRequest) -> contract.Answer:
+        """Return the answer to a photo.
 
         Raises:
             ImageError: the bytes are no image that can be decoded.
+            CoverageError: the model cannot promise the coverage that was asked for.
         """
-        scores = self._probabilities(plain_view(data, _preprocessing(self.card))[np.newaxis])
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        return [{"label": self.labels[index], "score": float(scores[index])} for index in best]
+        probabilities, distance = self._run(plain_view(asked.image, _preprocessing(self.card))[np.newaxis])
+        return answer(
+            self.card,
+            probabilities=probabilities,
+            distance=distance,
+            top_k=asked.top_k,
+            coverage=asked.coverage,
+            name_unknown=self._name_unknown,
+        )
 
-    def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        (probabilities,) = self._session.run(["probabilities"], {"image": images})
-        first: NDArray[np.float32] = probabilities[0]
-        return first
+    def _run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float | None]:
+        """Return the first image's probabilities, (classes,), and its distance where the file gives one."""
+        probabilities, *distances = self._session.run(self._outputs, {"image": images})
+        return probabilities[0], float(distances[0][0]) if distances else None
 
 
 def available_cores() -> int:

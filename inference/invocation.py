@@ -5,18 +5,24 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["DEFAULT_TOP_K", "MAX_BODY_BYTES", "ClassifyRequest", "Problem", "parse"]
+from inference.parameters import NAMES, ParameterError, checked, from_attributes
 
-DEFAULT_TOP_K: Final = 5
+__all__ = ["CUSTOM_ATTRIBUTES", "MAX_BODY_BYTES", "ClassifyRequest", "Problem", "parse"]
+
+CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
+"""Header with the text that the caller of InvokeEndpoint gave as CustomAttributes."""
 
 MAX_BODY_BYTES: Final = 25_000_000
 """What SageMaker passes to an endpoint at most (InvokeEndpoint quota: 25 MB)."""
 
 _BYTES_TYPES: Final = ("application/x-image", "application/octet-stream", "")
 """Content types beside `image/*` of a body that is the image itself. SageMaker's clients may leave the type out."""
+
+_DATA_URL: Final = re.compile(r"^data:[^,]{0,100};base64,")
 
 
 class Problem(Exception):  # noqa: N818 (RFC 9457 calls it so)
@@ -30,17 +36,27 @@ class Problem(Exception):  # noqa: N818 (RFC 9457 calls it so)
 
 @dataclass(frozen=True)
 class ClassifyRequest:
-    """An image and how many classes are asked for."""
+    """An image, and what is asked about it."""
 
     image: bytes
     top_k: int
+    coverage: float | None = None
+    """Probability with which the answer's `labels` is to hold the right one; None where no set is asked for."""
+    explain: bool = False
+    """Whether a heat map is asked for."""
 
 
-def parse(body: bytes, *, content_type: str, classes: int) -> ClassifyRequest:
+def parse(body: bytes, *, content_type: str, attributes: str = "") -> ClassifyRequest:
     """Read a request of either form: the image's bytes, or `contract.ClassificationRequest` as JSON.
 
+    Args:
+        body: the request's.
+        content_type: the header's value.
+        attributes: value of the header `CUSTOM_ATTRIBUTES`, which may hold parameters whatever the body's form.
+
     Raises:
-        Problem: 400 for an empty body, 415 for a content type of neither form, 422 for JSON that breaks the contract.
+        Problem: 400 for an empty body, 415 for a content type of neither form, 422 for JSON that breaks the contract
+            and for parameters with wrong values.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind != "application/json" and kind not in _BYTES_TYPES and not kind.startswith("image/"):
@@ -49,12 +65,22 @@ def parse(body: bytes, *, content_type: str, classes: int) -> ClassifyRequest:
         )
     if not body:
         raise Problem(400, "the body is empty; send the image's bytes, or JSON with the image in base64 as inputs")
-    if kind == "application/json":
-        return _from_json(body, classes=classes)
-    return ClassifyRequest(image=body, top_k=min(DEFAULT_TOP_K, classes))
+
+    image, parameters = _from_json(body) if kind == "application/json" else (body, {})
+    try:
+        beside = from_attributes(attributes)
+        if twice := sorted(beside.keys() & parameters.keys()):
+            raise ParameterError(f"{twice[0]} is given twice, in the JSON and beside it; give it once")
+        asked = checked({**parameters, **beside})
+    except ParameterError as error:
+        raise Problem(422, str(error)) from None
+    return ClassifyRequest(
+        image=image, top_k=asked["top_k"], coverage=asked.get("coverage"), explain=asked.get("explain", False)
+    )
 
 
-def _from_json(body: bytes, *, classes: int) -> ClassifyRequest:
+def _from_json(body: bytes) -> tuple[bytes, dict[str, Any]]:
+    """Return the image and the parameters."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -64,14 +90,11 @@ def _from_json(body: bytes, *, classes: int) -> ClassifyRequest:
     if not isinstance(inputs, str) or not inputs:
         raise Problem(422, "inputs must be the image in base64, as a text")
     try:
-        image = base64.b64decode(inputs, validate=True)
+        # browsers write a data URL, and other tools break base64 into lines
+        image = base64.b64decode("".join(_DATA_URL.sub("", inputs).split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise Problem(422, f"inputs is not base64: {error}; send the image's bytes in base64") from None
-    parameters = _object(fields.get("parameters", {}), known=("top_k",), what="parameters")
-    top_k = parameters.get("top_k", min(DEFAULT_TOP_K, classes))
-    if not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= classes:
-        raise Problem(422, f"top_k must be a whole number from 1 to {classes}, the number of classes")
-    return ClassifyRequest(image=image, top_k=top_k)
+    return image, _object(fields.get("parameters", {}), known=NAMES, what="parameters")
 
 
 def _object(content: Any, *, known: tuple[str, ...], what: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Environment: `SM_MODEL_DIR` (default /opt/ml/model), `SAGEMAKER_BIND_TO_PORT` (8080), `SERVE_HOST` (127.0.0.1; the
 container sets 0.0.0.0), `SAGEMAKER_MODEL_SERVER_WORKERS` (1), `SERVE_USER` (none; the container sets `serve`): the
-user that the server becomes if it is started as root.
+user that the server becomes if it is started as root; `contract.ServingVariable`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from inference.classifier import Classifier, ModelError
+from inference.environment import name_unknown
 from inference.privileges import drop_privileges
 
 _SHUTDOWN_SECONDS = 20
@@ -28,7 +29,7 @@ def main() -> None:
     folder = Path(os.environ.get("SM_MODEL_DIR", "/opt/ml/model"))
     try:
         readable = drop_privileges(folder, user=os.environ.get("SERVE_USER"))
-        classifier = Classifier(readable, threads=1)
+        classifier = Classifier(readable, threads=1, name_unknown=name_unknown())
     except ModelError as error:
         print(f"cannot serve {folder}: {error}", file=sys.stderr, flush=True)
         sys.exit(1)

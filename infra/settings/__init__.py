@@ -19,6 +19,7 @@ __all__ = [
     "ApiSettings",
     "DebuggerSettings",
     "ReleaseSettings",
+    "ServingSettings",
     "Settings",
     "SettingsError",
     "TrainingSettings",
@@ -122,7 +123,7 @@ class ReleaseSettings(Section):
 
 
 class ServingSettings(Section):
-    """What the endpoint runs on while it is asked, and while it is not."""
+    """What the endpoint runs on, and what it answers."""
 
     mode: Literal["realtime", "serverless"] = Field(
         default="realtime",
@@ -139,6 +140,11 @@ class ServingSettings(Section):
         le=200,
         description="Requests that a serverless endpoint answers at once; further ones are told to come back. New "
         "accounts have 10 for all their serverless endpoints.",
+    )
+    name_unknown: bool = Field(
+        default=True,
+        description="Whether the answer to an unknown photo names the likeliest class as its label, too; else its "
+        "label is null. Takes effect with the next release.",
     )
 
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
+import contract
 from infra.permissions import NO_RESOURCES, RUN_NAMES, Permission
 from infra.settings import Settings
 from infra.workflow.endpoint import (
@@ -64,7 +65,13 @@ def release_phase(
         call="createModel",
         payload={
             "ModelName.$": "$.plan.name",
-            "PrimaryContainer": {"Image": parts.serving_image_uri, "ModelDataUrl.$": "$.training.model"},
+            "PrimaryContainer": {
+                "Image": parts.serving_image_uri,
+                "ModelDataUrl.$": "$.training.model",
+                "Environment": {
+                    contract.ServingVariable.NAME_UNKNOWN: str(parts.settings.serving.name_unknown).lower()
+                },
+            },
             "ExecutionRoleArn": parts.endpoint_role_arn,
             "Tags": parts.tags,
         },
@@ -205,11 +212,10 @@ def _unless_realtime(scope: RunScope, *, update: sfn.CustomState, replace: sfn.C
         call="describeEndpointConfig",
         payload={"EndpointConfigName.$": "$.before.config"},
         result_path="$.served",
-        result_selector={"variant.$": "$.ProductionVariants[0]"},
     )
     describe.add_catch(update, errors=ANY_ERROR, result_path=LOOKUP)  # a configuration that somebody deleted
     choice = sfn.Choice(scope, "ServesServerless?")
-    choice.when(sfn.Condition.is_present("$.served.variant.ServerlessConfig"), update).otherwise(replace)
+    choice.when(sfn.Condition.is_present("$.served.ProductionVariants[0].ServerlessConfig"), update).otherwise(replace)
     describe.next(choice)
     return describe
 

@@ -11,6 +11,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from shared.aws_errors import error_code, error_message, is_missing_endpoint, is_missing_resource
 
+from contract import Answer
+
 from .problems import Problem
 from .request_image import ImageRequest
 
@@ -48,7 +50,7 @@ class ClassifierEndpoint:
         """Return the endpoint's response, as JSON.
 
         Raises:
-            Problem: the endpoint refuses the image, does not exist, or does not answer.
+            Problem: the endpoint refuses the image, does not exist, does not answer, or is too old for what is asked.
         """
         try:
             response = self._runtime.invoke_endpoint(
@@ -56,8 +58,9 @@ class ClassifierEndpoint:
                 Body=request.body,
                 ContentType=request.content_type,
                 Accept="application/json",
+                **({"CustomAttributes": request.attributes} if request.attributes else {}),
             )
-            return response["Body"].read().decode()
+            return _as_answer(response["Body"].read().decode(), request)
         except ClientError as error:
             raise self._explain(error) from None
         except BotoCoreError as error:
@@ -125,6 +128,34 @@ class ClassifierEndpoint:
         except Problem as problem:
             return problem
         return _NOT_READY
+
+
+def _as_answer(body: str, request: ImageRequest) -> str:
+    """Return the endpoint's response as `contract.Answer`.
+
+    Between a deployment and the next release, the endpoint runs the container of an earlier release, which answers a
+    list of predictions and reads no custom attributes.
+
+    Raises:
+        Problem: such a container is asked for something that it cannot do.
+    """
+    content = json.loads(body)
+    if not isinstance(content, list):
+        return body
+    if request.attributes:
+        raise Problem(
+            422,
+            "Model too old",
+            "The model in service was released before parameters in the query string; start a run, or leave them out.",
+        )
+    answer: Answer = {
+        "label": content[0]["label"],
+        "score": content[0]["score"],
+        "known": None,
+        "distance": None,
+        "predictions": content,
+    }
+    return json.dumps(answer, ensure_ascii=False)
 
 
 def _from_endpoint(status: int, original: str) -> Problem:

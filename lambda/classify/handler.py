@@ -25,7 +25,7 @@ endpoint = ClassifierEndpoint(os.environ["ENDPOINT_NAME"])
 
 @app.post("/classify")
 def classify() -> Response[str]:
-    """Return the endpoint's predictions for the image of the request."""
+    """Return the endpoint's answer to the image of the request."""
     request = read_request(app.current_event)
     answer = endpoint.classify(request)
     return Response(200, content_type="application/json", body=answer)

@@ -1,15 +1,16 @@
-"""The image of a request: its bytes, or JSON with the image in base64."""
+"""A request: the image's bytes, or JSON with the image in base64, and what its query string asks about the image."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from contract import MAX_IMAGE_BYTES, MAX_JSON_IMAGE_BYTES
+from contract import MAX_IMAGE_BYTES, MAX_JSON_IMAGE_BYTES, ClassificationParameters
 
 from .problems import Problem
 
@@ -20,13 +21,17 @@ _HOW_TO = (
     '{"inputs": "…", "parameters": {"top_k": 5}}'
 )
 
+_PARAMETERS = tuple(ClassificationParameters.__annotations__)
+
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """The body and the content type that the endpoint gets."""
+    """The body, the content type and the custom attributes that the endpoint gets."""
 
     body: bytes
     content_type: str
+    attributes: str = ""
+    """The query string's parameters, such as `coverage=0.95;top_k=3`; the endpoint checks their values."""
 
 
 def read_request(event: APIGatewayProxyEvent) -> ImageRequest:
@@ -36,8 +41,10 @@ def read_request(event: APIGatewayProxyEvent) -> ImageRequest:
     curl sends `application/x-www-form-urlencoded` unless it is told otherwise.
 
     Raises:
-        Problem: the body is missing, too large or not valid JSON, or its type cannot be an image's.
+        Problem: the body is missing, too large or not valid JSON, its type cannot be an image's, or the query string
+            has another parameter than `contract.ClassificationParameters`.
     """
+    attributes = _attributes(event)
     body = _body(event)
     if not body:
         raise Problem(400, "No image", f"The request has no body; {_HOW_TO}.")
@@ -45,15 +52,36 @@ def read_request(event: APIGatewayProxyEvent) -> ImageRequest:
     content_type = (event.headers.get("content-type") or "application/octet-stream").split(";")[0].strip().lower()
     if content_type == "application/json":
         _check_json(body)
-        return ImageRequest(body, content_type)
+        return ImageRequest(body, content_type, attributes)
 
     if len(body) > MAX_IMAGE_BYTES:
         raise _too_large(len(body), MAX_IMAGE_BYTES)
     if content_type.startswith("image/"):
-        return ImageRequest(body, content_type)
+        return ImageRequest(body, content_type, attributes)
     if content_type.startswith(("text/", "multipart/")):
         raise Problem(415, "Not an image", f"The content type is {content_type}; {_HOW_TO}.")
-    return ImageRequest(body, "application/octet-stream")
+    return ImageRequest(body, "application/octet-stream", attributes)
+
+
+def _attributes(event: APIGatewayProxyEvent) -> str:
+    """Return the query string as SageMaker's CustomAttributes, which are at most 1,024 ASCII characters."""
+    given = event.multi_value_query_string_parameters or {
+        name: [value] for name, value in (event.query_string_parameters or {}).items()
+    }
+    for name, values in given.items():
+        if name not in _PARAMETERS:
+            raise Problem(
+                400, "Unknown parameter", f"The query string has {name[:50]!r}; known are {', '.join(_PARAMETERS)}."
+            )
+        if len(values) != 1:
+            raise Problem(400, "Parameter given twice", f"The query string has {name} {len(values)} times; give one.")
+        if not re.fullmatch(r"[A-Za-z0-9.]{1,30}", values[0]):
+            raise Problem(
+                400,
+                "Unreadable parameter",
+                f"{name} is {values[0][:50]!r}; send for example ?coverage=0.95&top_k=3&explain=1.",
+            )
+    return ";".join(f"{name}={values[0]}" for name, values in sorted(given.items()))
 
 
 def _body(event: APIGatewayProxyEvent) -> bytes:

@@ -21,7 +21,7 @@ import contract
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime import SageMakerRuntimeClient
 
-__all__ = ["SmokeTestFailed", "check_answer", "handler"]
+__all__ = ["SmokeTestFailed", "handler"]
 
 logger = Logger()
 s3 = boto3.client("s3")
@@ -84,34 +84,44 @@ def handler(event: contract.SmokeTestInput, context: LambdaContext) -> contract.
         raise SmokeTestFailed(f"the endpoint refused every test photo that was sent; {first_few(refusals)}")
 
     # check the answer
-    predictions = check_answer(answer, labels)
+    best, known = _checked(answer, labels)
     truth = labels[record["label"]]
-    logger.info("answered", extra={"photo": record["path"], "truth": truth, "best": predictions[0]})
+    logger.info("answered", extra={"photo": record["path"], "truth": truth, "best": best, "known": known})
     return contract.SmokeTestResult(
         endpoint=endpoint,
         photo=record["path"],
         truth=truth,
-        predicted=predictions[0]["label"],
-        score=predictions[0]["score"],
+        predicted=best["label"],
+        score=best["score"],
     )
 
 
-def check_answer(answer: bytes, labels: list[str]) -> list[contract.Prediction]:
-    """Return the predictions in an answer, which has to be a list of known labels with falling probabilities.
+def _checked(answer: bytes, labels: list[str]) -> tuple[contract.Prediction, bool | None]:
+    """Return the likeliest class of an answer, and whether the photo is known, if the answer is one.
+
+    A test photo may be unknown, and an unknown photo's `label` null.
 
     Raises:
-        SmokeTestFailed: the answer is something else.
+        SmokeTestFailed: the answer is no `contract.Answer` with known labels and falling probabilities.
     """
     excerpt = answer[:_EXCERPT].decode(errors="replace")
     try:
-        predictions = json.loads(answer)
+        content = json.loads(answer)
     except ValueError:
         raise SmokeTestFailed(f"the endpoint's answer is not JSON: {excerpt}") from None
 
-    # the format: a list of labels with scores
+    # the format: an object with a list of labels and scores
+    predictions = content.get("predictions") if isinstance(content, dict) else None
     shaped = isinstance(predictions, list) and all(_is_prediction(entry) for entry in predictions)
     if not shaped or not predictions:
-        raise SmokeTestFailed(f'the endpoint\'s answer is not a list of {{"label", "score"}}: {excerpt}')
+        raise SmokeTestFailed(f'the endpoint\'s answer has no "predictions", a list of {{"label", "score"}}: {excerpt}')
+    known, distance = content.get("known", ""), content.get("distance")
+    judged = isinstance(known, bool) and _is_number(distance) and distance >= 0 and known == (distance <= 1)
+    if not judged and (known is not None or distance is not None):
+        raise SmokeTestFailed(
+            f'the endpoint\'s answer has no "known" that agrees with its "distance", which is at most 1 for known '
+            f"photos: {excerpt}"
+        )
 
     # the content: known labels, falling probabilities
     unknown = [entry["label"] for entry in predictions if entry["label"] not in labels]
@@ -120,15 +130,16 @@ def check_answer(answer: bytes, labels: list[str]) -> list[contract.Prediction]:
     scores = [entry["score"] for entry in predictions]
     if scores != sorted(scores, reverse=True) or min(scores) < 0 or sum(scores) > 1 + _SUM_TOLERANCE:
         raise SmokeTestFailed(f"the endpoint's scores are not falling probabilities: {scores}")
-    checked: list[contract.Prediction] = predictions
-    return checked
+    best: contract.Prediction = predictions[0]
+    return best, known
 
 
 def _is_prediction(entry: object) -> bool:
-    if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
-        return False
-    score = entry.get("score")
-    return isinstance(score, int | float) and math.isfinite(score)
+    return isinstance(entry, dict) and isinstance(entry.get("label"), str) and _is_number(entry.get("score"))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _test_photos(bucket: str, key: str) -> list[contract.ImageRecord]:

@@ -43,12 +43,22 @@ def answering(monkeypatch: pytest.MonkeyPatch, status: int, body: object) -> Poo
 
 
 def test_a_photo_is_posted_with_the_key_and_its_media_type(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = answering(monkeypatch, 200, [{"label": "whippet", "score": 0.97}])
-    assert DEPLOYED.classify(photo) == [{"label": "whippet", "score": 0.97}]
+    pool = answering(monkeypatch, 200, {"label": "whippet", "score": 0.97})
+    assert DEPLOYED.classify(photo) == {"label": "whippet", "score": 0.97}
     ((method, url, options),) = pool.requests
     assert (method, url) == ("POST", "https://host/stage/classify")
     assert options["body"] == b"pixels"
     assert options["headers"] == {"x-api-key": "the key", "content-type": "image/png"}
+
+
+def test_what_is_asked_about_a_photo_is_the_query_string(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = answering(monkeypatch, 200, {})
+    DEPLOYED.classify(photo, top=7, coverage=0.95)
+    DEPLOYED.classify(photo, coverage=0.5)
+    assert [url for _, url, _ in pool.requests] == [
+        "https://host/stage/classify?top_k=7&coverage=0.95",
+        "https://host/stage/classify?coverage=0.5",
+    ]
 
 
 @pytest.mark.parametrize(

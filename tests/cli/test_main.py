@@ -15,6 +15,7 @@ from cli import CliError, deployment, main
 from cli.api import Api
 from cli.upload import Changes
 from cli.watch import Outcome
+from contract import Answer, Prediction
 from local import control
 from local.control import Cloud
 from tests.cli.stack import EXECUTION, RUN, FakeStack
@@ -108,6 +109,21 @@ def test_copies_in_two_classes_and_every_left_out_file_are_named(
     assert lines[7] == "dog/._6.jpg,it is a file of the system or of a program"
 
 
+def answered(*labels: str, reason: str = "") -> Answer:
+    """An answer with these classes; of an unknown photo where it gives a reason."""
+    predictions: list[Prediction] = [{"label": label, "score": 0.5} for label in labels]
+    answer: Answer = {
+        "label": labels[0],
+        "score": 0.5,
+        "known": not reason,
+        "distance": 1.5 if reason else 0.5,
+        "predictions": predictions,
+    }
+    if reason:
+        answer["reason"] = reason
+    return answer
+
+
 def test_names_and_log_lines_are_never_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     """A class `dress [old]` was shown as `dress`, and a log line with `[/old]` ended the command with a traceback."""
     line = "left out: dress/scan [/old].jpg: [bold] :smile: it is empty"
@@ -115,14 +131,15 @@ def test_names_and_log_lines_are_never_markup(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(main, "run_lines", lambda *_, **__: [("job [/x]", line)])
     assert invoke("logs", "run-7").output == f"job [/x] {line}\n"
 
-    def classify(_: Api, photo: Path) -> list[dict[str, Any]]:
-        return [{"label": "dress [old] [/x] :smile:", "score": 0.5}]
+    def classify(_: Api, photo: Path, **__: Any) -> Answer:
+        return answered("dress [old] [/x] :smile:", reason="[/y] :smile:")
 
     monkeypatch.setattr(Api, "of", classmethod(lambda cls, _: cls("https://host/", "key")))
     monkeypatch.setattr(Api, "classify", classify)
     printed = invoke("classify", "scan [/old].jpg").output
     assert "scan [/old].jpg" in printed
     assert "dress [old] [/x] :smile:" in printed
+    assert "[/y] :smile:" in printed
 
 
 def test_every_console_of_the_commands_prints_text() -> None:
@@ -134,10 +151,10 @@ def test_every_console_of_the_commands_prints_text() -> None:
 def test_one_photo_that_is_refused_does_not_keep_the_others_from_being_classified(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def classify(_: Api, photo: Path) -> list[dict[str, Any]]:
+    def classify(_: Api, photo: Path, *, top: int, coverage: float | None) -> Answer:
         if photo.name == "bad.jpg":
             raise CliError("bad.jpg is not a photo")
-        return [{"label": label, "score": 0.5} for label in ("whippet", "borzoi", "saluki")]
+        return answered(*("whippet", "borzoi", "saluki")[:top])
 
     monkeypatch.setattr(main, "find_target", lambda **_: None)
     monkeypatch.setattr(Api, "of", classmethod(lambda cls, _: cls("https://host/", "key")))
@@ -148,6 +165,54 @@ def test_one_photo_that_is_refused_does_not_keep_the_others_from_being_classifie
     assert "whippet" in result.output
     assert "borzoi" in result.output
     assert "saluki" not in result.output
+
+
+def classified(monkeypatch: pytest.MonkeyPatch, answer: Answer, *options: str) -> tuple[list[list[str]], list[Any]]:
+    """The words of each line that is printed, and what the API was asked for."""
+    asked: list[Any] = []
+
+    def classify(_: Api, __: Path, **wanted: Any) -> Answer:
+        asked.append(wanted)
+        return answer
+
+    monkeypatch.setattr(main, "find_target", lambda **_: None)
+    monkeypatch.setattr(Api, "of", classmethod(lambda cls, _: cls("https://host/", "key")))
+    monkeypatch.setattr(Api, "classify", classify)
+    return [line.split() for line in invoke("classify", "dog.jpg", *options).output.splitlines()], asked
+
+
+def test_a_known_photo_is_called_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines, asked = classified(monkeypatch, answered("whippet", "borzoi"))
+    assert lines == [
+        ["photo", "label", "score", "known"],
+        ["dog.jpg", "whippet", "0.500", "yes"],
+        ["borzoi", "0.500"],
+    ]
+    assert asked == [{"top": 3, "coverage": None}]
+
+
+@pytest.mark.parametrize("label", ["whippet", None])
+def test_an_unknown_photo_is_called_unknown_with_the_reason(monkeypatch: pytest.MonkeyPatch, label: str | None) -> None:
+    answer = answered("whippet", reason="it is odd")
+    answer["label"] = label
+    lines, _ = classified(monkeypatch, answer)
+    assert lines[1:] == [["dog.jpg", "whippet", "0.500", "no"], ["↳", "it", "is", "odd"]]
+
+
+def test_a_model_that_cannot_tell_gets_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = answered("whippet")
+    answer["known"] = answer["distance"] = None
+    lines, _ = classified(monkeypatch, answer)
+    assert lines[1] == ["dog.jpg", "whippet", "0.500", "?"]
+
+
+def test_a_coverage_shows_the_whole_set_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = answered("whippet", "borzoi", "saluki")
+    answer["labels"] = ["whippet", "borzoi"]
+    lines, asked = classified(monkeypatch, answer, "--coverage", "0.95")
+    assert [line[-3:][0] for line in lines[1:]] == ["whippet", "borzoi"]
+    assert asked[0]["coverage"] == 0.95
+    assert asked[0]["top"] >= 100_000, "every label of the set has to come with its score"
 
 
 def test_a_run_that_released_its_model_tells_where_and_how_good_it_is(capsys: pytest.CaptureFixture[str]) -> None:

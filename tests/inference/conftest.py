@@ -15,10 +15,10 @@ from tests.inference.onnx_file import write_colour_model
 LABELS = ["red", "green", "blue é"]
 
 
-def write_model(folder: Path) -> Path:
-    """A model that names a picture's colour, with its card."""
+def write_model(folder: Path, *, earlier: bool = False) -> Path:
+    """A model that names a picture's colour, with its card: of this release, or of one before distances."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_colour_model(folder / contract.Artefact.MODEL, image_size=32)
+    write_colour_model(folder / contract.Artefact.MODEL, image_size=32, distance=not earlier)
     card: contract.ModelCard = {
         "run": "r1",
         "backbone": "none",
@@ -33,6 +33,9 @@ def write_model(folder: Path) -> Path:
         "test_accuracy_fp32": 1.0,
         "test_accuracy_int8": None,
     }
+    if not earlier:
+        card["known_share"] = 0.95
+        card["coverage"] = {"photos": 50, "levels": [0.5, 0.9, 0.95], "lowest_scores": [0.4, 0.01, 0.0]}
     (folder / contract.Artefact.MODEL_CARD).write_text(json.dumps(card), encoding="utf-8")
     return folder
 

@@ -1,7 +1,8 @@
 """Writes a tiny ONNX file without the onnx package, which the endpoint's environment does not have.
 
-The model answers the colour a picture has most of: softmax of the mean red, green and blue. Field numbers are those of
-ONNX's protobuf definition (onnx.proto3).
+The model answers the colour a picture has most of: softmax of the mean red, green and blue. As its distance it gives
+the mean of all values over 127.5, so that bright pictures are unknown. Field numbers are those of ONNX's protobuf
+definition (onnx.proto3).
 """
 
 from __future__ import annotations
@@ -46,19 +47,27 @@ def tensor_type(name: str, kind: int, sides: list[int | str]) -> bytes:
     return field(1, name) + field(2, field(1, field(1, kind) + field(2, shape)))
 
 
-def write_colour_model(file: Path, *, image_size: int, classes: int = 3) -> None:
-    """Input `image`, output `probabilities`, as the contract has them."""
-    factor = field(1, 1) + field(2, FLOAT) + field(8, "factor") + field(9, struct.pack("<f", 0.05))
-    graph = b"".join(
-        [
-            node("Cast", ["image"], "pixels", whole_number("to", FLOAT)),
-            node("ReduceMean", ["pixels"], "means", whole_numbers("axes", [1, 2]), whole_number("keepdims", 0)),
-            node("Mul", ["means", "factor"], "scores"),
-            node("Softmax", ["scores"], "probabilities", whole_number("axis", 1)),
-            field(2, "colour"),
-            field(5, factor),
-            field(11, tensor_type("image", UINT8, ["n", image_size, image_size, 3])),
-            field(12, tensor_type("probabilities", FLOAT, ["n", classes])),
+def write_colour_model(file: Path, *, image_size: int, classes: int = 3, distance: bool = True) -> None:
+    """Input `image`, outputs `probabilities` and, unless it is a file of an earlier release, `distance`."""
+    nodes = [
+        node("Cast", ["image"], "pixels", whole_number("to", FLOAT)),
+        node("ReduceMean", ["pixels"], "means", whole_numbers("axes", [1, 2]), whole_number("keepdims", 0)),
+        node("Mul", ["means", "factor"], "scores"),
+        node("Softmax", ["scores"], "probabilities", whole_number("axis", 1)),
+    ]
+    outputs = [field(12, tensor_type("probabilities", FLOAT, ["n", classes]))]
+    if distance:
+        axes = whole_numbers("axes", [1, 2, 3])
+        nodes += [
+            node("ReduceMean", ["pixels"], "brightness", axes, whole_number("keepdims", 0)),
+            node("Div", ["brightness", "threshold"], "distance"),
         ]
-    )
+        outputs.append(field(12, tensor_type("distance", FLOAT, ["n"])))
+    constants = [_constant("factor", 0.05), _constant("threshold", 127.5)]
+    image = field(11, tensor_type("image", UINT8, ["n", image_size, image_size, 3]))
+    graph = b"".join([*nodes, field(2, "colour"), *constants, image, *outputs])
     file.write_bytes(field(1, 8) + field(8, field(1, "") + field(2, 13)) + field(7, graph))
+
+
+def _constant(name: str, value: float) -> bytes:
+    return field(5, field(1, 1) + field(2, FLOAT) + field(8, name) + field(9, struct.pack("<f", value)))

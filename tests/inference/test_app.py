@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from inference import app as app_module
 from inference.app import create_app
 from inference.classifier import Classifier
+from inference.invocation import ClassifyRequest
 from tests.inference.conftest import huge_png, picture
 
 
@@ -49,7 +50,7 @@ def check_problem(response: httpx.Response, *, status: int, detail: str) -> None
 def check_still_answers(app: Starlette) -> None:
     response = invoke(app, picture("blue"))
     assert response.status_code == 200
-    assert response.json()[0]["label"] == "blue é"
+    assert response.json()["label"] == "blue é"
 
 
 def test_ping(app: Starlette) -> None:
@@ -60,14 +61,31 @@ def test_bytes_are_classified(app: Starlette) -> None:
     response = invoke(app, picture("red"))
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
-    assert [set(entry) for entry in response.json()] == [{"label", "score"}] * 3
-    assert response.json()[0]["label"] == "red"
+    answer = response.json()
+    assert set(answer) == {"label", "score", "known", "distance", "predictions"}
+    assert (answer["label"], answer["known"]) == ("red", True)
+    assert [set(entry) for entry in answer["predictions"]] == [{"label", "score"}] * 3
 
 
 def test_json_is_classified(app: Starlette) -> None:
     body = {"inputs": base64.b64encode(picture("lime")).decode(), "parameters": {"top_k": 1}}
     response = call(app, "POST", "/invocations", json=body)
-    assert [entry["label"] for entry in response.json()] == ["green"]
+    assert [entry["label"] for entry in response.json()["predictions"]] == ["green"]
+
+
+@pytest.mark.parametrize("attributes", ["coverage=0.5;top_k=2", "trace-id=a=b; top_k = 2 ;coverage=.5;explain=1;"])
+def test_parameters_of_an_images_bytes_come_as_custom_attributes(app: Starlette, attributes: str) -> None:
+    headers = {"content-type": "image/jpeg", "x-amzn-sagemaker-custom-attributes": attributes}
+    answer = call(app, "POST", "/invocations", content=picture("red"), headers=headers).json()
+    assert [entry["label"] for entry in answer["predictions"]] == ["red", "green"]
+    assert answer["labels"] == ["red"]
+
+
+def test_a_coverage_that_cannot_be_promised_is_told_so(app: Starlette) -> None:
+    headers = {"content-type": "image/jpeg", "x-amzn-sagemaker-custom-attributes": "coverage=0.99"}
+    response = call(app, "POST", "/invocations", content=picture("red"), headers=headers)
+    check_problem(response, status=422, detail="50 held-out photos")
+    check_still_answers(app)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +98,7 @@ def test_json_is_classified(app: Starlette) -> None:
         (picture(), "text/plain", 415, "text/plain"),
         (picture(), "application/json", 422, "not JSON"),
         (b'{"inputs": "aGVsbG8="}', "application/json", 400, "not an image"),
-        (b'{"inputs": "aGVsbG8=", "parameters": {"top_k": 4}}', "application/json", 422, "from 1 to 3"),
+        (b'{"inputs": "aGVsbG8=", "parameters": {"top_k": 0}}', "application/json", 422, "from 1 on"),
     ],
     ids=["empty", "text", "truncated", "JSON as PNG", "image as text", "image as JSON", "text in JSON", "top_k"],
 )
@@ -122,7 +140,7 @@ def test_another_path_or_method_is_told_the_right_one(app: Starlette, method: st
 
 def test_a_bug_is_a_500_without_its_innards(model_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Classifier):
-        def classify(self, data: bytes, *, top_k: int) -> Any:
+        def classify(self, asked: ClassifyRequest) -> Any:
             raise KeyError("secret")
 
     app = create_app(Broken(model_folder, threads=1), concurrency=1)

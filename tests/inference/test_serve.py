@@ -29,7 +29,9 @@ def free_port() -> int:
         return port
 
 
-def start(model: Path, *, port: int, program: tuple[str, ...] = ("-m", "inference.serve")) -> subprocess.Popen[str]:
+def start(
+    model: Path, *, port: int, program: tuple[str, ...] = ("-m", "inference.serve"), **environment: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, *program],
         cwd=ROOT,
@@ -38,6 +40,7 @@ def start(model: Path, *, port: int, program: tuple[str, ...] = ("-m", "inferenc
             "PYTHONPATH": str(ROOT),
             "SM_MODEL_DIR": str(model),
             "SAGEMAKER_BIND_TO_PORT": str(port),
+            **environment,
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -69,10 +72,10 @@ def wait_for_ping(port: int, process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def serving(
-    model: Path, *, program: tuple[str, ...] = ("-m", "inference.serve")
+    model: Path, *, program: tuple[str, ...] = ("-m", "inference.serve"), **environment: str
 ) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     port = free_port()
-    process = start(model, port=port, program=program)
+    process = start(model, port=port, program=program, **environment)
     try:
         wait_for_ping(port, process)
         yield port, process
@@ -90,7 +93,7 @@ def port(model_folder: Path) -> Iterator[int]:
 def label(port: int, colour: str) -> str:
     status, body = request(port, "POST", "/invocations", picture(colour))
     assert status == 200, body
-    name: str = json.loads(body)[0]["label"]
+    name: str = json.loads(body)["label"]
     return name
 
 
@@ -154,3 +157,19 @@ def test_without_a_model_it_ends_at_once_and_says_why(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert "there is no model.json" in output
     assert "Traceback" not in output
+
+
+def test_the_containers_environment_decides_whether_unknown_photos_are_named(model_folder: Path, port: int) -> None:
+    odd = picture("#fff0f0")
+    assert json.loads(request(port, "POST", "/invocations", odd)[1])["label"] == "red"
+    with serving(model_folder, WHIPPET_NAME_UNKNOWN="false") as (other, _):
+        answer = json.loads(request(other, "POST", "/invocations", odd)[1])
+        assert (answer["label"], answer["known"]) == (None, False)
+        assert label(other, "red") == "red"
+
+
+def test_a_setting_that_it_cannot_read_ends_it_at_once(model_folder: Path) -> None:
+    process = start(model_folder, port=free_port(), WHIPPET_NAME_UNKNOWN="no")
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "WHIPPET_NAME_UNKNOWN is 'no'; set it to true or false" in output

@@ -49,6 +49,17 @@ def test_every_sagemaker_payload_is_what_the_service_takes(synthesise: Any, over
     assert seen == called
 
 
+@pytest.mark.parametrize(
+    ("overrides", "value"), [({}, "true"), ({"serving.name_unknown": "false"}, "false")], ids=["default", "none"]
+)
+def test_the_endpoints_container_is_told_whether_to_name_unknown_photos(
+    synthesise: Any, overrides: dict[str, str], value: str
+) -> None:
+    definition = synthesise(**overrides).definition()
+    model = dict(walk(definition, tasks(Endpoint()), {}).payloads)["CreateModel"]
+    assert model["PrimaryContainer"]["Environment"] == {contract.ServingVariable.NAME_UNKNOWN: value}
+
+
 def test_hyperparameters_of_every_job_are_those_the_scripts_parse(definition: dict[str, Any]) -> None:
     payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
     features = payloads["Features"]["HyperParameters"]

@@ -14,19 +14,28 @@ from local.cloud.lambda_ import MAX_REQUEST_BYTES
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import client_error
 
-PREDICTIONS = [{"label": "cat", "score": 0.9}]
+ANSWER = {"label": "cat", "score": 0.9, "known": True, "distance": 0.5, "predictions": [{"label": "cat", "score": 0.9}]}
 NOT_FOUND = client_error("ValidationError", "Endpoint whippet-dev of account 123456789012 not found.")
 
 
 class FakeEndpoint:
     """Runtime and control plane of one endpoint."""
 
-    def __init__(self, answer: Any = PREDICTIONS, status: str | None = "InService") -> None:
+    def __init__(self, answer: Any = ANSWER, status: str | None = "InService") -> None:
         self.answer, self.status = answer, status
         self.asked: list[tuple[bytes, str]] = []
+        self.attributes: list[str | None] = []
 
-    def invoke_endpoint(self, *, Body: bytes, ContentType: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+    def invoke_endpoint(
+        self,
+        *,
+        Body: bytes,  # noqa: N803
+        ContentType: str,  # noqa: N803
+        CustomAttributes: str | None = None,  # noqa: N803
+        **_: Any,
+    ) -> dict[str, Any]:
         self.asked.append((Body, ContentType))
+        self.attributes.append(CustomAttributes)
         if isinstance(self.answer, Exception):
             raise self.answer
         return {"Body": io.BytesIO(json.dumps(self.answer).encode())}
@@ -90,7 +99,7 @@ def test_an_images_bytes_reach_the_endpoint_unharmed(
     endpoint = FakeEndpoint()
     image = bytes(range(256))
     status, body, headers = call(monkeypatch, endpoint, event(image, sent))
-    assert (status, body, headers["Content-Type"]) == (200, PREDICTIONS, "application/json")
+    assert (status, body, headers["Content-Type"]) == (200, ANSWER, "application/json")
     assert endpoint.asked == [(image, passed_on)]
 
 
@@ -103,6 +112,69 @@ def test_json_reaches_the_endpoint_however_api_gateway_hands_it_over(
     status, _, _ = call(monkeypatch, endpoint, event(text.encode() if binary else text, "application/json"))
     assert status == 200
     assert endpoint.asked == [(text.encode(), "application/json")]
+
+
+def query(**parameters: list[str]) -> dict[str, Any]:
+    """The event of an image with a query string, in both forms that API Gateway gives it."""
+    return event(b"image") | {
+        "queryStringParameters": {name: values[-1] for name, values in parameters.items()},
+        "multiValueQueryStringParameters": parameters,
+    }
+
+
+@pytest.mark.parametrize("multi_value", [True, False])
+def test_the_query_string_reaches_the_endpoint_as_custom_attributes(
+    monkeypatch: pytest.MonkeyPatch, multi_value: bool
+) -> None:
+    endpoint = FakeEndpoint()
+    request = query(top_k=["3"], coverage=["0.95"], explain=["1"])
+    if not multi_value:
+        del request["multiValueQueryStringParameters"]
+    assert call(monkeypatch, endpoint, request)[0] == 200
+    assert endpoint.attributes == ["coverage=0.95;explain=1;top_k=3"]
+
+
+def test_an_endpoint_of_an_earlier_release_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between a deployment and the next release, its container answers a list of predictions."""
+    predictions = [{"label": "café", "score": 0.75}, {"label": "dog", "score": 0.25}]
+    status, body, _ = call(monkeypatch, FakeEndpoint(predictions), event(b"image"))
+    assert (status, body) == (
+        200,
+        {"label": "café", "score": 0.75, "known": None, "distance": None, "predictions": predictions},
+    )
+    problem, _ = refused(monkeypatch, FakeEndpoint(predictions), query(coverage=["0.95"]))
+    assert problem["status"] == 422
+    assert "released before" in problem["detail"]
+    assert "start a run" in problem["detail"]
+
+
+def test_a_request_without_a_query_string_has_no_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = FakeEndpoint()
+    call(monkeypatch, endpoint, event(b"image"))
+    assert endpoint.attributes == [None]
+
+
+@pytest.mark.parametrize(
+    ("request_event", "words"),
+    [
+        (query(coverge=["0.95"]), "known are top_k, coverage, explain"),
+        (query(coverage=["0.9", "0.8"]), "coverage 2 times"),
+        (query(coverage=["0.9;top_k=3"]), "?coverage=0.95&top_k=3&explain=1"),
+        (query(coverage=[""]), "?coverage=0.95"),
+        (query(coverage=["0,95"]), "?coverage=0.95"),
+        (query(top_k=["٣"]), "?coverage=0.95"),
+        (query(top_k=["1" * 2000]), "?coverage=0.95"),
+        (query(explain=["1\r\nx-evil: 1"]), "?coverage=0.95"),
+    ],
+)
+def test_a_wrong_query_string_is_told_the_right_one(
+    monkeypatch: pytest.MonkeyPatch, request_event: dict[str, Any], words: str
+) -> None:
+    endpoint = FakeEndpoint()
+    body, _ = refused(monkeypatch, endpoint, request_event)
+    assert body["status"] == 400
+    assert words in body["detail"]
+    assert endpoint.asked == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from contract import SmokeTestInput, SmokeTestResult
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import FakeS3, client_error
 
-GOOD = [{"label": "dog", "score": 0.75}, {"label": "cat", "score": 0.25}]
+BEST = [{"label": "dog", "score": 0.75}, {"label": "cat", "score": 0.25}]
+GOOD = {"label": "dog", "score": 0.75, "known": True, "distance": 0.5, "predictions": BEST}
 EVENT: SmokeTestInput = {"run": "run-1", "dataset_uri": "s3://data/dataset/"}
 
 
@@ -95,19 +96,42 @@ def test_a_refused_photo_is_not_sent_again(monkeypatch: pytest.MonkeyPatch, cont
     ("answer", "words"),
     [
         (b"<html>", "not JSON"),
-        ({"label": "dog"}, "is not a list"),
-        ([], "is not a list"),
-        ([{"label": "dog"}], "is not a list"),
-        ([{"label": "dog", "score": float("nan")}], "is not a list"),
-        ([{"label": "owl", "score": 0.9}], "does not have: owl"),
-        ([{"label": "cat", "score": 0.1}, {"label": "dog", "score": 0.9}], "falling"),
-        ([{"label": "cat", "score": 0.9}, {"label": "dog", "score": 0.9}], "falling"),
-        ([{"label": "cat", "score": -0.1}], "falling"),
+        (BEST, 'no "predictions"'),
+        ({**GOOD, "predictions": {"label": "dog"}}, 'no "predictions"'),
+        ({**GOOD, "predictions": []}, 'no "predictions"'),
+        ({**GOOD, "predictions": [{"label": "dog"}]}, 'no "predictions"'),
+        ({**GOOD, "predictions": [{"label": "dog", "score": float("nan")}]}, 'no "predictions"'),
+        ({**GOOD, "predictions": [{"label": "owl", "score": 0.9}]}, "does not have: owl"),
+        ({**GOOD, "predictions": BEST[::-1]}, "falling"),
+        ({**GOOD, "predictions": [BEST[0], {"label": "cat", "score": 0.75}]}, "falling"),
+        ({**GOOD, "predictions": [{"label": "cat", "score": -0.1}]}, "falling"),
+        ({**GOOD, "known": False}, '"known"'),
+        ({**GOOD, "distance": 1.5}, '"known"'),
+        ({**GOOD, "distance": float("nan")}, '"known"'),
+        ({**GOOD, "distance": -1}, '"known"'),
+        ({**GOOD, "distance": None}, '"known"'),
+        ({**GOOD, "known": None}, '"known"'),
+        ({**GOOD, "known": "true"}, '"known"'),
+        ({"label": "dog", "score": 0.75, "predictions": BEST}, '"known"'),
     ],
 )
 def test_wrong_answers_fail(monkeypatch: pytest.MonkeyPatch, context: Context, answer: Any, words: str) -> None:
     with pytest.raises(smoke_test.SmokeTestFailed, match=words):
         run(monkeypatch, context, answer)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"known": None, "distance": None},
+        {"label": None, "known": False, "distance": 1.5, "reason": "unlike the others"},
+        {"known": True, "distance": 1},
+    ],
+    ids=["of an earlier model", "unknown", "just known"],
+)
+def test_a_test_photo_may_be_unknown(monkeypatch: pytest.MonkeyPatch, context: Context, odd: dict[str, Any]) -> None:
+    answer, _ = run(monkeypatch, context, {**GOOD, **odd})
+    assert (answer["predicted"], answer["score"]) == ("dog", 0.75)
 
 
 def refusal() -> Exception:

@@ -27,6 +27,7 @@ OVERRIDES = {
     "tuning.epochs": "2",
     "release.min_accuracy": "0.4",
     "dataset.keep_at_destroy": "false",
+    "serving.name_unknown": "false",
     # These tests ask faster than a person would; the throttle has a test of its own.
     "api.rate": "100",
     "api.burst": "200",

@@ -87,4 +87,4 @@ def test_a_backbone_of_timm_is_trained_on_and_served(system: System, tmp_path: P
         photo(colour, seed=1000 * number + 500).save(unseen)
         answer = system.api("POST", "classify", unseen.read_bytes(), x_api_key=key, content_type="image/png")
         assert answer.status == 200, answer.data
-        assert answer.json()[0]["label"] == name
+        assert answer.json()["predictions"][0]["label"] == name

@@ -7,6 +7,7 @@ minute, and each test also shows that the one before left the system in order.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import re
@@ -19,7 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import contract
 from cli.digits import write_digits
@@ -168,7 +171,7 @@ def test_held_out_digits_are_recognised_through_the_api(system: System, digits: 
     for path, label in digits[1].items():
         answer = system.api("POST", "classify", path.read_bytes(), x_api_key=key, content_type="image/jpeg")
         assert answer.status == 200, answer.data
-        predictions = answer.json()
+        predictions = answer.json()["predictions"]
         assert [p["score"] for p in predictions] == sorted((p["score"] for p in predictions), reverse=True)
         right += predictions[0]["label"] == label
     assert right >= len(digits[1]) * 0.6
@@ -179,7 +182,35 @@ def test_json_is_answered_as_bytes_are(system: System, picture: bytes) -> None:
     plain = system.api("POST", "classify", picture, x_api_key=key, content_type="image/jpeg").json()
     body = json.dumps({"inputs": base64.b64encode(picture).decode(), "parameters": {"top_k": 2}}).encode()
     asked = system.api("POST", "classify", body, x_api_key=key, content_type="application/json").json()
-    assert asked == plain[:2]
+    assert asked == {**plain, "predictions": plain["predictions"][:2]}
+
+
+def test_a_picture_of_something_else_is_unknown_and_digits_are_not(
+    system: System, digits: tuple[Path, dict[Path, str]]
+) -> None:
+    """The distance is in the model file, the threshold from held-out digits, and the setting says to name none."""
+    odd = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300, 3), dtype=np.uint8)).save(odd, "PNG")
+    key = system.key()
+    answer = system.api("POST", "classify", odd.getvalue(), x_api_key=key, content_type="image/png").json()
+    assert answer["known"] is False
+    assert answer["distance"] > 1
+    assert answer["label"] is None, "the setting serving.name_unknown is false here"
+    assert "unlike" in answer["reason"]
+
+    # the query string reaches the model through the API, the function and SageMaker
+    known = 0
+    for path in digits[1]:
+        of_digit = system.api(
+            "POST", "classify?coverage=0.9&top_k=1", path.read_bytes(), x_api_key=key, content_type="image/jpeg"
+        ).json()
+        known += of_digit["known"]
+        assert len(of_digit["predictions"]) == 1
+        assert of_digit["labels"][0] == of_digit["predictions"][0]["label"]
+    assert known >= len(digits[1]) * 0.7
+    refused = system.api("POST", "classify?coverage=95", odd.getvalue(), x_api_key=key, content_type="image/png")
+    assert refused.status == 422
+    assert "from 0.5 to 0.999" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from PIL import Image
 
 import contract
 from inference.classifier import Classifier
+from inference.invocation import ClassifyRequest
 from tests.training.icc_profiles import ADOBE_RGB, DISPLAY_P3, PROPHOTO, cmyk_profile, rgb_profile
 from training import preprocess
 from training.data.transforms import ViewMaker
@@ -118,13 +119,14 @@ def served(data: bytes, seen: Preprocessing) -> NDArray[np.uint8]:
 
     class Watched(Classifier):
         def __init__(self) -> None:
+            self._name_unknown = True
             self.card = {"labels": ["a"], **dataclasses.asdict(seen)}  # type: ignore[typeddict-item]
 
-        def _probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        def _run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], None]:
             given.append(images[0])
-            return np.ones(1, dtype=np.float32)
+            return np.ones(1, dtype=np.float32), None
 
-    Watched().classify(data, top_k=1)
+    Watched().classify(ClassifyRequest(data, top_k=1))
     return given[0]
 
 

@@ -1,0 +1,23 @@
+"""What the container's environment says of the answers."""
+
+from __future__ import annotations
+
+import os
+
+import contract
+from inference.classifier import ModelError
+
+__all__ = ["name_unknown"]
+
+
+def name_unknown() -> bool:
+    """Return whether answers name the likeliest class of an unknown photo, too; they do unless it is said otherwise.
+
+    Raises:
+        ModelError: the variable is neither `true` nor `false`.
+    """
+    variable = contract.ServingVariable.NAME_UNKNOWN
+    value = os.environ.get(variable, "true")
+    if value not in ("true", "false"):
+        raise ModelError(f"the environment variable {variable} is {value!r}; set it to true or false")
+    return value == "true"
