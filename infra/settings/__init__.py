@@ -125,14 +125,19 @@ class ReleaseSettings(Section):
 class ServingSettings(Section):
     """What the endpoint runs on, and what it answers."""
 
-    mode: Literal["realtime", "serverless"] = Field(
+    mode: contract.ServingMode = Field(
         default="realtime",
         description="Whether the endpoint runs on instances of its own, which are paid for by the hour (realtime), or "
         "only while it is asked, which costs nothing otherwise: after some idle minutes the first answer takes about a "
         "minute (serverless).",
     )
-    memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = Field(
-        default=3072, description="Memory of a serverless endpoint's container; its share of processors grows with it."
+    memory_mb: int = Field(
+        default=3072,
+        ge=1024,
+        le=6144,
+        multiple_of=1024,
+        description="Memory of a serverless endpoint's container, in steps of 1024; its share of processors grows with "
+        "it.",
     )
     max_concurrency: int = Field(
         default=5,

@@ -41,6 +41,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "BUCKET": "data",
         "NAME_PREFIX": "whippet-dev",
         "ENDPOINT_NAME": "whippet-dev",
+        "SERVING_MODE": "realtime",
         "MIN_ACCURACY": "0.7",
         "MIN_CLASS_RECALL": "0.2",
         "TOLERANCE": "0.01",
