@@ -50,7 +50,7 @@ class Comparison(TypedDict):
     run: str
     comparable: bool
     why: str
-    """On which photos the two are compared, or why they cannot be."""
+    """On which photos the two are compared and which are left out, or why they cannot be compared: as a clause."""
     test_accuracy: float | None
     """Of the model in service, on the test photos of its own run; None if it is not known."""
     images: int | None
@@ -60,11 +60,11 @@ class Comparison(TypedDict):
     new_accuracy: float | None
     """Of this model, on these photos."""
     gained: list[ComparedPhoto]
-    """At most 20 photos that only this model classifies correctly."""
+    """At most 20 photos that only this model classifies correctly, those first of which it is surest."""
     lost: list[ComparedPhoto]
-    """At most 20 photos that only the model in service classifies correctly."""
+    """At most 20 photos that only the model in service does, those first of which this model is surest, and wrong."""
     only_new_right: int | None
-    """Test photos that this model classifies correctly and the one in service does not; None without a comparison."""
+    """Of these photos, those that only this model classifies correctly; None without a comparison."""
     only_old_right: int | None
     p_value: float | None
     """One-sided exact McNemar test: the probability of so many losses if the two models are equally good."""

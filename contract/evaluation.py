@@ -14,6 +14,7 @@ __all__ = [
     "Evaluation",
     "FineTuningComparison",
     "GroupAccuracy",
+    "InServiceTest",
     "Interval",
     "MirrorAveraging",
     "Mistake",
@@ -247,6 +248,17 @@ class FineTuningComparison(TypedDict):
     head_loss: float
     """Calibrated loss of the head, before it learnt from the validation photos too."""
     images: int
+
+
+class InServiceTest(TypedDict):
+    """The content of `Artefact.IN_SERVICE`: the model in service, run on the test photos of this run."""
+
+    run: str
+    """Run of that model, as its card says; empty where the card cannot be read."""
+    labels: list[str]
+    """Its classes."""
+    why: str
+    """Why it could not be run, as a clause; empty where it was, and left `Artefact.IN_SERVICE_PREDICTIONS`."""
 
 
 class Evaluation(TestScores):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -14,7 +16,9 @@ from training.data.manifest import Manifest, read_manifest
 from training.doctor.of_run import MOST_PHOTOS, examine_run
 from training.embedding.matching import check_features
 from training.embedding.store import read_index, read_split
+from training.evaluation.thumbnails import mistaken_paths, photos_to_show, write_thumbnails
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
+from training.export.in_service import open_model_in_service
 from training.finishing.cross_validation import calibrated_losses
 from training.finishing.finish import Finished, finish
 from training.loop.head_loop import fit
@@ -44,18 +48,25 @@ def main() -> None:
     else:
         trained = _trained_head(hyperparameters, manifest=manifest, profiler=profiler)
 
-    # test and export what was trained
-    job = Job(
-        run=os.environ.get(contract.JobVariable.RUN) or environment.job_name(),
-        hyperparameters=hyperparameters,
-        manifest=manifest,
-        photos=environment.channel(contract.Channel.DATASET),
-        model_dir=environment.model_dir(),
-        output_dir=environment.output_dir(),
-    )
-    evaluate_and_export(trained, job)
-    if hyperparameters.mode == "features":
-        _check_photos(manifest, backbone=hyperparameters.backbone)
+    # test and export what was trained, and run the model in service on the same test photos
+    with tempfile.TemporaryDirectory(prefix="whippet-in-service-") as scratch:
+        job = Job(
+            run=os.environ.get(contract.JobVariable.RUN) or environment.job_name(),
+            hyperparameters=hyperparameters,
+            manifest=manifest,
+            photos=environment.channel(contract.Channel.DATASET),
+            model_dir=environment.model_dir(),
+            output_dir=environment.output_dir(),
+            in_service=open_model_in_service(
+                environment.optional_channel(contract.Channel.IN_SERVICE), scratch=Path(scratch)
+            ),
+        )
+        evaluation = evaluate_and_export(trained, job)
+    check = _check_photos(manifest, backbone=hyperparameters.backbone) if hyperparameters.mode == "features" else None
+
+    # what people look at
+    shown = photos_to_show(evaluation, mistakes=mistaken_paths(job.output_dir), check=check, summary=manifest.summary)
+    write_thumbnails(job.output_dir, shown, photos=job.photos)
     profiler.write(environment.output_dir())
     empty(environment.checkpoint_dir())
 
@@ -165,17 +176,18 @@ def _with_head(finished: Finished, *, backbone: Backbone, history: History) -> T
     )
 
 
-def _check_photos(manifest: Manifest, *, backbone: str) -> None:
-    """Write what is suspected of the photos, by the features that are there anyway."""
+def _check_photos(manifest: Manifest, *, backbone: str) -> contract.DatasetCheck | None:
+    """Write what is suspected of the photos, by the features that are there anyway; None for too many photos."""
     folder, index = read_index(environment.channel(contract.Channel.FEATURES), backbone=backbone)
     check = examine_run(folder, index=index, manifest=manifest)
     if check is None:
         print(f"more than {MOST_PHOTOS:,} photos: `whippet check` examines them, not the training", flush=True)
-        return
+        return None
     environment.write_json(environment.output_dir() / contract.Artefact.CHECK, check)
     kinds = Counter(finding["kind"] for finding in check["findings"])
     named = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
     print(f"photos that should be looked at, of {check['photos']:,}: {named}", flush=True)
+    return check
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .run_context import RunContext
-from .run_files import Missing
+from .run_files import Missing, if_present
 from .wording import FILTERS
 
 __all__ = ["Section", "render"]
@@ -43,6 +44,8 @@ class Section:
     build: Callable[[RunContext], dict[str, Any]]
     """Returns the template's variables, and under `charts` the data of each chart by its name; raises Missing where
     there is nothing to show."""
+    folded: bool = False
+    """Whether the section is closed until a person opens it."""
 
 
 def render(run: RunContext, sections: Sequence[Section], *, title: str, charting_library: str) -> str:
@@ -58,13 +61,15 @@ def render(run: RunContext, sections: Sequence[Section], *, title: str, charting
     charts: dict[str, Any] = {}
     for section in sections:
         body, drawn = _body(run, section)
-        bodies.append({"name": section.name, "title": section.title, "body": body})
+        bodies.append({"name": section.name, "title": section.title, "folded": section.folded, "body": body})
         charts |= drawn
 
     drawing = _DRAWING.read_text(encoding="utf-8")
     return _TEMPLATES.get_template("page.html.jinja").render(
         run=run,
         title=title,
+        dataset=if_present(lambda: run.files.dataset),
+        started=_started(run),
         sections=bodies,
         charts=_finite(charts),
         library=Markup(charting_library),  # noqa: S704 (our own file)
@@ -84,6 +89,13 @@ def _body(run: RunContext, section: Section) -> tuple[Markup, dict[str, Any]]:
         # A file of another version, or half written, may break a section in any way; the others are still useful.
         logger.exception("a section could not be made", extra={"section": section.name})
         return _note(f"This section could not be made ({type(error).__name__}: {error})."), {}
+
+
+def _started(run: RunContext) -> datetime | None:
+    try:
+        return datetime.fromisoformat(run.data["started"]).astimezone(UTC)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _note(text: str) -> Markup:

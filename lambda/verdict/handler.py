@@ -16,7 +16,7 @@ from shared.s3_objects import write_json
 import contract
 from contract import Artefact, Decision, RuleResult, Thresholds
 
-from .model_in_service import find_model_in_service
+from .model_in_service import StoredRun, find_model_in_service
 from .package_metadata import package_metadata
 from .release_decision import decide
 from .rule_results import managed_results, own_results, profile_results, with_missing
@@ -61,7 +61,7 @@ def handler(event: contract.VerdictInput, context: LambdaContext) -> contract.Ve
         decided_at=datetime.now(UTC).isoformat(timespec="seconds"),
         thresholds=_thresholds(os.environ),
         manual_approval=os.environ["APPROVAL"] == "manual",
-        comparison=compare(evaluation, files.get(Artefact.PREDICTIONS), in_service),
+        comparison=compare(files, own=StoredRun(s3, bucket, run), in_service=in_service),
         leakage=find_leakage(s3, bucket=bucket, run=run),
         evaluator=event["debugger"],
         rules=_rule_results(event, bucket, profile=files.get(Artefact.PROFILE)),

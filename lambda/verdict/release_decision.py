@@ -45,7 +45,7 @@ def decide(
     checks = [
         check_accuracy(evaluation, thresholds),
         check_class_recall(evaluation, thresholds),
-        check_in_service(evaluation, comparison, thresholds),
+        check_in_service(comparison, thresholds),
         check_leakage(leakage),
         check_rules(rules, thresholds, evaluator=evaluator),
     ]

@@ -42,6 +42,7 @@ def plan(
         "classes": 2,
         "dataset_uri": "s3://data-bucket/dataset/",
         "manifest_uri": f"s3://data-bucket/runs/{RUN}/manifest/",
+        "in_service_uri": f"s3://data-bucket/runs/{RUN}/manifest/dataset.json",
         "hyperparameters": contract.Hyperparameters(mode=mode).to_strings(),
         # what each job is called, reads and writes
         "features": {

@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.cloudformation import answering
 from tests.fakes.lambda_context import Context
 from tests.fakes.report_page import LIBRARY
-from tests.fakes.report_run import RUN, FakeSageMaker, event
+from tests.fakes.report_run import RUN, FakeSageMaker, FakeStepFunctions, event
 from tests.fakes.s3 import FakeS3
 
 
@@ -73,11 +73,17 @@ def write(monkeypatch: pytest.MonkeyPatch, context: Context, tmp_path: Path) -> 
     monkeypatch.setattr(report, "CHARTING_LIBRARY", library)
 
     def written(
-        objects: dict[str, bytes], *, sagemaker: FakeSageMaker | None = None, page: str = "report.html", **changes: Any
+        objects: dict[str, bytes],
+        *,
+        sagemaker: FakeSageMaker | None = None,
+        stepfunctions: Any = None,
+        page: str = "report.html",
+        **changes: Any,
     ) -> str:
         s3 = FakeS3(objects)
         monkeypatch.setattr(report, "s3", s3)
         monkeypatch.setattr(report, "sagemaker", sagemaker or FakeSageMaker())
+        monkeypatch.setattr(report, "stepfunctions", stepfunctions or FakeStepFunctions())
         answer = report.handler(event(**changes), context)  # type: ignore[arg-type]
         assert answer["uri"] == f"s3://data/runs/{RUN}/report.html"
         return s3.objects[f"runs/{RUN}/{page}"].decode()

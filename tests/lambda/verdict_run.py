@@ -64,27 +64,34 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 
 
 def output(
-    *, changes: Mapping[str, Any] | None = None, profile: Sequence[RuleResult] = (), right: Sequence[bool] | None = None
+    *,
+    changes: Mapping[str, Any] | None = None,
+    profile: Sequence[RuleResult] = (),
+    right: Sequence[bool] | None = None,
+    in_service: Sequence[bool] | None = None,
 ) -> bytes:
-    """The job's archive."""
+    """The job's archive; `right` and `in_service` say which predictions of the two models are."""
     files = {
         "evaluation.json": json.dumps(evaluation(**(changes or {}))).encode(),
         "history.csv": b"epoch\n1\n",
-        "mistakes/00.jpg": b"jpeg",
+        "thumbnails.json": b"{}",
         "tensors/events/000/0_worker.tfevents": b"tensors",
         "profile.json": json.dumps({"rules": profile or [result("CPUBottleneck")]}).encode(),
     }
     if right is not None:
         files["test_predictions.csv"] = predictions(right)
+    if in_service is not None:
+        files["in_service.json"] = json.dumps({"run": "run-1", "labels": ["cat", "dog"], "why": ""}).encode()
+        files["in_service_predictions.csv"] = predictions(in_service)
     return archive(files)
 
 
-def manifest(*records: tuple[str, str, str]) -> dict[str, bytes]:
-    """Objects of the run's manifest folder; a record is split, path and content hash."""
+def manifest(*records: tuple[str, str, str], run: str = RUN) -> dict[str, bytes]:
+    """Objects of a run's manifest folder; a record is split, path and content hash."""
     lines = [json.dumps({"path": path, "label": 0, "split": split, "etag": etag}) for split, path, etag in records]
     return {
-        f"runs/{RUN}/manifest/manifest.jsonl": ("\n".join(lines) + "\n").encode(),
-        f"runs/{RUN}/manifest/dataset.json": json.dumps({"duplicates_across_splits": 3}).encode(),
+        f"runs/{run}/manifest/manifest.jsonl": ("\n".join(lines) + "\n").encode(),
+        f"runs/{run}/manifest/dataset.json": json.dumps({"duplicates_across_splits": 3}).encode(),
     }
 
 

@@ -20,9 +20,10 @@ import contract
 from training.data.manifest import Manifest
 from training.evaluation import mirror_averaging
 from training.evaluation.calibration import fit_temperature
-from training.evaluation.results import write_mistakes, write_predictions, write_results
+from training.evaluation.results import write_predictions, write_results
 from training.evaluation.scores import measure
 from training.evaluation.served_photos import Crop, as_served, crops, spread
+from training.export.in_service import ModelInService
 from training.export.onnx_export import check_export, export
 from training.export.onnx_model import OnnxModel, median_milliseconds
 from training.export.precision import Choice, choose
@@ -75,6 +76,8 @@ class Job:
     """Gets the model and its card."""
     output_dir: Path
     """Gets the evaluation, its tables and its pictures."""
+    in_service: ModelInService | None = None
+    """The model in service, which is run on the same test photos."""
 
 
 def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
@@ -113,7 +116,9 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
 
     # test every file
     models = {precision: OnnxModel(file).probabilities for precision, file in files.items()}
-    tested = predict(models, job.manifest.records["test"], crop)
+    old = job.in_service
+    shared = old.see if old is not None and old.preprocessing == preprocessing else None
+    tested = predict(models, job.manifest.records["test"], crop, also=shared)
     difference = check_export(trained.classifier, files["fp32"], images=tested.first)
     print(f"exported {files['fp32'].name}: probabilities within {difference:.1e} of PyTorch's", flush=True)
     scores = {
@@ -165,8 +170,9 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         paths=tested.paths,
         classes=classes,
     )
-    write_mistakes(job.output_dir, evaluation["hardest_mistakes"], photos=job.photos)
     _print_summary(evaluation)
+    if old is not None:
+        old.test(job.manifest.records["test"], photos=job.photos, classes=classes, output_dir=job.output_dir)
     return evaluation
 
 
