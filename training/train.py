@@ -16,7 +16,7 @@ from training.data.manifest import Manifest, read_manifest
 from training.doctor.of_run import MOST_PHOTOS, examine_run
 from training.embedding.matching import check_features
 from training.embedding.store import read_index, read_split
-from training.evaluation.thumbnails import mistaken_paths, photos_to_show, write_thumbnails
+from training.evaluation.thumbnails import disputed_paths, mistaken_paths, photos_to_show, write_thumbnails
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
 from training.export.in_service import open_model_in_service
 from training.finishing.cross_validation import calibrated_losses
@@ -65,7 +65,8 @@ def main() -> None:
     check = _check_photos(manifest, backbone=hyperparameters.backbone) if hyperparameters.mode == "features" else None
 
     # what people look at
-    shown = photos_to_show(evaluation, mistakes=mistaken_paths(job.output_dir), check=check, summary=manifest.summary)
+    mistakes = [*disputed_paths(job.output_dir), *mistaken_paths(job.output_dir)]
+    shown = photos_to_show(evaluation, mistakes=mistakes, check=check, summary=manifest.summary)
     write_thumbnails(job.output_dir, shown, photos=job.photos)
     profiler.write(environment.output_dir())
     empty(environment.checkpoint_dir())

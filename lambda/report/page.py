@@ -60,9 +60,9 @@ def render(run: RunContext, sections: Sequence[Section], *, title: str, charting
     bodies: list[dict[str, Any]] = []
     charts: dict[str, Any] = {}
     for section in sections:
-        body, drawn = _body(run, section)
-        bodies.append({"name": section.name, "title": section.title, "folded": section.folded, "body": body})
-        charts |= drawn
+        content = _content(run, section)
+        bodies.append({"name": section.name, "title": section.title, "folded": section.folded, **content})
+        charts |= content["charts"]
 
     drawing = _DRAWING.read_text(encoding="utf-8")
     return _TEMPLATES.get_template("page.html.jinja").render(
@@ -78,17 +78,20 @@ def render(run: RunContext, sections: Sequence[Section], *, title: str, charting
     )
 
 
-def _body(run: RunContext, section: Section) -> tuple[Markup, dict[str, Any]]:
+def _content(run: RunContext, section: Section) -> dict[str, Any]:
+    """Return the section's HTML, `body`, and its `charts`; `empty` says that the body only tells why there is none."""
     template = _TEMPLATES.get_template(f"{section.name}.html.jinja")
     try:
         content = section.build(run)
-        return Markup(template.render(run=run, **content)), content.get("charts", {})  # noqa: S704 (escaped)
+        body = Markup(template.render(run=run, **content))  # noqa: S704 (escaped)
+        return {"body": body, "charts": content.get("charts", {}), "empty": False}
     except Missing as missing:
-        return _note(str(missing)), {}
+        return {"body": _note(str(missing)), "charts": {}, "empty": True}
     except Exception as error:
         # A file of another version, or half written, may break a section in any way; the others are still useful.
         logger.exception("a section could not be made", extra={"section": section.name})
-        return _note(f"This section could not be made ({type(error).__name__}: {error})."), {}
+        note = _note(f"This section could not be made ({type(error).__name__}: {error}).")
+        return {"body": note, "charts": {}, "empty": True}
 
 
 def _started(run: RunContext) -> datetime | None:

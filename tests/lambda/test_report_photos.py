@@ -73,6 +73,21 @@ def test_without_an_examination_the_page_says_why(
     assert "Left out: 5 files" in shown, "what is known without it"
 
 
+def test_two_copies_are_one_entry(write: Any) -> None:
+    """Where their classes differ, each of them is a finding."""
+    (copy,) = (finding for finding in json.loads(files()[CHECK])["findings"] if finding["kind"] == "copy")
+    turned = copy | {"path": copy["other"], "other": copy["path"], "reason": "the other way round"}
+    shown = photos(write(changed(files(), "results/check.json", findings=[copy, turned])))
+    assert "Copies: 1" in shown
+    assert "the other way round" not in shown
+
+    twice = [[copy["path"], copy["other"]]]
+    objects = changed(files(), "results/check.json", findings=[copy, turned])
+    shown = photos(write(changed(objects, "manifest/dataset.json", in_two_classes=twice)))
+    assert "Copies" not in shown, "they are among the photos in more than one class"
+    assert f"{copy['path']} = {copy['other']}" in shown
+
+
 def test_a_healthy_data_set_is_called_so(write: Any) -> None:
     shown = photos(write(changed(files(), "results/check.json", findings=[])))
     assert "Nothing is suspected of the 1,830 photos" in shown

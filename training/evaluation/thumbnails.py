@@ -18,7 +18,7 @@ from training.data.manifest import in_order, read_photo
 from training.preprocess import ImageError
 from training.runtime.environment import write_json
 
-__all__ = ["SIDE", "mistaken_paths", "photos_to_show", "thumbnail", "write_thumbnails"]
+__all__ = ["SIDE", "disputed_paths", "mistaken_paths", "photos_to_show", "thumbnail", "write_thumbnails"]
 
 SIDE: Final = 128
 """Longest side of a thumbnail of the report, in pixels: one takes about 4 kB in base64."""
@@ -28,6 +28,9 @@ MAX_BYTES: Final = 1_500_000
 
 MISTAKES: Final = 200
 """Most wrongly classified test photos that have a thumbnail."""
+
+DISPUTED: Final = 60
+"""Most photos that have a thumbnail since only one of this model and the one in service is right."""
 
 _AHEAD: Final = 32
 
@@ -81,7 +84,7 @@ def photos_to_show(
 
     Args:
         evaluation: the test results.
-        mistakes: the paths of the wrongly classified test photos, as `mistaken_paths` returns them.
+        mistakes: what `disputed_paths` and `mistaken_paths` return.
         check: what is suspected of the photos; None where they were not examined.
         summary: of the data set.
     """
@@ -116,8 +119,7 @@ def mistaken_paths(folder: Path) -> list[str]:
     Args:
         folder: the job's output folder, with `Artefact.PREDICTIONS`.
     """
-    with (folder / contract.Artefact.PREDICTIONS).open(encoding="utf-8", newline="") as file:
-        wrong = [row for row in csv.DictReader(file) if row["label"] != row["predicted"]]
+    wrong = _wrong(folder / contract.Artefact.PREDICTIONS)
     wrong.sort(key=lambda row: -float(row["confidence"]))
     seen: Counter[tuple[str, str]] = Counter()
     ranked = []
@@ -127,3 +129,21 @@ def mistaken_paths(folder: Path) -> list[str]:
         ranked.append((seen[confusion], row["path"]))
     ranked.sort(key=lambda entry: entry[0])  # stable: by confidence among equals
     return [path for _, path in ranked[:MISTAKES]]
+
+
+def disputed_paths(folder: Path) -> list[str]:
+    """Return test photos that only one of this model and the one in service classifies correctly, at most `DISPUTED`.
+
+    Args:
+        folder: the job's output folder, with `Artefact.IN_SERVICE_PREDICTIONS` where there is a model in service.
+    """
+    before = folder / contract.Artefact.IN_SERVICE_PREDICTIONS
+    if not before.is_file():
+        return []
+    wrong = ({row["path"] for row in _wrong(file)} for file in (folder / contract.Artefact.PREDICTIONS, before))
+    return sorted(set.symmetric_difference(*wrong))[:DISPUTED]
+
+
+def _wrong(predictions: Path) -> list[dict[str, str]]:
+    with predictions.open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["label"] != row["predicted"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from typing import Any, Final
 
 from shared.console_links import object_link
@@ -52,8 +53,9 @@ def photos(run: RunContext) -> dict[str, Any]:
 
     key = f"{contract.RUNS_PREFIX}{run.name}/manifest/{contract.Artefact.LEFT_OUT}"
     copies = evaluation["near_copies"] if evaluation else None
+    twice = summary["in_two_classes"][:TWICE_SHOWN] if summary else []
     return {
-        "kinds": _kinds(run, check) if check else [],
+        "kinds": _kinds(run, check, known={path for paths in twice for path in paths}) if check else [],
         "suspected": len({finding["path"] for finding in check["findings"]}) if check else 0,
         "check": check,
         "unexamined": None if check else _unexamined(run, summary),
@@ -71,11 +73,12 @@ def photos(run: RunContext) -> dict[str, Any]:
         if copies and copies["images"]
         else None,
         "accuracy": evaluation["test_accuracy"] if evaluation else None,
-        "remarks": [*(summary["remarks"] if summary else []), *(check["remarks"] if check else [])],
-        "in_two_classes": [
-            {"paths": paths, "picture": run.files.picture(paths[0])}
-            for paths in (summary["in_two_classes"][:TWICE_SHOWN] if summary else [])
+        "remarks": [
+            remark
+            for remark in [*(summary["remarks"] if summary else []), *(check["remarks"] if check else [])]
+            if not any(paths[0] in remark for paths in twice)  # these are listed
         ],
+        "in_two_classes": [{"paths": paths, "picture": run.files.picture(paths[0])} for paths in twice],
         "dataset": summary,
         "changes": run.files.dataset_changes if summary else None,
         "left_out": summary["stray_files"] + summary["duplicates_across_splits"] if summary else 0,
@@ -84,9 +87,20 @@ def photos(run: RunContext) -> dict[str, Any]:
     }
 
 
-def _kinds(run: RunContext, check: contract.DatasetCheck) -> list[dict[str, Any]]:
-    """Return the findings by their kind, each with its pictures."""
-    classes, counts = check["classes"], Counter(finding["kind"] for finding in check["findings"])
+def _kinds(run: RunContext, check: contract.DatasetCheck, *, known: Container[str]) -> list[dict[str, Any]]:
+    """Return the findings by their kind, each with its pictures; `known` are photos whose copies are listed anyway."""
+    # of two copies in different classes each is a finding
+    pairs: set[frozenset[str | None]] = set()
+    findings = []
+    for finding in check["findings"]:
+        pair = frozenset((finding["path"], finding["other"]))
+        if finding["kind"] == "copy" and (pair in pairs or (finding["path"] in known and finding["other"] in known)):
+            continue
+        if finding["kind"] == "copy":
+            pairs.add(pair)
+        findings.append(finding)
+
+    classes, counts = check["classes"], Counter(finding["kind"] for finding in findings)
     return [
         {
             "kind": kind,
@@ -101,7 +115,7 @@ def _kinds(run: RunContext, check: contract.DatasetCheck) -> list[dict[str, Any]
                     "picture": run.files.picture(finding["path"]),
                     "other_picture": run.files.picture(finding["other"]) if finding["other"] else None,
                 }
-                for finding in [finding for finding in check["findings"] if finding["kind"] == kind][
+                for finding in [finding for finding in findings if finding["kind"] == kind][
                     : contract.REPORTED_FINDINGS[kind]
                 ]
             ],

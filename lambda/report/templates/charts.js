@@ -84,18 +84,18 @@
     },
     losses: (t, curves) => lines(t, curves, "loss", [{title: "training", values: curves.train_loss, style: "dashed"}, {title: "validation", values: curves.validation_loss}]),
     accuracy: (t, curves) => lines(t, curves, "accuracy", [{title: "validation", values: curves.validation_accuracy}], 1),
-    confusion(t, {classes, cells, totals}) {
-      const many = classes.length > 40;
-      const label = (name) => cut(name, 18);
+    confusion(t, {classes, cells, totals}, element) {
+      const many = classes.length > 40, narrow = element.clientWidth < 500;
+      const label = (name) => cut(name, narrow ? 11 : 18);
       const category = (more) => axis(t, {type: "category", data: classes, splitLine: {show: false}, axisTick: {show: false},
         axisLabel: {color: t.soft, fontSize: many ? 10 : 12, formatter: label, interval: classes.length > 60 ? "auto" : 0, hideOverlap: true, ...more.axisLabel}, ...more.axis});
       const zoom = many ? [closer({xAxisIndex: 0, filterMode: "empty"}), closer({yAxisIndex: 0, filterMode: "empty"})] : [];
       return {
         animation: false, dataZoom: zoom,
         tooltip: tooltip(t, {formatter: ({value}) => `${escape(classes[value[1]])}, taken for <b>${escape(classes[value[0]])}</b><br>${value[3]} of ${totals[value[1]]} photos (${percent(value[2])})`}),
-        grid: {left: 128, right: 16, top: 10, bottom: 120},
-        xAxis: category({axisLabel: {rotate: classes.length > 6 ? 55 : 0}, axis: {name: "taken for", nameGap: 96}}),
-        yAxis: category({axis: {inverse: true, name: "shows", nameGap: 112}, axisLabel: {}}),
+        grid: narrow ? {left: 92, right: 4, top: 6, bottom: 96} : {left: 128, right: 16, top: 10, bottom: 120},
+        xAxis: category({axisLabel: {rotate: classes.length > 6 ? 55 : 0}, axis: {name: "taken for", nameGap: narrow ? 76 : 96}}),
+        yAxis: category({axis: {inverse: true, name: "shows", nameGap: narrow ? 80 : 112}, axisLabel: {}}),
         visualMap: {show: false, min: 0, max: 1, dimension: 2, inRange: {color: many ? t.ramp.slice(1) : t.ramp}},
         series: [{type: "heatmap", progressive: 0, itemStyle: {borderWidth: many ? 0 : 1, borderColor: t.card},
           data: cells.map(([x, y, count]) => [x, y, totals[y] ? count / totals[y] : 0, count]),

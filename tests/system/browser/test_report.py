@@ -185,6 +185,9 @@ def test_nothing_is_cut_off(show: Show, width: int, classes: list[str]) -> None:
     assert page.evaluate(BEYOND) == []
     for box in page.locator(".scroll").all():
         assert box.evaluate("(box) => getComputedStyle(box).overflowX") == "auto"
+    if classes is CLASSES:
+        for table in ("#outcome .scroll", "#classes .scroll", "#confusion .scroll"):
+            assert page.locator(table).first.evaluate("(box) => box.scrollWidth <= box.clientWidth"), table
     page.evaluate("document.querySelector('button.cell').click()")
     dialog = page.locator("#cell").bounding_box()
     assert dialog

@@ -70,6 +70,18 @@ def _bytes_of(root: Path) -> bytes:
     return base64.b64decode(text)
 
 
+def test_photos_that_got_better_or_worse_have_a_picture(tmp_path: Path) -> None:
+    def write(name: str, *right: bool) -> None:
+        rows = [(f"{place}.jpg", "cat", "cat" if well else "dog", 0.5) for place, well in enumerate(right)]
+        with (tmp_path / name).open("w", newline="") as file:
+            csv.writer(file).writerows([("path", "label", "predicted", "confidence"), *rows])
+
+    write(contract.Artefact.PREDICTIONS, True, True, False, False)
+    assert thumbnails.disputed_paths(tmp_path) == [], "without a model in service"
+    write(contract.Artefact.IN_SERVICE_PREDICTIONS, True, False, True, False)
+    assert thumbnails.disputed_paths(tmp_path) == ["1.jpg", "2.jpg"]
+
+
 def test_every_confusion_has_a_picture_before_one_has_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         ("1.jpg", "cat", "dog", 0.99),
