@@ -16,7 +16,8 @@ _MAX_DETAIL = 300
 
 _VISIBLE_LOSS: Final = 0.1
 """Accuracy that must not be lost unseen: where so much may be lost, the photos are too few to tell. Ten points are what
-a spoilt training costs. Two models that answer alike need 15 photos for it, two that differ on a fifth of them 60."""
+a spoilt training costs; a larger tolerance counts instead. Two models that answer alike need 15 photos for it, two that
+differ on a fifth of them need 60."""
 
 _HARMLESS = ("NoIssuesFound", "NotApplicable")
 """Statuses of a rule that speak against no model."""
@@ -106,7 +107,7 @@ def check_in_service(comparison: Comparison | None, thresholds: Thresholds) -> C
             reason=f"It is worse ({new:.4f}) than {measured}, but that may be chance: {counts}.",
         )
     loss = _largest_loss(losses, wins, images=comparison["images"], significance=thresholds["significance"])
-    if loss > _VISIBLE_LOSS:
+    if loss > max(_VISIBLE_LOSS, thresholds["tolerance"]):
         return Check(
             name="in_service",
             outcome="warned",

@@ -169,6 +169,7 @@ def test_too_few_photos_are_told_as_that() -> None:
     assert "it may be so by 0.14" in reason
     assert "Test on more photos." in reason
     assert judged(compared(photos(both=10)), significance=1)["outcome"] == "passed", "no certainty is asked for"
+    assert judged(compared(photos(both=10)), tolerance=0.2)["outcome"] == "passed", "so much may be lost"
 
 
 def test_without_a_model_in_service_there_is_nothing_to_compare() -> None:
