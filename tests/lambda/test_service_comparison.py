@@ -23,7 +23,9 @@ OLD, NEW = "run-1", "run-2"
 CLASSES = ("cat", "dog")
 THRESHOLDS: Thresholds = {
     "min_accuracy": 0.7,
+    "accuracy_by": "photo",
     "min_class_recall": 0.2,
+    "max_near_copies": 0.05,
     "tolerance": 0.01,
     "significance": 0.05,
     "blocking_rules": [],
