@@ -75,11 +75,11 @@ def check_folder(folder: Path, *, state: Path, console: Console) -> Path:
     output = _new_folder(state / "checks", name=folder.resolve().name)
     _examine(photos, kept=state / "doctor", output=output, console=console)
     check: contract.DatasetCheck = json.loads((output / contract.Artefact.CHECK).read_text(encoding="ascii"))
-    thumbnails: dict[str, str] = json.loads((output / contract.CHECK_THUMBNAILS).read_text(encoding="ascii"))
+    thumbnails: dict[str, str] = json.loads((output / contract.Artefact.THUMBNAILS).read_text(encoding="ascii"))
 
     write_list(output / "check.csv", check=check, folder=folder)
     (output / "check.html").write_text(page(check, thumbnails=thumbnails, folder=folder), encoding="utf-8")
-    (output / contract.CHECK_THUMBNAILS).unlink()
+    (output / contract.Artefact.THUMBNAILS).unlink()
     left_out = [*photos.found.remarks, *left_out_lines(photos.found, state=state)]
     _print(check, left_out=left_out, folder=folder, output=output, console=console)
     return output

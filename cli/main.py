@@ -244,10 +244,11 @@ def conclude(outcome: Outcome) -> None:
     """Print what a run released.
 
     Raises:
-        CliError: the run failed, or its model was rejected.
+        CliError: the run failed, its model was rejected, or too few test photos leave it open.
     """
     if not outcome.succeeded:
-        what = "the model was rejected" if outcome.error == "ModelRejected" else f"the run failed: {outcome.error}"
+        ends = {"ModelRejected": "the model was rejected", "TooFewTestPhotos": "the model was not released"}
+        what = ends.get(outcome.error, f"the run failed: {outcome.error}")
         raise CliError(f"{what}: {outcome.cause}")
 
     result = outcome.output

@@ -7,8 +7,8 @@ from typing import Final, Literal, TypedDict
 from contract.dataset import SplitName
 
 __all__ = [
-    "CHECK_THUMBNAILS",
     "FINDING_KINDS",
+    "REPORTED_FINDINGS",
     "SHOWN_FINDINGS",
     "CheckRequest",
     "CheckedPhoto",
@@ -17,11 +17,8 @@ __all__ = [
     "PhotoFinding",
 ]
 
-CHECK_THUMBNAILS: Final = "thumbnails.json"
-"""The file beside `Artefact.CHECK` in which `whippet check` finds small JPEGs of photos, in base64, by their path."""
-
 SHOWN_FINDINGS: Final = 100
-"""Findings of each kind that have thumbnails; the list for a spreadsheet has all."""
+"""Findings of each kind that have thumbnails on the page of `whippet check`; the list for a spreadsheet has all."""
 
 FindingKind = Literal["unreadable", "label", "copy", "odd", "blurred", "dark", "bright", "tiny"]
 
@@ -36,6 +33,18 @@ FINDING_KINDS: Final[dict[FindingKind, str]] = {
     "tiny": "far fewer pixels than the network sees and than the other photos have",
 }
 """What is suspected of a photo, by the kind of finding, in the order they are shown."""
+
+REPORTED_FINDINGS: Final[dict[FindingKind, int]] = {
+    "unreadable": 50,
+    "label": 24,
+    "copy": 16,
+    "odd": 12,
+    "blurred": 6,
+    "dark": 6,
+    "bright": 6,
+    "tiny": 6,
+}
+"""Findings of each kind that a run's report shows, the strongest ones."""
 
 
 class PhotoFinding(TypedDict):

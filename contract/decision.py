@@ -7,6 +7,7 @@ from typing import Literal, TypedDict
 from contract.debugger import Evaluator, RuleResult
 
 __all__ = [
+    "AccuracyBy",
     "ApprovalQuestion",
     "ApprovalStatus",
     "Check",
@@ -21,14 +22,18 @@ __all__ = [
 ApprovalStatus = Literal["Approved", "Rejected", "PendingManualApproval"]
 """`ModelApprovalStatus` of the model package in the registry."""
 
-CheckName = Literal["accuracy", "class_recall", "in_service", "leakage", "rules"]
+CheckName = Literal["accuracy", "class_recall", "gap", "in_service", "leakage", "rules"]
+
+AccuracyBy = Literal["photo", "group"]
+"""Which accuracy must reach the floor: that on the test photos, or that with whole groups of photos held out."""
 
 
 class Check(TypedDict):
     """One check that a model has to pass before its release, and its outcome."""
 
     name: CheckName
-    outcome: Literal["passed", "warned", "blocked", "skipped"]
+    outcome: Literal["passed", "warned", "undecided", "blocked", "skipped"]
+    """`undecided`: there are too few test photos to tell, which is neither a pass nor a rejection."""
     reason: str
     """A whole sentence with the value, the threshold, and the setting that holds the threshold."""
 
@@ -50,7 +55,7 @@ class Comparison(TypedDict):
     run: str
     comparable: bool
     why: str
-    """On which photos the two are compared, or why they cannot be."""
+    """On which photos the two are compared and which are left out, or why they cannot be compared: as a clause."""
     test_accuracy: float | None
     """Of the model in service, on the test photos of its own run; None if it is not known."""
     images: int | None
@@ -60,11 +65,11 @@ class Comparison(TypedDict):
     new_accuracy: float | None
     """Of this model, on these photos."""
     gained: list[ComparedPhoto]
-    """At most 20 photos that only this model classifies correctly."""
+    """At most 20 photos that only this model classifies correctly, those first of which it is surest."""
     lost: list[ComparedPhoto]
-    """At most 20 photos that only the model in service classifies correctly."""
+    """At most 20 photos that only the model in service does, those first of which this model is surest, and wrong."""
     only_new_right: int | None
-    """Test photos that this model classifies correctly and the one in service does not; None without a comparison."""
+    """Of these photos, those that only this model classifies correctly; None without a comparison."""
     only_old_right: int | None
     p_value: float | None
     """One-sided exact McNemar test: the probability of so many losses if the two models are equally good."""
@@ -84,7 +89,9 @@ class Thresholds(TypedDict):
     """The settings that the decision was made with."""
 
     min_accuracy: float
+    accuracy_by: AccuracyBy
     min_class_recall: float
+    max_near_copies: float
     tolerance: float
     significance: float
     blocking_rules: list[str]
@@ -101,6 +108,9 @@ class Decision(TypedDict):
     decided_at: str
     """ISO 8601, UTC."""
     accepted: bool
+    undecided: bool
+    """Whether nothing speaks against the model but that too few test photos tell: a person is asked, or else it is
+    not released."""
     approval: ApprovalStatus
     reasons: list[str]
     """What speaks against a rejected model, or for an accepted one."""

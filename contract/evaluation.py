@@ -14,6 +14,7 @@ __all__ = [
     "Evaluation",
     "FineTuningComparison",
     "GroupAccuracy",
+    "InServiceTest",
     "Interval",
     "MirrorAveraging",
     "Mistake",
@@ -181,7 +182,10 @@ class NearCopies(TypedDict):
 
 
 class GroupAccuracy(TypedDict):
-    """The accuracy to expect of photos that come from elsewhere: whole groups of photos are held out together."""
+    """The accuracy to expect of photos that come from elsewhere: whole groups of photos are held out together.
+
+    It is measured on the features of the frozen backbone, by heads with the finished head's settings.
+    """
 
     source: Literal["groups", "look-alikes"]
     """Whether the data set names its groups, or photos that look alike were taken for groups."""
@@ -249,6 +253,17 @@ class FineTuningComparison(TypedDict):
     images: int
 
 
+class InServiceTest(TypedDict):
+    """The content of `Artefact.IN_SERVICE`: the model in service, run on the test photos of this run."""
+
+    run: str
+    """Run of that model, as its card says; empty where the card cannot be read."""
+    labels: list[str]
+    """Its classes."""
+    why: str
+    """Why it could not be run, as a clause; empty where it was, and left `Artefact.IN_SERVICE_PREDICTIONS`."""
+
+
 class Evaluation(TestScores):
     """The content of `Artefact.EVALUATION`."""
 
@@ -257,6 +272,8 @@ class Evaluation(TestScores):
     dataset_fingerprint: str
     test_fingerprint: str
     validation_accuracy: float
+    validation_images: int
+    """Photos that the validation accuracy was measured on."""
     precision: Precision
     precision_reason: str
     model_files: list[ModelFile]

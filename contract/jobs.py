@@ -7,6 +7,7 @@ from typing import Final
 
 __all__ = [
     "JOB_ENVIRONMENT",
+    "MODEL_ARCHIVE",
     "SMDEBUG_ENVIRONMENT",
     "Artefact",
     "Channel",
@@ -63,6 +64,10 @@ def rule_variable(rule: str) -> str:
     return f"WHIPPET_RULE_{rule}"
 
 
+MODEL_ARCHIVE: Final = "model.tar.gz"
+"""What SageMaker names the archive of a job's model folder."""
+
+
 class Channel(StrEnum):
     """Input channels of the jobs."""
 
@@ -74,6 +79,9 @@ class Channel(StrEnum):
     """`Artefact.FEATURES_INDEX` and the arrays it lists, which the features job wrote."""
     PREVIOUS_FEATURES = "previous"
     """Features of an earlier run, for the features job: it computes only those of photos that are not among them."""
+    IN_SERVICE = "in_service"
+    """The archive of the model in service (`MODEL_ARCHIVE`), for the training, which runs it on its own test photos.
+    Without a model in service the channel holds `Artefact.DATASET_SUMMARY`, since an empty one would fail the job."""
     WEIGHTS = "weights"
     """Pretrained weights, where the setting training.weights names a file; else the job downloads them."""
 
@@ -108,8 +116,10 @@ class Artefact(StrEnum):
     RELIABILITY_PNG = "reliability.png"
     PREDICTIONS = "test_predictions.csv"
     """A row a test photo, in the order of their paths: path, label, predicted, confidence."""
-    HARDEST_MISTAKES = "mistakes"
-    """Folder of JPEG files, numbered as in `Evaluation.hardest_mistakes`: 00.jpg, 01.jpg …"""
+    IN_SERVICE = "in_service.json"
+    """`InServiceTest`, where there was a model in service when the run began."""
+    IN_SERVICE_PREDICTIONS = "in_service_predictions.csv"
+    """What the model in service says of the same test photos, in the columns of `PREDICTIONS`."""
     TENSORS = "tensors"
     """Folder of the tensors that the debugger hook saved, in smdebug's format."""
     HOOK_REPORT = "hook.json"
@@ -118,6 +128,8 @@ class Artefact(StrEnum):
     """`Profile`"""
     CHECK = "check.json"
     """`DatasetCheck`, which `whippet check` writes, too."""
+    THUMBNAILS = "thumbnails.json"
+    """Small JPEGs in base64 by the photo's path: of the photos that a report or the page of `whippet check` shows."""
 
     # --- written by the rules' processing job
 

@@ -130,6 +130,8 @@ class Plan(TypedDict):
     classes: int
     dataset_uri: str
     manifest_uri: str
+    in_service_uri: str
+    """URI of the archive of the model in service; that of the run's own data set summary where there is none."""
     hyperparameters: HyperparameterTexts
     features: FeaturesPlan
     tuning: TuningPlan

@@ -56,6 +56,11 @@ class Names:
         """ARN pattern of the group's versions."""
         return _sagemaker(f"model-package/{self.model_package_group}/*")
 
+    @property
+    def state_machine_arn(self) -> str:
+        """ARN of the state machine, for a permission of what is part of it."""
+        return f"arn:{PARTITION}:states:{REGION}:{ACCOUNT}:stateMachine:{self.prefix}"
+
     @staticmethod
     def log_group_arns(log_group: str) -> list[str]:
         """Return the ARN of a log group and the ARN pattern of its streams."""

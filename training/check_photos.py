@@ -5,8 +5,6 @@ It runs on the user's machine, in the environment of the local cloud's jobs: `py
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import sys
 from collections import Counter
@@ -17,11 +15,11 @@ from typing import Final
 import numpy as np
 
 import contract
-from training import preprocess
 from training.data.manifest import read_photo
 from training.doctor.examine import Photos, examine, finding_of
 from training.doctor.kept import KeptPhotos
 from training.doctor.reading import IMAGE_SIZE, Backbone, read_photos
+from training.evaluation.thumbnails import thumbnail
 from training.preprocess import ImageError
 from training.runtime.environment import run_job
 
@@ -53,7 +51,7 @@ def main() -> None:
 
     # what people look at
     thumbnails = _thumbnails(folder, _shown(check["findings"]))
-    for name, content in ((contract.Artefact.CHECK, check), (contract.CHECK_THUMBNAILS, thumbnails)):
+    for name, content in ((contract.Artefact.CHECK, check), (contract.Artefact.THUMBNAILS, thumbnails)):
         # in ASCII: a file's name may hold bytes that are no UTF-8
         (output / name).write_text(json.dumps(content, indent=1), encoding="ascii")
 
@@ -104,13 +102,9 @@ def _thumbnails(folder: Path, paths: Iterable[str]) -> dict[str, str]:
     found = {}
     for path in paths:
         try:
-            image = preprocess.decode(read_photo(folder, path), shorter_side=_THUMBNAIL)
+            found[path] = thumbnail(read_photo(folder, path), side=_THUMBNAIL)
         except (ImageError, OSError):
             continue
-        image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-        file = io.BytesIO()
-        image.save(file, "JPEG", quality=80)
-        found[path] = base64.b64encode(file.getvalue()).decode("ascii")
     return found
 
 

@@ -7,6 +7,7 @@ import json
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
+import contract
 from infra.permissions import NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
 from infra.python_function import PythonFunction
 from infra.quotas import machines
@@ -57,10 +58,11 @@ def dataset_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, fo
 
 def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
     dataset, settings = parts.dataset, parts.settings
-    # A run may name any prefix of a bucket that the stack owns; of an existing bucket only the setting's.
-    elsewhere = [dataset.arn("features/*"), *map(dataset.arn, filter(None, [settings.training.weights]))]
-    # A run may name any prefix of a bucket that the stack owns; of an existing bucket only the setting's.
-    elsewhere = [dataset.arn("features/*"), *map(dataset.arn, filter(None, [settings.training.weights]))]
+    # A run may name any prefix of a bucket that the stack owns; of an existing bucket only the setting's. The model in
+    # service is found by the decision of its run.
+    of_runs = [f"{contract.RUNS_PREFIX}*/{name}" for name in (contract.Artefact.DECISION, contract.MODEL_ARCHIVE)]
+    patterns = ["features/*", *of_runs, *filter(None, [settings.training.weights])]
+    elsewhere = [dataset.arn(pattern) for pattern in patterns]
     planned_with = settings.model_dump(mode="json", include={"dataset", "tuning", "training"})
     return scope.function(
         "CheckDataset",

@@ -110,6 +110,8 @@ def _report_function(scope: RunScope, parts: RunParts) -> PythonFunction:
                 resources=[dataset.bucket.bucket_arn],
                 conditions={"StringLike": {"s3:prefix": [f"{dataset.readable_prefix}*"]}},
             ),
+            # how good the models of the last runs were
+            Permission(actions=["states:ListExecutions"], resources=[names.state_machine_arn]),
             # what its jobs did
             *(
                 Permission(actions=actions, resources=names.of_runs(kind), reason=RUN_NAMES)

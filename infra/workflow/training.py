@@ -106,6 +106,8 @@ def _job(
     features = channel(Channel.FEATURES, path="$.plan.features.uri")
     # A head learns from the features: of the photos, its training reads those for validation and test, and a few more.
     photos = parts.photo_channels(streamed=not parts.finetunes)
+    # the model in service is tested beside the new one
+    in_service = channel(Channel.IN_SERVICE, path="$.plan.in_service_uri")
     return sagemaker_job(
         scope,
         name,
@@ -126,7 +128,7 @@ def _job(
                 torchrun=torchrun,
             ),
             # what it reads and writes
-            "InputDataConfig": [features, *photos],
+            "InputDataConfig": [features, *photos, in_service],
             "OutputDataConfig": {"S3OutputPath.$": "$.plan.training.output"},
             "CheckpointConfig": {"S3Uri.$": "$.plan.training.checkpoints", "LocalPath": CHECKPOINTS},
             # where it runs, and for how long

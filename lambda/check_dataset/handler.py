@@ -17,6 +17,7 @@ import contract
 from .contents import with_contents
 from .features_cache import CachedFeatures, find_cached_features
 from .groups import MAX_FILE_BYTES, groups_of_file, with_groups
+from .in_service import find_model_in_service
 from .listing import Listing, check_disk, list_photos
 from .overrides import InvalidInput, RunSettings, resolve
 from .quotas import PATIENCE, check_quotas
@@ -74,6 +75,9 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
         summary=manifest.summary,
         weights=weights,
         cached=_cached_features(bucket, settings, manifest, weights),
+        in_service=find_model_in_service(
+            s3, sagemaker, bucket=bucket, endpoint=os.environ["ENDPOINT_NAME"], name_prefix=name_prefix
+        ),
     )
     if settings.warm_start and settings.hyperparameters.mode == "features":
         _add_warm_start(plan, name_prefix, settings=settings, trial=event["trial"])

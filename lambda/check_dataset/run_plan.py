@@ -44,8 +44,12 @@ def make_plan(
     summary: contract.DatasetSummary,
     weights: str,
     cached: CachedFeatures,
+    in_service: str | None,
 ) -> contract.Plan:
-    """Return everything that later states need and that is not known when the stack is deployed."""
+    """Return everything that later states need and that is not known when the stack is deployed.
+
+    `in_service` is the URI of the archive of the model in service, or None.
+    """
     hyperparameters = settings.hyperparameters
     base = f"s3://{bucket}/"
     own = f"{base}{contract.RUNS_PREFIX}{run}/"
@@ -61,6 +65,8 @@ def make_plan(
         classes=len(summary["classes"]),
         dataset_uri=base + settings.dataset_prefix,
         manifest_uri=f"{own}manifest/",
+        # A channel without any object fails a job, so where there is no model it has a small file that is there anyway.
+        in_service_uri=in_service or f"{own}manifest/{contract.Artefact.DATASET_SUMMARY}",
         hyperparameters=hyperparameters.to_strings(),
         features=_features(
             base,

@@ -18,35 +18,43 @@ import contract
 from .page import Section, render
 from .run_context import RunContext
 from .run_files import RunFiles
-from .sections import cost, origins, outcome, quality, training_checks, trials
+from .sections import cost, mistakes, origins, outcome, photos, quality, training_checks, trend, trials, unknown
 
 __all__ = ["PAGES", "handler"]
 
 logger = Logger()
 s3 = boto3.client("s3")
 sagemaker = boto3.client("sagemaker")
+stepfunctions = boto3.client("stepfunctions")
 
-_PROFILE = Section("profile", "Profile of the training", training_checks.profile)
 PAGES: dict[str, tuple[str, tuple[Section, ...]]] = {
     contract.Artefact.REPORT: (
         "Run",
         (
             Section("outcome", "Verdict", outcome.outcome),
-            Section("tuning", "Tuning", trials.tuning),
-            Section("curves", "Training curves", quality.curves),
-            Section("confusion", "Confusion matrix", quality.confusion),
+            Section("photos", "Check your photos", photos.photos),
+            Section("confusion", "Confusion matrix", mistakes.confusion),
+            Section("mistakes", "Mistakes", mistakes.mistakes),
             Section("classes", "Classes", quality.classes),
-            Section("calibration", "Calibration", quality.calibration),
-            Section("mistakes", "Hardest mistakes", quality.mistakes),
             Section("comparison", "Compared with the model in service", outcome.comparison),
-            Section("rules", "Debugger rules", training_checks.rules),
-            _PROFILE,
+            Section("trend", "Over the runs", trend.trend),
+            Section("unknown", "What it does not know", unknown.unknown),
             Section("dataset", "Data set", origins.dataset),
-            Section("cost", "Cost", cost.cost),
-            Section("provenance", "Provenance", origins.provenance),
+            # for engineers
+            Section("calibration", "Calibration", quality.calibration, folded=True),
+            Section("serving", "The served model", quality.serving, folded=True),
+            Section("tuning", "Tuning", trials.tuning, folded=True),
+            Section("curves", "Training curves", quality.curves, folded=True),
+            Section("rules", "Debugger rules", training_checks.rules, folded=True),
+            Section("profile", "Profile of the training", training_checks.profile, folded=True),
+            Section("cost", "Cost", cost.cost, folded=True),
+            Section("provenance", "Provenance", origins.provenance, folded=True),
         ),
     ),
-    contract.Artefact.PROFILE_PAGE: ("Profile of run", (_PROFILE,)),
+    contract.Artefact.PROFILE_PAGE: (
+        "Profile of run",
+        (Section("profile", "Profile of the training", training_checks.profile),),
+    ),
 }
 """The pages by file name: the title, which the run's name follows, and the sections."""
 
@@ -66,8 +74,10 @@ def handler(event: contract.EndInput, context: LambdaContext) -> contract.Report
         prefix=os.environ["NAME_PREFIX"],
         data=event["run"],
         execution=execution,
+        state_machine=event["state_machine"],
         files=RunFiles(s3, bucket=bucket, run=name),
         sagemaker=sagemaker,
+        stepfunctions=stepfunctions,
     )
 
     library = CHARTING_LIBRARY.read_text(encoding="utf-8")

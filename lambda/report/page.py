@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .run_context import RunContext
-from .run_files import Missing
+from .run_files import Missing, if_present
 from .wording import FILTERS
 
 __all__ = ["Section", "render"]
@@ -43,6 +44,8 @@ class Section:
     build: Callable[[RunContext], dict[str, Any]]
     """Returns the template's variables, and under `charts` the data of each chart by its name; raises Missing where
     there is nothing to show."""
+    folded: bool = False
+    """Whether the section is closed until a person opens it."""
 
 
 def render(run: RunContext, sections: Sequence[Section], *, title: str, charting_library: str) -> str:
@@ -57,14 +60,16 @@ def render(run: RunContext, sections: Sequence[Section], *, title: str, charting
     bodies: list[dict[str, Any]] = []
     charts: dict[str, Any] = {}
     for section in sections:
-        body, drawn = _body(run, section)
-        bodies.append({"name": section.name, "title": section.title, "body": body})
-        charts |= drawn
+        content = _content(run, section)
+        bodies.append({"name": section.name, "title": section.title, "folded": section.folded, **content})
+        charts |= content["charts"]
 
     drawing = _DRAWING.read_text(encoding="utf-8")
     return _TEMPLATES.get_template("page.html.jinja").render(
         run=run,
         title=title,
+        dataset=if_present(lambda: run.files.dataset),
+        started=_started(run),
         sections=bodies,
         charts=_finite(charts),
         library=Markup(charting_library),  # noqa: S704 (our own file)
@@ -73,17 +78,27 @@ def render(run: RunContext, sections: Sequence[Section], *, title: str, charting
     )
 
 
-def _body(run: RunContext, section: Section) -> tuple[Markup, dict[str, Any]]:
+def _content(run: RunContext, section: Section) -> dict[str, Any]:
+    """Return the section's HTML, `body`, and its `charts`; `empty` says that the body only tells why there is none."""
     template = _TEMPLATES.get_template(f"{section.name}.html.jinja")
     try:
         content = section.build(run)
-        return Markup(template.render(run=run, **content)), content.get("charts", {})  # noqa: S704 (escaped)
+        body = Markup(template.render(run=run, **content))  # noqa: S704 (escaped)
+        return {"body": body, "charts": content.get("charts", {}), "empty": False}
     except Missing as missing:
-        return _note(str(missing)), {}
+        return {"body": _note(str(missing)), "charts": {}, "empty": True}
     except Exception as error:
         # A file of another version, or half written, may break a section in any way; the others are still useful.
         logger.exception("a section could not be made", extra={"section": section.name})
-        return _note(f"This section could not be made ({type(error).__name__}: {error})."), {}
+        note = _note(f"This section could not be made ({type(error).__name__}: {error}).")
+        return {"body": note, "charts": {}, "empty": True}
+
+
+def _started(run: RunContext) -> datetime | None:
+    try:
+        return datetime.fromisoformat(run.data["started"]).astimezone(UTC)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _note(text: str) -> Markup:

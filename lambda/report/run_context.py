@@ -11,6 +11,7 @@ from .run_files import RunFiles
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_stepfunctions import SFNClient
 
 __all__ = ["RunContext"]
 
@@ -27,8 +28,11 @@ class RunContext:
     """The state machine's data, as far as the run came."""
     execution: str
     """ARN of the execution."""
+    state_machine: str
+    """ARN of the state machine."""
     files: RunFiles
     sagemaker: SageMakerClient
+    stepfunctions: SFNClient
 
     @property
     def evaluator(self) -> Evaluator | None:

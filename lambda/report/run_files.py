@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, NotRequired, TypeVar, cast, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, TypeVar, cast, get_origin, get_type_hints
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
@@ -17,21 +17,29 @@ import contract
 from contract import Artefact
 
 from .dataset_changes import DatasetChanges, find_changes
+from .earlier_versions import complete
+from .pictures import Pictures
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["Missing", "RunFiles", "if_present"]
+__all__ = ["Missing", "RunFiles", "WrongAnswer", "if_present"]
 
 logger = Logger(child=True)
 
 MAX_FILE_BYTES = 64 * 2**20
 """Largest file. The evaluation of a thousand classes takes some megabytes."""
 
-MAX_PICTURE_BYTES = 64 * 2**10
-"""Largest thumbnail. One of 192 pixels takes about 8 kB."""
-
 Kind = TypeVar("Kind")
+
+
+class WrongAnswer(TypedDict):
+    """A test photo that was classified wrongly."""
+
+    path: str
+    label: str
+    predicted: str
+    confidence: float
 
 
 class Missing(Exception):
@@ -53,6 +61,7 @@ class RunFiles:
         self._s3 = s3
         self.bucket = bucket
         self.run = run
+        self._pictures = Pictures(self._thumbnails)
 
     @cached_property
     def dataset(self) -> contract.DatasetSummary:
@@ -71,12 +80,36 @@ class RunFiles:
     @cached_property
     def decision(self) -> contract.Decision:
         """The decision of the verdict, with everything that it is based on."""
-        return self._json(f"runs/{self.run}/{Artefact.DECISION}", contract.Decision)
+        return self.decision_of(self.run)
 
     @cached_property
     def evaluation(self) -> contract.Evaluation:
         """The scores of the model on the test photos."""
-        return self._json(self._result(Artefact.EVALUATION), contract.Evaluation)
+        return self.evaluation_of(self.run)
+
+    @cached_property
+    def check(self) -> contract.DatasetCheck:
+        """What is suspected of the photos."""
+        return self._json(self._result(Artefact.CHECK), contract.DatasetCheck)
+
+    @cached_property
+    def wrong_answers(self) -> list[WrongAnswer]:
+        """The wrongly classified test photos, those with the highest confidence first."""
+        key = self._result(Artefact.PREDICTIONS)
+        try:
+            wrong = [
+                WrongAnswer(
+                    path=row["path"],
+                    label=row["label"],
+                    predicted=row["predicted"],
+                    confidence=float(row["confidence"]),
+                )
+                for row in csv.DictReader(io.StringIO(self._text(key)))
+                if row["label"] != row["predicted"]
+            ]
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
+            raise Missing(f"{_name(key)} cannot be read: {type(error).__name__}: {error}.") from None
+        return sorted(wrong, key=lambda answer: -answer["confidence"])
 
     @cached_property
     def profile(self) -> contract.Profile:
@@ -103,9 +136,20 @@ class RunFiles:
             raise Missing(f"{_name(key)} holds no epoch.")
         return cast("list[dict[str, str]]", rows)
 
-    def thumbnail(self, place: int) -> bytes:
-        """Return the JPEG of the photo at a place in `Evaluation.hardest_mistakes`."""
-        return self._bytes(self._result(f"{Artefact.HARDEST_MISTAKES}/{place:02}.jpg"), limit=MAX_PICTURE_BYTES)
+    def decision_of(self, run: str) -> contract.Decision:
+        """Return the decision on the model of this run or another."""
+        return self._json(f"runs/{run}/{Artefact.DECISION}", contract.Decision)
+
+    def evaluation_of(self, run: str) -> contract.Evaluation:
+        """Return the scores of the model of this run or another."""
+        return self._json(contract.result_key(run, Artefact.EVALUATION), contract.Evaluation)
+
+    def picture(self, path: str, *, run: str | None = None) -> str | None:
+        """Return the thumbnail that this run, or another, left of a photo, as a data: URI; None where there is none."""
+        return self._pictures.uri(path, run=run or self.run)
+
+    def _thumbnails(self, run: str) -> dict[str, Any]:
+        return if_present(lambda: self._json(contract.result_key(run, Artefact.THUMBNAILS), dict)) or {}
 
     def _result(self, name: str) -> str:
         return contract.result_key(self.run, name)
@@ -117,6 +161,7 @@ class RunFiles:
             raise Missing(f"{_name(key)} cannot be read: {error}.") from None
         if not isinstance(value, dict):
             raise Missing(f"{_name(key)} cannot be read: it holds no JSON object.")
+        complete(value, kind)
         lacking = sorted(_required(kind) - set(value))
         if lacking:
             raise Missing(f"{_name(key)} cannot be read: it lacks {', '.join(lacking)}.")
@@ -128,15 +173,15 @@ class RunFiles:
         except UnicodeDecodeError as error:
             raise Missing(f"{_name(key)} cannot be read: {error}.") from None
 
-    def _bytes(self, key: str, *, limit: int = MAX_FILE_BYTES) -> bytes:
+    def _bytes(self, key: str) -> bytes:
         try:
-            content: bytes = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read(limit + 1)
+            content: bytes = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read(MAX_FILE_BYTES + 1)
         except ClientError as error:
             if is_missing_object(error):
                 raise Missing(f"The run left no {_name(key)}.") from None
             raise Missing(f"{_name(key)} cannot be read: {error}.") from None
-        if len(content) > limit:
-            raise Missing(f"{_name(key)} is not shown: it has more than {limit:,} bytes.")
+        if len(content) > MAX_FILE_BYTES:
+            raise Missing(f"{_name(key)} is not shown: it has more than {MAX_FILE_BYTES:,} bytes.")
         return content
 
 

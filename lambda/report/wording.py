@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 __all__ = ["FILTERS"]
@@ -58,6 +59,10 @@ def _size(count: float | None) -> str:
     return f"{count:.3g} {_UNITS[unit]}"
 
 
+def _date(moment: datetime, with_time: bool = False) -> str:
+    return f"{moment.day} {moment:%B %Y}" + (f", {moment.astimezone(UTC):%H:%M}" if with_time else "")
+
+
 def _shortened(text: str) -> str:
     """Return a hyperparameter's text; SageMaker writes numbers with up to seventeen digits."""
     try:
@@ -67,6 +72,7 @@ def _shortened(text: str) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
+    "date": _date,
     "duration": _duration,
     "number": _number,
     "percent": _percent,

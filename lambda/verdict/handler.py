@@ -16,7 +16,7 @@ from shared.s3_objects import write_json
 import contract
 from contract import Artefact, Decision, RuleResult, Thresholds
 
-from .model_in_service import find_model_in_service
+from .model_in_service import StoredRun, find_model_in_service
 from .package_metadata import package_metadata
 from .release_decision import decide
 from .rule_results import managed_results, own_results, profile_results, with_missing
@@ -36,7 +36,7 @@ def handler(event: contract.VerdictInput, context: LambdaContext) -> contract.Ve
     """Judge the model of a training job, and store the decision.
 
     Returns:
-        The summary of the decision, also where the model is rejected.
+        The summary of the decision, also where the model is rejected or too few test photos leave it open.
 
     Raises:
         UnreadableOutput: the training job left no evaluation, or no predictions to compare with those of the model in
@@ -61,7 +61,7 @@ def handler(event: contract.VerdictInput, context: LambdaContext) -> contract.Ve
         decided_at=datetime.now(UTC).isoformat(timespec="seconds"),
         thresholds=_thresholds(os.environ),
         manual_approval=os.environ["APPROVAL"] == "manual",
-        comparison=compare(evaluation, files.get(Artefact.PREDICTIONS), in_service),
+        comparison=compare(files, own=StoredRun(s3, bucket, run), in_service=in_service),
         leakage=find_leakage(s3, bucket=bucket, run=run),
         evaluator=event["debugger"],
         rules=_rule_results(event, bucket, profile=files.get(Artefact.PROFILE)),
@@ -81,7 +81,9 @@ def handler(event: contract.VerdictInput, context: LambdaContext) -> contract.Ve
 def _thresholds(settings: Mapping[str, str]) -> Thresholds:
     return Thresholds(
         min_accuracy=float(settings["MIN_ACCURACY"]),
+        accuracy_by="group" if settings["ACCURACY_BY"] == "group" else "photo",
         min_class_recall=float(settings["MIN_CLASS_RECALL"]),
+        max_near_copies=float(settings["MAX_NEAR_COPIES"]),
         tolerance=float(settings["TOLERANCE"]),
         significance=float(settings["SIGNIFICANCE"]),
         blocking_rules=json.loads(settings["BLOCKING_RULES"]),
@@ -104,6 +106,7 @@ def _summary(decision: Decision, *, uri: str, evaluation: str, in_service: str) 
     accuracy = decision["test_accuracy"]
     return contract.Verdict(
         accepted=decision["accepted"],
+        undecided=decision["undecided"],
         approval=decision["approval"],
         cause=" ".join(decision["reasons"]),
         reasons=decision["reasons"],

@@ -1,29 +1,100 @@
-"""The new model compared with the one in service, photo by photo of the same test split."""
+"""The new model compared with the one in service, on photos that neither was trained on.
+
+The training job has run the model in service on its own test photos. Where it could not, photos that both runs tested
+their models on are paired by their content. docs/verdict.md says which photos count.
+"""
 
 from __future__ import annotations
 
-import csv
 import io
+import json
 import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
 
-from contract import Artefact, Comparison, Evaluation
+from shared.first_few import first_few
 
-from .model_in_service import ModelInService
-from .training_output import UnreadableOutput
+from contract import Artefact, ComparedPhoto, Comparison, Decision, InServiceTest
 
-__all__ = ["compare", "mcnemar"]
+from .tested_photos import OldPhotos, Prediction, RunFiles, contents_of, predictions_in
+from .unreadable_output import UnreadableOutput
+
+__all__ = ["ModelInService", "compare", "mcnemar"]
+
+_EXAMPLES: Final = 20
+"""Most photos that are named among those gained, and among those lost."""
 
 
-def compare(evaluation: Evaluation, predictions: bytes | None, in_service: ModelInService | None) -> Comparison | None:
-    """Compare the predictions of the two models; return None without a model in service.
+@dataclass(frozen=True)
+class ModelInService:
+    """The endpoint configuration in service, and its run's decision and files, where they exist."""
 
-    Models can be compared where they were tested on the same photos of the same classes; `why` says why they cannot.
+    config: str
+    decision: Decision | None
+    files: RunFiles
+
+    @property
+    def run(self) -> str:
+        """The run that trained it."""
+        return self.files.run
+
+
+class _NotComparable(Exception):
+    """There is nothing to compare; the message is `Comparison.why`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answers:
+    """What the model in service says of photos, by their content."""
+
+    predictions: Mapping[str, Prediction]
+    labels: frozenset[str]
+    """The classes it knows."""
+    on: str
+    """Which photos these are, after their number."""
+    why_missing: str
+    """What keeps a photo out that is not among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A photo with what both models say of it."""
+
+    new: Prediction
+    old: Prediction
+
+    @property
+    def new_right(self) -> bool:
+        return self.new.predicted == self.new.label
+
+    @property
+    def old_right(self) -> bool:
+        """Whether the model in service gives the label that the photo has now: it may have been corrected since."""
+        return self.old.predicted == self.new.label
+
+
+def compare(files: Mapping[str, bytes], *, own: RunFiles, in_service: ModelInService | None) -> Comparison | None:
+    """Compare the two models photo by photo; return None without a model in service.
+
+    Args:
+        files: Those of the training's output that the comparison needs, as far as they exist: `Artefact.PREDICTIONS`,
+            `Artefact.IN_SERVICE` and `Artefact.IN_SERVICE_PREDICTIONS`.
+        own: The new run's own long files.
+        in_service: The model in service, and what its run left.
 
     Raises:
-        UnreadableOutput: the models could be compared, but this training left no predictions.
+        UnreadableOutput: this training left no predictions.
     """
     if in_service is None:
         return None
+    if Artefact.PREDICTIONS not in files:
+        raise UnreadableOutput(
+            f"this run left no {Artefact.PREDICTIONS}, so that its model cannot be compared with the one in service "
+            f"({in_service.run}); the training code may be another version than the stack: deploy again, and start the "
+            "execution again"
+        )
 
     # begin with what is known without a comparison
     decision = in_service.decision
@@ -42,24 +113,22 @@ def compare(evaluation: Evaluation, predictions: bytes | None, in_service: Model
         only_old_right=None,
         p_value=None,
     )
+    try:
+        pairs, comparison["why"] = _pairs(files, own, in_service)
+    except _NotComparable as reason:
+        comparison["why"] = str(reason)
+        return comparison
 
-    # find out whether the two were tested on the same photos
-    if decision is None:
-        comparison["why"] = "its run left no decision.json"
-    elif decision["classes"] != evaluation["classes"]:
-        comparison["why"] = "it was trained on other classes"
-    elif decision["test_fingerprint"] != evaluation["test_fingerprint"]:
-        comparison["why"] = "it was tested on other photos"
-    elif in_service.predictions is None:
-        comparison["why"] = f"its run left no {Artefact.PREDICTIONS}"
-    elif predictions is None:
-        raise UnreadableOutput(
-            f"this run left no {Artefact.PREDICTIONS}, so that its model cannot be compared with the one in service "
-            f"({in_service.run}); the training code may be another version than the stack: deploy again, and start the "
-            "execution again"
-        )
-    else:
-        _pair(comparison, _correct(predictions), _correct(in_service.predictions))
+    # on the same photos, those that only one of the two gets right decide
+    gained = [pair for pair in pairs if pair.new_right and not pair.old_right]
+    lost = [pair for pair in pairs if pair.old_right and not pair.new_right]
+    comparison["comparable"] = True
+    comparison["images"] = len(pairs)
+    comparison["old_accuracy"] = sum(pair.old_right for pair in pairs) / len(pairs)
+    comparison["new_accuracy"] = sum(pair.new_right for pair in pairs) / len(pairs)
+    comparison["gained"], comparison["lost"] = _examples(gained), _examples(lost)
+    comparison["only_new_right"], comparison["only_old_right"] = len(gained), len(lost)
+    comparison["p_value"] = mcnemar(len(lost), len(gained))
     return comparison
 
 
@@ -79,20 +148,105 @@ def mcnemar(only_old_right: int, only_new_right: int) -> float:
     return min(1.0, math.fsum(terms))
 
 
-def _pair(comparison: Comparison, new: dict[str, tuple[str, bool]], old: dict[str, tuple[str, bool]]) -> None:
-    if {path: label for path, (label, _) in new.items()} != {path: label for path, (label, _) in old.items()}:
-        comparison["why"] = "the two lists of predictions do not name the same photos"
-        return
+def _pairs(files: Mapping[str, bytes], own: RunFiles, in_service: ModelInService) -> tuple[list[_Pair], str]:
+    """Return the photos that count, and in words which they are and which others are left out.
 
-    only_new = sum(right and not old[path][1] for path, (_, right) in new.items())
-    only_old = sum(old[path][1] and not right for path, (_, right) in new.items())
-    comparison["comparable"] = True
-    comparison["why"] = "same classes, same test photos"
-    comparison["only_new_right"], comparison["only_old_right"] = only_new, only_old
-    comparison["p_value"] = mcnemar(only_old, only_new)
+    Raises:
+        _NotComparable: there are none.
+    """
+    # the new test photos, and what the model in service had to do with them
+    new = {each.path: each for each in predictions_in(_lines(files[Artefact.PREDICTIONS]))}
+    paths = contents_of(new, manifest=own.manifest() or ())
+    old_manifest = in_service.files.manifest()
+    if old_manifest is None:
+        raise _NotComparable(
+            f"its run left no {Artefact.MANIFEST}, so that nobody knows which of the test photos it was trained on"
+        )
+    before = OldPhotos.among(paths, manifest=old_manifest)
+
+    # what it says of them: of all, or of those that it was tested on in its own run
+    answers = _answers_now(files, paths, in_service.run)
+    if isinstance(answers, str):
+        answers = _answers_then(before, in_service, why=answers)
+
+    # leave out what says nothing about which of the two is better
+    pairs: list[_Pair] = []
+    learnt, missing, unknown = 0, 0, Counter[str]()
+    for content, path in paths.items():
+        if content in before.learnt:
+            learnt += 1
+        elif new[path].label not in answers.labels:
+            unknown[new[path].label] += 1
+        elif content not in answers.predictions:
+            missing += 1
+        else:
+            pairs.append(_Pair(new=new[path], old=answers.predictions[content]))
+
+    left_out = [
+        *([f"{learnt} that it was trained on"] if learnt else []),
+        *(
+            [f"{unknown.total()} of classes that it does not know ({first_few(sorted(unknown))}) and always gets wrong"]
+            if unknown
+            else []
+        ),
+        *([f"{missing} {answers.why_missing}"] if missing else []),
+        *([f"{len(new) - len(paths)} that are copies of others"] if len(new) > len(paths) else []),
+    ]
+    if not pairs:
+        raise _NotComparable(
+            f"none of the {len(new)} test photos of this run tells which of the two is better: {', '.join(left_out)}"
+        )
+    why = f"of the {len(new)} test photos of this run, the two are compared on the {len(pairs)} {answers.on}"
+    return pairs, f"{why}; left out are {', '.join(left_out)}" if left_out else why
 
 
-def _correct(predictions: bytes) -> dict[str, tuple[str, bool]]:
-    """Return from `Artefact.PREDICTIONS`, by the photo's path, its class and whether the prediction is correct."""
-    rows = csv.DictReader(io.StringIO(predictions.decode()))
-    return {row["path"]: (row["label"], row["label"] == row["predicted"]) for row in rows}
+def _answers_now(files: Mapping[str, bytes], paths: Mapping[str, str], run: str) -> _Answers | str:
+    """Return what the model in service says of the new test photos, or why it was not asked."""
+    if Artefact.IN_SERVICE not in files:
+        return "it came into service after this run had begun"
+    tested: InServiceTest = json.loads(files[Artefact.IN_SERVICE])
+    if tested["run"] not in ("", run):
+        return f"when this run began, the model of {tested['run']} was in service"
+    if tested["why"]:
+        return f"it could not be run on them: {tested['why']}"
+
+    content_at = {path: content for content, path in paths.items()}
+    rows = predictions_in(_lines(files[Artefact.IN_SERVICE_PREDICTIONS]))
+    return _Answers(
+        predictions={content_at[row.path]: row for row in rows if row.path in content_at},
+        labels=frozenset(tested["labels"]),
+        on="on which the model in service was run",
+        why_missing="that could not be read as it sees photos",
+    )
+
+
+def _answers_then(before: OldPhotos, in_service: ModelInService, *, why: str) -> _Answers:
+    """Return what the model in service said of those photos that it was tested on in its own run.
+
+    Raises:
+        _NotComparable: nothing is known of that.
+    """
+    if in_service.decision is None:
+        raise _NotComparable(f"{why}, and its run left no {Artefact.DECISION}")
+    lines = in_service.files.predictions()
+    if lines is None:
+        raise _NotComparable(f"{why}, and its run left no {Artefact.PREDICTIONS}")
+    return _Answers(
+        predictions={before.tested[row.path]: row for row in predictions_in(lines) if row.path in before.tested},
+        labels=frozenset(in_service.decision["classes"]),
+        on="on which the model in service was tested in its own run, too",
+        why_missing=f"on which it was not tested ({why})",
+    )
+
+
+def _examples(pairs: list[_Pair]) -> list[ComparedPhoto]:
+    """Name some photos, those first of which the new model is surest."""
+    surest = sorted(pairs, key=lambda pair: (-pair.new.confidence, pair.new.path))[:_EXAMPLES]
+    return [
+        ComparedPhoto(path=pair.new.path, label=pair.new.label, old=pair.old.predicted, new=pair.new.predicted)
+        for pair in surest
+    ]
+
+
+def _lines(table: bytes) -> Iterator[str]:
+    return io.TextIOWrapper(io.BytesIO(table), encoding="utf-8", newline="")

@@ -14,6 +14,8 @@ from shared.aws_errors import is_missing_object
 
 from contract import Artefact, Evaluation, result_key
 
+from .unreadable_output import UnreadableOutput
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -25,21 +27,23 @@ MAX_FILE_BYTES = 64 * 2**20
 MAX_FILES = 1_000
 """Most files of an archive, beside the tensors."""
 
-_READ_HERE = (Artefact.EVALUATION, Artefact.PROFILE, Artefact.PREDICTIONS)
-
-
-class UnreadableOutput(Exception):
-    """The output of the training job is missing, damaged or without an evaluation."""
+_READ_HERE = (
+    Artefact.EVALUATION,
+    Artefact.PROFILE,
+    Artefact.PREDICTIONS,
+    Artefact.IN_SERVICE,
+    Artefact.IN_SERVICE_PREDICTIONS,
+)
 
 
 def unpack(s3: S3Client, *, bucket: str, key: str, run: str) -> dict[str, bytes]:
     """Copy the files of `output.tar.gz` to the run's results, without the tensors, which only the rules need.
 
-    The archive is read as a stream. Files keep their names, and those in `Artefact.HARDEST_MISTAKES` that
-    folder.
+    The archive is read as a stream. Files keep their names, without folders.
 
     Returns:
-        The evaluation, the profile and the predictions by their names, as far as the archive holds them.
+        The evaluation, the profile and the predictions, with those of the model in service, by their names, as far as
+        the archive holds them.
 
     Raises:
         UnreadableOutput: the archive is missing or damaged, or holds too many or too large files.
@@ -103,11 +107,6 @@ def _files(s3: S3Client, bucket: str, key: str) -> Iterator[tuple[str, bytes]]:
                         " the training code to write less"
                     )
                 file = archive.extractfile(member)
-                yield _result_name(folders), file.read() if file else b""
+                yield folders[-1], file.read() if file else b""
     except (tarfile.TarError, EOFError, OSError) as error:
         raise UnreadableOutput(f"{uri} is not a readable tar.gz archive: {error}; start the execution again") from error
-
-
-def _result_name(parts: tuple[str, ...]) -> str:
-    in_folder = len(parts) > 1 and parts[-2] == Artefact.HARDEST_MISTAKES
-    return "/".join(parts[-2:]) if in_folder else parts[-1]

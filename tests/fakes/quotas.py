@@ -62,12 +62,17 @@ class FakeEndpoint:
 
     def __init__(self, instances: int = 0, instance_type: str = "ml.m5.large") -> None:
         self._instances, self._instance_type = instances, instance_type
+        self.status = "InService"
 
     def describe_endpoint(self, *, EndpointName: str) -> dict[str, Any]:  # noqa: N803
         if not self._instances:
             raise client_error("ValidationException", f"Could not find endpoint {EndpointName}.")
         variant = {"VariantName": "all", "CurrentInstanceCount": self._instances}
-        return {"EndpointConfigName": "whippet-dev-1", "ProductionVariants": [variant]}
+        return {
+            "EndpointConfigName": "whippet-dev-1",
+            "EndpointStatus": self.status,
+            "ProductionVariants": [variant],
+        }
 
     def describe_endpoint_config(self, *, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
         return {"ProductionVariants": [{"VariantName": "all", "InstanceType": self._instance_type}]}

@@ -12,8 +12,8 @@ LIBRARY = "/* the charting library */"
 """What stands in for it."""
 
 SECTIONS = [
-    "outcome", "tuning", "curves", "confusion", "classes", "calibration", "mistakes", "comparison", "rules", "profile",
-    "dataset", "cost", "provenance",
+    "outcome", "photos", "confusion", "mistakes", "classes", "comparison", "trend", "unknown", "dataset", "calibration",
+    "serving", "tuning", "curves", "rules", "profile", "cost", "provenance",
 ]  # fmt: skip
 
 

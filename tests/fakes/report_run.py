@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import csv
 import io
 import json
 import math
@@ -21,6 +23,8 @@ EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:whippet-dev:run-7"
 JOB = f"whippet-dev-{RUN}"
 CLASSES = ("dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt")
 START = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
+EARLIER = ("run-5", "run-4", "run-3")
+"""Executions that came to a decision before; the last was tested on other photos."""
 
 
 def event(**changes: Any) -> dict[str, Any]:
@@ -63,24 +67,35 @@ def files(*, classes: Sequence[str] = CLASSES, each: int = 37, seed: int = 3) ->
                 "failed": 0,
             }
         ),
-        **{
-            f"{Artefact.HARDEST_MISTAKES}/{place:02}.jpg": _photo(rng)
-            for place in range(len(evaluation["hardest_mistakes"]) - 1)
-        },
+        Artefact.PREDICTIONS: _predictions(evaluation),
+        Artefact.CHECK: _json(_check(classes)),
+        Artefact.THUMBNAILS: _json({path: base64.b64encode(_photo(rng)).decode() for path in _pictured(evaluation)}),
     }
     own = {
         f"manifest/{Artefact.DATASET_SUMMARY}": _json(_dataset(classes, each=each)),
         Artefact.DECISION: _json(_decision(evaluation)),
     }
-    return {f"runs/{RUN}/results/{name}": body for name, body in results.items()} | {
-        f"runs/{RUN}/{name}": body for name, body in own.items()
-    }
+    return (
+        {f"runs/{RUN}/results/{name}": body for name, body in results.items()}
+        | {f"runs/{RUN}/{name}": body for name, body in own.items()}
+        | _earlier_runs(_decision(evaluation), evaluation)
+    )
 
 
 def changed(files: dict[str, bytes], name: str, **changes: Any) -> dict[str, bytes]:
     """The files with some members of a JSON file replaced; `name` as it stands below runs/<run>/."""
     key = f"runs/{RUN}/{name}"
     return files | {key: _json(json.loads(files[key]) | changes)}
+
+
+class FakeStepFunctions:
+    """The state machine's executions, the newest first: this run, one that failed, and three earlier ones."""
+
+    def list_executions(self, *, stateMachineArn: str, maxResults: int) -> dict[str, Any]:  # noqa: N803
+        assert stateMachineArn.endswith(":stateMachine:whippet-dev")
+        names = ["run-7", "failed", *EARLIER]
+        executions = [{"name": name, "startDate": START - timedelta(days=days)} for days, name in enumerate(names)]
+        return {"executions": executions[:maxResults]}
 
 
 class FakeSageMaker:
@@ -223,6 +238,7 @@ def _evaluation(classes: Sequence[str], *, each: int, rng: random.Random) -> dic
         "dataset_fingerprint": "d" * 64,
         "test_fingerprint": "e" * 64,
         "validation_accuracy": 0.8571,
+        "validation_images": 240,
         "test_accuracy": of_all / (each * count),
         "test_accuracy_interval": {"low": 0.79, "high": 0.87, "level": 0.95},
         "test_top_5_accuracy": 0.985,
@@ -237,7 +253,9 @@ def _evaluation(classes: Sequence[str], *, each: int, rng: random.Random) -> dic
             "bins": bins,
         },
         "hardest_mistakes": mistakes,
-        "multiclass_classification_metrics": {},
+        "multiclass_classification_metrics": {
+            "accuracy_best_constant_classifier": {"value": 1 / count, "standard_deviation": 0.01}
+        },
         "precision": "int8",
         "precision_reason": "int8 is as accurate: validation accuracy 0.8571 against 0.8603 in fp32 on 315 photos; "
         "up to 0.005 may be lost, and a standard error of 0.0055",
@@ -257,10 +275,38 @@ def _evaluation(classes: Sequence[str], *, each: int, rng: random.Random) -> dic
                 "milliseconds": 8.7,
             },
         ],
-        "near_copies": None,
-        "by_group": None,
-        "unknown": None,
-        "coverage": [],
+        "near_copies": {
+            "images": 3,
+            "others": each * count - 3,
+            "accuracy_of_others": 0.81,
+            "interval_of_others": {"low": 0.77, "high": 0.85, "level": 0.95},
+            "examples": [
+                {"path": f"test/a/copy-{n}.jpg", "trained": f"train/a/{n}.jpg", "cosine": 0.98} for n in range(3)
+            ],
+        },
+        "by_group": {
+            "source": "groups",
+            "groups": 12,
+            "images": each * count,
+            "accuracy": 0.74,
+            "interval": {"low": 0.66, "high": 0.81, "level": 0.95},
+            "accuracy_by_photo": 0.86,
+        },
+        "unknown": {
+            "known_share": 0.94,
+            "promised_share": 0.95,
+            "accuracy_known": 0.88,
+            "accuracy_unknown": 0.41,
+            "curve": [{"answered": place / 10, "accuracy": 1 - 0.014 * place} for place in range(1, 11)],
+            "oddest": [
+                {"path": f"test/{classes[0]}/odd-{n}.jpg", "label": classes[0], "distance": 1.6 - n / 5}
+                for n in range(5)
+            ],
+        },
+        "coverage": [
+            {"promised": 0.9, "realised": 0.912, "mean_labels": 1.2},
+            {"promised": 0.95, "realised": 0.947, "mean_labels": 1.7},
+        ],
         "mirror_averaging": {
             "served": False,
             "images": 256,
@@ -302,6 +348,7 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
         "code_version": "9f2c41d07b",
         "decided_at": "2026-11-25T09:31:12+00:00",
         "accepted": True,
+        "undecided": False,
         "approval": "Approved",
         "reasons": [f"The test accuracy {accuracy:.4f} reaches the floor 0.7000 (setting release.min_accuracy)."],
         "checks": [
@@ -314,6 +361,8 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
         # what was asked of the model
         "thresholds": {
             "min_accuracy": 0.7,
+            "accuracy_by": "photo",
+            "max_near_copies": 0.1,
             "min_class_recall": 0.0,
             "tolerance": 0.01,
             "significance": 0.05,
@@ -329,13 +378,25 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
             "config": "whippet-dev-run-5",
             "run": "run-5",
             "comparable": True,
-            "why": "same classes, same test photos",
+            "why": f"of the {evaluation['test_images']} test photos of this run, the two are compared on the "
+            f"{evaluation['test_images']} on which the model in service was run",
             "test_accuracy": accuracy - 5 / evaluation["test_images"],
             "images": evaluation["test_images"],
             "old_accuracy": accuracy - 5 / evaluation["test_images"],
             "new_accuracy": accuracy,
-            "gained": [],
-            "lost": [],
+            "gained": [
+                {"path": f"test/gained-{n}.jpg", "label": evaluation["classes"][0], "old": "hat", "new": "dress"}
+                for n in range(3)
+            ],
+            "lost": [
+                {
+                    "path": mistake["path"],
+                    "label": mistake["label"],
+                    "old": mistake["label"],
+                    "new": mistake["predicted"],
+                }
+                for mistake in evaluation["hardest_mistakes"][:2]
+            ],
             "only_new_right": 11,
             "only_old_right": 6,
             "p_value": 0.928,
@@ -349,6 +410,77 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
         "test_fingerprint": "e" * 64,
         "hyperparameters": evaluation["hyperparameters"],
     }
+
+
+def _predictions(evaluation: dict[str, Any]) -> bytes:
+    """The predictions of the confusion matrix, with the hardest mistakes among them."""
+    classes, mistakes = evaluation["classes"], evaluation["hardest_mistakes"]
+    left = [list(row) for row in evaluation["confusion_matrix"]]
+    rows = []
+    for mistake in mistakes:
+        row, column = classes.index(mistake["label"]), classes.index(mistake["predicted"])
+        left[row][column] = max(0, left[row][column] - 1)
+        rows.append((mistake["path"], mistake["label"], mistake["predicted"], f"{mistake['confidence']:.6f}"))
+    for row, counts in enumerate(left):
+        for column, count in enumerate(counts):
+            names = classes[row], classes[column]
+            rows += [(f"test/{names[0]}/{column}-{n}.jpg", *names, f"{0.7 - n / 1000:.6f}") for n in range(count)]
+    text = io.StringIO()
+    csv.writer(text).writerows([("path", "label", "predicted", "confidence"), *sorted(rows)])
+    return text.getvalue().encode()
+
+
+def _check(classes: Sequence[str]) -> dict[str, Any]:
+    def finding(kind: str, path: str, reason: str, **more: Any) -> dict[str, Any]:
+        nothing = {"suggested": None, "other": None, "group": None}
+        return (
+            {"kind": kind, "path": path, "label": 0, "split": "train", "reason": reason, "score": 1.0} | nothing | more
+        )
+
+    return {
+        "classes": list(classes),
+        "photos": 1830,
+        "findings": [
+            finding("unreadable", "train/a/cut.jpg", "the features job could not read it; its log says why"),
+            *(
+                finding(
+                    "label",
+                    f"train/a/flipped-{n}.jpg",
+                    "it looks like another class",
+                    suggested=1,
+                    other="train/b/1.jpg",
+                )
+                for n in range(30)
+            ),
+            finding("copy", "train/a/twin.jpg", "the same picture as train/a/1.jpg", other="train/a/1.jpg", group=0),
+            finding("odd", "train/a/moon.jpg", "few photos are like it"),
+        ],
+        "remarks": ["The class hat has 9 photos, where the largest has 120."],
+    }
+
+
+def _pictured(evaluation: dict[str, Any]) -> list[str]:
+    """Paths of the photos that have a thumbnail: all that the page shows but for one mistake and one suspect."""
+    mistakes = [mistake["path"] for mistake in evaluation["hardest_mistakes"][:-1]]
+    flipped = [f"train/a/flipped-{n}.jpg" for n in range(1, 30)]
+    copies = [path for pair in evaluation["near_copies"]["examples"] for path in (pair["path"], pair["trained"])]
+    oddest = [photo["path"] for photo in evaluation["unknown"]["oddest"]]
+    return [*mistakes, *flipped, *copies, *oddest, "train/a/twin.jpg", "train/a/moon.jpg", "a/7.jpg"]
+
+
+def _earlier_runs(decision: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, bytes]:
+    """What earlier runs left that the report reads, such as the mistakes of the model in service."""
+    found = {}
+    for number, name in enumerate(EARLIER):
+        run = run_id(name, started=START - timedelta(days=number + 2))
+        other = {"run": run, "test_accuracy": 0.8 - 0.02 * number, "accepted": number != 1}
+        if number == len(EARLIER) - 1:
+            other["test_fingerprint"] = "f" * 64
+        found[f"runs/{run}/{Artefact.DECISION}"] = _json(decision | other)
+        found[f"runs/{run}/results/{Artefact.EVALUATION}"] = _json(evaluation | {"run": run})
+    picture = base64.b64encode(_photo(random.Random(1))).decode()
+    gained = {photo["path"]: picture for photo in decision["in_service"]["gained"]}
+    return found | {f"runs/run-5/results/{Artefact.THUMBNAILS}": _json(gained)}
 
 
 def _history(rng: random.Random) -> bytes:

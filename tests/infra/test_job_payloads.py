@@ -186,7 +186,8 @@ def test_fine_tuning_begins_with_the_features_and_reads_the_photos(synthesise: A
     ]  # fmt: skip
     payloads = dict(result.payloads)
     trial, train = payloads["Tune"]["TrainingJobDefinition"], payloads["Train"]
-    assert channels(trial) == channels(train) == ["features", "dataset", "manifest", "weights"]
+    assert channels(trial) == ["features", "dataset", "manifest", "weights"]
+    assert channels(train) == [*channels(trial), "in_service"]
     assert trial["StaticHyperParameters"]["mode"] == train["HyperParameters"]["mode"] == "finetune"
     assert train["HyperParameters"]["learning_rate"] == "0.01"
     # A trial through the network needs the packages and the machine of the training.
@@ -317,6 +318,7 @@ def test_the_training_of_a_head_downloads_no_photo_that_it_does_not_read(
         jobs = training_jobs(definition, "features")
         for name in jobs.keys() & {"Train", "TrainManaged"}:
             assert inputs(jobs[name]) == {
+                "in_service": ("File", "S3Prefix"),
                 "features": ("File", "S3Prefix"),
                 "dataset": ("FastFile", "S3Prefix"),
                 "manifest": ("File", "S3Prefix"),
@@ -335,3 +337,18 @@ def test_gpu_instances_get_the_gpu_image_of_the_region(synthesise: Any) -> None:
     trial = payloads["Tune"]["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"]
     assert image == f"{registry}:2.13-cu133-amzn2023-sagemaker"
     assert trial == f"{registry}:2.13-cpu-amzn2023-sagemaker"
+
+
+@pytest.mark.parametrize("mode", ["features", "finetune"])
+def test_every_training_gets_the_model_in_service_and_no_other_job(synthesise: Any, mode: str) -> None:
+    definition = synthesise(**{"training.mode": mode}).definition()
+    seen = set()
+    for result in every_walk(definition, mode=mode):
+        for name, payload in result.payloads:
+            for job in (payload, payload.get("TrainingJobDefinition", {})):
+                inputs = {item["ChannelName"]: item for item in job.get("InputDataConfig", [])}
+                if contract.Channel.IN_SERVICE in inputs:
+                    seen.add(name)
+                    source = inputs[contract.Channel.IN_SERVICE]["DataSource"]["S3DataSource"]
+                    assert source["S3Uri"] == plan()["in_service_uri"]
+    assert seen == {"Train", "TrainManaged"}

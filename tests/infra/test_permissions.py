@@ -85,8 +85,31 @@ def test_an_existing_bucket_is_used_and_read_below_the_prefix_only(synthesise: C
         if ":::photos-of-ours" in resource
     }
     assert {resource.split("photos-of-ours/")[1] for resource in objects} == {
-        *("shop/*", "runs/*", "features/*", "checkpoints/*", "debug/*")
+        *("shop/*", "runs/*", "features/*", "checkpoints/*", "debug/*"),
+        *("runs/*/decision.json", "runs/*/model.tar.gz"),
     }
+
+    # CheckDataset finds the model in service and reads nothing else of the runs
+    of_runs = {
+        resource.split("photos-of-ours/")[1]
+        for name, item in template.statements()
+        if "CheckDataset" in name and "s3:GetObject" in listed(item["Action"])
+        for resource in listed(item["Resource"])
+        if ":::photos-of-ours/runs/" in resource
+    }
+    assert of_runs == {"runs/*/decision.json", "runs/*/model.tar.gz"}
+
+
+@pytest.mark.parametrize("owner", ["Verdict", "TrainingRole"])
+def test_the_model_in_service_and_its_run_can_be_read(template: Template, owner: str) -> None:
+    reading = {
+        resource
+        for name, item in template.statements()
+        if owner in name and "s3:GetObject" in listed(item["Action"])
+        for resource in listed(item["Resource"])
+    }
+    for key in ("manifest/manifest.jsonl", "results/test_predictions.csv", "training/j-train/output/model.tar.gz"):
+        assert any(fnmatch.fnmatchcase(f"arn:aws:s3:::data-bucket/runs/1/{key}", resource) for resource in reading)
 
 
 def test_the_training_role_serves_the_rules_job_too(template: Template) -> None:

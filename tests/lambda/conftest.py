@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.cloudformation import answering
 from tests.fakes.lambda_context import Context
 from tests.fakes.report_page import LIBRARY
-from tests.fakes.report_run import RUN, FakeSageMaker, event
+from tests.fakes.report_run import RUN, FakeSageMaker, FakeStepFunctions, event
 from tests.fakes.s3 import FakeS3
 
 
@@ -41,8 +41,11 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "BUCKET": "data",
         "NAME_PREFIX": "whippet-dev",
         "ENDPOINT_NAME": "whippet-dev",
+        "SERVING_MODE": "realtime",
         "MIN_ACCURACY": "0.7",
+        "ACCURACY_BY": "photo",
         "MIN_CLASS_RECALL": "0.2",
+        "MAX_NEAR_COPIES": "0.1",
         "TOLERANCE": "0.01",
         "SIGNIFICANCE": "0.05",
         "APPROVAL": "automatic",
@@ -72,11 +75,17 @@ def write(monkeypatch: pytest.MonkeyPatch, context: Context, tmp_path: Path) -> 
     monkeypatch.setattr(report, "CHARTING_LIBRARY", library)
 
     def written(
-        objects: dict[str, bytes], *, sagemaker: FakeSageMaker | None = None, page: str = "report.html", **changes: Any
+        objects: dict[str, bytes],
+        *,
+        sagemaker: FakeSageMaker | None = None,
+        stepfunctions: Any = None,
+        page: str = "report.html",
+        **changes: Any,
     ) -> str:
         s3 = FakeS3(objects)
         monkeypatch.setattr(report, "s3", s3)
         monkeypatch.setattr(report, "sagemaker", sagemaker or FakeSageMaker())
+        monkeypatch.setattr(report, "stepfunctions", stepfunctions or FakeStepFunctions())
         answer = report.handler(event(**changes), context)  # type: ignore[arg-type]
         assert answer["uri"] == f"s3://data/runs/{RUN}/report.html"
         return s3.objects[f"runs/{RUN}/{page}"].decode()

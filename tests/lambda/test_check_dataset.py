@@ -176,6 +176,53 @@ def test_fine_tuning_takes_the_features_of_earlier_runs(
     assert plan["features"]["ready"]
 
 
+MODEL = "runs/1/training/whippet-dev-1-train/output/model.tar.gz"
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, s3: FakeS3, *, model: str = f"s3://data/{MODEL}") -> FakeEndpoint:
+    """Let the model of run 1 be in service."""
+    s3.put_object(Bucket="data", Key="runs/1/decision.json", Body=json.dumps({"model": model}).encode())
+    s3.put_object(Bucket="data", Key=MODEL, Body=b"archive")
+    endpoint = FakeEndpoint(1)
+    monkeypatch.setattr(check_dataset, "sagemaker", endpoint)
+    return endpoint
+
+
+def test_the_training_gets_the_model_in_service(s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    none = f"s3://data/runs/{RUN}/manifest/dataset.json"
+    assert check(context)["in_service_uri"] == none
+    assert none.removeprefix("s3://data/") in s3.objects, "a channel without any object would fail the job"
+
+    endpoint = serve(monkeypatch, s3)
+    assert check(context)["in_service_uri"] == f"s3://data/{MODEL}"
+    endpoint.status = "Failed"
+    assert check(context)["in_service_uri"] == none
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "no decision",
+        "no model",
+        "s3://data/runs/2/training/whippet-dev-2-train/output/model.tar.gz",
+        "s3://data/runs/1/training/other.bin",
+        "s3://other/runs/1/training/whippet-dev-1-train/output/model.tar.gz",
+    ],
+)
+def test_a_model_in_service_that_is_not_at_hand_fails_no_run(
+    s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """A decision lies where jobs may write: it may name nothing but a model of its run."""
+    for key in (change.removeprefix("s3://data/"), MODEL):
+        s3.put_object(Bucket="data", Key=key, Body=b"archive")
+    if change.startswith("s3:"):
+        serve(monkeypatch, s3, model=change)
+    else:
+        serve(monkeypatch, s3)
+        del s3.objects["runs/1/decision.json" if change == "no decision" else MODEL]
+    assert check(context)["in_service_uri"] == f"s3://data/runs/{RUN}/manifest/dataset.json"
+
+
 def test_jobs_keep_their_checkpoints_apart(s3: FakeS3, context: Context) -> None:
     plan = check(context)
     assert plan["tuning"]["checkpoints"] == f"s3://data/checkpoints/{RUN}/whippet-dev-{RUN}/"

@@ -20,9 +20,9 @@ def test_a_complete_run_fills_every_section(write: Any) -> None:
     assert [attributes for _, attributes in page.tags if attributes.get("class") == "missing"] == []
     assert "Accepted, and released on whippet-dev" in page.sections["outcome"]
     assert "Overtraining found an issue at step 460" in page.sections["outcome"]
-    assert "int8 served 85.71%" in page.sections["outcome"]
-    assert "fp32 86.03% 85.41% 13.5 MB 17.9 ms" in page.sections["outcome"]
-    assert "validation accuracy 0.8571 against 0.8603 in fp32" in page.sections["outcome"]
+    assert "int8 served 85.71%" in page.sections["serving"]
+    assert "fp32 86.03% 85.41% 13.5 MB 17.9 ms" in page.sections["serving"]
+    assert "validation accuracy 0.8571 against 0.8603 in fp32" in page.sections["serving"]
     assert "16 trials on ml.c5.xlarge" in page.sections["tuning"]
     assert "AlgorithmError: the loss is not a number" in page.sections["tuning"]
     assert all(name in page.sections["classes"] for name in CLASSES)
@@ -31,7 +31,7 @@ def test_a_complete_run_fills_every_section(write: Any) -> None:
     assert "1,830 photos of 10 classes" in page.sections["dataset"]
     assert "model-package/whippet-dev/7" in page.sections["provenance"]
     assert set(page.charts) == {
-        "trials", "curves", "confusion", "calibration", "phases", "steps", "timeline", "dataset",
+        "trials", "curves", "confusion", "calibration", "phases", "steps", "timeline", "dataset", "trend", "answered",
     }  # fmt: skip
 
 
@@ -60,11 +60,11 @@ def test_the_page_says_what_mirror_averaging_brings_and_costs(write: Any, served
     objects = files()
     mirror = json.loads(objects[f"runs/{RUN}/results/evaluation.json"])["mirror_averaging"]
     objects = changed(objects, "results/evaluation.json", mirror_averaging=mirror | {"served": served})
-    outcome = Parsed(write(objects)).sections["outcome"]
-    assert state in outcome
-    assert f"On 256 validation photos, in fp32, it {takes} the accuracy from 85.94% to 86.72%" in outcome
-    assert "(standard error of the difference 0.78%)" in outcome
-    assert "the loss from 0.431 to 0.421 (0.0061), and a photo from 17.9 ms to 35.2 ms" in outcome
+    serving = Parsed(write(objects)).sections["serving"]
+    assert state in serving
+    assert f"On 256 validation photos, in fp32, it {takes} the accuracy from 85.94% to 86.72%" in serving
+    assert "(standard error of the difference 0.78%)" in serving
+    assert "the loss from 0.431 to 0.421 (0.0061), and a photo from 17.9 ms to 35.2 ms" in serving
 
 
 @pytest.mark.parametrize(
@@ -76,26 +76,26 @@ def test_the_page_says_what_mirror_averaging_brings_and_costs(write: Any, served
 )
 def test_the_page_says_whether_the_fine_tuned_network_is_served(write: Any, served: bool, says: str) -> None:
     comparison = {"served": served, "network_loss": 0.4712, "head_loss": 0.4341, "images": 160}
-    outcome = Parsed(write(changed(files(), "results/evaluation.json", fine_tuning=comparison))).sections["outcome"]
-    assert says in outcome
+    serving = Parsed(write(changed(files(), "results/evaluation.json", fine_tuning=comparison))).sections["serving"]
+    assert says in serving
     assert (
         "On 160 validation photos, the network has a calibrated loss of 0.471 and the logistic regression of 0.434"
-        in outcome
+        in serving
     )
-    assert "fine-tuned" not in Parsed(write(files())).sections["outcome"]
+    assert "fine-tuned" not in Parsed(write(files())).sections["serving"]
 
 
 def test_mirror_averaging_is_not_spoken_of_where_mirror_images_mean_something_else(write: Any) -> None:
     objects = changed(files(), "results/evaluation.json", mirror_averaging=None)
     page = Parsed(write(objects))
-    assert "Served as" in page.sections["outcome"]
-    assert "irror" not in page.sections["outcome"]
+    assert "Served as" in page.sections["serving"]
+    assert "irror" not in page.sections["serving"]
 
 
 def test_every_file_that_was_left_out_is_named(write: Any) -> None:
     """They were counted only."""
     page = Parsed(write(files()))
-    shown = " ".join(page.sections["dataset"].split())
+    shown = " ".join(page.sections["photos"].split())
     assert "train counts as a class, since it holds its photos itself." in shown
     assert "Left out: 5 files, of which 3 are copies of a photo in another split" in shown
     assert "a/notes <b>.txt it is no photo by its name" in shown
@@ -107,9 +107,9 @@ def test_every_file_that_was_left_out_is_named(write: Any) -> None:
     assert link.endswith("/s3/object/data?region=eu-west-1&prefix=runs/run-7-5c694/manifest/left_out.csv")
 
     objects = changed(files(), "manifest/dataset.json", stray_files=900)
-    assert "The first of them; all are in" in " ".join(Parsed(write(objects)).sections["dataset"].split())
+    assert "The first of them; all are in" in " ".join(Parsed(write(objects)).sections["photos"].split())
     objects = changed(files(), "manifest/dataset.json", stray_files=0, duplicates_across_splits=0, left_out=[])
-    assert "No file was left out." in Parsed(write(objects)).sections["dataset"]
+    assert "No file was left out." in Parsed(write(objects)).sections["photos"]
 
 
 def test_photos_that_were_changed_under_the_run_are_told(write: Any) -> None:
@@ -117,7 +117,7 @@ def test_photos_that_were_changed_under_the_run_are_told(write: Any) -> None:
         lines = [json.dumps({"path": path, "label": 0, "split": "train", "etag": etag}) for path, etag in photos]
         there = {f"dataset/{path}": body.encode() for path, body in (("a/1.jpg", "one"), ("a/2.jpg", "two"))}
         manifest = {f"runs/{RUN}/manifest/manifest.jsonl": "\n".join(lines).encode()}
-        return " ".join(Parsed(write(files() | there | manifest)).sections["dataset"].split())
+        return " ".join(Parsed(write(files() | there | manifest)).sections["photos"].split())
 
     same = [("a/1.jpg", etag(b"one")), ("a/2.jpg", etag(b"two"))]
     assert "were changed" not in told(*same)
@@ -125,13 +125,13 @@ def test_photos_that_were_changed_under_the_run_are_told(write: Any) -> None:
     assert "1 of them are gone (a/0.jpg), and 1 hold other content (a/2.jpg)" in told(
         ("a/0.jpg", "x"), same[0], ("a/2.jpg", "before")
     )
-    assert "photos of 10 classes" in " ".join(Parsed(write(files())).sections["dataset"].split()), "without a manifest"
+    assert "Left out: 5 files" in " ".join(Parsed(write(files())).sections["photos"].split()), "without a manifest"
 
 
 def test_every_chart_has_its_data_and_a_text_for_those_who_do_not_see_it(write: Any) -> None:
     page = Parsed(write(files()))
     drawn = [attributes for _, attributes in page.tags if "data-chart" in attributes]
-    assert len(drawn) == 12
+    assert len(drawn) == 14
     assert {attributes["data-source"] for attributes in drawn} == set(page.charts)
     assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in drawn)
     assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from typing import Any
 
@@ -116,10 +117,20 @@ def test_two_hundred_classes_make_a_page_of_bearable_size(write: Any) -> None:
     assert "class 199" in page.sections["classes"]
 
 
-def test_an_oversized_picture_is_left_out(write: Any) -> None:
-    objects = files() | {f"runs/{RUN}/results/mistakes/00.jpg": b"x" * 70_000}
+@pytest.mark.parametrize("picture", ["A" * 70_000, '"><img src=x onerror=alert(1)>', "", 7, None])
+def test_what_cannot_be_a_thumbnail_is_left_out(write: Any, picture: object) -> None:
+    key = f"runs/{RUN}/results/thumbnails.json"
+    pictures = json.loads(files()[key])
+    objects = files() | {key: json.dumps(pictures | {"train/a/moon.jpg": picture}).encode()}
     before, after = (len([tag for tag, _ in Parsed(write(o)).tags if tag == "img"]) for o in (files(), objects))
-    assert (before, after) == (11, 10)
+    assert before - after == 1
+
+
+def test_the_pictures_of_a_page_have_a_bound_together(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("report.pictures.MAX_BYTES", 20_000)
+    page = Parsed(write(files()))
+    assert 10_000 < sum(len(a["src"] or "") for tag, a in page.tags if tag == "img") < 25_000
+    assert "no picture" in page.sections["mistakes"]
 
 
 def test_a_run_that_never_got_a_plan_is_named_after_its_execution(write: Any) -> None:

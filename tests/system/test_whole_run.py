@@ -97,17 +97,15 @@ def test_one_class_is_refused(system: System, digits: tuple[Path, dict[Path, str
 
 def test_a_run_without_a_quota_ends_before_its_first_job(system: System, digits: tuple[Path, dict[Path, str]]) -> None:
     system.whippet("upload", str(digits[0]))
-    wanted = ["ml.m5.large for training job usage", "ml.m5.large for endpoint usage"]
-    with account(system, {"quotas": {"sagemaker": {wanted[0]: 0, wanted[1]: 1}}}):
+    wanted = "ml.m5.large for training job usage"
+    with account(system, {"quotas": {"sagemaker": {wanted: 0, "ml.m5.large for endpoint usage": 0}}}):
         asked = system.whippet("quotas", check=False)
         result = system.whippet("run", "--input", json.dumps(INPUT), check=False)
     assert asked.returncode == result.returncode == 1
-    for quota in wanted:
-        assert quota in asked.stderr, asked.stderr
     assert "QuotaTooSmall" in result.stderr
-    assert wanted[0] in result.stderr
-    # the endpoint's one is enough for a first release, which has no fleet beside it
-    assert wanted[1] not in result.stderr
+    for told in (asked.stderr, result.stderr):
+        assert wanted in told
+        assert "endpoint usage" not in told, "a serverless endpoint has no instances"
     assert system.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
 
 
@@ -270,6 +268,15 @@ def test_a_second_run_reuses_the_features_and_updates_the_endpoint(system: Syste
     assert after["CreationTime"] == before["CreationTime"]
     assert after["EndpointStatus"] == "InService"
 
+    # the first run's model was run on the same test photos, none of which it had learnt from
+    compared = system.document(run_of(system.last_execution()), contract.Artefact.DECISION)["in_service"]
+    assert compared["config"] == before["EndpointConfigName"]
+    assert compared["why"] == (
+        f"of the {compared['images']} test photos of this run, the two are compared on the {compared['images']} on "
+        "which the model in service was run"
+    )
+    assert compared["old_accuracy"] == pytest.approx(compared["test_accuracy"]), "as its own run had measured"
+
 
 def test_a_sabotaged_training_is_rejected_by_rule_step_and_value_while_the_old_model_answers(
     system: System, picture: bytes
@@ -323,7 +330,13 @@ def test_a_rejected_model_leaves_the_one_in_service(
     assert result.returncode == 1
     assert "the model was rejected" in result.stderr
     assert "0.4" in result.stderr, "the floor is named"
-    assert system.last_execution()["error"] == "ModelRejected"
+    execution = system.last_execution()
+    assert execution["error"] == "ModelRejected"
+
+    # other test photos: the model in service was run on them, and those that it was trained on do not count
+    compared = system.document(run_of(execution), contract.Artefact.DECISION)["in_service"]
+    assert re.search(r"are compared on the \d+ on which the model in service was run; left out are", compared["why"])
+    assert "that it was trained on" in compared["why"]
     after = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
     assert after["EndpointConfigName"] == before["EndpointConfigName"]
     answer = system.api("POST", "classify", picture, x_api_key=system.key(), content_type="image/jpeg")

@@ -39,7 +39,7 @@ def request_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr("sys.argv", ["check_photos", str(file)])
         check_photos.main()
         found: contract.DatasetCheck = json.loads((output / contract.Artefact.CHECK).read_text())
-        thumbnails: dict[str, str] = json.loads((output / contract.CHECK_THUMBNAILS).read_text())
+        thumbnails: dict[str, str] = json.loads((output / contract.Artefact.THUMBNAILS).read_text())
         return found, thumbnails
 
     return checked

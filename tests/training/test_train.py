@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+import tarfile
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -107,6 +108,7 @@ def test_training_writes_everything_the_contract_promises(
     finished = re.search(r"logistic regression: \S+, ([0-9.]+); .* kept: the logistic regression", log)
     assert finished, log
     assert evaluation["validation_accuracy"] == pytest.approx(float(finished[1]), abs=1e-4)
+    assert evaluation["validation_images"] == 12
     assert "fitted on 48 photos that were held out" in log
 
     # the precision is chosen on the eleven validation photos that are left, not on the twelve test photos
@@ -122,6 +124,35 @@ def test_training_writes_everything_the_contract_promises(
     check_predictions(output, evaluation)
     check_served_model(embedded, model=model, expected=evaluation["test_accuracy"])
     check_another_head_is_noticed(embedded, model=model)
+
+
+def test_a_resaved_photo_among_the_test_photos_is_named_and_does_not_count(workspace: Workspace) -> None:
+    """Its bytes are others, so that CheckDataset cannot see it."""
+    records = workspace.fill(each=20)
+    test = [record["path"] for record in records if record["split"] == "test"]
+    original = preprocess.decode((workspace.root / "dataset" / records[0]["path"]).read_bytes())
+    original.save(workspace.root / "dataset" / test[0], quality=95)
+    for record in records:
+        if record["label"] == 1:
+            record["group"] = f"burst {int(record['path'][-6:-4]) // 4}"
+    workspace.write_manifest(records)
+    workspace.write_weights()
+    workspace.start(channels=("dataset", "manifest", "weights"), model="features")
+    features.main()
+    start_training(workspace)
+    train.main()
+
+    text = (workspace.root / "output" / contract.Artefact.EVALUATION).read_text(encoding="utf-8")
+    evaluation: contract.Evaluation = json.loads(text)
+    copies, groups = evaluation["near_copies"], evaluation["by_group"]
+    assert copies is not None
+    assert (test[0], records[0]["path"]) in [(copy["path"], copy["trained"]) for copy in copies["examples"]]
+    assert copies["images"] + copies["others"] == 12
+    assert copies["accuracy_of_others"] is not None
+    # five bursts of one class; the other photos are on their own
+    assert groups is not None
+    assert (groups["source"], groups["groups"], groups["images"]) == ("groups", 45, 60)
+    assert groups["accuracy"] > 0.8
 
 
 def test_the_same_data_and_seed_give_the_same_model_whatever_the_search_found(
@@ -143,6 +174,36 @@ def test_the_same_data_and_seed_give_the_same_model_whatever_the_search_found(
     assert digests[0] != digests[2]
 
 
+@pytest.mark.parametrize("same", [True, False], ids=["seen in the same way", "seen in its own way"])
+def test_the_model_in_service_is_run_on_the_new_test_photos(
+    embedded: Workspace, capsys: pytest.CaptureFixture[str], same: bool
+) -> None:
+    """Here it is the same model, so that it says the same; its card may ask for another crop."""
+    model = start_training(embedded)
+    train.main()
+    output = embedded.root / "output"
+    assert not (output / contract.Artefact.IN_SERVICE).exists(), "nothing is in service yet"
+    card = model / contract.Artefact.MODEL_CARD
+    if not same:
+        card.write_text(json.dumps({**json.loads(card.read_text(encoding="utf-8")), "interpolation": "bicubic"}))
+    with tarfile.open(embedded.folder("in_service") / contract.MODEL_ARCHIVE, "w:gz") as archive:
+        for file in model.iterdir():
+            archive.add(file, arcname=file.name)
+
+    channels = ("features", "dataset", "manifest", "weights", "in_service")
+    embedded.start(channels=channels, model="next", **HYPERPARAMETERS)
+    train.main()
+    own, old = (
+        (output / name).read_text(encoding="utf-8")
+        for name in (contract.Artefact.PREDICTIONS, contract.Artefact.IN_SERVICE_PREDICTIONS)
+    )
+    assert len(own.splitlines()) == len(old.splitlines()) == 13
+    assert (own == old) is same
+    said = json.loads((output / contract.Artefact.IN_SERVICE).read_text(encoding="utf-8"))
+    assert said == {"run": "r1", "labels": list(CLASSES), "why": ""}
+    assert "the model in service (run r1) is right on" in capsys.readouterr().out
+
+
 def check_predictions(output: Path, evaluation: contract.Evaluation) -> None:
     """Photo by photo they say what the evaluation says of all together, and every mistake has its thumbnail."""
     with (output / contract.Artefact.PREDICTIONS).open(encoding="utf-8", newline="") as file:
@@ -151,8 +212,8 @@ def check_predictions(output: Path, evaluation: contract.Evaluation) -> None:
     assert len(predictions) == evaluation["test_images"]
     right = sum(row["label"] == row["predicted"] for row in predictions)
     assert right / len(predictions) == pytest.approx(evaluation["test_accuracy"])
-    thumbnails = sorted(path.name for path in (output / contract.Artefact.HARDEST_MISTAKES).iterdir())
-    assert thumbnails == [f"{place:02}.jpg" for place in range(len(predictions) - right)]
+    thumbnails = json.loads((output / contract.Artefact.THUMBNAILS).read_text(encoding="utf-8"))
+    assert {row["path"] for row in predictions if row["label"] != row["predicted"]} <= set(thumbnails)
 
 
 def check_served_model(workspace: Workspace, *, model: Path, expected: float) -> None:

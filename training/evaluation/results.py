@@ -8,21 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 import contract
-from training import preprocess
-from training.data.manifest import read_photo
 from training.evaluation import plots
 from training.loop.history import Epoch
-from training.preprocess import ImageError
 from training.runtime.environment import write_json
 
-__all__ = ["THUMBNAIL_SIDE", "write_mistakes", "write_predictions", "write_results"]
-
-THUMBNAIL_SIDE = 192
-"""Longest side of a misjudged photo's thumbnail, in pixels: twenty of them take some 150 kB of the report."""
-_THUMBNAIL_QUALITY = 80
+__all__ = ["write_prediction_table", "write_predictions", "write_results"]
 
 
 def write_results(folder: Path, evaluation: contract.Evaluation, *, epochs: Sequence[Epoch], kept: Epoch) -> None:
@@ -117,34 +109,22 @@ def write_predictions(
         classes: names of the classes.
     """
     predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    _write_table(
+    write_prediction_table(
         folder / contract.Artefact.PREDICTIONS,
-        ["path", "label", "predicted", "confidence"],
-        sorted(
-            (path, classes[label], classes[predicted], f"{score:.6f}")
+        (
+            (path, classes[label], classes[predicted], float(score))
             for path, label, predicted, score in zip(paths, labels, predictions, confidence, strict=True)
         ),
     )
 
 
-def write_mistakes(folder: Path, mistakes: Sequence[contract.Mistake], *, photos: Path) -> None:
-    """Write a thumbnail of each misjudged photo, upright; one that cannot be read any more is left out and named.
-
-    Args:
-        folder: the job's output folder; a thumbnail's name is its mistake's place in the list: `mistakes/00.jpg` …
-        mistakes: `Evaluation.hardest_mistakes`.
-        photos: the dataset channel.
-    """
-    thumbnails = folder / contract.Artefact.HARDEST_MISTAKES
-    thumbnails.mkdir(exist_ok=True)
-    for place, mistake in enumerate(mistakes):
-        try:
-            image = preprocess.decode(read_photo(photos, mistake["path"]), shorter_side=THUMBNAIL_SIDE)
-        except ImageError as error:
-            print(f"no thumbnail of {mistake['path']}: {error}", flush=True)
-            continue
-        image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
-        image.save(thumbnails / f"{place:02}.jpg", "JPEG", quality=_THUMBNAIL_QUALITY)
+def write_prediction_table(file: Path, rows: Iterable[tuple[str, str, str, float]]) -> None:
+    """Write path, label, predicted label and confidence of each photo, in the order of their paths."""
+    _write_table(
+        file,
+        ["path", "label", "predicted", "confidence"],
+        sorted((path, label, predicted, f"{confidence:.6f}") for path, label, predicted, confidence in rows),
+    )
 
 
 def _write_table(file: Path, header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

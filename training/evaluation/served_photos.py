@@ -14,19 +14,20 @@ import contract
 from training.data.manifest import in_order, read_photo
 from training.preprocess import ImageError, Preprocessing, plain_view
 
-__all__ = ["Crop", "as_served", "batches", "crops", "spread"]
+__all__ = ["Batch", "Crop", "as_served", "batches", "crops", "spread"]
 
 Crop = Callable[[contract.ImageRecord], NDArray[np.uint8]]
 """From a photo's record to its pixels, (S, S, 3)."""
 
+Batch = list[tuple[contract.ImageRecord, NDArray[np.uint8]]]
+"""Photos' records, with their pixels, (S, S, 3) each."""
+
 _BATCH = 32
 
 
-def batches(
-    records: Sequence[contract.ImageRecord], crop: Crop
-) -> Iterator[list[tuple[contract.ImageRecord, NDArray[np.uint8]]]]:
+def batches(records: Sequence[contract.ImageRecord], crop: Crop) -> Iterator[Batch]:
     """Yield photos in batches, decoded ahead, without the broken ones, which the features job named and counted."""
-    batch = []
+    batch: Batch = []
     for record, image in in_order(crop, records, ahead=2 * _BATCH):
         if isinstance(image, ImageError):
             continue

@@ -20,9 +20,11 @@ import contract
 from training.data.manifest import Manifest
 from training.evaluation import mirror_averaging
 from training.evaluation.calibration import fit_temperature
-from training.evaluation.results import write_mistakes, write_predictions, write_results
+from training.evaluation.near_copies import near_copies
+from training.evaluation.results import write_predictions, write_results
 from training.evaluation.scores import measure
 from training.evaluation.served_photos import Crop, as_served, crops, spread
+from training.export.in_service import ModelInService
 from training.export.onnx_export import check_export, export
 from training.export.onnx_model import OnnxModel, median_milliseconds
 from training.export.precision import Choice, choose
@@ -57,6 +59,12 @@ class TrainedModel:
     """(images,)"""
     history: History
     """Every epoch's results."""
+    validation_images: int
+    """Photos that the validation accuracy was measured on."""
+    near_copies: list[contract.NearCopy] | None = None
+    """The test photos that are near-copies of others; None where that is not known."""
+    by_group: contract.GroupAccuracy | None = None
+    """The accuracy with whole groups held out; None where there are no groups."""
     fine_tuning: contract.FineTuningComparison | None = None
     """How a fine-tuned network compares with a head on the features; None where nothing was fine-tuned."""
 
@@ -75,6 +83,8 @@ class Job:
     """Gets the model and its card."""
     output_dir: Path
     """Gets the evaluation, its tables and its pictures."""
+    in_service: ModelInService | None = None
+    """The model in service, which is run on the same test photos."""
 
 
 def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
@@ -113,7 +123,9 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
 
     # test every file
     models = {precision: OnnxModel(file).probabilities for precision, file in files.items()}
-    tested = predict(models, job.manifest.records["test"], crop)
+    old = job.in_service
+    shared = old.see if old is not None and old.preprocessing == preprocessing else None
+    tested = predict(models, job.manifest.records["test"], crop, also=shared)
     difference = check_export(trained.classifier, files["fp32"], images=tested.first)
     print(f"exported {files['fp32'].name}: probabilities within {difference:.1e} of PyTorch's", flush=True)
     scores = {
@@ -138,12 +150,13 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         "dataset_fingerprint": job.manifest.summary["fingerprint"],
         "test_fingerprint": job.manifest.summary["test_fingerprint"],
         "validation_accuracy": trained.validation_accuracy,
+        "validation_images": trained.validation_images,
         **scores[choice.precision],
         "precision": choice.precision,
         "precision_reason": choice.reason,
         "model_files": described,
-        "near_copies": None,
-        "by_group": None,
+        "near_copies": _near_copies(trained, tested, precision=choice.precision),
+        "by_group": trained.by_group,
         "unknown": None,
         "coverage": [],
         "mirror_averaging": validated.mirror_averaging,
@@ -165,9 +178,19 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         paths=tested.paths,
         classes=classes,
     )
-    write_mistakes(job.output_dir, evaluation["hardest_mistakes"], photos=job.photos)
     _print_summary(evaluation)
+    if old is not None:
+        old.test(job.manifest.records["test"], photos=job.photos, classes=classes, output_dir=job.output_dir)
     return evaluation
+
+
+def _near_copies(
+    trained: TrainedModel, tested: Predictions[contract.Precision], *, precision: contract.Precision
+) -> contract.NearCopies | None:
+    if trained.near_copies is None:
+        return None
+    right = dict(zip(tested.paths, (tested.predicted(precision) == tested.labels).tolist(), strict=True))
+    return near_copies(trained.near_copies, right=right)
 
 
 def _calibrate(trained: TrainedModel) -> None:
@@ -268,6 +291,13 @@ def _print_summary(evaluation: contract.Evaluation) -> None:
         f"calibration error {calibration['expected_calibration_error']:.4f}",
         flush=True,
     )
+    if (copies := evaluation["near_copies"]) and copies["images"]:
+        print(
+            f"near-copies of photos that were learnt from: {copies['images']} of the test photos, such as "
+            f"{copies['examples'][0]['path']} of {copies['examples'][0]['trained']}; accuracy on the "
+            f"{copies['others']} others: {copies['accuracy_of_others']}",
+            flush=True,
+        )
     for mistake in evaluation["hardest_mistakes"][:3]:
         print(
             f"most confident mistake: {mistake['path']} is {mistake['label']}, predicted {mistake['predicted']} "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import contract
-from training.evaluation.served_photos import Crop, batches
+from training.evaluation.served_photos import Batch, Crop, batches
 from training.runtime.environment import JobError
 
 __all__ = ["Model", "Predictions", "predict"]
@@ -45,8 +45,14 @@ class Predictions(Generic[Name]):
         return float((self.predicted(model) == self.labels).mean())
 
 
-def predict(models: Mapping[Name, Model], records: Sequence[contract.ImageRecord], crop: Crop) -> Predictions[Name]:
-    """Run every model over the photos, which are decoded once for all of them.
+def predict(
+    models: Mapping[Name, Model],
+    records: Sequence[contract.ImageRecord],
+    crop: Crop,
+    *,
+    also: Callable[[Batch], None] | None = None,
+) -> Predictions[Name]:
+    """Run every model over the photos, which are decoded once for all of them, and for whatever `also` does with them.
 
     Raises:
         JobError: none of the photos can be read.
@@ -56,6 +62,8 @@ def predict(models: Mapping[Name, Model], records: Sequence[contract.ImageRecord
     kept: list[NDArray[np.uint8]] = []
     step = max(1, len(records) // _FIRST)
     for batch in batches(records, crop):
+        if also is not None:
+            also(batch)
         pixels = np.stack([image for _, image in batch])
         for name, model in models.items():
             probabilities[name].append(model(pixels))

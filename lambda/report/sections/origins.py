@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.console_links import object_link
-
 import contract
 
 from ..run_context import RunContext
@@ -15,18 +13,13 @@ __all__ = ["dataset", "provenance"]
 
 
 def dataset(run: RunContext) -> dict[str, Any]:
-    """Return the classes, the number of their photos in each split, why they are weighted, and what was left out."""
+    """Return the classes, the number of their photos in each split, and why they are weighted."""
     summary, plan = run.files.dataset, run.data.get("plan")
     # A run of an earlier version knows no weights.
     wanted = plan["hyperparameters"].get("class_weights", "none") if plan else "none"
-    key = f"{contract.RUNS_PREFIX}{run.name}/manifest/{contract.Artefact.LEFT_OUT}"
     return {
         "class_weights": contract.class_weights_reason([entry["train"] for entry in summary["classes"]], wanted=wanted),
         "dataset": summary,
-        "changes": run.files.dataset_changes,
-        "left_out": summary["stray_files"] + summary["duplicates_across_splits"],
-        "left_out_uri": f"s3://{run.files.bucket}/{key}",
-        "left_out_link": object_link(run.files.bucket, key, beside=run.execution),
         "totals": {split: sum(entry[split] for entry in summary["classes"]) for split in contract.SPLITS},
         "charts": {"dataset": summary["classes"]},
     }

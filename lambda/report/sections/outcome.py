@@ -10,12 +10,14 @@ import contract
 
 from ..run_context import RunContext
 from ..run_files import Missing, if_present
+from .next_steps import next_steps
 
 __all__ = ["CHECK_TITLES", "comparison", "outcome"]
 
 CHECK_TITLES: dict[str, str] = {
     "accuracy": "Accuracy",
     "class_recall": "Worst class",
+    "gap": "Validation and test",
     "in_service": "Model in service",
     "leakage": "Leakage between splits",
     "rules": "Debugger rules",
@@ -30,9 +32,14 @@ def outcome(run: RunContext) -> dict[str, Any]:
     evaluation = if_present(lambda: run.files.evaluation)
     failure = run.data.get("failure") or {}
     causes = [_cause(state, error) for state, error in failure.items()]
-    reasons = decision["reasons"] if decision else []
+    checks = decision["checks"] if decision else []
+    # a check says its reason itself
+    said = {check["reason"] for check in checks}
+    reasons = [reason for reason in decision["reasons"] if reason not in said] if decision else []
 
-    if any(error.get("Error") in _REJECTIONS for error in failure.values()) or (
+    if any(error.get("Error") == "TooFewTestPhotos" for error in failure.values()):
+        state, headline = "undecided", "Undecided: too few test photos to tell, so the model was not released"
+    elif any(error.get("Error") in _REJECTIONS for error in failure.values()) or (
         not failure and decision and not decision["accepted"]
     ):
         state, headline = "rejected", "Rejected: the model was not released"
@@ -52,15 +59,24 @@ def outcome(run: RunContext) -> dict[str, Any]:
         "state": state,
         "headline": headline,
         "reasons": reasons,
-        "checks": [{**check, "title": CHECK_TITLES.get(check["name"], check["name"])} for check in decision["checks"]]
-        if decision
-        else [],
+        "checks": [{**check, "title": CHECK_TITLES.get(check["name"], check["name"])} for check in checks],
         "approval": _approval(run, decision) if decision else None,
+        "guessing": _guessing(evaluation) if evaluation else None,
         "evaluation": evaluation,
-        "mirror": evaluation["mirror_averaging"] if evaluation else None,
-        "fine_tuning": evaluation["fine_tuning"] if evaluation else None,
         "decision": decision,
+        "changed": bool(failure and if_present(lambda: run.files.dataset_changes)),
+        "steps": next_steps(run) if evaluation else [],
     }
+
+
+def _guessing(evaluation: contract.Evaluation) -> dict[str, Any] | None:
+    """Return the class that could always be answered with as much success; None where the model is better than that."""
+    metrics = evaluation["multiclass_classification_metrics"]
+    constant = metrics.get("accuracy_best_constant_classifier", {}).get("value")
+    if constant is None or evaluation["test_accuracy_interval"]["low"] > constant:
+        return None
+    photos = [sum(row) for row in evaluation["confusion_matrix"]]
+    return {"accuracy": constant, "name": evaluation["classes"][photos.index(max(photos))]}
 
 
 def _cause(state: str, error: contract.StateError) -> str:
@@ -76,9 +92,21 @@ def _approval(run: RunContext, decision: contract.Decision) -> str:
 
 
 def comparison(run: RunContext) -> dict[str, Any]:
-    """Return the comparison of this model with the one in service."""
+    """Return the comparison of this model with the one in service, with the photos that only one of them gets right."""
     decision = run.files.decision
     in_service = decision["in_service"]
     if in_service is None:
         raise Missing("There was no model in service to compare this one with.")
-    return {"other": in_service, "decision": decision, "thresholds": decision["thresholds"]}
+
+    # what this model gets right was a mistake of the other, whose run has the picture
+    files, other = run.files, in_service["run"]
+    return {
+        "other": in_service,
+        "decision": decision,
+        "thresholds": decision["thresholds"],
+        "gained": [
+            {**photo, "picture": files.picture(photo["path"]) or files.picture(photo["path"], run=other)}
+            for photo in in_service["gained"]
+        ],
+        "lost": [{**photo, "picture": files.picture(photo["path"])} for photo in in_service["lost"]],
+    }

@@ -1,17 +1,12 @@
-"""The model's training and its quality: curves, confusion matrix, classes, calibration, mistakes."""
+"""How the training went, and how good the model is: curves, scores of each class, calibration, what is served."""
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 from ..run_context import RunContext
-from ..run_files import Missing, if_present
 
-__all__ = ["calibration", "classes", "confusion", "curves", "mistakes"]
-
-CONFUSIONS_SHOWN = 15
-"""Number of pairs of confused classes in the table."""
+__all__ = ["calibration", "classes", "curves", "serving"]
 
 
 def curves(run: RunContext) -> dict[str, Any]:
@@ -27,29 +22,10 @@ def curves(run: RunContext) -> dict[str, Any]:
     }
 
 
-def confusion(run: RunContext) -> dict[str, Any]:
-    """Return the cells of the matrix that are not zero: there are at most as many as photos."""
-    evaluation = run.files.evaluation
-    names, matrix = evaluation["classes"], evaluation["confusion_matrix"]
-
-    cells = [(column, row, count) for row, counts in enumerate(matrix) for column, count in enumerate(counts) if count]
-    wrong = sorted((cell for cell in cells if cell[0] != cell[1]), key=lambda cell: -cell[2])
-    totals = [sum(counts) for counts in matrix]
-
-    return {
-        "names": names,
-        "wrong": [
-            {"label": names[row], "predicted": names[column], "count": count, "share": count / totals[row]}
-            for column, row, count in wrong[:CONFUSIONS_SHOWN]
-        ],
-        "more": max(0, len(wrong) - CONFUSIONS_SHOWN),
-        "charts": {"confusion": {"classes": names, "cells": cells, "totals": totals}},
-    }
-
-
 def classes(run: RunContext) -> dict[str, Any]:
-    """Return precision, recall and F1 of every class."""
-    return {"scores": run.files.evaluation["per_class"]}
+    """Return precision, recall and F1 of every class, and the accuracy over all of them."""
+    evaluation = run.files.evaluation
+    return {"scores": evaluation["per_class"], "accuracy": evaluation["test_accuracy"]}
 
 
 def calibration(run: RunContext) -> dict[str, Any]:
@@ -58,14 +34,11 @@ def calibration(run: RunContext) -> dict[str, Any]:
     return {"calibration": found, "charts": {"calibration": {"bins": found["bins"]}}}
 
 
-def mistakes(run: RunContext) -> dict[str, Any]:
-    """Return the wrong predictions with the highest confidence, with their pictures as data: URIs."""
-    shown = run.files.evaluation["hardest_mistakes"]
-    if not shown:
-        raise Missing("The model classified every test photo correctly.")
-    return {"mistakes": [{**mistake, "picture": _picture(run, place)} for place, mistake in enumerate(shown)]}
-
-
-def _picture(run: RunContext, place: int) -> str | None:
-    content = if_present(lambda: run.files.thumbnail(place))
-    return None if content is None else f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"
+def serving(run: RunContext) -> dict[str, Any]:
+    """Return the model's files, why one of them is served, and what the choices around it were measured to bring."""
+    evaluation = run.files.evaluation
+    return {
+        "evaluation": evaluation,
+        "mirror": evaluation["mirror_averaging"],
+        "fine_tuning": evaluation["fine_tuning"],
+    }

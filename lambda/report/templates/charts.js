@@ -1,4 +1,5 @@
-// Draws the page's charts with Apache ECharts, and makes its tables sortable. The page's tables say the same without it.
+// Draws the page's charts with Apache ECharts, makes its tables sortable, and finds the photos behind a confusion. The
+// page's tables say the same without it.
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("charts").textContent);
@@ -83,18 +84,18 @@
     },
     losses: (t, curves) => lines(t, curves, "loss", [{title: "training", values: curves.train_loss, style: "dashed"}, {title: "validation", values: curves.validation_loss}]),
     accuracy: (t, curves) => lines(t, curves, "accuracy", [{title: "validation", values: curves.validation_accuracy}], 1),
-    confusion(t, {classes, cells, totals}) {
-      const many = classes.length > 40;
-      const label = (name) => cut(name, 18);
+    confusion(t, {classes, cells, totals}, element) {
+      const many = classes.length > 40, narrow = element.clientWidth < 500;
+      const label = (name) => cut(name, narrow ? 11 : 18);
       const category = (more) => axis(t, {type: "category", data: classes, splitLine: {show: false}, axisTick: {show: false},
         axisLabel: {color: t.soft, fontSize: many ? 10 : 12, formatter: label, interval: classes.length > 60 ? "auto" : 0, hideOverlap: true, ...more.axisLabel}, ...more.axis});
       const zoom = many ? [closer({xAxisIndex: 0, filterMode: "empty"}), closer({yAxisIndex: 0, filterMode: "empty"})] : [];
       return {
         animation: false, dataZoom: zoom,
         tooltip: tooltip(t, {formatter: ({value}) => `${escape(classes[value[1]])}, taken for <b>${escape(classes[value[0]])}</b><br>${value[3]} of ${totals[value[1]]} photos (${percent(value[2])})`}),
-        grid: {left: 128, right: 16, top: 10, bottom: 120},
-        xAxis: category({axisLabel: {rotate: classes.length > 6 ? 55 : 0}, axis: {name: "taken for", nameGap: 96}}),
-        yAxis: category({axis: {inverse: true, name: "shows", nameGap: 112}, axisLabel: {}}),
+        grid: narrow ? {left: 92, right: 4, top: 6, bottom: 96} : {left: 128, right: 16, top: 10, bottom: 120},
+        xAxis: category({axisLabel: {rotate: classes.length > 6 ? 55 : 0}, axis: {name: "taken for", nameGap: narrow ? 76 : 96}}),
+        yAxis: category({axis: {inverse: true, name: "shows", nameGap: narrow ? 80 : 112}, axisLabel: {}}),
         visualMap: {show: false, min: 0, max: 1, dimension: 2, inRange: {color: many ? t.ramp.slice(1) : t.ramp}},
         series: [{type: "heatmap", progressive: 0, itemStyle: {borderWidth: many ? 0 : 1, borderColor: t.card},
           data: cells.map(([x, y, count]) => [x, y, totals[y] ? count / totals[y] : 0, count]),
@@ -169,6 +170,35 @@
           data: at.map((second, i) => [second, values[name][i]])})),
       };
     },
+    trend(t, runs) {
+      const fill = (run) => run.same_photos ? t.colours[run.this ? 3 : 0] : t.card, line = (run) => t.colours[run.this ? 3 : 0];
+      const interval = (params, api) => {
+        const [low, high] = [api.coord([api.value(0), api.value(1)]), api.coord([api.value(0), api.value(2)])];
+        return {type: "line", shape: {x1: low[0], y1: low[1], x2: high[0], y2: high[1]}, style: {stroke: t.soft, lineWidth: 2}};
+      };
+      return {
+        tooltip: tooltip(t, {formatter: ({dataIndex}) => `${escape(runs[dataIndex].run)}, ${escape(runs[dataIndex].date)}<br><b>${percent(runs[dataIndex].accuracy)}</b>, ${runs[dataIndex].accepted ? "accepted" : "rejected"}${runs[dataIndex].same_photos ? "" : "<br>tested on other photos"}`}),
+        grid: grid({top: 14, bottom: 64}),
+        xAxis: axis(t, {type: "category", data: runs.map((run) => run.date), axisLabel: {color: t.soft, rotate: runs.length > 5 ? 35 : 0, hideOverlap: true}}),
+        yAxis: axis(t, {type: "value", scale: true, max: ({max}) => Math.min(1, max + 0.02), name: "test accuracy", nameGap: 46, axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
+        series: [
+          {type: "custom", silent: true, renderItem: interval, encode: {x: 0, y: [1, 2]},
+            data: runs.map((run, i) => [i, run.interval ? run.interval.low : run.accuracy, run.interval ? run.interval.high : run.accuracy])},
+          {type: "line", z: 3, symbolSize: 11, symbol: (_, {dataIndex}) => runs[dataIndex].accepted ? "circle" : "diamond", lineStyle: {color: t.line},
+            data: runs.map((run) => ({value: run.accuracy, itemStyle: {color: fill(run), borderColor: line(run), borderWidth: 2}}))},
+        ],
+      };
+    },
+    answered(t, {curve, accuracy}) {
+      return {
+        tooltip: tooltip(t, {trigger: "axis", formatter: ([point]) => `${percent(point.value[0])} answered<br><b>right: ${percent(point.value[1])}</b>`}),
+        grid: grid({top: 14}),
+        xAxis: axis(t, {type: "value", min: 0, max: 1, name: "share of the photos that are answered", axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
+        yAxis: axis(t, {type: "value", scale: true, max: 1, name: "accuracy", nameGap: 46, axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
+        series: [{type: "line", symbolSize: 6, color: t.colours[0], data: curve.map((point) => [point.answered, point.accuracy]),
+          markLine: {silent: true, symbol: "none", lineStyle: {color: t.soft, type: "dashed"}, label: {formatter: "all answered", color: t.soft, position: "insideStartTop"}, data: [{yAxis: accuracy}]}}],
+      };
+    },
     dataset(t, classes) {
       const many = classes.length > 30;
       return {
@@ -197,6 +227,7 @@
   const drawn = new Map();
   function drawAll() {
     for (const element of document.querySelectorAll("[data-chart]")) {
+      if (element.closest("details:not([open])")) continue; // folded away: drawn when it is opened
       const values = data[element.dataset.source];
       let option;
       try {
@@ -210,10 +241,23 @@
       const renderer = element.dataset.chart === "confusion" && values.cells.length > 2000 ? "canvas" : "svg";
       const chart = echarts.init(element, null, {renderer});
       chart.setOption({textStyle: {fontFamily: "system-ui, sans-serif"}, animationDuration: 300, ...option});
+      if (element.dataset.chart === "confusion") chart.on("click", ({value}) => showCell(value[1], value[0]));
       drawn.set(element, chart);
     }
   }
   drawAll();
+  for (const details of document.querySelectorAll("details")) {
+    details.addEventListener("toggle", () => {
+      if (details.open && !printing && [...details.querySelectorAll("[data-chart]")].some((element) => !drawn.has(element))) drawAll();
+    });
+  }
+  // A link to a folded section opens it.
+  const unfold = () => {
+    const folded = location.hash && document.getElementById(location.hash.slice(1))?.querySelector("details.fold");
+    if (folded) folded.open = true;
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
   dark.addEventListener("change", drawAll);
   addEventListener("resize", () => drawn.forEach((chart) => chart.resize()));
   // On paper: light colours, and the numbers that are folded away on the screen.
@@ -229,6 +273,39 @@
     for (const details of unfolded) details.open = false;
     drawAll();
   });
+
+  // The mistakes by their classes, and those of one cell of the confusion matrix.
+  const list = document.getElementById("mistakes-list"), items = list ? [...list.children] : [];
+  const cell = document.getElementById("cell");
+  const of = (item, row, column) => (row === "" || item.dataset.row === String(row)) && (column === "" || item.dataset.column === String(column));
+  let open = items.filter((item) => !item.hidden).length;
+  const select = (name) => document.getElementById(`mistakes-${name}`);
+  function filter() {
+    const chosen = items.filter((item) => of(item, select("row").value, select("column").value));
+    const shown = select("row").value || select("column").value ? chosen : chosen.slice(0, open);
+    for (const item of items) item.hidden = !shown.includes(item);
+    select("count").textContent = `${shown.length} of ${chosen.length} mistakes are shown.`;
+    if (select("more")) select("more").hidden = shown.length === chosen.length;
+  }
+  if (list) {
+    for (const name of ["row", "column"]) select(name).addEventListener("change", filter);
+    select("more")?.addEventListener("click", () => { open = items.length; filter(); });
+  }
+  function showCell(row, column) {
+    if (!cell || row === column) return;
+    const {classes, cells} = data.confusion, count = cells.find(([x, y]) => x === column && y === row)?.[2] ?? 0;
+    const photos = items.filter((item) => of(item, row, column)).map((item) => item.cloneNode(true));
+    for (const photo of photos) photo.hidden = false;
+    document.getElementById("cell-title").textContent = `${classes[row]}, taken for ${classes[column]}: ${count}`;
+    document.getElementById("cell-photos").replaceChildren(...photos);
+    document.getElementById("cell-more").textContent = photos.length < count ? `${count - photos.length} more are only in results/test_predictions.csv.` : "";
+    cell.showModal();
+  }
+  for (const button of document.querySelectorAll("button.cell")) {
+    button.addEventListener("click", () => showCell(Number(button.dataset.row), Number(button.dataset.column)));
+  }
+  document.getElementById("cell-close")?.addEventListener("click", () => cell.close());
+  cell?.addEventListener("click", (event) => { if (event.target === cell) cell.close(); }); // beside the dialogue
 
   for (const table of document.querySelectorAll("table.sortable")) {
     const body = table.tBodies[0];

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.fakes.lambda_context import Context
-from tests.fakes.report_run import CLASSES, RUN, FakeSageMaker, event, files
+from tests.fakes.report_run import CLASSES, RUN, FakeSageMaker, FakeStepFunctions, event, files
 from tests.fakes.s3 import FakeS3
 from tests.system.browser.conftest import OpenedPage
 
@@ -35,6 +35,7 @@ def show(open_page: Callable[..., OpenedPage], tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(report, "CHARTING_LIBRARY", LIBRARY)
     monkeypatch.setattr(report, "sagemaker", FakeSageMaker())
+    monkeypatch.setattr(report, "stepfunctions", FakeStepFunctions())
     pages: list[tuple[Path, OpenedPage]] = []
 
     def shown(objects: dict[str, bytes], name: str = "report.html", *, width: int = 1200) -> Page:
@@ -55,8 +56,15 @@ def show(open_page: Callable[..., OpenedPage], tmp_path: Path, monkeypatch: pyte
         assert opened.requests == [file.as_uri()]
 
 
+def unfold(page: Page) -> None:
+    """Open everything that is folded, as a person would, and wait until the page has heard of it."""
+    page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true })")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def drawn(page: Page) -> dict[str, int]:
-    """Kinds of chart → shapes it is made of; a canvas counts as many, if any pixel of it is coloured."""
+    """Kinds of chart → shapes it is made of, all sections unfolded; a canvas counts as its coloured pixels."""
+    unfold(page)
     found: dict[str, int] = page.evaluate("""
         Object.fromEntries([...document.querySelectorAll("[data-chart]")].map((element) => {
             const canvas = element.querySelector("canvas"); // the layer of the data; others are for what is pointed at
@@ -75,7 +83,8 @@ def test_a_chart_of_broken_figures_does_not_take_the_others_with_it(show: Show) 
     page = show(objects)
     charts = drawn(page)
     assert charts["timeline"] == 0
-    assert charts["dataset"] >= 8, "which is drawn after it"
+    assert charts["dataset"] >= 8
+    assert charts["steps"] >= 8, "which is drawn beside it"
     said = page.evaluate("document.querySelector('[data-chart=timeline]').textContent")
     assert said.startswith("This chart could not be drawn: ")
     assert page.evaluate("document.querySelectorAll('table.sortable th button').length") > 0
@@ -85,7 +94,7 @@ def test_every_chart_is_drawn(show: Show) -> None:
     charts = drawn(show(files()))
     assert set(charts) == {
         "parallel", "scatter", "progress", "losses", "accuracy", "confusion", "reliability", "phases", "steps",
-        "histogram", "timeline", "dataset",
+        "histogram", "timeline", "dataset", "trend", "answered",
     }  # fmt: skip
     assert all(shapes >= 8 for shapes in charts.values()), charts
 
@@ -136,7 +145,7 @@ def test_a_name_cannot_act_in_the_page_nor_in_a_tooltip(show: Show) -> None:
         echarts.getInstanceByDom(element).dispatchAction({type: "showTip", seriesIndex: 0, dataIndex: 0});
     })()""")
     assert page.evaluate("""document.querySelector('[data-chart="confusion"]').innerText.includes("taken for")""")
-    assert page.evaluate("document.title") == f"Run {RUN} \N{EN DASH} whippet"
+    assert page.evaluate("document.title").startswith(f"Run {RUN}: 1,830 photos")
     assert page.evaluate('document.querySelectorAll("img[onerror], img:not([src^=data])").length') == 0
 
 
@@ -152,6 +161,103 @@ def test_very_many_cells_are_drawn_as_pixels(show: Show) -> None:
     assert drawn(page)["confusion"] > 1000
 
 
+LONG = "a class whose name somebody made as long as a sentence, and_without_a_place_to_break_it_" + "x" * 60
+MANY = [f"{LONG} {number}" for number in range(120)]
+
+BEYOND = """
+    [...document.querySelectorAll("main *")].filter((element) => {
+        const box = element.getBoundingClientRect();
+        if (!box.width || element.closest("svg, .scroll, .chart, option, dialog:not([open])")) return false;
+        const cut = element.scrollWidth > element.clientWidth + 1 && element.clientWidth > 0;
+        return box.right > innerWidth + 0.5 || cut && getComputedStyle(element).display !== "inline"
+            && !["SELECT", "IMG"].includes(element.tagName);
+    }).map((element) => element.outerHTML.slice(0, 120))
+"""
+"""What is cut off or reaches beyond the window; tables that are wider can be scrolled, each in its own box."""
+
+
+@pytest.mark.parametrize("width", [400, 1200])
+@pytest.mark.parametrize("classes", [CLASSES, MANY], ids=["ten", "many"])
+def test_nothing_is_cut_off(show: Show, width: int, classes: Sequence[str]) -> None:
+    page = show(files(classes=classes, each=10), width=width)
+    unfold(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(BEYOND) == []
+    for box in page.locator(".scroll").all():
+        assert box.evaluate("(box) => getComputedStyle(box).overflowX") == "auto"
+    if len(classes) == len(CLASSES):
+        for table in ("#outcome .scroll", "#classes .scroll", "#confusion .scroll"):
+            assert page.locator(table).first.evaluate("(box) => box.scrollWidth <= box.clientWidth"), table
+    page.evaluate("document.querySelector('button.cell').click()")
+    dialog = page.locator("#cell").bounding_box()
+    assert dialog
+    assert dialog["x"] >= 0
+    assert dialog["x"] + dialog["width"] <= width
+    assert page.evaluate("document.getElementById('cell').scrollWidth <= document.getElementById('cell').clientWidth")
+
+
+def shown_mistakes(page: Page, where: str) -> list[tuple[str, str]]:
+    """Rows and columns of the mistakes that can be seen."""
+    found: list[list[str]] = page.evaluate(
+        f"[...document.querySelectorAll('{where} > li')].filter((item) => !item.hidden)"
+        ".map((item) => [item.dataset.row, item.dataset.column])"
+    )
+    return [(row, column) for row, column in found]
+
+
+def test_a_cell_of_the_matrix_opens_its_photos_by_mouse_and_by_keyboard(show: Show) -> None:
+    page = show(files())
+    confusion = page.locator("#confusion")
+    confusion.locator("button.cell").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#cell").is_visible()
+    title = page.locator("#cell-title").inner_text()
+    photos = shown_mistakes(page, "#cell-photos")
+    assert len(set(photos)) == 1
+    label, predicted = (CLASSES[int(place)] for place in photos[0])
+    assert title == f"{label}, taken for {predicted}: {len(photos)}"
+    page.keyboard.press("Escape")
+    assert not page.locator("#cell").is_visible()
+    focused = page.evaluate("document.activeElement.className")
+    assert focused == "cell", "the keyboard is where it was"
+
+    # the chart's own cells
+    left, top, row, column = page.evaluate("""(() => {
+        const chart = echarts.getInstanceByDom(document.querySelector('[data-chart="confusion"]'));
+        const cells = JSON.parse(document.getElementById("charts").textContent).confusion.cells;
+        const [x, y] = cells.find(([x, y]) => x !== y);
+        return [...chart.convertToPixel({seriesIndex: 0}, [x, y]), String(y), String(x)];
+    })()""")
+    page.locator('[data-chart="confusion"]').click(position={"x": left, "y": top})
+    assert set(shown_mistakes(page, "#cell-photos")) == {(row, column)}
+    page.locator("#cell-close").click()
+    assert not page.locator("#cell").is_visible()
+
+
+def test_the_mistakes_can_be_filtered_by_class(show: Show) -> None:
+    page = show(files())
+    few = shown_mistakes(page, "#mistakes-list")
+    page.locator("#mistakes-more").click()
+    everything = shown_mistakes(page, "#mistakes-list")
+    assert len(everything) > len(few) == 18
+    wanted = everything[-1]
+    page.locator("#mistakes-row").select_option(wanted[0])
+    assert set(shown_mistakes(page, "#mistakes-list")) == {entry for entry in everything if entry[0] == wanted[0]}
+    page.locator("#mistakes-column").select_option(wanted[1])
+    assert set(shown_mistakes(page, "#mistakes-list")) == {wanted}
+    count = everything.count(wanted)
+    assert page.locator("#mistakes-count").inner_text() == f"{count} of {count} mistakes are shown."
+
+
+def test_a_link_to_a_folded_section_opens_it(show: Show) -> None:
+    page = show(files())
+    chart = page.locator('[data-chart="losses"] svg')
+    assert chart.count() == 0
+    page.locator('nav a[href="#curves"]').click()
+    chart.wait_for()
+    assert page.locator("#curves details").first.get_attribute("open") is not None
+
+
 @pytest.mark.parametrize("width", [390, 1200])
 def test_the_page_is_never_wider_than_its_window(show: Show, width: int) -> None:
     page = show(files(), width=width)
@@ -161,6 +267,7 @@ def test_the_page_is_never_wider_than_its_window(show: Show, width: int) -> None
 
 def test_the_colours_follow_the_readers_preference_while_the_page_is_open(show: Show) -> None:
     page = show(files())
+    unfold(page)
     ground = "getComputedStyle(document.body).backgroundColor"
     label = """document.querySelector('[data-chart="losses"] text').getAttribute("fill")"""
     light = page.evaluate(ground), page.evaluate(label)
@@ -174,6 +281,8 @@ def test_the_colours_follow_the_readers_preference_while_the_page_is_open(show: 
 
 def test_on_paper_the_page_is_light_and_unfolded(show: Show) -> None:
     page = show(files())
+    page.evaluate("document.querySelector('#curves details').open = true")
+    page.wait_for_selector('[data-chart="losses"] text')
     label = """document.querySelector('[data-chart="losses"] text').getAttribute("fill")"""
     folded = 'document.querySelectorAll("details:not([open])").length'
     light, before = page.evaluate(label), page.evaluate(folded)

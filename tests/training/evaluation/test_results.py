@@ -4,12 +4,10 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import pytest
-from PIL import Image
 
 import contract
 from training.evaluation import plots
-from training.evaluation.results import THUMBNAIL_SIDE, write_mistakes, write_predictions, write_results
+from training.evaluation.results import write_predictions, write_results
 from training.evaluation.scores import measure
 from training.loop.history import Epoch, Scores
 
@@ -26,6 +24,7 @@ def evaluation(classes: list[str]) -> contract.Evaluation:
         "dataset_fingerprint": "f",
         "test_fingerprint": "t",
         "validation_accuracy": 0.5,
+        "validation_images": 40,
         **measure(probabilities, labels, paths=["p"] * 40, classes=classes, temperature=1.0, seed=0),
         "precision": "fp32",
         "precision_reason": "only one",
@@ -91,38 +90,3 @@ def test_predictions_are_written_in_the_order_of_their_paths_with_the_classes_na
         ["a/0.jpg", "other", "a,b", "0.500000"],
         ["b/1.jpg", "a,b", "a,b", "0.750000"],
     ]
-
-
-def mistake(path: str) -> contract.Mistake:
-    return {"path": path, "label": "a", "predicted": "b", "confidence": 0.9, "label_score": 0.1}
-
-
-def test_thumbnails_are_small_and_upright_and_a_photo_that_cannot_be_read_is_left_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    lying = Image.new("RGB", (800, 400), "red")
-    lying.paste("blue", (0, 0, 400, 400))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned to the right by a quarter
-    lying.save(photos / "lying.jpg", exif=exif)
-    (photos / "broken.jpg").write_bytes(b"no photo")
-    Image.new("RGBA", (20, 10), (0, 0, 0, 0)).save(photos / "tiny.png")
-    write_mistakes(
-        tmp_path, [mistake(name) for name in ("lying.jpg", "broken.jpg", "gone.jpg", "tiny.png")], photos=photos
-    )
-    folder = tmp_path / contract.Artefact.HARDEST_MISTAKES
-    assert sorted(path.name for path in folder.iterdir()) == ["00.jpg", "03.jpg"]
-    with Image.open(folder / "00.jpg") as upright:
-        assert (upright.format, upright.size) == ("JPEG", (THUMBNAIL_SIDE // 2, THUMBNAIL_SIDE))
-        top = upright.getpixel((48, 20))
-        assert isinstance(top, tuple)
-        assert top[2] > 200 > 50 > top[0]  # blue, which was on the left
-        assert not upright.getexif()
-    with Image.open(folder / "03.jpg") as tiny:
-        assert tiny.size == (20, 10)  # nothing is blown up
-        assert tiny.getpixel((10, 5)) == (255, 255, 255)
-    said = capsys.readouterr().out
-    assert "no thumbnail of broken.jpg" in said
-    assert "no thumbnail of gone.jpg" in said
