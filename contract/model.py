@@ -133,9 +133,13 @@ class HeatMap(TypedDict):
     """What in the photo spoke for the label, as the network saw the photo: resized, with its centre cut out."""
 
     label: str
+    """The likeliest class, also where `Answer.label` names none."""
     values: list[list[float]]
     """(rows, columns): each place's share of the label's score against the mean of all labels, divided by the greatest
     magnitude; from -1 to 1."""
+    crop: float
+    """Side of the square in the photo's centre that the rows and columns lie over, as a share of the photo's shorter
+    side."""
 
 
 class Answer(TypedDict):
