@@ -291,9 +291,16 @@ def _features(
             )
         )
     features = np.ascontiguousarray(np.stack(parts, axis=1))
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    np.save(kept, features)
+    _keep(kept, features)
     return features, levels
+
+
+def _keep(file: Path, features: NDArray[np.float32]) -> None:
+    """Write features in one step, since another benchmark may read them at the same moment."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".npy", delete=False) as unfinished:
+        np.save(unfinished, features)
+    Path(unfinished.name).replace(file)
 
 
 def _is_photo(file: Path) -> bool:

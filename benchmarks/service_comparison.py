@@ -42,7 +42,15 @@ LEARNT = 0.85
 PENALTY = 0.003
 """Of the models, which are logistic regressions on features: in the middle of those that the finished head has."""
 GOAL = 0.9
-THRESHOLDS = Thresholds(min_accuracy=0.7, min_class_recall=0.2, tolerance=0.01, significance=0.05, blocking_rules=[])
+THRESHOLDS = Thresholds(
+    min_accuracy=0.7,
+    accuracy_by="photo",
+    min_class_recall=0.2,
+    max_near_copies=0.05,
+    tolerance=0.01,
+    significance=0.05,
+    blocking_rules=[],
+)
 OLD, NEW = "1", "2"
 
 Labels = NDArray[np.int64]

@@ -38,13 +38,16 @@ class Api:
         """Return the API of a deployed stack."""
         return cls(target.api_url, target.api_key)
 
-    def classify(self, photo: Path, *, top: int | None = None, coverage: float | None = None) -> Answer:
+    def classify(
+        self, photo: Path, *, top: int | None = None, coverage: float | None = None, explain: bool = False
+    ) -> Answer:
         """Classify one photo.
 
         Args:
             photo: its file.
             top: number of predictions; None: what the endpoint gives unasked.
             coverage: probability with which the answer's `labels` is to hold the right one; None: no such set.
+            explain: whether the answer is to have a heat map.
 
         Raises:
             CliError: the photo cannot be read, the API cannot be reached, or it answers with an error.
@@ -55,7 +58,8 @@ class Api:
             raise CliError(f"{photo} cannot be read ({error.strerror}): give the path of a photo") from None
 
         headers = {"x-api-key": self.key, "content-type": media_type(photo)}
-        asked = {name: value for name, value in (("top_k", top), ("coverage", coverage)) if value is not None}
+        wanted = {"top_k": top, "coverage": coverage, "explain": 1 if explain else None}
+        asked = {name: value for name, value in wanted.items() if value is not None}
         query = f"?{urlencode(asked)}" if asked else ""
         try:
             response = _POOL.request("POST", f"{self.url}classify{query}", body=body, headers=headers, timeout=TIMEOUT)

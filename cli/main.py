@@ -26,6 +26,7 @@ from cli.check_list import read_list
 from cli.check_moves import Move, apply, undo
 from cli.demo import demo as run_demo
 from cli.findings import copy_lines, left_out_lines
+from cli.heat_map import check_name, write_heat_map
 from cli.joblogs import run_lines
 from cli.photos import find_photos
 from cli.report import ReportPage, fetch_report, open_report, report_uri
@@ -243,10 +244,11 @@ def conclude(outcome: Outcome) -> None:
     """Print what a run released.
 
     Raises:
-        CliError: the run failed, or its model was rejected.
+        CliError: the run failed, its model was rejected, or too few test photos leave it open.
     """
     if not outcome.succeeded:
-        what = "the model was rejected" if outcome.error == "ModelRejected" else f"the run failed: {outcome.error}"
+        ends = {"ModelRejected": "the model was rejected", "TooFewTestPhotos": "the model was not released"}
+        what = ends.get(outcome.error, f"the run failed: {outcome.error}")
         raise CliError(f"{what}: {outcome.cause}")
 
     result = outcome.output
@@ -314,18 +316,34 @@ def classify(
             "instead of a number of labels.",
         ),
     ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the photo with a heat map of what spoke for its label and what against it, to FILE.svg or "
+            "FILE.html; for one photo.",
+        ),
+    ] = None,
 ) -> None:
     """Classify photos with the deployed API, and say which are unlike everything that the model was trained on."""
+    if explain is not None:
+        check_name(explain)
+        if len(photos) > 1:
+            raise CliError("--explain writes the heat map of one photo: give one, or leave --explain out")
     api = Api.of(context.obj.target())
     table = answers_table()
     failures = []
     for photo in photos:
         try:
-            answered = api.classify(photo, top=ALL_CLASSES if coverage else top, coverage=coverage)
+            answered = api.classify(
+                photo, top=ALL_CLASSES if coverage else top, coverage=coverage, explain=explain is not None
+            )
         except CliError as error:
             failures.append(str(error))
             continue
         add_answer(table, photo, answered)
+        if explain is not None:
+            write_heat_map(explain, photo=photo, heat_map=answered["heat_map"])
     if table.rows:
         console.print(table)
     if failures:

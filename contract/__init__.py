@@ -14,6 +14,7 @@ from contract.decision import *
 from contract.evaluation import *
 from contract.features import *
 from contract.folders import *
+from contract.heat_map import *
 from contract.hyperparameters import *
 from contract.jobs import *
 from contract.machines import *

@@ -95,6 +95,8 @@ class ImageRecord(TypedDict):
     """S3's ETag without its quotes: another one whenever the object was uploaded again with other content."""
     content: NotRequired[str]
     """SHA-256 of the content, where the ETag is not known to be the content's hash (`content_of`)."""
+    group: NotRequired[str]
+    """Photos of one group belong together, as those of one store or burst; not there where the photo is in none."""
 
 
 def content_of(record: ImageRecord) -> str:

@@ -97,7 +97,9 @@ class Artefact(StrEnum):
     # --- written by the training job
 
     MODEL = "model.onnx"
-    """Input `image`: uint8 (N, image_size, image_size, 3), RGB. Output `probabilities`: float32 (N, classes)."""
+    """Input `image`: uint8 (N, image_size, image_size, 3), RGB. Output `probabilities`: float32 (N, classes).
+    Output `evidence`, where the network has it: float32 (N, rows, columns), each place's part of the likeliest class's
+    logit minus the mean of all logits."""
     MODEL_CARD = "model.json"
     """`ModelCard`, beside the model: its labels and its preprocessing."""
     EVALUATION = "evaluation.json"

@@ -14,6 +14,8 @@ __all__ = [
     "MAX_IMAGE_BYTES",
     "MAX_IMAGE_PIXELS",
     "MAX_JSON_IMAGE_BYTES",
+    "MAX_SERVERLESS_IMAGE_BYTES",
+    "MAX_SERVERLESS_JSON_IMAGE_BYTES",
     "MIN_COVERAGE",
     "Answer",
     "ClassificationParameters",
@@ -25,6 +27,7 @@ __all__ = [
     "Precision",
     "Prediction",
     "ProblemDetails",
+    "ServingMode",
     "ServingVariable",
 ]
 
@@ -34,11 +37,20 @@ MAX_IMAGE_BYTES: Final = 4_500_000
 MAX_JSON_IMAGE_BYTES: Final = 3_500_000
 """Largest image of a request as JSON, where it is in base64 already and API Gateway encodes the JSON once more."""
 
+MAX_SERVERLESS_IMAGE_BYTES: Final = 4_000_000
+"""Largest image of a request to a serverless endpoint, which takes 4 MB (developer guide, "Serverless Inference")."""
+
+MAX_SERVERLESS_JSON_IMAGE_BYTES: Final = 3_000_000
+"""The same as JSON, where base64 adds a third and perhaps line breaks."""
+
 MAX_IMAGE_PIXELS: Final = 50_000_000
 """Largest decoded image: 50 megapixels, more than a phone's photo has at its default setting."""
 
 MAX_ERROR_CHARACTERS: Final = 1000
 """Longest error message of a job: SageMaker cuts `FailureReason` at 1,024 characters (DescribeTrainingJob)."""
+
+ServingMode = Literal["realtime", "serverless"]
+"""Whether the endpoint runs on instances of its own, or only while it is asked."""
 
 Precision = Literal["fp32", "int8"]
 
@@ -121,9 +133,13 @@ class HeatMap(TypedDict):
     """What in the photo spoke for the label, as the network saw the photo: resized, with its centre cut out."""
 
     label: str
+    """The likeliest class, also where `Answer.label` names none."""
     values: list[list[float]]
     """(rows, columns): each place's share of the label's score against the mean of all labels, divided by the greatest
     magnitude; from -1 to 1."""
+    crop: float
+    """Side of the square in the photo's centre that the rows and columns lie over, as a share of the photo's shorter
+    side."""
 
 
 class Answer(TypedDict):

@@ -31,6 +31,8 @@ __all__ = [
     "RunDocument",
     "RunOutcome",
     "RunResult",
+    "ServedConfig",
+    "ServedVariant",
     "SmokeTestResult",
     "StateError",
     "TrainedModel",
@@ -123,6 +125,8 @@ class Verdict(TypedDict):
     """Verdict's answer: what later states need of the decision."""
 
     accepted: bool
+    undecided: bool
+    """Whether too few test photos leave it open; without manual approval it is then not accepted."""
     approval: ApprovalStatus
     cause: str
     """All reasons in one text."""
@@ -175,6 +179,19 @@ class EndpointBefore(TypedDict):
 
     status: str
     config: str
+
+
+class ServedVariant(TypedDict):
+    """A variant of an endpoint configuration, as far as later states read it."""
+
+    ServerlessConfig: NotRequired[dict[str, int]]
+    """Not there where instances serve."""
+
+
+class ServedConfig(TypedDict):
+    """DescribeEndpointConfig's answer on the configuration in service before the release, as far as it is read."""
+
+    ProductionVariants: list[ServedVariant]
 
 
 class EndpointDescription(TypedDict):
@@ -263,6 +280,7 @@ class RunDocument(TypedDict):
     now: NotRequired[EndpointBefore]
     """The endpoint at the last look."""
     before: EndpointBefore
+    served: NotRequired[ServedConfig]
     lookup: NotRequired[StateError]
     """Why a call on the endpoint, its model or its configuration was refused."""
     endpoint: NotRequired[EndpointDescription]

@@ -24,6 +24,7 @@ def answer(
     *,
     probabilities: NDArray[np.float32],
     distance: float | None,
+    evidence: NDArray[np.float32] | None = None,
     top_k: int,
     coverage: float | None,
     name_unknown: bool,
@@ -34,6 +35,7 @@ def answer(
         card: the model's.
         probabilities: (classes,)
         distance: as the model file gives it, at most 1 for known photos; None for files that give none.
+        evidence: (rows, columns), as the model file gives it; None where no heat map is asked for.
         top_k: number of predictions; all classes where it is more.
         coverage: probability with which `labels` is to hold the right label; None for no `labels`.
         name_unknown: whether `label` names the likeliest class of an unknown photo, too.
@@ -68,6 +70,12 @@ def answer(
 
     if coverage is not None:
         content["labels"] = labels_with_coverage(card, probabilities, coverage=coverage)
+    if evidence is not None:
+        content["heat_map"] = {
+            "label": likeliest["label"],
+            "values": contract.heat_values(evidence.tolist()),
+            "crop": card["image_size"] / card["resize"],
+        }
     return content
 
 

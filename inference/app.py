@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 import contract
 from inference.answer import CoverageError
-from inference.classifier import Classifier, available_cores
+from inference.classifier import Classifier, ExplanationError, available_cores
 from inference.environment import name_unknown
 from inference.invocation import CUSTOM_ATTRIBUTES, MAX_BODY_BYTES, Problem, parse
 from training.preprocess import ImageError
@@ -52,7 +52,7 @@ def create_app(classifier: Classifier, *, concurrency: int) -> Starlette:
             answer = await to_thread.run_sync(classifier.classify, asked, limiter=limiter)
         except ImageError as error:
             raise Problem(400, str(error)) from error
-        except CoverageError as error:
+        except (CoverageError, ExplanationError) as error:
             raise Problem(422, str(error)) from error
         return JSONResponse(answer)
 

@@ -15,11 +15,17 @@ from inference.answer import answer
 from inference.invocation import ClassifyRequest
 from training.preprocess import Preprocessing, plain_view
 
-__all__ = ["Classifier", "ModelError", "available_cores"]
+__all__ = ["Classifier", "ExplanationError", "ModelError", "available_cores"]
+
+_EVIDENCE = "evidence"
 
 
 class ModelError(RuntimeError):
     """The model folder holds no model that can be served; the message says what is wrong with it."""
+
+
+class ExplanationError(ValueError):
+    """The model has no heat maps; the message says why, and what to do."""
 
 
 class Classifier:
@@ -52,9 +58,10 @@ class Classifier:
             self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
             # model files of earlier releases give no distance
             given = {output.name for output in self._session.get_outputs()}
+            self._explains = _EVIDENCE in given
             self._outputs = [name for name in ("probabilities", "distance") if name in given or name != "distance"]
             size = self.card["image_size"]
-            blank, distance = self._run(np.zeros((1, size, size, 3), dtype=np.uint8))
+            blank, distance, _ = self._run(np.zeros((1, size, size, 3), dtype=np.uint8))
         except Exception as error:  # ONNX Runtime's exceptions have no common base but Exception
             raise ModelError(f"{file.name} cannot be run: {error}; train the model again") from error
         if distance is not None and not np.isfinite(distance):
@@ -76,21 +83,34 @@ class Classifier:
         Raises:
             ImageError: the bytes are no image that can be decoded.
             CoverageError: the model cannot promise the coverage that was asked for.
+            ExplanationError: a heat map is asked for, and the model has none.
         """
-        probabilities, distance = self._run(plain_view(asked.image, _preprocessing(self.card))[np.newaxis])
+        if asked.explain and not self._explains:
+            raise ExplanationError(
+                "the model in service has no heat maps: it was released before them, or its network does not classify "
+                "by averages over the places of a photo (a transformer with a class token, for example); leave explain "
+                "out, or start a run, with training.backbone=efficientnet_lite0 or a ResNet if it was released lately"
+            )
+        pixels = plain_view(asked.image, _preprocessing(self.card))
+        probabilities, distance, evidence = self._run(pixels[np.newaxis], explain=asked.explain)
         return answer(
             self.card,
             probabilities=probabilities,
             distance=distance,
+            evidence=evidence,
             top_k=asked.top_k,
             coverage=asked.coverage,
             name_unknown=self._name_unknown,
         )
 
-    def _run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float | None]:
-        """Return the first image's probabilities, (classes,), and its distance where the file gives one."""
-        probabilities, *distances = self._session.run(self._outputs, {"image": images})
-        return probabilities[0], float(distances[0][0]) if distances else None
+    def _run(
+        self, images: NDArray[np.uint8], *, explain: bool = False
+    ) -> tuple[NDArray[np.float32], float | None, NDArray[np.float32] | None]:
+        """Return the first image's probabilities, (classes,), its distance where the file gives one, and evidence."""
+        names = [*self._outputs, _EVIDENCE] if explain else self._outputs
+        found = dict(zip(names, self._session.run(names, {"image": images}), strict=True))
+        distance = float(found["distance"][0]) if "distance" in found else None
+        return found["probabilities"][0], distance, found[_EVIDENCE][0] if explain else None
 
 
 def available_cores() -> int:

@@ -9,6 +9,7 @@ from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+import contract
 from infra.acknowledged import acknowledge
 from infra.names import Names
 from infra.permissions import NO_RESOURCES, Permission
@@ -36,7 +37,7 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
     "REQUEST_TOO_LARGE": (
         "413",
         "Request too large",
-        "An image may have 4.5 MB, or 3.5 MB in base64 as JSON: make the image smaller and send it again.",
+        "An image may have 4 MB, or 3 MB in base64 as JSON: make the image smaller and send it again.",
     ),
     "THROTTLED": ("429", "Too many requests", "The key's rate is exceeded: wait a second and try again."),
     "QUOTA_EXCEEDED": (
@@ -77,14 +78,16 @@ status is none of them, so that the two defaults, which stand for several, leave
 class Api(Construct):
     """The REST API with its Lambda function, key, usage plan and access log."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, names: Names, settings: ApiSettings) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, names: Names, settings: ApiSettings, mode: contract.ServingMode
+    ) -> None:
         super().__init__(scope, construct_id)
         self.function = PythonFunction(
             self,
             "Function",
             name="classify",
             description="POST /classify and GET /health",
-            environment={"ENDPOINT_NAME": names.endpoint},
+            environment={"ENDPOINT_NAME": names.endpoint, "SERVING_MODE": mode},
             permissions=[
                 Permission(
                     actions=["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"],

@@ -109,7 +109,9 @@ def _of_a_run(settings: Settings) -> Iterator[contract.QuotaNeed]:
         for name in (f"{debugger.instance_type} for processing job usage", _across("processing")):
             yield contract.QuotaNeed(quota=name, phase="rules", instances=1, setting="debugger.instance_type")
 
-    # the endpoint
+    # the endpoint; the quotas of serverless ones count requests at once, of all of the account's
+    if settings.serving.mode == "serverless":
+        return
     for name in (f"{release.instance_type} for endpoint usage", "Number of instances across active endpoints"):
         yield contract.QuotaNeed(
             quota=name, phase="release", instances=release.instance_count, setting="release.instance_count"

@@ -55,7 +55,7 @@ class WhippetStack(cdk.Stack):
         endpoint_role = EndpointRole(self, "EndpointRole", dataset=dataset, names=names, repository_arn=repository_arn)
         endpoint_logs = EndpointLogs(self, "EndpointLogs", names=names)
         registry = ModelRegistry(self, "ModelRegistry", names=names)
-        api = Api(self, "Api", names=names, settings=settings.api)
+        api = Api(self, "Api", names=names, settings=settings.api, mode=settings.serving.mode)
 
         # the run; its Lambda functions have a scope of their own, which the clean-up can depend on
         functions = Construct(self, "Functions")

@@ -88,6 +88,18 @@ class ReleaseSettings(Section):
     min_accuracy: float = Field(
         default=0.7, ge=0, le=1, description="Lowest test accuracy with which a model is released."
     )
+    accuracy_by: Literal["photo", "group"] = Field(
+        default="photo",
+        description="Which accuracy must reach release.min_accuracy: that on the test photos (photo), or that to "
+        "expect of photos from elsewhere, with whole groups of photos held out (group).",
+    )
+    max_near_copies: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Largest share of the test photos that may be near-copies (resaved, resized, cropped) of photos "
+        "that the model learnt from. Fewer are a warning, and do not count for release.min_accuracy.",
+    )
     min_class_recall: float = Field(
         default=0.2, ge=0, le=1, description="Lowest recall of the worst class with which a model is released."
     )
@@ -123,8 +135,29 @@ class ReleaseSettings(Section):
 
 
 class ServingSettings(Section):
-    """What the endpoint answers."""
+    """What the endpoint runs on, and what it answers."""
 
+    mode: contract.ServingMode = Field(
+        default="realtime",
+        description="Whether the endpoint runs on instances of its own, which are paid for by the hour (realtime), or "
+        "only while it is asked, which costs nothing otherwise: after some idle minutes the first answer takes about a "
+        "minute (serverless).",
+    )
+    memory_mb: int = Field(
+        default=3072,
+        ge=1024,
+        le=6144,
+        multiple_of=1024,
+        description="Memory of a serverless endpoint's container, in steps of 1024; its share of processors grows with "
+        "it.",
+    )
+    max_concurrency: int = Field(
+        default=5,
+        ge=1,
+        le=200,
+        description="Requests that a serverless endpoint answers at once; further ones are told to come back. New "
+        "accounts have 10 for all their serverless endpoints.",
+    )
     name_unknown: bool = Field(
         default=True,
         description="Whether the answer to an unknown photo names the likeliest class as its label, too; else its "

@@ -4,6 +4,7 @@
                                           │   ↑                                                      │
                                           │   └ WaitForEndpoint (another run, or a deletion)         │
                                           ├ InService → RememberEndpoint → UpdateEndpoint ───────────┤
+                                          │    (to turn serverless: DeleteRealtimeEndpoint → WaitForEndpoint)
                                           ├ this run's configuration (its update's answer got lost) ─┤
                                           └ broken → DeleteBrokenEndpoint → WaitForEndpoint          │
     SmokeTest ← the new configuration serves ← DescribeRollout ⇄ WaitForRollout ←────────────────────┘
@@ -22,6 +23,7 @@ from aws_cdk import aws_stepfunctions as sfn
 
 import contract
 from infra.permissions import NO_RESOURCES, RUN_NAMES, Permission
+from infra.settings import Settings
 from infra.workflow.endpoint import (
     IN_PROGRESS,
     LOOKUP,
@@ -74,13 +76,7 @@ def release_phase(
             "Tags": parts.tags,
         },
     )
-    variant = {
-        "VariantName": _VARIANT,
-        "ModelName.$": "$.plan.name",
-        "InstanceType": parts.settings.release.instance_type,
-        "InitialInstanceCount": parts.settings.release.instance_count,
-        "InitialVariantWeight": 1,
-    }
+    variant = {"VariantName": _VARIANT, "ModelName.$": "$.plan.name", **_machines(parts.settings)}
     config = sagemaker_task(
         scope,
         "CreateEndpointConfig",
@@ -91,6 +87,22 @@ def release_phase(
     go_on_where_done(scope, config, failure, says=[_EXISTS], following=look)
     model.next(config).next(look)
     return model
+
+
+def _machines(settings: Settings) -> dict[str, Any]:
+    """Return what the endpoint's variant runs on."""
+    if settings.serving.mode == "serverless":
+        return {
+            "ServerlessConfig": {
+                "MemorySizeInMB": settings.serving.memory_mb,
+                "MaxConcurrency": settings.serving.max_concurrency,
+            }
+        }
+    return {
+        "InstanceType": settings.release.instance_type,
+        "InitialInstanceCount": settings.release.instance_count,
+        "InitialVariantWeight": 1,
+    }
 
 
 def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, rollout: sfn.IChainable) -> sfn.CustomState:
@@ -121,12 +133,13 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
     )
     create = sagemaker_task(scope, "CreateEndpoint", call="createEndpoint", payload={**new_config, "Tags": parts.tags})
     nothing.next(create).next(rollout)
+    is_serverless = parts.settings.serving.mode == "serverless"
     not_described = failure.fail(scope, "EndpointNotDescribed", error=f"{LOOKUP}.Error", cause=f"{LOOKUP}.Cause")
     missing = when_refused(
         scope,
         "EndpointMissing?",
         says=[NOT_THERE],
-        then=nothing,
+        then=_created_in_place(scope, create=create, nothing=nothing) if is_serverless else nothing,
         otherwise=poll(
             scope,
             "Description",
@@ -147,13 +160,24 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
         result_path="$.before",
     )
     update = sagemaker_task(scope, "UpdateEndpoint", call="updateEndpoint", payload=new_config)
-    remember.next(update).next(rollout)
+    update.next(rollout)
 
     # a broken endpoint: it cannot be updated, so delete it first
     delete = sagemaker_task(
         scope, "DeleteBrokenEndpoint", call="deleteEndpoint", payload={"EndpointName": parts.names.endpoint}
     )
     delete.next(wait)
+
+    changes = [create, update, delete]
+    if is_serverless:
+        replace = sagemaker_task(
+            scope, "DeleteRealtimeEndpoint", call="deleteEndpoint", payload={"EndpointName": parts.names.endpoint}
+        )
+        replace.next(wait)
+        changes.append(replace)
+        remember.next(_unless_realtime(scope, update=update, replace=replace))
+    else:
+        remember.next(update)
 
     taken = when_refused(
         scope,
@@ -163,7 +187,7 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
         otherwise=failure.fail(scope, "EndpointRefused", error=f"{LOOKUP}.Error", cause=f"{LOOKUP}.Cause"),
         comment="If another run was quicker, or a first call was carried out without an answer, look again.",
     )
-    for state in (create, update, delete):
+    for state in changes:
         state.add_catch(taken, errors=ANY_ERROR, result_path=LOOKUP)
 
     status = sfn.Choice(scope, "EndpointStatus?")
@@ -174,6 +198,33 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
     status.otherwise(delete)
     describe.next(status)
     return describe
+
+
+def _unless_realtime(scope: RunScope, *, update: sfn.CustomState, replace: sfn.CustomState) -> sfn.CustomState:
+    """DescribeServedConfig → `update`, or `replace` where instances serve; return DescribeServedConfig.
+
+    SageMaker refuses to make a real-time endpoint serverless; the other way goes (developer guide, "Serverless
+    Inference", feature exclusions).
+    """
+    describe = sagemaker_task(
+        scope,
+        "DescribeServedConfig",
+        call="describeEndpointConfig",
+        payload={"EndpointConfigName.$": "$.before.config"},
+        result_path="$.served",
+    )
+    describe.add_catch(update, errors=ANY_ERROR, result_path=LOOKUP)  # a configuration that somebody deleted
+    choice = sfn.Choice(scope, "ServesServerless?")
+    choice.when(sfn.Condition.is_present("$.served.ProductionVariants[0].ServerlessConfig"), update).otherwise(replace)
+    describe.next(choice)
+    return describe
+
+
+def _created_in_place(scope: RunScope, *, create: sfn.CustomState, nothing: sfn.Pass) -> sfn.Choice:
+    """Return the choice that remembers what a deleted real-time endpoint served, so that a rollback finds it."""
+    choice = sfn.Choice(scope, "ReplacesRealtime?")
+    choice.when(sfn.Condition.string_equals("$.before.config", ""), nothing).otherwise(create)
+    return choice
 
 
 def _follow_rollout(scope: RunScope, parts: RunParts, failure: FailureRoute, following: sfn.IChainable) -> sfn.Choice:

@@ -31,7 +31,6 @@ _API_TIMEOUT_SECONDS = 120
 
 _OPTIMISED = {
     "createEndpoint",
-    "createEndpointConfig",
     "createHyperParameterTuningJob.sync",
     "createModel",
     "createProcessingJob.sync",
@@ -39,7 +38,8 @@ _OPTIMISED = {
     "updateEndpoint",
 }
 """The calls that Step Functions has an optimised integration for ("Create and manage Amazon SageMaker AI jobs"); the
-others use the AWS SDK integration."""
+others use the AWS SDK integration. So does createEndpointConfig: whether its optimised integration knows a serverless
+variant is said nowhere, and one that does not would have the deployment refused."""
 
 NAME_TAKEN: Final = ("SageMaker.ResourceInUseException", "SageMaker.ResourceInUse")
 """SageMaker's refusal of a name that it knows. Public state machines have both forms of an error of the API's model."""

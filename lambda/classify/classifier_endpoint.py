@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from shared.aws_errors import error_code, error_message, is_missing_endpoint, is_missing_resource
 
-from contract import Answer
+from contract import Answer, ServingMode
 
 from .problems import Problem
 from .request_image import ImageRequest
@@ -38,11 +38,21 @@ _NOT_READY = Problem(
 )
 
 
+_TOO_LONG = Problem(503, "Model did not answer", "The model took too long; try again in some seconds.", retry_after=5)
+_WAKING = Problem(
+    503,
+    "Model is waking",
+    "The model sleeps while nobody asks, and starts now, which takes up to a minute or two; try again in 20 seconds.",
+    retry_after=20,
+)
+
+
 class ClassifierEndpoint:
     """The endpoint; every call is a single attempt."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, mode: ServingMode) -> None:
         self.name = name
+        self._is_serverless = mode == "serverless"
         self._runtime = boto3.client("sagemaker-runtime", config=_FAST)
         self._sagemaker = boto3.client("sagemaker", config=_DESCRIBE)
 
@@ -65,9 +75,7 @@ class ClassifierEndpoint:
             raise self._explain(error) from None
         except BotoCoreError as error:
             logger.warning("no answer from the endpoint", extra={"error": str(error)})
-            raise Problem(
-                503, "Model did not answer", "The model took too long; try again in some seconds.", retry_after=5
-            ) from None
+            raise (_WAKING if self._is_serverless else _TOO_LONG) from None
 
     def health(self) -> dict[str, str]:
         """Return the status and the configuration of the endpoint.
@@ -102,6 +110,10 @@ class ClassifierEndpoint:
         # the model refused the image: its own words
         if code == "ModelError" and isinstance(status, int) and 400 <= status < 500:
             return _from_endpoint(status, str(error.response.get("OriginalMessage", "")))
+
+        # a serverless endpoint has no container yet ("InvokeEndpoint", SageMaker API reference)
+        if code == "ModelNotReadyException":
+            return _WAKING
 
         # anything else is no fault of the caller
         reason = error_message(error)

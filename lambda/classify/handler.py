@@ -12,6 +12,8 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from contract import ServingMode
+
 from .classifier_endpoint import ClassifierEndpoint
 from .problems import Problem
 from .request_image import read_request
@@ -20,13 +22,14 @@ __all__ = ["handler"]
 
 logger = Logger()
 app = APIGatewayRestResolver()
-endpoint = ClassifierEndpoint(os.environ["ENDPOINT_NAME"])
+mode: ServingMode = "serverless" if os.environ["SERVING_MODE"] == "serverless" else "realtime"
+endpoint = ClassifierEndpoint(os.environ["ENDPOINT_NAME"], mode=mode)
 
 
 @app.post("/classify")
 def classify() -> Response[str]:
     """Return the endpoint's answer to the image of the request."""
-    request = read_request(app.current_event)
+    request = read_request(app.current_event, mode=mode)
     answer = endpoint.classify(request)
     return Response(200, content_type="application/json", body=answer)
 

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from contract import MAX_IMAGE_BYTES, MAX_JSON_IMAGE_BYTES, ClassificationParameters
+from contract import (
+    MAX_IMAGE_BYTES,
+    MAX_JSON_IMAGE_BYTES,
+    MAX_SERVERLESS_IMAGE_BYTES,
+    MAX_SERVERLESS_JSON_IMAGE_BYTES,
+    ClassificationParameters,
+    ServingMode,
+)
 
 from .problems import Problem
 
@@ -25,6 +32,20 @@ _PARAMETERS = tuple(ClassificationParameters.__annotations__)
 
 
 @dataclass(frozen=True)
+class _Limits:
+    """Largest images in bytes."""
+
+    image: int
+    as_json: int
+
+
+_LIMITS: dict[ServingMode, _Limits] = {
+    "realtime": _Limits(MAX_IMAGE_BYTES, MAX_JSON_IMAGE_BYTES),
+    "serverless": _Limits(MAX_SERVERLESS_IMAGE_BYTES, MAX_SERVERLESS_JSON_IMAGE_BYTES),
+}
+
+
+@dataclass(frozen=True)
 class ImageRequest:
     """The body, the content type and the custom attributes that the endpoint gets."""
 
@@ -34,8 +55,8 @@ class ImageRequest:
     """The query string's parameters, such as `coverage=0.95;top_k=3`; the endpoint checks their values."""
 
 
-def read_request(event: APIGatewayProxyEvent) -> ImageRequest:
-    """Return the image of a request.
+def read_request(event: APIGatewayProxyEvent, *, mode: ServingMode) -> ImageRequest:
+    """Return the image of a request to an endpoint of this mode.
 
     A body of an image type goes to the endpoint as it is, which decodes it. So does a body of an unclear type, since
     curl sends `application/x-www-form-urlencoded` unless it is told otherwise.
@@ -51,11 +72,11 @@ def read_request(event: APIGatewayProxyEvent) -> ImageRequest:
 
     content_type = (event.headers.get("content-type") or "application/octet-stream").split(";")[0].strip().lower()
     if content_type == "application/json":
-        _check_json(body)
+        _check_json(body, _LIMITS[mode])
         return ImageRequest(body, content_type, attributes)
 
-    if len(body) > MAX_IMAGE_BYTES:
-        raise _too_large(len(body), MAX_IMAGE_BYTES)
+    if len(body) > _LIMITS[mode].image:
+        raise _too_large(len(body), _LIMITS[mode].image)
     if content_type.startswith("image/"):
         return ImageRequest(body, content_type, attributes)
     if content_type.startswith(("text/", "multipart/")):
@@ -94,7 +115,7 @@ def _body(event: APIGatewayProxyEvent) -> bytes:
         raise Problem(400, "Unreadable body", f"The body is not valid base64; {_HOW_TO}.") from None
 
 
-def _check_json(body: bytes) -> None:
+def _check_json(body: bytes, limits: _Limits) -> None:
     try:
         value = json.loads(body)
     except ValueError as error:
@@ -104,9 +125,9 @@ def _check_json(body: bytes) -> None:
     if not isinstance(value, dict) or not isinstance(value.get("inputs"), str):
         raise Problem(400, "No image", f'The JSON has no text "inputs"; {_HOW_TO}.')
     size = len(value["inputs"]) * 3 // 4 - value["inputs"][-2:].count("=")
-    if size > MAX_JSON_IMAGE_BYTES:
-        bytes_alone = f"as JSON ({MAX_IMAGE_BYTES / 1e6:.1f} MB if its bytes are sent with an image/* content type)"
-        raise _too_large(size, MAX_JSON_IMAGE_BYTES, bytes_alone)
+    if size > limits.as_json:
+        bytes_alone = f"as JSON ({limits.image / 1e6:.1f} MB if its bytes are sent with an image/* content type)"
+        raise _too_large(size, limits.as_json, bytes_alone)
 
 
 def _too_large(size: int, limit: int, how: str = "") -> Problem:

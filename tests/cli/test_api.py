@@ -55,9 +55,11 @@ def test_what_is_asked_about_a_photo_is_the_query_string(photo: Path, monkeypatc
     pool = answering(monkeypatch, 200, {})
     DEPLOYED.classify(photo, top=7, coverage=0.95)
     DEPLOYED.classify(photo, coverage=0.5)
+    DEPLOYED.classify(photo, explain=True)
     assert [url for _, url, _ in pool.requests] == [
         "https://host/stage/classify?top_k=7&coverage=0.95",
         "https://host/stage/classify?coverage=0.5",
+        "https://host/stage/classify?explain=1",
     ]
 
 

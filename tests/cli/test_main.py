@@ -151,7 +151,7 @@ def test_every_console_of_the_commands_prints_text() -> None:
 def test_one_photo_that_is_refused_does_not_keep_the_others_from_being_classified(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def classify(_: Api, photo: Path, *, top: int, coverage: float | None) -> Answer:
+    def classify(_: Api, photo: Path, *, top: int, coverage: float | None, explain: bool) -> Answer:
         if photo.name == "bad.jpg":
             raise CliError("bad.jpg is not a photo")
         return answered(*("whippet", "borzoi", "saluki")[:top])
@@ -188,7 +188,7 @@ def test_a_known_photo_is_called_known(monkeypatch: pytest.MonkeyPatch) -> None:
         ["dog.jpg", "whippet", "0.500", "yes"],
         ["borzoi", "0.500"],
     ]
-    assert asked == [{"top": 3, "coverage": None}]
+    assert asked == [{"top": 3, "coverage": None, "explain": False}]
 
 
 @pytest.mark.parametrize("label", ["whippet", None])

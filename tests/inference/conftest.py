@@ -18,7 +18,7 @@ LABELS = ["red", "green", "blue é"]
 def write_model(folder: Path, *, earlier: bool = False) -> Path:
     """A model that names a picture's colour, with its card: of this release, or of one before distances."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_colour_model(folder / contract.Artefact.MODEL, image_size=32, distance=not earlier)
+    write_colour_model(folder / contract.Artefact.MODEL, image_size=32, distance=not earlier, evidence=not earlier)
     card: contract.ModelCard = {
         "run": "r1",
         "backbone": "none",

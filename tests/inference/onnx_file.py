@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-FLOAT, UINT8 = 1, 2
+FLOAT, UINT8, INT64 = 1, 2, 7
 
 
 def varint(value: int) -> bytes:
@@ -47,8 +47,13 @@ def tensor_type(name: str, kind: int, sides: list[int | str]) -> bytes:
     return field(1, name) + field(2, field(1, field(1, kind) + field(2, shape)))
 
 
-def write_colour_model(file: Path, *, image_size: int, classes: int = 3, distance: bool = True) -> None:
-    """Input `image`, outputs `probabilities` and, unless it is a file of an earlier release, `distance`."""
+def write_colour_model(
+    file: Path, *, image_size: int, classes: int = 3, distance: bool = True, evidence: bool = True
+) -> None:
+    """Input `image`, outputs `probabilities` and, unless it is a file of an earlier release, `distance` and `evidence`.
+
+    The evidence is how much redder each pixel is than 127.5.
+    """
     nodes = [
         node("Cast", ["image"], "pixels", whole_number("to", FLOAT)),
         node("ReduceMean", ["pixels"], "means", whole_numbers("axes", [1, 2]), whole_number("keepdims", 0)),
@@ -63,7 +68,15 @@ def write_colour_model(file: Path, *, image_size: int, classes: int = 3, distanc
             node("Div", ["brightness", "threshold"], "distance"),
         ]
         outputs.append(field(12, tensor_type("distance", FLOAT, ["n"])))
+    if evidence:
+        nodes += [
+            node("Slice", ["pixels", "first", "second", "channels"], "reds"),
+            node("Squeeze", ["reds", "channels"], "red"),
+            node("Sub", ["red", "threshold"], "evidence"),
+        ]
+        outputs.append(field(12, tensor_type("evidence", FLOAT, ["n", image_size, image_size])))
     constants = [_constant("factor", 0.05), _constant("threshold", 127.5)]
+    constants += [_index("first", 0), _index("second", 1), _index("channels", 3)]
     image = field(11, tensor_type("image", UINT8, ["n", image_size, image_size, 3]))
     graph = b"".join([*nodes, field(2, "colour"), *constants, image, *outputs])
     file.write_bytes(field(1, 8) + field(8, field(1, "") + field(2, 13)) + field(7, graph))
@@ -71,3 +84,7 @@ def write_colour_model(file: Path, *, image_size: int, classes: int = 3, distanc
 
 def _constant(name: str, value: float) -> bytes:
     return field(5, field(1, 1) + field(2, FLOAT) + field(8, name) + field(9, struct.pack("<f", value)))
+
+
+def _index(name: str, value: int) -> bytes:
+    return field(5, field(1, 1) + field(2, INT64) + field(8, name) + field(9, struct.pack("<q", value)))

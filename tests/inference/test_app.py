@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 from inference import app as app_module
 from inference.app import create_app
 from inference.classifier import Classifier
-from inference.invocation import ClassifyRequest
-from tests.inference.conftest import huge_png, picture
+from inference.invocation import CUSTOM_ATTRIBUTES, ClassifyRequest
+from tests.inference.conftest import huge_png, picture, write_model
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,23 @@ def test_parameters_of_an_images_bytes_come_as_custom_attributes(app: Starlette,
     answer = call(app, "POST", "/invocations", content=picture("red"), headers=headers).json()
     assert [entry["label"] for entry in answer["predictions"]] == ["red", "green"]
     assert answer["labels"] == ["red"]
+
+
+def test_a_heat_map_comes_with_explain_only(app: Starlette) -> None:
+    plain = invoke(app, picture("red")).json()
+    headers = {"content-type": "image/jpeg", CUSTOM_ATTRIBUTES: "explain=1"}
+    explained = call(app, "POST", "/invocations", content=picture("red"), headers=headers).json()
+    assert "heat_map" not in plain
+    assert explained.pop("heat_map")["label"] == "red"
+    assert explained == plain
+
+
+def test_a_model_without_heat_maps_says_what_to_do(tmp_path: Path) -> None:
+    earlier = create_app(Classifier(write_model(tmp_path, earlier=True), threads=1), concurrency=1)
+    headers = {"content-type": "image/jpeg", CUSTOM_ATTRIBUTES: "explain=1"}
+    response = call(earlier, "POST", "/invocations", content=picture(), headers=headers)
+    check_problem(response, status=422, detail="leave explain out, or start a run")
+    assert invoke(earlier, picture()).status_code == 200
 
 
 def test_a_coverage_that_cannot_be_promised_is_told_so(app: Starlette) -> None:

@@ -49,9 +49,9 @@ def test_photos_are_resized_as_the_card_says(
     file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **stated}), encoding="utf-8")
     given: list[NDArray[np.uint8]] = []
 
-    def watched(_: Classifier, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
+    def watched(_: Classifier, images: NDArray[np.uint8], **__: bool) -> tuple[NDArray[np.float32], float, None]:
         given.append(images[0])
-        return np.ones(len(LABELS), dtype=np.float32), 0.5
+        return np.ones(len(LABELS), dtype=np.float32), 0.5, None
 
     classifier = Classifier(tmp_path / "model", threads=1)
     monkeypatch.setattr(Classifier, "_run", watched)
@@ -124,6 +124,26 @@ def test_a_set_of_labels_is_never_empty(classifier: Classifier) -> None:
     """Of a grey picture no class has a score of 0.4."""
     asked = ClassifyRequest(picture("#404040", form="PNG"), top_k=1, coverage=0.5)
     assert classifier.classify(asked)["labels"] == ["red"]
+
+
+def test_a_heat_map_is_hot_where_the_evidence_is(classifier: Classifier) -> None:
+    """The model's evidence is a pixel's red minus 127.5: of a red bar on black, the bar is hot and the rest cold."""
+    pixels = Image.new("RGB", (74, 74))
+    pixels.paste((255, 0, 0), (37, 0, 74, 74))
+    file = io.BytesIO()
+    pixels.save(file, "PNG")
+    heat_map = classifier.classify(ClassifyRequest(file.getvalue(), top_k=1, explain=True))["heat_map"]
+    values = np.array(heat_map["values"])
+    assert values.shape == (32, 32)
+    assert (values[:, 18:] == 1).all()
+    assert (values[:, :14] == -1).all()
+    assert np.abs(values).max() == 1
+    assert heat_map["label"] == "red"
+    assert heat_map["crop"] == pytest.approx(32 / 37)  # as the card says
+
+
+def test_only_what_is_asked_for_is_taken_from_the_model(classifier: Classifier) -> None:
+    assert "heat_map" not in classifier.classify(ClassifyRequest(picture(), top_k=1))
 
 
 def test_a_bad_image_does_not_hurt_the_next(classifier: Classifier) -> None:

@@ -96,6 +96,12 @@ def fine_tuning(synthesise: Callable[..., Template]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def realtime(synthesise: Callable[..., Template]) -> dict[str, Any]:
+    """The state machine with `serving.mode=realtime`."""
+    return synthesise(**{"serving.mode": "realtime"}).definition()
+
+
+@pytest.fixture(scope="session")
 def asking(synthesise: Callable[..., Template]) -> dict[str, Any]:
     """The state machine with `release.approval=manual`."""
     return synthesise(**{"release.approval": "manual"}).definition()

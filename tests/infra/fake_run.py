@@ -85,8 +85,10 @@ def plan(
 class Endpoint:
     """The endpoint as SageMaker keeps it: what it serves, and what happens to changes."""
 
-    def __init__(self, config: str | None = None, status: str = "InService") -> None:
+    def __init__(self, config: str | None = None, status: str = "InService", *, serverless: bool = True) -> None:
         self.config, self.status = config, status
+        self.serverless = serverless
+        """Whether the configuration in service before the run is."""
         self.calls: list[str] = []
         self.rolls_back = False
         self.reason: str | None = None
@@ -102,6 +104,10 @@ class Endpoint:
         elif self.status in ("Creating", "Updating"):
             self.status = "InService"
         return seen
+
+    def describe_config(self, payload: dict[str, Any]) -> dict[str, Any]:
+        machines = {"ServerlessConfig": {"MemorySizeInMB": 3072}} if self.serverless else {"InitialInstanceCount": 1}
+        return {**payload, "ProductionVariants": [{"VariantName": "AllTraffic", **machines}]}
 
     def create(self, payload: dict[str, Any]) -> dict[str, Any]:
         if self.config is not None:
@@ -140,6 +146,7 @@ def verdict(**changes: Any) -> dict[str, Any]:
     """Return what Verdict returns; its own tests compare it with this."""
     return {
         "accepted": True,
+        "undecided": False,
         "approval": "Approved",
         "cause": "Good.",
         "reasons": ["Good."],
@@ -223,7 +230,8 @@ def tasks(
         **dict.fromkeys(("DescribeInService", "DescribeEndpoint"), endpoint.describe),
         "CreateEndpoint": endpoint.create,
         "UpdateEndpoint": endpoint.update,
-        "DeleteBrokenEndpoint": endpoint.delete,
+        "DescribeServedConfig": endpoint.describe_config,
+        **dict.fromkeys(("DeleteBrokenEndpoint", "DeleteRealtimeEndpoint"), endpoint.delete),
         "DescribeRollout": endpoint.describe,
         "SmokeTest": answer(smoke),
         "DescribeBeforeRollback": endpoint.describe,
@@ -244,7 +252,7 @@ def job_failed(reason: str) -> TaskError:
 
 def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iterator[Walk]:
     """Walk the state machine on every kind of way there is, so that each Task is passed at least once."""
-    endpoints = ((None, ""), (OLD_CONFIG, "InService"), (OLD_CONFIG, "Failed"))
+    endpoints = ((None, "", True), *product((OLD_CONFIG,), ("InService", "Failed"), (True, False)))
     failures: tuple[dict[str, TaskError], ...] = (
         {},
         {"SmokeTest": TaskError("SmokeTestFailed", "no")},
@@ -252,8 +260,9 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
         {"AskApproval": TaskError("States.Timeout", "")},
     )
     plans: tuple[dict[str, Any], ...] = ({}, {"extends": True}, {"warm_start": True})
-    for (before, status), broken, planned, access in product(endpoints, failures, plans, (False, True)):
-        yield walk(definition, tasks(Endpoint(before, status), broken=broken, access=access, mode=mode, **planned), {})
+    for (before, status, serverless), broken, planned, access in product(endpoints, failures, plans, (False, True)):
+        endpoint = Endpoint(before, status, serverless=serverless)
+        yield walk(definition, tasks(endpoint, broken=broken, access=access, mode=mode, **planned), {})
 
     # each job's time is up
     time_is_up = TaskError("States.Timeout", "")

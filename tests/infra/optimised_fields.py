@@ -108,16 +108,6 @@ SHOWN: Final[dict[str, set[str]]] = {
         "Tags.Key",
         "Tags.Value",
     },
-    "createEndpointConfig": {
-        # DATA_SCIENCE_SDK and CDK
-        "EndpointConfigName",
-        *_below(
-            "ProductionVariants",
-            ("VariantName", "ModelName", "InstanceType", "InitialInstanceCount", "InitialVariantWeight"),
-        ),
-        "Tags.Key",
-        "Tags.Value",
-    },
     "createEndpoint": {"EndpointName", "EndpointConfigName", "Tags.Key", "Tags.Value"},
     "updateEndpoint": {"EndpointName", "EndpointConfigName"},
 }

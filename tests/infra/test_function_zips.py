@@ -54,7 +54,12 @@ assert callable(handler)
     for module, folder in functions.items():
         run = subprocess.run(
             [sys.executable, "-I", "-B", "-c", script, str(folder), module, site_packages],
-            env={"AWS_DEFAULT_REGION": "eu-west-1", "ENDPOINT_NAME": "e", "PATH": os.environ["PATH"]},
+            env={
+                "AWS_DEFAULT_REGION": "eu-west-1",
+                "ENDPOINT_NAME": "e",
+                "SERVING_MODE": "realtime",
+                "PATH": os.environ["PATH"],
+            },
             capture_output=True,
             text=True,
             check=False,

@@ -29,6 +29,44 @@ def test_a_later_run_updates_the_endpoint(definition: dict[str, Any]) -> None:
     assert payloads["Retire"] == {"current": NEW_CONFIG, "previous": OLD_CONFIG}
 
 
+def test_a_real_time_endpoint_is_replaced_since_it_cannot_turn_serverless(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG, serverless=False)
+    result = walk(definition, tasks(endpoint), {})
+    assert result.status == "SUCCEEDED"
+    assert endpoint.calls == ["delete", "create"]
+    assert dict(result.payloads)["Retire"] == {"current": NEW_CONFIG, "previous": OLD_CONFIG}
+
+
+def test_a_replaced_real_time_endpoint_comes_back_after_a_failed_smoke_test(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG, serverless=False)
+    result = walk(definition, tasks(endpoint, broken={"SmokeTest": TaskError("SmokeTestFailed", "wrong shape")}), {})
+    assert result.error == "SmokeTestFailed"
+    assert endpoint.calls == ["delete", "create", f"update to {OLD_CONFIG}"]
+
+
+def test_a_served_configuration_that_somebody_deleted_stops_no_update(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    gone = TaskError("SageMaker.SageMakerException", 'Could not find endpoint configuration "arn:…".')
+    assert walk(definition, tasks(endpoint, broken={"DescribeServedConfig": gone}), {}).status == "SUCCEEDED"
+    assert endpoint.calls == [f"update to {NEW_CONFIG}"]
+
+
+@pytest.mark.parametrize("serverless", [True, False])
+def test_any_endpoint_becomes_a_real_time_one(realtime: dict[str, Any], serverless: bool) -> None:
+    endpoint = Endpoint(OLD_CONFIG, serverless=serverless)
+    assert walk(realtime, tasks(endpoint), {}).status == "SUCCEEDED"
+    assert endpoint.calls == [f"update to {NEW_CONFIG}"]
+
+
+def test_the_configuration_says_what_serves(definition: dict[str, Any], realtime: dict[str, Any]) -> None:
+    payloads = [dict(walk(each, tasks(Endpoint()), {}).payloads) for each in (definition, realtime)]
+    (free,), (paid,) = (payload["CreateEndpointConfig"]["ProductionVariants"] for payload in payloads)
+    assert free["ServerlessConfig"] == {"MemorySizeInMB": 3072, "MaxConcurrency": 5}
+    assert not {"InstanceType", "InitialInstanceCount"} & free.keys()
+    assert (paid["InstanceType"], paid["InitialInstanceCount"]) == ("ml.m5.large", 1)
+    assert "ServerlessConfig" not in paid
+
+
 @pytest.mark.parametrize("status", ["Failed", "OutOfService", "UpdateRollbackFailed"])
 def test_a_broken_endpoint_is_deleted_and_created_anew(definition: dict[str, Any], status: str) -> None:
     endpoint = Endpoint(OLD_CONFIG, status)

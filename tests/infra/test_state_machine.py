@@ -57,6 +57,7 @@ def test_api_answers_that_nobody_needs_leave_the_data_alone(definition: dict[str
         "CreateEndpoint",
         "UpdateEndpoint",
         "DeleteBrokenEndpoint",
+        "DeleteRealtimeEndpoint",
         "RemoveEndpoint",
         "RestoreEndpoint",
         "Rules",

@@ -9,7 +9,12 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from classify import handler as classify
 
-from contract import MAX_IMAGE_BYTES, MAX_JSON_IMAGE_BYTES
+from contract import (
+    MAX_IMAGE_BYTES,
+    MAX_JSON_IMAGE_BYTES,
+    MAX_SERVERLESS_IMAGE_BYTES,
+    MAX_SERVERLESS_JSON_IMAGE_BYTES,
+)
 from local.cloud.lambda_ import MAX_REQUEST_BYTES
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import client_error
@@ -71,6 +76,13 @@ def call(
     answer = classify.handler(request, Context())  # type: ignore[arg-type]
     headers = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
     return answer["statusCode"], json.loads(answer["body"]), headers
+
+
+@pytest.fixture
+def serverless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint runs only while it is asked."""
+    monkeypatch.setattr(classify, "mode", "serverless")
+    monkeypatch.setattr(classify.endpoint, "_is_serverless", True)
 
 
 def refused(
@@ -301,3 +313,37 @@ def test_a_bug_is_a_problem_without_its_traceback(monkeypatch: pytest.MonkeyPatc
     body, _ = refused(monkeypatch, FakeEndpoint(RuntimeError("secret")), event(b"image"))
     assert body["status"] == 500
     assert "secret" not in json.dumps(body)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ReadTimeoutError(endpoint_url="https://runtime"),
+        client_error("ModelNotReadyException", "resources are still being provisioned"),
+    ],
+)
+def test_a_sleeping_model_is_said_to_be_waking(
+    monkeypatch: pytest.MonkeyPatch, serverless: None, failure: Exception
+) -> None:
+    body, headers = refused(monkeypatch, FakeEndpoint(failure), event(b"image"))
+    assert (body["status"], body["title"], headers["Retry-After"]) == (503, "Model is waking", "20")
+    assert "try again in 20 seconds" in body["detail"]
+
+
+def test_a_busy_serverless_endpoint_asks_to_come_back(monkeypatch: pytest.MonkeyPatch, serverless: None) -> None:
+    throttled = FakeEndpoint(client_error("ThrottlingException", "Rate exceeded"))
+    body, headers = refused(monkeypatch, throttled, event(b"image"))
+    assert (body["status"], body["title"], headers["Retry-After"]) == (503, "Model is busy", "2")
+
+
+def test_a_serverless_endpoint_takes_smaller_images(monkeypatch: pytest.MonkeyPatch, serverless: None) -> None:
+    assert call(monkeypatch, FakeEndpoint(), event(b"x" * MAX_SERVERLESS_IMAGE_BYTES))[0] == 200
+    too_large = event(b"x" * (MAX_SERVERLESS_IMAGE_BYTES + 1))
+    assert "at most 4.0 MB are accepted" in refused(monkeypatch, FakeEndpoint(), too_large)[0]["detail"]
+
+    as_large = as_json(MAX_SERVERLESS_JSON_IMAGE_BYTES)
+    endpoint = FakeEndpoint()
+    assert call(monkeypatch, endpoint, event(as_large, "application/json"))[0] == 200
+    assert len(endpoint.asked[0][0]) <= 4 * 1024 * 1024
+    too_large = event(as_json(MAX_SERVERLESS_JSON_IMAGE_BYTES + 3), "application/json")
+    assert "3.0 MB are accepted as JSON (4.0 MB if" in refused(monkeypatch, FakeEndpoint(), too_large)[0]["detail"]

@@ -23,7 +23,9 @@ OLD, NEW = "run-1", "run-2"
 CLASSES = ("cat", "dog")
 THRESHOLDS: Thresholds = {
     "min_accuracy": 0.7,
+    "accuracy_by": "photo",
     "min_class_recall": 0.2,
+    "max_near_copies": 0.05,
     "tolerance": 0.01,
     "significance": 0.05,
     "blocking_rules": [],
@@ -169,6 +171,7 @@ def test_too_few_photos_are_told_as_that() -> None:
     assert "it may be so by 0.14" in reason
     assert "Test on more photos." in reason
     assert judged(compared(photos(both=10)), significance=1)["outcome"] == "passed", "no certainty is asked for"
+    assert judged(compared(photos(both=10)), tolerance=0.2)["outcome"] == "passed", "so much may be lost"
 
 
 def test_without_a_model_in_service_there_is_nothing_to_compare() -> None:

@@ -20,7 +20,7 @@ from training.model.architecture import Architecture, Statistics, wrong_image_si
 from training.preprocess import Preprocessing
 from training.runtime.environment import JobError
 
-__all__ = ["Backbone", "Statistics", "split"]
+__all__ = ["Backbone", "Statistics", "channels_first", "quarter_slices", "split"]
 
 _GLOBAL_POOL = "global_pool"
 """timm's name for the pooling before the classifier, and before what MobileNetV3 and V4 do to the pooled values."""
@@ -70,7 +70,7 @@ class Backbone(nn.Module):
         finally:
             for watcher in watchers:
                 watcher.remove()
-        return [*(_quarters(_channels_first(activation)) for activation in seen), last.float()]
+        return [*(_quarters(channels_first(activation)) for activation in seen), last.float()]
 
 
 def split(network: nn.Module, *, architecture: Architecture, image_size: int) -> Backbone:
@@ -125,7 +125,7 @@ def _middle(network: nn.Module, *, image_size: int) -> nn.Module | None:
 
     def watch(module: nn.Module, _inputs: object, output: object) -> None:
         if isinstance(output, Tensor) and output.ndim == 4:
-            seen.append((module, _channels_first(output).shape[-1]))
+            seen.append((module, channels_first(output).shape[-1]))
 
     watchers = [unit.register_forward_hook(watch) for unit in units]
     try:
@@ -141,7 +141,7 @@ def _middle(network: nn.Module, *, image_size: int) -> nn.Module | None:
     return [module for module, side in seen if side == sides[1] and runs.count(module) == 1][-1]
 
 
-def _channels_first(activation: Tensor) -> Tensor:
+def channels_first(activation: Tensor) -> Tensor:
     """Return (N, C, H, W) of an activation that may be (N, H, W, C), as Swin's are: the equal sides are H and W."""
     _, first, second, third = activation.shape
     return activation.permute(0, 3, 1, 2) if first == second != third else activation
@@ -152,7 +152,11 @@ def _quarters(activation: Tensor) -> Tensor:
 
     The same as adaptive average pooling to 2 x 2, in operations that every ONNX runtime has.
     """
-    side = activation.shape[-1]
-    near, far = slice(0, (side + 1) // 2), slice(side // 2, side)
-    cuts = [activation[:, :, rows, columns] for rows in (near, far) for columns in (near, far)]
+    cuts = [activation[:, :, rows, columns] for rows, columns in quarter_slices(*activation.shape[2:])]
     return torch.cat([cut.float().mean(dim=(2, 3)) for cut in cuts], dim=1)
+
+
+def quarter_slices(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Return the rows and columns of the quarters of an image, in the order of the features."""
+    rows, columns = ((slice(0, (side + 1) // 2), slice(side // 2, side)) for side in (height, width))
+    return [(of_rows, of_columns) for of_rows in rows for of_columns in columns]

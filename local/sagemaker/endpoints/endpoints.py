@@ -16,6 +16,7 @@ from local import clock
 from local.sagemaker.context import INTERNAL_ERROR, MAX_REASON, Context
 from local.sagemaker.endpoints.instance import Instance
 from local.sagemaker.endpoints.routing import choose
+from local.sagemaker.endpoints.serverless import ServerlessInstance
 from local.sagemaker.endpoints.variants import deployed_variant, pending_variant
 from local.sagemaker.errors import JobFailure, SageMakerError, validation
 from local.sagemaker.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL
@@ -66,6 +67,7 @@ class Endpoints:
         name, config_name = parameters["EndpointName"], parameters["EndpointConfigName"]
         self._check_not_in_progress(name)
         deployment = self._deployment(name, config_name)
+        self._check_kind(name, deployment)
         pending = {
             "EndpointConfigName": config_name,
             "ProductionVariants": [pending_variant(instance) for instance in deployment],
@@ -137,10 +139,19 @@ class Endpoints:
         if record["EndpointStatus"] in _IN_PROGRESS:
             raise _in_progress(record)
 
+    def _check_kind(self, name: str, deployment: list[Instance]) -> None:
+        """Refuse to make a real-time endpoint serverless (developer guide, "Serverless Inference": exclusions)."""
+        with self._lock:
+            served = list(self._live.get(name, []))
+        if _is_serverless(deployment[0].variant) and any(not _is_serverless(instance.variant) for instance in served):
+            raise validation(
+                f"Cannot update the real-time endpoint {name} to a serverless one; delete it and create it anew."
+            )
+
     def _deployment(self, endpoint: str, config_name: str) -> list[Instance]:
         config = self._context.store.get(ENDPOINT_CONFIG, config_name)
         return [
-            Instance(
+            (ServerlessInstance if _is_serverless(variant) else Instance)(
                 self._context,
                 endpoint=endpoint,
                 variant=variant,
@@ -222,7 +233,7 @@ class Endpoints:
 
     def _start(self, deployment: list[Instance]) -> str | None:
         """Start every instance. Return the FailureReason if one fails."""
-        self._context.start_up("endpoint")
+        self._context.start_up("serverless_endpoint" if _is_serverless(deployment[0].variant) else "endpoint")
         try:
             for instance in deployment:
                 instance.start()
@@ -256,6 +267,10 @@ def _retire(instances: Sequence[Instance], *, drain: bool = True) -> None:
             instance.retire(drain=drain)
         except Exception:
             _LOGGER.exception("an instance of variant %s was not ended", instance.variant["VariantName"])
+
+
+def _is_serverless(variant: Record) -> bool:
+    return "ServerlessConfig" in variant
 
 
 def _in_progress(record: Record) -> SageMakerError:

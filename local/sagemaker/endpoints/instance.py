@@ -13,7 +13,7 @@ from typing import Final
 import urllib3
 
 from local.sagemaker.context import Context
-from local.sagemaker.errors import JobFailure
+from local.sagemaker.errors import JobFailure, SageMakerError
 from local.sagemaker.host import find_image
 from local.sagemaker.jobs.container import environment, localised, program_of
 from local.sagemaker.jobs.logs import LogStream
@@ -34,6 +34,9 @@ _STOP_GRACE: Final = 30.0
 
 _DRAIN_TIMEOUT: Final = 65.0
 """Seconds for requests in flight to end, a bit more than the 60 of an invocation."""
+
+_MAX_BODY: Final = 25 * 1024 * 1024
+"""Bytes that a request may have (SageMaker hosting quota)."""
 
 _MAX_RESTART_PAUSE: Final = 30.0
 """The longest pause in seconds before a container that ended is started again."""
@@ -64,6 +67,12 @@ class Instance:
     def image_uri(self) -> str:
         """The URI of the model's image."""
         return str(self._container["Image"])
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the program runs."""
+        with self._lock:
+            return self._program is not None and self._program.is_running
 
     def start(self) -> None:
         """Download the model, start the program and wait until it is healthy.
@@ -97,6 +106,19 @@ class Instance:
         self._wait_until_healthy()
         threading.Thread(target=self._keep_alive, name=f"instance {self._id}", daemon=True).start()
 
+    def check_size(self, body: bytes) -> None:
+        """Check a request's size.
+
+        Raises:
+            SageMakerError: ValidationError, because the body is too large.
+        """
+        if len(body) > _MAX_BODY:
+            raise SageMakerError(
+                "ValidationError",
+                f"1 validation error detected: Value of {len(body)} bytes at 'body' failed to satisfy constraint: "
+                f"Member must have length less than or equal to {_MAX_BODY}",
+            )
+
     def enter(self) -> None:
         """Count a request in flight: `retire` waits for its `leave`."""
         with self._idle:
@@ -120,7 +142,7 @@ class Instance:
             return self._post(body, headers, limits)
         except urllib3.exceptions.ProtocolError:
             # the server may just have closed a kept-alive connection: try once more unless it is dead
-            if self._program is None or not self._program.is_running:
+            if not self.is_running:
                 raise
             return self._post(body, headers, limits)
 
@@ -174,7 +196,7 @@ class Instance:
         seconds = self.variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _STARTUP_TIMEOUT)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self._context.closing.is_set() and not self._retired.is_set():
-            if self._program is None or not self._program.is_running:
+            if not self.is_running:
                 break
             if self._is_healthy():
                 return

@@ -13,9 +13,6 @@ from local.sagemaker.errors import SageMakerError
 
 __all__ = ["invoke"]
 
-MAX_BODY: Final = 25 * 1024 * 1024
-"""Bytes that a request may have (SageMaker hosting quota)."""
-
 TIMEOUT: Final = 60.0
 """Seconds in which a model must answer (SageMaker hosting quota)."""
 
@@ -29,16 +26,11 @@ def invoke(
     """Return the status, headers and body of InvokeEndpoint's answer.
 
     Raises:
-        SageMakerError: ValidationError (there is no such endpoint, or the body is too large) or ModelError (the model
-            answered with an error, too late, or not at all).
+        SageMakerError: ValidationError (there is no such endpoint, or the body is too large), ThrottlingException (a
+            serverless endpoint is asked more at once than its `MaxConcurrency`) or ModelError (the model answered with
+            an error, too late, or not at all).
     """
     given = {key.lower(): value for key, value in headers.items()}
-    if len(body) > MAX_BODY:
-        raise SageMakerError(
-            "ValidationError",
-            f"1 validation error detected: Value of {len(body)} bytes at 'body' failed to satisfy constraint: Member "
-            f"must have length less than or equal to {MAX_BODY}",
-        )
 
     # send the request to the model
     forwarded = {
@@ -48,6 +40,7 @@ def invoke(
     }
     instance = endpoints.enter(name, given.get("x-amzn-sagemaker-target-variant"))
     try:
+        instance.check_size(body)
         answer = instance.request(body, forwarded, timeout=TIMEOUT)
         content = answer.data
     except urllib3.exceptions.TimeoutError:

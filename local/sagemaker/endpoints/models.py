@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from local.sagemaker.context import Context
 from local.sagemaker.early_checks import check_model_data
+from local.sagemaker.endpoints.serverless import check_serverless
 from local.sagemaker.errors import validation
 from local.sagemaker.host import find_image
 from local.sagemaker.registry import package_key
@@ -94,17 +95,16 @@ def create_endpoint_config(context: Context, parameters: Record) -> str:
     if len(set(names)) != len(names):
         raise validation(f"Variant names must be unique: {', '.join(names)}")
 
-    # every variant names a model that exists, and instances
+    # every variant names a model that exists, and what it runs on
+    if any("ServerlessConfig" in variant for variant in variants):
+        check_serverless(variants)
     for variant in variants:
-        if "ServerlessConfig" in variant:
-            raise validation(
-                "The local SageMaker has no serverless variants; give InstanceType and InitialInstanceCount."
-            )
         if "ModelName" not in variant:
             raise validation(f"Variant {variant['VariantName']}: you must specify ModelName.")
-        if "InstanceType" not in variant or "InitialInstanceCount" not in variant:
+        if "ServerlessConfig" not in variant and not {"InstanceType", "InitialInstanceCount"} <= variant.keys():
             raise validation(
-                f"Variant {variant['VariantName']}: you must specify InstanceType and InitialInstanceCount."
+                f"Variant {variant['VariantName']}: you must specify InstanceType and InitialInstanceCount, or "
+                "ServerlessConfig."
             )
         context.store.get(MODEL, variant["ModelName"])
         variant.setdefault("InitialVariantWeight", 1.0)

@@ -12,9 +12,14 @@ __all__ = ["deployed_variant", "pending_variant"]
 
 def pending_variant(instance: Instance) -> dict[str, Any]:
     """Return a variant as PendingDeploymentSummary has it, before it is in service."""
-    return {
+    variant = {
         "VariantName": instance.variant["VariantName"],
         "DesiredWeight": instance.variant.get("InitialVariantWeight", 1.0),
+    }
+    if "ServerlessConfig" in instance.variant:
+        return {**variant, "DesiredServerlessConfig": instance.variant["ServerlessConfig"]}
+    return {
+        **variant,
         "DesiredInstanceCount": instance.variant.get("InitialInstanceCount", 1),
         "InstanceType": instance.variant.get("InstanceType"),
     }
@@ -23,14 +28,16 @@ def pending_variant(instance: Instance) -> dict[str, Any]:
 def deployed_variant(instance: Instance) -> dict[str, Any]:
     """Return a variant in service."""
     weight = instance.variant.get("InitialVariantWeight", 1.0)
-    count = instance.variant.get("InitialInstanceCount", 1)
-    return {
+    variant = {
         "VariantName": instance.variant["VariantName"],
         "DeployedImages": [
             {"SpecifiedImage": instance.image_uri, "ResolvedImage": instance.image_uri, "ResolutionTime": clock.time()}
         ],
         "CurrentWeight": weight,
         "DesiredWeight": weight,
-        "CurrentInstanceCount": count,
-        "DesiredInstanceCount": count,
     }
+    if "ServerlessConfig" in instance.variant:
+        config = instance.variant["ServerlessConfig"]
+        return {**variant, "CurrentServerlessConfig": config, "DesiredServerlessConfig": config}
+    count = instance.variant.get("InitialInstanceCount", 1)
+    return {**variant, "CurrentInstanceCount": count, "DesiredInstanceCount": count}

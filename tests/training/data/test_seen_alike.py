@@ -120,11 +120,14 @@ def served(data: bytes, seen: Preprocessing) -> NDArray[np.uint8]:
     class Watched(Classifier):
         def __init__(self) -> None:
             self._name_unknown = True
+            self._explains = False
             self.card = {"labels": ["a"], **dataclasses.asdict(seen)}  # type: ignore[typeddict-item]
 
-        def _run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], None]:
+        def _run(
+            self, images: NDArray[np.uint8], *, explain: bool = False
+        ) -> tuple[NDArray[np.float32], float | None, NDArray[np.float32] | None]:
             given.append(images[0])
-            return np.ones(1, dtype=np.float32), None
+            return np.ones(1, dtype=np.float32), None, None
 
     Watched().classify(ClassifyRequest(data, top_k=1))
     return given[0]

@@ -291,6 +291,8 @@ def test_a_model_that_takes_too_long_is_an_error(deployments: Deployments, monke
 
 
 def test_a_body_over_25_mb_is_refused(deployments: Deployments) -> None:
+    deployments.config("one")
+    deployments.create("one")
     with pytest.raises(SageMakerError, match="less than or equal to 26214400"):
         deployments.invoke(b"x" * (25 * 1024 * 1024 + 1))
 
