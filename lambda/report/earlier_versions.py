@@ -17,7 +17,7 @@ def complete(value: dict[str, Any], kind: type) -> None:
 
 
 def _evaluation(value: dict[str, Any]) -> None:
-    for name in ("near_copies", "by_group", "unknown", "mirror_averaging", "fine_tuning"):
+    for name in ("near_copies", "by_group", "unknown", "validation_images", "mirror_averaging", "fine_tuning"):
         value.setdefault(name, None)
     value.setdefault("coverage", [])
     for scores in _dictionaries(value.get("per_class")):
@@ -25,6 +25,7 @@ def _evaluation(value: dict[str, Any]) -> None:
 
 
 def _decision(value: dict[str, Any]) -> None:
+    value.setdefault("undecided", False)
     for comparison in _dictionaries([value.get("in_service")]):
         for name in ("images", "old_accuracy", "new_accuracy"):
             comparison.setdefault(name, None)
