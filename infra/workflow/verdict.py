@@ -97,6 +97,9 @@ def verdict_function(scope: RunScope, parts: RunParts) -> PythonFunction:
             "MIN_CLASS_RECALL": str(release.min_class_recall),
             "TOLERANCE": str(release.tolerance),
             "SIGNIFICANCE": str(release.significance),
+            # empty: not asked for
+            "MIN_KNOWN_SHARE": "" if release.min_known_share is None else str(release.min_known_share),
+            "MAX_COVERAGE_GAP": "" if release.max_coverage_gap is None else str(release.max_coverage_gap),
             "APPROVAL": release.approval,
             # the rules that must have a result, and those that must find no issue
             "RULES": json.dumps(debugger.evaluated(parts.settings.training.mode)),

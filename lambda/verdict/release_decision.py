@@ -18,7 +18,9 @@ from contract import (
 from .release_checks import (
     check_accuracy,
     check_class_recall,
+    check_coverage,
     check_in_service,
+    check_known_share,
     check_leakage,
     check_rules,
     worst_class,
@@ -49,6 +51,10 @@ def decide(
         check_leakage(leakage),
         check_rules(rules, thresholds, evaluator=evaluator),
     ]
+    if "min_known_share" in thresholds:
+        checks.append(check_known_share(evaluation, floor=thresholds["min_known_share"]))
+    if "max_coverage_gap" in thresholds:
+        checks.append(check_coverage(evaluation, limit=thresholds["max_coverage_gap"]))
 
     # a single blocked check rejects the model
     against = [check["reason"] for check in checks if check["outcome"] == "blocked"]

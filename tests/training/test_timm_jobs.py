@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 import contract
 from inference.classifier import Classifier
+from inference.invocation import ClassifyRequest
 from tests.training.conftest import CLASSES, Workspace
 from training import features, train, trial
 from training.data.loader import PhotoLoader
@@ -48,9 +49,9 @@ def check_served_as_tested(workspace: Workspace, model: Path) -> None:
     with (workspace.root / "output" / contract.Artefact.PREDICTIONS).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             data = (workspace.root / "dataset" / row["path"]).read_bytes()
-            (likeliest,) = classifier.classify(data, top_k=1)
-            assert likeliest["label"] == row["predicted"]
-            assert likeliest["score"] == pytest.approx(float(row["confidence"]), abs=1e-4)
+            answer = classifier.classify(ClassifyRequest(data, top_k=1))
+            assert answer["label"] == row["predicted"]
+            assert answer["score"] == pytest.approx(float(row["confidence"]), abs=1e-4)
 
 
 def test_a_head_on_the_features_of_a_network_of_timm(photos: Workspace) -> None:

@@ -18,6 +18,8 @@ CHECK_TITLES: dict[str, str] = {
     "class_recall": "Worst class",
     "in_service": "Model in service",
     "leakage": "Leakage between splits",
+    "known_share": "Known test photos",
+    "coverage": "Promised coverage",
     "rules": "Debugger rules",
 }
 _REJECTIONS = ("ModelRejected", "ApprovalTimedOut")
