@@ -23,8 +23,11 @@ WEIGHTS: Final = {"mahalanobis": 4.0, "discriminant": 1.5, "logit": 1.0, "entrop
 (docs/decisions/unknown.md)."""
 
 BEYOND: Final = 2.5
-"""Standard deviations above its median over known photos from which on the whole Mahalanobis distance counts: below,
+"""Standard deviations above its mean over known photos from which on the whole Mahalanobis distance counts: below,
 the other parts tell more."""
+
+USUAL: Final = 0.95
+"""Quantile of each part above which photos do not say what is usual."""
 
 _LEAST: Final = {"mahalanobis": 1e-3, "discriminant": 1e-3, "logit": 0.01, "entropy": 0.02}
 """Standard deviation that a part has at least: a few photos that a model is sure of may be all alike."""
@@ -64,17 +67,15 @@ def calibrate(parts: NDArray[np.float32], *, share: float = contract.KNOWN_SHARE
     values = parts.astype(np.float64)
 
     # A single odd photo may be a million times as far as the others, where a feature hardly ever changed in training.
-    # So quantiles tell what is usual for a distance: the middle two thirds, two standard deviations of a normal one.
-    low, middle, high = np.quantile(values, [0.1587, 0.5, 0.8413], axis=0)
-    is_distance = np.array([part in ("mahalanobis", "discriminant") for part in PARTS])
-    deviation = np.where(is_distance, (high - low) / 2, values.std(axis=0))
-    deviation = np.maximum(deviation, [_LEAST[part] for part in PARTS])
+    # So the farthest ones count as the nearest of them.
+    usual = np.minimum(values, np.quantile(values, USUAL, axis=0))
+    mean, deviation = usual.mean(axis=0), np.maximum(usual.std(axis=0), [_LEAST[part] for part in PARTS])
 
     # what each part counts from: 0, the surest photo's logit, or well above the mean
     offset_of = dict.fromkeys(PARTS, 0.0)
     at = {part: index for index, part in enumerate(PARTS)}
     offset_of["logit"] = float(values[:, at["logit"]].min())
-    offset_of["mahalanobis"] = float((middle + BEYOND * deviation)[at["mahalanobis"]])
+    offset_of["mahalanobis"] = float((mean + BEYOND * deviation)[at["mahalanobis"]])
     offsets = np.array([offset_of[part] for part in PARTS]).astype(np.float32)
     weights = np.array([WEIGHTS[part] for part in PARTS]) / deviation
 
