@@ -231,7 +231,8 @@ def other_photos(name: str, *, image_size: int) -> Vectors:
         few: Vectors = found[0, :400]
         return few
     if image_size == IMAGE_SIZES[name]:
-        return photos(name).test[0]
+        own: Vectors = photos(name).test[0]
+        return own
     files = photo_files(name, "test")
     found, _ = features_of(f"{name}-test", DATA / name, files, views=0, image_size=image_size, flip=True)
     whole: Vectors = found[0]
