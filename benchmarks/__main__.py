@@ -36,6 +36,7 @@ MODULES = {
     "finetuning": "training",
     "doctor": "training",
     "service_comparison": "training",
+    "unknown": "training",
 }
 """The benchmarks in the order they run, and the environment in .envs that each needs."""
 

@@ -107,7 +107,7 @@ def measure(name: str, *, seeds: int) -> Measured:
     found: Measured = []
     peers: dict[str, Probabilities] = {}
     for seed in range(seeds):
-        features = _digits(seed) if name == "digits" else photos(name)
+        features = digits(seed) if name == "digits" else photos(name)
         if name == "digits" or not peers:
             # of photos, the peers learn from the same ones whatever the seed
             peers = _peers(features)
@@ -229,7 +229,7 @@ def photos(name: str) -> Features:
     for part in PARTS:
         files = photo_files(name, part)
         labels[part] = np.array([classes.index(file.parent.name) for file in files], dtype=np.int64)
-        arrays[part], levels = _features(
+        arrays[part], levels = features_of(
             f"{name}-{part}", DATA / name, files, views=VIEWS if part == "learnt" else 0, image_size=224, flip=True
         )
     return Features(arrays["learnt"], labels["learnt"], arrays["test"], labels["test"], levels)
@@ -240,22 +240,28 @@ def photo_files(name: str, part: str) -> list[Path]:
     return [file for each in PARTS[part] for file in sorted((DATA / name / each).rglob("*")) if _is_photo(file)]
 
 
-def _digits(seed: int) -> Features:
+def digits(seed: int) -> Features:
     """Return the features of a thousand digits, of which 400, others in each seed, are for test."""
-    with tempfile.TemporaryDirectory() as folder:
-        _scikit_learn("digits", str(Path(folder, "digits.npz")))
-        with np.load(Path(folder, "digits.npz")) as digits:
-            images, labels = digits["images"][:1000], digits["labels"][:1000].astype(np.int64)
-        files = [Path(folder, f"{number:04}.png") for number in range(len(images))]
-        for file, image in zip(files, images, strict=True):
-            Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((64, 64), Image.Resampling.BICUBIC).save(file)
-        features, levels = _features("digits", Path(folder), files, views=VIEWS, image_size=64, flip=False)
+    features, labels, levels = digit_features("digits", views=VIEWS, image_size=64)
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     learnt, test = shuffled[400:], shuffled[:400]
     return Features(features[:, learnt], labels[learnt], features[:1, test], labels[test], levels)
 
 
-def _features(
+def digit_features(name: str, *, views: int, image_size: int) -> tuple[NDArray[np.float32], Labels, list[int]]:
+    """Return the features of a thousand digits, kept by that name, their labels, and the sizes of the levels."""
+    with tempfile.TemporaryDirectory() as folder:
+        _scikit_learn("digits", str(Path(folder, "digits.npz")))
+        with np.load(Path(folder, "digits.npz")) as arrays:
+            images, labels = arrays["images"][:1000], arrays["labels"][:1000].astype(np.int64)
+        files = [Path(folder, f"{number:04}.png") for number in range(len(images))]
+        for file, image in zip(files, images, strict=True):
+            Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((64, 64), Image.Resampling.BICUBIC).save(file)
+        features, levels = features_of(name, Path(folder), files, views=views, image_size=image_size, flip=False)
+    return features, labels, levels
+
+
+def features_of(
     name: str, root: Path, files: list[Path], *, views: int, image_size: int, flip: bool
 ) -> tuple[NDArray[np.float32], list[int]]:
     """Return features as the features job makes them, (1 + views, images, dim), and the sizes of their levels."""

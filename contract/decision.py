@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from contract.debugger import Evaluator, RuleResult
 
@@ -22,7 +22,7 @@ __all__ = [
 ApprovalStatus = Literal["Approved", "Rejected", "PendingManualApproval"]
 """`ModelApprovalStatus` of the model package in the registry."""
 
-CheckName = Literal["accuracy", "class_recall", "gap", "in_service", "leakage", "rules"]
+CheckName = Literal["accuracy", "class_recall", "gap", "in_service", "leakage", "rules", "known_share", "coverage"]
 
 AccuracyBy = Literal["photo", "group"]
 """Which accuracy must reach the floor: that on the test photos, or that with whole groups of photos held out."""
@@ -95,6 +95,9 @@ class Thresholds(TypedDict):
     tolerance: float
     significance: float
     blocking_rules: list[str]
+    min_known_share: NotRequired[float]
+    """Not there where it is not checked."""
+    max_coverage_gap: NotRequired[float]
 
 
 class Decision(TypedDict):

@@ -30,6 +30,7 @@ from training.loop.history import History, epoch_line
 from training.loop.instrumented import instrumented_training
 from training.model.backbones import Backbone
 from training.model.classifier import Classifier
+from training.model.distance import Distance, fit_distance
 from training.model.head import new_head
 from training.model.weights import load_backbone
 from training.profiler.profiler import Profiler
@@ -98,24 +99,25 @@ def _fine_tuned(
     finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=values)
 
     # both as they would be served, on photos that neither learnt from
-    of_head = float(calibrated_losses(finished.held_out_logits[-len(validation.labels) :], validation.labels).mean())
-    of_network = float(calibrated_losses(tuned.validation.logits, tuned.validation.labels).mean())
+    head_loss = float(calibrated_losses(finished.held_out_logits[-len(validation.labels) :], validation.labels).mean())
+    network_loss = float(calibrated_losses(tuned.validation.logits, tuned.validation.labels).mean())
     comparison: contract.FineTuningComparison = {
-        "served": of_network <= of_head,
-        "network_loss": of_network,
-        "head_loss": of_head,
+        "served": network_loss <= head_loss,
+        "network_loss": network_loss,
+        "head_loss": head_loss,
         "images": len(validation.labels),
     }
     print(
-        f"fine-tuned network: calibrated loss {of_network:.4f} on the validation photos; logistic regression on the "
-        f"features: {of_head:.4f}; kept: "
+        f"fine-tuned network: calibrated loss {network_loss:.4f} on the validation photos; logistic regression on the "
+        f"features: {head_loss:.4f}; kept: "
         f"{'the fine-tuned network' if comparison['served'] else 'the logistic regression'}",
         flush=True,
     )
     if not comparison["served"]:
         # the weights that the features were made with
         backbone, _ = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size, frozen=False)
-        trained = _with_head(finished, backbone=backbone, history=tuned.history)
+        distance = fit_distance(train.features, train.labels, levels=index["levels"], seed=hyperparameters.seed)
+        trained = _with_head(finished, backbone=backbone, distance=distance, history=tuned.history)
         return replace(trained, fine_tuning=comparison, **_honest(finished, folder, manifest, hyperparameters))
     return TrainedModel(
         classifier=tuned.classifier,
@@ -125,6 +127,8 @@ def _fine_tuned(
         validation_images=len(tuned.validation.labels),
         held_out_logits=tuned.validation.logits,
         held_out_labels=tuned.validation.labels,
+        # its features are others than those that training began with
+        distance=None,
         fine_tuning=comparison,
         **_honest(finished, folder, manifest, hyperparameters),
     )
@@ -171,11 +175,12 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
     # finish the head of the kept epoch
     head.load_state_dict(history.weights)
     finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=hyperparameters)
-    trained = _with_head(finished, backbone=backbone, history=history)
+    distance = fit_distance(train.features, train.labels, levels=index["levels"], seed=hyperparameters.seed)
+    trained = _with_head(finished, backbone=backbone, distance=distance, history=history)
     return replace(trained, **_honest(finished, folder, manifest, hyperparameters))
 
 
-def _with_head(finished: Finished, *, backbone: Backbone, history: History) -> TrainedModel:
+def _with_head(finished: Finished, *, backbone: Backbone, distance: Distance, history: History) -> TrainedModel:
     """Return the backbone as it is, with a finished head."""
     return TrainedModel(
         classifier=Classifier(backbone=backbone, head=finished.head.folded()).eval(),
@@ -185,6 +190,7 @@ def _with_head(finished: Finished, *, backbone: Backbone, history: History) -> T
         validation_images=finished.validation_images,
         held_out_logits=finished.held_out_logits,
         held_out_labels=finished.held_out_labels,
+        distance=distance,
     )
 
 

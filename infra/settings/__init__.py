@@ -124,6 +124,20 @@ class ReleaseSettings(Section):
     approval_hours: int = Field(
         default=24, ge=1, le=720, description="Hours the person has to answer; afterwards the model is rejected."
     )
+    min_known_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Lowest share of the test photos that have to count as known for a model to be released; empty: "
+        "it is not checked.",
+    )
+    max_coverage_gap: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="How far a coverage measured on the test photos may be below the promised one for a model to be "
+        "released; empty: it is not checked.",
+    )
     instance_type: EndpointInstanceType = Field(default="ml.m5.large", description="Instance type of the endpoint.")
     instance_count: int = Field(default=1, ge=1, le=100, description="Instances of the endpoint.")
     image_uri: str | None = Field(

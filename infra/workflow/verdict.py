@@ -102,6 +102,9 @@ def verdict_function(scope: RunScope, parts: RunParts) -> PythonFunction:
             "MAX_NEAR_COPIES": str(release.max_near_copies),
             "TOLERANCE": str(release.tolerance),
             "SIGNIFICANCE": str(release.significance),
+            # empty: not asked for
+            "MIN_KNOWN_SHARE": "" if release.min_known_share is None else str(release.min_known_share),
+            "MAX_COVERAGE_GAP": "" if release.max_coverage_gap is None else str(release.max_coverage_gap),
             "APPROVAL": release.approval,
             # the rules that must have a result, and those that must find no issue
             "RULES": json.dumps(debugger.evaluated(parts.settings.training.mode)),

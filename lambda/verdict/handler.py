@@ -79,7 +79,7 @@ def handler(event: contract.VerdictInput, context: LambdaContext) -> contract.Ve
 
 
 def _thresholds(settings: Mapping[str, str]) -> Thresholds:
-    return Thresholds(
+    thresholds = Thresholds(
         min_accuracy=float(settings["MIN_ACCURACY"]),
         accuracy_by="group" if settings["ACCURACY_BY"] == "group" else "photo",
         min_class_recall=float(settings["MIN_CLASS_RECALL"]),
@@ -88,6 +88,13 @@ def _thresholds(settings: Mapping[str, str]) -> Thresholds:
         significance=float(settings["SIGNIFICANCE"]),
         blocking_rules=json.loads(settings["BLOCKING_RULES"]),
     )
+
+    # what is checked only where it is asked for
+    if share := settings.get("MIN_KNOWN_SHARE"):
+        thresholds["min_known_share"] = float(share)
+    if gap := settings.get("MAX_COVERAGE_GAP"):
+        thresholds["max_coverage_gap"] = float(gap)
+    return thresholds
 
 
 def _rule_results(event: contract.VerdictInput, bucket: str, *, profile: bytes | None) -> list[RuleResult]:

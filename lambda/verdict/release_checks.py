@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Final
 
-from contract import Check, Comparison, Evaluator, Leakage, NearCopies, RuleResult, Thresholds
+from contract import Check, Comparison, Evaluation, Evaluator, Leakage, NearCopies, RuleResult, Thresholds
 
-__all__ = ["check_in_service", "check_leakage", "check_rules"]
+__all__ = ["check_coverage", "check_in_service", "check_known_share", "check_leakage", "check_rules"]
 
 _MAX_DETAIL = 300
 """Longest detail of a rule's result in a reason, in characters."""
@@ -136,6 +136,44 @@ def check_leakage(leakage: Leakage, copies: NearCopies | None, thresholds: Thres
         name="leakage",
         outcome="warned",
         reason=f"{found}. The floor of the accuracy is judged on the {copies['others']} others.",
+    )
+
+
+def check_known_share(evaluation: Evaluation, *, floor: float) -> Check:
+    """Check that enough of the test photos, all of which are of known classes, count as known."""
+    unknown, setting = evaluation.get("unknown"), "(setting release.min_known_share)"
+    if unknown is None:
+        reason = f"The training did not measure which test photos the model knows {setting}: start a new run."
+        return Check(name="known_share", outcome="blocked", reason=reason)
+    share = unknown["known_share"]
+    if share >= floor:
+        reason = f"The model knows {share:.4f} of the test photos, which reaches the floor {floor:.4f}."
+        return Check(name="known_share", outcome="passed", reason=reason)
+    return Check(
+        name="known_share",
+        outcome="blocked",
+        reason=f"The model knows only {share:.4f} of the test photos, below the floor {floor:.4f} {setting}: they are "
+        "unlike the training photos. Add photos that are like them to the training split.",
+    )
+
+
+def check_coverage(evaluation: Evaluation, *, limit: float) -> Check:
+    """Check that sets of labels hold the right one of the test photos about as often as they promise."""
+    measured, setting = evaluation.get("coverage"), "(setting release.max_coverage_gap)"
+    if not measured:
+        reason = f"Too few photos were held out for sets of labels with any promise {setting}: add photos."
+        return Check(name="coverage", outcome="blocked", reason=reason)
+    worst = max(measured, key=lambda each: each["promised"] - each["realised"])
+    found = f"sets that promise to hold the right label of {worst['promised']:.2f} hold that of {worst['realised']:.4f}"
+    # Rounded, so that a gap of exactly the limit is not lost to binary fractions.
+    if round(worst["promised"] - worst["realised"], 9) <= limit:
+        reason = f"No coverage is more than {limit:.4f} below its promise: {found} of the test photos."
+        return Check(name="coverage", outcome="passed", reason=reason)
+    return Check(
+        name="coverage",
+        outcome="blocked",
+        reason=f"A promise is broken by more than {limit:.4f} {setting}: {found} of the test photos, which are unlike "
+        "those that were held out of the training split.",
     )
 
 

@@ -16,7 +16,7 @@ from contract import (
 )
 
 from .accuracy_checks import check_accuracy, check_class_recall, check_gap, worst_class
-from .release_checks import check_in_service, check_leakage, check_rules
+from .release_checks import check_coverage, check_in_service, check_known_share, check_leakage, check_rules
 
 __all__ = ["decide"]
 
@@ -48,6 +48,10 @@ def decide(
         check_leakage(leakage, evaluation["near_copies"], thresholds),
         check_rules(rules, thresholds, evaluator=evaluator),
     ]
+    if "min_known_share" in thresholds:
+        checks.append(check_known_share(evaluation, floor=thresholds["min_known_share"]))
+    if "max_coverage_gap" in thresholds:
+        checks.append(check_coverage(evaluation, limit=thresholds["max_coverage_gap"]))
 
     # a single blocked check rejects the model, and what is undecided is left to a person
     against = [check["reason"] for check in checks if check["outcome"] == "blocked"]

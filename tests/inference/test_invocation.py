@@ -68,7 +68,7 @@ def test_json_that_breaks_the_contract_is_told_where(content: object, named: str
 
 
 def test_base64_may_be_a_data_url_or_broken_into_lines() -> None:
-    """../shared/cases/requests: browsers write the one, other tools the other."""
+    """Browsers write the one, other tools the other."""
     for inputs in (f"data:image/jpeg;base64,{INPUTS}", f"data:;base64,{INPUTS}", "\n".join(INPUTS), f" {INPUTS}\r\n"):
         body = json.dumps({"inputs": inputs}).encode()
         assert parse(body, content_type="application/json").image == b"image"

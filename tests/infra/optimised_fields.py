@@ -7,7 +7,8 @@ no longer does, so this list is of fields that others have used. A field stands 
 - DATA_SCIENCE_SDK: github.com/aws/aws-step-functions-data-science-sdk-python, whose integration tests AWS runs against
   an account (tests/integ/test_sagemaker_steps.py), and the requests in its unit tests (tests/unit).
 - CDK: the tasks SageMakerCreateTrainingJob, …Model, …EndpointConfig, …Endpoint and …UpdateEndpoint of aws-cdk, with its
-  integration tests (integ.create-training-job, integ.call-sagemaker); `Environment` came with aws-cdk#18976.
+  integration tests (integ.create-training-job, integ.call-sagemaker); `Environment` came with aws-cdk#18976, a
+  container's with the task itself (ContainerDefinitionOptions.environmentVariables).
 - PUBLIC: definitions in public repositories: spot training with `Environment` on a GPU, and createProcessingJob with
   `Environment` and with a limit of its time.
 
@@ -104,6 +105,7 @@ SHOWN: Final[dict[str, set[str]]] = {
         "ModelName",
         "PrimaryContainer.Image",
         "PrimaryContainer.ModelDataUrl",
+        "PrimaryContainer.Environment",
         "ExecutionRoleArn",
         "Tags.Key",
         "Tags.Value",

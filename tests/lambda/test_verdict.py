@@ -117,6 +117,45 @@ def test_too_few_test_photos_are_left_to_a_person(judge: Any, monkeypatch: pytes
     assert answer["reasons"][0].startswith("9 of 18 test photos are near-copies")
 
 
+UNKNOWN = {"known_share": 0.8, "promised_share": 0.95}
+COVERAGE = [
+    {"promised": 0.9, "realised": 0.92, "mean_labels": 1.2},
+    {"promised": 0.95, "realised": 0.93, "mean_labels": 1.5},
+]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "changes", "outcome", "words"),
+    [
+        ("MIN_KNOWN_SHARE", "0.8", {"unknown": UNKNOWN}, "passed", "knows 0.8000"),
+        ("MIN_KNOWN_SHARE", "0.81", {"unknown": UNKNOWN}, "blocked", "below the floor 0.8100 (setting release.min_"),
+        ("MIN_KNOWN_SHARE", "0.0", {"unknown": None}, "blocked", "did not measure"),
+        ("MAX_COVERAGE_GAP", "0.02", {"coverage": COVERAGE}, "passed", "0.95 hold that of 0.9300"),
+        ("MAX_COVERAGE_GAP", "0.019", {"coverage": COVERAGE}, "blocked", "(setting release.max_coverage_gap)"),
+        ("MAX_COVERAGE_GAP", "0.0", {"coverage": COVERAGE[:1]}, "passed", "No coverage is more"),
+        ("MAX_COVERAGE_GAP", "1.0", {"coverage": []}, "blocked", "Too few photos"),
+    ],
+)
+def test_what_the_model_does_not_know_is_checked_where_it_is_asked_for(
+    judge: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+    value: str,
+    changes: dict[str, Any],
+    outcome: str,
+    words: str,
+) -> None:
+    name = {"MIN_KNOWN_SHARE": "known_share", "MAX_COVERAGE_GAP": "coverage"}[setting]
+    _, decision = judge(bucket(output(changes=changes)))
+    assert name not in {item["name"] for item in decision["checks"]}, "off by default"
+    monkeypatch.setenv(setting, value)
+    answer, decision = judge(bucket(output(changes=changes)))
+    assert check(decision, name)["outcome"] == outcome
+    assert words in check(decision, name)["reason"]
+    assert answer["accepted"] is (outcome == "passed")
+    assert decision["thresholds"]["min_known_share" if name == "known_share" else "max_coverage_gap"] == float(value)
+
+
 @pytest.mark.parametrize(("accuracy", "accepted"), [(0.7, True), (0.69, False), (float("nan"), False)])
 def test_the_accuracy_has_a_floor(judge: Any, accuracy: float, accepted: bool) -> None:
     answer, decision = judge(bucket(output(changes={"test_accuracy": accuracy, "test_images": 400})))

@@ -23,6 +23,8 @@ from training import features, preprocess, train, trial
 from training.embedding.store import read_index, read_split
 from training.export.onnx_export import check_export
 from training.model.classifier import Classifier
+from training.model.distance import fit_distance
+from training.model.served import ServedModel
 from training.model.weights import load_backbone
 from training.runtime.environment import JobError
 
@@ -219,9 +221,12 @@ def check_predictions(output: Path, evaluation: contract.Evaluation) -> None:
 def check_served_model(workspace: Workspace, *, model: Path, expected: float) -> None:
     """The ONNX file alone, on the photos' bytes, is as good as the evaluation says, in any batch size."""
     session = onnxruntime.InferenceSession(model / contract.Artefact.MODEL, providers=["CPUExecutionProvider"])
-    (given,), (answered,) = session.get_inputs(), session.get_outputs()
+    (given,), answered = session.get_inputs(), session.get_outputs()
     assert (given.name, given.type, given.shape[1:]) == ("image", "tensor(uint8)", [IMAGE_SIZE, IMAGE_SIZE, 3])
-    assert (answered.name, answered.type) == ("probabilities", "tensor(float)")
+    assert [(each.name, each.type) for each in answered] == [
+        ("probabilities", "tensor(float)"),
+        ("distance", "tensor(float)"),
+    ]
     test = read_split(workspace.root / "features", "test")
     crops = np.stack(
         [
@@ -232,8 +237,15 @@ def check_served_model(workspace: Workspace, *, model: Path, expected: float) ->
             for path in test.paths
         ]
     )
-    (together,) = session.run(None, {"image": crops})
-    (alone,) = session.run(None, {"image": crops[:1]})
+    together, distances = session.run(None, {"image": crops})
+    alone, distance = session.run(None, {"image": crops[:1]})
+    np.testing.assert_allclose(distances[:1], distance, rtol=1e-3)
+    evaluation: contract.Evaluation = json.loads(
+        (workspace.root / "output" / contract.Artefact.EVALUATION).read_text(encoding="utf-8")
+    )
+    assert evaluation["unknown"] is not None
+    assert evaluation["unknown"]["known_share"] == pytest.approx((distances <= 1).mean())
+    assert evaluation["unknown"]["oddest"][0]["distance"] == pytest.approx(distances.max(), rel=1e-3)
     np.testing.assert_allclose(together.sum(axis=1), 1, rtol=1e-4)
     np.testing.assert_allclose(together[:1], alone, atol=1e-4)
     assert (together.argmax(axis=1) == test.labels).mean() == pytest.approx(expected, abs=1 / len(test.labels) + 1e-6)
@@ -243,7 +255,12 @@ def check_another_head_is_noticed(workspace: Workspace, *, model: Path) -> None:
     """The comparison that follows an export tells a file that answers otherwise than PyTorch."""
     backbone, _ = load_backbone(BACKBONE, image_size=IMAGE_SIZE)
     torch.manual_seed(1)
-    other = Classifier(backbone=backbone, head=nn.Linear(read_index(workspace.root / "features")[1]["dim"], 3)).eval()
+    folder, index = read_index(workspace.root / "features")
+    train_split = read_split(folder, "train")
+    other = ServedModel(
+        classifier=Classifier(backbone=backbone, head=nn.Linear(index["dim"], 3)),
+        distance=fit_distance(train_split.features, train_split.labels, levels=index["levels"], seed=0),
+    ).eval()
     images = np.random.default_rng(0).integers(0, 255, size=(4, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
     with pytest.raises(JobError, match=r"probabilities differ from PyTorch's.*choose another"):
         check_export(other, model / contract.Artefact.MODEL, images=images)

@@ -13,17 +13,21 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 import contract
 from training.data.manifest import Manifest
 from training.evaluation import mirror_averaging
-from training.evaluation.calibration import fit_temperature
+from training.evaluation.calibration import fit_temperature, softmax
+from training.evaluation.coverage import coverage_table, measure_coverage
 from training.evaluation.near_copies import near_copies
 from training.evaluation.results import write_predictions, write_results
 from training.evaluation.scores import measure
-from training.evaluation.served_photos import Crop, as_served, crops, spread
+from training.evaluation.served_photos import Crop, as_served, batches, crops, spread
+from training.evaluation.unknown import describe, measure_unknown
+from training.export.distance_weights import calibrate, write_calibrated
 from training.export.in_service import ModelInService
 from training.export.onnx_export import check_export, export
 from training.export.onnx_model import OnnxModel, median_milliseconds
@@ -32,13 +36,19 @@ from training.export.predictions import Predictions, predict
 from training.export.quantization import can_be_quantized, quantize
 from training.export.validation import validate
 from training.loop.history import History
+from training.model.backbones import Backbone
 from training.model.classifier import Classifier
+from training.model.distance import Distance, fit_distance
+from training.model.served import ServedModel
 from training.preprocess import Preprocessing
 from training.runtime.environment import JobError, write_json
 
 __all__ = ["CALIBRATION_IMAGES", "Job", "TrainedModel", "evaluate_and_export"]
 
 CALIBRATION_IMAGES = 256
+
+DISTANCE_IMAGES = 2048
+"""Training photos that the features of a fine-tuned network are taken of, to tell how far others are from them."""
 
 _ModelFiles = dict[contract.Precision, Path]
 
@@ -61,6 +71,8 @@ class TrainedModel:
     """Every epoch's results."""
     validation_images: int
     """Photos that the validation accuracy was measured on."""
+    distance: Distance | None
+    """From the training photos' features; None where those of the classifier's network are not at hand."""
     near_copies: list[contract.NearCopy] | None = None
     """The test photos that are near-copies of others; None where that is not known."""
     by_group: contract.GroupAccuracy | None = None
@@ -105,7 +117,10 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
     # calibrate and export
     trained.classifier.average_mirrored = job.hyperparameters.average_mirrored
     _calibrate(trained)
-    files = _model_files(trained.classifier, job, crop=crop)
+    served = ServedModel(
+        classifier=trained.classifier, distance=trained.distance or _distance(trained.classifier.backbone, job, crop)
+    ).eval()
+    files = _model_files(served, job, crop=crop)
 
     # let the validation photos choose the file that is served
     validated = validate(
@@ -121,12 +136,19 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
     if validated.mirror_averaging is not None:
         print(mirror_averaging.describe(validated.mirror_averaging), flush=True)
 
+    # the same photos say from which distance on a photo is unknown, to each file
+    known = {precision: calibrate(validated.predictions.outputs[precision].others["parts"]) for precision in files}
+    for precision, file in files.items():
+        write_calibrated(file, known[precision])
+    served.distance.offsets.copy_(torch.from_numpy(known["fp32"].offsets))
+    served.distance.weights.copy_(torch.from_numpy(known["fp32"].weights)[:, None])
+
     # test every file
-    models = {precision: OnnxModel(file).probabilities for precision, file in files.items()}
+    models = {precision: OnnxModel(file) for precision, file in files.items()}
     old = job.in_service
     shared = old.see if old is not None and old.preprocessing == preprocessing else None
     tested = predict(models, job.manifest.records["test"], crop, also=shared)
-    difference = check_export(trained.classifier, files["fp32"], images=tested.first)
+    difference = check_export(served, files["fp32"], images=tested.first)
     print(f"exported {files['fp32'].name}: probabilities within {difference:.1e} of PyTorch's", flush=True)
     scores = {
         precision: measure(
@@ -139,6 +161,21 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         )
         for precision, probabilities in tested.probabilities.items()
     }
+
+    # what the chosen file says of photos that it does not know, and what its sets of labels promise
+    chosen, known_photos = tested.outputs[choice.precision], known[choice.precision]
+    held_out = softmax(trained.held_out_logits / trained.classifier.temperature)
+    table = coverage_table(held_out, trained.held_out_labels)
+    coverage = measure_coverage(table, chosen.probabilities, tested.labels)
+    unknown = measure_unknown(
+        chosen.others["distance"],
+        chosen.probabilities,
+        tested.labels,
+        paths=tested.paths,
+        classes=classes,
+        promised_share=known_photos.share,
+    )
+    print(describe(unknown, coverage, held_out=known_photos.photos), flush=True)
 
     described = _describe(files, validated.predictions, scores, image=tested.first[:1])
     _keep_chosen(files, choice)
@@ -157,8 +194,8 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         "model_files": described,
         "near_copies": _near_copies(trained, tested, precision=choice.precision),
         "by_group": trained.by_group,
-        "unknown": None,
-        "coverage": [],
+        "unknown": unknown,
+        "coverage": coverage,
         "mirror_averaging": validated.mirror_averaging,
         "fine_tuning": trained.fine_tuning,
         "hyperparameters": job.hyperparameters.to_strings(),
@@ -168,7 +205,10 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         backbone=job.hyperparameters.backbone,
         preprocessing=preprocessing,
         temperature=trained.classifier.temperature,
+        known_share=known_photos.share,
     )
+    if table is not None:
+        card["coverage"] = table
     write_json(job.model_dir / contract.Artefact.MODEL_CARD, card)
     write_results(job.output_dir, evaluation, epochs=trained.history.epochs, kept=kept)
     write_predictions(
@@ -201,10 +241,27 @@ def _calibrate(trained: TrainedModel) -> None:
     print(f"calibration: temperature {temperature:.3f}, fitted on {images} photos that were held out", flush=True)
 
 
-def _model_files(classifier: Classifier, job: Job, *, crop: Crop) -> _ModelFiles:
-    """Export the classifier in float32 and, where it is wanted and the network is fit for it, in int8."""
+def _distance(backbone: Backbone, job: Job, crop: Crop) -> Distance:
+    """Return the distance from some training photos, by a pass of the network over them as the endpoint sees them."""
+    begin = time.monotonic()
+    records = spread(job.manifest.records["train"], number=DISTANCE_IMAGES, seed=job.hyperparameters.seed)
+    parts, labels = [], []
+    for batch in batches(records, crop):
+        with torch.inference_mode():
+            parts.append(backbone(torch.from_numpy(np.stack([image for _, image in batch]))).numpy())
+        labels += [record["label"] for record, _ in batch]
+    features = np.concatenate(parts)
+    levels = backbone.level_sizes(image_size=job.hyperparameters.image_size)
+    seed = job.hyperparameters.seed
+    distance = fit_distance(features[np.newaxis], np.array(labels, dtype=np.int64), levels=levels, seed=seed)
+    print(f"distance: from {len(labels)} training photos in {time.monotonic() - begin:.1f} s", flush=True)
+    return distance
+
+
+def _model_files(served: ServedModel, job: Job, *, crop: Crop) -> _ModelFiles:
+    """Export the model in float32 and, where it is wanted and the network is fit for it, in int8."""
     files: _ModelFiles = {"fp32": job.model_dir / contract.Artefact.MODEL}
-    export(classifier, files["fp32"], image_size=job.hyperparameters.image_size)
+    export(served, files["fp32"], image_size=job.hyperparameters.image_size)
     if not job.hyperparameters.quantize or not can_be_quantized(files["fp32"]):
         return files
 
@@ -260,7 +317,12 @@ def _choose(validated: Predictions[contract.Precision], *, classes: list[str], w
 
 
 def _card(
-    evaluation: contract.Evaluation, *, backbone: str, preprocessing: Preprocessing, temperature: float
+    evaluation: contract.Evaluation,
+    *,
+    backbone: str,
+    preprocessing: Preprocessing,
+    temperature: float,
+    known_share: float,
 ) -> contract.ModelCard:
     accuracy = {file["precision"]: file["test_accuracy"] for file in evaluation["model_files"]}
     return {
@@ -277,6 +339,7 @@ def _card(
         "precision_reason": evaluation["precision_reason"],
         "test_accuracy_fp32": accuracy["fp32"],
         "test_accuracy_int8": accuracy.get("int8"),
+        "known_share": known_share,
     }
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from training.export.onnx_model import OnnxModel
 from training.model.classifier import Classifier
+from training.model.served import ServedModel
 from training.runtime.environment import JobError
 
 __all__ = ["TOLERANCE", "check_export", "export"]
@@ -20,18 +21,21 @@ TOLERANCE = 1e-3
 """Largest difference of a probability between PyTorch and ONNX Runtime; float32 arithmetic alone stays below 1e-5."""
 
 
-def export(classifier: Classifier, file: Path, *, image_size: int) -> None:
-    """Write the ONNX file: input `image`, output `probabilities`, any number of images at once."""
+def export(model: Classifier | ServedModel, file: Path, *, image_size: int) -> None:
+    """Write the ONNX file: input `image`, output `probabilities`, any number of images at once.
+
+    A `ServedModel` has the output `distance`, too.
+    """
     example = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations, of no use to whoever reads the job's log
         torch.onnx.export(
-            classifier.eval(),
+            model.eval(),
             (example,),
             file,
             input_names=["image"],
-            output_names=["probabilities"],
+            output_names=["probabilities", "distance"] if isinstance(model, ServedModel) else ["probabilities"],
             dynamic_shapes={"image": {0: torch.export.Dim("images", min=1)}},
             dynamo=True,
             external_data=False,
@@ -39,19 +43,22 @@ def export(classifier: Classifier, file: Path, *, image_size: int) -> None:
         )
 
 
-def check_export(classifier: Classifier, file: Path, *, images: NDArray[np.uint8]) -> float:
+def check_export(model: ServedModel, file: Path, *, images: NDArray[np.uint8]) -> float:
     """Return the largest difference between PyTorch's and ONNX Runtime's probabilities on real images.
 
     Raises:
-        JobError: they differ by more than `TOLERANCE`, so the file must not be served.
+        JobError: they differ by more than `TOLERANCE`, or the distances by more than that share of them, so the file
+            must not be served.
     """
-    served = OnnxModel(file).probabilities(images)
+    served = OnnxModel(file)(images)
     with torch.inference_mode():
-        expected = classifier(torch.from_numpy(images)).numpy()
-    difference = float(np.abs(served - expected).max())
-    if not difference <= TOLERANCE:
-        raise JobError(
-            f"the exported model's probabilities differ from PyTorch's by {difference:.2g}, more than {TOLERANCE}; "
-            "this backbone cannot be exported faithfully, choose another one"
-        )
+        probabilities, distances = (output.numpy() for output in model(torch.from_numpy(images)))
+    difference = float(np.abs(served.probabilities - probabilities).max())
+    of_distance = float((np.abs(served.others["distance"] - distances) / np.maximum(distances, 1)).max())
+    for what, found in (("probabilities", difference), ("distances", of_distance)):
+        if not found <= TOLERANCE:
+            raise JobError(
+                f"the exported model's {what} differ from PyTorch's by {found:.2g}, more than {TOLERANCE}; "
+                "this backbone cannot be exported faithfully, choose another one"
+            )
     return difference

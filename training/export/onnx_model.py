@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from training.export.predictions import Outputs
 from training.runtime.machine import cores
 
 __all__ = ["OnnxModel", "median_milliseconds"]
@@ -30,12 +31,16 @@ class OnnxModel:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        self._names = [output.name for output in self._session.get_outputs()]
+
+    def __call__(self, images: NDArray[np.uint8]) -> Outputs:
+        """Return all outputs of pixels (N, S, S, 3)."""
+        probabilities, *others = self._session.run(self._names, {"image": images})
+        return Outputs(probabilities, dict(zip(self._names[1:], others, strict=True)))
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probabilities, (N, classes), of pixels (N, S, S, 3)."""
-        (probabilities,) = self._session.run(["probabilities"], {"image": images})
-        checked: NDArray[np.float32] = probabilities
-        return checked
+        return self(images).probabilities
 
 
 def median_milliseconds(calls: Sequence[tuple[Path, NDArray[np.uint8]]]) -> list[float]:
@@ -48,6 +53,6 @@ def median_milliseconds(calls: Sequence[tuple[Path, NDArray[np.uint8]]]) -> list
     for _ in range(_WARM_UP_RUNS + _TIMED_RUNS):
         for (model, images), taken in zip(models, times, strict=True):
             begin = time.perf_counter()
-            model.probabilities(images)
+            model(images)
             taken.append((time.perf_counter() - begin) * 1000)
     return [statistics.median(taken[_WARM_UP_RUNS:]) for taken in times]

@@ -27,12 +27,16 @@ def write_with_head(file: Path, output: Path, *, head: nn.Linear) -> None:
 
     model = onnx.load(file)
     values: dict[str, Tensor] = {f"head.{name}": value for name, value in head.state_dict().items()}
-    found = [tensor for tensor in model.graph.initializer if tensor.name in values]
-    for tensor in found:
-        value = values[tensor.name].detach().numpy().astype(np.float32)
+    found = {
+        tensor.name.removeprefix("classifier."): tensor
+        for tensor in model.graph.initializer
+        if tensor.name.removeprefix("classifier.") in values
+    }
+    for name, tensor in found.items():
+        value = values[name].detach().numpy().astype(np.float32)
         if tuple(tensor.dims) != value.shape:
             raise ValueError(f"{tensor.name} of {file.name} has the shape {tuple(tensor.dims)}, not {value.shape}")
         tensor.CopyFrom(onnx.numpy_helper.from_array(value, tensor.name))
     if len(found) != len(values):
-        raise ValueError(f"{file.name} has no {' and '.join(values.keys() - {tensor.name for tensor in found})}")
+        raise ValueError(f"{file.name} has no {' and '.join(values.keys() - found.keys())}")
     onnx.save(model, output)

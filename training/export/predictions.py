@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -13,10 +13,21 @@ import contract
 from training.evaluation.served_photos import Batch, Crop, batches
 from training.runtime.environment import JobError
 
-__all__ = ["Model", "Predictions", "predict"]
+__all__ = ["Model", "Outputs", "Predictions", "predict"]
 
-Model = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""From pixels, (N, S, S, 3), to probabilities, (N, classes)."""
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model answers to N photos."""
+
+    probabilities: NDArray[np.float32]
+    """(N, classes)"""
+    others: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Further outputs by name, such as `distance`; the first axis is (N,)."""
+
+
+Model = Callable[[NDArray[np.uint8]], Outputs]
+"""From pixels, (N, S, S, 3), to the outputs."""
 
 Name = TypeVar("Name", bound=str)
 
@@ -25,19 +36,24 @@ _FIRST = 16
 
 @dataclass(frozen=True)
 class Predictions(Generic[Name]):
-    """The models' probabilities for the photos that could be read."""
+    """The models' outputs for the photos that could be read."""
 
-    probabilities: dict[Name, NDArray[np.float32]]
-    """By model, (images, classes) each."""
+    outputs: dict[Name, Outputs]
+    """By model."""
     labels: NDArray[np.int64]
     """(images,)"""
     paths: list[str]
     first: NDArray[np.uint8]
     """Pixels of up to sixteen of the photos, spread over the classes."""
 
+    @property
+    def probabilities(self) -> dict[Name, NDArray[np.float32]]:
+        """By model, (images, classes) each."""
+        return {name: outputs.probabilities for name, outputs in self.outputs.items()}
+
     def predicted(self, model: Name) -> NDArray[np.int64]:
         """Return the likeliest class of each photo, (images,)."""
-        likeliest: NDArray[np.int64] = self.probabilities[model].argmax(axis=1)
+        likeliest: NDArray[np.int64] = self.outputs[model].probabilities.argmax(axis=1)
         return likeliest
 
     def accuracy(self, model: Name) -> float:
@@ -57,7 +73,7 @@ def predict(
     Raises:
         JobError: none of the photos can be read.
     """
-    probabilities: dict[Name, list[NDArray[np.float32]]] = {name: [] for name in models}
+    answered: dict[Name, list[Outputs]] = {name: [] for name in models}
     seen: list[contract.ImageRecord] = []
     kept: list[NDArray[np.uint8]] = []
     step = max(1, len(records) // _FIRST)
@@ -66,7 +82,7 @@ def predict(
             also(batch)
         pixels = np.stack([image for _, image in batch])
         for name, model in models.items():
-            probabilities[name].append(model(pixels))
+            answered[name].append(model(pixels))
         kept += [image for offset, (_, image) in enumerate(batch, start=len(seen)) if offset % step == 0]
         seen += [record for record, _ in batch]
 
@@ -75,8 +91,15 @@ def predict(
             f"none of the {len(records)} {records[0]['split']} photos could be read; replace them and start again"
         )
     return Predictions(
-        probabilities={name: np.concatenate(parts) for name, parts in probabilities.items()},
+        outputs={name: _joined(parts) for name, parts in answered.items()},
         labels=np.array([record["label"] for record in seen], dtype=np.int64),
         paths=[record["path"] for record in seen],
         first=np.stack(kept[:_FIRST]),
+    )
+
+
+def _joined(parts: Sequence[Outputs]) -> Outputs:
+    return Outputs(
+        np.concatenate([part.probabilities for part in parts]),
+        {name: np.concatenate([part.others[name] for part in parts]) for name in parts[0].others},
     )

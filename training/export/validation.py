@@ -15,6 +15,7 @@ from torch import nn
 import contract
 from training.evaluation.mirror_averaging import mirror_averaging
 from training.evaluation.served_photos import Crop
+from training.export.distance_weights import write_with_parts
 from training.export.onnx_export import export
 from training.export.onnx_model import OnnxModel, median_milliseconds
 from training.export.other_head import write_with_head
@@ -32,7 +33,7 @@ class Validated:
     """What the validation photos say."""
 
     predictions: Predictions[contract.Precision]
-    """Of each model file, by the head that has not learnt from these photos."""
+    """Of each model file, by the head that has not learnt from these photos; with the parts of the distance."""
     mirror_averaging: contract.MirrorAveraging | None
     """None where mirror images mean something else."""
 
@@ -62,14 +63,12 @@ def validate(
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        judged = dict(files)
-        if validated_head is not None:
-            judged = {precision: folder / file.name for precision, file in files.items()}
-            for precision, file in files.items():
-                write_with_head(file, judged[precision], head=validated_head)
-
-        models = {precision: OnnxModel(file).probabilities for precision, file in judged.items()}
-        predictions = predict(models, records, crop)
+        judged = {precision: folder / file.name for precision, file in files.items()}
+        for precision, file in files.items():
+            write_with_parts(file, judged[precision])
+            if validated_head is not None:
+                write_with_head(judged[precision], judged[precision], head=validated_head)
+        predictions = predict({precision: OnnxModel(file) for precision, file in judged.items()}, records, crop)
         if not hyperparameters.flip:
             return Validated(predictions, None)
 
@@ -94,9 +93,7 @@ def _mirror_averaging(
 ) -> contract.MirrorAveraging:
     """Measure on a file that does not average: with each photo, its mirror image, and both in one batch."""
     model = OnnxModel(plain)
-    found = predict(
-        {"plain": model.probabilities, "mirrored": lambda pixels: model.probabilities(_mirrored(pixels))}, records, crop
-    )
+    found = predict({"plain": model, "mirrored": lambda pixels: model(_mirrored(pixels))}, records, crop)
     photo = found.first[:1]
     alone, both = median_milliseconds([(plain, photo), (plain, np.concatenate([photo, _mirrored(photo)]))])
     return mirror_averaging(

@@ -32,16 +32,25 @@ class Classifier(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the classes' probabilities."""
-        logits = self._averaged(image) if self.average_mirrored else self.head(self.backbone(image))
-        return torch.softmax(logits / self.temperature, dim=1)
+        return torch.softmax(self.features_and_logits(image)[1], dim=1)
 
-    def _averaged(self, image: Tensor) -> Tensor:
-        """Return the mean logits of each photo and its mirror image.
+    def features_and_logits(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features, (N, dim), and calibrated logits, (N, classes); where it averages, the mean of both images'.
 
-        Of logits and not of probabilities: temperature and calibration then mean the same as without averaging
-        (docs/decisions/mirror-averaging.md). Both go through the network in one batch, the mirror image right after its
-        photo. The pixels are mirrored as they come, before anything that is quantized.
+        Of logits and not of probabilities is the mean taken: temperature and calibration then mean the same as without
+        averaging (docs/decisions/mirror-averaging.md). Both images go through the network in one batch, the mirror
+        image right after its photo. The pixels are mirrored as they come, before anything that is quantized.
         """
-        pairs = torch.stack([image, image.flip(2)], dim=1).flatten(0, 1)
-        logits: Tensor = self.head(self.backbone(pairs))
-        return logits.reshape(-1, 2, logits.shape[1]).mean(dim=1)
+        if self.average_mirrored:
+            pairs = torch.stack([image, image.flip(2)], dim=1).flatten(0, 1)
+            of_both = self.backbone(pairs)
+            features, logits = _mean_of_pairs(of_both), _mean_of_pairs(self.head(of_both))
+        else:
+            features = self.backbone(image)
+            logits = self.head(features)
+        return features, logits / self.temperature
+
+
+def _mean_of_pairs(values: Tensor) -> Tensor:
+    """Return the mean of each two rows that follow each other: (2 N, size) -> (N, size)."""
+    return values.reshape(-1, 2, values.shape[1]).mean(dim=1)

@@ -20,6 +20,8 @@ CHECK_TITLES: dict[str, str] = {
     "gap": "Validation and test",
     "in_service": "Model in service",
     "leakage": "Leakage between splits",
+    "known_share": "Known test photos",
+    "coverage": "Promised coverage",
     "rules": "Debugger rules",
 }
 _REJECTIONS = ("ModelRejected", "ApprovalTimedOut")

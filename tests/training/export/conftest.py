@@ -15,6 +15,8 @@ from tests.training.conftest import BACKBONE, IMAGE_SIZE, Workspace
 from training.export.onnx_export import export
 from training.model.backbones import Backbone
 from training.model.classifier import Classifier
+from training.model.distance import Distance, fit_distance
+from training.model.served import ServedModel
 from training.model.weights import load_backbone
 
 
@@ -28,6 +30,17 @@ class Exported:
     backbone: Backbone
     head: nn.Linear
     temperature: float
+    distance: Distance
+
+    def served(self, *, head: nn.Linear | None = None, average_mirrored: bool = False) -> ServedModel:
+        """The model in PyTorch, or one that differs in its head or averages."""
+        classifier = Classifier(
+            backbone=self.backbone,
+            head=head or self.head,
+            temperature=self.temperature,
+            average_mirrored=average_mirrored,
+        )
+        return ServedModel(classifier=classifier, distance=self.distance).eval()
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +53,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
         workspace.start(channels=("weights",))
         backbone, _ = load_backbone(BACKBONE, image_size=IMAGE_SIZE)
     with torch.inference_mode():
-        features = backbone(torch.from_numpy(noise(4)))
+        features = backbone(torch.from_numpy(noise(30))).numpy()
+    distance = fit_distance(
+        features[np.newaxis], np.arange(30) % 3, levels=backbone.level_sizes(image_size=IMAGE_SIZE), seed=0
+    )
     torch.manual_seed(0)
-    head = nn.Linear(features.shape[1], 3)
-    file = folder / "fp32.onnx"
-    export(Classifier(backbone=backbone, head=head, temperature=2.0).eval(), file, image_size=IMAGE_SIZE)
-    return Exported(file, backbone, head, 2.0)
+    exported = Exported(folder / "fp32.onnx", backbone, nn.Linear(features.shape[1], 3), 2.0, distance)
+    export(exported.served(), exported.file, image_size=IMAGE_SIZE)
+    return exported

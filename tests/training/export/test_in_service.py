@@ -105,7 +105,7 @@ def test_photos_that_the_new_model_sees_in_the_same_way_are_decoded_once(
     model = opened(tmp_path, served(exported))
     assert model.preprocessing is not None
     crop = partial(as_served, photos=tmp_path / "photos", preprocessing=model.preprocessing)
-    predict({"fp32": OnnxModel(exported.file).probabilities}, test_photos, crop, also=model.see)
+    predict({"fp32": OnnxModel(exported.file)}, test_photos, crop, also=model.see)
     monkeypatch.setattr(in_service, "batches", lambda *_: pytest.fail("they are decoded again"))
     assert len(results(model, test_photos, tmp_path)) == 10
 

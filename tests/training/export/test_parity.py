@@ -98,7 +98,7 @@ def endpoint(model: Path, *, classes: int) -> Iterator[Callable[[bytes], dict[st
         request = {"inputs": base64.b64encode(data).decode(), "parameters": {"top_k": classes}}
         status, body = call("POST", "/invocations", json.dumps(request).encode())
         assert status == 200, body
-        return {entry["label"]: entry["score"] for entry in json.loads(body)}
+        return {entry["label"]: entry["score"] for entry in json.loads(body)["predictions"]}
 
     try:
         deadline = time.monotonic() + 60

@@ -13,7 +13,9 @@ from training.export.quantization import can_be_quantized, quantize
 def test_the_int8_file_is_smaller_and_answers_alike_in_any_batch_size(exported: Exported, tmp_path: Path) -> None:
     int8 = tmp_path / "int8.onnx"
     quantize(exported.file, int8, images=noise(40))
-    assert int8.stat().st_size < 0.6 * exported.file.stat().st_size
+    # the distance's statistics stay in float
+    of_distance = sum(buffer.nbytes for buffer in exported.distance.buffers())
+    assert int8.stat().st_size - of_distance < 0.6 * (exported.file.stat().st_size - of_distance)
     images = noise(5)
     expected, found = OnnxModel(exported.file).probabilities(images), OnnxModel(int8).probabilities(images)
     assert np.abs(found - expected).max() < 0.1

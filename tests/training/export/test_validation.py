@@ -94,6 +94,18 @@ def test_the_served_head_judges_where_it_has_not_learnt_from_them(
     np.testing.assert_allclose(found.predictions.probabilities["fp32"], expected, atol=1e-5)
 
 
+def test_the_parts_of_the_distance_are_by_the_head_that_has_not_learnt_from_the_photos(
+    validated: Validate, exported: Exported, photos: NDArray[np.uint8]
+) -> None:
+    head = biased(exported, to=0)
+    found = validated(validated_head=head).predictions.outputs["fp32"].others["parts"]
+    with torch.inference_mode():
+        features = exported.backbone(torch.from_numpy(photos))
+        logits = head(features) / exported.temperature
+        expected = exported.distance.parts(features, logits, torch.softmax(logits, dim=1)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_mirror_averaging_is_measured_alike_whether_it_is_served_or_not(
     validated: Validate, exported: Exported, classifier: Classifier, photos: NDArray[np.uint8], tmp_path: Path
 ) -> None:
@@ -102,11 +114,9 @@ def test_mirror_averaging_is_measured_alike_whether_it_is_served_or_not(
         head.weight *= 5 / head(exported.backbone(torch.from_numpy(photos))).std(dim=0).mean()
     off = validated(validated_head=head)
 
-    averaging = Classifier(
-        backbone=exported.backbone, head=exported.head, temperature=exported.temperature, average_mirrored=True
-    ).eval()
+    averaging = exported.served(average_mirrored=True)
     export(averaging, tmp_path / "fp32.onnx", image_size=IMAGE_SIZE)
-    on = validated(classifier=averaging, validated_head=head, file=tmp_path / "fp32.onnx")
+    on = validated(classifier=averaging.classifier, validated_head=head, file=tmp_path / "fp32.onnx")
 
     assert off.mirror_averaging is not None
     assert on.mirror_averaging is not None
