@@ -114,6 +114,16 @@ def test_every_step_has_its_reason(write: Any, changes: dict[str, Any], said: st
     assert said in outcome(write(sound(**changes)))
 
 
+def test_an_undecided_verdict_asks_for_its_own_number_of_photos(write: Any) -> None:
+    interval = {"test_accuracy_interval": {"low": 0.4, "high": 0.97, "level": 0.95}}
+    objects = changed(sound(**interval), "decision.json", undecided=True, approval="PendingManualApproval")
+    said = outcome(write(objects, failure={"TooFewTestPhotos": {"Error": "TooFewTestPhotos", "Cause": "too few"}}))
+    assert "Undecided" in said
+    assert "Add test photos until the verdict can tell." in said
+    assert "more photos" not in said
+    assert "a person was asked" not in said, "nobody was: approval is automatic"
+
+
 def test_a_class_that_is_found_less_often_gets_photos_or_a_comparison(write: Any) -> None:
     evaluation = json.loads(sound()[EVALUATION])
     weak = {"recall": 0.4, "recall_interval": {"low": 0.25, "high": 0.57, "level": 0.95}}

@@ -101,6 +101,24 @@ def test_a_run_that_failed_over_changed_photos_says_so_with_its_verdict(write: A
         page = Parsed(write(objects, failure=failed))
         assert ("The photos were changed while the run was going on" in page.sections["outcome"]) == told
         assert "1 hold other content (a/1.jpg)" in " ".join(page.sections["photos"].split())
+    unchanged = Parsed(write(files(), failure=failure))
+    assert "were changed" not in unchanged.sections["outcome"]
+
+
+def test_paths_and_reasons_are_text_wherever_they_stand(write: Any) -> None:
+    hostile = "</script><img src=x onerror=alert(1)>\"'{{7*7}}.jpg"
+    check = json.loads(files()[CHECK])
+    findings = [finding | {"path": hostile, "other": hostile, "reason": hostile} for finding in check["findings"]]
+    objects = changed(files(), "results/check.json", findings=findings, remarks=[hostile])
+    pair = {"path": hostile, "trained": hostile, "cosine": 1.0}
+    copies = {"images": 1, "others": 9, "accuracy_of_others": None, "interval_of_others": None, "examples": [pair]}
+    objects = changed(objects, "results/evaluation.json", near_copies=copies)
+    left_out = [{"path": hostile, "reason": hostile}]
+    objects = changed(objects, "manifest/dataset.json", left_out=left_out, in_two_classes=[[hostile, "b"]])
+    page = Parsed(write(objects))
+    assert len(page.scripts) == 3
+    assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert page.sections["photos"].count(hostile) >= 7
 
 
 def test_a_finding_of_a_kind_or_class_that_is_not_known_takes_only_this_section_with_it(write: Any) -> None:

@@ -32,12 +32,13 @@ def next_steps(run: RunContext) -> list[dict[str, Any]]:
     evaluation = run.files.evaluation
     check = if_present(lambda: run.files.check)
     summary = if_present(lambda: run.files.dataset)
+    decision = if_present(lambda: run.files.decision)
     steps = [
         *(_of_photos(check) if check else ()),
         *_of_copies(evaluation),
         *_of_the_split(evaluation),
         *_of_classes(evaluation, summary),
-        *_of_test_photos(evaluation),
+        *_of_test_photos(evaluation, undecided=bool(decision and decision["undecided"])),
         *_of_unknown(evaluation),
     ]
     return [{"do": do, "why": why} for do, why in steps[:STEPS_SHOWN]]
@@ -130,7 +131,13 @@ def _taken_for(evaluation: contract.Evaluation, name: str) -> tuple[str, int]:
     return classes[-place], count
 
 
-def _of_test_photos(evaluation: contract.Evaluation) -> Iterator[tuple[str, str]]:
+def _of_test_photos(evaluation: contract.Evaluation, *, undecided: bool) -> Iterator[tuple[str, str]]:
+    if undecided:
+        yield (
+            "Add test photos until the verdict can tell.",
+            "The undecided check above says how many, and of which classes first.",
+        )
+        return
     interval, accuracy, images = (
         evaluation["test_accuracy_interval"],
         evaluation["test_accuracy"],

@@ -62,7 +62,7 @@ def outcome(run: RunContext) -> dict[str, Any]:
         "headline": headline,
         "reasons": reasons,
         "checks": [{**check, "title": CHECK_TITLES.get(check["name"], check["name"])} for check in checks],
-        "approval": _approval(run, decision) if decision else None,
+        "approval": _approval(run, decision) if decision and state != "undecided" else None,
         "guessing": _guessing(evaluation) if evaluation else None,
         "evaluation": evaluation,
         "decision": decision,

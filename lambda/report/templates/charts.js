@@ -178,7 +178,7 @@
       };
       return {
         tooltip: tooltip(t, {formatter: ({dataIndex}) => `${escape(runs[dataIndex].run)}, ${escape(runs[dataIndex].date)}<br><b>${percent(runs[dataIndex].accuracy)}</b>, ${runs[dataIndex].accepted ? "accepted" : "rejected"}${runs[dataIndex].same_photos ? "" : "<br>tested on other photos"}`}),
-        grid: grid({top: 14, bottom: 64}),
+        grid: grid({top: 14, bottom: runs.length > 5 ? 64 : 30}),
         xAxis: axis(t, {type: "category", data: runs.map((run) => run.date), axisLabel: {color: t.soft, rotate: runs.length > 5 ? 35 : 0, hideOverlap: true}}),
         yAxis: axis(t, {type: "value", scale: true, max: ({max}) => Math.min(1, max + 0.02), name: "test accuracy", nameGap: 46, axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
         series: [
