@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from cli import settings as settings_table
 from cli import status as status_table
 from cli.api import Api
 from cli.approve import answer
+from cli.bursts import find_bursts, groups_file, rows_in_bucket
 from cli.check import check_folder, photos_of, printable
 from cli.check_list import read_list
 from cli.check_moves import Move, apply, undo
@@ -170,6 +171,9 @@ def upload(
     ],
     *,
     add: Annotated[bool, typer.Option("--add", help="Keep photos in the bucket that are not in FOLDER.")] = False,
+    groups: Annotated[
+        bool, typer.Option(help="Find photos that were taken in one burst, which then stay in one split.")
+    ] = True,
     yes: Annotated[bool, typer.Option("--yes", help="Remove photos in AWS without asking.")] = False,
 ) -> None:
     """Make the data set in the bucket the same as FOLDER.
@@ -186,6 +190,12 @@ def upload(
             "another run after the upload, or upload when this one has ended",
             soft_wrap=True,
         )
+
+    bursts = find_bursts(photos, console=console) if groups else {}
+    if add:
+        paths = [path.as_posix() for path in photos.paths]
+        bursts |= rows_in_bucket(s3, bucket=bucket, prefix=prefix, without=paths)
+    photos = replace(photos, made=groups_file(bursts))
 
     contents = content_hashes(photos)
     changes = compare(s3, photos=photos, contents=contents, bucket=bucket, prefix=prefix, add=add)
@@ -241,10 +251,11 @@ def conclude(outcome: Outcome) -> None:
     """Print what a run released.
 
     Raises:
-        CliError: the run failed, or its model was rejected.
+        CliError: the run failed, its model was rejected, or too few test photos leave it open.
     """
     if not outcome.succeeded:
-        what = "the model was rejected" if outcome.error == "ModelRejected" else f"the run failed: {outcome.error}"
+        ends = {"ModelRejected": "the model was rejected", "TooFewTestPhotos": "the model was not released"}
+        what = ends.get(outcome.error, f"the run failed: {outcome.error}")
         raise CliError(f"{what}: {outcome.cause}")
 
     result = outcome.output

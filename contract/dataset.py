@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, NotRequired, TypedDict
 
 __all__ = [
+    "FOUND_GROUPS_FILE",
     "GROUPS_FILE",
     "PHOTO_SUFFIXES",
     "SPLITS",
@@ -35,6 +36,11 @@ PHOTO_SUFFIXES: Final = frozenset(
 
 GROUPS_FILE: Final = "groups.csv"
 """Name of the file, at the top of a data set, that says which photos belong together: columns `path` and `group`."""
+
+
+FOUND_GROUPS_FILE: Final = ".whippet-groups.csv"
+"""Name of the file of the same form in which `whippet upload` says which photos it found to belong together; it counts
+after `GROUPS_FILE` and after a pattern."""
 
 
 class FolderError(ValueError):
@@ -95,6 +101,8 @@ class ImageRecord(TypedDict):
     """S3's ETag without its quotes: another one whenever the object was uploaded again with other content."""
     content: NotRequired[str]
     """SHA-256 of the content, where the ETag is not known to be the content's hash (`content_of`)."""
+    group: NotRequired[str]
+    """Photos of one group belong together, as those of one store or burst; not there where the photo is in none."""
 
 
 def content_of(record: ImageRecord) -> str:
