@@ -99,7 +99,7 @@ def flips(rows: NDArray[np.float32], labels: Labels, *, seeds: int) -> list[Tria
 def measure_labels(name: str, *, seeds: int) -> list[dict[str, Any]]:
     """Return a row of figures for each trial of a data set: by way of judging, what was found and what it gained."""
     # the photos, the trials, and the peer's answers to all of them
-    features = head._digits(0) if name == "digits" else head.photos(name)
+    features = head.digits(0) if name == "digits" else head.photos(name)
     plain, clean = features.learnt[0], features.learnt_labels
     rows = standardised(lambda at: plain[at], photos=len(plain))
     trials = flips(rows, clean, seeds=seeds)

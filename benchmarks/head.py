@@ -38,7 +38,7 @@ DATA = ROOT.parent / "shared" / "data"
 KEPT = ROOT / ".whippet" / "benchmarks"
 SETS = ("clothing10", "grocery16", "digits")
 PARTS = {"learnt": ["train", "valid"], "test": ["test"]}
-SEEDS, VIEWS = 5, 4
+SEEDS, VIEWS, DIGITS = 5, 4, 1000
 PEERS = ("logistic regression", "logistic regression, last level", "k-NN")
 LEVELS: dict[str, list[list[float]] | None] = {
     "ours": None,
@@ -107,7 +107,7 @@ def measure(name: str, *, seeds: int) -> Measured:
     found: Measured = []
     peers: dict[str, Probabilities] = {}
     for seed in range(seeds):
-        features = _digits(seed) if name == "digits" else photos(name)
+        features = digits(seed) if name == "digits" else photos(name)
         if name == "digits" or not peers:
             # of photos, the peers learn from the same ones whatever the seed
             peers = _peers(features)
@@ -240,19 +240,31 @@ def photo_files(name: str, part: str) -> list[Path]:
     return [file for each in PARTS[part] for file in sorted((DATA / name / each).rglob("*")) if _is_photo(file)]
 
 
-def _digits(seed: int) -> Features:
+def digits(seed: int) -> Features:
     """Return the features of a thousand digits, of which 400, others in each seed, are for test."""
     with tempfile.TemporaryDirectory() as folder:
-        _scikit_learn("digits", str(Path(folder, "digits.npz")))
-        with np.load(Path(folder, "digits.npz")) as digits:
-            images, labels = digits["images"][:1000], digits["labels"][:1000].astype(np.int64)
+        images, labels = digit_pictures(Path(folder))
         files = [Path(folder, f"{number:04}.png") for number in range(len(images))]
         for file, image in zip(files, images, strict=True):
-            Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((64, 64), Image.Resampling.BICUBIC).save(file)
+            image.save(file)
         features, levels = _features("digits", Path(folder), files, views=VIEWS, image_size=64, flip=False)
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    learnt, test = shuffled[400:], shuffled[:400]
+    learnt, test = digit_splits(seed)
     return Features(features[:, learnt], labels[learnt], features[:1, test], labels[test], levels)
+
+
+def digit_pictures(folder: Path) -> tuple[list[Image.Image], Labels]:
+    """Return scikit-learn's first thousand digits as pictures; a file is written to the folder."""
+    _scikit_learn("digits", str(folder / "digits.npz"))
+    with np.load(folder / "digits.npz") as arrays:
+        images, labels = arrays["images"][:DIGITS], arrays["labels"][:DIGITS].astype(np.int64)
+    grey = (images * 255 / 16).astype(np.uint8)
+    return [Image.fromarray(each).resize((64, 64), Image.Resampling.BICUBIC) for each in grey], labels
+
+
+def digit_splits(seed: int) -> tuple[Labels, Labels]:
+    """Return the positions of the digits to learn from and of those for test."""
+    shuffled = np.random.default_rng(seed).permutation(DIGITS)
+    return shuffled[400:], shuffled[:400]
 
 
 def _features(
@@ -291,9 +303,16 @@ def _features(
             )
         )
     features = np.ascontiguousarray(np.stack(parts, axis=1))
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    np.save(kept, features)
+    _keep(kept, features)
     return features, levels
+
+
+def _keep(file: Path, features: NDArray[np.float32]) -> None:
+    """Write features in one step, since another benchmark may read them at the same moment."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".npy", delete=False) as unfinished:
+        np.save(unfinished, features)
+    Path(unfinished.name).replace(file)
 
 
 def _is_photo(file: Path) -> bool:

@@ -181,7 +181,10 @@ class NearCopies(TypedDict):
 
 
 class GroupAccuracy(TypedDict):
-    """The accuracy to expect of photos that come from elsewhere: whole groups of photos are held out together."""
+    """The accuracy to expect of photos that come from elsewhere: whole groups of photos are held out together.
+
+    It is measured on the features of the frozen backbone, by heads with the finished head's settings.
+    """
 
     source: Literal["groups", "look-alikes"]
     """Whether the data set names its groups, or photos that look alike were taken for groups."""
@@ -257,6 +260,8 @@ class Evaluation(TestScores):
     dataset_fingerprint: str
     test_fingerprint: str
     validation_accuracy: float
+    validation_images: int
+    """Photos that the validation accuracy was measured on."""
     precision: Precision
     precision_reason: str
     model_files: list[ModelFile]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TypedDict
 
 import torch
 
@@ -14,9 +17,11 @@ from training.data.manifest import Manifest, read_manifest
 from training.doctor.of_run import MOST_PHOTOS, examine_run
 from training.embedding.matching import check_features
 from training.embedding.store import read_index, read_split
+from training.evaluation.near_copies import find_near_copies
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
 from training.finishing.cross_validation import calibrated_losses
 from training.finishing.finish import Finished, finish
+from training.finishing.group_accuracy import group_accuracy, groups_of
 from training.loop.head_loop import fit
 from training.loop.history import History, epoch_line
 from training.loop.instrumented import instrumented_training
@@ -38,7 +43,7 @@ def main() -> None:
 
     # train a head on the features, or the backbone with it
     if hyperparameters.mode == "finetune":
-        trained = _fine_tuned(hyperparameters, profiler=profiler)
+        trained = _fine_tuned(hyperparameters, manifest=manifest, profiler=profiler)
         if trained is None:
             return
     else:
@@ -54,13 +59,14 @@ def main() -> None:
         output_dir=environment.output_dir(),
     )
     evaluate_and_export(trained, job)
-    if hyperparameters.mode == "features":
-        _check_photos(manifest, backbone=hyperparameters.backbone)
+    _check_photos(manifest, backbone=hyperparameters.backbone)
     profiler.write(environment.output_dir())
     empty(environment.checkpoint_dir())
 
 
-def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler) -> TrainedModel | None:
+def _fine_tuned(
+    hyperparameters: contract.Hyperparameters, *, manifest: Manifest, profiler: Profiler
+) -> TrainedModel | None:
     """Train the backbone with its head; return None in all but one of torchrun's processes, the one that writes.
 
     A finished head on the features of the backbone as it was is kept instead, if the validation photos say so: on few
@@ -97,15 +103,18 @@ def _fine_tuned(hyperparameters: contract.Hyperparameters, *, profiler: Profiler
     if not comparison["served"]:
         # the weights that the features were made with
         backbone, _ = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size, frozen=False)
-        return replace(_with_head(finished, backbone=backbone, history=tuned.history), fine_tuning=comparison)
+        trained = _with_head(finished, backbone=backbone, history=tuned.history)
+        return replace(trained, fine_tuning=comparison, **_honest(finished, folder, manifest, hyperparameters))
     return TrainedModel(
         classifier=tuned.classifier,
         validated_head=None,
         history=tuned.history,
         validation_accuracy=tuned.validation.scores().accuracy,
+        validation_images=len(tuned.validation.labels),
         held_out_logits=tuned.validation.logits,
         held_out_labels=tuned.validation.labels,
         fine_tuning=comparison,
+        **_honest(finished, folder, manifest, hyperparameters),
     )
 
 
@@ -150,7 +159,8 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
     # finish the head of the kept epoch
     head.load_state_dict(history.weights)
     finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=hyperparameters)
-    return _with_head(finished, backbone=backbone, history=history)
+    trained = _with_head(finished, backbone=backbone, history=history)
+    return replace(trained, **_honest(finished, folder, manifest, hyperparameters))
 
 
 def _with_head(finished: Finished, *, backbone: Backbone, history: History) -> TrainedModel:
@@ -160,9 +170,38 @@ def _with_head(finished: Finished, *, backbone: Backbone, history: History) -> T
         validated_head=finished.validated_head.folded(),
         history=history,
         validation_accuracy=finished.validation.accuracy,
+        validation_images=finished.validation_images,
         held_out_logits=finished.held_out_logits,
         held_out_labels=finished.held_out_labels,
     )
+
+
+class _Honest(TypedDict):
+    """The fields of `TrainedModel` that come from the features of all splits."""
+
+    near_copies: list[contract.NearCopy]
+    by_group: contract.GroupAccuracy | None
+
+
+def _honest(finished: Finished, folder: Path, manifest: Manifest, hyperparameters: contract.Hyperparameters) -> _Honest:
+    """Look for test photos that are near-copies of others, and measure the accuracy with groups held out."""
+    train, validation, test = (read_split(folder, split) for split in contract.SPLITS)
+    by_group = group_accuracy(
+        [train, validation, test],
+        groups=groups_of([train, validation, test], records=chain(*manifest.records.values())),
+        settings=finished.settings,
+        classes=len(manifest.classes),
+        seed=hyperparameters.seed,
+    )
+    if by_group is not None:
+        print(
+            f"accuracy with whole groups held out: {by_group['accuracy']:.4f} ({by_group['interval']['low']:.4f} to "
+            f"{by_group['interval']['high']:.4f}), with photos held out one by one: "
+            f"{by_group['accuracy_by_photo']:.4f}; {by_group['groups']} {by_group['source']} of {by_group['images']} "
+            "photos",
+            flush=True,
+        )
+    return {"near_copies": find_near_copies([train, validation], test), "by_group": by_group}
 
 
 def _check_photos(manifest: Manifest, *, backbone: str) -> None:

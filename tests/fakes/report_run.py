@@ -223,6 +223,7 @@ def _evaluation(classes: Sequence[str], *, each: int, rng: random.Random) -> dic
         "dataset_fingerprint": "d" * 64,
         "test_fingerprint": "e" * 64,
         "validation_accuracy": 0.8571,
+        "validation_images": 240,
         "test_accuracy": of_all / (each * count),
         "test_accuracy_interval": {"low": 0.79, "high": 0.87, "level": 0.95},
         "test_top_5_accuracy": 0.985,
@@ -302,6 +303,7 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
         "code_version": "9f2c41d07b",
         "decided_at": "2026-11-25T09:31:12+00:00",
         "accepted": True,
+        "undecided": False,
         "approval": "Approved",
         "reasons": [f"The test accuracy {accuracy:.4f} reaches the floor 0.7000 (setting release.min_accuracy)."],
         "checks": [
@@ -314,6 +316,8 @@ def _decision(evaluation: dict[str, Any]) -> dict[str, Any]:
         # what was asked of the model
         "thresholds": {
             "min_accuracy": 0.7,
+            "accuracy_by": "photo",
+            "max_near_copies": 0.1,
             "min_class_recall": 0.0,
             "tolerance": 0.01,
             "significance": 0.05,

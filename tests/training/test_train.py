@@ -107,6 +107,7 @@ def test_training_writes_everything_the_contract_promises(
     finished = re.search(r"logistic regression: \S+, ([0-9.]+); .* kept: the logistic regression", log)
     assert finished, log
     assert evaluation["validation_accuracy"] == pytest.approx(float(finished[1]), abs=1e-4)
+    assert evaluation["validation_images"] == 12
     assert "fitted on 48 photos that were held out" in log
 
     # the precision is chosen on the eleven validation photos that are left, not on the twelve test photos
@@ -122,6 +123,35 @@ def test_training_writes_everything_the_contract_promises(
     check_predictions(output, evaluation)
     check_served_model(embedded, model=model, expected=evaluation["test_accuracy"])
     check_another_head_is_noticed(embedded, model=model)
+
+
+def test_a_resaved_photo_among_the_test_photos_is_named_and_does_not_count(workspace: Workspace) -> None:
+    """Its bytes are others, so that CheckDataset cannot see it."""
+    records = workspace.fill(each=20)
+    test = [record["path"] for record in records if record["split"] == "test"]
+    original = (workspace.root / "dataset" / records[0]["path"]).read_bytes()
+    (workspace.root / "dataset" / test[0]).write_bytes(original + b"saved anew")
+    for record in records:
+        if record["label"] == 1:
+            record["group"] = f"burst {int(record['path'][-6:-4]) // 4}"
+    workspace.write_manifest(records)
+    workspace.write_weights()
+    workspace.start(channels=("dataset", "manifest", "weights"), model="features")
+    features.main()
+    start_training(workspace)
+    train.main()
+
+    text = (workspace.root / "output" / contract.Artefact.EVALUATION).read_text(encoding="utf-8")
+    evaluation: contract.Evaluation = json.loads(text)
+    copies, groups = evaluation["near_copies"], evaluation["by_group"]
+    assert copies is not None
+    assert (copies["examples"][0]["path"], copies["examples"][0]["trained"]) == (test[0], records[0]["path"])
+    assert copies["examples"][0]["cosine"] == pytest.approx(1)
+    assert copies["images"] + copies["others"] == 12
+    # five bursts of one class; the other photos are on their own
+    assert groups is not None
+    assert (groups["source"], groups["groups"], groups["images"]) == ("groups", 45, 60)
+    assert groups["accuracy"] > 0.8
 
 
 def test_the_same_data_and_seed_give_the_same_model_whatever_the_search_found(

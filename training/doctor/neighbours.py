@@ -8,11 +8,17 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-__all__ = ["Neighbours", "nearest"]
+from training.doctor.table import ReadRows
+
+__all__ = ["Neighbours", "nearest", "nearest_among"]
 
 _ROWS, _COLUMNS = 1024, 16384
 """Size of the block of cosines that is in memory at once: 64 MB."""
+
+_READ: Final = 4096
+"""Photos whose features are read from disk at once."""
 
 COUNT: Final = 10
 
@@ -36,23 +42,52 @@ def nearest(directions: NDArray[np.float32], *, count: int = COUNT) -> Neighbour
     """
     rows = torch.from_numpy(directions)
     photos = len(rows)
-    count = min(count, photos - 1)
-    positions = np.empty((photos, count), dtype=np.int64)
-    cosines = np.empty((photos, count), dtype=np.float32)
+    found = _Best(photos, min(count, photos - 1))
 
-    for start in range(0, photos, _ROWS):
-        block = rows[start : start + _ROWS]
-        best = torch.full((len(block), count), -2.0)
-        at = torch.zeros((len(block), count), dtype=torch.int64)
-        for left in range(0, photos, _COLUMNS):
-            found = block @ rows[left : left + _COLUMNS].T
+    for left in range(0, photos, _COLUMNS):
+        columns = rows[left : left + _COLUMNS]
+        for start in range(0, photos, _ROWS):
+            cosines = rows[start : start + _ROWS] @ columns.T
             # no photo is its own neighbour
-            own = torch.arange(start, start + len(block)) - left
-            inside = (own >= 0) & (own < found.shape[1])
-            found[torch.nonzero(inside)[:, 0], own[inside]] = -2.0
-            values, columns = found.topk(min(count, found.shape[1]), dim=1)
-            best, order = torch.cat([best, values], dim=1).topk(count, dim=1)
-            at = torch.cat([at, columns + left], dim=1).gather(1, order)
-        positions[start : start + len(block)] = at.numpy()
-        cosines[start : start + len(block)] = best.numpy()
-    return Neighbours(positions, cosines)
+            own = torch.arange(start, start + len(cosines)) - left
+            inside = (own >= 0) & (own < len(columns))
+            cosines[torch.nonzero(inside)[:, 0], own[inside]] = -2.0
+            found.take(cosines, start=start, left=left)
+    return found.neighbours()
+
+
+def nearest_among(directions: NDArray[np.float32], *, read: ReadRows, others: int, count: int = COUNT) -> Neighbours:
+    """Return the `count` nearest of some other photos for every photo, or all of them where there are fewer.
+
+    Args:
+        directions: of the photos, rows of length 1, (photos, dim).
+        read: returns the directions of others at given positions, which are read once.
+        others: how many there are.
+        count: number of neighbours.
+    """
+    rows = torch.from_numpy(directions)
+    found = _Best(len(rows), min(count, others))
+    for left in range(0, others, _READ):
+        columns = torch.from_numpy(read(np.arange(left, min(left + _READ, others))))
+        for start in range(0, len(rows), _ROWS):
+            found.take(rows[start : start + _ROWS] @ columns.T, start=start, left=left)
+    return found.neighbours()
+
+
+class _Best:
+    """The nearest neighbours so far, as block after block of cosines is computed."""
+
+    def __init__(self, photos: int, count: int) -> None:
+        self._cosines = torch.full((photos, count), -2.0)
+        self._positions = torch.zeros((photos, count), dtype=torch.int64)
+
+    def take(self, cosines: Tensor, *, start: int, left: int) -> None:
+        """Add cosines of the photos from `start` on with those from `left` on."""
+        rows, count = slice(start, start + len(cosines)), self._cosines.shape[1]
+        values, columns = cosines.topk(min(count, cosines.shape[1]), dim=1)
+        together = torch.cat([self._cosines[rows], values], dim=1)
+        self._cosines[rows], order = together.topk(count, dim=1)
+        self._positions[rows] = torch.cat([self._positions[rows], columns + left], dim=1).gather(1, order)
+
+    def neighbours(self) -> Neighbours:
+        return Neighbours(self._positions.numpy(), self._cosines.numpy())

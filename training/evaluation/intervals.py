@@ -12,11 +12,12 @@ __all__ = ["LEVEL", "wilson"]
 LEVEL = 0.95
 
 
-def wilson(right: int, images: int) -> contract.Interval:
+def wilson(right: float, images: float) -> contract.Interval:
     """Return Wilson's 95 % score interval of a share, `right` of `images`; from 0 to 1 where there are no photos.
 
-    It holds what it promises on few photos, too, and where all of them are right (Brown, Cai, DasGupta, "Interval
-    Estimation for a Binomial Proportion", 2001).
+    Neither need be whole: photos that come in groups are worth fewer than they are. It holds what it promises on few
+    photos, too, and where all of them are right (Brown, Cai, DasGupta, "Interval Estimation for a Binomial
+    Proportion", 2001).
     """
     if not images:
         return {"low": 0.0, "high": 1.0, "level": LEVEL}

@@ -20,6 +20,7 @@ import contract
 from training.data.manifest import Manifest
 from training.evaluation import mirror_averaging
 from training.evaluation.calibration import fit_temperature
+from training.evaluation.near_copies import near_copies
 from training.evaluation.results import write_mistakes, write_predictions, write_results
 from training.evaluation.scores import measure
 from training.evaluation.served_photos import Crop, as_served, crops, spread
@@ -57,6 +58,12 @@ class TrainedModel:
     """(images,)"""
     history: History
     """Every epoch's results."""
+    validation_images: int
+    """Photos that the validation accuracy was measured on."""
+    near_copies: list[contract.NearCopy] | None = None
+    """The test photos that are near-copies of others; None where that is not known."""
+    by_group: contract.GroupAccuracy | None = None
+    """The accuracy with whole groups held out; None where there are no groups."""
     fine_tuning: contract.FineTuningComparison | None = None
     """How a fine-tuned network compares with a head on the features; None where nothing was fine-tuned."""
 
@@ -138,12 +145,13 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
         "dataset_fingerprint": job.manifest.summary["fingerprint"],
         "test_fingerprint": job.manifest.summary["test_fingerprint"],
         "validation_accuracy": trained.validation_accuracy,
+        "validation_images": trained.validation_images,
         **scores[choice.precision],
         "precision": choice.precision,
         "precision_reason": choice.reason,
         "model_files": described,
-        "near_copies": None,
-        "by_group": None,
+        "near_copies": _near_copies(trained, tested, precision=choice.precision),
+        "by_group": trained.by_group,
         "unknown": None,
         "coverage": [],
         "mirror_averaging": validated.mirror_averaging,
@@ -168,6 +176,15 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
     write_mistakes(job.output_dir, evaluation["hardest_mistakes"], photos=job.photos)
     _print_summary(evaluation)
     return evaluation
+
+
+def _near_copies(
+    trained: TrainedModel, tested: Predictions[contract.Precision], *, precision: contract.Precision
+) -> contract.NearCopies | None:
+    if trained.near_copies is None:
+        return None
+    right = dict(zip(tested.paths, (tested.predicted(precision) == tested.labels).tolist(), strict=True))
+    return near_copies(trained.near_copies, right=right)
 
 
 def _calibrate(trained: TrainedModel) -> None:
@@ -268,6 +285,13 @@ def _print_summary(evaluation: contract.Evaluation) -> None:
         f"calibration error {calibration['expected_calibration_error']:.4f}",
         flush=True,
     )
+    if (copies := evaluation["near_copies"]) and copies["images"]:
+        print(
+            f"near-copies of photos that were learnt from: {copies['images']} of the test photos, such as "
+            f"{copies['examples'][0]['path']} of {copies['examples'][0]['trained']}; accuracy on the "
+            f"{copies['others']} others: {copies['accuracy_of_others']}",
+            flush=True,
+        )
     for mistake in evaluation["hardest_mistakes"][:3]:
         print(
             f"most confident mistake: {mistake['path']} is {mistake['label']}, predicted {mistake['predicted']} "

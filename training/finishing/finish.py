@@ -19,6 +19,7 @@ import contract
 from training.data.class_weights import class_counts, class_weights
 from training.embedding.store import SplitFeatures
 from training.finishing.cross_validation import Candidate, calibrated_losses, cross_validate
+from training.finishing.group_accuracy import HeadSettings
 from training.finishing.rows import Photos, Rows
 from training.loop.head_loop import head_logits
 from training.loop.history import Scores, scores_of, standard_error
@@ -40,12 +41,15 @@ class Finished:
     head: Head
     validation: Scores
     """Of the head before it learnt from the validation photos too."""
+    validation_images: int
     validated_head: Head
     """The head before it learnt from the validation photos too: what else is to be decided on them is decided by it."""
     held_out_logits: NDArray[np.float32]
     """(images, classes): logits of photos that the head which gave them had not learnt from."""
     held_out_labels: NDArray[np.int64]
     """(images,)"""
+    settings: HeadSettings
+    """Those of the best logistic regression, to fit it again on other photos."""
 
 
 def finish(
@@ -115,17 +119,27 @@ def finish(
         f"{'the trained head' if keep == 'trained' else 'the logistic regression, which learns from them too'}",
         flush=True,
     )
+    best = min(range(len(scales)), key=lambda at: float(choice.members[at].losses.mean()))
+    settings = HeadSettings(
+        mean=trained.mean,
+        scale=scales[best],
+        strength=choice.members[best].penalty * len(choice.labels),
+        label_smoothing=hyperparameters.label_smoothing,
+        class_weights=hyperparameters.class_weights,
+    )
     if keep == "trained":
-        return Finished(trained, scores["trained"], trained, before, labels)
+        return Finished(trained, scores["trained"], len(labels), trained, before, labels, settings)
 
     # learn from the validation photos too
     both = fitted([*photos, Photos.every(validation, views=1)], starts=alone)
     return Finished(
         head=_averaged(trained, choice.members, solutions=both, levels=levels),
         validation=scores["finished"],
+        validation_images=len(labels),
         validated_head=finished,
         held_out_logits=np.concatenate([choice.logits, after]),
         held_out_labels=np.concatenate([choice.labels, labels]),
+        settings=settings,
     )
 
 

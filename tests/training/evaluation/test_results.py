@@ -26,6 +26,7 @@ def evaluation(classes: list[str]) -> contract.Evaluation:
         "dataset_fingerprint": "f",
         "test_fingerprint": "t",
         "validation_accuracy": 0.5,
+        "validation_images": 40,
         **measure(probabilities, labels, paths=["p"] * 40, classes=classes, temperature=1.0, seed=0),
         "precision": "fp32",
         "precision_reason": "only one",

@@ -54,6 +54,10 @@ def test_training_delivers_the_network_it_trained(photos: Workspace) -> None:
     evaluation = json.loads((photos.root / "output" / contract.Artefact.EVALUATION).read_text(encoding="utf-8"))
     assert evaluation["classes"] == list(CLASSES)
     assert evaluation["test_accuracy"] > 0.8
+    # the photos are examined by the features that the fine-tuning began with
+    assert evaluation["near_copies"] is not None
+    check = json.loads((photos.root / "output" / contract.Artefact.CHECK).read_text(encoding="utf-8"))
+    assert (check["photos"], check["classes"]) == (60, list(CLASSES))
     card = json.loads((photos.root / "model" / contract.Artefact.MODEL_CARD).read_text(encoding="utf-8"))
     assert card["test_accuracy"] == evaluation["test_accuracy"]
     session = onnxruntime.InferenceSession(photos.root / "model" / contract.Artefact.MODEL)
