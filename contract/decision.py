@@ -7,6 +7,7 @@ from typing import Literal, TypedDict
 from contract.debugger import Evaluator, RuleResult
 
 __all__ = [
+    "AccuracyBy",
     "ApprovalQuestion",
     "ApprovalStatus",
     "Check",
@@ -21,14 +22,18 @@ __all__ = [
 ApprovalStatus = Literal["Approved", "Rejected", "PendingManualApproval"]
 """`ModelApprovalStatus` of the model package in the registry."""
 
-CheckName = Literal["accuracy", "class_recall", "in_service", "leakage", "rules"]
+CheckName = Literal["accuracy", "class_recall", "gap", "in_service", "leakage", "rules"]
+
+AccuracyBy = Literal["photo", "group"]
+"""Which accuracy must reach the floor: that on the test photos, or that with whole groups of photos held out."""
 
 
 class Check(TypedDict):
     """One check that a model has to pass before its release, and its outcome."""
 
     name: CheckName
-    outcome: Literal["passed", "warned", "blocked", "skipped"]
+    outcome: Literal["passed", "warned", "undecided", "blocked", "skipped"]
+    """`undecided`: there are too few test photos to tell, which is neither a pass nor a rejection."""
     reason: str
     """A whole sentence with the value, the threshold, and the setting that holds the threshold."""
 
@@ -84,7 +89,9 @@ class Thresholds(TypedDict):
     """The settings that the decision was made with."""
 
     min_accuracy: float
+    accuracy_by: AccuracyBy
     min_class_recall: float
+    max_near_copies: float
     tolerance: float
     significance: float
     blocking_rules: list[str]
@@ -101,6 +108,9 @@ class Decision(TypedDict):
     decided_at: str
     """ISO 8601, UTC."""
     accepted: bool
+    undecided: bool
+    """Whether nothing speaks against the model but that too few test photos tell: a person is asked, or else it is
+    not released."""
     approval: ApprovalStatus
     reasons: list[str]
     """What speaks against a rejected model, or for an accepted one."""

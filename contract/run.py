@@ -123,6 +123,8 @@ class Verdict(TypedDict):
     """Verdict's answer: what later states need of the decision."""
 
     accepted: bool
+    undecided: bool
+    """Whether too few test photos leave it open; without manual approval it is then not accepted."""
     approval: ApprovalStatus
     cause: str
     """All reasons in one text."""

@@ -87,6 +87,18 @@ class ReleaseSettings(Section):
     min_accuracy: float = Field(
         default=0.7, ge=0, le=1, description="Lowest test accuracy with which a model is released."
     )
+    accuracy_by: Literal["photo", "group"] = Field(
+        default="photo",
+        description="Which accuracy must reach release.min_accuracy: that on the test photos (photo), or that to "
+        "expect of photos from elsewhere, with whole groups of photos held out (group).",
+    )
+    max_near_copies: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Largest share of the test photos that may be near-copies (resaved, resized, cropped) of photos "
+        "that the model learnt from. Fewer are a warning, and do not count for release.min_accuracy.",
+    )
     min_class_recall: float = Field(
         default=0.2, ge=0, le=1, description="Lowest recall of the worst class with which a model is released."
     )

@@ -34,7 +34,8 @@ def verdict_phase(
     """Verdict → RegisterModel → Accepted? → `following`; return Verdict.
 
     `$.verdict` is then the decision and `$.package.arn` the model package, of a rejected model too. A rejected model
-    ends the run as `ModelRejected`; the model in service stays.
+    ends the run as `ModelRejected`, and one with too few test photos to tell as `TooFewTestPhotos`, unless a person is
+    asked; the model in service stays.
     """
     verdict = verdict_task(scope, "Verdict", function=function, failure=failure)
 
@@ -43,8 +44,10 @@ def verdict_phase(
     failure.catch(register)
 
     rejected = failure.fail(scope, "ModelRejected", error="ModelRejected", cause="$.verdict.cause")
+    undecided = failure.fail(scope, "TooFewTestPhotos", error="TooFewTestPhotos", cause="$.verdict.cause")
     accepted = sfn.Choice(scope, "Accepted?")
     accepted.when(sfn.Condition.boolean_equals("$.verdict.accepted", True), following)
+    accepted.when(sfn.Condition.boolean_equals("$.verdict.undecided", True), undecided)
     accepted.otherwise(rejected)
     verdict.next(register).next(accepted)
     return verdict
@@ -94,7 +97,9 @@ def verdict_function(scope: RunScope, parts: RunParts) -> PythonFunction:
             "ENDPOINT_NAME": parts.names.endpoint,
             # what a model must reach
             "MIN_ACCURACY": str(release.min_accuracy),
+            "ACCURACY_BY": release.accuracy_by,
             "MIN_CLASS_RECALL": str(release.min_class_recall),
+            "MAX_NEAR_COPIES": str(release.max_near_copies),
             "TOLERANCE": str(release.tolerance),
             "SIGNIFICANCE": str(release.significance),
             "APPROVAL": release.approval,

@@ -51,9 +51,10 @@ def handler(event: contract.ApprovalRequest, context: LambdaContext) -> None:
 
 def _text(event: contract.ApprovalRequest, *, location: str, expires: str) -> str:
     verdict, run = event["verdict"], event["run"]
+    passed = "has too few test photos to tell" if verdict["undecided"] else "passed every check"
     return "\n".join(
         [
-            f"The model of run {run} passed every check and waits for your approval until {expires}.",
+            f"The model of run {run} {passed} and waits for your approval until {expires}.",
             f"Test accuracy: {verdict['test_accuracy']:.4f} on {verdict['test_images']} photos.",
             *verdict["reasons"],
             f"The decision with every number: {verdict['decision']}",

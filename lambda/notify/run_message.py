@@ -19,6 +19,9 @@ ADVICE = {
     "the execution again with {}.",
     "ModelRejected": "The model in service was left alone. The decision, with every number and reason, is in the "
     "bucket and in the model registry; each reason names the setting that holds its threshold.",
+    "TooFewTestPhotos": "That is neither a pass nor a rejection. Add test photos as said and start the execution again "
+    "with {}; or set release.approval=manual, and a person is asked; or lower the floor that the reason names. The "
+    "model in service was left alone.",
     "ApprovalTimedOut": "Start the execution again to be asked anew, or raise the setting release.approval_hours.",
     "RulesNotFinished": "Raise the setting debugger.max_minutes, or set debugger.mode=own.",
     "DebuggerNotOffered": "Set debugger.mode to auto or own.",
@@ -38,6 +41,11 @@ ADVICE = {
     "instance_type in the settings.",
 }
 """What to do about an error, by its name."""
+
+_HEADLINES = {
+    "ModelRejected": "run {name} rejected its model",
+    "TooFewTestPhotos": "run {name} has too few test photos to decide on its model",
+}
 
 _JOB_ADVICE = "Look at the job's log in /aws/sagemaker/TrainingJobs, fix the cause, and start the execution again."
 _DEFAULT_ADVICE = "Look at the execution in the console, which shows the state's input and the whole error."
@@ -81,7 +89,7 @@ def _failed(run: RunDocument, name: str, execution: str) -> Message:
         reason += f" Then {further} failed, too: {_reason(further_error)}"
 
     advice = ADVICE.get(error_name, _JOB_ADVICE if error_name == "States.TaskFailed" else _DEFAULT_ADVICE)
-    headline = f"run {name} rejected its model" if error_name == "ModelRejected" else f"run {name} failed in {state}"
+    headline = _HEADLINES.get(error_name, "run {name} failed in {state}").format(name=name, state=state)
     lines = [
         f"{headline[0].upper()}{headline[1:]}.",
         "",

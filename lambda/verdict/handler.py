@@ -36,7 +36,7 @@ def handler(event: contract.VerdictInput, context: LambdaContext) -> contract.Ve
     """Judge the model of a training job, and store the decision.
 
     Returns:
-        The summary of the decision, also where the model is rejected.
+        The summary of the decision, also where the model is rejected or too few test photos leave it open.
 
     Raises:
         UnreadableOutput: the training job left no evaluation, or no predictions to compare with those of the model in
@@ -81,7 +81,9 @@ def handler(event: contract.VerdictInput, context: LambdaContext) -> contract.Ve
 def _thresholds(settings: Mapping[str, str]) -> Thresholds:
     return Thresholds(
         min_accuracy=float(settings["MIN_ACCURACY"]),
+        accuracy_by="group" if settings["ACCURACY_BY"] == "group" else "photo",
         min_class_recall=float(settings["MIN_CLASS_RECALL"]),
+        max_near_copies=float(settings["MAX_NEAR_COPIES"]),
         tolerance=float(settings["TOLERANCE"]),
         significance=float(settings["SIGNIFICANCE"]),
         blocking_rules=json.loads(settings["BLOCKING_RULES"]),
@@ -104,6 +106,7 @@ def _summary(decision: Decision, *, uri: str, evaluation: str, in_service: str) 
     accuracy = decision["test_accuracy"]
     return contract.Verdict(
         accepted=decision["accepted"],
+        undecided=decision["undecided"],
         approval=decision["approval"],
         cause=" ".join(decision["reasons"]),
         reasons=decision["reasons"],

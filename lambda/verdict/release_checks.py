@@ -4,55 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contract import Check, ClassScores, Comparison, Evaluation, Evaluator, Leakage, RuleResult, Thresholds
+from contract import Check, Comparison, Evaluation, Evaluator, Leakage, NearCopies, RuleResult, Thresholds
 
-__all__ = ["check_accuracy", "check_class_recall", "check_in_service", "check_leakage", "check_rules", "worst_class"]
+__all__ = ["check_in_service", "check_leakage", "check_rules"]
 
 _MAX_DETAIL = 300
 """Longest detail of a rule's result in a reason, in characters."""
 
+_EXAMPLES = 3
+
 _HARMLESS = ("NoIssuesFound", "NotApplicable")
 """Statuses of a rule that speak against no model."""
-
-
-def check_accuracy(evaluation: Evaluation, thresholds: Thresholds) -> Check:
-    """Check that the test accuracy reaches the floor. One that is not a number does not."""
-    accuracy, floor = evaluation["test_accuracy"], thresholds["min_accuracy"]
-    if accuracy >= floor:
-        return Check(
-            name="accuracy",
-            outcome="passed",
-            reason=f"The test accuracy {accuracy:.4f} reaches the floor {floor:.4f}.",
-        )
-    return Check(
-        name="accuracy",
-        outcome="blocked",
-        reason=f"The test accuracy {accuracy:.4f} on {evaluation['test_images']} photos is below the floor "
-        f"{floor:.4f} (setting release.min_accuracy).",
-    )
-
-
-def worst_class(evaluation: Evaluation) -> ClassScores:
-    """Return the class with the lowest recall among those with test photos, the first of several."""
-    return min((scores for scores in evaluation["per_class"] if scores["images"]), key=lambda scores: scores["recall"])
-
-
-def check_class_recall(evaluation: Evaluation, thresholds: Thresholds) -> Check:
-    """Check that the recall of every class reaches the floor."""
-    worst, floor = worst_class(evaluation), thresholds["min_class_recall"]
-    found = f"the recall {worst['recall']:.4f} of class {worst['name']} on {worst['images']} photos"
-    if worst["recall"] >= floor:
-        return Check(
-            name="class_recall",
-            outcome="passed",
-            reason=f"No class is below the floor {floor:.4f}: the lowest is {found}.",
-        )
-    return Check(
-        name="class_recall",
-        outcome="blocked",
-        reason=f"A class is hardly recognised: {found} is below the floor {floor:.4f} "
-        "(setting release.min_class_recall).",
-    )
 
 
 def check_in_service(evaluation: Evaluation, comparison: Comparison | None, thresholds: Thresholds) -> Check:
@@ -98,8 +60,8 @@ def check_in_service(evaluation: Evaluation, comparison: Comparison | None, thre
     return Check(name="in_service", outcome="passed", reason=f"It is not worse than {measured}: {counts}.")
 
 
-def check_leakage(leakage: Leakage) -> Check:
-    """Check that the model was tested on photos that it had not been trained on."""
+def check_leakage(leakage: Leakage, copies: NearCopies | None, thresholds: Thresholds) -> Check:
+    """Check that the model was tested on photos that it had not been trained on, nor on near-copies of such."""
     if leakage["remaining"]:
         return Check(
             name="leakage",
@@ -108,9 +70,36 @@ def check_leakage(leakage: Leakage) -> Check:
             f"{'; '.join(leakage['examples'])}: the accuracy says nothing. Start a new run, whose manifest leaves "
             "copies out.",
         )
-    left_out = leakage["left_out"]
-    copies = f"; {left_out} copies were left out" if left_out else ""
-    return Check(name="leakage", outcome="passed", reason=f"No test or validation photo was also trained on{copies}.")
+    left_out = f"; {leakage['left_out']} copies were left out" if leakage["left_out"] else ""
+    same = f"No file of the test or validation split was also trained on{left_out}"
+    if copies is None:
+        reason = f"{same}. Near-copies (resaved, resized, cropped) were not looked for."
+        return Check(name="leakage", outcome="passed", reason=reason)
+    if not copies["images"]:
+        reason = (
+            f"{same}, and no test photo is a near-copy (resaved, resized, cropped) of a training or validation photo."
+        )
+        return Check(name="leakage", outcome="passed", reason=reason)
+
+    # the accuracy is judged by the others; but where there are many, the others are hardly independent either
+    share, most = copies["images"] / (copies["images"] + copies["others"]), thresholds["max_near_copies"]
+    examples = "; ".join(f"{copy['path']} of {copy['trained']}" for copy in copies["examples"][:_EXAMPLES])
+    found = (
+        f"{copies['images']} of {copies['images'] + copies['others']} test photos are near-copies (resaved, resized, "
+        f"cropped, or taken a moment later) of photos that the model learnt from, such as {examples}"
+    )
+    if share > most:
+        return Check(
+            name="leakage",
+            outcome="blocked",
+            reason=f"{found}. That is more than {most:.0%} (setting release.max_near_copies), so that the test says "
+            "little: remove the copies, keep them in one split by groups.csv, or test on photos taken apart.",
+        )
+    return Check(
+        name="leakage",
+        outcome="warned",
+        reason=f"{found}. The floor of the accuracy is judged on the {copies['others']} others.",
+    )
 
 
 def check_rules(results: Sequence[RuleResult], thresholds: Thresholds, *, evaluator: Evaluator) -> Check:

@@ -15,14 +15,8 @@ from contract import (
     Thresholds,
 )
 
-from .release_checks import (
-    check_accuracy,
-    check_class_recall,
-    check_in_service,
-    check_leakage,
-    check_rules,
-    worst_class,
-)
+from .accuracy_checks import check_accuracy, check_class_recall, check_gap, worst_class
+from .release_checks import check_in_service, check_leakage, check_rules
 
 __all__ = ["decide"]
 
@@ -41,18 +35,26 @@ def decide(
     evaluator: Evaluator,
     rules: Sequence[RuleResult],
 ) -> Decision:
-    """Return the decision with everything that it is based on; a single blocked check rejects the model."""
+    """Return the decision with everything that it is based on.
+
+    A single blocked check rejects the model. Where none is, but one is undecided, a person decides; without manual
+    approval the model is not released.
+    """
     checks = [
         check_accuracy(evaluation, thresholds),
         check_class_recall(evaluation, thresholds),
+        check_gap(evaluation),
         check_in_service(evaluation, comparison, thresholds),
-        check_leakage(leakage),
+        check_leakage(leakage, evaluation["near_copies"], thresholds),
         check_rules(rules, thresholds, evaluator=evaluator),
     ]
 
-    # a single blocked check rejects the model
+    # a single blocked check rejects the model, and what is undecided is left to a person
     against = [check["reason"] for check in checks if check["outcome"] == "blocked"]
-    approval: ApprovalStatus = "PendingManualApproval" if manual_approval else "Approved"
+    unsure = [] if against else [check["reason"] for check in checks if check["outcome"] == "undecided"]
+    approval: ApprovalStatus = "PendingManualApproval" if manual_approval or unsure else "Approved"
+    every = sorted(checks, key=lambda check: check["outcome"] != "undecided")
+    decisive = against if manual_approval else against or unsure
     worst = worst_class(evaluation)
 
     return Decision(
@@ -60,9 +62,10 @@ def decide(
         model=model,
         code_version=code_version,
         decided_at=decided_at,
-        accepted=not against,
+        accepted=not against and (manual_approval or not unsure),
+        undecided=bool(unsure),
         approval="Rejected" if against else approval,
-        reasons=against or [check["reason"] for check in checks],
+        reasons=decisive or [check["reason"] for check in every],
         checks=checks,
         thresholds=thresholds,
         test_accuracy=evaluation["test_accuracy"],

@@ -139,6 +139,7 @@ def verdict(**changes: Any) -> dict[str, Any]:
     """Return what Verdict returns; its own tests compare it with this."""
     return {
         "accepted": True,
+        "undecided": False,
         "approval": "Approved",
         "cause": "Good.",
         "reasons": ["Good."],

@@ -39,6 +39,21 @@ def test_a_rejected_model_is_registered_too_and_ends_the_run(definition: dict[st
     assert endpoint.calls == []
 
 
+def test_a_model_with_too_few_test_photos_is_neither_released_nor_rejected(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    undecided = verdict(accepted=False, undecided=True, approval="PendingManualApproval", cause="Too few test photos.")
+    result = walk(definition, tasks(endpoint) | {"Verdict": lambda _: undecided}, {})
+    assert (result.status, result.error, result.cause) == ("FAILED", "TooFewTestPhotos", "Too few test photos.")
+    assert dict(result.payloads)["RegisterModel"]["ModelApprovalStatus"] == "PendingManualApproval"
+    assert endpoint.calls == []
+
+
+def test_a_person_may_release_a_model_with_too_few_test_photos(asking: dict[str, Any]) -> None:
+    undecided = verdict(undecided=True, approval="PendingManualApproval")
+    result = walk(asking, tasks(Endpoint()) | {"Verdict": lambda _: undecided}, {})
+    assert (result.status, "AskApproval" in result.path) == ("SUCCEEDED", True)
+
+
 def test_a_yes_releases_the_model(asking: dict[str, Any]) -> None:
     result = walk(asking, tasks(Endpoint()) | {"Verdict": lambda _: WAITING}, {})
     assert result.status == "SUCCEEDED"

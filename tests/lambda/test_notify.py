@@ -141,6 +141,17 @@ def test_a_rejected_model_is_told_with_the_rule_the_step_and_the_value(
     assert "The model in service was left alone." in message["Message"]
 
 
+def test_a_model_that_too_few_photos_tell_of_is_not_called_rejected(
+    monkeypatch: pytest.MonkeyPatch, context: Context
+) -> None:
+    failure = {"TooFewTestPhotos": {"Error": "TooFewTestPhotos", "Cause": "Too few test photos to tell: 18."}}
+    _, topic = told(monkeypatch, context, document(plan=fake_run.plan(), failure=failure))
+    (message,) = topic.published
+    assert message["Subject"] == "whippet: run run-1 has too few test photos to decide on its model"
+    assert "neither a pass nor a rejection" in message["Message"]
+    assert "reject" not in message["Message"].replace("neither a pass nor a rejection", "")
+
+
 @pytest.mark.parametrize("failed", [False, True])
 def test_every_message_leads_to_the_report(monkeypatch: pytest.MonkeyPatch, context: Context, failed: bool) -> None:
     failure = {"Train": {"Error": "States.Timeout", "Cause": ""}} if failed else {}

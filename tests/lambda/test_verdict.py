@@ -24,6 +24,7 @@ from .verdict_run import (
     archive,
     before,
     bucket,
+    class_scores,
     evaluation,
     manifest,
     output,
@@ -31,6 +32,13 @@ from .verdict_run import (
     result,
 )
 
+NEAR_COPIES = {
+    "images": 9,
+    "others": 9,
+    "accuracy_of_others": 1.0,
+    "interval_of_others": {"low": 0.66, "high": 1.0, "level": 0.95},
+    "examples": [],
+}
 IN_SERVICE = FakeSageMaker("whippet-dev-run-1")
 
 
@@ -63,7 +71,9 @@ def test_the_first_good_model_is_accepted_with_everything_it_was_judged_by(judge
     assert decision["in_service"] is None
     assert decision["thresholds"] == {
         "min_accuracy": 0.7,
+        "accuracy_by": "photo",
         "min_class_recall": 0.2,
+        "max_near_copies": 0.1,
         "tolerance": 0.01,
         "significance": 0.05,
         "blocking_rules": ["Overfit"],
@@ -74,6 +84,7 @@ def test_the_first_good_model_is_accepted_with_everything_it_was_judged_by(judge
     assert {item["name"]: item["outcome"] for item in decision["checks"]} == {
         "accuracy": "passed",
         "class_recall": "passed",
+        "gap": "passed",
         "in_service": "skipped",
         "leakage": "passed",
         "rules": "passed",
@@ -88,21 +99,39 @@ def test_with_manual_approval_an_accepted_model_waits_for_it(judge: Any, monkeyp
     assert (answer["accepted"], answer["approval"]) == (False, "Rejected")
 
 
+@pytest.mark.parametrize("approval", ["automatic", "manual"])
+def test_too_few_test_photos_are_left_to_a_person(judge: Any, monkeypatch: pytest.MonkeyPatch, approval: str) -> None:
+    monkeypatch.setenv("APPROVAL", approval)
+    answer, decision = judge(bucket(output(changes={"test_accuracy": 15 / 18, "test_images": 18})))
+    assert check(decision, "accuracy")["outcome"] == "undecided"
+    assert (answer["undecided"], answer["approval"]) == (True, "PendingManualApproval")
+    assert answer["accepted"] == (approval == "manual")
+    assert answer["reasons"][0].startswith("Too few test photos to tell: the test accuracy 0.8333 on 18 photos")
+    # who is asked sees everything
+    assert len(answer["reasons"]) == (1 if approval == "automatic" else 6)
+
+    # what speaks against the model counts more
+    changes = {"test_accuracy": 15 / 18, "test_images": 18, "near_copies": NEAR_COPIES}
+    answer, _ = judge(bucket(output(changes=changes)))
+    assert (answer["accepted"], answer["undecided"], answer["approval"]) == (False, False, "Rejected")
+    assert answer["reasons"][0].startswith("9 of 18 test photos are near-copies")
+
+
 @pytest.mark.parametrize(("accuracy", "accepted"), [(0.7, True), (0.69, False), (float("nan"), False)])
 def test_the_accuracy_has_a_floor(judge: Any, accuracy: float, accepted: bool) -> None:
-    answer, decision = judge(bucket(output(changes={"test_accuracy": accuracy})))
+    answer, decision = judge(bucket(output(changes={"test_accuracy": accuracy, "test_images": 400})))
     assert answer["accepted"] is accepted
     if not accepted:
-        assert f"accuracy {accuracy:.4f} on 100 photos is below the floor 0.7000" in answer["cause"]
+        assert f"accuracy {accuracy:.4f} on 400 photos is below the floor 0.7000" in answer["cause"]
         assert decision["reasons"] == answer["reasons"]
     json.loads(json.dumps(answer, allow_nan=False))  # what Step Functions takes
 
 
 def test_every_class_has_a_floor(judge: Any) -> None:
     scores = [
-        {"name": "cat", "images": 60, "recall": 1.0},
-        {"name": "owl", "images": 20, "recall": 0.15},
-        {"name": "unseen", "images": 0, "recall": 0.0},
+        class_scores("cat", images=60, recall=1.0),
+        class_scores("owl", images=20, recall=0.15),
+        class_scores("unseen", images=0, recall=0.0),
     ]
     answer, _ = judge(bucket(output(changes={"per_class": scores})))
     assert not answer["accepted"]

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from contract import Evaluation, RuleResult
+from contract import ClassScores, Evaluation, Interval, RuleResult
 from tests.fakes.s3 import FakeS3, client_error
 
 RUN = "run-2"
@@ -23,6 +23,27 @@ EVENT = {
 NO_ISSUE = ("Overfit", "AllZero", "CPUBottleneck")
 
 
+def interval(share: float, images: int) -> Interval:
+    """Wilson's 95 % interval, by its definition: the shares that a score test would not reject."""
+    square = 1.96**2
+    if not images or share != share:
+        return {"low": 0.0, "high": 1.0, "level": 0.95}
+    half = (square * share * (1 - share) / images + square**2 / (4 * images**2)) ** 0.5
+    low, high = ((share + square / (2 * images) + sign * half) / (1 + square / images) for sign in (-1, 1))
+    return {"low": low, "high": high, "level": 0.95}
+
+
+def class_scores(name: str, *, images: int, recall: float) -> ClassScores:
+    return {
+        "name": name,
+        "images": images,
+        "precision": 0.9,
+        "recall": recall,
+        "recall_interval": interval(recall, images),
+        "f1": 0.9,
+    }
+
+
 def evaluation(**changes: Any) -> Evaluation:
     value: dict[str, Any] = {
         "run": RUN,
@@ -30,18 +51,21 @@ def evaluation(**changes: Any) -> Evaluation:
         "dataset_fingerprint": "d",
         "test_fingerprint": "t",
         "validation_accuracy": 0.9,
+        "validation_images": 100,
         "test_accuracy": 0.9,
         "test_loss": 0.3,
         "test_images": 100,
         "per_class": [
-            {"name": "cat", "images": 50, "precision": 0.9, "recall": 1.0, "f1": 0.9},
-            {"name": "dog", "images": 50, "precision": 0.9, "recall": 0.8, "f1": 0.9},
+            class_scores("cat", images=50, recall=1.0),
+            class_scores("dog", images=50, recall=0.8),
         ],
         "confusion_matrix": [[50, 0], [10, 40]],
         "hyperparameters": {"epochs": "20", "unfreeze_from": ""},
     }
     value = dict.fromkeys(Evaluation.__required_keys__) | value  # the rest is not the verdict's business
-    return value | changes  # type: ignore[return-value]
+    value |= changes
+    measured = interval(value["test_accuracy"], value["test_images"])
+    return value | {"test_accuracy_interval": changes.get("test_accuracy_interval", measured)}  # type: ignore[return-value]
 
 
 def result(rule: str, status: str = "NoIssuesFound", **more: Any) -> RuleResult:

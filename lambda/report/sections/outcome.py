@@ -16,6 +16,7 @@ __all__ = ["CHECK_TITLES", "comparison", "outcome"]
 CHECK_TITLES: dict[str, str] = {
     "accuracy": "Accuracy",
     "class_recall": "Worst class",
+    "gap": "Validation and test",
     "in_service": "Model in service",
     "leakage": "Leakage between splits",
     "rules": "Debugger rules",
@@ -32,7 +33,9 @@ def outcome(run: RunContext) -> dict[str, Any]:
     causes = [_cause(state, error) for state, error in failure.items()]
     reasons = decision["reasons"] if decision else []
 
-    if any(error.get("Error") in _REJECTIONS for error in failure.values()) or (
+    if any(error.get("Error") == "TooFewTestPhotos" for error in failure.values()):
+        state, headline = "undecided", "Undecided: too few test photos to tell, so the model was not released"
+    elif any(error.get("Error") in _REJECTIONS for error in failure.values()) or (
         not failure and decision and not decision["accepted"]
     ):
         state, headline = "rejected", "Rejected: the model was not released"
