@@ -37,6 +37,7 @@ MODULES = {
     "doctor": "training",
     "service_comparison": "training",
     "unknown": "training",
+    "honest": "training",
 }
 """The benchmarks in the order they run, and the environment in .envs that each needs."""
 

@@ -38,7 +38,7 @@ DATA = ROOT.parent / "shared" / "data"
 KEPT = ROOT / ".whippet" / "benchmarks"
 SETS = ("clothing10", "grocery16", "digits")
 PARTS = {"learnt": ["train", "valid"], "test": ["test"]}
-SEEDS, VIEWS = 5, 4
+SEEDS, VIEWS, DIGITS = 5, 4, 1000
 PEERS = ("logistic regression", "logistic regression, last level", "k-NN")
 LEVELS: dict[str, list[list[float]] | None] = {
     "ours": None,
@@ -243,22 +243,34 @@ def photo_files(name: str, part: str) -> list[Path]:
 def digits(seed: int) -> Features:
     """Return the features of a thousand digits, of which 400, others in each seed, are for test."""
     features, labels, levels = digit_features("digits", views=VIEWS, image_size=64)
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    learnt, test = shuffled[400:], shuffled[:400]
+    learnt, test = digit_splits(seed)
     return Features(features[:, learnt], labels[learnt], features[:1, test], labels[test], levels)
 
 
 def digit_features(name: str, *, views: int, image_size: int) -> tuple[NDArray[np.float32], Labels, list[int]]:
     """Return the features of a thousand digits, kept by that name, their labels, and the sizes of the levels."""
     with tempfile.TemporaryDirectory() as folder:
-        _scikit_learn("digits", str(Path(folder, "digits.npz")))
-        with np.load(Path(folder, "digits.npz")) as arrays:
-            images, labels = arrays["images"][:1000], arrays["labels"][:1000].astype(np.int64)
+        images, labels = digit_pictures(Path(folder))
         files = [Path(folder, f"{number:04}.png") for number in range(len(images))]
         for file, image in zip(files, images, strict=True):
-            Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((64, 64), Image.Resampling.BICUBIC).save(file)
+            image.save(file)
         features, levels = features_of(name, Path(folder), files, views=views, image_size=image_size, flip=False)
     return features, labels, levels
+
+
+def digit_pictures(folder: Path) -> tuple[list[Image.Image], Labels]:
+    """Return scikit-learn's first thousand digits as pictures; a file is written to the folder."""
+    _scikit_learn("digits", str(folder / "digits.npz"))
+    with np.load(folder / "digits.npz") as arrays:
+        images, labels = arrays["images"][:DIGITS], arrays["labels"][:DIGITS].astype(np.int64)
+    grey = (images * 255 / 16).astype(np.uint8)
+    return [Image.fromarray(each).resize((64, 64), Image.Resampling.BICUBIC) for each in grey], labels
+
+
+def digit_splits(seed: int) -> tuple[Labels, Labels]:
+    """Return the positions of the digits to learn from and of those for test."""
+    shuffled = np.random.default_rng(seed).permutation(DIGITS)
+    return shuffled[400:], shuffled[:400]
 
 
 def features_of(

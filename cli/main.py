@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +21,7 @@ from cli import status as status_table
 from cli.answers import ALL_CLASSES, add_answer, answers_table
 from cli.api import Api
 from cli.approve import answer
+from cli.bursts import find_bursts, groups_file, rows_in_bucket
 from cli.check import check_folder, photos_of, printable
 from cli.check_list import read_list
 from cli.check_moves import Move, apply, undo
@@ -173,6 +174,9 @@ def upload(
     ],
     *,
     add: Annotated[bool, typer.Option("--add", help="Keep photos in the bucket that are not in FOLDER.")] = False,
+    groups: Annotated[
+        bool, typer.Option(help="Find photos that were taken in one burst, which then stay in one split.")
+    ] = True,
     yes: Annotated[bool, typer.Option("--yes", help="Remove photos in AWS without asking.")] = False,
 ) -> None:
     """Make the data set in the bucket the same as FOLDER.
@@ -189,6 +193,12 @@ def upload(
             "another run after the upload, or upload when this one has ended",
             soft_wrap=True,
         )
+
+    bursts = find_bursts(photos, console=console) if groups else {}
+    if add:
+        paths = [path.as_posix() for path in photos.paths]
+        bursts |= rows_in_bucket(s3, bucket=bucket, prefix=prefix, without=paths)
+    photos = replace(photos, made=groups_file(bursts))
 
     contents = content_hashes(photos)
     changes = compare(s3, photos=photos, contents=contents, bucket=bucket, prefix=prefix, add=add)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,8 @@ class Photos:
     """What a person should know about how the folders were understood."""
     has_groups: bool = False
     """Whether `GROUPS_FILE` is there."""
+    made: Mapping[Path, bytes] = field(default_factory=dict)
+    """Files that are uploaded with the photos and are not in the folder: their content by their path."""
 
     @property
     def classes(self) -> Counter[str]:
@@ -40,8 +42,17 @@ class Photos:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What an upload sends: the photos, and the file with their groups."""
-        return (*self.paths, Path(GROUPS_FILE)) if self.has_groups else self.paths
+        """What an upload sends: the photos, and the files with their groups."""
+        groups = (Path(GROUPS_FILE),) if self.has_groups else ()
+        return (*self.paths, *groups, *self.made)
+
+    def content(self, path: Path) -> bytes:
+        """Return the content of a file that an upload sends.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return self.made[path] if path in self.made else (self.folder / path).read_bytes()
 
 
 def find_photos(folder: Path) -> Photos:

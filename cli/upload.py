@@ -44,7 +44,7 @@ def content_hashes(photos: Photos) -> dict[Path, str]:
         CliError: a file cannot be read.
     """
     with ThreadPoolExecutor(THREADS) as threads:
-        return dict(zip(photos.files, threads.map(lambda path: _md5(photos.folder / path), photos.files), strict=True))
+        return dict(zip(photos.files, threads.map(lambda path: _md5(photos, path), photos.files), strict=True))
 
 
 def compare(
@@ -93,7 +93,7 @@ def upload(s3: Any, *, photos: Photos, changes: Changes, bucket: str, prefix: st
         def put(path: Path) -> None:
             # put_object rather than upload_file: in one part, so that the ETag is the content's MD5. In a bucket with
             # KMS it is not; there CheckDataset knows a photo by its SHA-256, which S3 compares with what it got.
-            body = (photos.folder / path).read_bytes()
+            body = photos.content(path)
             s3.put_object(
                 Bucket=bucket,
                 Key=prefix + path.as_posix(),
@@ -124,12 +124,12 @@ def _check_sum(sizes: Mapping[str, int], *, place: str) -> None:
         ) from None
 
 
-def _md5(path: Path) -> str:
+def _md5(photos: Photos, path: Path) -> str:
     try:
-        content = path.read_bytes()
+        content = photos.content(path)
     except OSError as error:
         raise CliError(
-            f"{path} cannot be read ({error.strerror}): allow it, or move the file out of the folder"
+            f"{photos.folder / path} cannot be read ({error.strerror}): allow it, or move the file out of the folder"
         ) from None
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 

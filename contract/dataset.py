@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, NotRequired, TypedDict
 
 __all__ = [
+    "FOUND_GROUPS_FILE",
     "GROUPS_FILE",
     "PHOTO_SUFFIXES",
     "SPLITS",
@@ -35,6 +36,11 @@ PHOTO_SUFFIXES: Final = frozenset(
 
 GROUPS_FILE: Final = "groups.csv"
 """Name of the file, at the top of a data set, that says which photos belong together: columns `path` and `group`."""
+
+
+FOUND_GROUPS_FILE: Final = ".whippet-groups.csv"
+"""Name of the file of the same form in which `whippet upload` says which photos it found to belong together; it counts
+after `GROUPS_FILE` and after a pattern."""
 
 
 class FolderError(ValueError):

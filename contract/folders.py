@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from contract.class_names import check_class_names, shown
-from contract.dataset import GROUPS_FILE, PHOTO_SUFFIXES, LeftOut, SplitName
+from contract.dataset import FOUND_GROUPS_FILE, GROUPS_FILE, PHOTO_SUFFIXES, LeftOut, SplitName
 from contract.folder_levels import Branch, branches, check_class_level, check_split_level, listed, split_of
 
 __all__ = ["DatasetFolders", "FolderPhoto", "read_folders"]
@@ -60,6 +60,8 @@ class DatasetFolders:
     splits_given: bool
     has_groups: bool
     """Whether `GROUPS_FILE` is there."""
+    has_found_groups: bool
+    """Whether `FOUND_GROUPS_FILE` is there."""
 
 
 def read_folders(files: Iterable[tuple[str, int]], *, place: str) -> DatasetFolders:
@@ -80,12 +82,15 @@ def read_folders(files: Iterable[tuple[str, int]], *, place: str) -> DatasetFold
     found: list[tuple[str, ...]] = []
     reasons: dict[str, str] = {}
     order: list[str] = []
-    has_groups = False
+    has_groups = has_found_groups = False
     for path, size in files:
         if path.endswith("/"):
             continue  # an empty object that stands for a folder, as the S3 console makes it
         if path == GROUPS_FILE:
             has_groups = True
+            continue
+        if path == FOUND_GROUPS_FILE:
+            has_found_groups = True
             continue
         order.append(path)
         if reason := _why_no_photo(path, size):
@@ -120,6 +125,7 @@ def read_folders(files: Iterable[tuple[str, int]], *, place: str) -> DatasetFold
         ],
         splits_given=bool(split_tops),
         has_groups=has_groups,
+        has_found_groups=has_found_groups,
     )
 
 

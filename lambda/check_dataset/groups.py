@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,9 @@ __all__ = ["MAX_FILE_BYTES", "groups_of_file", "with_groups"]
 MAX_FILE_BYTES = 64 * 2**20
 """Largest `groups.csv`; a row of 100 characters for each of 500,000 photos takes 50 MB."""
 
+_FOUND = "burst "
+"""Begins the names of groups that were found, so that none is one of a person's."""
+
 _MATCH_SECONDS = 30
 _MATCHER = """
 import json, re, sys
@@ -31,15 +35,26 @@ json.dump([match and match[1] for match in found], sys.stdout)
 
 
 def with_groups(
-    photos: Sequence[Photo], *, listed: dict[str, str], pattern: str | None
+    photos: Sequence[Photo], *, listed: dict[str, str], pattern: str | None, found: dict[str, str] | None = None
 ) -> tuple[list[Photo], list[str]]:
-    """Return the photos with their groups, and remarks for the summary. `listed` counts before `pattern`.
+    """Return the photos with their groups, and remarks for the summary.
+
+    Args:
+        photos: all photos.
+        listed: the groups in `GROUPS_FILE`, which count before all others.
+        pattern: finds groups in the paths, which count next.
+        found: the groups that `whippet upload` found; rows of photos that are gone do not matter.
 
     Raises:
         BadDataset: neither the file nor the pattern gives a group to any photo, or the pattern takes too long.
     """
     matched = _matched([photo.path for photo in photos], pattern) if pattern else {}
-    grouped = [replace(photo, group=listed.get(photo.path) or matched.get(photo.path)) for photo in photos]
+    said = {**matched, **listed}
+    every = {**{path: _FOUND + group for path, group in (found or {}).items()}, **said}
+    grouped = [
+        replace(photo, group=every.get(photo.path), group_found=photo.path in every and photo.path not in said)
+        for photo in photos
+    ]
 
     paths = {photo.path for photo in photos}
     remarks = []
@@ -55,30 +70,35 @@ def with_groups(
             f"dataset.group_pattern={pattern!r} finds a group in no photo's path, such as {photos[0].path}; correct "
             "it, or leave it empty"
         )
-    if (listed or pattern) and (alone := [photo.path for photo in grouped if not photo.group]):
+    if (listed or pattern) and (alone := [photo.path for photo in photos if photo.path not in said]):
         remarks.append(f"{len(alone):,} photos have no group and are split one by one: {first_few(alone)}.")
+    if bursts := Counter(photo.group for photo in grouped if photo.group_found):
+        remarks.append(
+            f"{sum(bursts.values()):,} photos were taken in {len(bursts):,} bursts, by the time and the camera in "
+            "their files: those of one burst stay in one split."
+        )
     return grouped, remarks
 
 
-def groups_of_file(content: bytes) -> dict[str, str]:
-    """Return the group of each path in `groups.csv`: columns `path` and `group`, separated by commas or semicolons.
+def groups_of_file(content: bytes, *, name: str = GROUPS_FILE) -> dict[str, str]:
+    """Return the group of each path in such a file: columns `path` and `group`, separated by commas or semicolons.
 
     Raises:
         BadDataset: the file has other columns, or names a photo twice with different groups.
     """
     if len(content) > MAX_FILE_BYTES:
-        raise BadDataset(f"{GROUPS_FILE} has more than {MAX_FILE_BYTES:,} bytes; leave out what is no photo's row")
+        raise BadDataset(f"{name} has more than {MAX_FILE_BYTES:,} bytes; leave out what is no photo's row")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadDataset(f"{GROUPS_FILE} is not UTF-8 ({error}); save it as UTF-8") from None
+        raise BadDataset(f"{name} is not UTF-8 ({error}); save it as UTF-8") from None
 
     first = text.split("\n", 1)[0]
     rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in first else ",")
     columns = [name.strip() for name in rows.fieldnames or ()]
     if not {"path", "group"} <= set(columns):
         raise BadDataset(
-            f"the first line of {GROUPS_FILE} is {first.strip()!r}; expected the columns path and group, as in\n"
+            f"the first line of {name} is {first.strip()!r}; expected the columns path and group, as in\n"
             "path,group\ncat/1.jpg,store 7"
         )
     rows.fieldnames = columns
@@ -90,7 +110,7 @@ def groups_of_file(content: bytes) -> dict[str, str]:
             continue
         if groups.setdefault(path, group) != group:
             raise BadDataset(
-                f"{GROUPS_FILE} puts {path} into two groups, {groups[path]!r} and {group!r}; keep one of the rows"
+                f"{name} puts {path} into two groups, {groups[path]!r} and {group!r}; keep one of the rows"
             )
     return groups
 

@@ -97,11 +97,16 @@ def _identify(listing: Listing, bucket: str, settings: RunSettings) -> None:
     listing.photos, remarks = with_contents(s3, listing.photos, bucket=bucket, prefix=prefix)
     listing.remarks += remarks
 
-    listed: dict[str, str] = {}
-    if listing.has_groups:
-        body = s3.get_object(Bucket=bucket, Key=prefix + contract.GROUPS_FILE)["Body"]
-        listed = groups_of_file(body.read(MAX_FILE_BYTES + 1))
-    listing.photos, remarks = with_groups(listing.photos, listed=listed, pattern=settings.group_pattern)
+    def groups_in(name: str) -> dict[str, str]:
+        body = s3.get_object(Bucket=bucket, Key=prefix + name)["Body"]
+        return groups_of_file(body.read(MAX_FILE_BYTES + 1), name=name)
+
+    listing.photos, remarks = with_groups(
+        listing.photos,
+        listed=groups_in(contract.GROUPS_FILE) if listing.has_groups else {},
+        pattern=settings.group_pattern,
+        found=groups_in(contract.FOUND_GROUPS_FILE) if listing.has_found_groups else {},
+    )
     listing.remarks += remarks
 
 

@@ -39,6 +39,8 @@ class Photo:
     """SHA-256 of the content, where the ETag does not tell it."""
     group: str | None = None
     """Photos of one group stay in one split."""
+    group_found: bool = False
+    """Whether the group was found by `whippet upload`, and not said by a person."""
 
     @property
     def identity(self) -> str:
@@ -60,6 +62,8 @@ class Listing:
     """Whether the folders give the splits."""
     has_groups: bool = False
     """Whether `GROUPS_FILE` is there."""
+    has_found_groups: bool = False
+    """Whether `FOUND_GROUPS_FILE` is there."""
 
 
 def list_photos(s3: S3Client, *, bucket: str, prefix: str) -> Listing:
@@ -104,6 +108,7 @@ def parse_listing(objects: Iterable[tuple[str, int, str]], *, place: str) -> Lis
         size=sum(size for size, _ in stored.values()),
         splits_given=folders.splits_given,
         has_groups=folders.has_groups,
+        has_found_groups=folders.has_found_groups,
     )
 
 

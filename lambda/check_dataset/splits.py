@@ -7,8 +7,8 @@ import hashlib
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from shared.first_few import first_few
 
@@ -64,6 +64,9 @@ def make_manifest(listing: Listing, *, prefix: str, min_images_per_class: int) -
     classes = sorted({photo.label for photo in listing.photos})
     wanted = _wanted(listing, classes)
     splits = _splits(listing, wanted)
+    if loosened := _loosened(listing, splits):
+        listing = loosened
+        splits = _splits(listing, wanted)
     kept, copies = _without_duplicates(listing.photos, splits)
     left_out = [*listing.left_out, *copies]
 
@@ -100,6 +103,8 @@ def _record(photo: Photo, *, label: int, split: SplitName) -> ImageRecord:
     record = ImageRecord(path=photo.path, label=label, split=split, etag=photo.etag)
     if photo.content:
         record["content"] = photo.content
+    if photo.group:
+        record["group"] = photo.group
     return record
 
 
@@ -162,6 +167,32 @@ def _splits(listing: Listing, wanted: dict[SplitName, list[str]]) -> dict[str, S
     held_out = {photo.identity for photo in listing.photos if photo.split not in (None, "train")}
     free = [photo for photo in listing.photos if photo.split in (None, "train") and photo.identity not in held_out]
     return splits | partition(free, wanted)
+
+
+def _loosened(listing: Listing, splits: dict[str, SplitName]) -> Listing | None:
+    """Return the listing without the bursts of classes that a split would lack, or None where there are none.
+
+    What a person says of groups holds; a burst that was only found must not refuse a data set.
+    """
+    there = {(photo.label, splits[photo.path]) for photo in listing.photos}
+    torn = sorted(
+        {
+            photo.label
+            for photo in listing.photos
+            if photo.group_found and any((photo.label, split) not in there for split in SPLITS)
+        }
+    )
+    if not torn:
+        return None
+    photos = [
+        replace(photo, group=None, group_found=False) if photo.group_found and photo.label in torn else photo
+        for photo in listing.photos
+    ]
+    remark = (
+        f"The photos of {first_few([repr(name) for name in torn])} were taken in too few bursts to keep each in one "
+        "split: they are split one by one, so that the test is easier than the truth. Add photos from other occasions."
+    )
+    return replace(listing, photos=photos, remarks=[*listing.remarks, remark])
 
 
 def _without_duplicates(photos: Sequence[Photo], splits: dict[str, SplitName]) -> tuple[list[Photo], list[LeftOut]]:
@@ -246,9 +277,10 @@ def _check_splits(classes: Sequence[ClassSummary], *, grouped: bool) -> None:
 def _fingerprint(classes: Sequence[str], records: Iterable[ImageRecord]) -> str:
     digest = hashlib.sha256(json.dumps(classes).encode())
     for record in records:
-        digest.update(_line(record).encode())
+        # Groups count by the splits that they make: others, with the same splits, are the same data set.
+        digest.update(_line({key: value for key, value in record.items() if key != "group"}).encode())
     return digest.hexdigest()
 
 
-def _line(record: ImageRecord) -> str:
+def _line(record: Mapping[str, object]) -> str:
     return json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n"

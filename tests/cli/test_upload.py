@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from cli import CliError
+from cli.bursts import groups_file
 from cli.photos import Photos, find_photos
 from cli.upload import compare, content_hashes, upload
 
@@ -135,3 +137,13 @@ def test_a_refused_deletion_is_named(photos: Photos) -> None:
     bucket.refuse = "dataset/cat/old.jpg"
     with pytest.raises(CliError, match=r"old\.jpg: Access Denied; allow s3:DeleteObject"):
         _sync(bucket, photos)
+
+
+def test_the_file_with_the_bursts_is_made_by_the_upload_and_goes_when_there_are_none(photos: Photos) -> None:
+    bucket = Bucket()
+    found = replace(photos, made=groups_file({"cat/a.jpg": "x", "cat/b.jpg": "x"}))
+    assert _sync(bucket, found) == (4, 0, 0)
+    assert bucket.objects["dataset/.whippet-groups.csv"] == b"path,group\ncat/a.jpg,x\ncat/b.jpg,x\n"
+    assert _sync(bucket, found) == (0, 4, 0)
+    assert _sync(bucket, photos) == (0, 3, 1)
+    assert not (photos.folder / ".whippet-groups.csv").exists()

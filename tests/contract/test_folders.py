@@ -194,9 +194,11 @@ def test_names_that_look_the_same_are_refused_together(one: str, other: str) -> 
         assert ascii(other) in told
 
 
-def test_the_file_with_the_groups_is_no_stray_file() -> None:
+def test_the_files_with_the_groups_are_no_stray_files() -> None:
+    folders = read("cat/1.jpg", "dog/2.jpg", ".whippet-groups.csv")
+    assert (folders.has_groups, folders.has_found_groups, folders.left_out) == (False, True, [])
     folders = read("cat/1.jpg", "dog/2.jpg", "groups.csv")
-    assert folders.has_groups
+    assert (folders.has_groups, folders.has_found_groups) == (True, False)
     assert folders.left_out == []
     assert not read("cat/1.jpg", "dog/2.jpg").has_groups
 

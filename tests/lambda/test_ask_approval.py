@@ -61,6 +61,18 @@ def test_the_message_says_what_is_asked_and_how_to_answer(asked: Any) -> None:
     assert "token-1" not in text, "whoever reads the mail may not answer with it alone"
 
 
+def test_who_is_asked_is_told_that_the_photos_do_not_tell(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
+    monkeypatch.setenv("APPROVAL_HOURS", "6")
+    topic = FakeTopic()
+    monkeypatch.setattr(ask_approval, "s3", FakeS3())
+    monkeypatch.setattr(ask_approval, "sns", topic)
+    event = EVENT | {"verdict": fake_run.verdict(undecided=True)}
+    ask_approval.handler(event, context)  # type: ignore[arg-type]
+    (message,) = topic.published
+    assert "run run-1 has too few test photos to tell and waits for your approval" in message["Message"]
+    assert "passed every check" not in message["Message"]
+
+
 def test_a_question_that_cannot_be_sent_fails(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
     monkeypatch.setenv("APPROVAL_HOURS", "6")
     monkeypatch.setattr(ask_approval, "s3", FakeS3())

@@ -106,6 +106,18 @@ def test_photos_of_a_group_stay_together(s3: FakeS3, context: Context, monkeypat
     assert all(len(splits) == 1 for splits in where.values())
 
 
+def test_bursts_that_the_upload_found_stay_together(s3: FakeS3, context: Context) -> None:
+    rows = "".join(f"{label}/{n}.jpg,burst of {label} {n // 2}\n" for label in ("cat", "dog") for n in range(20))
+    s3.put_object(Bucket="data", Key="dataset/.whippet-groups.csv", Body=f"path,group\n{rows}".encode())
+    check(context)
+    records = [json.loads(line) for line in s3.objects[f"runs/{RUN}/manifest/manifest.jsonl"].decode().splitlines()]
+    assert len({record["group"] for record in records}) == 20
+    assert len({(record["group"], record["split"]) for record in records}) == 20
+    summary = json.loads(s3.objects[f"runs/{RUN}/manifest/dataset.json"])
+    assert summary["stray_files"] == 0
+    assert summary["remarks"][0].startswith("40 photos were taken in 20 bursts")
+
+
 def test_features_are_computed_when_there_are_none(s3: FakeS3, context: Context) -> None:
     features = check(context)["features"]
     assert not features["ready"]

@@ -38,6 +38,24 @@ def test_a_row_of_the_file_counts_before_the_pattern() -> None:
     )
 
 
+def test_a_burst_that_the_upload_found_counts_last_and_is_told() -> None:
+    bursts = {"cat/store1_a.jpg": "b", "cat/store2_b.jpg": "b", "dog/other.jpg": "c", "gone.jpg": "c"}
+    some, remarks = with_groups(photos(), listed={"cat/store1_a.jpg": "mine"}, pattern=r"/(store2)_", found=bursts)
+    assert [(photo.group, photo.group_found) for photo in some] == [
+        ("mine", False),
+        ("store2", False),
+        (None, False),
+        ("burst c", True),
+    ]
+    assert remarks == [
+        "2 photos have no group and are split one by one: dog/store1_c.jpg, dog/other.jpg.",
+        "1 photos were taken in 1 bursts, by the time and the camera in their files: those of one burst stay in one "
+        "split.",
+    ]
+    alone, _ = with_groups(photos(), listed={}, pattern=None, found=bursts)
+    assert [photo.group for photo in alone] == ["burst b", "burst b", None, "burst c"]
+
+
 def test_a_pattern_that_finds_nothing_is_refused() -> None:
     with pytest.raises(BadDataset, match=r"finds a group in no photo's path, such as cat/store1_a\.jpg"):
         found(pattern="shop(.)")

@@ -243,6 +243,21 @@ def test_a_rejected_model_is_told_with_the_blocking_rule(write: Any) -> None:
     assert "released no endpoint" in page.sections["cost"]
 
 
+def test_too_few_test_photos_are_no_rejection(write: Any) -> None:
+    objects = files()
+    key = f"runs/{RUN}/decision.json"
+    decision = json.loads(objects[key])
+    decision |= {"accepted": False, "undecided": True, "reasons": ["Too few test photos to tell: 0.83 on 18 photos."]}
+    decision["checks"][0]["outcome"] = "undecided"
+    objects[key] = json.dumps(decision).encode()
+    failure = {"TooFewTestPhotos": {"Error": "TooFewTestPhotos", "Cause": "Too few test photos to tell"}}
+    outcome = Parsed(write(objects, failure=failure, smoke_test=None)).sections["outcome"]
+    assert "Undecided: too few test photos to tell, so the model was not released" in outcome
+    assert "Too few test photos to tell: 0.83 on 18 photos." in outcome
+    assert "? undecided" in outcome
+    assert "Rejected" not in outcome
+
+
 def test_a_model_that_a_person_turned_down_is_rejected_for_the_reason_given(write: Any) -> None:
     failure = {"Approval": {"Error": "ModelRejected", "Cause": "too many shirts among the pants"}}
     page = Parsed(write(files(), failure=failure, smoke_test=None))

@@ -137,6 +137,36 @@ def test_a_class_of_two_groups_is_refused_with_the_reason() -> None:
         manifest_of(relabelled(two, "a"), photos("b", 20))
 
 
+def test_a_class_of_two_bursts_is_split_photo_by_photo_with_a_word() -> None:
+    """Nobody said that these belong together: only groups that a person names may refuse a data set."""
+    two = [replace(photo, group_found=True) for photo in relabelled(grouped("a", {"x": 20, "y": 20}), "a")]
+    four = [
+        replace(photo, group_found=True)
+        for photo in relabelled(grouped("b", {f"z{number}": 10 for number in range(4)}), "b")
+    ]
+    manifest = manifest_of(two, four)
+    (remark,) = manifest.summary["remarks"]
+    assert remark.startswith("The photos of 'a' were taken in too few bursts to keep each in one split")
+    assert [(summary["test"], summary["validation"]) for summary in manifest.summary["classes"]] == [(6, 6), (10, 10)]
+    groups = {record["path"]: record.get("group") for record in manifest.records}
+    assert {group for path, group in groups.items() if path.startswith("a/")} == {None}
+    splits = split_of(manifest)
+    assert len({(groups[path], splits[path]) for path in groups if path.startswith("b/")}) == 4
+
+
+def test_groups_count_by_the_splits_that_they_make() -> None:
+    some = [relabelled(grouped(label, {f"{label}{n}": 4 for n in range(12)}), label) for label in "ab"]
+    one = manifest_of(*some)
+    splits = {record["path"]: record["split"] for record in one.records}
+    given = [[replace(photo, split=splits[photo.path]) for photo in each] for each in some]
+    other = [[replace(photo, group=None) for photo in each] for each in given]
+    with_groups, without = manifest_of(*given), manifest_of(*other)
+    assert all(record["group"] for record in with_groups.records)
+    assert not any("group" in record for record in without.records)
+    assert with_groups.summary["fingerprint"] == without.summary["fingerprint"]
+    assert with_groups.summary["test_fingerprint"] == without.summary["test_fingerprint"]
+
+
 def test_small_groups_are_stratified_almost_as_single_photos() -> None:
     some = [relabelled(grouped(label, {f"{label}{number}": 4 for number in range(50)}), label) for label in "ab"]
     for entry in manifest_of(*some).summary["classes"]:

@@ -7,9 +7,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from training.doctor.table import usual_distance
+
 __all__ = ["clusters", "look_alikes"]
 
-_SHARE: Final = 0.5
+_SHARE: Final = 0.45
 """How far apart two groups of photos may be to be one, as a share of how far photos of different classes usually are:
 handwritten digits are all alike, photos of clothes are not."""
 
@@ -24,7 +26,8 @@ def look_alikes(directions: NDArray[np.float32], labels: NDArray[np.int64]) -> N
         directions: of the features, rows of length 1, (photos, dim).
         labels: (photos,)
     """
-    limit = 1 - _SHARE * _usual_distance(directions, labels)
+    some = np.random.default_rng(0).permutation(len(labels))[:_SAMPLE]
+    limit = 1 - _SHARE * usual_distance(directions[some], labels[some])
     numbers = np.zeros(len(labels), dtype=np.int64)
     count = 0
     for label in np.unique(labels):
@@ -33,14 +36,6 @@ def look_alikes(directions: NDArray[np.float32], labels: NDArray[np.int64]) -> N
         numbers[members] = count + found
         count += int(found.max()) + 1
     return numbers
-
-
-def _usual_distance(directions: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Return the median of one minus the cosine of two photos of different classes."""
-    rng = np.random.default_rng(0)
-    some = np.sort(rng.choice(len(labels), min(_SAMPLE, len(labels)), replace=False))
-    cosines = directions[some] @ directions[some].T
-    return 1 - float(np.median(cosines[labels[some][:, None] != labels[some][None, :]]))
 
 
 def clusters(alike: NDArray[np.float32], *, limit: float) -> NDArray[np.int64]:

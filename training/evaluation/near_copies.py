@@ -10,20 +10,24 @@ from numpy.typing import NDArray
 
 import contract
 from training.doctor.neighbours import nearest_among
-from training.doctor.table import unit
+from training.doctor.table import unit, usual_distance
 from training.embedding.store import SplitFeatures
 from training.evaluation.intervals import wilson
 
-__all__ = ["COSINE", "RATIO", "SURELY", "find_near_copies", "is_near_copy", "near_copies"]
+__all__ = ["PERHAPS", "RATIO", "SURELY", "find_near_copies", "is_near_copy", "near_copies"]
 
-COSINE: Final = 0.9
-"""Cosine of the features from which on a test photo may be a near-copy of one that was learnt from."""
+SURELY: Final = 0.08
+"""How near a photo's nearest neighbour may be to be the same picture, as a share of how far photos of different classes
+usually are from one another, whatever else is near: there may be more copies."""
+
+PERHAPS: Final = 0.25
+"""The same where no other photo is as near: a cropped copy is farther away."""
 
 RATIO: Final = 0.3
-"""How much of the distance to the fifth nearest photo the nearest one may be away: handwritten digits are all alike."""
+"""How near the nearest neighbour must then be, as a share of how far the fifth nearest is."""
 
-SURELY: Final = 0.97
-"""Cosine that is enough whatever else is near: there may be more copies."""
+_SAMPLE: Final = 1_000
+"""Photos that tell how far apart classes are."""
 
 _OTHER: Final = 4
 """Which neighbour is taken for another picture: the fifth."""
@@ -50,11 +54,15 @@ def find_near_copies(learnt: Sequence[SplitFeatures], test: SplitFeatures) -> li
         ]
         return unit(np.concatenate(parts))
 
+    labels = np.concatenate([split.labels for split in learnt])
+    some = np.sort(np.random.default_rng(0).permutation(len(labels))[:_SAMPLE])
+    usual = usual_distance(directions(some), labels[some])
+
     found: list[contract.NearCopy] = []
     for first in range(0, len(test.labels), _BATCH):
         images = np.arange(first, min(first + _BATCH, len(test.labels)))
         near = nearest_among(unit(_plain(test, images)), read=directions, others=int(starts[-1]), count=_OTHER + 1)
-        for at in np.flatnonzero(is_near_copy(near.cosines)):
+        for at in np.flatnonzero(is_near_copy(near.cosines, usual=usual)):
             position = int(near.positions[at, 0])
             split = int(np.searchsorted(starts, position, side="right")) - 1
             found.append(
@@ -67,15 +75,18 @@ def find_near_copies(learnt: Sequence[SplitFeatures], test: SplitFeatures) -> li
     return found
 
 
-def is_near_copy(cosines: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return which photos are near-copies of their nearest neighbour, (photos,), by the cosines (photos, neighbours).
+def is_near_copy(cosines: NDArray[np.float32], *, usual: float) -> NDArray[np.bool_]:
+    """Return which photos are near-copies of their nearest neighbour, (photos,).
 
-    It must be nearly equal, or near and much nearer than what is no copy.
+    Args:
+        cosines: with the nearest neighbours, the nearest first, (photos, neighbours).
+        usual: distance of photos of different classes, one minus the cosine.
     """
-    nearest = cosines[:, 0]
-    near: NDArray[np.bool_] = nearest >= SURELY
+    distances = 1 - cosines
+    nearest = distances[:, 0]
+    near: NDArray[np.bool_] = nearest <= SURELY * usual
     if cosines.shape[1] > _OTHER:
-        near |= (nearest >= COSINE) & (1 - nearest <= RATIO * (1 - cosines[:, _OTHER]))
+        near |= (nearest <= PERHAPS * usual) & (nearest <= RATIO * distances[:, _OTHER])
     return near
 
 

@@ -16,15 +16,15 @@ Rows = NDArray[np.float32]
 def split(rows: Rows, name: str) -> SplitFeatures:
     """A split whose second view is another picture, which must not count."""
     views = np.stack([rows, -rows])
-    return SplitFeatures(views, np.zeros(len(rows), dtype=np.int64), [f"{name}/{at}.jpg" for at in range(len(rows))])
+    return SplitFeatures(views, np.arange(len(rows)) % 2, [f"{name}/{at}.jpg" for at in range(len(rows))])
 
 
 def photos(count: int, *, seed: int, alike: float = 0.0) -> Rows:
     """Features whose cosines with one another are about `alike`."""
     common = np.random.default_rng(99).normal(0, 1, (1, 400))
     own = np.random.default_rng(seed).normal(0, 1, (count, 400))
-    found: Rows = (alike**0.5 * common + (1 - alike) ** 0.5 * own).astype(np.float32)
-    return found
+    rows: Rows = (alike**0.5 * common + (1 - alike) ** 0.5 * own).astype(np.float32)
+    return rows
 
 
 def resaved(rows: Rows, *, noise: float = 0.15) -> Rows:
@@ -46,20 +46,22 @@ def test_copies_are_found_in_every_split_that_was_learnt_from_and_healthy_photos
         ("test/3.jpg", "train/20.jpg"),
         ("test/8.jpg", "valid/0.jpg"),
     ]
-    assert all(0.97 < copy["cosine"] < 1 for copy in found)
+    assert all(0.95 < copy["cosine"] < 1 for copy in found)
 
 
 def test_a_near_photo_is_a_copy_where_the_others_are_farther() -> None:
     cosines = np.array(
         [
-            [0.93, 0.60, 0.60, 0.60, 0.60],  # cropped
-            [0.93, 0.91, 0.90, 0.90, 0.89],  # digits
-            [0.98, 0.98, 0.98, 0.98, 0.98],  # five copies
-            [0.88, 0.20, 0.20, 0.20, 0.20],  # another photo of the same thing
+            [0.90, 0.60, 0.60, 0.60, 0.60],  # cropped
+            [0.90, 0.88, 0.87, 0.86, 0.80],  # another of a burst
+            [0.96, 0.96, 0.96, 0.96, 0.96],  # five copies
+            [0.84, 0.20, 0.20, 0.20, 0.20],  # another photo of the same thing
         ],
         dtype=np.float32,
     )
-    assert is_near_copy(cosines).tolist() == [True, False, True, False]
+    assert is_near_copy(cosines, usual=0.6).tolist() == [True, False, True, False]
+    # where all photos are alike, as digits are, nearer ones are needed
+    assert is_near_copy(cosines, usual=0.2).tolist() == [False] * 4
 
 
 def test_with_few_photos_only_what_is_nearly_equal_is_a_copy() -> None:
