@@ -24,6 +24,7 @@ from training.evaluation.near_copies import near_copies
 from training.evaluation.results import write_predictions, write_results
 from training.evaluation.scores import measure
 from training.evaluation.served_photos import Crop, as_served, crops, spread
+from training.export.evidence_check import settle_evidence
 from training.export.in_service import ModelInService
 from training.export.onnx_export import check_export, export
 from training.export.onnx_model import OnnxModel, median_milliseconds
@@ -33,6 +34,7 @@ from training.export.quantization import can_be_quantized, quantize
 from training.export.validation import validate
 from training.loop.history import History
 from training.model.classifier import Classifier
+from training.model.evidence import find_evidence
 from training.preprocess import Preprocessing
 from training.runtime.environment import JobError, write_json
 
@@ -142,6 +144,8 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
 
     described = _describe(files, validated.predictions, scores, image=tested.first[:1])
     _keep_chosen(files, choice)
+    explained = settle_evidence(files["fp32"], trained.classifier, images=tested.first)
+    print(explained.line(), flush=True)
 
     # write the model's card, the evaluation and its tables
     evaluation: contract.Evaluation = {
@@ -204,7 +208,8 @@ def _calibrate(trained: TrainedModel) -> None:
 def _model_files(classifier: Classifier, job: Job, *, crop: Crop) -> _ModelFiles:
     """Export the classifier in float32 and, where it is wanted and the network is fit for it, in int8."""
     files: _ModelFiles = {"fp32": job.model_dir / contract.Artefact.MODEL}
-    export(classifier, files["fp32"], image_size=job.hyperparameters.image_size)
+    evidence = find_evidence(classifier.backbone, classifier.head)
+    export(classifier, files["fp32"], image_size=job.hyperparameters.image_size, evidence=evidence)
     if not job.hyperparameters.quantize or not can_be_quantized(files["fp32"]):
         return files
 

@@ -37,6 +37,14 @@ class OnnxModel:
         checked: NDArray[np.float32] = probabilities
         return checked
 
+    def evidence(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """Return what speaks for the likeliest classes, (N, rows, columns); None where the file does not give it."""
+        if "evidence" not in [output.name for output in self._session.get_outputs()]:
+            return None
+        (evidence,) = self._session.run(["evidence"], {"image": images})
+        checked: NDArray[np.float32] = evidence
+        return checked
+
 
 def median_milliseconds(calls: Sequence[tuple[Path, NDArray[np.uint8]]]) -> list[float]:
     """Return the median time on one thread of each call: of a model file, with pixels (N, S, S, 3).

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from training.model.backbones import Backbone, channels_first, quarter_slices
+from training.model.classifier import Classifier
 
-__all__ = ["Evidence", "find_evidence"]
+__all__ = ["Evidence", "Explained", "find_evidence"]
 
 _SAME: Final = 1e-4
 """Largest difference, relative to the largest feature, between the features and the averages of the right map."""
@@ -81,18 +82,18 @@ class Evidence(nn.Module):
                 stack.callback(place.watch(maps.append).remove)
             yield maps
 
-    def forward(self, maps: list[Tensor], *, weight: Tensor, logits: Tensor, mirrored: bool) -> Tensor:
+    def forward(self, maps: list[Tensor], *, weight: Tensor, likeliest: Tensor, mirrored: bool) -> Tensor:
         """Return the evidence, on the grid of the deepest level.
 
         Args:
             maps: as `watching` found them, of N photos.
             weight: of the head, (classes, dim).
-            logits: (N, classes), of whatever temperature.
+            likeliest: index of the likeliest class, (N,).
             mirrored: whether the maps are of 2 N photos, where each is followed by its mirror image, and the logits are
                 the mean of both.
         """
         # the likeliest class's weights against all others'
-        against = weight[logits.argmax(dim=1)] - weight.mean(dim=0)
+        against = weight[likeliest] - weight.mean(dim=0)
         activations = [channels_first(values).float() for values in maps]
         if mirrored:
             against = against.repeat_interleave(2, dim=0)
@@ -113,6 +114,36 @@ class Evidence(nn.Module):
             return evidence
         of_photo, of_mirror_image = evidence.unflatten(0, (-1, 2)).unbind(dim=1)
         return (of_photo + of_mirror_image.flip(2)) / 2
+
+
+class Explained(nn.Module):
+    """A model that gives the evidence after its other outputs; the weights keep the names that they have in it."""
+
+    def __init__(self, model: nn.Module, *, classifier: Classifier, evidence: Evidence):
+        """Add an output.
+
+        Args:
+            model: gives probabilities, (N, classes), as its only or its first output.
+            classifier: that runs in it; its head is linear.
+            evidence: of the classifier's network.
+        """
+        super().__init__()
+        for name, child in model.named_children():
+            self.add_module(name, child)
+        self.evidence = evidence
+        self._run = model.forward
+        self._head: list[nn.Module] = [classifier.head]  # in a list: it is the model's, not a second copy
+        self._mirrored = classifier.average_mirrored
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the model's outputs and the evidence, in one pass."""
+        with self.evidence.watching() as maps:
+            found = self._run(image)
+        outputs: tuple[Tensor, ...] = found if isinstance(found, tuple) else (found,)
+        evidence = self.evidence(
+            maps, weight=self._head[0].weight, likeliest=outputs[0].argmax(dim=1), mirrored=self._mirrored
+        )
+        return (*outputs, evidence)
 
 
 @torch.inference_mode()
