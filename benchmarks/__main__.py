@@ -35,6 +35,7 @@ MODULES = {
     "mirror": "training",
     "finetuning": "training",
     "doctor": "training",
+    "explain": "training",
     "service_comparison": "training",
 }
 """The benchmarks in the order they run, and the environment in .envs that each needs."""
