@@ -35,6 +35,7 @@ MODULES = {
     "mirror": "training",
     "finetuning": "training",
     "doctor": "training",
+    "explain": "training",
     "service_comparison": "training",
     "unknown": "training",
     "honest": "training",

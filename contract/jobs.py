@@ -128,6 +128,9 @@ class Artefact(StrEnum):
     """`Profile`"""
     CHECK = "check.json"
     """`DatasetCheck`, which `whippet check` writes, too."""
+    HEAT_MAPS = "heat_maps.json"
+    """Small JPEGs in base64 by path, as `THUMBNAILS`: `Evaluation.hardest_mistakes` as the network saw them, with what
+    spoke for the wrong label over them; empty for a model without evidence."""
     THUMBNAILS = "thumbnails.json"
     """Small JPEGs in base64 by the photo's path: of the photos that a report or the page of `whippet check` shows."""
 

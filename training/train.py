@@ -18,10 +18,12 @@ from training.data.manifest import Manifest, read_manifest
 from training.doctor.of_run import examine_run
 from training.embedding.matching import check_features
 from training.embedding.store import read_index, read_split
+from training.evaluation.heat_maps import write_heat_maps
 from training.evaluation.near_copies import find_near_copies
 from training.evaluation.thumbnails import disputed_paths, mistaken_paths, photos_to_show, write_thumbnails
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
 from training.export.in_service import open_model_in_service
+from training.export.onnx_model import OnnxModel
 from training.finishing.cross_validation import calibrated_losses
 from training.finishing.finish import Finished, finish
 from training.finishing.group_accuracy import group_accuracy, groups_of
@@ -73,6 +75,13 @@ def main() -> None:
     mistakes = [*disputed_paths(job.output_dir), *mistaken_paths(job.output_dir)]
     shown = photos_to_show(evaluation, mistakes=mistakes, check=check, summary=manifest.summary)
     write_thumbnails(job.output_dir, shown, photos=job.photos)
+    write_heat_maps(
+        job.output_dir,
+        [mistake["path"] for mistake in evaluation["hardest_mistakes"]],
+        model=OnnxModel(job.model_dir / contract.Artefact.MODEL),
+        photos=job.photos,
+        preprocessing=trained.classifier.backbone.preprocessing,
+    )
     profiler.write(environment.output_dir())
     empty(environment.checkpoint_dir())
 

@@ -17,19 +17,19 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 class Pictures:
-    """Thumbnails of photos by their paths, of this run and of others."""
+    """Small pictures of photos by their paths, from files of this run and of others."""
 
     def __init__(self, read: Callable[[str], Mapping[str, object]]) -> None:
-        """Show the thumbnails that `read` returns for the name of a run: base64 by path."""
+        """Show the pictures that `read` returns for the key of a file: base64 by path."""
         self._read = read
-        self._of_runs: dict[str, Mapping[str, object]] = {}
+        self._of_files: dict[str, Mapping[str, object]] = {}
         self._left = MAX_BYTES
 
-    def uri(self, path: str, *, run: str) -> str | None:
-        """Return a photo's thumbnail as a data: URI; None where there is none, or the page has too many already."""
-        if run not in self._of_runs:
-            self._of_runs[run] = self._read(run)
-        text = self._of_runs[run].get(path)
+    def uri(self, path: str, *, key: str) -> str | None:
+        """Return a photo's picture in this file as a data: URI; None where there is none or the page has too many."""
+        if key not in self._of_files:
+            self._of_files[key] = self._read(key)
+        text = self._of_files[key].get(path)
         if not isinstance(text, str) or len(text) > min(self._left, MAX_PICTURE_BYTES) or not _BASE64.fullmatch(text):
             return None
         self._left -= len(text)

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, TypeVar, cast, get_origin, get_type_hints
+from typing import TYPE_CHECKING, NotRequired, TypedDict, TypeVar, cast, get_origin, get_type_hints
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
@@ -61,7 +61,7 @@ class RunFiles:
         self._s3 = s3
         self.bucket = bucket
         self.run = run
-        self._pictures = Pictures(self._thumbnails)
+        self._pictures = Pictures(lambda key: if_present(lambda: self._json(key, dict)) or {})
 
     @cached_property
     def dataset(self) -> contract.DatasetSummary:
@@ -146,10 +146,11 @@ class RunFiles:
 
     def picture(self, path: str, *, run: str | None = None) -> str | None:
         """Return the thumbnail that this run, or another, left of a photo, as a data: URI; None where there is none."""
-        return self._pictures.uri(path, run=run or self.run)
+        return self._pictures.uri(path, key=contract.result_key(run or self.run, Artefact.THUMBNAILS))
 
-    def _thumbnails(self, run: str) -> dict[str, Any]:
-        return if_present(lambda: self._json(contract.result_key(run, Artefact.THUMBNAILS), dict)) or {}
+    def heat_map(self, path: str) -> str | None:
+        """Return the picture of what the model looked at in a photo, as a data: URI; None where there is none."""
+        return self._pictures.uri(path, key=self._result(Artefact.HEAT_MAPS))
 
     def _result(self, name: str) -> str:
         return contract.result_key(self.run, name)

@@ -69,6 +69,12 @@ def files(*, classes: Sequence[str] = CLASSES, each: int = 37, seed: int = 3) ->
         ),
         Artefact.PREDICTIONS: _predictions(evaluation),
         Artefact.CHECK: _json(_check(classes)),
+        Artefact.HEAT_MAPS: _json(
+            {
+                mistake["path"]: base64.b64encode(_photo(random.Random(2))).decode()
+                for mistake in evaluation["hardest_mistakes"][:3]
+            }
+        ),
         Artefact.THUMBNAILS: _json({path: base64.b64encode(_photo(rng)).decode() for path in _pictured(evaluation)}),
     }
     own = {

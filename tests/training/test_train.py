@@ -214,6 +214,7 @@ def check_predictions(output: Path, evaluation: contract.Evaluation) -> None:
     assert len(predictions) == evaluation["test_images"]
     right = sum(row["label"] == row["predicted"] for row in predictions)
     assert right / len(predictions) == pytest.approx(evaluation["test_accuracy"])
+    assert json.loads((output / contract.Artefact.HEAT_MAPS).read_text(encoding="utf-8")) == {}  # a map of one place
     thumbnails = json.loads((output / contract.Artefact.THUMBNAILS).read_text(encoding="utf-8"))
     assert {row["path"] for row in predictions if row["label"] != row["predicted"]} <= set(thumbnails)
 

@@ -28,6 +28,7 @@ from training.evaluation.scores import measure
 from training.evaluation.served_photos import Crop, as_served, batches, crops, spread
 from training.evaluation.unknown import describe, measure_unknown
 from training.export.distance_weights import calibrate, write_calibrated
+from training.export.evidence_check import settle_evidence
 from training.export.in_service import ModelInService
 from training.export.onnx_export import check_export, export
 from training.export.onnx_model import OnnxModel, median_milliseconds
@@ -39,6 +40,7 @@ from training.loop.history import History
 from training.model.backbones import Backbone
 from training.model.classifier import Classifier
 from training.model.distance import Distance, fit_distance
+from training.model.evidence import find_evidence
 from training.model.served import ServedModel
 from training.preprocess import Preprocessing
 from training.runtime.environment import JobError, write_json
@@ -179,6 +181,8 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
 
     described = _describe(files, validated.predictions, scores, image=tested.first[:1])
     _keep_chosen(files, choice)
+    explained = settle_evidence(files["fp32"], trained.classifier, images=tested.first)
+    print(explained.line(), flush=True)
 
     # write the model's card, the evaluation and its tables
     evaluation: contract.Evaluation = {
@@ -261,7 +265,8 @@ def _distance(backbone: Backbone, job: Job, crop: Crop) -> Distance:
 def _model_files(served: ServedModel, job: Job, *, crop: Crop) -> _ModelFiles:
     """Export the model in float32 and, where it is wanted and the network is fit for it, in int8."""
     files: _ModelFiles = {"fp32": job.model_dir / contract.Artefact.MODEL}
-    export(served, files["fp32"], image_size=job.hyperparameters.image_size)
+    evidence = find_evidence(served.classifier.backbone, served.classifier.head)
+    export(served, files["fp32"], image_size=job.hyperparameters.image_size, evidence=evidence)
     if not job.hyperparameters.quantize or not can_be_quantized(files["fp32"]):
         return files
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from training.export.onnx_model import OnnxModel
 from training.model.classifier import Classifier
+from training.model.evidence import Evidence, Explained
 from training.model.served import ServedModel
 from training.runtime.environment import JobError
 
@@ -21,21 +23,29 @@ TOLERANCE = 1e-3
 """Largest difference of a probability between PyTorch and ONNX Runtime; float32 arithmetic alone stays below 1e-5."""
 
 
-def export(model: Classifier | ServedModel, file: Path, *, image_size: int) -> None:
+def export(model: Classifier | ServedModel, file: Path, *, image_size: int, evidence: Evidence | None = None) -> None:
     """Write the ONNX file: input `image`, output `probabilities`, any number of images at once.
 
-    A `ServedModel` has the output `distance`, too.
+    A `ServedModel` has the output `distance`, too, and with `evidence` there is the output of that name.
     """
     example = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)
+    outputs = ["probabilities"]
+    module: nn.Module = model
+    if isinstance(model, ServedModel):
+        outputs.append("distance")
+    if evidence is not None:
+        classifier = model.classifier if isinstance(model, ServedModel) else model
+        module = Explained(model, classifier=classifier, evidence=evidence)
+        outputs.append("evidence")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations, of no use to whoever reads the job's log
         torch.onnx.export(
-            model.eval(),
+            module.eval(),
             (example,),
             file,
             input_names=["image"],
-            output_names=["probabilities", "distance"] if isinstance(model, ServedModel) else ["probabilities"],
+            output_names=outputs,
             dynamic_shapes={"image": {0: torch.export.Dim("images", min=1)}},
             dynamo=True,
             external_data=False,

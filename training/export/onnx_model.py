@@ -42,6 +42,10 @@ class OnnxModel:
         """Return the probabilities, (N, classes), of pixels (N, S, S, 3)."""
         return self(images).probabilities
 
+    def evidence(self, images: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """Return what speaks for the likeliest classes, (N, rows, columns); None where the file does not give it."""
+        return self(images).others.get("evidence")
+
 
 def median_milliseconds(calls: Sequence[tuple[Path, NDArray[np.uint8]]]) -> list[float]:
     """Return the median time on one thread of each call: of a model file, with pixels (N, S, S, 3).

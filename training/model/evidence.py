@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from training.model.backbones import Backbone, channels_first, quarter_slices
+from training.model.classifier import Classifier
 
-__all__ = ["Evidence", "find_evidence"]
+__all__ = ["Evidence", "Explained", "find_evidence"]
 
 _SAME: Final = 1e-4
 """Largest difference, relative to the largest feature, between the features and the averages of the right map."""
@@ -81,18 +83,18 @@ class Evidence(nn.Module):
                 stack.callback(place.watch(maps.append).remove)
             yield maps
 
-    def forward(self, maps: list[Tensor], *, weight: Tensor, logits: Tensor, mirrored: bool) -> Tensor:
+    def forward(self, maps: list[Tensor], *, weight: Tensor, likeliest: Tensor, mirrored: bool) -> Tensor:
         """Return the evidence, on the grid of the deepest level.
 
         Args:
             maps: as `watching` found them, of N photos.
             weight: of the head, (classes, dim).
-            logits: (N, classes), of whatever temperature.
+            likeliest: index of the likeliest class, (N,).
             mirrored: whether the maps are of 2 N photos, where each is followed by its mirror image, and the logits are
                 the mean of both.
         """
         # the likeliest class's weights against all others'
-        against = weight[logits.argmax(dim=1)] - weight.mean(dim=0)
+        against = weight[likeliest] - weight.mean(dim=0)
         activations = [channels_first(values).float() for values in maps]
         if mirrored:
             against = against.repeat_interleave(2, dim=0)
@@ -100,19 +102,49 @@ class Evidence(nn.Module):
         # the deepest level
         *middle, last = activations
         width = last.shape[1]
-        evidence = (against[:, None, -width:] @ last.flatten(2)).unflatten(2, self._grid).squeeze(1)
+        evidence = (against[:, None, -width:] @ last.flatten(2)).reshape(-1, *self._grid)
         evidence = evidence / (self._grid[0] * self._grid[1])
 
         # the level before, whose places are smaller
         for values in middle:
-            of_quarters = against[:, :-width].unflatten(1, (len(self.masks), values.shape[1])) @ values.flatten(2)
-            finer = (of_quarters.unflatten(2, self.masks.shape[1:]) * self.masks).sum(dim=1)
+            of_quarters = against[:, :-width].reshape(-1, len(self.masks), values.shape[1]) @ values.flatten(2)
+            finer = (of_quarters.reshape(-1, *self.masks.shape) * self.masks).sum(dim=1)
             evidence = evidence + self.to_rows @ finer @ self.to_columns
 
         if not mirrored:
             return evidence
-        of_photo, of_mirror_image = evidence.unflatten(0, (-1, 2)).unbind(dim=1)
+        of_photo, of_mirror_image = evidence.reshape(-1, 2, *self._grid).unbind(dim=1)
         return (of_photo + of_mirror_image.flip(2)) / 2
+
+
+class Explained(nn.Module):
+    """A model that gives the evidence after its other outputs; the weights keep the names that they have in it."""
+
+    def __init__(self, model: nn.Module, *, classifier: Classifier, evidence: Evidence):
+        """Add an output.
+
+        Args:
+            model: gives probabilities, (N, classes), as its only or its first output.
+            classifier: that runs in it; its head is linear.
+            evidence: of the classifier's network.
+        """
+        super().__init__()
+        for name, child in model.named_children():
+            self.add_module(name, child)
+        self.evidence = evidence
+        self._run = model.forward
+        self._head: list[nn.Module] = [classifier.head]  # in a list: it is the model's, not a second copy
+        self._mirrored = classifier.average_mirrored
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Return the model's outputs and the evidence, in one pass."""
+        with self.evidence.watching() as maps:
+            found = self._run(image)
+        outputs: tuple[Tensor, ...] = found if isinstance(found, tuple) else (found,)
+        evidence = self.evidence(
+            maps, weight=self._head[0].weight, likeliest=outputs[0].argmax(dim=1), mirrored=self._mirrored
+        )
+        return (*outputs, evidence)
 
 
 @torch.inference_mode()
@@ -133,7 +165,7 @@ def find_evidence(backbone: Backbone, head: nn.Module) -> Evidence | None:
     places = [_Place(module, before) for module in backbone.network.modules() for before in (True, False)]
     with ExitStack() as stack:
         for place in places:
-            stack.callback(place.watch(lambda values, place=place: seen.append((place, values))).remove)
+            stack.callback(place.watch(partial(_keep, seen, place)).remove)
         levels = backbone.levels(noise.to(backbone.scale.device))
     runs = Counter(place for place, _ in seen)
     maps = {place: channels_first(values) for place, values in seen if runs[place] == 1}
@@ -146,6 +178,10 @@ def find_evidence(backbone: Backbone, head: nn.Module) -> Evidence | None:
     chosen = [*(_Place(module, before=False) for module in backbone.middle), last]
     sides = [(maps[place].shape[2], maps[place].shape[3]) for place in chosen]
     return Evidence(chosen, sides=sides) if max(sides[-1]) > 1 else None
+
+
+def _keep(seen: list[tuple[_Place, Tensor]], place: _Place, values: Tensor) -> None:
+    seen.append((place, values))
 
 
 def _is_average(features: Tensor, values: Tensor) -> bool:

@@ -62,7 +62,9 @@ def mistakes(run: RunContext) -> dict[str, Any]:
 
     places = {name: place for place, name in enumerate(evaluation["classes"])}
     scores = {mistake["path"]: mistake["label_score"] for mistake in hardest}
+    heat_maps = {mistake["path"]: run.files.heat_map(mistake["path"]) for mistake in hardest}
     return {
+        "heat_maps": any(heat_maps.values()),
         "mistakes": [
             {
                 **answer,
@@ -70,6 +72,7 @@ def mistakes(run: RunContext) -> dict[str, Any]:
                 "column": places.get(answer["predicted"]),
                 "label_score": scores.get(answer["path"]),
                 "picture": pictures[answer["path"]],
+                "heat_map": heat_maps.get(answer["path"]),
             }
             for answer in listed
         ],

@@ -20,7 +20,7 @@ def explained(backbone: Backbone, head: nn.Linear, images: Tensor) -> tuple[Tens
     assert evidence is not None
     with torch.inference_mode(), evidence.watching() as maps:
         logits = head(backbone(images))
-        return evidence(maps, weight=head.weight, logits=logits, mirrored=False), logits
+        return evidence(maps, weight=head.weight, likeliest=logits.argmax(dim=1), mirrored=False), logits
 
 
 def sums(logits: Tensor, head: nn.Linear) -> Tensor:
