@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tests.training.model.tiny import tiny_backbone, tiny_head
+from training.export.distance_weights import write_with_parts
 from training.export.evidence_check import settle_evidence
 from training.export.onnx_export import export
 from training.export.onnx_model import OnnxModel
 from training.export.other_head import write_with_head
 from training.export.quantization import quantize
 from training.model.classifier import Classifier
+from training.model.distance import fit_distance
 from training.model.evidence import Explained, find_evidence
+from training.model.served import ServedModel
 from training.model.weights import untrained_backbone
 
 SIZE = 64
@@ -43,6 +46,12 @@ def exported(classifier: Classifier, file: Path) -> Path:
     assert evidence is not None
     export(classifier, file, image_size=SIZE, evidence=evidence)
     return file
+
+
+def of_pytorch(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        found: NDArray[np.float32] = classifier(torch.from_numpy(images)).numpy()
+    return found
 
 
 @pytest.mark.parametrize("average_mirrored", [False, True])
@@ -71,13 +80,6 @@ def test_the_evidence_of_both_precisions_adds_up_and_is_pytorchs(average_mirrore
     assert 0 < np.abs(of_int8 - found).max() < 0.5 * np.abs(found).max()
 
 
-def difference(classifier: Classifier, file: Path, images: NDArray[np.uint8]) -> float:
-    """Largest one between the file's probabilities and PyTorch's."""
-    with torch.inference_mode():
-        expected = classifier(torch.from_numpy(images)).numpy()
-    return float(np.abs(OnnxModel(file).probabilities(images) - expected).max())
-
-
 def test_averaging_turns_the_mirror_images_map_back(tmp_path: Path) -> None:
     classifier = classifier_of("resnet18", average_mirrored=True)
     model, images = OnnxModel(exported(classifier, tmp_path / "model.onnx")), noise(3)
@@ -95,13 +97,14 @@ def test_the_probabilities_and_the_weights_names_stay_as_they_are(tmp_path: Path
     file, images = exported(classifier, tmp_path / "model.onnx"), noise(3)
     assert [output.name for output in onnx.load(file).graph.output] == ["probabilities", "evidence"]
     np.testing.assert_allclose(OnnxModel(file).probabilities(images), OnnxModel(plain).probabilities(images), atol=1e-6)
-    assert difference(classifier, file, images) < 1e-5
+    np.testing.assert_allclose(OnnxModel(file).probabilities(images), of_pytorch(classifier, images), atol=1e-5)
 
     # a file that is judged has another head
     other = nn.Linear(classifier.head.get_parameter("weight").shape[1], 4)
     write_with_head(file, tmp_path / "judged.onnx", head=other)
     classifier.head = other
-    assert difference(classifier, tmp_path / "judged.onnx", images) < 1e-4
+    judged = OnnxModel(tmp_path / "judged.onnx").probabilities(images)
+    np.testing.assert_allclose(judged, of_pytorch(classifier, images), atol=1e-4)
 
 
 def test_a_file_without_evidence_gives_none(tmp_path: Path) -> None:
@@ -128,3 +131,22 @@ def test_evidence_that_does_not_add_up_is_taken_out_of_the_file(tmp_path: Path) 
     assert "differs from its logit by" in check.line()
     assert OnnxModel(file).evidence(images) is None
     np.testing.assert_array_equal(OnnxModel(file).probabilities(images), before)
+
+
+def test_the_distance_stands_beside_the_evidence(tmp_path: Path) -> None:
+    classifier = classifier_of("resnet18")
+    evidence = find_evidence(classifier.backbone, classifier.head)
+    with torch.inference_mode():
+        features = classifier.backbone(torch.from_numpy(noise(12))).numpy()
+    distance = fit_distance(
+        features[np.newaxis], np.arange(12) % 4, levels=classifier.backbone.level_sizes(image_size=SIZE), seed=0
+    )
+    file, images = tmp_path / "model.onnx", noise(3)
+    export(ServedModel(classifier=classifier, distance=distance), file, image_size=SIZE, evidence=evidence)
+    assert [output.name for output in onnx.load(file).graph.output] == ["probabilities", "distance", "evidence"]
+    assert settle_evidence(file, classifier, images=images).exact
+
+    # what is changed in the file later is found by the names that it has without evidence
+    write_with_parts(file, tmp_path / "parts.onnx")
+    write_with_head(tmp_path / "parts.onnx", tmp_path / "parts.onnx", head=nn.Linear(features.shape[1], 4))
+    assert set(OnnxModel(tmp_path / "parts.onnx")(images).others) == {"distance", "evidence", "parts"}
