@@ -92,6 +92,16 @@ class RunParts:
         weights = {contract.JobVariable.WEIGHTS.value: key.rpartition("/")[2]} if key else {}
         return {f"{contract.JobVariable.RUN}.$": "$.plan.run", **weights, **tuned, **variables}
 
+    @property
+    def serving_container(self) -> dict[str, Any]:
+        """The container of the run's model, the same in the registry and in service."""
+        named = str(self.settings.serving.name_unknown).lower()
+        return {
+            "Image": self.serving_image_uri,
+            "ModelDataUrl.$": "$.training.model",
+            "Environment": {contract.ServingVariable.NAME_UNKNOWN: named},
+        }
+
     def limits(self, minutes: int, *, spot: bool = False) -> dict[str, Any]:
         """Return the members that limit a job's time."""
         stopping = {"MaxRuntimeInSeconds": minutes * 60}

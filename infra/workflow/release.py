@@ -21,7 +21,6 @@ from typing import Any, Final
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
-import contract
 from infra.permissions import NO_RESOURCES, RUN_NAMES, Permission
 from infra.settings import Settings
 from infra.workflow.endpoint import (
@@ -65,13 +64,7 @@ def release_phase(
         call="createModel",
         payload={
             "ModelName.$": "$.plan.name",
-            "PrimaryContainer": {
-                "Image": parts.serving_image_uri,
-                "ModelDataUrl.$": "$.training.model",
-                "Environment": {
-                    contract.ServingVariable.NAME_UNKNOWN: str(parts.settings.serving.name_unknown).lower()
-                },
-            },
+            "PrimaryContainer": parts.serving_container,
             "ExecutionRoleArn": parts.endpoint_role_arn,
             "Tags": parts.tags,
         },

@@ -124,7 +124,7 @@ def _register(scope: RunScope, parts: RunParts) -> sfn.CustomState:
     It has no tags: a version in a group has the group's tags and refuses its own (CreateModelPackage).
     """
     inference = {
-        "Containers": [{"Image": parts.serving_image_uri, "ModelDataUrl.$": "$.training.model"}],
+        "Containers": [parts.serving_container],
         "SupportedContentTypes": list(_CONTENT_TYPES),
         "SupportedResponseMIMETypes": ["application/json"],
         "SupportedRealtimeInferenceInstanceTypes": [parts.settings.release.instance_type],

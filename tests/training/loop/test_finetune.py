@@ -25,7 +25,7 @@ from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
 from tests.training.loop.fine_tunings import Plain, found, start, start_pretrained
 from training import train, trial
 from training.data.manifest import read_photo
-from training.export.evaluate_and_export import TrainedModel
+from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
 from training.loop import finetune
 from training.model.backbones import Backbone
 from training.model.classifier import Classifier
@@ -62,7 +62,7 @@ def test_training_delivers_the_network_it_trained(photos: Workspace) -> None:
     assert card["test_accuracy"] == evaluation["test_accuracy"]
     session = onnxruntime.InferenceSession(photos.root / "model" / contract.Artefact.MODEL)
     images = np.zeros((2, 64, 64, 3), dtype=np.uint8)
-    (answered,) = session.run(None, {"image": images})
+    (answered,) = session.run(["probabilities"], {"image": images})
     assert answered.shape == (2, len(CLASSES))
 
 
@@ -326,8 +326,13 @@ def test_a_fine_tuning_that_lost_is_not_served(
         return replace(tuned, validation=replace(tuned.validation, logits=logits))
 
     models: list[TrainedModel] = []
+
+    def export(trained: TrainedModel, job: Job) -> contract.Evaluation:
+        models.append(trained)
+        return evaluate_and_export(trained, job)
+
     monkeypatch.setattr(finetune, "train", with_other_logits)
-    monkeypatch.setattr(train, "evaluate_and_export", lambda trained, _job: models.append(trained))
+    monkeypatch.setattr(train, "evaluate_and_export", export)
     train.main()
     (comparison,) = [model.fine_tuning for model in models]
     assert comparison is not None
