@@ -127,7 +127,7 @@ def _fine_tuned(
         backbone, _ = load_backbone(hyperparameters.backbone, image_size=hyperparameters.image_size, frozen=False)
         distance = fit_distance(train.features, train.labels, levels=index["levels"], seed=hyperparameters.seed)
         trained = _with_head(finished, backbone=backbone, distance=distance, history=tuned.history)
-        return replace(trained, fine_tuning=comparison, **_honest(finished, folder, manifest, hyperparameters))
+        return replace(trained, fine_tuning=comparison, **_across_splits(finished, folder, manifest, hyperparameters))
     return TrainedModel(
         classifier=tuned.classifier,
         validated_head=None,
@@ -139,7 +139,7 @@ def _fine_tuned(
         # its features are others than those that training began with
         distance=None,
         fine_tuning=comparison,
-        **_honest(finished, folder, manifest, hyperparameters),
+        **_across_splits(finished, folder, manifest, hyperparameters),
     )
 
 
@@ -186,7 +186,7 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
     finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=hyperparameters)
     distance = fit_distance(train.features, train.labels, levels=index["levels"], seed=hyperparameters.seed)
     trained = _with_head(finished, backbone=backbone, distance=distance, history=history)
-    return replace(trained, **_honest(finished, folder, manifest, hyperparameters))
+    return replace(trained, **_across_splits(finished, folder, manifest, hyperparameters))
 
 
 def _with_head(finished: Finished, *, backbone: Backbone, distance: Distance, history: History) -> TrainedModel:
@@ -203,14 +203,16 @@ def _with_head(finished: Finished, *, backbone: Backbone, distance: Distance, hi
     )
 
 
-class _Honest(TypedDict):
+class _AcrossSplits(TypedDict):
     """The fields of `TrainedModel` that come from the features of all splits."""
 
     near_copies: list[contract.NearCopy]
     by_group: contract.GroupAccuracy | None
 
 
-def _honest(finished: Finished, folder: Path, manifest: Manifest, hyperparameters: contract.Hyperparameters) -> _Honest:
+def _across_splits(
+    finished: Finished, folder: Path, manifest: Manifest, hyperparameters: contract.Hyperparameters
+) -> _AcrossSplits:
     """Look for test photos that are near-copies of others, and measure the accuracy with groups held out."""
     train, validation, test = (read_split(folder, split) for split in contract.SPLITS)
     by_group = group_accuracy(
