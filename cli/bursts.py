@@ -100,7 +100,8 @@ def _taken(file: Path) -> _Taken | None:
     """Return what a file says of its camera and its time; None where it does not, or cannot be read."""
     with suppress(Exception):  # whatever is wrong with a damaged file, the jobs name it
         with Image.open(file) as image:
-            exif = image.getexif()
+            # of a PNG, `getexif` decodes the whole picture where no EXIF data precede it
+            exif = image.getexif() if image.format != "PNG" or "exif" in image.info else Image.Exif()
         more = exif.get_ifd(ExifTags.IFD.Exif)
         tags = (
             exif.get(ExifTags.Base.Make),

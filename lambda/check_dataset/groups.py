@@ -72,10 +72,11 @@ def with_groups(
         )
     if (listed or pattern) and (alone := [photo.path for photo in photos if photo.path not in said]):
         remarks.append(f"{len(alone):,} photos have no group and are split one by one: {first_few(alone)}.")
-    if bursts := Counter(photo.group for photo in grouped if photo.group_found):
+    together = Counter(photo.group for photo in grouped if photo.group_found)
+    if bursts := [count for count in together.values() if count > 1]:
         remarks.append(
-            f"{sum(bursts.values()):,} photos were taken in {len(bursts):,} bursts, by the time and the camera in "
-            "their files: those of one burst stay in one split."
+            f"{sum(bursts):,} photos were taken in bursts ({len(bursts):,}), by the time and the camera in their "
+            "files: a burst stays together wherever the splits are made here and not by folders."
         )
     return grouped, remarks
 

@@ -18,7 +18,7 @@ from .contents import with_contents
 from .features_cache import CachedFeatures, find_cached_features
 from .groups import MAX_FILE_BYTES, groups_of_file, with_groups
 from .in_service import find_model_in_service
-from .listing import Listing, check_disk, list_photos
+from .listing import BadDataset, Listing, check_disk, list_photos
 from .overrides import InvalidInput, RunSettings, resolve
 from .quotas import PATIENCE, check_quotas
 from .run_plan import features_folder, make_plan
@@ -91,7 +91,7 @@ def _identify(listing: Listing, bucket: str, settings: RunSettings) -> None:
     """Find out which photos are the same, and which belong together.
 
     Raises:
-        BadDataset: the groups are wrong.
+        BadDataset: the groups that a person gave are wrong.
     """
     prefix = settings.dataset_prefix
     listing.photos, remarks = with_contents(s3, listing.photos, bucket=bucket, prefix=prefix)
@@ -101,11 +101,19 @@ def _identify(listing: Listing, bucket: str, settings: RunSettings) -> None:
         body = s3.get_object(Bucket=bucket, Key=prefix + name)["Body"]
         return groups_of_file(body.read(MAX_FILE_BYTES + 1), name=name)
 
+    # what the upload found is a help that no run fails for
+    found: dict[str, str] = {}
+    if listing.has_found_groups:
+        try:
+            found = groups_in(contract.FOUND_GROUPS_FILE)
+        except BadDataset as error:
+            listing.remarks.append(f"Bursts are not kept together: {error}. Upload the photos again.")
+
     listing.photos, remarks = with_groups(
         listing.photos,
         listed=groups_in(contract.GROUPS_FILE) if listing.has_groups else {},
         pattern=settings.group_pattern,
-        found=groups_in(contract.FOUND_GROUPS_FILE) if listing.has_found_groups else {},
+        found=found,
     )
     listing.remarks += remarks
 

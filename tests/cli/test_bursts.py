@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 from rich.console import Console
 
 from cli.bursts import find_bursts, groups_file, rows_in_bucket
@@ -73,6 +73,24 @@ def test_what_says_nothing_of_itself_is_in_no_burst(tmp_path: Path, damage: Any)
     damage(tmp_path / "cat/1.jpg")
     damage(tmp_path / "cat/2.jpg")
     assert found(tmp_path) == {}
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF"])
+@pytest.mark.parametrize("exif", [True, False], ids=["EXIF", "no EXIF"])
+def test_no_picture_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, *, exif: bool) -> None:
+    for label in ("cat", "dog"):
+        file = tmp_path / label / f"0.{form.lower()}"
+        shoot(file, at="2024:05:01 10:00:00")
+        if not exif:
+            Image.new("RGB", (8, 8)).save(file, form)
+        elif form not in ("GIF", "BMP"):  # which hold none
+            shoot(file, at="2024:05:01 10:00:00", form=form)
+    decoded: list[str] = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: decoded.append(image.filename))
+    bursts = found(tmp_path)
+    assert decoded == []
+    if exif and form not in ("GIF", "BMP", "TIFF"):  # Pillow writes no time into a TIFF
+        assert len(bursts) == 2
 
 
 def test_the_table_is_one_that_check_dataset_reads(tmp_path: Path) -> None:

@@ -115,7 +115,15 @@ def test_bursts_that_the_upload_found_stay_together(s3: FakeS3, context: Context
     assert len({(record["group"], record["split"]) for record in records}) == 20
     summary = json.loads(s3.objects[f"runs/{RUN}/manifest/dataset.json"])
     assert summary["stray_files"] == 0
-    assert summary["remarks"][0].startswith("40 photos were taken in 20 bursts")
+    assert summary["remarks"][0].startswith("40 photos were taken in bursts (20)")
+
+
+def test_a_damaged_list_of_bursts_stops_no_run(s3: FakeS3, context: Context) -> None:
+    s3.put_object(Bucket="data", Key="dataset/.whippet-groups.csv", Body=b"\xff\xfe damaged")
+    check(context)
+    (remark,) = json.loads(s3.objects[f"runs/{RUN}/manifest/dataset.json"])["remarks"]
+    assert remark.startswith("Bursts are not kept together: .whippet-groups.csv is not UTF-8")
+    assert remark.endswith("Upload the photos again.")
 
 
 def test_features_are_computed_when_there_are_none(s3: FakeS3, context: Context) -> None:

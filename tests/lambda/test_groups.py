@@ -49,10 +49,12 @@ def test_a_burst_that_the_upload_found_counts_last_and_is_told() -> None:
     ]
     assert remarks == [
         "2 photos have no group and are split one by one: dog/store1_c.jpg, dog/other.jpg.",
-        "1 photos were taken in 1 bursts, by the time and the camera in their files: those of one burst stay in one "
-        "split.",
     ]
-    alone, _ = with_groups(photos(), listed={}, pattern=None, found=bursts)
+    alone, remarks = with_groups(photos(), listed={}, pattern=None, found=bursts)
+    assert remarks == [
+        "2 photos were taken in bursts (1), by the time and the camera in their files: a burst stays together wherever "
+        "the splits are made here and not by folders."
+    ]
     assert [photo.group for photo in alone] == ["burst b", "burst b", None, "burst c"]
 
 
