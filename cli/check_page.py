@@ -24,17 +24,6 @@ _TEMPLATES: Final = Environment(
     lstrip_blocks=True,
 )
 
-_TITLES: Final[dict[contract.FindingKind, str]] = {
-    "unreadable": "Unreadable",
-    "label": "Suspected labels",
-    "copy": "Copies",
-    "odd": "Odd ones out",
-    "blurred": "Blurred",
-    "dark": "Dark",
-    "bright": "Bright",
-    "tiny": "Tiny",
-}
-
 
 def page(check: contract.DatasetCheck, *, thumbnails: Mapping[str, str], folder: Path) -> str:
     """Return the page.
@@ -50,7 +39,7 @@ def page(check: contract.DatasetCheck, *, thumbnails: Mapping[str, str], folder:
     sections = [
         {
             "kind": kind,
-            "title": _TITLES[kind],
+            "title": contract.FINDING_TITLES[kind],
             "meaning": meaning,
             "count": len(of_kind),
             "shown": of_kind[: contract.SHOWN_FINDINGS],

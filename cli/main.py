@@ -340,6 +340,8 @@ def classify(
         check_name(explain)
         if len(photos) > 1:
             raise CliError("--explain writes the heat map of one photo: give one, or leave --explain out")
+
+    # one photo after the other; one that fails does not keep the others
     api = Api.of(context.obj.target())
     table = answers_table()
     failures = []
@@ -354,6 +356,7 @@ def classify(
         add_answer(table, photo, answered)
         if explain is not None:
             write_heat_map(explain, photo=photo, heat_map=answered["heat_map"])
+
     if table.rows:
         console.print(table)
     if failures:

@@ -8,6 +8,7 @@ from contract.dataset import SplitName
 
 __all__ = [
     "FINDING_KINDS",
+    "FINDING_TITLES",
     "MOST_EXAMINED_PHOTOS",
     "REPORTED_FINDINGS",
     "SHOWN_FINDINGS",
@@ -50,6 +51,19 @@ REPORTED_FINDINGS: Final[dict[FindingKind, int]] = {
     "tiny": 6,
 }
 """Findings of each kind that a run's report shows, the strongest ones."""
+
+
+FINDING_TITLES: Final[dict[FindingKind, str]] = {
+    "unreadable": "Unreadable",
+    "label": "Suspected labels",
+    "copy": "Copies",
+    "odd": "Odd ones out",
+    "blurred": "Blurred",
+    "dark": "Dark",
+    "bright": "Bright",
+    "tiny": "Tiny",
+}
+"""What the photos of each kind stand under on a page."""
 
 
 class PhotoFinding(TypedDict):

@@ -60,6 +60,7 @@ def check_accuracy(evaluation: Evaluation, thresholds: Thresholds) -> Check:
             "its accuracy; add test photos that were taken apart from the others.",
         )
 
+    # below the floor, too close to it for so few photos, or above
     range_ = _range(measured.interval)
     if not measured.value >= floor:
         return Check(

@@ -107,6 +107,8 @@ def check_leakage(leakage: Leakage, copies: NearCopies | None, thresholds: Thres
             f"{'; '.join(leakage['examples'])}: the accuracy says nothing. Start a new run, whose manifest leaves "
             "copies out.",
         )
+
+    # no near-copies, or nobody looked
     left_out = f"; {leakage['left_out']} copies were left out" if leakage["left_out"] else ""
     same = f"No file of the test or validation split was also trained on{left_out}"
     if copies is None:
@@ -130,7 +132,8 @@ def check_leakage(leakage: Leakage, copies: NearCopies | None, thresholds: Thres
             name="leakage",
             outcome="blocked",
             reason=f"{found}. That is more than {most:.0%} (setting release.max_near_copies), so that the test says "
-            "little: remove the copies, keep them in one split by groups.csv, or test on photos taken apart.",
+            "little: remove the copies, of which `whippet check` has a list, keep them in one split by groups.csv, or "
+            "test on photos taken apart.",
         )
     return Check(
         name="leakage",
@@ -141,7 +144,7 @@ def check_leakage(leakage: Leakage, copies: NearCopies | None, thresholds: Thres
 
 def check_known_share(evaluation: Evaluation, *, floor: float) -> Check:
     """Check that enough of the test photos, all of which are of known classes, count as known."""
-    unknown, setting = evaluation.get("unknown"), "(setting release.min_known_share)"
+    unknown, setting = evaluation["unknown"], "(setting release.min_known_share)"
     if unknown is None:
         reason = f"The training did not measure which test photos the model knows {setting}: start a new run."
         return Check(name="known_share", outcome="blocked", reason=reason)
@@ -159,7 +162,7 @@ def check_known_share(evaluation: Evaluation, *, floor: float) -> Check:
 
 def check_coverage(evaluation: Evaluation, *, limit: float) -> Check:
     """Check that sets of labels hold the right one of the test photos about as often as they promise."""
-    measured, setting = evaluation.get("coverage"), "(setting release.max_coverage_gap)"
+    measured, setting = evaluation["coverage"], "(setting release.max_coverage_gap)"
     if not measured:
         reason = f"Too few photos were held out for sets of labels with any promise {setting}: add photos."
         return Check(name="coverage", outcome="blocked", reason=reason)

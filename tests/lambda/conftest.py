@@ -10,8 +10,9 @@ import pytest
 
 from tests.fakes.cloudformation import answering
 from tests.fakes.lambda_context import Context
+from tests.fakes.report_files import RUN
 from tests.fakes.report_page import LIBRARY
-from tests.fakes.report_run import RUN, FakeSageMaker, FakeStepFunctions, event
+from tests.fakes.report_run import FakeSageMaker, FakeStepFunctions, event
 from tests.fakes.s3 import FakeS3
 
 

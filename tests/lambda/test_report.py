@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import contract
+from tests.fakes.report_files import CLASSES, RUN
 from tests.fakes.report_page import LIBRARY, SECTIONS, Parsed
-from tests.fakes.report_run import CLASSES, RUN, FakeSageMaker, changed, event, files
+from tests.fakes.report_run import FakeSageMaker, changed, event, files
 from tests.fakes.s3 import etag
 
 

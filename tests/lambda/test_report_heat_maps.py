@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.report_files import RUN
 from tests.fakes.report_page import Parsed
-from tests.fakes.report_run import RUN, files
+from tests.fakes.report_run import files
 
 KEY = f"runs/{RUN}/results/heat_maps.json"
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.report_files import RUN
 from tests.fakes.report_page import Parsed
-from tests.fakes.report_run import RUN, changed, files
+from tests.fakes.report_run import changed, files
 
 EVALUATION = f"runs/{RUN}/results/evaluation.json"
 

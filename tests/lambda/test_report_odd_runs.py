@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.report_files import CLASSES, JOB, RUN
 from tests.fakes.report_page import SECTIONS, Parsed
-from tests.fakes.report_run import CLASSES, JOB, RUN, FakeSageMaker, changed, files
+from tests.fakes.report_run import FakeSageMaker, changed, files
 from tests.fakes.s3 import client_error
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'{{7*7}}"

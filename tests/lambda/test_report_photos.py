@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import contract
+from tests.fakes.report_files import RUN
 from tests.fakes.report_page import Parsed
-from tests.fakes.report_run import RUN, changed, event, files
+from tests.fakes.report_run import changed, event, files
 
 CHECK = f"runs/{RUN}/results/check.json"
 
@@ -29,11 +30,11 @@ def test_suspected_photos_come_first_with_pictures_labels_and_what_to_do(write: 
     assert "in dress , looks like hat train/a/flipped-0.jpg (train)" in shown
     assert "train/a/flipped-24.jpg" not in shown
     assert "the same picture as train/a/1.jpg" in shown
-    assert "Damaged: 1" in shown
+    assert "Unreadable: 1" in shown
     assert "train/a/cut.jpg the features job could not read it" in shown
     assert "train/a/moon.jpg" in shown
     assert "The class hat has 9 photos, where the largest has 120." in shown
-    assert shown.index("Suspected labels") < shown.index("Copies") < shown.index("Damaged") < shown.index("Odd ones")
+    assert shown.index("Suspected labels") < shown.index("Copies") < shown.index("Unreadable") < shown.index("Odd ones")
 
 
 def test_test_photos_that_the_model_has_nearly_seen_are_shown_beside_those_it_has_seen(write: Any) -> None:
@@ -56,7 +57,7 @@ def test_test_photos_that_the_model_has_nearly_seen_are_shown_beside_those_it_ha
     ("images", "mode", "changes", "why"),
     [
         (250_000, "features", {}, "A training examines at most 100,000 photos, and this data set has 250,000."),
-        (1830, "finetune", {}, "A fine-tuning does not examine its photos."),
+        (1830, "finetune", {}, "The training left no check.json"),
         (1830, "features", {"training": None}, "The run did not come to its training"),
         (1830, "features", {}, "The training left no check.json"),
     ],

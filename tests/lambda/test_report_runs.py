@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from contract import run_id
+from tests.fakes.report_files import EARLIER, RUN, START
 from tests.fakes.report_page import Parsed
-from tests.fakes.report_run import EARLIER, RUN, START, FakeStepFunctions, changed, files
+from tests.fakes.report_run import FakeStepFunctions, changed, files
 from tests.fakes.s3 import client_error
 
 

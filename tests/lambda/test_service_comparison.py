@@ -79,6 +79,7 @@ def compared(
         without: Names of files that the old run left not.
         etags: The ETag of a content where it says nothing of it.
     """
+    # what the new run's training left
     said: dict[str, Any] = {"run": OLD, "labels": list(CLASSES), "why": "", **(rerun or {})}
     then = {photo.path: photo for photo in tested} if then is None else then
     files = {"test_predictions.csv": table((photo.path, photo.label, photo.new, photo.confidence) for photo in tested)}
@@ -88,6 +89,7 @@ def compared(
         readable = [photo for photo in tested if photo.content not in unreadable]
         files["in_service_predictions.csv"] = table((photo.path, photo.label, photo.old, 0.5) for photo in readable)
 
+    # what the bucket holds of both runs
     objects = {
         f"runs/{NEW}/manifest/manifest.jsonl": manifest({photo.path: photo.content for photo in tested}, etags=etags),
         f"runs/{OLD}/manifest/manifest.jsonl": manifest(

@@ -128,7 +128,7 @@ def test_training_writes_everything_the_contract_promises(
     check_another_head_is_noticed(embedded, model=model)
 
 
-def test_a_resaved_photo_among_the_test_photos_is_named_and_does_not_count(workspace: Workspace) -> None:
+def test_a_copy_with_other_bytes_among_the_test_photos_is_named_and_does_not_count(workspace: Workspace) -> None:
     """Its bytes are others, so that CheckDataset cannot see it."""
     records = workspace.fill(each=20)
     test = [record["path"] for record in records if record["split"] == "test"]
@@ -151,6 +151,7 @@ def test_a_resaved_photo_among_the_test_photos_is_named_and_does_not_count(works
     assert (copies["examples"][0]["path"], copies["examples"][0]["trained"]) == (test[0], records[0]["path"])
     assert copies["examples"][0]["cosine"] == pytest.approx(1)
     assert copies["images"] + copies["others"] == 12
+    assert copies["accuracy_of_others"] is not None
     # five bursts of one class; the other photos are on their own
     assert groups is not None
     assert (groups["source"], groups["groups"], groups["images"]) == ("groups", 45, 60)

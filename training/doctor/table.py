@@ -17,6 +17,9 @@ DIMENSIONS: Final = 512
 _SAMPLE: Final = 8192
 """Photos that the standardisation and the components are computed from."""
 
+_PAIRED: Final = 1_000
+"""Photos of which all pairs tell how far apart classes are."""
+
 _CHUNK: Final = 4096
 """Photos whose features are read at once."""
 
@@ -60,13 +63,18 @@ def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return scaled
 
 
-def usual_distance(directions: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+def usual_distance(read: ReadRows, labels: NDArray[np.int64]) -> float:
     """Return the median of one minus the cosine of two photos of different classes; 1 where there is one class.
 
     What is near is judged by it: photos of clothes are far apart, handwritten digits are all alike.
+
+    Args:
+        read: returns features of length 1; of large sets, a sample is read.
+        labels: of all photos, (photos,).
     """
-    different = labels[:, None] != labels[None, :]
-    return 1 - float(np.median((directions @ directions.T)[different])) if different.any() else 1.0
+    some = np.sort(np.random.default_rng(0).permutation(len(labels))[:_PAIRED])
+    rows, different = read(some), labels[some][:, None] != labels[some][None, :]
+    return 1 - float(np.median((rows @ rows.T)[different])) if different.any() else 1.0
 
 
 def _components(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -26,9 +26,6 @@ PERHAPS: Final = 0.25
 RATIO: Final = 0.3
 """How near the nearest neighbour must then be, as a share of how far the fifth nearest is."""
 
-_SAMPLE: Final = 1_000
-"""Photos that tell how far apart classes are."""
-
 _OTHER: Final = 4
 """Which neighbour is taken for another picture: the fifth."""
 
@@ -54,10 +51,7 @@ def find_near_copies(learnt: Sequence[SplitFeatures], test: SplitFeatures) -> li
         ]
         return unit(np.concatenate(parts))
 
-    labels = np.concatenate([split.labels for split in learnt])
-    some = np.sort(np.random.default_rng(0).permutation(len(labels))[:_SAMPLE])
-    usual = usual_distance(directions(some), labels[some])
-
+    usual = usual_distance(directions, np.concatenate([split.labels for split in learnt]))
     found: list[contract.NearCopy] = []
     for first in range(0, len(test.labels), _BATCH):
         images = np.arange(first, min(first + _BATCH, len(test.labels)))

@@ -18,16 +18,6 @@ __all__ = ["photos"]
 TWICE_SHOWN: Final = 10
 """Photos in two classes that are shown."""
 
-_TITLES: Final[dict[contract.FindingKind, str]] = {
-    "unreadable": "Damaged",
-    "label": "Suspected labels",
-    "copy": "Copies",
-    "odd": "Odd ones out",
-    "blurred": "Blurred",
-    "dark": "Dark",
-    "bright": "Bright",
-    "tiny": "Tiny",
-}
 _ORDER: Final[tuple[contract.FindingKind, ...]] = (
     "label",
     "copy",
@@ -48,6 +38,7 @@ def photos(run: RunContext) -> dict[str, Any]:
     if check is None and summary is None and evaluation is None:
         raise Missing("The run came to no list of its photos.")
 
+    # what of each file is shown, with its pictures
     key = f"{contract.RUNS_PREFIX}{run.name}/manifest/{contract.Artefact.LEFT_OUT}"
     copies = evaluation["near_copies"] if evaluation else None
     twice = summary["in_two_classes"][:TWICE_SHOWN] if summary else []
@@ -101,7 +92,7 @@ def _kinds(run: RunContext, check: contract.DatasetCheck, *, known: Container[st
     return [
         {
             "kind": kind,
-            "title": _TITLES[kind],
+            "title": contract.FINDING_TITLES[kind],
             "meaning": contract.FINDING_KINDS[kind],
             "count": counts[kind],
             "findings": [
@@ -124,12 +115,9 @@ def _kinds(run: RunContext, check: contract.DatasetCheck, *, known: Container[st
 
 def _unexamined(run: RunContext, summary: contract.DatasetSummary | None) -> str:
     """Return why there is no `Artefact.CHECK`."""
-    plan = run.data.get("plan")
     most = contract.MOST_EXAMINED_PHOTOS
     if summary and summary["images"] > most:
         return f"A training examines at most {most:,} photos, and this data set has {summary['images']:,}."
-    if plan and plan["hyperparameters"].get("mode") == "finetune":
-        return "A fine-tuning does not examine its photos."
     if "training" not in run.data:
         return "The run did not come to its training, which examines the photos."
     return f"The training left no {contract.Artefact.CHECK}; one of an earlier version did not examine the photos."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,13 +26,14 @@ def trend(run: RunContext) -> dict[str, Any]:
     except (ClientError, BotoCoreError) as error:
         raise Missing(f"The runs could not be listed: {error}.") from None
 
+    # the runs that came to a decision, the newest first
     runs: list[dict[str, Any]] = []
     for execution in answer["executions"]:
         name = contract.run_id(execution["name"], started=execution["startDate"])
-        decision = if_present(lambda name=name: run.files.decision_of(name))  # type: ignore[misc]
+        decision = if_present(partial(run.files.decision_of, name))
         if decision is None:
             continue
-        evaluation = if_present(lambda name=name: run.files.evaluation_of(name))  # type: ignore[misc]
+        evaluation = if_present(partial(run.files.evaluation_of, name))
         runs.append(
             {
                 "run": name,
@@ -48,6 +50,7 @@ def trend(run: RunContext) -> dict[str, Any]:
     if len(runs) < 2:
         raise Missing("There is no earlier run to compare this one with.")
 
+    # the oldest first, beside this one
     runs.reverse()
     this = next((entry for entry in runs if entry["run"] == run.name), runs[-1])
     for entry in runs:

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.fakes.lambda_context import Context
-from tests.fakes.report_run import CLASSES, RUN, FakeSageMaker, FakeStepFunctions, event, files
+from tests.fakes.report_files import CLASSES, RUN
+from tests.fakes.report_run import FakeSageMaker, FakeStepFunctions, event, files
 from tests.fakes.s3 import FakeS3
 from tests.system.browser.conftest import OpenedPage
 
