@@ -243,20 +243,32 @@ def _mean(values: list[float]) -> str:
     return f"standard error {standard_error(np.array(values)):.4f}"
 
 
+def _beside_softmax(name: str, *, unit: str, ours: float, peer: float, goal: str, holds: bool) -> Result:
+    """Return a result beside what the highest probability alone tells."""
+    return Result(
+        name=name,
+        unit=unit,
+        ours=ours,
+        peers={"max softmax": peer},
+        ratio=ours / max(peer, 1e-9),
+        against="max softmax",
+        goal=goal,
+        holds=holds,
+    )
+
+
 def pair_results(name: str, figures: Figures, others: Mapping[str, Vectors]) -> Iterator[Result]:
     """Yield what a model of one data set refuses of each other one."""
     for other, vectors in others.items():
-        refused, of_softmax = figures[f"refused {other}"], figures[f"refused {other} softmax"]
-        ours, peer = float(np.mean(refused)), float(np.mean(of_softmax))
-        yield Result(
-            name=f"unknown_{name}_{other}",
+        refused = figures[f"refused {other}"]
+        ours, peer = float(np.mean(refused)), float(np.mean(figures[f"refused {other} softmax"]))
+        yield _beside_softmax(
+            f"unknown_{name}_{other}",
             unit=f"share of {len(vectors)} photos of {other} that a model of {name} refuses, mean of {len(refused)} "
             f"seeds ({_mean(refused)}); known photos kept: {np.mean(figures['kept']):.3f} ({_mean(figures['kept'])}), "
             f"by softmax {np.mean(figures['kept softmax']):.3f}",
             ours=ours,
-            peers={"max softmax": peer},
-            ratio=ours / max(peer, 1e-9),
-            against="max softmax",
+            peer=peer,
             goal="at least 0.99 with 0.95 of known photos kept",
             holds=ours >= 0.99,
         )
@@ -271,15 +283,13 @@ def class_results(name: str, figures: Figures) -> Iterator[Result]:
     for what, (words, goal) in goals.items():
         ours, peer = float(np.mean(figures[what])), float(np.mean(figures[f"{what} softmax"]))
         lead = np.array(figures[what]) - np.array(figures[f"{what} softmax"])
-        yield Result(
-            name=f"unknown_classes_{name}_{what}",
+        yield _beside_softmax(
+            f"unknown_classes_{name}_{what}",
             unit=f"{words}, photos of {LEFT_OUT} classes of {name} that were not trained on, mean of {len(lead)} draws "
             f"({_mean(figures[what])}; the lead's {standard_error(lead):.4f}); known photos kept: "
             f"{np.mean(figures['kept']):.3f}",
             ours=ours,
-            peers={"max softmax": peer},
-            ratio=ours / max(peer, 1e-9),
-            against="max softmax",
+            peer=peer,
             goal=goal,
             holds=ours > peer if what == "auroc" else ours >= 0.6,
         )
