@@ -78,11 +78,7 @@ class Profiler:
             self._samples = samples.between(self.clock.started, self._ended)
 
     def gather(self, group: Group) -> None:
-        """Stop the measurement, and exchange the hosts' utilisation between all processes, which must all call this.
-
-        Do not call it as the last thing before the group ends: a process group that is destroyed while its thread still
-        releases what was gathered waits for that thread, which waits for the interpreter.
-        """
+        """Stop the measurement, and exchange the hosts' utilisation between all processes, which must all call this."""
         self._end()
         if environment.hosts()[1] == 1:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -27,6 +27,7 @@ class Group:
     rank: int
     size: int
     device: torch.device
+    _wrapped: list[DistributedDataParallel] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def is_main(self) -> bool:
@@ -65,7 +66,20 @@ class Group:
         """Return the network with its gradients averaged over the processes."""
         if self.size == 1:
             return network
-        return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
+        wrapped = DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
+        self._wrapped.append(wrapped)
+        return wrapped
+
+    def _leave(self) -> None:
+        """Destroy the process group, after which the wrapped networks cannot be trained any more.
+
+        A wrapped network's reducer is the one owner of the process group that destroys it without releasing the
+        interpreter. If it were the last one, it would wait for the group's threads, which may wait for the interpreter
+        to free a tensor that they have exchanged.
+        """
+        for network in self._wrapped:
+            del network.reducer, network.logger
+        dist.destroy_process_group()
 
 
 class Agreement:
@@ -119,10 +133,11 @@ def joined() -> Iterator[Group]:
         return
     _name_the_network_interface()
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    group = Group(rank=dist.get_rank(), size=size, device=device)
     try:
-        yield Group(rank=dist.get_rank(), size=size, device=device)
+        yield group
     finally:
-        dist.destroy_process_group()
+        group._leave()
 
 
 def _name_the_network_interface() -> None:

@@ -103,6 +103,42 @@ def test_a_network_interface_that_the_user_names_stands(monkeypatch: pytest.Monk
     assert named == ["of-the-user", "of-the-job"]
 
 
+LEAVING = """
+import torch
+from torch import distributed as dist, nn
+from training.runtime.distributed import joined
+
+with joined() as group:
+    network = group.wrap(nn.Linear(4, 2))
+    network(torch.ones(2, 4)).sum().backward()
+    for _ in range(20):  # each is freed by the thread that ends it
+        last = dist.all_reduce(torch.ones(1_000_000), async_op=True)
+last.wait()
+print("owners:", [name for name in ("reducer", "logger") if hasattr(network, name)], flush=True)
+"""
+
+
+def test_a_group_is_left_while_its_threads_still_free_what_was_exchanged(tmp_path: Path) -> None:
+    """What a wrapped network owns of the group would destroy it with the interpreter held, which those threads need."""
+    script = tmp_path / "leaving.py"
+    script.write_text(LEAVING)
+    workers = subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, _ = workers.communicate(timeout=240)
+    finally:
+        with suppress(ProcessLookupError):  # all of them have ended
+            os.killpg(workers.pid, signal.SIGKILL)
+    assert workers.returncode == 0, said
+    assert said.splitlines() == ["owners: []"] * 2
+
+
 AGREEING = """
 import sys
 import torch
