@@ -74,6 +74,11 @@ A body may hold the variables for mapping templates alone ("Variables for data t
 status is none of them, so that the two defaults, which stand for several, leave it out (RFC 9457 allows that).
 """
 
+_RETRY_AFTER: dict[str, dict[str, str]] = {
+    kind: {"Retry-After": "'1'"} for kind in ("THROTTLED", "INTEGRATION_TIMEOUT")
+}
+"""Header of the errors after which the same request may succeed, in seconds."""
+
 
 class Api(Construct):
     """The REST API with its Lambda function, key, usage plan and access log."""
@@ -173,7 +178,7 @@ class Api(Construct):
                 status_code=status or None,
                 # API Gateway renders the application/json template whatever a client accepts.
                 templates={"application/json": text},
-                response_headers={"Content-Type": "'application/problem+json'"},
+                response_headers={"Content-Type": "'application/problem+json'", **_RETRY_AFTER.get(kind, {})},
             )
 
     def _build_key(self, names: Names, settings: ApiSettings) -> apigateway.ApiKey:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
@@ -16,6 +17,7 @@ from contract import (
     MAX_SERVERLESS_IMAGE_BYTES,
     MAX_SERVERLESS_JSON_IMAGE_BYTES,
     ClassificationParameters,
+    ClassificationRequest,
     ServingMode,
 )
 
@@ -28,6 +30,7 @@ _HOW_TO = (
     '{"inputs": "…", "parameters": {"top_k": 5}}'
 )
 
+_FIELDS = tuple(ClassificationRequest.__annotations__)
 _PARAMETERS = tuple(ClassificationParameters.__annotations__)
 
 
@@ -89,11 +92,8 @@ def _attributes(event: APIGatewayProxyEvent) -> str:
     given = event.multi_value_query_string_parameters or {
         name: [value] for name, value in (event.query_string_parameters or {}).items()
     }
+    _check_names(given, known=_PARAMETERS, what="The query string")
     for name, values in given.items():
-        if name not in _PARAMETERS:
-            raise Problem(
-                400, "Unknown parameter", f"The query string has {name[:50]!r}; known are {', '.join(_PARAMETERS)}."
-            )
         if len(values) != 1:
             raise Problem(400, "Parameter given twice", f"The query string has {name} {len(values)} times; give one.")
         if not re.fullmatch(r"[A-Za-z0-9.]{1,30}", values[0]):
@@ -118,16 +118,31 @@ def _body(event: APIGatewayProxyEvent) -> bytes:
 def _check_json(body: bytes, limits: _Limits) -> None:
     try:
         value = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise Problem(
-            400, "Not JSON", f"The content type is application/json, but the body is not: {error}; {_HOW_TO}."
+            400, "Not JSON", f"The content type is application/json, but the body is not: {reason}; {_HOW_TO}."
         ) from None
+
+    # the shape of contract.ClassificationRequest
     if not isinstance(value, dict) or not isinstance(value.get("inputs"), str):
         raise Problem(400, "No image", f'The JSON has no text "inputs"; {_HOW_TO}.')
+    _check_names(value, known=_FIELDS, what="The JSON")
+    parameters = value.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise Problem(400, "Unreadable parameters", f'"parameters" is no object; {_HOW_TO}.')
+    _check_names(parameters, known=_PARAMETERS, what='"parameters"')
+
     size = len(value["inputs"]) * 3 // 4 - value["inputs"][-2:].count("=")
     if size > limits.as_json:
         bytes_alone = f"as JSON ({limits.image / 1e6:.1f} MB if its bytes are sent with an image/* content type)"
         raise _too_large(size, limits.as_json, bytes_alone)
+
+
+def _check_names(given: Iterable[str], *, known: tuple[str, ...], what: str) -> None:
+    for name in given:
+        if name not in known:
+            raise Problem(400, "Unknown parameter", f"{what} has {name[:50]!r}; known are {', '.join(known)}.")
 
 
 def _too_large(size: int, limit: int, how: str = "") -> Problem:

@@ -20,13 +20,13 @@ DEPLOYED = Api("https://host/stage/", "the key")
 class Pool:
     """An HTTP pool that answers every request in the same way."""
 
-    def __init__(self, status: int, body: bytes) -> None:
-        self.status, self.body = status, body
+    def __init__(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.status, self.body, self.headers = status, body, headers or {}
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
 
     def request(self, method: str, url: str, **options: Any) -> SimpleNamespace:
         self.requests.append((method, url, options))
-        return SimpleNamespace(status=self.status, data=self.body)
+        return SimpleNamespace(status=self.status, data=self.body, headers=self.headers)
 
 
 @pytest.fixture

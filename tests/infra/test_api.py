@@ -80,6 +80,15 @@ def test_api_gateways_own_refusals_are_problem_details(template: Template) -> No
     } == statuses  # fmt: skip
 
 
+def test_a_request_too_many_is_told_when_to_come_back(template: Template) -> None:
+    """A used up quota is none of them: it comes back the next day."""
+    waits = {
+        kind: response["ResponseParameters"].get("gatewayresponse.header.Retry-After")
+        for kind, response in gateway_responses(template).items()
+    }
+    assert {kind: wait for kind, wait in waits.items() if wait} == {"THROTTLED": "'1'", "INTEGRATION_TIMEOUT": "'1'"}
+
+
 def test_only_a_stack_that_was_created_keeps_what_outlives_it(template: Template) -> None:
     """A first deployment that fails leaves neither a bucket nor a role (A-68)."""
     kept = {

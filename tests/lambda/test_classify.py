@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from classify import handler as classify
+from classify.problems import Problem
+from classify.request_image import ImageRequest
 
 from contract import (
     MAX_IMAGE_BYTES,
@@ -28,6 +31,8 @@ class FakeEndpoint:
 
     def __init__(self, answer: Any = ANSWER, status: str | None = "InService") -> None:
         self.answer, self.status = answer, status
+        self.in_turn = isinstance(answer, list) and any(isinstance(each, Exception) for each in answer)
+        """Whether the answers are given one after the other; otherwise a list is one answer."""
         self.asked: list[tuple[bytes, str]] = []
         self.attributes: list[str | None] = []
 
@@ -41,9 +46,10 @@ class FakeEndpoint:
     ) -> dict[str, Any]:
         self.asked.append((Body, ContentType))
         self.attributes.append(CustomAttributes)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return {"Body": io.BytesIO(json.dumps(self.answer).encode())}
+        answer = self.answer.pop(0) if self.in_turn else self.answer
+        if isinstance(answer, Exception):
+            raise answer
+        return {"Body": io.BytesIO(json.dumps(answer).encode())}
 
     def describe_endpoint(self, **_: Any) -> dict[str, str]:
         if self.status is None:
@@ -199,6 +205,19 @@ def test_a_wrong_query_string_is_told_the_right_one(
         (event(b"{", "application/json"), 400, "is not"),
         (event(b"[]", "application/json"), 400, '"inputs"'),
         (event(b'{"inputs": 3}', "application/json"), 400, '"inputs"'),
+        (event(b"[" * 100_000, "application/json"), 400, "nested too deeply"),
+        (
+            event(b'{"inputs": "' + b"[" * 9 + b'", "a": ' + b"[" * 100_000, "application/json"),
+            400,
+            "nested too deeply",
+        ),
+        (event(b'{"inputs": "aaaa", "top_k": 3}', "application/json"), 400, "has 'top_k'; known are inputs, param"),
+        (
+            event(b'{"inputs": "aaaa", "parameters": {"topk": 3}}', "application/json"),
+            400,
+            "has 'topk'; known are top_k",
+        ),
+        (event(b'{"inputs": "aaaa", "parameters": [3]}', "application/json"), 400, '"parameters" is no object'),
         (event(b"x" * (MAX_IMAGE_BYTES + 1)), 413, "make it smaller"),
         (event(json.dumps({"inputs": "x" * 6_100_000}), "application/json"), 413, "make it smaller"),
         (event("%%%", "image/png") | {"isBase64Encoded": True}, 400, "not valid base64"),
@@ -275,18 +294,68 @@ def test_before_the_first_release_the_answer_says_what_to_do(monkeypatch: pytest
         (NOT_FOUND, "Creating", 503),
         (client_error("ValidationError", "Endpoint is in state Creating"), "Creating", 503),
         (client_error("ModelError", "server error", OriginalStatusCode=500), "InService", 502),
+        (client_error("ModelError", "the queue is full", OriginalStatusCode=503), "InService", 503),
+        (client_error("ModelError", "Your invocation timed out", OriginalStatusCode=0), "InService", 504),
+        (client_error("ModelError", "Your invocation timed out"), "InService", 504),
+        (client_error("ModelNotReadyException", "provisioning", status=429), "InService", 503),
         (client_error("ThrottlingException", "Rate exceeded"), "InService", 503),
         (client_error("AccessDeniedException", "no"), "InService", 502),
-        (client_error("ServiceUnavailable", "no", status=503), "InService", 502),
-        (ReadTimeoutError(endpoint_url="https://runtime"), "InService", 503),
+        (client_error("InternalFailure", "no", status=500), "InService", 503),
+        (client_error("InternalDependencyException", "no", status=530), "InService", 503),
+        (client_error("ServiceUnavailable", "no", status=503), "InService", 503),
+        (EndpointConnectionError(endpoint_url="https://runtime"), "InService", 503),
+        (ReadTimeoutError(endpoint_url="https://runtime"), "InService", 504),
     ],
 )
 def test_failures_behind_the_api_say_when_to_try_again(
-    monkeypatch: pytest.MonkeyPatch, answer: Exception, endpoint_status: str, status: int
+    monkeypatch: pytest.MonkeyPatch, pauses: list[float], answer: Exception, endpoint_status: str, status: int
 ) -> None:
+    """A-64."""
     body, headers = refused(monkeypatch, FakeEndpoint(answer, endpoint_status), event(b"image"))
     assert body["status"] == status
     assert int(headers["Retry-After"]) > 0
+
+
+PASSING = [client_error("InternalFailure", "no"), EndpointConnectionError(endpoint_url="https://runtime")]
+
+
+@pytest.mark.parametrize("failure", PASSING)
+def test_a_passing_failure_is_tried_again_once(
+    monkeypatch: pytest.MonkeyPatch, pauses: list[float], failure: Exception
+) -> None:
+    endpoint = FakeEndpoint([failure, ANSWER])
+    assert call(monkeypatch, endpoint, event(b"image"))[:2] == (200, ANSWER)
+    assert len(endpoint.asked) == 2
+
+    endpoint = FakeEndpoint([failure, failure, ANSWER])
+    assert refused(monkeypatch, endpoint, event(b"image"))[0]["status"] == 503
+    assert len(endpoint.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "seconds"),
+    [(PASSING[0], 5.0), (client_error("ThrottlingException", "no"), 0), (ReadTimeoutError(endpoint_url="x"), 0)],
+)
+def test_what_may_not_pass_in_time_is_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception, seconds: float
+) -> None:
+    """API Gateway cuts a request off after 29 seconds, of which an attempt may take 24."""
+    now = itertools.count(step=seconds)
+    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
+    endpoint = FakeEndpoint([failure, ANSWER])
+    assert refused(monkeypatch, endpoint, event(b"image"))[0]["status"] in (503, 504)
+    assert len(endpoint.asked) == 1
+
+
+def test_a_refused_request_keeps_nothing_of_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that is raised again holds the frames of every time, and the photos in them."""
+    monkeypatch.setattr(classify.endpoint, "_runtime", FakeEndpoint(client_error("ThrottlingException", "no")))
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(Problem) as raised:
+            classify.endpoint.classify(ImageRequest(b"image", "image/jpeg"))
+        lengths.append(len(raised.traceback))
+    assert len(set(lengths)) == 1
 
 
 @pytest.mark.parametrize("status", ["InService", "Updating"])
