@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import urllib3
+from botocore.awsrequest import AWSRequest
 
 from cli import CliError
 from cli.photos import media_type
@@ -40,12 +41,14 @@ class Api:
     """The deployed API: its base URL, with a slash at the end, and its key."""
 
     url: str
-    key: str = field(repr=False)
+    key: str | None = field(repr=False)
+    """None where the API takes none: requests are signed then, which an API open to all leaves alone."""
+    sign: Callable[[AWSRequest], None] | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, target: Target) -> Api:
         """Return the API of a deployed stack."""
-        return cls(target.api_url, target.api_key)
+        return cls(target.api_url, target.api_key if target.takes_keys else None, target.sign)
 
     def classify(
         self,
@@ -73,13 +76,12 @@ class Api:
         except OSError as error:
             raise CliError(f"{photo} cannot be read ({error.strerror}): give the path of a photo") from None
 
-        headers = {"x-api-key": self.key, "content-type": media_type(photo)}
         wanted = {"top_k": top, "coverage": coverage, "explain": 1 if explain else None}
         asked = {name: value for name, value in wanted.items() if value is not None}
         url = f"{self.url}classify" + (f"?{urlencode(asked)}" if asked else "")
         try:
             response = ask_until_answered(
-                lambda: _POOL.request("POST", url, body=body, headers=headers, timeout=TIMEOUT),
+                lambda: _POOL.request("POST", url, body=body, headers=self._headers(url, photo, body), timeout=TIMEOUT),
                 say=lambda sentence: say(f"{photo}: {sentence}"),
             )
         except urllib3.exceptions.HTTPError as error:
@@ -94,8 +96,24 @@ class Api:
         answer: Answer = json.loads(response.data)
         return answer
 
+    def _headers(self, url: str, photo: Path, body: bytes) -> dict[str, str]:
+        headers = {"content-type": media_type(photo)}
+        if self.key is not None:
+            return {"x-api-key": self.key, **headers}
+        request = AWSRequest("POST", url, headers, body)
+        if self.sign is not None:
+            self.sign(request)
+        return dict(request.headers.items())
+
 
 def curl_command(api: Api, photo: Path) -> str:
     """Return the shell command that classifies a photo as `Api.classify` does; the shell asks whippet for the key."""
     url, media, data = map(shlex.quote, (f"{api.url}classify", f"content-type: {media_type(photo)}", f"@{photo}"))
-    return f'curl -X POST {url} -H "x-api-key: $(whippet key)" -H {media} --data-binary {data}'
+    key = '-H "x-api-key: $(whippet key)"' if api.key is not None else _CURL_SIGNS
+    return f"curl -X POST {url} {key} -H {media} --data-binary {data}"
+
+
+_CURL_SIGNS = (
+    '--aws-sigv4 "aws:amz:$AWS_REGION:execute-api" --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" '
+    '-H "x-amz-security-token: $AWS_SESSION_TOKEN"'
+)

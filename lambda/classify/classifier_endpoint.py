@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from shared.aws_errors import error_code, is_missing_endpoint, is_missing_resource
 
-from contract import Answer, ServingMode
+from contract import REQUEST_ID, Answer, Health, ServingMode
 
 from .endpoint_failures import NONE_YET, NOT_READY, may_pass, problem_of
 from .problems import Problem
@@ -41,15 +41,19 @@ class ClassifierEndpoint:
         self._runtime = boto3.client("sagemaker-runtime", config=_FAST)
         self._sagemaker = boto3.client("sagemaker", config=_DESCRIBE)
 
-    def classify(self, request: ImageRequest) -> str:
-        """Return the endpoint's response, as JSON; a failure that may pass is tried again once, in time.
+    def classify(self, request: ImageRequest, *, request_id: str) -> Answer:
+        """Return the endpoint's answer; a failure that may pass is tried again once, in time.
+
+        Args:
+            request: the image.
+            request_id: the API's id of the request, which the container's log shows.
 
         Raises:
             Problem: the endpoint refuses the image, does not exist, does not answer, or is too old for what is asked.
         """
         began = time.monotonic()
         try:
-            return _as_answer(self._invoke(request), request)
+            return _as_answer(self._invoke(request, request_id), request)
         except (ClientError, BotoCoreError) as error:
             if not may_pass(error) or time.monotonic() - began > _TRY_AGAIN_WITHIN:
                 raise self._explain(error) from None
@@ -58,11 +62,11 @@ class ClassifierEndpoint:
         # the second attempt is the last
         time.sleep(_PAUSE)
         try:
-            return _as_answer(self._invoke(request), request)
+            return _as_answer(self._invoke(request, request_id), request)
         except (ClientError, BotoCoreError) as error:
             raise self._explain(error) from None
 
-    def health(self) -> dict[str, str]:
+    def health(self) -> Health:
         """Return the status and the configuration of the endpoint.
 
         Raises:
@@ -81,15 +85,16 @@ class ClassifierEndpoint:
             )
         raise NOT_READY()
 
-    def _invoke(self, request: ImageRequest) -> str:
+    def _invoke(self, request: ImageRequest, request_id: str) -> bytes:
+        attributes = {**request.parameters, REQUEST_ID: request_id}
         response = self._runtime.invoke_endpoint(
             EndpointName=self.name,
             Body=request.body,
-            ContentType=request.content_type,
+            ContentType="application/octet-stream",
             Accept="application/json",
-            **({"CustomAttributes": request.attributes} if request.attributes else {}),
+            CustomAttributes=";".join(f"{name}={value}" for name, value in sorted(attributes.items())),
         )
-        return response["Body"].read().decode()
+        return response["Body"].read()
 
     def _describe(self) -> dict[str, Any]:
         try:
@@ -117,7 +122,7 @@ class ClassifierEndpoint:
         return NOT_READY()
 
 
-def _as_answer(body: str, request: ImageRequest) -> str:
+def _as_answer(body: bytes, request: ImageRequest) -> Answer:
     """Return the endpoint's response as `contract.Answer`.
 
     Between a deployment and the next release, the endpoint runs the container of an earlier release, which answers a
@@ -127,19 +132,18 @@ def _as_answer(body: str, request: ImageRequest) -> str:
         Problem: such a container is asked for something that it cannot do.
     """
     content = json.loads(body)
-    if not isinstance(content, list):
-        return body
-    if request.attributes:
+    if isinstance(content, dict):
+        return cast("Answer", content)
+    if request.parameters:
         raise Problem(
             422,
             "Model too old",
             "The model in service was released before parameters in the query string; start a run, or leave them out.",
         )
-    answer: Answer = {
+    return {
         "label": content[0]["label"],
         "score": content[0]["score"],
         "known": None,
         "distance": None,
         "predictions": content,
     }
-    return json.dumps(answer, ensure_ascii=False)

@@ -15,7 +15,7 @@ from shared.aws_errors import error_code, error_message, is_throttled
 
 from .problems import Problem
 
-__all__ = ["NONE_YET", "NOT_READY", "may_pass", "problem_of"]
+__all__ = ["NONE_YET", "NOT_READY", "TOO_LONG", "may_pass", "problem_of"]
 
 logger = Logger(child=True)
 
@@ -44,7 +44,7 @@ _WAKING: Final = partial(
 _BUSY: Final = partial(
     Problem, 503, "Model is busy", "Too many requests at once; try again in some seconds.", retry_after=2
 )
-_TOO_LONG: Final = partial(
+TOO_LONG: Final = partial(
     Problem,
     504,
     "No answer in time",
@@ -90,7 +90,7 @@ def problem_of(error: ClientError | BotoCoreError, *, is_serverless: bool) -> Pr
     logger.warning("no answer from the endpoint", extra={"error": str(error)})
     if not isinstance(error, ReadTimeoutError):
         return _UNAVAILABLE()
-    return _WAKING() if is_serverless else _TOO_LONG()
+    return _WAKING() if is_serverless else TOO_LONG()
 
 
 def _of_refusal(error: ClientError) -> Problem:
@@ -107,7 +107,8 @@ def _of_refusal(error: ClientError) -> Problem:
     # anything else is no fault of the caller
     logger.warning("the endpoint refused", extra={"code": code, "reason": error_message(error), "model_status": status})
     if code == "ModelError":
-        return {_NO_STATUS: _TOO_LONG, 503: _BUSY, 504: _TOO_LONG}.get(status or _NO_STATUS, _FAILED)()
+        known = {_NO_STATUS: TOO_LONG, 503: _BUSY, 504: TOO_LONG}
+        return known.get(status if isinstance(status, int) else _NO_STATUS, _FAILED)()
     if is_throttled(error) or code == "TooManyRequests":
         return _BUSY()
     return (_UNAVAILABLE if code in _PASSING else _UNREACHABLE)()

@@ -12,11 +12,11 @@ import pytest
 from cli import retries
 from cli.retries import LONGEST_WAIT, ask_until_answered
 
-ANSWERED = SimpleNamespace(status=200, headers={}, data=b"{}")
+ANSWERED: Any = SimpleNamespace(status=200, headers={}, data=b"{}")
 WAKING = "The model sleeps while nobody asks, and starts now; try again in 20 seconds."
 
 
-def refusal(status: int, detail: str, retry_after: str | None) -> SimpleNamespace:
+def refusal(status: int, detail: str, retry_after: str | None) -> Any:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     return SimpleNamespace(status=status, headers=headers, data=json.dumps({"detail": detail}).encode())
 
@@ -24,7 +24,7 @@ def refusal(status: int, detail: str, retry_after: str | None) -> SimpleNamespac
 class Conversation:
     """Answers that come one after the other, the last one again and again; what was said and waited for."""
 
-    def __init__(self, *answers: SimpleNamespace) -> None:
+    def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
         self.asked = 0
         self.said: list[str] = []
@@ -35,7 +35,7 @@ class Conversation:
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
-def hold(monkeypatch: pytest.MonkeyPatch, *answers: SimpleNamespace) -> tuple[Conversation, Any]:
+def hold(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> tuple[Conversation, Any]:
     talk = Conversation(*answers)
     monkeypatch.setattr("time.sleep", talk.pauses.append)
     return talk, ask_until_answered(talk.send, say=talk.said.append)
