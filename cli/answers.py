@@ -10,9 +10,9 @@ from rich.text import Text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contract import Answer
+    from contract import Answer, ServedModel
 
-__all__ = ["ALL_CLASSES", "add_answer", "answers_table", "known_word"]
+__all__ = ["ALL_CLASSES", "add_answer", "answers_table", "known_word", "model_words"]
 
 ALL_CLASSES: Final = 1_000_000
 """More classes than any model has: the score of every label in a set is wanted."""
@@ -20,7 +20,15 @@ ALL_CLASSES: Final = 1_000_000
 
 def answers_table() -> Table:
     """Return a table without rows."""
-    return Table(Column("photo", overflow="fold"), "label", "score", "known", box=None, padding=(0, 2, 0, 0))
+    return Table(
+        Column("photo", overflow="fold"),
+        "label",
+        "score",
+        "known",
+        box=None,
+        padding=(0, 2, 0, 0),
+        caption_justify="left",
+    )
 
 
 def add_answer(table: Table, photo: Path, answer: Answer) -> None:
@@ -37,6 +45,13 @@ def add_answer(table: Table, photo: Path, answer: Answer) -> None:
         )
     if "reason" in answer:
         table.add_row("", Text(f"↳ {answer['reason']}", style="dim"), "", "")
+    if "model" in answer:
+        table.caption = model_words(answer["model"])
+
+
+def model_words(model: ServedModel) -> str:
+    """Return which model answered, in words."""
+    return f"model of run {model['run']}, test accuracy {model['test_accuracy']:.1%}"
 
 
 def known_word(answer: Answer) -> str:

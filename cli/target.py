@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
+from botocore.auth import SigV4Auth
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -22,6 +23,8 @@ from local import control
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from botocore.awsrequest import AWSRequest
 
 __all__ = ["ROOT", "STATE", "Target", "find_target", "is_on_this_machine", "read_settings"]
 
@@ -129,9 +132,35 @@ class Target:
         host, _, stage = url.removeprefix("https://").rstrip("/").partition("/")
         return self.cloud.api_url(host.split(".")[0], stage)
 
+    @property
+    def takes_keys(self) -> bool:
+        """Whether the stack's API takes keys (`api.auth`)."""
+        return StackOutput.API_KEY_ID in self.outputs
+
+    def sign(self, request: AWSRequest) -> None:
+        """Sign a request to the API with this target's credentials.
+
+        Raises:
+            CliError: there are none.
+        """
+        credentials = self.session.get_credentials()
+        if credentials is None:
+            raise CliError(f"there are no credentials {self.place} to sign requests to the API with: log in first")
+        region = self.session.region_name or str(self.client("apigateway").meta.region_name)
+        SigV4Auth(credentials.get_frozen_credentials(), "execute-api", region).add_auth(request)
+
     @cached_property
     def api_key(self) -> str:
-        """The value of the stack's API key."""
+        """The value of the stack's API key.
+
+        Raises:
+            CliError: the API takes none.
+        """
+        if not self.takes_keys:
+            raise CliError(
+                f"the API {self.place} takes no key: with api.auth=iam sign requests as `whippet classify` does, with "
+                "api.auth=none just send them"
+            )
         apigateway = self.client("apigateway")
         key: str = apigateway.get_api_key(apiKey=self.output(StackOutput.API_KEY_ID), includeValue=True)["value"]
         return key

@@ -15,8 +15,8 @@ __all__ = [
     "MAX_IMAGE_PIXELS",
     "MAX_JSON_IMAGE_BYTES",
     "MAX_SERVERLESS_IMAGE_BYTES",
-    "MAX_SERVERLESS_JSON_IMAGE_BYTES",
     "MIN_COVERAGE",
+    "REQUEST_ID",
     "Answer",
     "ClassificationParameters",
     "ClassificationRequest",
@@ -27,6 +27,7 @@ __all__ = [
     "Precision",
     "Prediction",
     "ProblemDetails",
+    "ServedModel",
     "ServingMode",
     "ServingVariable",
 ]
@@ -35,13 +36,11 @@ MAX_IMAGE_BYTES: Final = 4_500_000
 """Largest image of a request. A Lambda invocation takes 6 MB (Lambda quotas), and base64 adds a third to the image."""
 
 MAX_JSON_IMAGE_BYTES: Final = 3_500_000
-"""Largest image of a request as JSON, where it is in base64 already and API Gateway encodes the JSON once more."""
+"""Largest image of a request as JSON, where it is in base64 already and API Gateway encodes the JSON once more; several
+images of one request have it together."""
 
 MAX_SERVERLESS_IMAGE_BYTES: Final = 4_000_000
 """Largest image of a request to a serverless endpoint, which takes 4 MB (developer guide, "Serverless Inference")."""
-
-MAX_SERVERLESS_JSON_IMAGE_BYTES: Final = 3_000_000
-"""The same as JSON, where base64 adds a third and perhaps line breaks."""
 
 MAX_IMAGE_PIXELS: Final = 50_000_000
 """Largest decoded image: 50 megapixels, more than a phone's photo has at its default setting."""
@@ -51,6 +50,9 @@ MAX_ERROR_CHARACTERS: Final = 1000
 
 ServingMode = Literal["realtime", "serverless"]
 """Whether the endpoint runs on instances of its own, or only while it is asked."""
+
+REQUEST_ID: Final = "request_id"
+"""Name by which SageMaker's CustomAttributes carry the API's id of a request to the container and its log."""
 
 Precision = Literal["fp32", "int8"]
 
@@ -78,6 +80,8 @@ class ServingVariable(StrEnum):
 
     NAME_UNKNOWN = "WHIPPET_NAME_UNKNOWN"
     """`true` or `false`: whether `Answer.label` names the likeliest class of an unknown photo, too."""
+    RELEASE = "WHIPPET_RELEASE"
+    """`ServedModel.release`"""
 
 
 class CoverageTable(TypedDict):
@@ -142,6 +146,17 @@ class HeatMap(TypedDict):
     side."""
 
 
+class ServedModel(TypedDict):
+    """The model that gave an answer."""
+
+    run: str
+    """The run that trained it."""
+    release: NotRequired[str]
+    """Name of the model and of the endpoint configuration; not where the container was started by other means."""
+    test_accuracy: float
+    """Its accuracy on the run's test photos."""
+
+
 class Answer(TypedDict):
     """The response to a photo."""
 
@@ -162,6 +177,8 @@ class Answer(TypedDict):
     """The smallest set of labels that holds the right one with the probability that was asked for (`coverage`)."""
     heat_map: NotRequired[HeatMap]
     """Where `explain` was asked for."""
+    model: NotRequired[ServedModel]
+    """Not in the answers of earlier releases."""
 
 
 class ClassificationParameters(TypedDict):
@@ -190,3 +207,8 @@ class ProblemDetails(TypedDict):
     title: str
     status: int
     detail: str
+    """What was wrong, and what to do."""
+    instance: NotRequired[str]
+    """The request's id as a URN, `urn:uuid:…`, by which the logs are searched."""
+    retry_after: NotRequired[int]
+    """Seconds after which the same request may succeed, as the header `Retry-After` says."""

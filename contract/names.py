@@ -17,6 +17,7 @@ __all__ = [
     "OWN_PREFIXES",
     "RUNS_PREFIX",
     "TENSORS_PREFIX",
+    "UPLOADS_PREFIX",
     "approval_key",
     "features_job_name",
     "job_prefix",
@@ -45,7 +46,10 @@ APPROVALS_PREFIX: Final = "approvals/"
 JOBS_PREFIXES: Final = (RUNS_PREFIX, FEATURES_PREFIX, CHECKPOINTS_PREFIX, TENSORS_PREFIX)
 """What jobs read and write below in the data bucket."""
 
-OWN_PREFIXES: Final = (*JOBS_PREFIXES, APPROVALS_PREFIX)
+UPLOADS_PREFIX: Final = "uploads/"
+"""Key prefix of the photos that callers of the API upload before they are classified; S3 deletes them soon."""
+
+OWN_PREFIXES: Final = (*JOBS_PREFIXES, APPROVALS_PREFIX, UPLOADS_PREFIX)
 """What the runs write below in the data bucket. No photos or weights of a user's belong there."""
 
 _LONGEST_RUN = 11

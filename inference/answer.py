@@ -28,6 +28,7 @@ def answer(
     top_k: int,
     coverage: float | None,
     name_unknown: bool,
+    release: str = "",
 ) -> contract.Answer:
     """Return the answer to one photo.
 
@@ -39,6 +40,7 @@ def answer(
         top_k: number of predictions; all classes where it is more.
         coverage: probability with which `labels` is to hold the right label; None for no `labels`.
         name_unknown: whether `label` names the likeliest class of an unknown photo, too.
+        release: its name; empty where there is none.
 
     Raises:
         CoverageError: the model cannot promise this coverage.
@@ -56,7 +58,10 @@ def answer(
         "known": known,
         "distance": distance,
         "predictions": predictions,
+        "model": {"run": card["run"], "test_accuracy": card["test_accuracy"]},
     }
+    if release:
+        content["model"]["release"] = release
 
     # what is said of an unknown photo
     if distance is not None and not known:

@@ -17,8 +17,9 @@ from starlette.routing import Route
 import contract
 from inference.answer import CoverageError
 from inference.classifier import Classifier, ExplanationError, available_cores
-from inference.environment import name_unknown
+from inference.environment import name_unknown, release
 from inference.invocation import CUSTOM_ATTRIBUTES, MAX_BODY_BYTES, Problem, parse
+from inference.parameters import request_id
 from training.preprocess import ImageError
 
 __all__ = ["create", "create_app"]
@@ -31,7 +32,8 @@ def create() -> Starlette:
     workers = int(os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "1"))
     threads = max(1, available_cores() // workers)
     folder = Path(os.environ.get("SM_MODEL_DIR", "/opt/ml/model"))
-    return create_app(Classifier(folder, threads=threads, name_unknown=name_unknown()), concurrency=threads)
+    classifier = Classifier(folder, threads=threads, name_unknown=name_unknown(), release=release())
+    return create_app(classifier, concurrency=threads)
 
 
 def create_app(classifier: Classifier, *, concurrency: int) -> Starlette:
@@ -91,8 +93,9 @@ async def _body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-async def _on_problem(_request: Request, error: Exception) -> Response:
+async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 (narrows the type Starlette's handlers have)
+    _log.info("request %s refused: %d %s", _id(request), error.status, error.detail)
     return _problem(error.status, error.detail)
 
 
@@ -108,9 +111,14 @@ async def _on_disconnect(_request: Request, _error: Exception) -> Response:
     return _problem(400, "the request is incomplete; send it again")
 
 
-async def _on_bug(_request: Request, error: Exception) -> Response:
-    _log.error("internal error", exc_info=error)
+async def _on_bug(request: Request, error: Exception) -> Response:
+    _log.error("internal error at request %s", _id(request), exc_info=error)
     return _problem(500, "internal error; the endpoint's log has the details")
+
+
+def _id(request: Request) -> str:
+    """Return the API's id of the request, which its logs show, too."""
+    return request_id(request.headers.get(CUSTOM_ATTRIBUTES, ""))
 
 
 def _problem(status: int, detail: str) -> JSONResponse:

@@ -31,19 +31,21 @@ class ExplanationError(ValueError):
 class Classifier:
     """A loaded model. Safe to call from several threads at once."""
 
-    def __init__(self, folder: Path, *, threads: int, name_unknown: bool = True):
+    def __init__(self, folder: Path, *, threads: int, name_unknown: bool = True, release: str = ""):
         """Load the model and run it once, on a blank image.
 
         Args:
             folder: holds `Artefact.MODEL` and `Artefact.MODEL_CARD`.
             threads: CPU threads that one photo is classified with.
             name_unknown: whether answers name the likeliest class of an unknown photo, too.
+            release: its name, which answers tell; empty where there is none.
 
         Raises:
             ModelError: a file is missing, damaged or not readable, or model and labels do not belong together.
         """
         self.card = _read_card(folder / contract.Artefact.MODEL_CARD)
         self._name_unknown = name_unknown
+        self._release = release
         file = folder / contract.Artefact.MODEL
         _check_readable(file)
 
@@ -101,6 +103,7 @@ class Classifier:
             top_k=asked.top_k,
             coverage=asked.coverage,
             name_unknown=self._name_unknown,
+            release=self._release,
         )
 
     def _run(
@@ -136,7 +139,8 @@ def _read_card(file: Path) -> contract.ModelCard:
         card: contract.ModelCard = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{file.name} is damaged: {error}; train the model again") from error
-    missing = [name for name in ("labels", "image_size", "resize") if name not in card]
+    needed = ("run", "labels", "image_size", "resize", "test_accuracy")
+    missing = [name for name in needed if name not in card]
     if missing:
         raise ModelError(f"{file.name} lacks {', '.join(missing)}; train the model again")
     return card

@@ -7,7 +7,7 @@ import os
 import contract
 from inference.classifier import ModelError
 
-__all__ = ["name_unknown"]
+__all__ = ["name_unknown", "release"]
 
 
 def name_unknown() -> bool:
@@ -21,3 +21,8 @@ def name_unknown() -> bool:
     if value not in ("true", "false"):
         raise ModelError(f"the environment variable {variable} is {value!r}; set it to true or false")
     return value == "true"
+
+
+def release() -> str:
+    """Return the name of the release; empty where the container was not started by one."""
+    return os.environ.get(contract.ServingVariable.RELEASE, "")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import contract
 
-__all__ = ["DEFAULT_TOP_K", "NAMES", "ParameterError", "checked", "from_attributes"]
+__all__ = ["DEFAULT_TOP_K", "NAMES", "ParameterError", "checked", "from_attributes", "request_id"]
 
 NAMES: Final = tuple(contract.ClassificationParameters.__annotations__)
 
@@ -40,6 +40,12 @@ def from_attributes(attributes: str) -> dict[str, Any]:
             raise ParameterError(f"{name} is given twice; give it once")
         found[name] = _read(name, value)
     return found
+
+
+def request_id(attributes: str) -> str:
+    """Return the API's id of a request from its CustomAttributes, or `-` where there is none fit for a log."""
+    found = re.search(rf"(?:^|;)\s*{contract.REQUEST_ID}=([A-Za-z0-9-]{{1,64}})\s*(?:;|$)", attributes)
+    return found[1] if found else "-"
 
 
 def checked(parameters: Mapping[str, Any]) -> contract.ClassificationParameters:

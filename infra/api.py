@@ -1,8 +1,9 @@
-"""The API: POST /classify and GET /health behind an API key, a throttle and a quota."""
+"""The API: POST /classify and GET /health behind an API key or IAM, a throttle and a quota."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
@@ -11,72 +12,53 @@ from constructs import Construct
 
 import contract
 from infra.acknowledged import acknowledge
+from infra.gateway_problems import add_problems
 from infra.names import Names
 from infra.permissions import NO_RESOURCES, Permission
 from infra.python_function import LOG_RETENTION, PythonFunction
-from infra.settings import ApiSettings
+from infra.settings.api import ApiAuth, ApiSettings
 
-__all__ = ["PROBLEMS", "Api"]
+__all__ = ["ROUTES", "Api"]
 
 STAGE = "v1"
 _INTEGRATION_TIMEOUT = cdk.Duration.seconds(29)
 """The longest that API Gateway waits (quota "Integration timeout")."""
 
-PROBLEMS: dict[str, tuple[str, str, str]] = {
-    "INVALID_API_KEY": (
-        "403",
-        "No valid API key",
-        "Send your key in the header x-api-key. The command in the stack's output ApiKeyCommand prints it.",
-    ),
-    "ACCESS_DENIED": ("403", "Access denied", "This caller is not allowed to use the API."),
-    "MISSING_AUTHENTICATION_TOKEN": (
-        "404",
-        "No such route",
-        "The API has POST /classify and GET /health below the stage's path.",
-    ),
-    "REQUEST_TOO_LARGE": (
-        "413",
-        "Request too large",
-        "An image may have 4 MB, or 3 MB in base64 as JSON: make the image smaller and send it again.",
-    ),
-    "THROTTLED": ("429", "Too many requests", "The key's rate is exceeded: wait a second and try again."),
-    "QUOTA_EXCEEDED": (
-        "429",
-        "Quota exceeded",
-        "The key's requests for today are used up: try again tomorrow, or raise the setting api.daily_quota.",
-    ),
-    "BAD_REQUEST_BODY": ("400", "Unreadable request", "The body is not what the API takes: send an image's bytes."),
-    "RESOURCE_NOT_FOUND": (
-        "404",
-        "No such route",
-        "The API has POST /classify and GET /health below the stage's path.",
-    ),
-    "UNSUPPORTED_MEDIA_TYPE": (
-        "415",
-        "Not an image",
-        "Send the image's bytes with an image/* content type, or JSON with the image in base64.",
-    ),
-    "EXPIRED_TOKEN": ("403", "Access denied", "The request's signature has expired: send the key alone, unsigned."),
-    "INVALID_SIGNATURE": ("403", "Access denied", "The request's signature is wrong: send the key alone, unsigned."),
-    "API_CONFIGURATION_ERROR": ("500", "Internal error", "The API is set up wrongly: deploy the stack again."),
-    "INTEGRATION_FAILURE": (
-        "504",
-        "No answer",
-        "The API's function failed: try again. Its log has the reason.",
-    ),
-    "INTEGRATION_TIMEOUT": ("504", "No answer in time", "The model took too long: try again, or send a smaller image."),
-    "DEFAULT_4XX": ("", "Request refused", "$context.error.message"),
-    "DEFAULT_5XX": ("", "Internal error", "The API failed: try again. The reason is in its log group."),
-}
-"""The errors that API Gateway itself answers with, by type: status (empty: API Gateway's own), title and detail.
+ROUTES = {"classify": "POST", "health": "GET"}
+"""The API's paths, and the method of each."""
 
-A body may hold the variables for mapping templates alone ("Variables for data transformations for API Gateway"). The
-status is none of them, so that the two defaults, which stand for several, leave it out (RFC 9457 allows that).
+_AUTHORIZATIONS: dict[ApiAuth, apigateway.AuthorizationType] = {
+    "api_key": apigateway.AuthorizationType.NONE,
+    "iam": apigateway.AuthorizationType.IAM,
+    "none": apigateway.AuthorizationType.NONE,
+}
+
+_ACCESS_LOG = {
+    "requestId": "$context.requestId",
+    "requestTime": "$context.requestTime",
+    "ip": "$context.identity.sourceIp",
+    "apiKeyId": "$context.identity.apiKeyId",
+    "userArn": "$context.identity.userArn",
+    "httpMethod": "$context.httpMethod",
+    "resourcePath": "$context.resourcePath",
+    "protocol": "$context.protocol",
+    "status": "$context.status",
+    "errorType": "$context.error.responseType",
+    "responseLength": "$context.responseLength",
+    "responseLatency": "$context.responseLatency",
+    "integrationStatus": "$context.integration.status",
+    "integrationLatency": "$context.integration.latency",
+    "integrationError": "$context.integration.error",
+    "xrayTraceId": "$context.xrayTraceId",
+}
+"""A line of the access log: who asked what, by which key or identity, what it got, and after how many milliseconds.
+
+Source: "Variables for access logging for API Gateway".
 """
 
 
 class Api(Construct):
-    """The REST API with its Lambda function, key, usage plan and access log."""
+    """The REST API with its Lambda function, access log, and a key and its usage plan where it takes keys."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, names: Names, settings: ApiSettings, mode: contract.ServingMode
@@ -87,7 +69,11 @@ class Api(Construct):
             "Function",
             name="classify",
             description="POST /classify and GET /health",
-            environment={"ENDPOINT_NAME": names.endpoint, "SERVING_MODE": mode},
+            environment={
+                "ENDPOINT_NAME": names.endpoint,
+                "SERVING_MODE": mode,
+                "CORS_ORIGINS": " ".join(settings.cors_origins),
+            },
             permissions=[
                 Permission(
                     actions=["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"],
@@ -104,9 +90,9 @@ class Api(Construct):
             tracing=True,
         )
         self.rest = self._build_rest(names, settings)
-        self._add_routes()
-        self._add_problems()
-        self.key = self._build_key(names, settings)
+        self._add_routes(settings)
+        add_problems(self.rest, origins=settings.cors_origins)
+        self.key = self._build_key(names, settings) if settings.auth == "api_key" else None
 
     @property
     def url(self) -> str:
@@ -136,45 +122,29 @@ class Api(Construct):
                 data_trace_enabled=False,
                 metrics_enabled=True,
                 access_log_destination=apigateway.LogGroupLogDestination(access_log),
-                access_log_format=apigateway.AccessLogFormat.json_with_standard_fields(
-                    caller=False,
-                    http_method=True,
-                    ip=True,
-                    protocol=True,
-                    request_time=True,
-                    resource_path=True,
-                    response_length=True,
-                    status=True,
-                    user=False,
-                ),
+                access_log_format=apigateway.AccessLogFormat.custom(json.dumps(_ACCESS_LOG)),
             ),
         )
         # CDK's output has a generated name; the stack's ApiUrl has a fixed one.
         rest.node.try_remove_child("Endpoint")
-        _acknowledge_findings(rest)
+        _acknowledge_findings(rest, settings.auth)
         return rest
 
-    def _add_routes(self) -> None:
+    def _add_routes(self, settings: ApiSettings) -> None:
         integration = apigateway.LambdaIntegration(self.function.function, timeout=_INTEGRATION_TIMEOUT)
-        classify = self.rest.root.add_resource("classify")
-        classify.add_method("POST", integration, api_key_required=True)
-        self.rest.root.add_resource("health").add_method("GET", integration, api_key_required=True)
-
-    def _add_problems(self) -> None:
-        for kind, (status, title, detail) in PROBLEMS.items():
-            body: dict[str, str | int] = {"type": "about:blank", "title": title, "detail": detail}
-            if status:
-                body["status"] = int(status)
-            # API Gateway puts a quoted string in this place.
-            text = json.dumps(body).replace('"$context.error.message"', "$context.error.messageString")
-            self.rest.add_gateway_response(
-                "".join(part.title() for part in kind.split("_")),
-                type=apigateway.ResponseType.of(kind),
-                status_code=status or None,
-                # API Gateway renders the application/json template whatever a client accepts.
-                templates={"application/json": text},
-                response_headers={"Content-Type": "'application/problem+json'"},
-            )
+        needs: dict[str, Any] = {
+            "api_key_required": settings.auth == "api_key",
+            "authorization_type": _AUTHORIZATIONS[settings.auth],
+        }
+        for path, method in ROUTES.items():
+            resource = self.rest.root.add_resource(path)
+            resource.add_method(method, integration, **needs)
+            if settings.cors_origins:
+                # A browser asks before it sends, and sends neither key nor signature with that (Fetch standard). The
+                # function answers, which can name the one of several origins that asks.
+                preflight = resource.add_method("OPTIONS", integration, api_key_required=False)
+                reason = "A browser's preflight carries no credentials; it is throttled and gets headers alone."
+                acknowledge(preflight, dict.fromkeys(("AwsSolutions-APIG4", "AwsSolutions-COG4"), reason))
 
     def _build_key(self, names: Names, settings: ApiSettings) -> apigateway.ApiKey:
         key = apigateway.ApiKey(self, "Key", description=f"Key of the {names.prefix} API")
@@ -188,15 +158,24 @@ class Api(Construct):
         return key
 
 
-def _acknowledge_findings(rest: apigateway.RestApi) -> None:
+_WHO_IS_ASKED: dict[str, str] = {
+    "api_key": "Every method demands an API key of a usage plan; callers who must be identified are for api.auth=iam.",
+    "iam": "Every method demands a request that an IAM identity has signed.",
+    "none": "The settings open the API to everybody (api.auth=none); the stage's throttle bounds what that costs.",
+}
+"""Why there is no other authorisation, by `api.auth`."""
+
+
+def _acknowledge_findings(rest: apigateway.RestApi, auth: ApiAuth) -> None:
     acknowledge(
         rest,
         {
             "AwsSolutions-APIG2": "Bodies are images of any type; the Lambda checks them and answers with problem "
             "details.",
-            "AwsSolutions-APIG3": "A web ACL costs more than a small API; key, throttle and quota limit every caller.",
-            "AwsSolutions-APIG4": "Every method demands an API key of a usage plan.",
-            "AwsSolutions-COG4": "Every method demands an API key of a usage plan; there are no users to sign in.",
+            "AwsSolutions-APIG3": "A web ACL costs more than a small API; the stage's throttle limits all callers "
+            "together, and the key's quota each of them.",
+            "AwsSolutions-APIG4": _WHO_IS_ASKED[auth],
+            "AwsSolutions-COG4": f"{_WHO_IS_ASKED[auth]} There are no users to sign in.",
             "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
             "AmazonAPIGatewayPushToCloudWatchLogs]": "API Gateway's account-wide log role takes exactly this policy.",
         },

@@ -21,5 +21,6 @@ class StackOutput(StrEnum):
     NOTIFICATION_TOPIC = "NotificationTopic"
     """The SNS topic of the results of runs and of the questions for approval."""
     API_KEY_ID = "ApiKeyId"
+    """Only where the API takes keys (`api.auth`)."""
     API_KEY_COMMAND = "ApiKeyCommand"
     """The AWS CLI command that prints the key's value."""

@@ -98,6 +98,13 @@ class WhippetStack(cdk.Stack):
                 "limits tuning.max_minutes or training.max_minutes. Set training.instance_type to a type with a GPU "
                 "such as ml.g5.xlarge, or train on features (training.mode=features)",
             )
+        if settings.api.auth == "none":
+            cdk.Annotations.of(self).add_warning_v2(
+                "whippet:open-api",
+                "api.auth=none answers everybody who knows the URL, and api.daily_quota, which is a key's, limits "
+                f"nobody: up to api.rate={settings.api.rate:g} requests a second are paid for. Set api.auth to api_key "
+                "or iam, or lower api.rate",
+            )
         if settings.release.approval == "manual" and settings.notifications.email is None:
             cdk.Annotations.of(self).add_warning_v2(
                 "whippet:nobody-is-asked",
@@ -124,7 +131,6 @@ class WhippetStack(cdk.Stack):
     ) -> None:
         arn = workflow.state_machine.state_machine_arn
         console = f"https://{self.region}.{self._console_host()}/states/home?region={self.region}"
-        command = f"aws apigateway get-api-key --api-key {api.key.key_id} --include-value --query value --output text"
         outputs = {
             StackOutput.DATA_BUCKET: (dataset.bucket.bucket_name, "The data bucket"),
             StackOutput.DATASET_URI: (dataset.uri(dataset.prefix), "Where to put the class folders with photos"),
@@ -140,8 +146,10 @@ class WhippetStack(cdk.Stack):
                 "is followed",
             ),
             StackOutput.API_URL: (api.url, "The API: POST <url>classify, GET <url>health"),
-            StackOutput.API_KEY_ID: (api.key.key_id, "Id of the API key"),
-            StackOutput.API_KEY_COMMAND: (command, "Prints the API key"),
         }
+        if api.key is not None:
+            command = f"aws apigateway get-api-key --api-key {api.key.key_id} --include-value --query value"
+            outputs[StackOutput.API_KEY_ID] = (api.key.key_id, "Id of the API key")
+            outputs[StackOutput.API_KEY_COMMAND] = (f"{command} --output text", "Prints the API key")
         for name, (value, description) in outputs.items():
             cdk.CfnOutput(self, name.value, value=value, description=description)

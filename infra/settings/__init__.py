@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 import contract
 from infra.instances import gpus
+from infra.settings.api import ApiSettings
 from infra.settings.context import SettingsError, from_context
 from infra.settings.debugger import DebuggerSettings
 from infra.settings.jobs import FeaturesSettings, TrainingSettings, TuningSettings
@@ -176,18 +177,6 @@ class ServingSettings(Section):
         default=True,
         description="Whether the answer to an unknown photo names the likeliest class as its label, too; else its "
         "label is null. Takes effect with the next release.",
-    )
-
-
-class ApiSettings(Section):
-    """What the API allows a key."""
-
-    rate: float = Field(
-        default=10, gt=0, le=10_000, description="Requests per second that an API key may make on average."
-    )
-    burst: int = Field(default=20, ge=1, le=5_000, description="Requests that an API key may make at once.")
-    daily_quota: int = Field(
-        default=10_000, ge=1, le=1_000_000_000, description="Requests that an API key may make in a day."
     )
 
 

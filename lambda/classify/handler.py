@@ -1,10 +1,11 @@
-"""Classify: POST /classify hands the image to the endpoint, GET /health says whether there is one."""
+"""Classify: POST /classify hands images to the endpoint, GET /health says whether there is one."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -14,40 +15,63 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract import ServingMode
 
+from .batch import classify_all
 from .classifier_endpoint import ClassifierEndpoint
+from .cross_origin import cross_origin
+from .model_headers import model_headers
 from .problems import Problem
 from .request_image import read_request
 
 __all__ = ["handler"]
 
 logger = Logger()
-app = APIGatewayRestResolver()
+app = APIGatewayRestResolver(cors=cross_origin(os.environ["CORS_ORIGINS"]))
 mode: ServingMode = "serverless" if os.environ["SERVING_MODE"] == "serverless" else "realtime"
 endpoint = ClassifierEndpoint(os.environ["ENDPOINT_NAME"], mode=mode)
+
+_TO_ANSWER: Final = 3.0
+"""Seconds that are kept for a cold start, which API Gateway counts and Lambda does not, and for the way back."""
 
 
 @app.post("/classify")
 def classify() -> Response[str]:
-    """Return the endpoint's answer to the image of the request."""
-    request = read_request(app.current_event, mode=mode)
-    answer = endpoint.classify(request)
-    return Response(200, content_type="application/json", body=answer)
+    """Return the endpoint's answer to the image of the request, or to each of several."""
+    images = read_request(app.current_event, mode=mode)
+    ask = partial(endpoint.classify, request_id=_request_id())
+    if images.is_batch:
+        seconds = app.lambda_context.get_remaining_time_in_millis() / 1000 - _TO_ANSWER
+        answers = classify_all(ask, images, seconds=seconds)
+        first = next((each["answer"] for each in answers["answers"] if "answer" in each), None)
+        return _json(answers, model_headers(first))
+    answer = ask(images.only)
+    return _json(answer, model_headers(answer))
 
 
 @app.get("/health")
 def health() -> Response[str]:
     """Return the release in service, or a problem that says what to do."""
-    return Response(200, content_type="application/json", body=json.dumps(endpoint.health()))
+    return _json(endpoint.health(), {})
+
+
+def _json(content: object, headers: dict[str, str]) -> Response[str]:
+    body = json.dumps(content, ensure_ascii=False)
+    return Response(200, content_type="application/json", body=body, headers=headers)
 
 
 def _answer(problem: Problem) -> Response[str]:
-    logger.info("refused", extra={"status": problem.status, "detail": problem.detail})
+    logger.info("refused", extra={"status": problem.status, "title": problem.title, "detail": problem.detail})
+    details = {**problem.details(), "instance": f"urn:uuid:{_request_id()}"}
     return Response(
         problem.status,
         content_type="application/problem+json",
-        body=json.dumps(problem.details(), ensure_ascii=False),
+        body=json.dumps(details, ensure_ascii=False),
         headers={"Retry-After": str(problem.retry_after)} if problem.retry_after else {},
     )
+
+
+def _request_id() -> str:
+    """Return API Gateway's id of the request, which its access log shows."""
+    return app.current_event.request_context.request_id
 
 
 @app.exception_handler(Problem)  # type: ignore[untyped-decorator] # Powertools does not type it
@@ -68,6 +92,11 @@ def _broken(_: Exception) -> Response[str]:
 
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer API Gateway's proxy event with a proxy response."""
+    """Answer API Gateway's proxy event with a proxy response, which carries the request's id."""
     logger.info("request", extra={"method": event.get("httpMethod"), "path": event.get("path")})
-    return app.resolve(event, context)
+    response = app.resolve(event, context)
+    response["multiValueHeaders"]["X-Request-Id"] = [event["requestContext"]["requestId"]]
+    if os.environ["CORS_ORIGINS"]:
+        # a cache must not give one page's answer to another
+        response["multiValueHeaders"]["Vary"] = ["Origin"]
+    return response

@@ -17,5 +17,13 @@ class Problem(Exception):
         """Seconds after which the same request may succeed; None where only another request can."""
 
     def details(self) -> ProblemDetails:
-        """Return the body of the response."""
-        return {"type": "about:blank", "title": self.title, "status": self.status, "detail": self.detail}
+        """Return the body of the response, without the request's id."""
+        details: ProblemDetails = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.retry_after is not None:
+            details["retry_after"] = self.retry_after
+        return details

@@ -1,140 +1,115 @@
-"""A request: the image's bytes, or JSON with the image in base64, and what its query string asks about the image."""
+"""The images of a request in each of its forms (bytes, JSON, a form), and what is asked about them."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
-import re
 from dataclasses import dataclass
+from typing import Final
 
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from contract import (
-    MAX_IMAGE_BYTES,
-    MAX_JSON_IMAGE_BYTES,
-    MAX_SERVERLESS_IMAGE_BYTES,
-    MAX_SERVERLESS_JSON_IMAGE_BYTES,
-    ClassificationParameters,
-    ServingMode,
-)
+from contract import MAX_BATCH, ServingMode
 
+from .image_limits import check_size
+from .media_types import FORM, JSON, media_type_of
 from .problems import Problem
+from .request_form import read_form
+from .request_json import read_json
+from .request_parameters import Parameters, from_texts, joined
 
-__all__ = ["ImageRequest", "read_request"]
+__all__ = ["ImageRequest", "Images", "read_request"]
 
-_HOW_TO = (
+_HOW_TO: Final = (
     "send the image's bytes with an image/* content type, or JSON with the image in base64 as "
-    '{"inputs": "…", "parameters": {"top_k": 5}}'
+    '{"inputs": "…", "parameters": {"top_k": 5}}, or a form with the image as a file'
 )
-
-_PARAMETERS = tuple(ClassificationParameters.__annotations__)
-
-
-@dataclass(frozen=True)
-class _Limits:
-    """Largest images in bytes."""
-
-    image: int
-    as_json: int
-
-
-_LIMITS: dict[ServingMode, _Limits] = {
-    "realtime": _Limits(MAX_IMAGE_BYTES, MAX_JSON_IMAGE_BYTES),
-    "serverless": _Limits(MAX_SERVERLESS_IMAGE_BYTES, MAX_SERVERLESS_JSON_IMAGE_BYTES),
-}
 
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """The body, the content type and the custom attributes that the endpoint gets."""
+    """What the endpoint gets: an image's bytes, and what is asked about it."""
 
     body: bytes
-    content_type: str
-    attributes: str = ""
-    """The query string's parameters, such as `coverage=0.95;top_k=3`; the endpoint checks their values."""
+    parameters: Parameters
 
 
-def read_request(event: APIGatewayProxyEvent, *, mode: ServingMode) -> ImageRequest:
-    """Return the image of a request to an endpoint of this mode.
+@dataclass(frozen=True)
+class Images:
+    """The images of a request; a problem stands for one of several that cannot be sent."""
 
-    A body of an image type goes to the endpoint as it is, which decodes it. So does a body of an unclear type, since
-    curl sends `application/x-www-form-urlencoded` unless it is told otherwise.
+    each: tuple[ImageRequest | Problem, ...]
+    is_batch: bool
+    """Whether they are answered as `contract.BatchAnswer`, each with an answer or a problem."""
+
+    @property
+    def only(self) -> ImageRequest:
+        """The image of a request that is no batch.
+
+        Raises:
+            Problem: it cannot be sent.
+        """
+        (image,) = self.each
+        if isinstance(image, Problem):
+            raise image
+        return image
+
+
+def read_request(event: APIGatewayProxyEvent, *, mode: ServingMode) -> Images:
+    """Return the images of a request to an endpoint of this mode.
 
     Raises:
-        Problem: the body is missing, too large or not valid JSON, its type cannot be an image's, or the query string
-            has another parameter than `contract.ClassificationParameters`.
+        Problem: the body is missing, too large or not of the form that it seems to have, its type cannot be an image's,
+            or what is asked is not in `contract.ClassificationParameters`.
     """
-    attributes = _attributes(event)
+    asked = from_texts(_query(event), what="The query string")
     body = _body(event)
     if not body:
         raise Problem(400, "No image", f"The request has no body; {_HOW_TO}.")
 
-    content_type = (event.headers.get("content-type") or "application/octet-stream").split(";")[0].strip().lower()
-    if content_type == "application/json":
-        _check_json(body, _LIMITS[mode])
-        return ImageRequest(body, content_type, attributes)
+    content_type = event.headers.get("content-type") or ""
+    kind = media_type_of(content_type, body)
+    if kind is None:
+        raise Problem(415, "Not an image", f"The content type is {content_type[:50]!r}; {_HOW_TO}.")
+    if kind == JSON:
+        content = read_json(body, mode=mode)
+        return _images(content.images, content.is_batch, joined(asked, content.parameters))
+    if kind == FORM:
+        form = read_form(content_type, body)
+        if not 1 <= len(form.files) <= MAX_BATCH:
+            raise Problem(400, "No image", f"The form has {len(form.files)} files; send 1 to {MAX_BATCH}, as images.")
+        images = tuple(_checked(file, mode) for file in form.files)
+        return _images(images, len(images) > 1, joined(asked, from_texts(form.texts, what="The form")))
+    return _images((_checked(body, mode),), False, asked)
 
-    if len(body) > _LIMITS[mode].image:
-        raise _too_large(len(body), _LIMITS[mode].image)
-    if content_type.startswith("image/"):
-        return ImageRequest(body, content_type, attributes)
-    if content_type.startswith(("text/", "multipart/")):
-        raise Problem(415, "Not an image", f"The content type is {content_type}; {_HOW_TO}.")
-    return ImageRequest(body, "application/octet-stream", attributes)
+
+def _images(images: tuple[bytes | Problem, ...], is_batch: bool, asked: Parameters) -> Images:
+    return Images(
+        tuple(image if isinstance(image, Problem) else ImageRequest(image, asked) for image in images), is_batch
+    )
 
 
-def _attributes(event: APIGatewayProxyEvent) -> str:
-    """Return the query string as SageMaker's CustomAttributes, which are at most 1,024 ASCII characters."""
-    given = event.multi_value_query_string_parameters or {
+def _checked(image: bytes, mode: ServingMode) -> bytes | Problem:
+    if not image:
+        return Problem(400, "No image", f"The file is empty; {_HOW_TO}.")
+    try:
+        check_size(len(image), mode=mode)
+    except Problem as problem:
+        return problem
+    return image
+
+
+def _query(event: APIGatewayProxyEvent) -> dict[str, list[str]]:
+    return event.multi_value_query_string_parameters or {
         name: [value] for name, value in (event.query_string_parameters or {}).items()
     }
-    for name, values in given.items():
-        if name not in _PARAMETERS:
-            raise Problem(
-                400, "Unknown parameter", f"The query string has {name[:50]!r}; known are {', '.join(_PARAMETERS)}."
-            )
-        if len(values) != 1:
-            raise Problem(400, "Parameter given twice", f"The query string has {name} {len(values)} times; give one.")
-        if not re.fullmatch(r"[A-Za-z0-9.]{1,30}", values[0]):
-            raise Problem(
-                400,
-                "Unreadable parameter",
-                f"{name} is {values[0][:50]!r}; send for example ?coverage=0.95&top_k=3&explain=1.",
-            )
-    return ";".join(f"{name}={values[0]}" for name, values in sorted(given.items()))
 
 
 def _body(event: APIGatewayProxyEvent) -> bytes:
     text = event.body or ""
     if not event.is_base64_encoded:
-        return text.encode()
+        return text.encode("utf-8", "replace")
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
         raise Problem(400, "Unreadable body", f"The body is not valid base64; {_HOW_TO}.") from None
-
-
-def _check_json(body: bytes, limits: _Limits) -> None:
-    try:
-        value = json.loads(body)
-    except ValueError as error:
-        raise Problem(
-            400, "Not JSON", f"The content type is application/json, but the body is not: {error}; {_HOW_TO}."
-        ) from None
-    if not isinstance(value, dict) or not isinstance(value.get("inputs"), str):
-        raise Problem(400, "No image", f'The JSON has no text "inputs"; {_HOW_TO}.')
-    size = len(value["inputs"]) * 3 // 4 - value["inputs"][-2:].count("=")
-    if size > limits.as_json:
-        bytes_alone = f"as JSON ({limits.image / 1e6:.1f} MB if its bytes are sent with an image/* content type)"
-        raise _too_large(size, limits.as_json, bytes_alone)
-
-
-def _too_large(size: int, limit: int, how: str = "") -> Problem:
-    accepted = f"{limit / 1e6:.1f} MB are accepted {how}".rstrip()
-    return Problem(
-        413,
-        "Image too large",
-        f"The image has {size / 1e6:.1f} MB, but at most {accepted}; make it smaller: the model looks at a few hundred "
-        "pixels a side, so that 1024 pixels lose nothing.",
-    )

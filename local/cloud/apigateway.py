@@ -33,11 +33,29 @@ class _GatewayFailure(Exception):  # noqa: N818 - it becomes a gateway response
         """The status, if AWS's differs from that which ministack gives the type."""
 
 
+_DEFAULT_MEDIA_TYPE: Final = "application/json"
+"""What API Gateway takes a body without a `Content-Type` for (developer guide, "Content type conversions")."""
+
+
 def apply() -> None:
     """Wrap the functions of ministack that answer requests to REST APIs."""
     api = seam.module("services.apigateway_v1")
+    _wrap_media_types(api)
     _wrap_requests(api)
     _wrap_lambda(api)
+
+
+def _wrap_media_types(api: Any) -> None:
+    """Let a body without a content type reach a function as bytes where every type is binary.
+
+    ministack hands it over as text then, in which each byte that is no UTF-8 has become a question mark.
+    """
+    matches = seam.expect(api, "_media_type_matches", "media_type", "binary_media_types")
+
+    def media_type_matches(media_type: str | None, binary_media_types: Any) -> bool:
+        return bool(matches(media_type or _DEFAULT_MEDIA_TYPE, binary_media_types))
+
+    api._media_type_matches = media_type_matches
 
 
 def _wrap_requests(api: Any) -> None:

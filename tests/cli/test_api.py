@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from botocore.awsrequest import AWSRequest
 
 from cli import CliError, api
 from cli.api import Api, curl_command
@@ -20,13 +22,13 @@ DEPLOYED = Api("https://host/stage/", "the key")
 class Pool:
     """An HTTP pool that answers every request in the same way."""
 
-    def __init__(self, status: int, body: bytes) -> None:
-        self.status, self.body = status, body
+    def __init__(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.status, self.body, self.headers = status, body, headers or {}
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
 
     def request(self, method: str, url: str, **options: Any) -> SimpleNamespace:
         self.requests.append((method, url, options))
-        return SimpleNamespace(status=self.status, data=self.body)
+        return SimpleNamespace(status=self.status, data=self.body, headers=self.headers)
 
 
 @pytest.fixture
@@ -49,6 +51,24 @@ def test_a_photo_is_posted_with_the_key_and_its_media_type(photo: Path, monkeypa
     assert (method, url) == ("POST", "https://host/stage/classify")
     assert options["body"] == b"pixels"
     assert options["headers"] == {"x-api-key": "the key", "content-type": "image/png"}
+
+
+def test_without_a_key_a_request_is_signed_anew_each_time(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signature holds for minutes, and a waking model may be waited for as long."""
+    pool = answering(monkeypatch, 503, {"detail": "waking"})
+    pool.headers = {"Retry-After": "200"}
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    times = itertools.count(1)
+
+    def sign(request: AWSRequest) -> None:
+        request.headers["Authorization"] = f"{next(times)}"
+
+    signed = Api("https://host/stage/", None, sign)
+    with pytest.raises(CliError, match="waking"):
+        signed.classify(photo)
+    assert [options["headers"]["Authorization"] for _, _, options in pool.requests] == ["1", "2"]
+    assert "--aws-sigv4" in curl_command(signed, photo)
+    assert "x-api-key" not in curl_command(signed, photo)
 
 
 def test_what_is_asked_about_a_photo_is_the_query_string(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSRequest
 
 from cli import CliError, target
 from cli.target import Target, find_target, read_settings
@@ -83,6 +84,21 @@ def test_an_older_stack_without_an_output_is_to_be_updated(monkeypatch: pytest.M
     found = deployed(monkeypatch, {"ApiUrl": "https://a.execute-api.eu-west-1.amazonaws.com/prod/"})
     with pytest.raises(CliError, match=r"no output ApiKeyId.*update it with `whippet up`"):
         found.output(StackOutput.API_KEY_ID)
+
+
+def test_a_request_to_an_api_without_keys_is_signed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cloud = Cloud(port=4567, pid=1, state=tmp_path, access_key="AKIAOFTHISSTART", secret_key="secret")
+    environment = cloud.environment()
+    found = Target(settings=Settings(), overrides=(), environment=environment, cloud=cloud)
+    url = "https://abc.execute-api.us-east-1.amazonaws.com/prod/"
+    monkeypatch.setattr(Target, "client", lambda *_: CloudFormation({"ApiUrl": url}))
+    assert not found.takes_keys
+    request = AWSRequest("POST", found.api_url, {"content-type": "image/png"}, b"pixels")
+    found.sign(request)
+    assert "Credential=AKIAOFTHISSTART/" in request.headers["Authorization"]
+    assert f"/{environment['AWS_REGION']}/execute-api/aws4_request" in request.headers["Authorization"]
+    with pytest.raises(CliError, match=r"takes no key: with api.auth=iam sign requests"):
+        _ = found.api_key
 
 
 def test_the_photos_are_where_the_stack_says(monkeypatch: pytest.MonkeyPatch) -> None:

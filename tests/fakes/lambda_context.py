@@ -11,6 +11,7 @@ from dataclasses import dataclass
 os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
 os.environ.setdefault("ENDPOINT_NAME", "whippet-dev")
 os.environ.setdefault("SERVING_MODE", "realtime")
+os.environ.setdefault("CORS_ORIGINS", "")
 os.environ.setdefault("POWERTOOLS_LOG_LEVEL", "CRITICAL")
 
 

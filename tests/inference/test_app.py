@@ -62,7 +62,7 @@ def test_bytes_are_classified(app: Starlette) -> None:
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     answer = response.json()
-    assert set(answer) == {"label", "score", "known", "distance", "predictions"}
+    assert set(answer) == {"label", "score", "known", "distance", "predictions", "model"}
     assert (answer["label"], answer["known"]) == ("red", True)
     assert [set(entry) for entry in answer["predictions"]] == [{"label", "score"}] * 3
 
@@ -153,6 +153,19 @@ def test_a_body_over_the_limit_is_refused_with_and_without_its_length(
 )
 def test_another_path_or_method_is_told_the_right_one(app: Starlette, method: str, path: str, status: int) -> None:
     check_problem(call(app, method, path), status=status, detail="GET /ping or POST /invocations")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "logged"),
+    [("request_id=0f3c-1;top_k=3", "0f3c-1"), ("top_k=3; request_id=a", "a"), ("", "-"), ("request_id=a b", "-")],
+)
+def test_a_refusal_is_found_in_the_log_by_the_apis_id(
+    app: Starlette, caplog: pytest.LogCaptureFixture, attributes: str, logged: str
+) -> None:
+    """A-41."""
+    with caplog.at_level("INFO", logger="inference"):
+        call(app, "POST", "/invocations", content=b"", headers={CUSTOM_ATTRIBUTES: attributes})
+    assert f"request {logged} refused: 4" in caplog.text
 
 
 def test_a_bug_is_a_500_without_its_innards(model_folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -62,6 +62,13 @@ def test_photos_are_resized_as_the_card_says(
     np.testing.assert_array_equal(given[0], plain_view(noise.getvalue(), expected))
 
 
+def test_every_answer_names_the_model_that_gave_it(model_folder: Path) -> None:
+    asked = ClassifyRequest(picture(), top_k=1)
+    for release, named in {"": {}, "whippet-dev-r1": {"release": "whippet-dev-r1"}}.items():
+        classifier = Classifier(model_folder, threads=1, release=release)
+        assert classifier.classify(asked)["model"] == {"run": "r1", "test_accuracy": 1.0, **named}
+
+
 def test_top_k_cuts_the_answer(classifier: Classifier) -> None:
     assert len(classifier.classify(ClassifyRequest(picture(), top_k=1))["predictions"]) == 1
 

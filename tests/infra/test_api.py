@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from tests.fakes.api import REQUEST_ID
 from tests.infra.template import Template
 
 
@@ -25,6 +29,60 @@ def test_images_of_any_type_arrive_as_bytes_and_accesses_are_logged(template: Te
     stage = template.only("AWS::ApiGateway::Stage")
     assert stage["AccessLogSetting"]["DestinationArn"]
     assert stage["MethodSettings"][0]["ThrottlingRateLimit"] == 10
+
+
+@pytest.mark.parametrize(("auth", "authorization"), [("iam", "AWS_IAM"), ("none", "NONE")])
+def test_an_api_without_keys_is_signed_for_or_open_and_still_throttled(
+    synthesise: Callable[..., Template], auth: str, authorization: str
+) -> None:
+    template = synthesise(**{"api.auth": auth})
+    methods = [item["Properties"] for item in template.of_type("AWS::ApiGateway::Method").values()]
+    assert {method["AuthorizationType"] for method in methods} == {authorization}
+    assert not any(method.get("ApiKeyRequired") for method in methods)
+    for kind in ("ApiKey", "UsagePlan", "UsagePlanKey"):
+        assert not template.of_type(f"AWS::ApiGateway::{kind}")
+    (stage,) = template.only("AWS::ApiGateway::Stage")["MethodSettings"]
+    assert (stage["ThrottlingRateLimit"], stage["ThrottlingBurstLimit"]) == (10, 20)
+    assert not {"ApiKeyId", "ApiKeyCommand"} & template.body["Outputs"].keys()
+
+
+def test_web_pages_of_other_origins_may_not_call(template: Template) -> None:
+    for response in gateway_responses(template).values():
+        assert not [name for name in response["ResponseParameters"] if "Access-Control" in name]
+    assert template.function("classify")["Environment"]["Variables"]["CORS_ORIGINS"] == ""
+
+
+@pytest.mark.parametrize(
+    ("origins", "allowed"),
+    [
+        ("https://a.example", "'https://a.example'"),
+        ("*", "'*'"),
+        ("https://a.example,http://localhost:8000", "method.request.header.Origin"),
+    ],
+)
+def test_web_pages_of_named_origins_may_ask_first_and_read_errors(
+    synthesise: Callable[..., Template], origins: str, allowed: str
+) -> None:
+    template = synthesise(**{"api.cors_origins": origins, "api.auth": "iam"})
+    methods = [item["Properties"] for item in template.of_type("AWS::ApiGateway::Method").values()]
+    preflights = [method for method in methods if method["HttpMethod"] == "OPTIONS"]
+    assert len(preflights) == len(methods) / 2
+    assert not any(method.get("ApiKeyRequired") or method["AuthorizationType"] != "NONE" for method in preflights)
+    for response in gateway_responses(template).values():
+        parameters = response["ResponseParameters"]
+        assert parameters["gatewayresponse.header.Access-Control-Allow-Origin"] == allowed
+    variables = template.function("classify")["Environment"]["Variables"]
+    assert variables["CORS_ORIGINS"] == origins.replace(",", " ")
+
+
+def test_the_access_log_tells_who_asked_and_what_went_wrong(template: Template) -> None:
+    """A-41."""
+    stage = template.only("AWS::ApiGateway::Stage")
+    logged = json.loads(stage["AccessLogSetting"]["Format"])
+    assert {
+        "$context.requestId", "$context.identity.apiKeyId", "$context.identity.userArn", "$context.error.responseType",
+        "$context.responseLatency", "$context.integration.latency", "$context.status", "$context.resourcePath",
+    } <= set(logged.values())  # fmt: skip
 
 
 _TEMPLATE_VARIABLES = {
@@ -53,6 +111,7 @@ def gateway_responses(template: Template) -> dict[str, dict[str, Any]]:
 def rendered(text: str) -> Any:
     """The template as API Gateway renders it: what it does not know becomes nothing."""
     values = {"$context.error.messageString": '"Forbidden \\"x\\""', "$context.error.message": 'Forbidden "x"'}
+    values["$context.requestId"] = REQUEST_ID
     return json.loads(re.sub(r"\$[A-Za-z.]+", lambda found: values.get(found[0], ""), text))
 
 
@@ -69,7 +128,9 @@ def test_api_gateways_own_refusals_are_problem_details(template: Template) -> No
         assert response["ResponseParameters"]["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
         body = rendered(response["ResponseTemplates"]["application/json"])
         status = {"status"} if "StatusCode" in response else set()
-        assert set(body) == {"type", "title", "detail"} | status, kind
+        assert set(body) == {"type", "title", "detail", "instance"} | status, kind
+        assert body["instance"] == f"urn:uuid:{REQUEST_ID}"
+        assert response["ResponseParameters"]["gatewayresponse.header.X-Request-Id"] == "context.requestId"
         assert str(body.get("status")) == str(response.get("StatusCode")), kind
     statuses = {kind: response.get("StatusCode") for kind, response in responses.items()}
     assert statuses | {
@@ -78,6 +139,15 @@ def test_api_gateways_own_refusals_are_problem_details(template: Template) -> No
         "RESOURCE_NOT_FOUND": "404", "API_CONFIGURATION_ERROR": "500", "INTEGRATION_FAILURE": "504",
         "DEFAULT_4XX": None, "DEFAULT_5XX": None,
     } == statuses  # fmt: skip
+
+
+def test_a_request_too_many_is_told_when_to_come_back(template: Template) -> None:
+    """A used up quota is none of them: it comes back the next day."""
+    waits = {
+        kind: response["ResponseParameters"].get("gatewayresponse.header.Retry-After")
+        for kind, response in gateway_responses(template).items()
+    }
+    assert {kind: wait for kind, wait in waits.items() if wait} == {"THROTTLED": "'1'", "INTEGRATION_TIMEOUT": "'1'"}
 
 
 def test_only_a_stack_that_was_created_keeps_what_outlives_it(template: Template) -> None:

@@ -57,7 +57,14 @@ def test_the_endpoints_container_is_told_whether_to_name_unknown_photos(
 ) -> None:
     definition = synthesise(**overrides).definition()
     model = dict(walk(definition, tasks(Endpoint()), {}).payloads)["CreateModel"]
-    assert model["PrimaryContainer"]["Environment"] == {contract.ServingVariable.NAME_UNKNOWN: value}
+    environment = model["PrimaryContainer"]["Environment"]
+    assert environment[contract.ServingVariable.NAME_UNKNOWN] == value
+    assert environment.keys() == set(contract.ServingVariable)
+
+
+def test_the_endpoints_container_is_told_the_name_of_its_release(definition: dict[str, Any]) -> None:
+    model = dict(walk(definition, tasks(Endpoint()), {}).payloads)["CreateModel"]
+    assert model["PrimaryContainer"]["Environment"][contract.ServingVariable.RELEASE] == model["ModelName"]
 
 
 def test_hyperparameters_of_every_job_are_those_the_scripts_parse(definition: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "NAME_PREFIX": "whippet-dev",
         "ENDPOINT_NAME": "whippet-dev",
         "SERVING_MODE": "realtime",
+        "CORS_ORIGINS": "",
         "MIN_ACCURACY": "0.7",
         "ACCURACY_BY": "photo",
         "MIN_CLASS_RECALL": "0.2",

@@ -1,81 +1,26 @@
+"""POST /classify and GET /health before an endpoint that answers, refuses or fails."""
+
 from __future__ import annotations
 
 import base64
-import io
+import itertools
 import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from classify import handler as classify
+from classify.problems import Problem
+from classify.request_image import ImageRequest
 
 from contract import (
     MAX_IMAGE_BYTES,
     MAX_JSON_IMAGE_BYTES,
     MAX_SERVERLESS_IMAGE_BYTES,
-    MAX_SERVERLESS_JSON_IMAGE_BYTES,
 )
 from local.cloud.lambda_ import MAX_REQUEST_BYTES
-from tests.fakes.lambda_context import Context
+from tests.fakes.api import ANSWER, NOT_FOUND, REQUEST_ID, FakeEndpoint, call, event, refused
 from tests.fakes.s3 import client_error
-
-ANSWER = {"label": "cat", "score": 0.9, "known": True, "distance": 0.5, "predictions": [{"label": "cat", "score": 0.9}]}
-NOT_FOUND = client_error("ValidationError", "Endpoint whippet-dev of account 123456789012 not found.")
-
-
-class FakeEndpoint:
-    """Runtime and control plane of one endpoint."""
-
-    def __init__(self, answer: Any = ANSWER, status: str | None = "InService") -> None:
-        self.answer, self.status = answer, status
-        self.asked: list[tuple[bytes, str]] = []
-        self.attributes: list[str | None] = []
-
-    def invoke_endpoint(
-        self,
-        *,
-        Body: bytes,  # noqa: N803
-        ContentType: str,  # noqa: N803
-        CustomAttributes: str | None = None,  # noqa: N803
-        **_: Any,
-    ) -> dict[str, Any]:
-        self.asked.append((Body, ContentType))
-        self.attributes.append(CustomAttributes)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return {"Body": io.BytesIO(json.dumps(self.answer).encode())}
-
-    def describe_endpoint(self, **_: Any) -> dict[str, str]:
-        if self.status is None:
-            raise client_error("ValidationException", 'Could not find endpoint "whippet-dev".')
-        return {"EndpointStatus": self.status, "EndpointConfigName": "whippet-dev-run-1"}
-
-
-def event(
-    body: bytes | str | None, content_type: str | None = "image/jpeg", *, method: str = "POST", path: str = "/classify"
-) -> dict[str, Any]:
-    encoded = isinstance(body, bytes)
-    return {
-        "httpMethod": method,
-        "path": path,
-        "resource": path,
-        "headers": {"Content-Type": content_type} if content_type else {},
-        "multiValueHeaders": {},
-        "queryStringParameters": None,
-        "requestContext": {"requestId": "r", "httpMethod": method, "path": path, "stage": "v1"},
-        "body": base64.b64encode(body).decode() if isinstance(body, bytes) else body,
-        "isBase64Encoded": encoded,
-    }
-
-
-def call(
-    monkeypatch: pytest.MonkeyPatch, endpoint: FakeEndpoint, request: dict[str, Any]
-) -> tuple[int, Any, dict[str, Any]]:
-    monkeypatch.setattr(classify.endpoint, "_runtime", endpoint)
-    monkeypatch.setattr(classify.endpoint, "_sagemaker", endpoint)
-    answer = classify.handler(request, Context())  # type: ignore[arg-type]
-    headers = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
-    return answer["statusCode"], json.loads(answer["body"]), headers
 
 
 @pytest.fixture
@@ -85,34 +30,23 @@ def serverless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classify.endpoint, "_is_serverless", True)
 
 
-def refused(
-    monkeypatch: pytest.MonkeyPatch, endpoint: FakeEndpoint, request: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    status, body, headers = call(monkeypatch, endpoint, request)
-    assert headers["Content-Type"] == "application/problem+json"
-    assert set(body) == {"type", "title", "status", "detail"}
-    assert body["status"] == status
-    return body, headers
-
-
-@pytest.mark.parametrize(
-    ("sent", "passed_on"),
-    [
-        ("image/jpeg", "image/jpeg"),
-        ("image/png; q=1", "image/png"),
-        ("application/octet-stream", "application/octet-stream"),
-        ("application/x-www-form-urlencoded", "application/octet-stream"),
-        (None, "application/octet-stream"),
-    ],
-)
-def test_an_images_bytes_reach_the_endpoint_unharmed(
-    monkeypatch: pytest.MonkeyPatch, sent: str | None, passed_on: str
-) -> None:
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_request_is_found_in_every_log_by_its_id(monkeypatch: pytest.MonkeyPatch, binary: bool) -> None:
+    """The fake endpoint takes only attributes with the id."""
     endpoint = FakeEndpoint()
-    image = bytes(range(256))
-    status, body, headers = call(monkeypatch, endpoint, event(image, sent))
-    assert (status, body, headers["Content-Type"]) == (200, ANSWER, "application/json")
-    assert endpoint.asked == [(image, passed_on)]
+    headers = call(monkeypatch, endpoint, event(b"image" if binary else "image"))[2]
+    assert headers["X-Request-Id"] == REQUEST_ID
+    assert len(endpoint.asked) == 1
+
+
+def test_an_answers_headers_name_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A-74."""
+    headers = call(monkeypatch, FakeEndpoint(), event(b"image"))[2]
+    assert headers["Whippet-Run"] == "run-1"
+    assert headers["Whippet-Release"] == "whippet-dev-run-1"
+    assert headers["Whippet-Test-Accuracy"] == "0.97"
+    unnamed = {name: value for name, value in ANSWER.items() if name != "model"}
+    assert not [name for name in call(monkeypatch, FakeEndpoint(unnamed), event(b"image"))[2] if "Whippet" in name]
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -120,10 +54,12 @@ def test_json_reaches_the_endpoint_however_api_gateway_hands_it_over(
     monkeypatch: pytest.MonkeyPatch, binary: bool
 ) -> None:
     endpoint = FakeEndpoint()
-    text = json.dumps({"inputs": base64.b64encode(b"image").decode(), "parameters": {"top_k": 2}})
+    parameters = {"top_k": 2, "coverage": 0.95, "explain": True}
+    text = json.dumps({"inputs": base64.b64encode(b"image").decode(), "parameters": parameters})
     status, _, _ = call(monkeypatch, endpoint, event(text.encode() if binary else text, "application/json"))
     assert status == 200
-    assert endpoint.asked == [(text.encode(), "application/json")]
+    assert endpoint.asked == [b"image"]
+    assert endpoint.attributes == ["coverage=0.95;explain=true;top_k=2"]
 
 
 def query(**parameters: list[str]) -> dict[str, Any]:
@@ -160,12 +96,6 @@ def test_an_endpoint_of_an_earlier_release_still_answers(monkeypatch: pytest.Mon
     assert "start a run" in problem["detail"]
 
 
-def test_a_request_without_a_query_string_has_no_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
-    endpoint = FakeEndpoint()
-    call(monkeypatch, endpoint, event(b"image"))
-    assert endpoint.attributes == [None]
-
-
 @pytest.mark.parametrize(
     ("request_event", "words"),
     [
@@ -194,11 +124,24 @@ def test_a_wrong_query_string_is_told_the_right_one(
     [
         (event(None), 400, "no body"),
         (event(b""), 400, "no body"),
-        (event(b"hello", "text/plain"), 415, "content type is text/plain"),
-        (event(b"--x", "multipart/form-data; boundary=x"), 415, "multipart/form-data"),
-        (event(b"{", "application/json"), 400, "is not"),
+        (event(b"hello", "text/plain"), 415, "content type is 'text/plain'"),
+        (event(b"{", "application/json"), 400, "is none"),
         (event(b"[]", "application/json"), 400, '"inputs"'),
         (event(b'{"inputs": 3}', "application/json"), 400, '"inputs"'),
+        (event(b"[" * 100_000, "application/json"), 400, "nested too deeply"),
+        (
+            event(b'{"inputs": "' + b"[" * 9 + b'", "a": ' + b"[" * 100_000, "application/json"),
+            400,
+            "nested too deeply",
+        ),
+        (event(b'{"inputs": "aaaa", "top_k": 3}', "application/json"), 400, "has 'top_k'; known are inputs, param"),
+        (
+            event(b'{"inputs": "aaaa", "parameters": {"topk": 3}}', "application/json"),
+            400,
+            "has 'topk'; known are top_k",
+        ),
+        (event(b'{"inputs": "aaaa", "parameters": [3]}', "application/json"), 400, '"parameters" is no object'),
+        (event(b'{"inputs": "%%%%"}', "application/json"), 400, "not base64"),
         (event(b"x" * (MAX_IMAGE_BYTES + 1)), 413, "make it smaller"),
         (event(json.dumps({"inputs": "x" * 6_100_000}), "application/json"), 413, "make it smaller"),
         (event("%%%", "image/png") | {"isBase64Encoded": True}, 400, "not valid base64"),
@@ -223,6 +166,28 @@ def test_a_photo_as_json_has_a_lower_limit_which_the_refusal_names(monkeypatch: 
     assert call(monkeypatch, FakeEndpoint(), event(as_json(MAX_JSON_IMAGE_BYTES), "application/json"))[0] == 200
     body, _ = refused(monkeypatch, FakeEndpoint(), event(as_json(4_000_000), "application/json"))
     assert "The image has 4.0 MB, but at most 3.5 MB are accepted as JSON (4.5 MB if its bytes" in body["detail"]
+
+
+WRONG_VALUES = [{"top_k": "3"}, {"top_k": True}, {"top_k": 10**400}, {"coverage": "0.95"}, {"coverage": None},
+                {"explain": 1}, {"explain": [[]]}]  # fmt: skip
+
+
+@pytest.mark.parametrize("parameters", WRONG_VALUES, ids=str)
+def test_a_parameter_of_the_wrong_type_is_told_the_right_one(
+    monkeypatch: pytest.MonkeyPatch, parameters: dict[str, Any]
+) -> None:
+    endpoint = FakeEndpoint()
+    content = json.dumps({"inputs": "aaaa", "parameters": parameters})
+    body, _ = refused(monkeypatch, endpoint, event(content, "application/json"))
+    assert (body["status"], endpoint.asked) == (400, [])
+    assert '{"top_k": 3, "coverage": 0.95, "explain": true}' in body["detail"]
+    assert len(body["detail"]) < 300
+
+
+def test_a_parameter_in_the_query_string_and_in_the_body_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = query(top_k=["3"]) | {"headers": {"Content-Type": "application/json"}, "isBase64Encoded": False}
+    request["body"] = json.dumps({"inputs": "aaaa", "parameters": {"top_k": 3}})
+    assert "in the query string and in the body" in refused(monkeypatch, FakeEndpoint(), request)[0]["detail"]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +215,7 @@ def test_the_endpoints_refusal_is_passed_on(monkeypatch: pytest.MonkeyPatch, sta
         "ModelError", "Received client error", OriginalStatusCode=status, OriginalMessage=json.dumps(original)
     )
     body, headers = refused(monkeypatch, FakeEndpoint(error), event(b"text"))
-    assert body == original
+    assert original.items() <= body.items()
     assert "Retry-After" not in headers
 
 
@@ -275,18 +240,68 @@ def test_before_the_first_release_the_answer_says_what_to_do(monkeypatch: pytest
         (NOT_FOUND, "Creating", 503),
         (client_error("ValidationError", "Endpoint is in state Creating"), "Creating", 503),
         (client_error("ModelError", "server error", OriginalStatusCode=500), "InService", 502),
+        (client_error("ModelError", "the queue is full", OriginalStatusCode=503), "InService", 503),
+        (client_error("ModelError", "Your invocation timed out", OriginalStatusCode=0), "InService", 504),
+        (client_error("ModelError", "Your invocation timed out"), "InService", 504),
+        (client_error("ModelNotReadyException", "provisioning", status=429), "InService", 503),
         (client_error("ThrottlingException", "Rate exceeded"), "InService", 503),
         (client_error("AccessDeniedException", "no"), "InService", 502),
-        (client_error("ServiceUnavailable", "no", status=503), "InService", 502),
-        (ReadTimeoutError(endpoint_url="https://runtime"), "InService", 503),
+        (client_error("InternalFailure", "no", status=500), "InService", 503),
+        (client_error("InternalDependencyException", "no", status=530), "InService", 503),
+        (client_error("ServiceUnavailable", "no", status=503), "InService", 503),
+        (EndpointConnectionError(endpoint_url="https://runtime"), "InService", 503),
+        (ReadTimeoutError(endpoint_url="https://runtime"), "InService", 504),
     ],
 )
 def test_failures_behind_the_api_say_when_to_try_again(
-    monkeypatch: pytest.MonkeyPatch, answer: Exception, endpoint_status: str, status: int
+    monkeypatch: pytest.MonkeyPatch, pauses: list[float], answer: Exception, endpoint_status: str, status: int
 ) -> None:
+    """A-64."""
     body, headers = refused(monkeypatch, FakeEndpoint(answer, endpoint_status), event(b"image"))
     assert body["status"] == status
     assert int(headers["Retry-After"]) > 0
+
+
+PASSING = [client_error("InternalFailure", "no"), EndpointConnectionError(endpoint_url="https://runtime")]
+
+
+@pytest.mark.parametrize("failure", PASSING)
+def test_a_passing_failure_is_tried_again_once(
+    monkeypatch: pytest.MonkeyPatch, pauses: list[float], failure: Exception
+) -> None:
+    endpoint = FakeEndpoint([failure, ANSWER])
+    assert call(monkeypatch, endpoint, event(b"image"))[:2] == (200, ANSWER)
+    assert len(endpoint.asked) == 2
+
+    endpoint = FakeEndpoint([failure, failure, ANSWER])
+    assert refused(monkeypatch, endpoint, event(b"image"))[0]["status"] == 503
+    assert len(endpoint.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "seconds"),
+    [(PASSING[0], 5.0), (client_error("ThrottlingException", "no"), 0), (ReadTimeoutError(endpoint_url="x"), 0)],
+)
+def test_what_may_not_pass_in_time_is_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception, seconds: float
+) -> None:
+    """API Gateway cuts a request off after 29 seconds, of which an attempt may take 24."""
+    now = itertools.count(step=seconds)
+    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
+    endpoint = FakeEndpoint([failure, ANSWER])
+    assert refused(monkeypatch, endpoint, event(b"image"))[0]["status"] in (503, 504)
+    assert len(endpoint.asked) == 1
+
+
+def test_a_refused_request_keeps_nothing_of_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that is raised again holds the frames of every time, and the photos in them."""
+    monkeypatch.setattr(classify.endpoint, "_runtime", FakeEndpoint(client_error("ThrottlingException", "no")))
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(Problem) as raised:
+            classify.endpoint.classify(ImageRequest(b"image", {}), request_id=REQUEST_ID)
+        lengths.append(len(raised.traceback))
+    assert len(set(lengths)) == 1
 
 
 @pytest.mark.parametrize("status", ["InService", "Updating"])
@@ -341,9 +356,6 @@ def test_a_serverless_endpoint_takes_smaller_images(monkeypatch: pytest.MonkeyPa
     too_large = event(b"x" * (MAX_SERVERLESS_IMAGE_BYTES + 1))
     assert "at most 4.0 MB are accepted" in refused(monkeypatch, FakeEndpoint(), too_large)[0]["detail"]
 
-    as_large = as_json(MAX_SERVERLESS_JSON_IMAGE_BYTES)
-    endpoint = FakeEndpoint()
-    assert call(monkeypatch, endpoint, event(as_large, "application/json"))[0] == 200
-    assert len(endpoint.asked[0][0]) <= 4 * 1024 * 1024
-    too_large = event(as_json(MAX_SERVERLESS_JSON_IMAGE_BYTES + 3), "application/json")
-    assert "3.0 MB are accepted as JSON (4.0 MB if" in refused(monkeypatch, FakeEndpoint(), too_large)[0]["detail"]
+    assert call(monkeypatch, FakeEndpoint(), event(as_json(MAX_JSON_IMAGE_BYTES), "application/json"))[0] == 200
+    too_large = event(as_json(MAX_JSON_IMAGE_BYTES + 3), "application/json")
+    assert "3.5 MB are accepted as JSON (4.0 MB if" in refused(monkeypatch, FakeEndpoint(), too_large)[0]["detail"]

@@ -217,7 +217,7 @@ def test_a_picture_of_something_else_is_unknown_and_digits_are_not(
         (b"", "image/jpeg", 400, "no body"),
         (b"I am not a picture", "image/jpeg", 400, "image"),
         (b"I am not a picture", "text/plain", 415, "image/"),
-        (b'{"inputs": "!!!"}', "application/json", 422, "base64"),
+        (b'{"inputs": "!!!"}', "application/json", 400, "base64"),
         (os.urandom(12 << 20), "image/jpeg", 413, "MB"),
     ],
     ids=["empty", "text as jpeg", "text", "bad base64", "12 MB"],

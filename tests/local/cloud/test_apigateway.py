@@ -17,8 +17,11 @@ class Api:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def post(self, path: str, body: bytes = b"photo", key: str | None = None) -> urllib3.BaseHTTPResponse:
-        sent = {"Content-Type": "image/jpeg", "Accept": "*/*"} | ({"x-api-key": key} if key else {})
+    def post(
+        self, path: str, body: bytes = b"photo", key: str | None = None, content_type: str | None = "image/jpeg"
+    ) -> urllib3.BaseHTTPResponse:
+        sent = {"Accept": "*/*"} | ({"x-api-key": key} if key else {})
+        sent |= {"Content-Type": content_type} if content_type else {}
         return http.request("POST", self._url + path, body=body, headers=sent, timeout=60)
 
 
@@ -27,9 +30,10 @@ def api(account: Account, front_door: dict[str, str]) -> Api:
     return Api(account.cloud.api_url(front_door["Api"], "v1"))
 
 
-def test_bytes_pass_through_unchanged_both_ways(api: Api) -> None:
+@pytest.mark.parametrize("content_type", ["image/jpeg", "application/x-www-form-urlencoded", "text/plain", None])
+def test_bytes_pass_through_unchanged_both_ways(api: Api, content_type: str | None) -> None:
     everything = bytes(range(256)) * 100
-    answer = api.post("open", everything)
+    answer = api.post("open", everything, content_type=content_type)
     assert (answer.status, answer.data) == (200, everything[::-1])
     assert answer.headers["Content-Type"] == "application/octet-stream"
 
