@@ -26,9 +26,11 @@ from cli.check import check_folder, photos_of, printable
 from cli.check_list import read_list
 from cli.check_moves import Move, apply, undo
 from cli.demo import demo as run_demo
+from cli.export import write_export
 from cli.findings import copy_lines, left_out_lines
 from cli.heat_map import check_name, write_heat_map
 from cli.joblogs import run_lines
+from cli.model_in_service import find_model_in_service
 from cli.photos import find_photos
 from cli.report import ReportPage, fetch_report, open_report, report_uri
 from cli.run import newest_run, running, start
@@ -361,6 +363,22 @@ def classify(
         console.print(table)
     if failures:
         raise CliError("\n".join(failures))
+
+
+@typer_app.command()
+def export(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")],
+) -> None:
+    """Write the model in service to a folder: the ONNX file, its card, and readers in Python and for the browser.
+
+    The folder needs neither AWS nor this project: `python FOLDER/classify.py photo.jpg`.
+    """
+    target = context.obj.target()
+    model = find_model_in_service(target)
+    files = model.files(target)
+    write_export(folder, files, model.card(files))
+    console.print(f"the model {model.name} is in {folder}; its README.md says how to use it", soft_wrap=True)
 
 
 @typer_app.command()
