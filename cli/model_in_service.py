@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -31,8 +31,13 @@ class ModelInService:
 
     name: str
     """As CreateModel got it."""
-    archive: str
-    """S3 URI of its `contract.MODEL_ARCHIVE`."""
+    container: Mapping[str, Any]
+    """Its image, its archive and its variables, as CreateModel got them."""
+
+    @property
+    def archive(self) -> str:
+        """S3 URI of its `contract.MODEL_ARCHIVE`."""
+        return str(self.container["ModelDataUrl"])
 
     def files(self, target: Target) -> dict[str, bytes]:
         """Return the model file and its card, by `contract.Artefact`.
@@ -76,7 +81,9 @@ def find_model_in_service(target: Target) -> ModelInService:
         raise CliError(f"no model is in service {target.place}: release one with `whippet run`") from None
     variant = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"][0]
     described = sagemaker.describe_model(ModelName=variant["ModelName"])
-    return ModelInService(variant["ModelName"], described["PrimaryContainer"]["ModelDataUrl"])
+    given = ("Image", "ModelDataUrl", "Environment")
+    container = {name: value for name, value in described["PrimaryContainer"].items() if name in given}
+    return ModelInService(variant["ModelName"], container)
 
 
 def _unpacked(archive: bytes) -> dict[str, bytes]:

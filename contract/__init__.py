@@ -4,6 +4,7 @@ The CDK app builds the state machine's payloads from it; the training jobs, the 
 line read and write by it. It uses the standard library only, so that each of them can import it.
 """
 
+from contract.batch import *
 from contract.check import *
 from contract.class_weights import *
 from contract.collections import *
@@ -22,6 +23,7 @@ from contract.metrics import *
 from contract.model import *
 from contract.names import *
 from contract.plan import *
+from contract.prices import *
 from contract.profile import *
 from contract.rules import *
 from contract.run import *

@@ -78,6 +78,8 @@ class ServingVariable(StrEnum):
 
     NAME_UNKNOWN = "WHIPPET_NAME_UNKNOWN"
     """`true` or `false`: whether `Answer.label` names the likeliest class of an unknown photo, too."""
+    BATCH_PARAMETERS = "WHIPPET_BATCH_PARAMETERS"
+    """Parameters of every photo of a batch, such as `coverage=0.95;top_k=3`: a transform job's requests carry none."""
 
 
 class CoverageTable(TypedDict):
