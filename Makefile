@@ -105,7 +105,8 @@ lint-training: setup
 		training tests/training $(filter-out %/search_trials.py %/head_peers.py %/doctor_peers.py,$(wildcard benchmarks/*.py))
 
 lint-inference: setup
-	$(RUN) mypy --cache-dir .mypy_cache/inference --python-executable $(IN_INFERENCE) inference tests/inference
+	$(RUN) mypy --cache-dir .mypy_cache/inference --python-executable $(IN_INFERENCE) inference tests/inference \
+		cli/exported
 
 # test-app takes the folders from pyproject.toml. Those of test-cloud and test-sagemaker start local clouds whose images are
 # toy programs; those of test-runs drive whole systems as a user does, each file on a local cloud of its own.

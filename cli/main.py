@@ -21,14 +21,17 @@ from cli import status as status_table
 from cli.answers import ALL_CLASSES, add_answer, answers_table
 from cli.api import Api
 from cli.approve import answer
+from cli.batch.classify import classify_batch as batch
 from cli.bursts import find_bursts, groups_file, rows_in_bucket
 from cli.check import check_folder, photos_of, printable
 from cli.check_list import read_list
 from cli.check_moves import Move, apply, undo
 from cli.demo import demo as run_demo
+from cli.export import write_export
 from cli.findings import copy_lines, left_out_lines
 from cli.heat_map import check_name, write_heat_map
 from cli.joblogs import run_lines
+from cli.model_in_service import find_model_in_service
 from cli.photos import find_photos
 from cli.report import ReportPage, fetch_report, open_report, report_uri
 from cli.run import newest_run, running, start
@@ -314,7 +317,12 @@ def status(context: typer.Context) -> None:
 @typer_app.command()
 def classify(
     context: typer.Context,
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Photos, such as JPEG or PNG files.")],
+    photos: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PHOTO…", help="Photos, such as JPEG or PNG files; or one folder of photos or s3://bucket/prefix/."
+        ),
+    ],
     *,
     top: Annotated[int, typer.Option(min=1, help="Number of labels shown for each photo.")] = 3,
     coverage: Annotated[
@@ -334,8 +342,34 @@ def classify(
             "FILE.html; for one photo.",
         ),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NAME", help="Of a folder or prefix: write NAME.csv and NAME.jsonl; by default answers-<its name>."
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Of a folder or prefix in AWS: begin without asking after the price.")
+    ] = False,
 ) -> None:
-    """Classify photos with the deployed API, and say which are unlike everything that the model was trained on."""
+    """Classify photos with the deployed API, and say which are unlike everything that the model was trained on.
+
+    The photos of a folder, or of a prefix in S3, are classified by a batch transform job with the model in service. The
+    price is told before. The same command again goes on where an interrupted one ended.
+    """
+    if any(photo.startswith("s3://") or Path(photo).is_dir() for photo in photos):
+        if len(photos) > 1 or explain is not None:
+            raise CliError("give one folder or one prefix in S3 alone, without other photos and without --explain")
+        # a set of labels may have any of the classes
+        parameters = f"top_k={top}" if coverage is None else f"coverage={coverage:g};top_k={ALL_CLASSES}"
+        try:
+            batch(context.obj.target(), photos[0], parameters=parameters, output=output, yes=yes, console=console)
+        except KeyboardInterrupt:
+            console.print("a job that was started goes on; the same command follows it")
+            raise typer.Exit(130) from None
+        return
+    if output is not None or yes:
+        raise CliError("--output and --yes are for a folder or a prefix in S3: leave them out for single photos")
     if explain is not None:
         check_name(explain)
         if len(photos) > 1:
@@ -345,7 +379,7 @@ def classify(
     api = Api.of(context.obj.target())
     table = answers_table()
     failures = []
-    for photo in photos:
+    for photo in map(Path, photos):
         try:
             answered = api.classify(
                 photo, top=ALL_CLASSES if coverage else top, coverage=coverage, explain=explain is not None
@@ -361,6 +395,22 @@ def classify(
         console.print(table)
     if failures:
         raise CliError("\n".join(failures))
+
+
+@typer_app.command()
+def export(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")],
+) -> None:
+    """Write the model in service to a folder: the ONNX file, its card, and readers in Python and for the browser.
+
+    The folder needs neither AWS nor this project: `python FOLDER/classify.py photo.jpg`.
+    """
+    target = context.obj.target()
+    model = find_model_in_service(target)
+    files = model.files(target)
+    write_export(folder, files, model.card(files))
+    console.print(f"the model {model.name} is in {folder}; its README.md says how to use it", soft_wrap=True)
 
 
 @typer_app.command()

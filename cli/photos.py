@@ -12,7 +12,7 @@ from pathlib import Path
 from cli import CliError
 from contract import GROUPS_FILE, PHOTO_SUFFIXES, FolderError, LeftOut, SplitName, read_folders
 
-__all__ = ["Photos", "find_photos", "media_type"]
+__all__ = ["FolderWalk", "Photos", "find_photos", "media_type"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def find_photos(folder: Path) -> Photos:
         raise CliError(f"{folder} is not a folder: give the folder that holds a subfolder of photos for each class")
 
     # what is there, links followed
-    walk = _Walk(folder)
+    walk = FolderWalk(folder)
     sizes = sorted(walk.files())
     try:
         folders = read_folders(sizes, place=f"{folder}/")
@@ -100,7 +100,7 @@ def media_type(file: Path) -> str:
 
 
 @dataclass
-class _Walk:
+class FolderWalk:
     """Walks through a folder as `aws s3 sync` does: linked files and folders count as what they lead to."""
 
     root: Path

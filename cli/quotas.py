@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cli.target import Target
 
-__all__ = ["check"]
+__all__ = ["check", "request_for", "values"]
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,31 @@ def check(target: Target, *, console: Console) -> None:
         )
 
 
+def values(client: Any, service: str) -> dict[str, tuple[float, str]]:
+    """Return the value and the code of every quota of a service, by its name.
+
+    Raises:
+        ClientError: Service Quotas refuses to answer.
+    """
+    # A quota that was never changed may be in the list of AWS's defaults alone.
+    return {
+        quota["QuotaName"]: (quota["Value"], quota["QuotaCode"])
+        for operation in ("list_aws_default_service_quotas", "list_service_quotas")
+        for quota in _listed(client, operation, service)
+    }
+
+
+def request_for(service: str, quota: str, *, code: str, need: int) -> str:
+    """Return the command that asks AWS for more."""
+    return (
+        f"aws service-quotas request-service-quota-increase --service-code {service} "
+        f"--quota-code {code} --desired-value {need}    # {quota}"
+    )
+
+
 def _find(client: Any, wanted: Sequence[Need]) -> list[_Found]:
-    values: dict[tuple[str, str], tuple[float, str]] = {}
-    for service in dict.fromkeys(need.service for need in wanted):
-        # A quota that was never changed may be in the list of AWS's defaults alone.
-        for operation in ("list_aws_default_service_quotas", "list_service_quotas"):
-            for quota in _listed(client, operation, service):
-                values[service, quota["QuotaName"]] = quota["Value"], quota["QuotaCode"]
-    return [_Found(need, *values.get((need.service, need.quota), (None, ""))) for need in wanted]
+    known = {service: values(client, service) for service in dict.fromkeys(need.service for need in wanted)}
+    return [_Found(need, *known[need.service].get(need.quota, (None, ""))) for need in wanted]
 
 
 def _listed(client: Any, operation: str, service: str) -> Iterator[dict[str, Any]]:
@@ -81,7 +98,4 @@ def _listed(client: Any, operation: str, service: str) -> Iterator[dict[str, Any
 
 
 def _request(item: _Found) -> str:
-    return (
-        f"aws service-quotas request-service-quota-increase --service-code {item.need.service} "
-        f"--quota-code {item.code} --desired-value {item.need.need}    # {item.need.quota}"
-    )
+    return request_for(item.need.service, item.need.quota, code=item.code, need=item.need.need)

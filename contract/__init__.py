@@ -5,6 +5,7 @@ line read and write by it. It uses the standard library only, so that each of th
 """
 
 from contract.api import *
+from contract.batch import *
 from contract.check import *
 from contract.class_weights import *
 from contract.collections import *
@@ -23,6 +24,7 @@ from contract.metrics import *
 from contract.model import *
 from contract.names import *
 from contract.plan import *
+from contract.prices import *
 from contract.profile import *
 from contract.rules import *
 from contract.run import *

@@ -16,7 +16,7 @@ from contract.class_names import check_class_names, shown
 from contract.dataset import FOUND_GROUPS_FILE, GROUPS_FILE, PHOTO_SUFFIXES, LeftOut, SplitName
 from contract.folder_levels import Branch, branches, check_class_level, check_split_level, listed, split_of
 
-__all__ = ["DatasetFolders", "FolderPhoto", "read_folders"]
+__all__ = ["DatasetFolders", "FolderPhoto", "is_system_file", "read_folders", "why_no_photo"]
 
 _SYSTEM_NAMES: Final = frozenset(
     {
@@ -93,7 +93,7 @@ def read_folders(files: Iterable[tuple[str, int]], *, place: str) -> DatasetFold
             has_found_groups = True
             continue
         order.append(path)
-        if reason := _why_no_photo(path, size):
+        if reason := why_no_photo(path, size):
             reasons[path] = reason
         else:
             found.append(tuple(path.split("/")))
@@ -129,8 +129,14 @@ def read_folders(files: Iterable[tuple[str, int]], *, place: str) -> DatasetFold
     )
 
 
-def _why_no_photo(path: str, size: int) -> str | None:
-    if any(part.startswith(".") or part.lower() in _SYSTEM_NAMES for part in path.split("/")):
+def is_system_file(path: str) -> bool:
+    """Return whether a file is one that systems and programs make beside photos, by its path's names."""
+    return any(part.startswith(".") or part.lower() in _SYSTEM_NAMES for part in path.split("/"))
+
+
+def why_no_photo(path: str, size: int) -> str | None:
+    """Return why a file of this path and size in bytes is no photo; None if it is one by its name."""
+    if is_system_file(path):
         return _SYSTEM_FILE
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in _PHONE_FORMATS:

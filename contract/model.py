@@ -82,6 +82,8 @@ class ServingVariable(StrEnum):
     """`true` or `false`: whether `Answer.label` names the likeliest class of an unknown photo, too."""
     RELEASE = "WHIPPET_RELEASE"
     """`ServedModel.release`"""
+    BATCH_PARAMETERS = "WHIPPET_BATCH_PARAMETERS"
+    """Parameters of every photo of a batch, such as `coverage=0.95;top_k=3`: a transform job's requests carry none."""
 
 
 class CoverageTable(TypedDict):

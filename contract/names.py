@@ -11,6 +11,7 @@ from contract.jobs import Artefact
 
 __all__ = [
     "APPROVALS_PREFIX",
+    "BATCHES_PREFIX",
     "CHECKPOINTS_PREFIX",
     "FEATURES_PREFIX",
     "JOBS_PREFIXES",
@@ -43,14 +44,17 @@ TENSORS_PREFIX: Final = "debug/"
 APPROVALS_PREFIX: Final = "approvals/"
 """Key prefix of the questions that wait for a person's answer."""
 
+BATCHES_PREFIX: Final = "batches/"
+"""Key prefix of the photos and answers of batches, `<prefix><batch>/`: S3 deletes them after some days."""
+
 JOBS_PREFIXES: Final = (RUNS_PREFIX, FEATURES_PREFIX, CHECKPOINTS_PREFIX, TENSORS_PREFIX)
 """What jobs read and write below in the data bucket."""
 
 UPLOADS_PREFIX: Final = "uploads/"
 """Key prefix of the photos that callers of the API upload before they are classified; S3 deletes them soon."""
 
-OWN_PREFIXES: Final = (*JOBS_PREFIXES, APPROVALS_PREFIX, UPLOADS_PREFIX)
-"""What the runs write below in the data bucket. No photos or weights of a user's belong there."""
+OWN_PREFIXES: Final = (*JOBS_PREFIXES, APPROVALS_PREFIX, BATCHES_PREFIX, UPLOADS_PREFIX)
+"""What the runs, batches and the API write below in the data bucket. No photos or weights of a user's belong there."""
 
 _LONGEST_RUN = 11
 """Room of a run's name in a tuning job's, after a prefix of 18 characters and before the number of a second attempt."""

@@ -17,7 +17,7 @@ from starlette.routing import Route
 import contract
 from inference.answer import CoverageError
 from inference.classifier import Classifier, ExplanationError, available_cores
-from inference.environment import name_unknown, release
+from inference.environment import batch_parameters, name_unknown, release
 from inference.invocation import CUSTOM_ATTRIBUTES, MAX_BODY_BYTES, Problem, parse
 from inference.parameters import request_id
 from training.preprocess import ImageError
@@ -33,11 +33,15 @@ def create() -> Starlette:
     threads = max(1, available_cores() // workers)
     folder = Path(os.environ.get("SM_MODEL_DIR", "/opt/ml/model"))
     classifier = Classifier(folder, threads=threads, name_unknown=name_unknown(), release=release())
-    return create_app(classifier, concurrency=threads)
+    return create_app(classifier, concurrency=threads, batch=batch_parameters())
 
 
-def create_app(classifier: Classifier, *, concurrency: int) -> Starlette:
-    """Return the application around a loaded model; it decodes and classifies at most `concurrency` photos at once."""
+def create_app(classifier: Classifier, *, concurrency: int, batch: str | None = None) -> Starlette:
+    """Return the application around a loaded model; it decodes and classifies at most `concurrency` photos at once.
+
+    With `batch`, the parameters of every photo of a transform job, a photo that is refused gets the status 200 with
+    `contract.BatchProblem`: any other status would fail the job.
+    """
     limiter = CapacityLimiter(concurrency)
 
     async def ping(_request: Request) -> Response:
@@ -48,7 +52,7 @@ def create_app(classifier: Classifier, *, concurrency: int) -> Starlette:
         asked = parse(
             body,
             content_type=request.headers.get("content-type", ""),
-            attributes=request.headers.get(CUSTOM_ATTRIBUTES, ""),
+            attributes=request.headers.get(CUSTOM_ATTRIBUTES, batch or ""),
         )
         try:
             answer = await to_thread.run_sync(classifier.classify, asked, limiter=limiter)
@@ -58,8 +62,18 @@ def create_app(classifier: Classifier, *, concurrency: int) -> Starlette:
             raise Problem(422, str(error)) from error
         return JSONResponse(answer)
 
+    async def in_batch(request: Request) -> Response:
+        try:
+            return await invocations(request)
+        except Problem as problem:
+            if problem.status >= 500:
+                raise
+            refused: contract.BatchProblem = {"error": _details(problem.status, problem.detail)}
+            return JSONResponse(refused)
+
+    answer_photo = invocations if batch is None else in_batch
     return Starlette(
-        routes=[Route("/ping", ping, methods=["GET"]), Route("/invocations", invocations, methods=["POST"])],
+        routes=[Route("/ping", ping, methods=["GET"]), Route("/invocations", answer_photo, methods=["POST"])],
         exception_handlers={
             Problem: _on_problem,
             HTTPException: _on_http_exception,
@@ -122,10 +136,8 @@ def _id(request: Request) -> str:
 
 
 def _problem(status: int, detail: str) -> JSONResponse:
-    problem: contract.ProblemDetails = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-    }
-    return JSONResponse(problem, status_code=status, media_type="application/problem+json")
+    return JSONResponse(_details(status, detail), status_code=status, media_type="application/problem+json")
+
+
+def _details(status: int, detail: str) -> contract.ProblemDetails:
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}

@@ -7,7 +7,17 @@ import os
 import contract
 from inference.classifier import ModelError
 
-__all__ = ["name_unknown", "release"]
+__all__ = ["batch_parameters", "name_unknown", "release"]
+
+
+def batch_parameters() -> str | None:
+    """Return the parameters of every photo where SageMaker runs a transform job, as CustomAttributes; else None.
+
+    SageMaker says so by SAGEMAKER_BATCH (developer guide, "Use Your Own Inference Code with Batch Transform").
+    """
+    if os.environ.get("SAGEMAKER_BATCH") != "true":
+        return None
+    return os.environ.get(contract.ServingVariable.BATCH_PARAMETERS, "")
 
 
 def name_unknown() -> bool:

@@ -91,6 +91,7 @@ def _end_jobs(names: Names) -> list[Permission]:
                 "sagemaker:ListTrainingJobs",
                 "sagemaker:ListHyperParameterTuningJobs",
                 "sagemaker:ListProcessingJobs",
+                "sagemaker:ListTransformJobs",
             ],
             resources=["*"],
             reason=NO_RESOURCES,
@@ -100,8 +101,9 @@ def _end_jobs(names: Names) -> list[Permission]:
                 "sagemaker:StopTrainingJob",
                 "sagemaker:StopHyperParameterTuningJob",
                 "sagemaker:StopProcessingJob",
+                "sagemaker:StopTransformJob",
             ],
-            resources=names.of_runs("training-job", "hyper-parameter-tuning-job", "processing-job"),
+            resources=names.of_runs("training-job", "hyper-parameter-tuning-job", "processing-job", "transform-job"),
             reason=RUN_NAMES,
         ),
     ]

@@ -80,6 +80,13 @@ class Dataset(Construct):
                     expiration=cdk.Duration.days(TENSORS_DAYS),
                     noncurrent_version_expiration=cdk.Duration.days(1),
                 ),
+                # photos and answers of batches, which the command has fetched
+                s3.LifecycleRule(
+                    id="old-batches",
+                    prefix=contract.BATCHES_PREFIX,
+                    expiration=cdk.Duration.days(contract.BATCHES_DAYS),
+                    noncurrent_version_expiration=cdk.Duration.days(1),
+                ),
                 # A job overwrites and deletes gigabytes an hour, and the bucket keeps them all as versions.
                 s3.LifecycleRule(
                     id="old-checkpoints",

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["fine_tuning_rate", "gpus", "local_storage_gb", "why_not_for_endpoints", "why_not_for_jobs"]
+__all__ = [
+    "fine_tuning_rate",
+    "gpus",
+    "local_storage_gb",
+    "virtual_cpus",
+    "why_not_for_endpoints",
+    "why_not_for_jobs",
+]
 
 _CPU_FAMILIES: Final = frozenset((
     "t2", "t3",
@@ -66,10 +73,14 @@ def fine_tuning_rate(instance_type: str) -> float | None:
     """
     if gpus(instance_type):
         return None
+    return _RATE_OF_AN_XLARGE * virtual_cpus(instance_type) / 4
+
+
+def virtual_cpus(instance_type: str) -> float:
+    """Return the virtual CPUs of an instance type: four for an xlarge of most families, two for a large."""
     size = instance_type.rpartition(".")[2]
     factor = size.removesuffix("xlarge")
-    times = {"medium": 0.5, "large": 0.5}.get(size) or float(factor or 1)
-    return _RATE_OF_AN_XLARGE * times
+    return 4 * ({"medium": 0.5, "large": 0.5}.get(size) or float(factor or 1))
 
 
 def local_storage_gb(instance_type: str) -> int | None:

@@ -16,6 +16,8 @@ class StackOutput(StrEnum):
     STATE_MACHINE_ARN = "StateMachineArn"
     STATE_MACHINE_CONSOLE = "StateMachineConsole"
     ENDPOINT_NAME = "EndpointName"
+    BATCH_ROLE_ARN = "BatchRoleArn"
+    """The role of the model that classifies the photos of a folder or of an S3 prefix."""
     API_URL = "ApiUrl"
     """Base URL with a slash at its end, as in `<ApiUrl>classify`."""
     NOTIFICATION_TOPIC = "NotificationTopic"

@@ -8,6 +8,7 @@ from constructs import Construct
 
 from contract import console_host
 from infra.api import Api
+from infra.batch_role import BatchRole
 from infra.cleanup import Cleanup
 from infra.dataset import Dataset
 from infra.images import DebuggerImage, TrainingImage
@@ -53,6 +54,9 @@ class WhippetStack(cdk.Stack):
         # what serves
         serving_image_uri, repository_arn = self._serving_image(names, settings.release.image_uri)
         endpoint_role = EndpointRole(self, "EndpointRole", dataset=dataset, names=names, repository_arn=repository_arn)
+        batch_role = BatchRole(
+            self, "BatchRole", dataset=dataset, sources=settings.batch.sources, repository_arn=repository_arn
+        )
         endpoint_logs = EndpointLogs(self, "EndpointLogs", names=names)
         registry = ModelRegistry(self, "ModelRegistry", names=names)
         api = Api(self, "Api", names=names, settings=settings.api, mode=settings.serving.mode)
@@ -81,8 +85,10 @@ class WhippetStack(cdk.Stack):
 
         # at destroy, everything the clean-up needs is still there
         cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix)
-        cleanup.resource.node.add_dependency(workflow, training_role, endpoint_role, endpoint_logs, functions, registry)
-        self._outputs(names, dataset, workflow, api, notifications)
+        cleanup.resource.node.add_dependency(
+            workflow, training_role, endpoint_role, batch_role, endpoint_logs, functions, registry
+        )
+        self._outputs(names, dataset, workflow, api, notifications, batch_role)
         self._warnings(settings)
 
     def _warnings(self, settings: Settings) -> None:
@@ -127,7 +133,13 @@ class WhippetStack(cdk.Stack):
         return cdk.CfnMapping(self, "Consoles", mapping=hosts).find_in_map(cdk.Aws.PARTITION, "host")
 
     def _outputs(
-        self, names: Names, dataset: Dataset, workflow: Workflow, api: Api, notifications: Notifications
+        self,
+        names: Names,
+        dataset: Dataset,
+        workflow: Workflow,
+        api: Api,
+        notifications: Notifications,
+        batch_role: BatchRole,
     ) -> None:
         arn = workflow.state_machine.state_machine_arn
         console = f"https://{self.region}.{self._console_host()}/states/home?region={self.region}"
@@ -145,6 +157,7 @@ class WhippetStack(cdk.Stack):
                 "The topic of results and questions; an e-mail address gets them once the link in AWS's first message "
                 "is followed",
             ),
+            StackOutput.BATCH_ROLE_ARN: (batch_role.role.role_arn, "The role of `whippet classify FOLDER`"),
             StackOutput.API_URL: (api.url, "The API: POST <url>classify, GET <url>health"),
         }
         if api.key is not None:

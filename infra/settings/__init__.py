@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 import contract
 from infra.instances import gpus
@@ -18,6 +18,7 @@ from infra.settings.section import EndpointInstanceType, Section
 
 __all__ = [
     "ApiSettings",
+    "BatchSettings",
     "DebuggerSettings",
     "ReleaseSettings",
     "ServingSettings",
@@ -180,6 +181,29 @@ class ServingSettings(Section):
     )
 
 
+_Source = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([^*?\s]+/)?$")]
+
+
+class BatchSettings(Section):
+    """Photos that are classified many at once, by `whippet classify FOLDER`."""
+
+    instance_type: EndpointInstanceType = Field(
+        default="ml.c5.xlarge", description="Machine that classifies the photos of a folder or of an S3 prefix."
+    )
+    sources: tuple[_Source, ...] = Field(
+        default=(),
+        max_length=20,
+        description="Other S3 prefixes whose photos may be classified, as s3://bucket/prefix/, beside the data set's; "
+        "empty: none.",
+    )
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        """`-c batch.sources=s3://bucket/` is a list of one, and `-c batch.sources=` an empty one."""
+        return () if value is None else [value] if isinstance(value, str) else value
+
+
 class NotificationSettings(Section):
     """Who is told the result of a run."""
 
@@ -206,6 +230,7 @@ class Settings(Section):
     debugger: DebuggerSettings = DebuggerSettings()
     release: ReleaseSettings = ReleaseSettings()
     serving: ServingSettings = ServingSettings()
+    batch: BatchSettings = BatchSettings()
     api: ApiSettings = ApiSettings()
     notifications: NotificationSettings = NotificationSettings()
 

@@ -72,6 +72,7 @@ def _job_kinds(sagemaker: SageMakerClient, prefix: str) -> list[_JobKind]:
     tunings = sagemaker.get_paginator("list_hyper_parameter_tuning_jobs")
     trainings = sagemaker.get_paginator("list_training_jobs")
     processings = sagemaker.get_paginator("list_processing_jobs")
+    transforms = sagemaker.get_paginator("list_transform_jobs")
     return [
         _JobKind(
             name="HyperParameterTuningJob",
@@ -87,5 +88,10 @@ def _job_kinds(sagemaker: SageMakerClient, prefix: str) -> list[_JobKind]:
             name="ProcessingJob",
             pages=lambda status: processings.paginate(NameContains=prefix, StatusEquals=status),
             stop=sagemaker.stop_processing_job,
+        ),
+        _JobKind(
+            name="TransformJob",
+            pages=lambda status: transforms.paginate(NameContains=prefix, StatusEquals=status),
+            stop=sagemaker.stop_transform_job,
         ),
     ]

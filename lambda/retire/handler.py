@@ -25,7 +25,8 @@ def handler(event: contract.RetireInput, context: LambdaContext) -> contract.Ret
     """Delete what is older than the configuration that was in service before this run's, and return the names.
 
     The current and the previous one stay, and so does everything younger than the previous one, which may belong to a
-    run in progress. Without a previous configuration nothing is deleted.
+    run in progress. A batch's model stays, too, which `whippet classify` deletes when the batch has ended. Without a
+    previous configuration nothing is deleted.
     """
     prefix, kept = f"{os.environ['NAME_PREFIX']}-", {event["current"], event["previous"]}
 
@@ -41,6 +42,7 @@ def handler(event: contract.RetireInput, context: LambdaContext) -> contract.Ret
         for page in sagemaker.get_paginator("list_models").paginate(NameContains=prefix)
         for item in page["Models"]
         if item["ModelName"].startswith(prefix)
+        and not contract.is_batch_name(item["ModelName"], prefix=os.environ["NAME_PREFIX"])
     }
 
     # choose what is older than the previous configuration

@@ -15,7 +15,15 @@ from local.sagemaker.errors import JobFailure
 from local.sagemaker.host import Host, Image
 from local.sagemaker.jobs.stopping import StopPolicy
 from local.sagemaker.object_cache import ObjectCache
-from local.sagemaker.resources import ENDPOINT, MODEL_PACKAGE, PROCESSING_JOB, TRAINING_JOB, TUNING_JOB, Kind
+from local.sagemaker.resources import (
+    ENDPOINT,
+    MODEL_PACKAGE,
+    PROCESSING_JOB,
+    TRAINING_JOB,
+    TRANSFORM_JOB,
+    TUNING_JOB,
+    Kind,
+)
 from local.sagemaker.start_times import START_TIMES, are_played
 from local.sagemaker.store import Store
 
@@ -35,6 +43,7 @@ _EVENTS: Final[dict[Kind, str]] = {
     TRAINING_JOB: "SageMaker Training Job State Change",
     TUNING_JOB: "SageMaker HyperParameter Tuning Job State Change",
     PROCESSING_JOB: "SageMaker Processing Job State Change",
+    TRANSFORM_JOB: "SageMaker Transform Job State Change",
     ENDPOINT: "SageMaker Endpoint State Change",
     MODEL_PACKAGE: "SageMaker Model Package State Change",
 }

@@ -16,6 +16,7 @@ __all__ = [
     "MODEL_PACKAGE_GROUP",
     "PROCESSING_JOB",
     "TRAINING_JOB",
+    "TRANSFORM_JOB",
     "TUNING_JOB",
     "Kind",
     "already_exists",
@@ -68,10 +69,11 @@ TUNING_JOB: Final = Kind(
     "HyperParameterTuningJobSummaries",
 )
 PROCESSING_JOB: Final = Kind("ProcessingJob", "processing-job", "ProcessingJobs", "ProcessingJobSummaries")
+TRANSFORM_JOB: Final = Kind("TransformJob", "transform-job", "TransformJobs", "TransformJobSummaries")
 MODEL: Final = Kind("Model", "model", "Models", "Models")
 ENDPOINT_CONFIG: Final = Kind("EndpointConfig", "endpoint-config", "EndpointConfigs", "EndpointConfigs")
 ENDPOINT: Final = Kind("Endpoint", "endpoint", "Endpoints", "Endpoints")
-KINDS: Final = (TRAINING_JOB, TUNING_JOB, PROCESSING_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
+KINDS: Final = (TRAINING_JOB, TUNING_JOB, PROCESSING_JOB, TRANSFORM_JOB, MODEL, ENDPOINT_CONFIG, ENDPOINT)
 """The kinds whose Describe and List operations are alike."""
 
 MODEL_PACKAGE_GROUP: Final = Kind(
@@ -87,7 +89,7 @@ def not_found(kind: Kind, name: str, arn: str) -> SageMakerError:
     """Return the error of Describe, Stop and Delete for a resource that does not exist, worded as the API does."""
     if kind is TRAINING_JOB:
         return validation("Requested resource not found.")
-    if kind is PROCESSING_JOB:
+    if kind in (PROCESSING_JOB, TRANSFORM_JOB):
         return validation(f"Could not find requested job with name: {name}")
     if kind in (MODEL_PACKAGE, MODEL_PACKAGE_GROUP):
         return validation(f"{kind.name} {arn} does not exist.")
@@ -104,6 +106,8 @@ def already_exists(kind: Kind, arn: str) -> SageMakerError:
         noun, what = "Hyperparameter tuning job", "a hyperparameter tuning job"
     elif kind is PROCESSING_JOB:
         noun, what = "Job", "a job"
+    elif kind is TRANSFORM_JOB:
+        noun, what = "Transform job", "a transform job"
     elif kind is MODEL_PACKAGE_GROUP:
         return validation(f"Model Package Group already exists: {arn}")
     elif kind is MODEL_PACKAGE:

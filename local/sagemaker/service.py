@@ -22,6 +22,7 @@ from local.sagemaker.jobs.debugger import Debugger
 from local.sagemaker.jobs.processing import ProcessingJobs
 from local.sagemaker.jobs.stopping import StopPolicy
 from local.sagemaker.jobs.training import TrainingJobs
+from local.sagemaker.jobs.transform import TransformJobs
 from local.sagemaker.listing import page, select
 from local.sagemaker.object_cache import ObjectCache
 from local.sagemaker.registry import Registry, registry_arn
@@ -61,7 +62,7 @@ class SageMaker:
     ) -> None:
         # remove what a service that was killed left behind
         root = root.resolve()
-        for name in ("training-jobs", "processing-jobs", "endpoints", "rule-evaluations"):
+        for name in ("training-jobs", "processing-jobs", "transform-jobs", "endpoints", "rule-evaluations"):
             shutil.rmtree(root / name, ignore_errors=True)
             (root / name).mkdir(parents=True)
 
@@ -82,6 +83,7 @@ class SageMaker:
         self._training = TrainingJobs(self._context, self._debugger)
         self._tuning = TuningJobs(self._context, self._training)
         self._processing = ProcessingJobs(self._context)
+        self._transform = TransformJobs(self._context)
         self._endpoints = Endpoints(self._context)
         self._registry = Registry(self._context)
         self._admission = Admission(self.account, store)
@@ -156,7 +158,7 @@ class SageMaker:
             return
         self._context.closing.set()
         self._endpoints.close()
-        for jobs in (self._tuning, self._training, self._debugger, self._processing):
+        for jobs in (self._tuning, self._training, self._debugger, self._processing, self._transform):
             jobs.join(timeout=10)
         atexit.unregister(self.close)
 
@@ -167,9 +169,11 @@ class SageMaker:
             "CreateTrainingJob": lambda p: {"TrainingJobArn": self._training.create(p)},
             "CreateHyperParameterTuningJob": lambda p: {"HyperParameterTuningJobArn": self._tuning.create(p)},
             "CreateProcessingJob": lambda p: {"ProcessingJobArn": self._processing.create(p)},
+            "CreateTransformJob": lambda p: {"TransformJobArn": self._transform.create(p)},
             "StopTrainingJob": lambda p: self._training.stop(p["TrainingJobName"]),
             "StopHyperParameterTuningJob": lambda p: self._tuning.stop(p["HyperParameterTuningJobName"]),
             "StopProcessingJob": lambda p: self._processing.stop(p["ProcessingJobName"]),
+            "StopTransformJob": lambda p: self._transform.stop(p["TransformJobName"]),
             "ListTrainingJobsForHyperParameterTuningJob": lambda p: list_trials(store, p),
             # endpoints
             "CreateModel": lambda p: {"ModelArn": create_model(context, p)},

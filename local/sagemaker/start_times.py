@@ -42,6 +42,12 @@ START_TIMES: Final = {
         "aws/sagemaker-python-sdk#4358: 8 min 17 s for a script of 30 s (2024)",
         "2026-11-28",
     ),
+    "transform_job": StartTime(
+        240,
+        "assumption: the launch of an instance as for a training job, the pull of an image of some 100 MB, and the "
+        "first answer to /ping",
+        "2026-11-29",
+    ),
     "endpoint": StartTime(
         510,
         "aws/sagemaker-python-sdk#1006: about 8.5 min for an ml.m4.xlarge (2019)",

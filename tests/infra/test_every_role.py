@@ -53,6 +53,17 @@ OF_SERVICES = {
         "s3:GetObject",
         "s3:ListBucket",
     },
+    # "CreateModel API: Execution Role Permissions", and what a transform job writes
+    "BatchRole": PULL
+    | JOB_LOGS
+    | {
+        "cloudwatch:PutMetricData",
+        "ecr:GetAuthorizationToken",
+        "logs:CreateLogGroup",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+    },
     # "Create a CodeBuild service role": its source in S3 and its log
     "ServingImageBuildRole": {
         "logs:CreateLogGroup",

@@ -28,11 +28,13 @@ STOPS = {
     "stop_hyper_parameter_tuning_job": "HyperParameterTuningJob",
     "stop_training_job": "TrainingJob",
     "stop_processing_job": "ProcessingJob",
+    "stop_transform_job": "TransformJob",
 }
 LISTS = {
     "list_hyper_parameter_tuning_jobs": "HyperParameterTuningJob",
     "list_training_jobs": "TrainingJob",
     "list_processing_jobs": "ProcessingJob",
+    "list_transform_jobs": "TransformJob",
 }
 
 
@@ -48,6 +50,7 @@ class Account:
             "whippet-dev-1": "HyperParameterTuningJob",
             "whippet-dev-1-001": "TrainingJob",
             "whippet-dev-1-rules": "ProcessingJob",
+            "whippet-dev-batch-0123456789ab-1": "TransformJob",
             "my-whippet-dev-job": "TrainingJob",
             "my-whippet-dev-rules": "ProcessingJob",
         }
@@ -168,6 +171,7 @@ def test_everything_of_the_prefix_goes_what_costs_money_first(
         "stop_hyper_parameter_tuning_job whippet-dev-1",
         "stop_training_job whippet-dev-1-001",
         "stop_processing_job whippet-dev-1-rules",
+        "stop_transform_job whippet-dev-batch-0123456789ab-1",
         "delete_endpoint",
         "delete_model whippet-dev-1",
         "delete_model_package arn:1",

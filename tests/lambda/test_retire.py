@@ -25,6 +25,8 @@ class FakeSageMaker:
         # A model is made a moment before its configuration.
         hour = 1 if collection == "Models" else 2
         names = AGES | {"not-whippet-dev-1": 0, "whippet-dev2-1": 0}
+        if collection == "Models":
+            names |= {"whippet-dev-batch-0123456789ab": 0}
         items = [
             {key: item, "CreationTime": datetime(2026, 1, day + 1, hour, tzinfo=UTC)} for item, day in names.items()
         ]

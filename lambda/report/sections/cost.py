@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import contract
+
 from ..run_context import RunContext
 from ..run_files import Missing
 from ..sagemaker_jobs import NotStarted, described
-from . import prices
 from .machine_time import MachineTime, machine_times
 
 __all__ = ["cost"]
@@ -27,14 +28,14 @@ def cost(run: RunContext) -> dict[str, Any]:
         "total": sum(known) if known else None,
         "unknown": sorted({job["instance_type"] for job in jobs if job["usd"] is None}),
         "endpoint": endpoint,
-        "as_of": prices.AS_OF,
-        "region": prices.REGION,
+        "as_of": contract.PRICES_AS_OF,
+        "region": contract.PRICES_REGION,
         "managed_rules": run.evaluator == "managed",
     }
 
 
 def _priced(time: MachineTime) -> dict[str, Any]:
-    hourly = prices.hourly_price(time.instance_type)
+    hourly = contract.hourly_price(time.instance_type)
     hours = time.seconds * time.instances / 3600
     return {**asdict(time), "hourly": hourly, "usd": None if hourly is None else hours * hourly}
 
@@ -57,10 +58,10 @@ def _endpoint(run: RunContext) -> dict[str, Any] | None:
     instance_type, instances = variant.get("InstanceType"), variant.get("InitialInstanceCount", 1)
     if not instance_type:
         return None
-    hourly = prices.hourly_price(instance_type)
+    hourly = contract.hourly_price(instance_type)
     return {
         "instance_type": instance_type,
         "instances": instances,
         "hourly": hourly,
-        "monthly": None if hourly is None else hourly * instances * prices.HOURS_A_MONTH,
+        "monthly": None if hourly is None else hourly * instances * contract.HOURS_A_MONTH,
     }

@@ -18,6 +18,7 @@ from local.sagemaker.resources import (
     ENDPOINT_CONFIG,
     PROCESSING_JOB,
     TRAINING_JOB,
+    TRANSFORM_JOB,
     TUNING_JOB,
     Kind,
     already_exists,
@@ -26,7 +27,7 @@ from local.sagemaker.store import Record, Store
 
 __all__ = ["Admission"]
 
-_JOBS: Final = {f"Create{kind.name}": kind for kind in (TRAINING_JOB, TUNING_JOB, PROCESSING_JOB)}
+_JOBS: Final = {f"Create{kind.name}": kind for kind in (TRAINING_JOB, TUNING_JOB, PROCESSING_JOB, TRANSFORM_JOB)}
 _ENDPOINTS: Final = ("CreateEndpoint", "UpdateEndpoint")
 _RUNNING: Final = ("InProgress", "Stopping")
 
@@ -100,6 +101,8 @@ class Admission:
             return _trials(parameters)
         if operation == "CreateProcessingJob":
             return _processing(parameters)
+        if operation == "CreateTransformJob":
+            return _transform(parameters)
         config = self._store.get(ENDPOINT_CONFIG, parameters["EndpointConfigName"])
         return _variants(config["ProductionVariants"])
 
@@ -117,6 +120,8 @@ class Admission:
             used += _trials(job)
         for job in self._running(PROCESSING_JOB):
             used += _processing(job)
+        for job in self._running(TRANSFORM_JOB):
+            used += _transform(job)
         for endpoint in self._store.all(ENDPOINT):
             if endpoint["EndpointStatus"] != "Failed":
                 pending = endpoint.get("PendingDeploymentSummary", {}).get("EndpointConfigName")
@@ -145,6 +150,10 @@ def _trials(job: Mapping[str, Any]) -> Instances:
 
 def _processing(job: Mapping[str, Any]) -> Instances:
     return _cluster(job["ProcessingResources"].get("ClusterConfig", {}), "processing job")
+
+
+def _transform(job: Mapping[str, Any]) -> Instances:
+    return _cluster(job["TransformResources"], "transform job")
 
 
 def _cluster(config: Mapping[str, Any], use: str) -> Instances:

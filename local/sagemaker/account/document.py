@@ -26,7 +26,7 @@ __all__ = [
 QuotaDefaults = Literal["generous", "aws"]
 
 _MEMBERS: Final = ("faults", "quotas", "quota_defaults", "creating", "stopping")
-JOB_KINDS: Final = ("TrainingJob", "HyperParameterTuningJob", "ProcessingJob")
+JOB_KINDS: Final = ("TrainingJob", "HyperParameterTuningJob", "ProcessingJob", "TransformJob")
 
 
 class DocumentError(ValueError):
@@ -75,7 +75,7 @@ class Lingering:
     """Resources that stay in a state for some seconds: endpoints in Creating, jobs in Stopping.
 
     Attributes:
-        kind: Endpoint, TrainingJob, HyperParameterTuningJob, ProcessingJob, or `*`.
+        kind: Endpoint, TrainingJob, HyperParameterTuningJob, ProcessingJob, TransformJob, or `*`.
         name: name or pattern of the resources.
         seconds: how long they stay.
     """

@@ -6,7 +6,8 @@
   2026.
 - Defaults: the same operation in February 2024. Reports of 2026-07 and 2026-08 agree: every on-demand quota of training
   is 0, and so is every one of processing but those of ml.t3; ml.m5.large has 4 for spot training and 0 for endpoints.
-  Types that are newer than that list have 0, as every other one that is not burstable.
+  Types that are newer than that list have 0, as every other one that is not burstable. Those of transform jobs are an
+  assumption: as those of processing jobs.
 - The two limits of tuning jobs have no code: SageMaker developer guide, "Resource Limits for Automatic Model Tuning".
 
 An account that is used for a while may get higher numbers. CodeBuild may refuse builds of a new account although its
@@ -48,6 +49,7 @@ _USES: Final = {
     "training job": "TrainingInstanceType",
     "spot training job": "TrainingInstanceType",
     "processing job": "ProcessingInstanceType",
+    "transform job": "TransformInstanceType",
     "endpoint": "ProductionVariantInstanceType",
 }
 """What instances are used for, and the shape of SageMaker's API that lists the types for it."""

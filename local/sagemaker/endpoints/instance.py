@@ -88,7 +88,7 @@ class Instance:
 
         # the program's environment, and a log stream of its own
         places = [(ML_ROOT, self._base)]
-        own = {key: localised(value, places) for key, value in self._container.get("Environment", {}).items()}
+        own = {key: localised(value, places) for key, value in self._variables().items()}
         self._environment = environment(
             self._image,
             own,
@@ -96,11 +96,8 @@ class Instance:
             {"SAGEMAKER_BIND_TO_PORT": str(self._port), "SM_MODEL_DIR": str(model)},
         )
         self._argv = program_of(list(self._image.serve or ()), self._environment)
-        self._log = LogStream(
-            credentials,
-            group=f"/aws/sagemaker/Endpoints/{self._endpoint}",
-            stream=f"{self.variant['VariantName']}/{self._id}",
-        )
+        group, stream = self._log_place()
+        self._log = LogStream(credentials, group=group, stream=stream)
 
         self._launch()
         self._wait_until_healthy()
@@ -164,6 +161,21 @@ class Instance:
             self._log.close()
         shutil.rmtree(self._base, ignore_errors=True)
 
+    def _variables(self) -> dict[str, str]:
+        """Return the container's variables as the user gave them."""
+        return dict(self._container.get("Environment", {}))
+
+    def _log_place(self) -> tuple[str, str]:
+        """Return the log group and the log stream of the program's lines."""
+        return f"/aws/sagemaker/Endpoints/{self._endpoint}", f"{self.variant['VariantName']}/{self._id}"
+
+    def _unhealthy(self) -> str:
+        """Return the FailureReason where the program does not answer /ping in time."""
+        return (
+            f"The primary container for production variant {self.variant['VariantName']} did not pass the ping health "
+            "check. Please check CloudWatch logs for this endpoint."
+        )
+
     def _post(self, body: bytes, headers: dict[str, str], limits: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
         return self._pool.request(
             "POST", "/invocations", body=body, headers=headers, timeout=limits, redirect=False, decode_content=False
@@ -201,10 +213,7 @@ class Instance:
             if self._is_healthy():
                 return
             time.sleep(0.1)
-        raise JobFailure(
-            f"The primary container for production variant {self.variant['VariantName']} did not pass the ping health "
-            "check. Please check CloudWatch logs for this endpoint."
-        )
+        raise JobFailure(self._unhealthy())
 
     def _is_healthy(self) -> bool:
         try:

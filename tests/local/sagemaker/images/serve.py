@@ -40,6 +40,8 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(0.01)
         if body == b"refuse":
             self.answer(422, b"not an image")
+        elif body == b"variables":
+            self.answer(200, json.dumps(dict(os.environ)).encode())
         elif body == b"break":
             self.answer(500, b"Traceback")
         else:

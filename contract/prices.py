@@ -1,19 +1,30 @@
 """SageMaker's on-demand prices in US East (N. Virginia), rounded, for an order of magnitude.
 
 They come from the page "Amazon SageMaker AI pricing" and published copies of its table. Other regions cost up to half
-as much again. The report names the date and says "about".
+as much again. Whoever shows one names the date and says "about".
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["AS_OF", "HOURS_A_MONTH", "REGION", "hourly_price"]
+__all__ = [
+    "HOURS_A_MONTH",
+    "PRICES_AS_OF",
+    "PRICES_REGION",
+    "S3_READ_USD",
+    "S3_WRITE_USD",
+    "hourly_price",
+]
 
-AS_OF: Final = "2025"
-REGION: Final = "us-east-1"
+PRICES_AS_OF: Final = "2025"
+PRICES_REGION: Final = "us-east-1"
 HOURS_A_MONTH: Final = 730
 """Hours of a month in AWS's pricing calculator."""
+
+S3_WRITE_USD: Final = 0.005 / 1000
+S3_READ_USD: Final = 0.0004 / 1000
+"""US dollars for a PUT or LIST, and for a GET, of S3 Standard (page "Amazon S3 pricing")."""
 
 _USD_AN_HOUR: Final[dict[str, float]] = {
     "t2.medium": 0.056, "t2.large": 0.111, "t2.xlarge": 0.223,
