@@ -52,7 +52,7 @@ def colours_of_8_bits(image: Image.Image, *, stored: str, data: bytes) -> Image.
         stored: how the file has it, `RGB;16B` for example.
         data: the file.
     """
-    if max(image.getchannel(colour).getextrema()[1] for colour in "RGB") >= 2**6:
+    if any(sum(image.getchannel(colour).histogram()[2**6 :]) for colour in "RGB"):
         return image
     with Image.open(io.BytesIO(data), formats=[image.format or ""]) as again:
         other = stored[:-1] + ("B" if stored.endswith("L" if sys.byteorder == "big" else ("L", "N")) else "L")
@@ -63,7 +63,9 @@ def colours_of_8_bits(image: Image.Image, *, stored: str, data: bytes) -> Image.
         again.load()
 
     def values(box: _Box) -> NDArray[np.uint16]:
-        return np.asarray(image.crop(box)).astype(np.uint16) << 8 | np.asarray(again.crop(box))
+        deep: NDArray[np.uint16] = np.asarray(image.crop(box)).astype(np.uint16) << 8
+        deep |= np.asarray(again.crop(box))
+        return deep
 
     # colours and transparency have a range each
     parts = [slice(0, 3), slice(3, 4)][: len(image.getbands()) - 2]
@@ -107,7 +109,8 @@ class _Scale:
         if self.lowest < 0:
             given -= np.float32(self.lowest)
         given *= np.float32(255 / self._range)
-        return np.rint(np.clip(given, 0, 255, out=given), out=given).astype(np.uint8)
+        np.rint(np.clip(given, 0, 255, out=given), out=given)
+        return given.astype(np.uint8)
 
     @cached_property
     def _table(self) -> NDArray[np.uint8]:

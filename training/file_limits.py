@@ -137,8 +137,8 @@ def _check_jpeg(data: bytes) -> None:
             at += length
     what = "metadata segments" if segments > MAX_SEGMENTS else "bytes between them" if junk > _MAX_JUNK else "EXIF"
     raise LimitError(
-        f"the JPEG has too much before its pixels ({what}): {MAX_SEGMENTS:,} segments, {_MAX_JUNK:,} bytes between them "
-        f"and {MAX_EXIF_BYTES:,} bytes of EXIF are allowed; save it without its metadata"
+        f"the JPEG has too much before its pixels ({what}): {MAX_SEGMENTS:,} segments, {_MAX_JUNK:,} bytes between "
+        f"them and {MAX_EXIF_BYTES:,} bytes of EXIF are allowed; save it without its metadata"
     )
 
 

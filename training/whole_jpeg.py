@@ -22,8 +22,8 @@ _ROWS: Final = 256
 def lacks_pixels(image: Image.Image, data: bytes, *, decoded: Callable[[bytes], Image.Image]) -> bool:
     """Return whether the last pixels of a JPEG are not in the file.
 
-    Where the last pixel is of the grey that libjpeg makes up, the file is decoded once more with other bytes after those
-    of the first scan, which holds the brightness of every block. They are read only if blocks were still to come.
+    Where the last pixel is of the grey that libjpeg makes up, the file is decoded once more, with other bytes after
+    those of the first scan, which holds the brightness of every block. They are read only if blocks were to come.
 
     Args:
         image: the file's pixels as they are stored.

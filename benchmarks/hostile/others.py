@@ -33,9 +33,8 @@ def flipped(rng: random.Random) -> bytes:
     """An honest file with some bits turned over, most of them near its begin."""
     data = bytearray(honest(rng.choice(_FORMS)))
     for _ in range(rng.choice([1, 3, 30])):
-        data[rng.randrange(len(data)) if rng.random() < 0.4 else rng.randrange(min(600, len(data)))] ^= (
-            1 << rng.randrange(8)
-        )
+        end = len(data) if rng.random() < 0.4 else min(600, len(data))
+        data[rng.randrange(end)] ^= 1 << rng.randrange(8)
     return bytes(data)
 
 
