@@ -46,7 +46,10 @@ _CONTEXT = (
     "inference",
     "training/__init__.py",
     "training/colour.py",
+    "training/depth.py",
+    "training/file_limits.py",
     "training/preprocess.py",
+    "training/whole_jpeg.py",
     "locks/inference.txt",
 )
 """Files and folders that the Dockerfile copies, by their path from the repository's root."""

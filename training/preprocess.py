@@ -1,6 +1,7 @@
 """From a photo's bytes to the pixels the network sees: the same code in the training jobs and in the endpoint.
 
-Pillow and numpy only. Decoding is the attack surface of the whole system, so every limit on what is read stands here.
+Pillow and numpy only. Decoding is the attack surface of the whole system: `open_image` refuses what is too large, and
+`training.file_limits` what is made of too many parts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 import contract
-from training.colour import to_srgb
+from training.colour import raw_mode, to_srgb
+from training.file_limits import LimitError, check_file, check_opened
+from training.whole_jpeg import lacks_pixels, same_pixels
 
 __all__ = [
     "FORMATS",
@@ -103,14 +106,14 @@ def decode(data: bytes, *, shorter_side: int | None = None) -> Image.Image:
     never below twice that many pixels. A JPEG that lacks nothing but its end marker is taken.
 
     Raises:
-        ImageError: empty, no image of a known format, damaged, or more than `contract.MAX_IMAGE_PIXELS`.
+        ImageError: see `open_image`; or the pixels are damaged, or fewer than the header announces.
     """
     try:
         return _decoded(data, shorter_side=shorter_side)
     except _CutShortError as error:
         # Whatever follows the last pixel is not read: if the rest of the file matters, the picture lacks pixels.
         ends = [_decoded(data.rstrip(b"\xff") + tail, shorter_side=shorter_side) for tail in _TAILS]
-        if ends[0].tobytes() != ends[1].tobytes():
+        if not same_pixels(*ends):
             raise ImageError(str(error)) from error
         return ends[0]
 
@@ -119,7 +122,8 @@ def open_image(data: bytes) -> Image.Image:
     """Read an image's header and no more, so that a bomb is refused before it unfolds.
 
     Raises:
-        ImageError: empty, no image of a known format, a damaged header, or more than `contract.MAX_IMAGE_PIXELS`.
+        ImageError: empty, no image of a known format, a damaged header, more than `contract.MAX_IMAGE_PIXELS`, or more
+            parts than `training.file_limits` allows.
     """
     if not data:
         raise ImageError("the image is empty: it has 0 bytes")
@@ -128,7 +132,10 @@ def open_image(data: bytes) -> Image.Image:
     if _is_heic(data):
         raise ImageError("this is a HEIC image, which is not an image of a known format; convert it to JPEG")
     try:
+        check_file(data)
         image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except LimitError as error:
+        raise ImageError(str(error)) from None
     except UnidentifiedImageError:
         raise ImageError(f"this is not an image of a known format; send one of {known}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -143,6 +150,10 @@ def open_image(data: bytes) -> Image.Image:
         )
     if image.width < 1 or image.height < 1:
         raise ImageError(f"the image has {image.width} x {image.height} pixels: there is nothing to see")
+    try:
+        check_opened(image, data)
+    except LimitError as error:
+        raise ImageError(str(error)) from None
     return image
 
 
@@ -186,18 +197,35 @@ def resize_box(
 
 
 def _decoded(data: bytes, *, shorter_side: int | None) -> Image.Image:
-    with open_image(data) as image:
-        jpeg = image.format in ("JPEG", "MPO")
-        if shorter_side is not None and jpeg:
-            image.draft(None, (2 * shorter_side, 2 * shorter_side))
-        try:
-            rgb = to_srgb(image, data=data)
-        except Exception as error:  # as above: struct.error, SyntaxError, OSError, EOFError, zlib.error, ...
-            kind = _CutShortError if jpeg and "truncated" in str(error) else ImageError
-            raise kind(f"the image is damaged or incomplete ({_reason(error)})") from error
-        # A PNG's EXIF may stand behind its pixels. Pillow itself sets TIFFs upright.
-        method = None if image.format == "TIFF" else _UPRIGHT.get(orientation(image))
+    image, stored = _loaded(data, shorter_side=shorter_side)
+    if image.format in ("JPEG", "MPO") and lacks_pixels(
+        image, data, decoded=lambda longer: _loaded(longer, shorter_side=shorter_side)[0]
+    ):
+        raise ImageError(
+            "the image is damaged or incomplete (its header announces more pixels than there are); send the whole file"
+        )
+    # A PNG's EXIF may stand behind its pixels. Pillow itself sets TIFFs upright.
+    method = None if image.format == "TIFF" else _UPRIGHT.get(orientation(image))
+    try:
+        rgb = to_srgb(image, stored=stored, data=data)
+    except Exception as error:  # as below
+        raise ImageError(f"the image is damaged or incomplete ({_reason(error)})") from error
     return rgb if method is None else rgb.transpose(method)
+
+
+def _loaded(data: bytes, *, shorter_side: int | None) -> tuple[Image.Image, str]:
+    """Return the image with its pixels, and how they are stored (`colour.raw_mode`)."""
+    with open_image(data) as image:
+        is_jpeg = image.format in ("JPEG", "MPO")
+        if shorter_side is not None and is_jpeg:
+            image.draft(None, (2 * shorter_side, 2 * shorter_side))
+        stored = raw_mode(image)
+        try:
+            image.load()
+        except Exception as error:  # Pillow's: struct.error, SyntaxError, OSError, EOFError, zlib.error, ...
+            kind = _CutShortError if is_jpeg and "truncated" in str(error) else ImageError
+            raise kind(f"the image is damaged or incomplete ({_reason(error)})") from error
+    return image, stored
 
 
 def _is_heic(data: bytes) -> bool:

@@ -1,0 +1,48 @@
+"""Whether a JPEG holds all the pixels that its header announces: libjpeg makes up those that lack, and tells nobody."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from PIL import Image
+
+__all__ = ["lacks_pixels", "same_pixels"]
+
+_MADE_UP: Final = (127, 128)
+"""Middle grey, which a block without coefficients has: 128 in each component, 127 where ink is stored inverted."""
+_SCAN_ENDS: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""A marker that is none of the restarts within a scan (ITU-T T.81, table B.1)."""
+_TAIL: Final = b"\x55" * 64
+"""Bits that decode to something else than middle grey."""
+_ROWS: Final = 256
+
+
+def lacks_pixels(image: Image.Image, data: bytes, *, decoded: Callable[[bytes], Image.Image]) -> bool:
+    """Return whether the last pixels of a JPEG are not in the file.
+
+    Where the last pixel is of the grey that libjpeg makes up, the file is decoded once more, with other bytes after
+    those of the first scan, which holds the brightness of every block. They are read only if blocks were to come.
+
+    Args:
+        image: the file's pixels as they are stored.
+        data: the file.
+        decoded: decodes the longer file in the same way.
+    """
+    last = image.getpixel((image.width - 1, image.height - 1))
+    if any(value not in _MADE_UP for value in (last if isinstance(last, tuple) else (last,))):
+        return False
+    begin = data.find(b"\xff\xda")
+    end = _SCAN_ENDS.search(data, begin + 2 + int.from_bytes(data[begin + 2 : begin + 4], "big"))
+    if end is None:
+        return False
+    return not same_pixels(image, decoded(data[: end.start()] + _TAIL + data[end.start() :]))
+
+
+def same_pixels(one: Image.Image, other: Image.Image) -> bool:
+    """Return whether two pictures are equal, a strip at a time, so that no picture is copied whole."""
+    if (one.mode, one.size) != (other.mode, other.size):
+        return False
+    strips = ((0, top, one.width, min(top + _ROWS, one.height)) for top in range(0, one.height, _ROWS))
+    return all(one.crop(strip).tobytes() == other.crop(strip).tobytes() for strip in strips)
