@@ -39,8 +39,9 @@ MODULES = {
     "service_comparison": "training",
     "unknown": "training",
     "honest": "training",
+    "cases": "app",
 }
-"""The benchmarks in the order they run, and the environment in .envs that each needs."""
+"""The benchmarks in the order they run, and the environment that each needs: app is .venv, the others are in .envs."""
 
 
 class BenchmarkError(RuntimeError):
@@ -83,7 +84,7 @@ def measure(module: str, *, environment: str, quick: bool) -> list[dict[str, Any
     Raises:
         BenchmarkError: the process failed, or its last line is not a list of results.
     """
-    python = ROOT / ".envs" / environment / "bin" / "python"
+    python = ROOT / (".venv" if environment == "app" else f".envs/{environment}") / "bin" / "python"
     process = subprocess.run(
         [str(python), "-m", f"benchmarks.{module}", *(["--quick"] if quick else [])],
         cwd=ROOT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 __all__ = ["merged", "rendered", "table"]
@@ -42,10 +43,21 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def rendered(results: list[dict[str, Any]]) -> str:
     """Return the page of the documentation."""
-    rows = "".join(f"| {' | '.join(cell.replace('|', '/') for cell in _cells(result))} |\n" for result in results)
+    rows = "".join(_row(_cells(result)) for result in results)
     machines = sorted({(result["machine"], result["date"]) for result in results})
     measured = "".join(f"- {machine}, {date}\n" for machine, date in machines)
-    return f"{_INTRODUCTION}{rows}\nMeasured on:\n\n{measured}"
+    sections = "".join(_section(result) for result in results if result.get("table"))
+    return f"{_INTRODUCTION}{rows}{sections}\nMeasured on:\n\n{measured}"
+
+
+def _section(result: dict[str, Any]) -> str:
+    headings = list(result["table"][0])
+    rows = "".join(_row(row.values()) for row in result["table"])
+    return f"\n## {result['name']}\n\n{_row(headings)}{_row('---' for _ in headings)}{rows}"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |\n"
 
 
 def _cells(result: dict[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Result", "cost_share", "emit", "speed_up"]
 
@@ -23,6 +23,8 @@ class Result:
     """What `ratio` compares ours with: a name of `peers`, or words."""
     goal: str
     holds: bool
+    table: list[dict[str, str]] = field(default_factory=list)
+    """What happened case by case, for a section of its own; the keys are the headings."""
 
 
 def speed_up(name: str, *, unit: str, ours: float, peers: Mapping[str, float], against: str, at_least: float) -> Result:

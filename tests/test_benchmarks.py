@@ -14,7 +14,7 @@ from benchmarks.report import merged, rendered, table
 from benchmarks.result import Result, cost_share, emit, speed_up
 from benchmarks.timing import child_cpu_seconds, interleave, median
 
-FIELDS = ["name", "unit", "ours", "peers", "ratio", "against", "goal", "holds", "machine", "date"]
+FIELDS = ["name", "unit", "ours", "peers", "ratio", "against", "goal", "holds", "table", "machine", "date"]
 
 
 def result(name: str, *, holds: bool = True, ours: float = 2.0) -> Result:
@@ -89,6 +89,14 @@ def test_all_run_if_none_is_named(root: Path, processes: list[list[str]], monkey
     assert [command[2] for command in processes] == ["benchmarks.good", "benchmarks.bad", "benchmarks.mute"]
 
 
+def test_a_benchmark_that_drives_the_project_runs_in_its_environment(
+    root: Path, processes: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "MODULES", {"good": "app"})
+    assert run(monkeypatch) == 0
+    assert processes[0][0] == str(root / ".venv/bin/python")
+
+
 def test_quick_results_are_not_written(root: Path, processes: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "--quick", "good") == 0
     assert processes[0][-1] == "--quick"
@@ -117,6 +125,14 @@ def test_a_goal_that_is_missed_stands_out_in_the_table_and_on_the_page() -> None
     page = rendered([failed])
     assert "| speed | images/s | 1,234 | theirs / old 1 | 1,234 x theirs | at least 1.5 | NO |" in page
     assert "- M, 2026-01-01" in page
+
+
+def test_what_happened_case_by_case_has_a_section_of_its_own() -> None:
+    told = [{"case": "a|b", "right": "yes"}, {"case": "c", "right": "NO"}]
+    measured = {**vars(result("cases")), "table": told, "machine": "M", "date": "2026-01-01"}
+    page = rendered([measured, {**vars(result("speed")), "machine": "M", "date": "2026-01-01"}])
+    assert "\n## cases\n\n| case | right |\n| --- | --- |\n| a/b | yes |\n| c | NO |\n\nMeasured on" in page
+    assert "## speed" not in page
 
 
 def test_candidates_take_turns() -> None:

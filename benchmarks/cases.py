@@ -1,0 +1,335 @@
+"""Cases from the field: folders, pictures and requests, each through check, upload and a whole run in both modes.
+
+The cases lie in `shared/cases` beside the checkout, with what is right for each; without them there is no result. A
+whole system is deployed on a local cloud of its own and driven by the `whippet` command, as in tests/system.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from boto3.s3.transfer import TransferConfig
+from PIL import Image
+
+import contract
+from benchmarks.result import Result, emit
+from cli.photos import media_type
+from local import control
+from tests.system.system import System, run_of
+
+SHARED: Final = Path(__file__).parents[2] / "shared"
+CASES: Final = SHARED / "cases"
+PHOTOS: Final = SHARED / "data" / "clothing10" / "train"
+
+SETTINGS: Final = {
+    "tuning.trials": "1",
+    "tuning.epochs": "1",
+    # what is asked here is what becomes of the photos, not how good a model of so few is
+    "release.min_accuracy": "0",
+    "release.min_class_recall": "0",
+    "release.tolerance": "1",
+    "debugger.block": "",
+}
+INPUT: Final[dict[str, Any]] = {"image_size": 64, "views": 0, "epochs": 2, "quantize": False}
+SMALLEST: Final = {"image_size": 32, "batch_sizes": [1]}
+"""Input of the run of `twoclasses`: a batch norm of one value has no variance."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What is right for a folder: what upload and check say, and its classes, none where it is refused."""
+
+    told: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    checked: tuple[str, ...] = ()
+    """What check says, where it is not what upload says."""
+
+
+FOLDERS: Final = {
+    "vehicles": Folder(("train counts as a class",), classes=("bus", "car", "train")),
+    "intel": Folder(("no photo lies directly in a folder of", "seg_train/seg_train/")),
+    "zip-top": Folder(("everything lies in one folder", "clothing10/")),
+    "messy": Folder(
+        ("HEIC is not read; convert it to JPEG",),
+        classes=("10", "2", "Pants & Jeans (50% off) #1", "Schu\u0308he+Stiefel", "dress [old]", "帽子 🎩"),
+    ),
+    "nfcnfd": Folder((ascii("Caf\u00e9"), ascii("Cafe\u0301"), "look the same")),
+    "twoclasses": Folder(
+        ("6 photos in more than one class",),
+        classes=("dress", "hat"),
+        checked=("copy (12)", "which is in the class hat"),
+    ),
+}
+
+TURNED: Final = {"exif6-after-xmp.jpg": True, "exif-no-orientation-plus-xmp6.jpg": True, "exif6-cut-short.jpg": False}
+"""Whether a picture is to be turned by a quarter: EXIF first, then XMP; EXIF that is cut short says nothing."""
+REFUSED: Final = {"heic.heic": "HEIC is not read; convert it to JPEG"}
+
+DAMAGED: Final = "train/dress/scan [/old].jpg"
+LARGE: Final = ("test/hat/large.png", "train/hat/large.png")
+"""The same photo twice; the first is uploaded in parts."""
+PARTS: Final = TransferConfig(multipart_threshold=8 * 1024**2, multipart_chunksize=8 * 1024**2)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a case in one mode, in words, and whether that is right."""
+
+    said: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run, and the data set as its jobs got it."""
+
+    ended: str
+    summary: contract.DatasetSummary
+    paths: list[str]
+    logs: str
+
+    @property
+    def photos(self) -> dict[str, int]:
+        """The number of photos of each class."""
+        return {each["name"]: each["train"] + each["validation"] + each["test"] for each in self.summary["classes"]}
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A deployed system, driven as a person does."""
+
+    system: System
+
+    def tell(self, *arguments: str) -> tuple[int, str]:
+        """Return a command's exit status and all that it says, as one line."""
+        result = self.system.whippet(*arguments, check=False)
+        said = result.stdout + result.stderr
+        print(f"$ whippet {' '.join(arguments)}\n{said}", file=sys.stderr, flush=True)
+        if "Traceback" in said and arguments[0] != "logs":
+            raise RuntimeError(f"whippet {' '.join(arguments)} ended with a traceback:\n{said}")
+        return result.returncode, " ".join(said.split())
+
+    def start(self, **overrides: Any) -> tuple[int, str]:
+        return self.tell("run", "--input", json.dumps(INPUT | overrides))
+
+    def run(self, **overrides: Any) -> Ran:
+        status, said = self.start(**overrides)
+        s3, bucket, run = self.system.client("s3"), self.system.bucket, run_of(self.system.last_execution())
+        manifest = s3.get_object(Bucket=bucket, Key=f"runs/{run}/manifest/{contract.Artefact.MANIFEST}")["Body"]
+        return Ran(
+            ended="released" if status == 0 else said[said.find("error:") :],
+            summary=self.system.document(run, f"manifest/{contract.Artefact.DATASET_SUMMARY}"),
+            paths=[json.loads(line)["path"] for line in manifest.iter_lines()],
+            logs=self.tell("logs", run)[1],
+        )
+
+    def sync(self, folder: Path) -> None:
+        """Replace the data set by every file of a folder, as `aws s3 sync --delete` does."""
+        s3, bucket = self.system.client("s3"), self.system.bucket
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="dataset/"):
+            for item in page.get("Contents", []):
+                s3.delete_object(Bucket=bucket, Key=item["Key"])
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            s3.upload_file(str(file), bucket, f"dataset/{file.relative_to(folder).as_posix()}")
+
+    def classify(self, body: bytes, media_type: str) -> tuple[int, dict[str, Any]]:
+        answer = self.system.api("POST", "classify", body, x_api_key=self.system.key(), content_type=media_type)
+        return answer.status, answer.json()
+
+
+def folder_case(driver: Driver, name: str, folder: Path, *, checked: str) -> Outcome:
+    """Upload and run a folder; one that is refused is also run as `aws s3 sync` sends it.
+
+    Args:
+        checked: what `whippet check` says of it.
+    """
+    wanted = FOLDERS[name]
+    status, uploaded = driver.tell("upload", str(folder))
+    told = all(words in uploaded for words in wanted.told)
+    told = told and all(words in checked for words in wanted.checked or wanted.told)
+    if not wanted.classes:
+        driver.sync(folder)
+        ended, said = driver.start()
+        right = told and 0 not in (status, ended) and all(words in said for words in wanted.told)
+        return Outcome("refused alike by check, upload and the run of the synced folder" if right else said, right)
+
+    # the same photos of the same classes, whatever cannot be read is named, and the terminal leaves names alone
+    ran = driver.run(**(SMALLEST if name == "twoclasses" else {}))
+    count, classes = len(ran.paths), len(wanted.classes)
+    alike = f"{count:,} photos in {classes} classes" in checked
+    alike = alike and f"holds {count:,} photos of {classes} classes" in uploaded
+    unreadable = [path for path in ran.paths if path in ran.logs]
+    _, answered = driver.tell("classify", str(folder / ran.paths[0]), "--top", "9")
+    shown = all(label in answered for label in wanted.classes)
+    return Outcome(
+        f"{count:,} photos of {classes} classes{' in check, upload and run' if alike else ', NOT ALIKE'}; "
+        f"{len(unreadable)} unreadable; {ran.ended}",
+        alike
+        and told
+        and shown
+        and all(path in checked for path in unreadable)
+        and set(ran.photos) == set(wanted.classes)
+        and ran.ended == "released",
+    )
+
+
+def write_photos(folder: Path) -> None:
+    """Write a data set with the pictures of the cases.
+
+    One class folder is a link, the same photo of 9 MB lies in train and in test, and the path of a damaged photo looks
+    like markup.
+    """
+    for name in ("dress", "hat", "shoes"):
+        for split, chosen in (("train", slice(0, 14)), ("test", slice(14, 20))):
+            (folder / split / name).mkdir(parents=True)
+            for photo in sorted((PHOTOS / name).iterdir())[chosen]:
+                shutil.copy(photo, folder / split / name)
+    linked = folder / "train" / "shoes"
+    linked.rename(folder.parent / "elsewhere")
+    linked.symlink_to(folder.parent / "elsewhere")
+
+    for picture in (CASES / "images").iterdir():
+        shutil.copy(picture, folder / "train" / "dress")
+    (folder / DAMAGED).parent.mkdir()
+    (folder / DAMAGED).write_text("this is no photo")
+    noise = np.random.default_rng(0).integers(0, 256, size=(1750, 1750, 3), dtype=np.uint8)
+    for path in LARGE:
+        Image.fromarray(noise).save(folder / path, compress_level=1)
+
+
+def photo_cases(driver: Driver, folder: Path) -> dict[str, Outcome]:
+    """Upload and run the pictures among other photos, and post each of them."""
+    _, uploaded = driver.tell("upload", str(folder))
+    bucket, key = driver.system.bucket, f"dataset/{LARGE[0]}"
+    driver.system.client("s3").upload_file(str(folder / LARGE[0]), bucket, key, Config=PARTS)
+    ran = driver.run()
+
+    outcomes = {}
+    for picture in sorted((CASES / "images").iterdir()):
+        path = f"train/dress/{picture.name}"
+        used = path in ran.paths and path not in ran.logs
+        named = f"{REFUSED.get(picture.name)}: {path}" in uploaded
+        answer, right = posted(driver, picture)
+        outcomes[f"images/{picture.name}"] = Outcome(
+            f"{'trained on' if used else 'left out and named' if named else 'LOST'}; {answer}",
+            right and used == (picture.name not in REFUSED) and used != named,
+        )
+
+    # the other cases of this data set
+    linked, reasons = ran.photos.get("shoes", 0), {file["path"]: file["reason"] for file in ran.summary["left_out"]}
+    told = f"holds {len(ran.paths) + 1} photos of 3 classes" in uploaded
+    copied = LARGE[0] in ran.paths and LARGE[1] in reasons
+    named = DAMAGED in ran.logs and DAMAGED in ran.paths
+    return outcomes | {
+        "a linked class folder": Outcome(f"{linked} of its 20 photos; {ran.ended}", linked == 20 and told),
+        "a photo of 9 MB in train and test, one in parts": Outcome(
+            f"left out of train: {reasons[LARGE[1]]}" if copied else "not seen as a copy", copied
+        ),
+        "a damaged photo `dress/scan [/old].jpg`": Outcome("named in the logs" if named else "NOT NAMED", named),
+    }
+
+
+def posted(driver: Driver, picture: Path) -> tuple[str, bool]:
+    """Post a picture; one that says how it is turned is compared with its pixels, as they are stored and turned."""
+    status, answer = driver.classify(picture.read_bytes(), media_type(picture))
+    if picture.name in REFUSED:
+        return f"{status}: {answer['detail']}", status == 400 and "convert it to JPEG" in answer["detail"]
+    if status != 200 or picture.name not in TURNED:
+        return f"{status}", status == 200
+
+    gaps = {}
+    for turned in (False, True):
+        with Image.open(picture) as stored, io.BytesIO() as file:
+            pixels = Image.fromarray(np.asarray(stored.convert("RGB")))
+            (pixels.transpose(Image.Transpose.ROTATE_270) if turned else pixels).save(file, "PNG")
+            gaps[turned] = gap(answer, driver.classify(file.getvalue(), "image/png")[1])
+    upright = TURNED[picture.name]
+    return (
+        f"{status}, scores within {gaps[upright]:.4f} of the upright picture's, {gaps[not upright]:.4f} of the turned",
+        gaps[upright] < gaps[not upright],
+    )
+
+
+def gap(one: dict[str, Any], other: dict[str, Any]) -> float:
+    """Return the largest difference of two answers' scores."""
+    scores, others = ({each["label"]: each["score"] for each in answer["predictions"]} for answer in (one, other))
+    return max(abs(scores[label] - others[label]) for label in scores)
+
+
+def request_case(driver: Driver, request: Path) -> Outcome:
+    """Post a request to the model, which has three classes."""
+    status, answer = driver.classify(request.read_bytes(), "application/json")
+    labels = len(answer.get("predictions", []))
+    return Outcome(f"{status}, {labels} labels" if labels else f"{status}: {answer['detail']}", labels == 3)
+
+
+def measure(driver: Driver, mode: str, root: Path, *, checked: dict[str, str]) -> dict[str, Outcome]:
+    """Return what becomes of each case in a mode; `checked` is what `whippet check` says of the folders."""
+    driver.system.whippet("up", settings={**SETTINGS, "training.mode": mode})
+    outcomes = photo_cases(driver, root / "photos")
+    for request in sorted((CASES / "requests").iterdir()):
+        outcomes[f"requests/{request.name}"] = request_case(driver, request)
+    for name in FOLDERS:
+        outcomes[f"folders/{name}"] = folder_case(driver, name, root / name, checked=checked[name])
+    return outcomes
+
+
+def result(measured: dict[str, dict[str, Outcome]]) -> Result:
+    """Return the number of cases that are right in every mode, and the table of what happened."""
+    cases = list(next(iter(measured.values())))
+    right = [case for case in cases if all(outcomes[case].right for outcomes in measured.values())]
+    return Result(
+        name="cases",
+        unit=f"of {len(cases)} cases from the field that end as they should, in the modes {', '.join(measured)}",
+        ours=len(right),
+        peers={"the commit on which they were found, a9cce50": 0},
+        ratio=len(right) / len(cases),
+        against="all of them",
+        goal="all of them",
+        holds=len(right) == len(cases),
+        table=[
+            {"case": case, **{mode: outcomes[case].said for mode, outcomes in measured.items()}}
+            | {"right": "yes" if case in right else "NO"}
+            for case in cases
+        ],
+    )
+
+
+def write_folders(root: Path) -> None:
+    """Lay out the folders of the cases, archives unpacked, and the data set `photos`."""
+    for folder in (CASES / "folders").iterdir():
+        if folder.is_dir():
+            (root / folder.name).symlink_to(folder)
+        else:
+            with tarfile.open(folder) as archive:
+                archive.extractall(root, filter="data")
+    write_photos(root / "photos")
+
+
+def run(*, quick: bool) -> list[Result]:
+    if not CASES.is_dir():
+        print(f"{CASES} is not there", file=sys.stderr)
+        return []
+    with tempfile.TemporaryDirectory(prefix="whippet-cases-") as name:
+        root = Path(name)
+        write_folders(root)
+        driver = Driver(System(root / "state"))
+        checked = {folder: driver.tell("check", str(root / folder))[1] for folder in FOLDERS}
+        modes = ("features",) if quick else ("features", "finetune")
+        try:
+            return [result({mode: measure(driver, mode, root, checked=checked) for mode in modes})]
+        finally:
+            control.stop(root / "state")
+
+
+if __name__ == "__main__":
+    emit(run(quick="--quick" in sys.argv))
