@@ -1,4 +1,4 @@
-"""The API: POST /classify and GET /health behind an API key, a throttle and a quota."""
+"""The API: POST /classify and GET /health behind an API key, a throttle and a quota; GET / is a page for people."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
     "MISSING_AUTHENTICATION_TOKEN": (
         "404",
         "No such route",
-        "The API has POST /classify and GET /health below the stage's path.",
+        "The API has POST /classify, GET /health and a page at GET / below the stage's path.",
     ),
     "REQUEST_TOO_LARGE": (
         "413",
@@ -49,7 +49,7 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
     "RESOURCE_NOT_FOUND": (
         "404",
         "No such route",
-        "The API has POST /classify and GET /health below the stage's path.",
+        "The API has POST /classify, GET /health and a page at GET / below the stage's path.",
     ),
     "UNSUPPORTED_MEDIA_TYPE": (
         "415",
@@ -86,7 +86,7 @@ class Api(Construct):
             self,
             "Function",
             name="classify",
-            description="POST /classify and GET /health",
+            description="POST /classify, GET /health and the page at GET /",
             environment={"ENDPOINT_NAME": names.endpoint, "SERVING_MODE": mode},
             permissions=[
                 Permission(
@@ -159,6 +159,8 @@ class Api(Construct):
         classify = self.rest.root.add_resource("classify")
         classify.add_method("POST", integration, api_key_required=True)
         self.rest.root.add_resource("health").add_method("GET", integration, api_key_required=True)
+        # A browser that is sent to the page has no key; the page asks the person for it.
+        self.rest.root.add_method("GET", integration, api_key_required=False)
 
     def _add_problems(self) -> None:
         for kind, (status, title, detail) in PROBLEMS.items():
@@ -195,8 +197,10 @@ def _acknowledge_findings(rest: apigateway.RestApi) -> None:
             "AwsSolutions-APIG2": "Bodies are images of any type; the Lambda checks them and answers with problem "
             "details.",
             "AwsSolutions-APIG3": "A web ACL costs more than a small API; key, throttle and quota limit every caller.",
-            "AwsSolutions-APIG4": "Every method demands an API key of a usage plan.",
-            "AwsSolutions-COG4": "Every method demands an API key of a usage plan; there are no users to sign in.",
+            "AwsSolutions-APIG4": "Every method demands an API key of a usage plan but GET /, a page that is the same "
+            "for everyone, tells nothing of the model and asks the person for the key; the stage's throttle limits it.",
+            "AwsSolutions-COG4": "Every method demands an API key of a usage plan but GET /, a page that is the same "
+            "for everyone; there are no users to sign in.",
             "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
             "AmazonAPIGatewayPushToCloudWatchLogs]": "API Gateway's account-wide log role takes exactly this policy.",
         },

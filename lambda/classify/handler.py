@@ -1,4 +1,4 @@
-"""Classify: POST /classify hands the image to the endpoint, GET /health says whether there is one."""
+"""Classify: POST /classify hands the image to the endpoint, GET /health says whether there is one, GET / is a page."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from contract import ServingMode
 
 from .classifier_endpoint import ClassifierEndpoint
+from .page import page
 from .problems import Problem
 from .request_image import read_request
 
@@ -40,6 +41,13 @@ def health() -> Response[str]:
     return Response(200, content_type="application/json", body=json.dumps(endpoint.health()))
 
 
+@app.get("/", compress=True)
+def show_page() -> Response[str]:
+    """Return the page on which people try the model."""
+    served = page()
+    return Response(200, content_type="text/html; charset=utf-8", body=served.html, headers=dict(served.headers))
+
+
 def _answer(problem: Problem) -> Response[str]:
     logger.info("refused", extra={"status": problem.status, "detail": problem.detail})
     return Response(
@@ -57,7 +65,7 @@ def _problem(problem: Problem) -> Response[str]:
 
 @app.exception_handler(NotFoundError)  # type: ignore[untyped-decorator]
 def _no_route(_: NotFoundError) -> Response[str]:
-    return _answer(Problem(404, "No such route", "This API has POST /classify and GET /health."))
+    return _answer(Problem(404, "No such route", "This API has POST /classify, GET /health and a page at GET /."))
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
