@@ -1,4 +1,4 @@
-"""The API: POST /classify and GET /health behind an API key or IAM, a throttle and a quota."""
+"""The API: POST /classify and GET /health behind an API key or IAM, a throttle and a quota; GET / is a page."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Api(Construct):
             self,
             "Function",
             name="classify",
-            description="POST /classify and GET /health",
+            description="POST /classify, GET /health and the page at GET /",
             environment={
                 "ENDPOINT_NAME": names.endpoint,
                 "SERVING_MODE": mode,
@@ -145,6 +145,13 @@ class Api(Construct):
                 preflight = resource.add_method("OPTIONS", integration, api_key_required=False)
                 reason = "A browser's preflight carries no credentials; it is throttled and gets headers alone."
                 acknowledge(preflight, dict.fromkeys(("AwsSolutions-APIG4", "AwsSolutions-COG4"), reason))
+        if settings.auth != "iam":
+            # A browser that is sent to the page has no key; the page asks the person for it. It could not sign.
+            shown = self.rest.root.add_method("GET", integration, api_key_required=False)
+            reason = (
+                "A page that is the same for everyone and tells nothing of the model; the stage's throttle limits it."
+            )
+            acknowledge(shown, dict.fromkeys(("AwsSolutions-APIG4", "AwsSolutions-COG4"), reason))
 
     def _build_key(self, names: Names, settings: ApiSettings) -> apigateway.ApiKey:
         key = apigateway.ApiKey(self, "Key", description=f"Key of the {names.prefix} API")

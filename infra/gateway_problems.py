@@ -19,7 +19,7 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
     "MISSING_AUTHENTICATION_TOKEN": (
         "404",
         "No such route",
-        "The API has POST /classify and GET /health below the stage's path.",
+        "The API has POST /classify, GET /health and a page at GET / below the stage's path.",
     ),
     "REQUEST_TOO_LARGE": (
         "413",
@@ -36,7 +36,7 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
     "RESOURCE_NOT_FOUND": (
         "404",
         "No such route",
-        "The API has POST /classify and GET /health below the stage's path.",
+        "The API has POST /classify, GET /health and a page at GET / below the stage's path.",
     ),
     "UNSUPPORTED_MEDIA_TYPE": (
         "415",

@@ -1,4 +1,4 @@
-"""Classify: POST /classify hands images to the endpoint, GET /health says whether there is one."""
+"""Classify: POST /classify hands images to the endpoint, GET /health says whether there is one, GET / is a page."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from .batch import classify_all
 from .classifier_endpoint import ClassifierEndpoint
 from .cross_origin import cross_origin
 from .model_headers import model_headers
+from .page import page
 from .problems import Problem
 from .request_image import read_request
 
@@ -58,6 +59,13 @@ def _json(content: object, headers: dict[str, str]) -> Response[str]:
     return Response(200, content_type="application/json", body=body, headers=headers)
 
 
+@app.get("/", compress=True)
+def show_page() -> Response[str]:
+    """Return the page on which people try the model."""
+    served = page()
+    return Response(200, content_type="text/html; charset=utf-8", body=served.html, headers=dict(served.headers))
+
+
 def _answer(problem: Problem) -> Response[str]:
     logger.info("refused", extra={"status": problem.status, "title": problem.title, "detail": problem.detail})
     details = {**problem.details(), "instance": f"urn:uuid:{_request_id()}"}
@@ -81,7 +89,7 @@ def _problem(problem: Problem) -> Response[str]:
 
 @app.exception_handler(NotFoundError)  # type: ignore[untyped-decorator]
 def _no_route(_: NotFoundError) -> Response[str]:
-    return _answer(Problem(404, "No such route", "This API has POST /classify and GET /health."))
+    return _answer(Problem(404, "No such route", "This API has POST /classify, GET /health and a page at GET /."))
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator]

@@ -13,10 +13,12 @@ from tests.fakes.api import REQUEST_ID
 from tests.infra.template import Template
 
 
-def test_every_method_demands_an_api_key_of_a_limited_usage_plan(template: Template) -> None:
-    methods = template.of_type("AWS::ApiGateway::Method").values()
-    assert {item["Properties"]["HttpMethod"] for item in methods} == {"GET", "POST"}
-    assert all(item["Properties"]["ApiKeyRequired"] for item in methods)
+def test_every_method_but_the_page_demands_an_api_key_of_a_limited_usage_plan(template: Template) -> None:
+    methods = [item["Properties"] for item in template.of_type("AWS::ApiGateway::Method").values()]
+    assert {item["HttpMethod"] for item in methods} == {"GET", "POST"}
+    (page,) = [item for item in methods if not item["ApiKeyRequired"]]
+    assert page["HttpMethod"] == "GET"
+    assert page["ResourceId"]["Fn::GetAtt"][1] == "RootResourceId"
     plan = template.only("AWS::ApiGateway::UsagePlan")
     assert plan["Throttle"] == {"BurstLimit": 20, "RateLimit": 10}
     assert plan["Quota"] == {"Limit": 10_000, "Period": "DAY"}
@@ -28,7 +30,9 @@ def test_images_of_any_type_arrive_as_bytes_and_accesses_are_logged(template: Te
     assert template.only("AWS::ApiGateway::RestApi")["BinaryMediaTypes"] == ["*/*"]
     stage = template.only("AWS::ApiGateway::Stage")
     assert stage["AccessLogSetting"]["DestinationArn"]
-    assert stage["MethodSettings"][0]["ThrottlingRateLimit"] == 10
+    (every_method,) = stage["MethodSettings"]
+    assert (every_method["HttpMethod"], every_method["ResourcePath"]) == ("*", "/*"), "the page without a key, too"
+    assert (every_method["ThrottlingRateLimit"], every_method["ThrottlingBurstLimit"]) == (10, 20)
 
 
 @pytest.mark.parametrize(("auth", "authorization"), [("iam", "AWS_IAM"), ("none", "NONE")])

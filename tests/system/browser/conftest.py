@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
@@ -65,18 +66,29 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., OpenedPage]]:
-    """Return a function that opens a file in a new window; all windows close with the test."""
+    """Return a function that opens a file or an address in a new window; all windows close with the test."""
     contexts = []
 
-    def open_file(file: Path, *, width: int) -> OpenedPage:
+    def open_place(
+        place: Path | str,
+        *,
+        width: int,
+        colours: Literal["light", "dark"] = "light",
+        before: Callable[[Page], None] | None = None,
+    ) -> OpenedPage:
         # As on a telephone, a narrow page is scaled to its window only where its viewport meta element says so.
-        context = browser.new_context(viewport={"width": width, "height": 900}, is_mobile=width < 600)
+        is_mobile = width < 600
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, is_mobile=is_mobile, has_touch=is_mobile, color_scheme=colours
+        )
         contexts.append(context)
         opened = OpenedPage(context.new_page())
-        opened.page.goto(file.as_uri())
+        if before is not None:
+            before(opened.page)
+        opened.page.goto(place if isinstance(place, str) else place.as_uri())
         return opened
 
-    yield open_file
+    yield open_place
 
     for context in contexts:
         context.close()

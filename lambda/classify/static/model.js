@@ -1,0 +1,69 @@
+// The card of the model: what it was trained on, how good it is, which run made it, and since when it serves.
+
+const MANY_CLASSES = 200; // that are listed; of more, these are the first
+
+const FACTS = ["Right on test photos", "In service since", "Made by run", "Release"];
+const [ACCURACY, SINCE, RUN, RELEASE] = FACTS;
+
+const model = {
+  facts: new Map(),
+  classes: [],
+
+  /** Show what GET /health says: {release, since?, run?, accuracy?}. */
+  health(found) {
+    this.learn(found);
+  },
+
+  /** Learn from an answer, which holds every class where `top_k` was large enough. */
+  answer(found) {
+    const classes = found.predictions.map(({label}) => label);
+    if (classes.length > this.classes.length || found.release !== this.facts.get(RELEASE)) this.classes = classes;
+    this.learn(found);
+    this.show();
+  },
+
+  /** Say why nothing is known of the model. */
+  missing(title) {
+    byId("model-line").textContent = title;
+  },
+
+  learn({release, since, run, accuracy}) {
+    if (release && release !== this.facts.get(RELEASE)) this.facts.clear();
+    if (typeof accuracy === "number") this.facts.set(ACCURACY, `${(accuracy * 100).toFixed(1)} %`);
+    if (since) this.facts.set(SINCE, when(since));
+    if (run) this.facts.set(RUN, String(run));
+    if (release) this.facts.set(RELEASE, String(release));
+    this.show();
+  },
+
+  line() {
+    const accuracy = this.facts.get(ACCURACY);
+    return accuracy ? `right on ${accuracy} of its test photos` : this.facts.get(RELEASE) ?? "";
+  },
+
+  show() {
+    byId("model-line").textContent = this.line();
+    byId("model-facts").replaceChildren(...FACTS.filter((name) => this.facts.has(name)).map((name) => {
+      const [entry, term, fact] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+      term.textContent = name;
+      fact.textContent = this.facts.get(name);
+      entry.append(term, fact);
+      return entry;
+    }));
+
+    const sorted = [...this.classes].sort((one, other) => one.localeCompare(other, "en", {numeric: true}));
+    const left = sorted.length - MANY_CLASSES;
+    byId("model-classes").hidden = !sorted.length;
+    byId("model-classes-line").textContent = `${sorted.length} classes${left > 0 ? `, the first ${MANY_CLASSES} of which are` : ""}:`;
+    byId("model-class-list").replaceChildren(...sorted.slice(0, MANY_CLASSES).map((name) => {
+      const entry = document.createElement("li");
+      entry.textContent = name;
+      return entry;
+    }));
+  },
+};
+
+function when(time) {
+  const moment = new Date(time);
+  return Number.isNaN(moment.getTime()) ? String(time) : new Intl.DateTimeFormat("en-GB", {dateStyle: "long", timeStyle: "short"}).format(moment);
+}
