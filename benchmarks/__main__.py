@@ -39,6 +39,7 @@ MODULES = {
     "service_comparison": "training",
     "unknown": "training",
     "honest": "training",
+    "serving": "training",
     "cases": "app",
 }
 """The benchmarks in the order they run, and the environment that each needs: app is .venv, the others are in .envs."""
