@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import contract
 from training.evaluation.coverage import coverage_table, label_sets, lowest_score, measure_coverage
 
 
@@ -34,6 +35,12 @@ def test_the_table_goes_as_far_as_the_photos_allow() -> None:
     assert table["lowest_scores"][-1] == pytest.approx(0.05, abs=1e-6)
     assert table["lowest_scores"][-1] <= 0.05, "rounded down, never up"
     assert table["lowest_scores"][0] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_the_table_ends_at_the_highest_coverage_that_may_be_asked_for() -> None:
+    table = coverage_table(np.linspace(0, 1, 2000)[:, np.newaxis], np.zeros(2000, dtype=np.int64))
+    assert table is not None
+    assert (table["levels"][0], table["levels"][-1]) == (contract.MIN_COVERAGE, contract.MAX_COVERAGE)
 
 
 def test_no_photo_promises_anything() -> None:
