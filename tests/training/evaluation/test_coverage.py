@@ -48,9 +48,10 @@ def test_no_photo_promises_anything() -> None:
     assert measure_coverage(None, np.full((2, 2), 0.5), np.zeros(2, dtype=np.int64)) == []
 
 
-def test_one_photo_promises_a_half() -> None:
-    table = coverage_table(np.array([[0.25, 0.75]]), np.array([0]))
-    assert table == {"photos": 1, "levels": [0.5], "lowest_scores": [0.25]}
+@pytest.mark.parametrize(("score", "lowest"), [(0.25, 0.25), (1 / 3, 0.3333333), (2 / 3, 0.6666666)])
+def test_one_photo_promises_a_half_and_no_rounding_breaks_it(score: float, lowest: float) -> None:
+    table = coverage_table(np.array([[score, 1 - score]]), np.array([0]))
+    assert table == {"photos": 1, "levels": [0.5], "lowest_scores": [lowest]}
 
 
 def test_the_likeliest_label_is_always_in_the_set() -> None:
