@@ -102,6 +102,11 @@ class Ran:
         """The number of photos of each class."""
         return {each["name"]: each["train"] + each["validation"] + each["test"] for each in self.summary["classes"]}
 
+    @property
+    def unreadable(self) -> list[str]:
+        """Photos of the manifest that the logs name as left out."""
+        return [path for path in self.paths if f"left out: {path}: " in self.logs]
+
 
 @dataclass(frozen=True)
 class Driver:
@@ -167,16 +172,15 @@ def folder_case(driver: Driver, name: str, folder: Path, *, checked: str) -> Out
     count, classes = len(ran.paths), len(wanted.classes)
     alike = f"{count:,} photos in {classes} classes" in checked
     alike = alike and f"holds {count:,} photos of {classes} classes" in uploaded
-    unreadable = [path for path in ran.paths if path in ran.logs]
     _, answered = driver.tell("classify", str(folder / ran.paths[0]), "--top", "9")
     shown = all(label in answered for label in wanted.classes)
     return Outcome(
         f"{count:,} photos of {classes} classes{' in check, upload and run' if alike else ', NOT ALIKE'}; "
-        f"{len(unreadable)} unreadable; {ran.ended}",
+        f"{len(ran.unreadable)} unreadable; {ran.ended}",
         alike
         and told
         and shown
-        and all(path in checked for path in unreadable)
+        and all(path in checked for path in ran.unreadable)
         and set(ran.photos) == set(wanted.classes)
         and ran.ended == "released",
     )
@@ -216,7 +220,7 @@ def photo_cases(driver: Driver, folder: Path) -> dict[str, Outcome]:
     outcomes = {}
     for picture in sorted((CASES / "images").iterdir()):
         path = f"train/dress/{picture.name}"
-        used = path in ran.paths and path not in ran.logs
+        used = path in ran.paths and path not in ran.unreadable
         named = f"{REFUSED.get(picture.name)}: {path}" in uploaded
         answer, right = posted(driver, picture)
         outcomes[f"images/{picture.name}"] = Outcome(
@@ -228,7 +232,7 @@ def photo_cases(driver: Driver, folder: Path) -> dict[str, Outcome]:
     linked, reasons = ran.photos.get("shoes", 0), {file["path"]: file["reason"] for file in ran.summary["left_out"]}
     told = f"holds {len(ran.paths) + 1} photos of 3 classes" in uploaded
     copied = LARGE[0] in ran.paths and LARGE[1] in reasons
-    named = DAMAGED in ran.logs and DAMAGED in ran.paths
+    named = DAMAGED in ran.unreadable
     return outcomes | {
         "a linked class folder": Outcome(f"{linked} of its 20 photos; {ran.ended}", linked == 20 and told),
         "a photo of 9 MB in train and test, one in parts": Outcome(

@@ -85,7 +85,7 @@ def groups_of_file(content: bytes, *, name: str = GROUPS_FILE) -> dict[str, str]
     """Return the group of each path in such a file: columns `path` and `group`, separated by commas or semicolons.
 
     Raises:
-        BadDataset: the file has other columns, or names a photo twice with different groups.
+        BadDataset: the file is no table, has other columns, or names a photo twice with different groups.
     """
     if len(content) > MAX_FILE_BYTES:
         raise BadDataset(f"{name} has more than {MAX_FILE_BYTES:,} bytes; leave out what is no photo's row")
@@ -96,6 +96,16 @@ def groups_of_file(content: bytes, *, name: str = GROUPS_FILE) -> dict[str, str]
 
     first = text.split("\n", 1)[0]
     rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in first else ",")
+    try:
+        return _groups_of_rows(rows, name=name, first=first)
+    except csv.Error as error:
+        raise BadDataset(
+            f"{name} is no table from line {rows.line_num + 1} on ({error}); look for a quotation mark there that "
+            "nothing closes"
+        ) from None
+
+
+def _groups_of_rows(rows: csv.DictReader[str], *, name: str, first: str) -> dict[str, str]:
     columns = [name.strip() for name in rows.fieldnames or ()]
     if not {"path", "group"} <= set(columns):
         raise BadDataset(

@@ -94,8 +94,16 @@ def test_the_file_is_read_as_spreadsheets_write_it(text: str) -> None:
         (b"path,group\na.jpg,1\na.jpg,2\n", "a.jpg into two groups, '1' and '2'"),
         ("path,group\né,1\n".encode("latin-1"), "not UTF-8"),
         (b" " * (groups.MAX_FILE_BYTES + 1), "more than 67,108,864 bytes"),
+        (b'path,group\na.jpg,1\n"b.jpg,2\n' + b"c.jpg,3\n" * 20_000, r"no table from line 3 on .* quotation mark"),
+        (b" " * 200_000, "no table from line 1 on"),
     ],
 )
 def test_a_wrong_file_is_refused(content: bytes, told: str) -> None:
     with pytest.raises(BadDataset, match=told):
         groups_of_file(content)
+
+
+def test_a_file_of_the_largest_size_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"path,group\na.jpg,1\n"
+    monkeypatch.setattr(groups, "MAX_FILE_BYTES", len(content))
+    assert groups_of_file(content) == {"a.jpg": "1"}

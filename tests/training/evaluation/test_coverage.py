@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import contract
 from training.evaluation.coverage import coverage_table, label_sets, lowest_score, measure_coverage
 
 
@@ -36,14 +37,21 @@ def test_the_table_goes_as_far_as_the_photos_allow() -> None:
     assert table["lowest_scores"][0] == pytest.approx(0.5, abs=1e-6)
 
 
+def test_the_table_ends_at_the_highest_coverage_that_may_be_asked_for() -> None:
+    table = coverage_table(np.linspace(0, 1, 2000)[:, np.newaxis], np.zeros(2000, dtype=np.int64))
+    assert table is not None
+    assert (table["levels"][0], table["levels"][-1]) == (contract.MIN_COVERAGE, contract.MAX_COVERAGE)
+
+
 def test_no_photo_promises_anything() -> None:
     assert coverage_table(np.empty((0, 3)), np.empty(0, dtype=np.int64)) is None
     assert measure_coverage(None, np.full((2, 2), 0.5), np.zeros(2, dtype=np.int64)) == []
 
 
-def test_one_photo_promises_a_half() -> None:
-    table = coverage_table(np.array([[0.25, 0.75]]), np.array([0]))
-    assert table == {"photos": 1, "levels": [0.5], "lowest_scores": [0.25]}
+@pytest.mark.parametrize(("score", "lowest"), [(0.25, 0.25), (1 / 3, 0.3333333), (2 / 3, 0.6666666)])
+def test_one_photo_promises_a_half_and_no_rounding_breaks_it(score: float, lowest: float) -> None:
+    table = coverage_table(np.array([[score, 1 - score]]), np.array([0]))
+    assert table == {"photos": 1, "levels": [0.5], "lowest_scores": [lowest]}
 
 
 def test_the_likeliest_label_is_always_in_the_set() -> None:
