@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -56,8 +57,13 @@ class Endpoint:
             raise given
         return {"Body": io.BytesIO(json.dumps(given).encode())}
 
-    def describe_endpoint(self, **_: Any) -> dict[str, str]:
-        return {"EndpointStatus": self.status, "EndpointConfigName": "whippet-dev-1f0c9a52-7e-1"}
+    def describe_endpoint(self, **_: Any) -> dict[str, Any]:
+        changed = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
+        return {
+            "EndpointStatus": self.status,
+            "EndpointConfigName": "whippet-dev-1f0c9a52-7e-1",
+            "LastModifiedTime": changed,
+        }
 
 
 @dataclass(frozen=True)

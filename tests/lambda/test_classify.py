@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -45,10 +46,15 @@ class FakeEndpoint:
             raise self.answer
         return {"Body": io.BytesIO(json.dumps(self.answer).encode())}
 
-    def describe_endpoint(self, **_: Any) -> dict[str, str]:
+    def describe_endpoint(self, **_: Any) -> dict[str, Any]:
         if self.status is None:
             raise client_error("ValidationException", 'Could not find endpoint "whippet-dev".')
-        return {"EndpointStatus": self.status, "EndpointConfigName": "whippet-dev-run-1"}
+        changed = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
+        return {
+            "EndpointStatus": self.status,
+            "EndpointConfigName": "whippet-dev-run-1",
+            "LastModifiedTime": changed,
+        }
 
 
 def event(
@@ -289,12 +295,16 @@ def test_failures_behind_the_api_say_when_to_try_again(
     assert int(headers["Retry-After"]) > 0
 
 
-@pytest.mark.parametrize("status", ["InService", "Updating"])
-def test_health_names_the_release(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "since"),
+    [("InService", {"since": "2026-11-28T09:30:00+00:00"}), ("Updating", {})],
+    ids=["in service", "while the next release is made ready, whose time is not this one's"],
+)
+def test_health_names_the_release(monkeypatch: pytest.MonkeyPatch, status: str, since: dict[str, str]) -> None:
     request = event(None, None, method="GET", path="/health")
     code, body, _ = call(monkeypatch, FakeEndpoint(status=status), request)
     assert code == 200
-    assert body == {"status": "ok", "endpoint": "whippet-dev", "release": "whippet-dev-run-1"}
+    assert body == {"status": "ok", "endpoint": "whippet-dev", "release": "whippet-dev-run-1"} | since
 
 
 @pytest.mark.parametrize(("status", "words"), [("Creating", "try again"), ("Failed", "start the state machine")])

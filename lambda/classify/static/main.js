@@ -75,8 +75,9 @@ async function handle(entry, signal) {
 const waitingForKey = new Set();
 
 /** Return when there is a key other than the one that was refused. */
-async function newKey(detail, signal) {
-  askForKey(kept.read(KEY) ? detail : "");
+async function newKey({detail, key}, signal) {
+  if (kept.read(KEY) !== key) return;
+  askForKey(key ? detail : byId("key-error").textContent);
   kept.remove(KEY);
   await new Promise((go) => {
     waitingForKey.add(go);
@@ -86,9 +87,8 @@ async function newKey(detail, signal) {
 }
 
 function askForKey(error) {
-  const form = byId("key-form");
-  if (form.hidden && byId("photos").firstChild) byId("key").focus();
-  form.hidden = false;
+  byId("key-form").hidden = false;
+  if (byId("photos").querySelector("[data-state=busy]")) byId("key").focus();
   byId("forget-key").hidden = true;
   sayOfKey(error);
 }
@@ -131,7 +131,7 @@ async function ask() {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 403) {
-      askForKey(kept.read(KEY) ? error.detail : "");
+      askForKey(error.key ? error.detail : "");
       kept.remove(KEY);
       return false;
     }

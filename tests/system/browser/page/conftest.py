@@ -17,10 +17,10 @@ from playwright.sync_api import Page
 from tests.fakes.api_gateway import KEY, Endpoint, Gateway, answer, serve
 from tests.system.browser.conftest import OpenedPage
 
-__all__ = ["BY_ANSWER", "Show", "drop", "photo", "state_of"]
+__all__ = ["Show", "drop", "given", "photo", "state_of"]
 
-BY_ANSWER = "Failed to load resource: the server responded with a status of "
-"""What Chromium's console says of each answer from 400 on, also where the page knows what to do about it."""
+BY_ANSWER = "Failed to load resource: "
+"""What Chromium's console says of each answer from 400 on, and of none; the page knows what to do."""
 
 
 def photo(width: int = 60, height: int = 40, *, kind: str = "JPEG", orientation: int | None = None) -> bytes:
@@ -75,6 +75,7 @@ class Show(Protocol):
         key: str | None = ...,
         width: int = ...,
         colours: Literal["light", "dark"] = ...,
+        bypass_csp: bool = ...,
         before: Callable[[Page], None] | None = ...,
     ) -> tuple[Page, Gateway]: ...
 
@@ -94,13 +95,14 @@ def show(open_page: Callable[..., OpenedPage], monkeypatch: pytest.MonkeyPatch) 
         key: str | None = KEY,
         width: int = 1000,
         colours: Literal["light", "dark"] = "light",
+        bypass_csp: bool = False,
         before: Callable[[Page], None] | None = None,
     ) -> tuple[Page, Gateway]:
         endpoint = Endpoint(list(plan) or [answer(("whippet", 0.97), ("greyhound", 0.02), ("lamp", 0.01))])
         monkeypatch.setattr(classify.endpoint, "_runtime", endpoint)
         monkeypatch.setattr(classify.endpoint, "_sagemaker", endpoint)
         gateway = servers.enter_context(serve(classify, endpoint))
-        opened = open_page(gateway.url, width=width, colours=colours, before=before)
+        opened = open_page(gateway.url, width=width, colours=colours, bypass_csp=bypass_csp, before=before)
         pages.append((gateway, opened))
         opened.page.wait_for_selector("#key-form:not([hidden])")
         if key is not None:
