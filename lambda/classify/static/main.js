@@ -2,6 +2,7 @@
 
 const AT_A_TIME = 2;
 const AT_ONCE = 100;
+const UNFIT = [400, 413, 415, 422]; // status of a photo that will never be taken
 const queue = [];
 let stopped = new AbortController();
 let running = 0;
@@ -56,18 +57,17 @@ async function handle(entry, signal) {
     card.answer(answer);
     model.answer(answer);
     announce(`${card.name}: ${card.find("h3").textContent}. ${card.find(".detail").textContent}`);
-    remember({
-      name: card.name, picture: await thumbnail(entry.photo),
-      answer: {...answer, predictions: answer.predictions.slice(0, BARS)},
-    });
+    const picture = await thumbnail(entry.photo);
+    const short = {...answer, predictions: answer.predictions.slice(0, BARS)};
+    if (!signal.aborted) remember({name: card.name, picture, answer: short});
   } catch (error) {
     if (signal.aborted) return;
     const refused = error instanceof ApiError;
-    const again = error instanceof PhotoError || (refused && [400, 413, 415, 422].includes(error.status)) ? null : () => enqueue(entry);
+    const unfit = error instanceof PhotoError || (refused && UNFIT.includes(error.status));
     const title = refused ? error.title : error instanceof PhotoError ? "This cannot be sent" : "This page failed";
-    card.fail(title, error.message, again);
+    card.fail(title, error.message, unfit ? null : () => enqueue(entry));
     announce(`${card.name}: ${title}. ${error.message}`);
-    if (!refused && !(error instanceof PhotoError)) console.error(error);
+    if (!refused && !unfit) console.error(error);
   }
 }
 
@@ -174,6 +174,7 @@ byId("clear").addEventListener("click", () => {
   stopped = new AbortController();
   queue.length = 0;
   pause.stop();
+  for (const image of document.querySelectorAll(".frame img")) URL.revokeObjectURL(image.src);
   byId("photos").replaceChildren();
   byId("results").hidden = true;
   byId("complaint").textContent = "";

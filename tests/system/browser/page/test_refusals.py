@@ -61,6 +61,15 @@ def test_the_key_stays_in_the_tab_alone_and_can_be_forgotten(show: Show) -> None
     page.wait_for_selector("h3:text('Waiting for the API key')")
 
 
+def test_an_api_without_keys_asks_for_none(show: Show) -> None:
+    page, gateway = show(needs_key=False)
+    assert not page.is_visible("#key-form")
+    assert not page.is_visible("#forget-key")
+    page.set_input_files("#file", [given("dog.jpg", photo())])
+    state_of(page, "sure")
+    assert "x-api-key" not in gateway.photos()[0].headers
+
+
 @pytest.mark.parametrize("key", ["two words", "schlüssel", "x" * 300])
 def test_what_no_key_can_be_is_not_sent(show: Show, key: str) -> None:
     page, gateway = show(key=None)
