@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from tests.fakes.api_gateway import KEY, NOT_READY, answer, model_error
-from tests.fakes.s3 import client_error
 from tests.system.browser.page.conftest import Show, drop, given, photo, state_of
 
 SURE = answer(("whippet", 0.97), ("lamp", 0.03))
-LOST = client_error("InternalFailure", "something passing", status=500)
 
 
 def with_clock(page: Page) -> None:
@@ -177,17 +175,28 @@ def test_what_the_model_cannot_do_is_left_out_from_then_on(show: Show) -> None:
 
 
 def test_an_api_that_fails_again_and_again_is_said_to_and_may_be_tried_again(show: Show) -> None:
-    page, gateway = show(LOST, LOST, LOST, SURE, before=with_clock)
+    page, gateway = show(before=with_clock)
+    problem = {"title": "Model failed", "detail": "The model could not answer; try again in some seconds."}
+    tried = []
+
+    def fail(route: Route) -> None:
+        tried.append(route.request.url)
+        route.fulfill(status=502, headers={"Retry-After": "5"}, json=problem)
+
+    page.route(re.compile("/classify"), fail)
     page.set_input_files("#file", [given("dog.jpg", photo())])
     for _ in range(2):
         page.wait_for_function("() => /in 5 seconds/.test(document.getElementById('pause-countdown').textContent)")
         page.clock.run_for(5_000)
     state_of(page, "failed")
-    assert len(gateway.photos()) == 3
-    assert page.inner_text(".photo h3") == "Model not reachable"
+    assert len(tried) == 3
+    assert page.inner_text(".photo h3") == "Model failed"
+    assert not page.is_visible("#pause")
+    page.unroute_all()
     page.click(".actions button")
     state_of(page, "sure")
     assert page.locator(".actions button").count() == 0
+    assert len(gateway.photos()) == 1
 
 
 def test_an_api_that_cannot_be_reached_is_said_in_words(show: Show) -> None:
