@@ -47,6 +47,8 @@ class Health(TypedDict):
     endpoint: str
     release: str
     """Name of the endpoint configuration in service."""
+    since: NotRequired[str]
+    """When it came into service, as ISO 8601; left out while the endpoint changes."""
 
 
 def image_in(inputs: str) -> bytes:

@@ -67,7 +67,7 @@ class ClassifierEndpoint:
             raise self._explain(error) from None
 
     def health(self) -> Health:
-        """Return the status and the configuration of the endpoint.
+        """Return the status and the configuration of the endpoint, and since when it serves.
 
         Raises:
             Problem: the endpoint is not in service.
@@ -76,7 +76,10 @@ class ClassifierEndpoint:
 
         # An endpoint that is updated serves its old model until the new one is ready.
         if described["EndpointStatus"] in ("InService", "Updating", "SystemUpdating", "RollingBack"):
-            return {"status": "ok", "endpoint": self.name, "release": described.get("EndpointConfigName", "")}
+            found: Health = {"status": "ok", "endpoint": self.name, "release": described.get("EndpointConfigName", "")}
+            if described["EndpointStatus"] == "InService":
+                found["since"] = described["LastModifiedTime"].isoformat(timespec="seconds")
+            return found
         if described["EndpointStatus"] == "Failed":
             raise Problem(
                 503,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -56,10 +57,14 @@ class FakeEndpoint:
             raise answer
         return {"Body": io.BytesIO(json.dumps(answer).encode())}
 
-    def describe_endpoint(self, **_: Any) -> dict[str, str]:
+    def describe_endpoint(self, **_: Any) -> dict[str, Any]:
         if self.status is None:
             raise client_error("ValidationException", 'Could not find endpoint "whippet-dev".')
-        return {"EndpointStatus": self.status, "EndpointConfigName": "whippet-dev-run-1"}
+        return {
+            "EndpointStatus": self.status,
+            "EndpointConfigName": "whippet-dev-run-1",
+            "LastModifiedTime": datetime(2026, 11, 28, 9, 30, tzinfo=UTC),
+        }
 
 
 def event(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -33,11 +34,8 @@ def answer(*predictions: tuple[str, float], **more: Any) -> dict[str, Any]:
 
 def model_error(status: int, detail: str) -> Exception:
     """Return the error of an endpoint whose container answers with a problem."""
-    error = client_error("ModelError", "Received a client error from primary.")
-    error.response.update(
-        {"OriginalStatusCode": status, "OriginalMessage": json.dumps({"title": "Refused", "detail": detail})}
-    )
-    return error
+    message = json.dumps({"title": "Refused", "detail": detail})
+    return client_error("ModelError", "The container refused.", OriginalStatusCode=status, OriginalMessage=message)
 
 
 @dataclass
@@ -56,8 +54,13 @@ class Endpoint:
             raise given
         return {"Body": io.BytesIO(json.dumps(given).encode())}
 
-    def describe_endpoint(self, **_: Any) -> dict[str, str]:
-        return {"EndpointStatus": self.status, "EndpointConfigName": "whippet-dev-1f0c9a52-7e-1"}
+    def describe_endpoint(self, **_: Any) -> dict[str, Any]:
+        changed = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
+        return {
+            "EndpointStatus": self.status,
+            "EndpointConfigName": "whippet-dev-1f0c9a52-7e-1",
+            "LastModifiedTime": changed,
+        }
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Gateway:
     endpoint: Endpoint
     url: str = ""
     requests: list[Request] = field(default_factory=list)
+    needs_key: bool = True
     delay: float = 0.0
     """Seconds that each photo takes."""
     most_at_once: int = 0
@@ -88,14 +92,15 @@ class Gateway:
 
 
 @contextmanager
-def serve(handler: Any, endpoint: Endpoint) -> Iterator[Gateway]:
+def serve(handler: Any, endpoint: Endpoint, *, needs_key: bool = True) -> Iterator[Gateway]:
     """Serve the function below /v1, as API Gateway serves it below its stage.
 
     Args:
         handler: The module of the classify function, whose clients are the endpoint's already.
         endpoint: The endpoint.
+        needs_key: Whether all but the page needs the key.
     """
-    gateway = Gateway(endpoint)
+    gateway = Gateway(endpoint, needs_key=needs_key)
     one_at_a_time, counting, at_once = threading.Lock(), threading.Lock(), 0
 
     class Handler(BaseHTTPRequestHandler):
@@ -135,7 +140,7 @@ def serve(handler: Any, endpoint: Endpoint) -> Iterator[Gateway]:
             self.wfile.write(content)
 
         def _may(self, request: Request) -> bool:
-            return request.path == "/" or request.headers.get("x-api-key") == KEY
+            return not gateway.needs_key or request.path == "/" or request.headers.get("x-api-key") == KEY
 
         def _of_function(self, request: Request) -> tuple[int, Mapping[str, str], bytes]:
             event = {

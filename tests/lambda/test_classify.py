@@ -304,12 +304,16 @@ def test_a_refused_request_keeps_nothing_of_those_before(monkeypatch: pytest.Mon
     assert len(set(lengths)) == 1
 
 
-@pytest.mark.parametrize("status", ["InService", "Updating"])
-def test_health_names_the_release(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "since"),
+    [("InService", {"since": "2026-11-28T09:30:00+00:00"}), ("Updating", {})],
+    ids=["in service", "while the next release is made ready, whose time is not this one's"],
+)
+def test_health_names_the_release(monkeypatch: pytest.MonkeyPatch, status: str, since: dict[str, str]) -> None:
     request = event(None, None, method="GET", path="/health")
     code, body, _ = call(monkeypatch, FakeEndpoint(status=status), request)
     assert code == 200
-    assert body == {"status": "ok", "endpoint": "whippet-dev", "release": "whippet-dev-run-1"}
+    assert body == {"status": "ok", "endpoint": "whippet-dev", "release": "whippet-dev-run-1"} | since
 
 
 @pytest.mark.parametrize(("status", "words"), [("Creating", "try again"), ("Failed", "start the state machine")])

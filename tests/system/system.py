@@ -97,12 +97,16 @@ class System:
         stack = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
         return str({output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}[name])
 
-    def api(self, method: str, path: str, body: bytes | None = None, **headers: str) -> urllib3.BaseHTTPResponse:
+    @property
+    def api_url(self) -> str:
+        """The API's address on this machine, with a slash at its end."""
         url = self.output(StackOutput.API_URL).removeprefix("https://").rstrip("/")
         host, _, stage = url.partition("/")
+        return self.cloud.api_url(host.split(".")[0], stage)
+
+    def api(self, method: str, path: str, body: bytes | None = None, **headers: str) -> urllib3.BaseHTTPResponse:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        base = self.cloud.api_url(host.split(".")[0], stage)
-        return urllib3.request(method, base + path, body=body, headers=headers, timeout=60, retries=False)
+        return urllib3.request(method, self.api_url + path, body=body, headers=headers, timeout=60, retries=False)
 
     def key(self) -> str:
         answer = self.client("apigateway").get_api_key(apiKey=self.output(StackOutput.API_KEY_ID), includeValue=True)

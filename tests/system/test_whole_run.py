@@ -29,6 +29,7 @@ from cli.digits import write_digits
 from cli.target import ROOT
 from infra.outputs import StackOutput
 from local import control
+from tests.system.browser.chromium import chromium
 from tests.system.left_behind import unstated
 from tests.system.system import ENDPOINT, INPUT, OVERRIDES, STACK, System, run_of
 
@@ -173,6 +174,48 @@ def test_held_out_digits_are_recognised_through_the_api(system: System, digits: 
         assert [p["score"] for p in predictions] == sorted((p["score"] for p in predictions), reverse=True)
         right += predictions[0]["label"] == label
     assert right >= len(digits[1]) * 0.6
+
+
+def test_the_page_is_served_without_a_key(system: System) -> None:
+    answer = system.api("GET", "", accept_encoding="gzip")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8"), answer.data
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'sha256-")
+    assert answer.data.decode().startswith("<!doctype html>")
+    assert system.api("GET", "health").status == 403, "all else needs the key"
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_person_has_a_digit_recognised_on_the_page(
+    system: System, digits: tuple[Path, dict[Path, str]], slash: str
+) -> None:
+    photos = list(digits[1])
+    complaints = []
+    with chromium() as browser:
+        page = browser.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(system.api_url.rstrip("/") + slash)
+        page.fill("#key", system.key())
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#key-form", state="hidden")
+        page.set_input_files("#file", photos)
+        page.wait_for_function(
+            "(count) => document.querySelectorAll('[data-state]:not([data-state=busy])').length === count",
+            arg=len(photos),
+            timeout=120_000,
+        )
+        names = page.locator("figcaption").all_inner_texts()
+        likeliest = page.locator(".bars li:first-child .name").all_inner_texts()
+        classes = page.locator("#model-class-list li").all_text_contents()
+    right = sum(digits[1][path] == found for path, found in zip(photos, likeliest, strict=True))
+    assert names == [path.name for path in photos]
+    assert right >= len(photos) * 0.6
+    assert classes == [str(digit) for digit in range(10)]
+    by_key = [text for text in complaints if "status of 403" in text]
+    others = [text for text in complaints if "status of 422" not in text and text not in by_key]
+    assert (len(by_key), others) == (1, []), "the page asks first whether it needs a key"
 
 
 def test_json_is_answered_as_bytes_are(system: System, picture: bytes) -> None:

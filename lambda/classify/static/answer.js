@@ -77,7 +77,7 @@ class Card {
   noPicture() {
     const words = document.createElement("p");
     words.className = "soft";
-    words.textContent = "No preview: this browser cannot show the photo's format.";
+    words.textContent = "No preview: this browser cannot show this file.";
     this.find(".frame").replaceChildren(words);
   }
 
@@ -91,7 +91,7 @@ class Card {
   }
 
   fail(title, detail, again) {
-    this.state("failed", title, detail);
+    this.state("failed", title, sentence(detail));
     if (again) this.action("Try again", again);
   }
 
@@ -112,9 +112,7 @@ class Card {
     this.find(".bars").replaceChildren(
       ...answer.predictions.slice(0, BARS).map((prediction) => bar(prediction, likely.includes(prediction.label))),
     );
-    this.find(".bars").setAttribute(
-      "aria-label", words.kind === "unknown" ? "The likeliest of the classes it knows" : "The likeliest classes",
-    );
+    this.find(".of-known").hidden = words.kind !== "unknown";
     if (answer.heat_map && this.find("img")) this.heat(answer.heat_map);
   }
 

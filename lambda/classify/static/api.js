@@ -3,6 +3,7 @@
 const BASE = location.origin + location.pathname.replace(/\/*$/, "/");
 const LONGEST_ANSWER = 40_000; // ms; API Gateway gives up after 29 s
 const LONGEST_WAIT = 600_000; // ms that a photo waits for a model that wakes
+const UNREADABLE = "The answer is unreadable";
 const MOST_TRIES = 3; // of a photo that the API fails at; a model that wakes or is busy is asked for as long as it takes
 
 /** A request that got no answer: what happened, and what to do. */
@@ -35,12 +36,21 @@ async function request(path, {signal, ...options} = {}) {
 
   const content = parsed(text);
   if (response.ok && content) return content;
-  throw new ApiError(
+  if (response.ok) throw new ApiError(response.status, UNREADABLE, "The API answered something else than JSON. Try again.");
+  const error = new ApiError(
     response.status,
     String(content?.title ?? "The API refused the request"),
     String(content?.detail ?? `It answered ${response.status} and gave no reason. Try again.`),
     Math.min(Math.max(Number(response.headers.get("retry-after")) || 0, 0), 300),
   );
+  error.key = key;
+  throw error;
+}
+
+/** Return whether this is an answer to a photo; predictions stand in it, the likeliest first. */
+function isAnswer({predictions}) {
+  return Array.isArray(predictions) && predictions.length > 0
+    && predictions.every((entry) => typeof entry?.label === "string" && typeof entry.score === "number");
 }
 
 function parsed(text) {
@@ -72,6 +82,7 @@ async function classify(photo, {signal, onWait, onSend}) {
       const query = asked.size ? `?${new URLSearchParams([...asked])}` : "";
       const headers = {"content-type": photo.blob.type || "application/octet-stream"};
       const answer = await request(`classify${query}`, {method: "POST", body: photo.blob, headers, signal});
+      if (!isAnswer(answer)) throw new ApiError(200, UNREADABLE, "The API answered without predictions. Try again.");
       pause.end();
       return answer;
     } catch (error) {
@@ -79,7 +90,7 @@ async function classify(photo, {signal, onWait, onSend}) {
       if (error.status === 422 && leaveOut(error.detail, asked)) continue;
       if (error.status === 403) {
         onWait("Waiting for the API key");
-        await newKey(error.detail, signal);
+        await newKey(error, signal);
         continue;
       }
       const passes = [429, 503].includes(error.status) ? Date.now() - started < LONGEST_WAIT : tries < MOST_TRIES;

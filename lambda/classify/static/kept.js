@@ -16,9 +16,9 @@ const kept = {
 
   read(name) {
     try {
-      return sessionStorage.getItem(name) ?? this.memory.get(name) ?? null;
+      return this.memory.get(name) ?? sessionStorage.getItem(name);
     } catch {
-      return this.memory.get(name) ?? null;
+      return null;
     }
   },
 
@@ -27,7 +27,7 @@ const kept = {
     try {
       sessionStorage.setItem(name, value);
     } catch {
-      // it stays in the memory until the page is loaded again
+      // It stays in the memory until the page is loaded again.
     }
   },
 
@@ -36,7 +36,7 @@ const kept = {
     try {
       sessionStorage.removeItem(name);
     } catch {
-      // it was in the memory only
+      // It was in the memory only.
     }
   },
 };

@@ -2,6 +2,7 @@
 
 const AT_A_TIME = 2;
 const AT_ONCE = 100;
+const UNFIT = [400, 413, 415, 422]; // status of a photo that will never be taken
 const queue = [];
 let stopped = new AbortController();
 let running = 0;
@@ -56,18 +57,17 @@ async function handle(entry, signal) {
     card.answer(answer);
     model.answer(answer);
     announce(`${card.name}: ${card.find("h3").textContent}. ${card.find(".detail").textContent}`);
-    remember({
-      name: card.name, picture: await thumbnail(entry.photo),
-      answer: {...answer, predictions: answer.predictions.slice(0, BARS)},
-    });
+    const picture = await thumbnail(entry.photo);
+    const short = {...answer, predictions: answer.predictions.slice(0, BARS)};
+    if (!signal.aborted) remember({name: card.name, picture, answer: short});
   } catch (error) {
     if (signal.aborted) return;
     const refused = error instanceof ApiError;
-    const again = error instanceof PhotoError || (refused && [400, 413, 415, 422].includes(error.status)) ? null : () => enqueue(entry);
+    const unfit = error instanceof PhotoError || (refused && UNFIT.includes(error.status));
     const title = refused ? error.title : error instanceof PhotoError ? "This cannot be sent" : "This page failed";
-    card.fail(title, error.message, again);
+    card.fail(title, error.message, unfit ? null : () => enqueue(entry));
     announce(`${card.name}: ${title}. ${error.message}`);
-    if (!refused && !(error instanceof PhotoError)) console.error(error);
+    if (!refused && !unfit) console.error(error);
   }
 }
 
@@ -75,8 +75,9 @@ async function handle(entry, signal) {
 const waitingForKey = new Set();
 
 /** Return when there is a key other than the one that was refused. */
-async function newKey(detail, signal) {
-  askForKey(kept.read(KEY) ? detail : "");
+async function newKey({detail, key}, signal) {
+  if (kept.read(KEY) !== key) return;
+  askForKey(key ? detail : byId("key-error").textContent);
   kept.remove(KEY);
   await new Promise((go) => {
     waitingForKey.add(go);
@@ -86,9 +87,8 @@ async function newKey(detail, signal) {
 }
 
 function askForKey(error) {
-  const form = byId("key-form");
-  if (form.hidden && byId("photos").firstChild) byId("key").focus();
-  form.hidden = false;
+  byId("key-form").hidden = false;
+  if (byId("photos").querySelector("[data-state=busy]")) byId("key").focus();
   byId("forget-key").hidden = true;
   sayOfKey(error);
 }
@@ -131,7 +131,7 @@ async function ask() {
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 403) {
-      askForKey(kept.read(KEY) ? error.detail : "");
+      askForKey(error.key ? error.detail : "");
       kept.remove(KEY);
       return false;
     }
@@ -174,6 +174,7 @@ byId("clear").addEventListener("click", () => {
   stopped = new AbortController();
   queue.length = 0;
   pause.stop();
+  for (const image of document.querySelectorAll(".frame img")) URL.revokeObjectURL(image.src);
   byId("photos").replaceChildren();
   byId("results").hidden = true;
   byId("complaint").textContent = "";

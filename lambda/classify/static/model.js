@@ -8,8 +8,9 @@ const [ACCURACY, SINCE, RUN, RELEASE] = FACTS;
 const model = {
   facts: new Map(),
   classes: [],
+  run: undefined,
 
-  /** Show what GET /health says: {release, since?, run?, accuracy?}. */
+  /** Show what GET /health says: {release, since}. */
   health(found) {
     this.learn(found);
   },
@@ -17,9 +18,10 @@ const model = {
   /** Learn from an answer, which holds every class where `top_k` was large enough. */
   answer(found) {
     const classes = found.predictions.map(({label}) => label);
-    if (classes.length > this.classes.length || found.release !== this.facts.get(RELEASE)) this.classes = classes;
-    this.learn(found);
-    this.show();
+    const served = found.model ?? {}; // an answer of an earlier release names no model
+    if (served.run !== this.run || classes.length > this.classes.length) this.classes = classes;
+    this.run = served.run;
+    this.learn(served);
   },
 
   /** Say why nothing is known of the model. */
@@ -27,7 +29,8 @@ const model = {
     byId("model-line").textContent = title;
   },
 
-  learn({release, since, run, accuracy}) {
+  /** Show what is said of the model, in place of what was said of another one. */
+  learn({release, since, run, test_accuracy: accuracy}) {
     if (release && release !== this.facts.get(RELEASE)) this.facts.clear();
     if (typeof accuracy === "number") this.facts.set(ACCURACY, `${(accuracy * 100).toFixed(1)} %`);
     if (since) this.facts.set(SINCE, when(since));

@@ -1,33 +1,21 @@
-"""Pages in the Chromium that this machine has, driven by Playwright, whose own browsers are never downloaded."""
+"""Pages in Chromium, and what they complained of and requested."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page
+
+from tests.system.browser.chromium import chromium
 
 # The report's Lambda is imported with a region, and its log is kept quiet.
 os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
 os.environ.setdefault("POWERTOOLS_LOG_LEVEL", "CRITICAL")
-
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
-"""What distributions call the program; Debian calls it chromium."""
-CHROMIUM_FLAGS = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-gpu",
-    "--disable-sync",
-    # no name resolves and no other address is taken, so that nothing outside this machine can be reached
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--no-first-run",
-    "--no-proxy-server",
-)
 
 
 @dataclass
@@ -53,15 +41,8 @@ class OpenedPage:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium that reaches this machine only."""
-    executable = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if executable is None:
-        pytest.skip("needs Chromium on the PATH: on Debian and Ubuntu, apt install chromium")
-
-    with sync_playwright() as playwright:
-        # A container's root user cannot have Chromium's sandbox.
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS, chromium_sandbox=False)
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
@@ -74,12 +55,18 @@ def open_page(browser: Browser) -> Iterator[Callable[..., OpenedPage]]:
         *,
         width: int,
         colours: Literal["light", "dark"] = "light",
+        bypass_csp: bool = False,
         before: Callable[[Page], None] | None = None,
     ) -> OpenedPage:
         # As on a telephone, a narrow page is scaled to its window only where its viewport meta element says so.
         is_mobile = width < 600
         context = browser.new_context(
-            viewport={"width": width, "height": 900}, is_mobile=is_mobile, has_touch=is_mobile, color_scheme=colours
+            viewport={"width": width, "height": 900},
+            is_mobile=is_mobile,
+            has_touch=is_mobile,
+            color_scheme=colours,
+            timezone_id="UTC",
+            bypass_csp=bypass_csp,
         )
         contexts.append(context)
         opened = OpenedPage(context.new_page())

@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import FilePayload, Page
 
 from tests.fakes.api_gateway import KEY, Endpoint, Gateway, answer, serve
 from tests.system.browser.conftest import OpenedPage
 
-__all__ = ["BY_ANSWER", "Show", "drop", "photo", "state_of"]
+__all__ = ["Show", "drop", "given", "photo", "state_of"]
 
-BY_ANSWER = "Failed to load resource: the server responded with a status of "
-"""What Chromium's console says of each answer from 400 on, also where the page knows what to do about it."""
+BY_ANSWER = "Failed to load resource: "
+"""What Chromium's console says of each answer from 400 on, and of none; the page knows what to do."""
 
 
 def photo(width: int = 60, height: int = 40, *, kind: str = "JPEG", orientation: int | None = None) -> bytes:
@@ -36,7 +36,7 @@ def photo(width: int = 60, height: int = 40, *, kind: str = "JPEG", orientation:
     return file.getvalue()
 
 
-def given(name: str, content: bytes, kind: str = "image/jpeg") -> dict[str, Any]:
+def given(name: str, content: bytes, kind: str = "image/jpeg") -> FilePayload:
     """Return a file as Playwright hands it to an input."""
     return {"name": name, "mimeType": kind, "buffer": content}
 
@@ -75,6 +75,8 @@ class Show(Protocol):
         key: str | None = ...,
         width: int = ...,
         colours: Literal["light", "dark"] = ...,
+        needs_key: bool = ...,
+        bypass_csp: bool = ...,
         before: Callable[[Page], None] | None = ...,
     ) -> tuple[Page, Gateway]: ...
 
@@ -94,16 +96,18 @@ def show(open_page: Callable[..., OpenedPage], monkeypatch: pytest.MonkeyPatch) 
         key: str | None = KEY,
         width: int = 1000,
         colours: Literal["light", "dark"] = "light",
+        needs_key: bool = True,
+        bypass_csp: bool = False,
         before: Callable[[Page], None] | None = None,
     ) -> tuple[Page, Gateway]:
         endpoint = Endpoint(list(plan) or [answer(("whippet", 0.97), ("greyhound", 0.02), ("lamp", 0.01))])
         monkeypatch.setattr(classify.endpoint, "_runtime", endpoint)
         monkeypatch.setattr(classify.endpoint, "_sagemaker", endpoint)
-        gateway = servers.enter_context(serve(classify, endpoint))
-        opened = open_page(gateway.url, width=width, colours=colours, before=before)
+        gateway = servers.enter_context(serve(classify, endpoint, needs_key=needs_key))
+        opened = open_page(gateway.url, width=width, colours=colours, bypass_csp=bypass_csp, before=before)
         pages.append((gateway, opened))
-        opened.page.wait_for_selector("#key-form:not([hidden])")
-        if key is not None:
+        opened.page.wait_for_selector("#key-form:not([hidden])" if needs_key else "#model-line:not(:empty)")
+        if needs_key and key is not None:
             opened.page.fill("#key", key)
             opened.page.click("#key-form button")
             opened.page.wait_for_selector("#key-form", state="hidden")

@@ -80,7 +80,7 @@ def test_a_format_that_the_browser_cannot_show_is_sent_as_it_is(show: Show) -> N
     page.set_input_files("#file", [given("scan.tif", file.getvalue(), "image/tiff")])
     state_of(page, "sure")
     assert gateway.photos()[0].body == file.getvalue()
-    assert page.inner_text(".frame") == "No preview: this browser cannot show the photo's format."
+    assert page.inner_text(".frame") == "No preview: this browser cannot show this file."
     assert page.locator(".actions button").count() == 0
 
 
@@ -128,9 +128,12 @@ def test_only_what_is_certain_is_a_hundred_per_cent(show: Show) -> None:
 
 def test_labels_and_names_are_only_text(show: Show) -> None:
     hostile = answer(
-        (HOSTILE, 0.9), ("<b>bold</b>", 0.1), labels=[HOSTILE, "<b>bold</b>"], release=HOSTILE, run=HOSTILE,
+        (HOSTILE, 0.9),
+        ("<b>bold</b>", 0.1),
+        labels=[HOSTILE, "<b>bold</b>"],
+        model={"release": HOSTILE, "run": HOSTILE, "test_accuracy": 0.9},
         heat_map={"label": HOSTILE, "values": [[1.0]], "crop": 1.0},
-    )  # fmt: skip
+    )
     page, _ = show(hostile, {**hostile, "known": False, "reason": HOSTILE}, model_error(400, HOSTILE))
     for kind in ("unsure", "unknown", "failed"):
         page.set_input_files("#file", [given(f"{HOSTILE.replace('/', ':')}.jpg", photo())])
@@ -141,7 +144,7 @@ def test_labels_and_names_are_only_text(show: Show) -> None:
     assert page.locator("main b:not(.legend b), main script, main img:not([src^='blob:'])").count() == 0
     assert page.inner_text("[data-state=unsure] .bars .name >> nth=0") == HOSTILE
     assert page.inner_text("[data-state=unknown] .detail").startswith("<img src=x onerror=")
-    assert page.inner_text("[data-state=failed] .detail") == HOSTILE
+    assert page.inner_text("[data-state=failed] .detail") == f"{HOSTILE}."
     assert HOSTILE in page.inner_text("#model-facts")
     assert HOSTILE in page.inner_text("#model-class-list")
 
@@ -181,8 +184,8 @@ def test_a_heat_map_lies_over_the_square_that_the_network_saw(show: Show) -> Non
 
 
 def test_the_card_of_the_model_says_what_it_was_trained_on_and_how_good_it_is(show: Show) -> None:
-    more = {"release": "whippet-dev-1f0c9a52-7e-1", "accuracy": 0.879, "run": "1f0c9a52-7e"}
-    page, gateway = show(answer(("10", 0.7), ("9", 0.2), ("hat", 0.1), **more))
+    model = {"release": "whippet-dev-1f0c9a52-7e-1", "test_accuracy": 0.879, "run": "1f0c9a52-7e"}
+    page, gateway = show(answer(("10", 0.7), ("9", 0.2), ("hat", 0.1), model=model))
     assert page.inner_text("#model-line") == "whippet-dev-1f0c9a52-7e-1", "before the first answer"
     page.set_input_files("#file", [given("it.jpg", photo())])
     state_of(page, "sure")
@@ -192,9 +195,12 @@ def test_the_card_of_the_model_says_what_it_was_trained_on_and_how_good_it_is(sh
     facts = dict(
         zip(page.locator("#model dt").all_inner_texts(), page.locator("#model dd").all_inner_texts(), strict=True)
     )
-    assert facts["Right on test photos"] == "87.9 %"
-    assert facts["Made by run"] == "1f0c9a52-7e"
-    assert facts["Release"] == "whippet-dev-1f0c9a52-7e-1"
+    assert facts == {
+        "Right on test photos": "87.9 %",
+        "In service since": "28 November 2026 at 09:30",
+        "Made by run": "1f0c9a52-7e",
+        "Release": "whippet-dev-1f0c9a52-7e-1",
+    }
     assert page.inner_text("#model-classes-line") == "3 classes:"
     assert page.locator("#model-class-list li").all_inner_texts() == ["9", "10", "hat"]
 
@@ -204,12 +210,12 @@ def test_answers_stay_in_the_tab_until_they_are_cleared(show: Show) -> None:
     for name in ("first.jpg", "second.jpg"):
         page.set_input_files("#file", [given(name, photo())])
     state_of(page, "sure", count=2)
-    page.wait_for_function("JSON.parse(sessionStorage.getItem('history') ?? '[]').length === 2")
+    page.wait_for_function("() => JSON.parse(sessionStorage.getItem('history') ?? '[]').length === 2")
 
     page.reload()
     state_of(page, "sure", count=2)
     assert page.locator("figcaption").all_inner_texts() == ["second.jpg", "first.jpg"]
-    page.wait_for_function("[...document.images].every((image) => image.complete && image.naturalWidth === 60)")
+    page.wait_for_function("() => [...document.images].every((image) => image.complete && image.naturalWidth === 60)")
     assert len(gateway.photos()) == 2, "nothing is sent again"
 
     page.click("#clear")
