@@ -16,7 +16,7 @@ from contract import REQUEST_ID, Answer, Health, ServingMode
 
 from .endpoint_failures import NONE_YET, NOT_READY, may_pass, problem_of
 from .problems import Problem
-from .request_image import ImageRequest
+from .request_parameters import Parameters
 
 __all__ = ["ClassifierEndpoint"]
 
@@ -41,19 +41,21 @@ class ClassifierEndpoint:
         self._runtime = boto3.client("sagemaker-runtime", config=_FAST)
         self._sagemaker = boto3.client("sagemaker", config=_DESCRIBE)
 
-    def classify(self, request: ImageRequest, *, request_id: str) -> Answer:
+    def classify(self, image: bytes, asked: Parameters, *, request_id: str) -> Answer:
         """Return the endpoint's answer; a failure that may pass is tried again once, in time.
 
         Args:
-            request: the image.
+            image: its bytes.
+            asked: what is asked about it.
             request_id: the API's id of the request, which the container's log shows.
 
         Raises:
             Problem: the endpoint refuses the image, does not exist, does not answer, or is too old for what is asked.
         """
+        attributes = {**asked, REQUEST_ID: request_id}
         began = time.monotonic()
         try:
-            return _as_answer(self._invoke(request, request_id), request)
+            return _as_answer(self._invoke(image, attributes), asked)
         except (ClientError, BotoCoreError) as error:
             if not may_pass(error) or time.monotonic() - began > _TRY_AGAIN_WITHIN:
                 raise self._explain(error) from None
@@ -62,7 +64,7 @@ class ClassifierEndpoint:
         # the second attempt is the last
         time.sleep(_PAUSE)
         try:
-            return _as_answer(self._invoke(request, request_id), request)
+            return _as_answer(self._invoke(image, attributes), asked)
         except (ClientError, BotoCoreError) as error:
             raise self._explain(error) from None
 
@@ -85,11 +87,10 @@ class ClassifierEndpoint:
             )
         raise NOT_READY()
 
-    def _invoke(self, request: ImageRequest, request_id: str) -> bytes:
-        attributes = {**request.parameters, REQUEST_ID: request_id}
+    def _invoke(self, image: bytes, attributes: Parameters) -> bytes:
         response = self._runtime.invoke_endpoint(
             EndpointName=self.name,
-            Body=request.body,
+            Body=image,
             ContentType="application/octet-stream",
             Accept="application/json",
             CustomAttributes=";".join(f"{name}={value}" for name, value in sorted(attributes.items())),
@@ -122,7 +123,7 @@ class ClassifierEndpoint:
         return NOT_READY()
 
 
-def _as_answer(body: bytes, request: ImageRequest) -> Answer:
+def _as_answer(body: bytes, asked: Parameters) -> Answer:
     """Return the endpoint's response as `contract.Answer`.
 
     Between a deployment and the next release, the endpoint runs the container of an earlier release, which answers a
@@ -134,7 +135,7 @@ def _as_answer(body: bytes, request: ImageRequest) -> Answer:
     content = json.loads(body)
     if isinstance(content, dict):
         return cast("Answer", content)
-    if request.parameters:
+    if asked:
         raise Problem(
             422,
             "Model too old",
