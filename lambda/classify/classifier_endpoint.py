@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from typing import Any, Final, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -18,9 +20,15 @@ from .endpoint_failures import NONE_YET, NOT_READY, may_pass, problem_of
 from .problems import Problem
 from .request_parameters import Parameters
 
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker import SageMakerClient
+
 __all__ = ["ClassifierEndpoint"]
 
 logger = Logger(child=True)
+
+_CLIENT: Final = threading.Lock()
+"""Held while the client is made, which boto3's default session does for one thread at a time."""
 
 _FAST = Config(connect_timeout=2, read_timeout=22, retries={"total_max_attempts": 1})
 """A single attempt within the 29 seconds that API Gateway waits."""
@@ -39,7 +47,12 @@ class ClassifierEndpoint:
         self.name = name
         self._is_serverless = mode == "serverless"
         self._runtime = boto3.client("sagemaker-runtime", config=_FAST)
-        self._sagemaker = boto3.client("sagemaker", config=_DESCRIBE)
+
+    @cached_property
+    def _sagemaker(self) -> SageMakerClient:
+        """Made when it is asked for the first time, which most requests do not: it is a ninth of a cold start."""
+        with _CLIENT:
+            return boto3.client("sagemaker", config=_DESCRIBE)
 
     def classify(self, image: bytes, asked: Parameters, *, request_id: str) -> Answer:
         """Return the endpoint's answer; a failure that may pass is tried again once, in time.

@@ -65,7 +65,7 @@ _LIMITS: Final[dict[str, dict[str, Any]]] = {
 def document(auth: Auth) -> dict[str, Any]:
     """Return the document of an API that answers these callers."""
     schemas = _schemas()
-    security = [{auth: []}] if _SECURITY[auth] else []
+    security: list[dict[str, list[str]]] = [{auth: []}] if _SECURITY[auth] else []
     return {
         "openapi": "3.1.0",
         "info": {
@@ -106,7 +106,8 @@ def _schemas() -> dict[str, dict[str, Any]]:
         known[ClassificationParameters.__name__]["properties"][name] |= limits
     request = known[ApiRequest.__name__]
     request["oneOf"] = [{"required": ["inputs"]}, {"required": ["s3"]}]
-    for name, limits in {"inputs": {"minLength": 1, **_BASE64}, "s3": {"pattern": _KEY}}.items():
+    texts: dict[str, dict[str, Any]] = {"inputs": {"minLength": 1, **_BASE64}, "s3": {"pattern": _KEY}}
+    for name, limits in texts.items():
         one = {"type": "string", **limits}
         request["properties"][name]["anyOf"] = [
             one,

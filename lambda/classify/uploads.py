@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 import uuid
-from typing import Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -17,6 +19,9 @@ from contract import MAX_SERVERLESS_IMAGE_BYTES, MAX_UPLOAD_BYTES, UPLOADS_PREFI
 from .image_limits import too_large
 from .problems import Problem
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 __all__ = ["Uploads", "check_key"]
 
 logger = Logger(child=True)
@@ -27,6 +32,9 @@ _EXPIRES: Final = 600
 _KEY: Final = re.compile(re.escape(UPLOADS_PREFIX) + r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Nothing else can be named, so that no request reaches another object than an upload."""
 
+_CLIENT: Final = threading.Lock()
+"""Held while the client is made, which boto3's default session does for one thread at a time."""
+
 _CONFIG: Final = Config(connect_timeout=2, read_timeout=4, retries={"total_max_attempts": 2}, signature_version="s3v4")
 
 
@@ -36,7 +44,12 @@ class Uploads:
     def __init__(self, bucket: str, *, mode: ServingMode) -> None:
         self._bucket = bucket
         self._max_bytes = MAX_UPLOAD_BYTES if mode == "realtime" else MAX_SERVERLESS_IMAGE_BYTES
-        self._s3 = boto3.client("s3", config=_CONFIG)
+
+    @cached_property
+    def _s3(self) -> S3Client:
+        """Made when the first photo is uploaded, and not at a cold start."""
+        with _CLIENT:
+            return boto3.client("s3", config=_CONFIG)
 
     def begin(self) -> Upload:
         """Return where and how a photo can be uploaded; S3 holds the caller to the key, the size and the time.
