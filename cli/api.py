@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
 
 import urllib3
@@ -18,7 +18,7 @@ from cli import CliError
 from cli.photos import media_type
 from cli.retries import ask_until_answered, reason_of
 from cli.target import STATE, is_on_this_machine
-from contract import Answer
+from contract import MAX_IMAGE_BYTES, Answer, Upload
 from local import control
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Api:
         explain: bool = False,
         say: Callable[[str], None] = _say_on_stderr,
     ) -> Answer:
-        """Classify one photo, again where the API asks to come back.
+        """Classify one photo, again where the API asks to come back; one that is too large is uploaded first.
 
         Args:
             photo: its file.
@@ -78,32 +78,77 @@ class Api:
 
         wanted = {"top_k": top, "coverage": coverage, "explain": 1 if explain else None}
         asked = {name: value for name, value in wanted.items() if value is not None}
-        url = f"{self.url}classify" + (f"?{urlencode(asked)}" if asked else "")
-        try:
-            response = ask_until_answered(
-                lambda: _POOL.request("POST", url, body=body, headers=self._headers(url, photo, body), timeout=TIMEOUT),
-                say=lambda sentence: say(f"{photo}: {sentence}"),
-            )
-        except urllib3.exceptions.HTTPError as error:
+        path = "classify" + (f"?{urlencode(asked)}" if asked else "")
+        call = _Call(self, photo, lambda sentence: say(f"{photo}: {sentence}"))
+        if len(body) > MAX_IMAGE_BYTES:
+            key = call.upload(body)
+            return cast("Answer", call.post(path, json.dumps({"s3": key}).encode(), "application/json"))
+        return cast("Answer", call.post(path, body, media_type(photo)))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """The requests for one photo."""
+
+    api: Api
+    photo: Path
+    say: Callable[[str], None]
+
+    def post(self, path: str, body: bytes, content_type: str) -> Any:
+        """Return what the API answers to a POST, again where it asks to come back.
+
+        Raises:
+            CliError: the API cannot be reached, or answers with an error.
+        """
+        url = self.api.url + path
+        response = self._ask(lambda: _send(url, body, self._headers(url, body, content_type)))
+        if response.status != 200:
+            reason = reason_of(response.data)
+            raise CliError(f"the API did not classify {self.photo} (HTTP {response.status}): {reason}")
+        return json.loads(response.data)
+
+    def upload(self, body: bytes) -> str:
+        """Upload a photo that is too large for a request, and return its key.
+
+        Raises:
+            CliError: it is too large for the endpoint, too, or S3 does not take it.
+        """
+        place: Upload = self.post("uploads", b"", "application/json")
+        if len(body) > place["max_bytes"]:
             raise CliError(
-                (control.silence(STATE) if is_on_this_machine(self.url) else None)
-                or f"the API at {self.url} did not answer ({error}): check with `whippet status` that the stack is "
+                f"{self.photo} has {len(body) / 1e6:.1f} MB, and the endpoint takes {place['max_bytes'] / 1e6:.1f} MB: "
+                "make it smaller, 1024 pixels a side lose nothing"
+            )
+        file = (self.photo.name, body)
+        form, content_type = urllib3.encode_multipart_formdata([*place["fields"].items(), ("file", file)])
+        response = self._ask(lambda: _send(place["url"], form, {"content-type": content_type}))
+        if response.status >= 300:
+            raise CliError(f"S3 did not take {self.photo} (HTTP {response.status}): {reason_of(response.data)}")
+        return place["s3"]
+
+    def _ask(self, send: Callable[[], urllib3.BaseHTTPResponse]) -> urllib3.BaseHTTPResponse:
+        try:
+            return ask_until_answered(send, say=self.say)
+        except urllib3.exceptions.HTTPError as error:
+            url = self.api.url
+            raise CliError(
+                (control.silence(STATE) if is_on_this_machine(url) else None)
+                or f"the API at {url} did not answer ({error}): check with `whippet status` that the stack is "
                 "deployed, and that the network reaches it"
             ) from None
 
-        if response.status != 200:
-            raise CliError(f"the API did not classify {photo} (HTTP {response.status}): {reason_of(response.data)}")
-        answer: Answer = json.loads(response.data)
-        return answer
-
-    def _headers(self, url: str, photo: Path, body: bytes) -> dict[str, str]:
-        headers = {"content-type": media_type(photo)}
-        if self.key is not None:
-            return {"x-api-key": self.key, **headers}
+    def _headers(self, url: str, body: bytes, content_type: str) -> dict[str, str]:
+        headers = {"content-type": content_type}
+        if self.api.key is not None:
+            return {"x-api-key": self.api.key, **headers}
         request = AWSRequest("POST", url, headers, body)
-        if self.sign is not None:
-            self.sign(request)
+        if self.api.sign is not None:
+            self.api.sign(request)
         return dict(request.headers.items())
+
+
+def _send(url: str, body: bytes, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+    return _POOL.request("POST", url, body=body, headers=headers, timeout=TIMEOUT)
 
 
 def curl_command(api: Api, photo: Path) -> str:

@@ -9,7 +9,16 @@ from typing import Final, NotRequired, TypedDict
 
 from contract.model import Answer, ClassificationParameters, ProblemDetails
 
-__all__ = ["MAX_BATCH", "ApiRequest", "BatchAnswer", "BatchItem", "Health", "image_in"]
+__all__ = [
+    "MAX_BATCH",
+    "MAX_UPLOAD_BYTES",
+    "ApiRequest",
+    "BatchAnswer",
+    "BatchItem",
+    "Health",
+    "Upload",
+    "image_in",
+]
 
 MAX_BATCH: Final = 16
 """Most images of one request: as many as an endpoint answers within API Gateway's 29 seconds, one after the other."""
@@ -18,12 +27,31 @@ _DATA_URL: Final = re.compile(r"data:[^,]{0,100};base64,")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
-class ApiRequest(TypedDict):
-    """A request to the API as JSON: one image, or several, which get a `BatchAnswer`."""
+MAX_UPLOAD_BYTES: Final = 25_000_000
+"""Largest image that is uploaded first: what InvokeEndpoint takes, and the container, of a real-time endpoint."""
 
-    inputs: str | list[str]
+
+class ApiRequest(TypedDict):
+    """A request to the API as JSON: one image, or several, which get a `BatchAnswer`; in `inputs` or in `s3`."""
+
+    inputs: NotRequired[str | list[str]]
     """The image in base64, or up to `MAX_BATCH` of them; also URL-safe, with line breaks, or as a data: URL."""
+    s3: NotRequired[str | list[str]]
+    """The key of an image that was uploaded by an `Upload`, or up to `MAX_BATCH` of them."""
     parameters: NotRequired[ClassificationParameters]
+
+
+class Upload(TypedDict):
+    """The response of `POST /uploads`: where to POST a form with these fields and then the image, as `file`."""
+
+    url: str
+    fields: dict[str, str]
+    s3: str
+    """The image's key, for the `s3` of a request to classify it."""
+    max_bytes: int
+    """Largest image that S3 takes there."""
+    expires_in: int
+    """Seconds for which the form holds. The image is deleted a day later."""
 
 
 class BatchItem(TypedDict):

@@ -1,4 +1,4 @@
-"""The API: POST /classify and GET /health behind an API key or IAM, a throttle and a quota; GET / is a page."""
+"""The API: POST /classify, POST /uploads and GET /health behind a key or IAM, a throttle and a quota; GET / is a page."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from constructs import Construct
 
 import contract
 from infra.acknowledged import acknowledge
+from infra.dataset import Dataset
 from infra.gateway_problems import add_problems
 from infra.names import Names
-from infra.permissions import NO_RESOURCES, Permission
+from infra.permissions import NO_RESOURCES, OBJECTS, Permission
 from infra.python_function import LOG_RETENTION, PythonFunction
 from infra.settings.api import ApiAuth, ApiSettings
 
@@ -24,7 +25,7 @@ STAGE = "v1"
 _INTEGRATION_TIMEOUT = cdk.Duration.seconds(29)
 """The longest that API Gateway waits (quota "Integration timeout")."""
 
-ROUTES = {"classify": "POST", "health": "GET"}
+ROUTES = {"classify": "POST", "uploads": "POST", "health": "GET", "openapi.json": "GET"}
 """The API's paths, and the method of each."""
 
 _AUTHORIZATIONS: dict[ApiAuth, apigateway.AuthorizationType] = {
@@ -61,24 +62,35 @@ class Api(Construct):
     """The REST API with its Lambda function, access log, and a key and its usage plan where it takes keys."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, names: Names, settings: ApiSettings, mode: contract.ServingMode
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        names: Names,
+        dataset: Dataset,
+        settings: ApiSettings,
+        mode: contract.ServingMode,
     ) -> None:
         super().__init__(scope, construct_id)
         self.function = PythonFunction(
             self,
             "Function",
             name="classify",
-            description="POST /classify, GET /health and the page at GET /",
+            description="POST /classify, POST /uploads, GET /health and the page at GET /",
             environment={
                 "ENDPOINT_NAME": names.endpoint,
                 "SERVING_MODE": mode,
+                "API_AUTH": settings.auth,
                 "CORS_ORIGINS": " ".join(settings.cors_origins),
+                # in a bucket that is not the stack's own, nothing would delete them
+                "UPLOADS_BUCKET": dataset.bucket.bucket_name if dataset.owned else "",
             },
             permissions=[
                 Permission(
                     actions=["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"],
                     resources=[names.endpoint_arn],
                 ),
+                *(_take_uploads(dataset) if dataset.owned else []),
                 Permission(
                     actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
                     resources=["*"],
@@ -163,6 +175,12 @@ class Api(Construct):
         plan.add_api_key(key)
         plan.add_api_stage(stage=self.rest.deployment_stage)
         return key
+
+
+def _take_uploads(dataset: Dataset) -> list[Permission]:
+    """Return the permissions of the forms that the function signs, which may do what it may, and to read what came."""
+    uploads = [dataset.arn(f"{contract.UPLOADS_PREFIX}*")]
+    return [Permission(actions=["s3:PutObject", "s3:GetObject"], resources=uploads, reason=OBJECTS)]
 
 
 _WHO_IS_ASKED: dict[str, str] = {

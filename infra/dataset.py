@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import aws_cdk as cdk
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -26,14 +28,16 @@ class Dataset(Construct):
     reference, "Object": ETag), and CheckDataset would ask for every photo's checksum to compute the split.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, settings: DatasetSettings) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, settings: DatasetSettings, upload_origins: Sequence[str] = ()
+    ) -> None:
         super().__init__(scope, construct_id)
         self.prefix = settings.prefix
         self.owned = settings.bucket is None
         self.readable_prefix = "" if self.owned else settings.prefix
         self.emptied_at_destroy = self.owned and not settings.keep_at_destroy
         self.bucket: s3.IBucket = (
-            self._build_bucket(settings)
+            self._build_bucket(settings, upload_origins)
             if settings.bucket is None
             else s3.Bucket.from_bucket_name(self, "Bucket", settings.bucket)
         )
@@ -46,7 +50,7 @@ class Dataset(Construct):
         """Return the ARN pattern of the objects of a key pattern, for a policy's resources."""
         return f"{self.bucket.bucket_arn}/{key_pattern}"
 
-    def _build_bucket(self, settings: DatasetSettings) -> s3.Bucket:
+    def _build_bucket(self, settings: DatasetSettings, upload_origins: Sequence[str]) -> s3.Bucket:
         keep = settings.keep_at_destroy
         bucket = s3.Bucket(
             self,
@@ -87,6 +91,13 @@ class Dataset(Construct):
                     expiration=cdk.Duration.days(contract.BATCHES_DAYS),
                     noncurrent_version_expiration=cdk.Duration.days(1),
                 ),
+                # Photos that callers of the API have uploaded are theirs: a day is the shortest time that S3 knows.
+                s3.LifecycleRule(
+                    id="old-uploads",
+                    prefix=contract.UPLOADS_PREFIX,
+                    expiration=cdk.Duration.days(1),
+                    noncurrent_version_expiration=cdk.Duration.days(1),
+                ),
                 # A job overwrites and deletes gigabytes an hour, and the bucket keeps them all as versions.
                 s3.LifecycleRule(
                     id="old-checkpoints",
@@ -96,6 +107,11 @@ class Dataset(Construct):
                 ),
             ],
         )
+        if upload_origins:
+            # scripts of pages that may call the API may POST its forms, which the function has signed
+            bucket.add_cors_rule(
+                allowed_methods=[s3.HttpMethods.POST], allowed_origins=[*upload_origins], allowed_headers=["*"]
+            )
         acknowledge(
             bucket,
             {

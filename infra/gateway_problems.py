@@ -19,12 +19,12 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
     "MISSING_AUTHENTICATION_TOKEN": (
         "404",
         "No such route",
-        "The API has POST /classify, GET /health and a page at GET / below the stage's path.",
+        "The API has POST /classify, POST /uploads, GET /health and a page at GET / below the stage's path.",
     ),
     "REQUEST_TOO_LARGE": (
         "413",
         "Request too large",
-        "An image may have 4.5 MB (serverless: 4 MB), and 3.5 MB in base64 as JSON: make it smaller.",
+        "An image may have 4.5 MB (serverless: 4 MB), and 3.5 MB in base64 as JSON: make it smaller, or POST /uploads.",
     ),
     "THROTTLED": ("429", "Too many requests", "The key's rate is exceeded: wait a second and try again."),
     "QUOTA_EXCEEDED": (
@@ -36,7 +36,7 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
     "RESOURCE_NOT_FOUND": (
         "404",
         "No such route",
-        "The API has POST /classify, GET /health and a page at GET / below the stage's path.",
+        "The API has POST /classify, POST /uploads, GET /health and a page at GET / below the stage's path.",
     ),
     "UNSUPPORTED_MEDIA_TYPE": (
         "415",

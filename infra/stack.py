@@ -34,7 +34,7 @@ class WhippetStack(cdk.Stack):
             scope, settings.stack_name, description="Image classification on SageMaker: photos in, API out."
         )
         names = Names(settings.prefix)
-        dataset = Dataset(self, "Dataset", settings=settings.dataset)
+        dataset = Dataset(self, "Dataset", settings=settings.dataset, upload_origins=settings.api.cors_origins)
         notifications = Notifications(self, "Notifications", settings=settings.notifications)
 
         # what the jobs run, and what they may do
@@ -59,7 +59,7 @@ class WhippetStack(cdk.Stack):
         )
         endpoint_logs = EndpointLogs(self, "EndpointLogs", names=names)
         registry = ModelRegistry(self, "ModelRegistry", names=names)
-        api = Api(self, "Api", names=names, settings=settings.api, mode=settings.serving.mode)
+        api = Api(self, "Api", names=names, dataset=dataset, settings=settings.api, mode=settings.serving.mode)
 
         # the run; its Lambda functions have a scope of their own, which the clean-up can depend on
         functions = Construct(self, "Functions")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
-from typing import Any, Final, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import boto3
 from aws_lambda_powertools import Logger
@@ -16,11 +18,17 @@ from contract import REQUEST_ID, Answer, Health, ServingMode
 
 from .endpoint_failures import NONE_YET, NOT_READY, may_pass, problem_of
 from .problems import Problem
-from .request_image import ImageRequest
+from .request_parameters import Parameters
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker import SageMakerClient
 
 __all__ = ["ClassifierEndpoint"]
 
 logger = Logger(child=True)
+
+_CLIENT: Final = threading.Lock()
+"""Held while the client is made, which boto3's default session does for one thread at a time."""
 
 _FAST = Config(connect_timeout=2, read_timeout=22, retries={"total_max_attempts": 1})
 """A single attempt within the 29 seconds that API Gateway waits."""
@@ -39,21 +47,28 @@ class ClassifierEndpoint:
         self.name = name
         self._is_serverless = mode == "serverless"
         self._runtime = boto3.client("sagemaker-runtime", config=_FAST)
-        self._sagemaker = boto3.client("sagemaker", config=_DESCRIBE)
 
-    def classify(self, request: ImageRequest, *, request_id: str) -> Answer:
+    @cached_property
+    def _sagemaker(self) -> SageMakerClient:
+        """Made when it is asked for the first time, which most requests do not: it is a ninth of a cold start."""
+        with _CLIENT:
+            return boto3.client("sagemaker", config=_DESCRIBE)
+
+    def classify(self, image: bytes, asked: Parameters, *, request_id: str) -> Answer:
         """Return the endpoint's answer; a failure that may pass is tried again once, in time.
 
         Args:
-            request: the image.
+            image: its bytes.
+            asked: what is asked about it.
             request_id: the API's id of the request, which the container's log shows.
 
         Raises:
             Problem: the endpoint refuses the image, does not exist, does not answer, or is too old for what is asked.
         """
+        attributes = {**asked, REQUEST_ID: request_id}
         began = time.monotonic()
         try:
-            return _as_answer(self._invoke(request, request_id), request)
+            return _as_answer(self._invoke(image, attributes), asked)
         except (ClientError, BotoCoreError) as error:
             if not may_pass(error) or time.monotonic() - began > _TRY_AGAIN_WITHIN:
                 raise self._explain(error) from None
@@ -62,7 +77,7 @@ class ClassifierEndpoint:
         # the second attempt is the last
         time.sleep(_PAUSE)
         try:
-            return _as_answer(self._invoke(request, request_id), request)
+            return _as_answer(self._invoke(image, attributes), asked)
         except (ClientError, BotoCoreError) as error:
             raise self._explain(error) from None
 
@@ -88,11 +103,10 @@ class ClassifierEndpoint:
             )
         raise NOT_READY()
 
-    def _invoke(self, request: ImageRequest, request_id: str) -> bytes:
-        attributes = {**request.parameters, REQUEST_ID: request_id}
+    def _invoke(self, image: bytes, attributes: Parameters) -> bytes:
         response = self._runtime.invoke_endpoint(
             EndpointName=self.name,
-            Body=request.body,
+            Body=image,
             ContentType="application/octet-stream",
             Accept="application/json",
             CustomAttributes=";".join(f"{name}={value}" for name, value in sorted(attributes.items())),
@@ -125,7 +139,7 @@ class ClassifierEndpoint:
         return NOT_READY()
 
 
-def _as_answer(body: bytes, request: ImageRequest) -> Answer:
+def _as_answer(body: bytes, asked: Parameters) -> Answer:
     """Return the endpoint's response as `contract.Answer`.
 
     Between a deployment and the next release, the endpoint runs the container of an earlier release, which answers a
@@ -137,7 +151,7 @@ def _as_answer(body: bytes, request: ImageRequest) -> Answer:
     content = json.loads(body)
     if isinstance(content, dict):
         return cast("Answer", content)
-    if request.parameters:
+    if asked:
         raise Problem(
             422,
             "Model too old",

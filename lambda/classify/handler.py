@@ -1,4 +1,4 @@
-"""Classify: POST /classify hands images to the endpoint, GET /health says whether there is one, GET / is a page."""
+"""Classify: POST /classify hands images to the endpoint, POST /uploads takes large ones, GET / is a page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from contract import ServingMode
+from contract import Answer, ServingMode
 
 from .batch import classify_all
 from .classifier_endpoint import ClassifierEndpoint
@@ -21,7 +21,8 @@ from .cross_origin import cross_origin
 from .model_headers import model_headers
 from .page import page
 from .problems import Problem
-from .request_image import read_request
+from .request_image import ImageRequest, read_request
+from .uploads import Uploads
 
 __all__ = ["handler"]
 
@@ -29,6 +30,7 @@ logger = Logger()
 app = APIGatewayRestResolver(cors=cross_origin(os.environ["CORS_ORIGINS"]))
 mode: ServingMode = "serverless" if os.environ["SERVING_MODE"] == "serverless" else "realtime"
 endpoint = ClassifierEndpoint(os.environ["ENDPOINT_NAME"], mode=mode)
+uploads = Uploads(os.environ["UPLOADS_BUCKET"], mode=mode)
 
 _TO_ANSWER: Final = 3.0
 """Seconds that are kept for a cold start, which API Gateway counts and Lambda does not, and for the way back."""
@@ -38,7 +40,7 @@ _TO_ANSWER: Final = 3.0
 def classify() -> Response[str]:
     """Return the endpoint's answer to the image of the request, or to each of several."""
     images = read_request(app.current_event, mode=mode)
-    ask = partial(endpoint.classify, request_id=_request_id())
+    ask = partial(_ask, request_id=_request_id())
     if images.is_batch:
         seconds = app.lambda_context.get_remaining_time_in_millis() / 1000 - _TO_ANSWER
         answers = classify_all(ask, images, seconds=seconds)
@@ -46,6 +48,27 @@ def classify() -> Response[str]:
         return _json(answers, model_headers(first))
     answer = ask(images.only)
     return _json(answer, model_headers(answer))
+
+
+def _ask(request: ImageRequest, *, request_id: str) -> Answer:
+    """Return the endpoint's answer to one image, which is read only now if it was uploaded."""
+    image = request.image if isinstance(request.image, bytes) else uploads.read(request.image.key)
+    return endpoint.classify(image, request.parameters, request_id=request_id)
+
+
+@app.post("/uploads")
+def upload() -> Response[str]:
+    """Return where and how a photo can be uploaded that is larger than a request may be."""
+    return _json(uploads.begin(), {})
+
+
+@app.get("/openapi.json")
+def openapi() -> Response[str]:
+    """Return the API's description."""
+    from .openapi import document  # only here, since a cold start need not pay for it
+
+    auth: Any = os.environ["API_AUTH"]
+    return _json(document(auth), {})
 
 
 @app.get("/health")
@@ -89,7 +112,8 @@ def _problem(problem: Problem) -> Response[str]:
 
 @app.exception_handler(NotFoundError)  # type: ignore[untyped-decorator]
 def _no_route(_: NotFoundError) -> Response[str]:
-    return _answer(Problem(404, "No such route", "This API has POST /classify, GET /health and a page at GET /."))
+    routes = "POST /classify, POST /uploads, GET /health, GET /openapi.json and a page at GET /"
+    return _answer(Problem(404, "No such route", f"This API has {routes}."))
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator]

@@ -15,7 +15,7 @@ from .image_limits import check_size
 from .media_types import FORM, JSON, media_type_of
 from .problems import Problem
 from .request_form import read_form
-from .request_json import read_json
+from .request_json import Stored, read_json
 from .request_parameters import Parameters, from_texts, joined
 
 __all__ = ["ImageRequest", "Images", "read_request"]
@@ -28,9 +28,9 @@ _HOW_TO: Final = (
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """What the endpoint gets: an image's bytes, and what is asked about it."""
+    """What the endpoint gets: an image, and what is asked about it."""
 
-    body: bytes
+    image: bytes | Stored
     parameters: Parameters
 
 
@@ -83,7 +83,7 @@ def read_request(event: APIGatewayProxyEvent, *, mode: ServingMode) -> Images:
     return _images((_checked(body, mode),), False, asked)
 
 
-def _images(images: tuple[bytes | Problem, ...], is_batch: bool, asked: Parameters) -> Images:
+def _images(images: tuple[bytes | Stored | Problem, ...], is_batch: bool, asked: Parameters) -> Images:
     return Images(
         tuple(image if isinstance(image, Problem) else ImageRequest(image, asked) for image in images), is_batch
     )

@@ -11,21 +11,31 @@ from contract import MAX_BATCH, ApiRequest, ServingMode, image_in
 from .image_limits import check_size_as_json
 from .problems import Problem
 from .request_parameters import Parameters, check_names, from_json
+from .uploads import check_key
 
-__all__ = ["JsonRequest", "read_json"]
+__all__ = ["JsonRequest", "Stored", "read_json"]
 
 _HOW_TO: Final = (
     "send the image's bytes with an image/* content type, or JSON with the image in base64 as "
     '{"inputs": "…", "parameters": {"top_k": 5}}'
 )
 _FIELDS: Final = tuple(ApiRequest.__annotations__)
+_PLACES: Final = ("inputs", "s3")
+"""Where the images may be."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image that was uploaded to S3."""
+
+    key: str
 
 
 @dataclass(frozen=True)
 class JsonRequest:
     """The images of a request, or what is wrong with one of several, and what is asked about them."""
 
-    images: tuple[bytes | Problem, ...]
+    images: tuple[bytes | Stored | Problem, ...]
     is_batch: bool
     parameters: Parameters
 
@@ -44,31 +54,47 @@ def read_json(body: bytes, *, mode: ServingMode) -> JsonRequest:
     if not isinstance(content, dict):
         raise Problem(400, "No image", f'The JSON has no "inputs"; {_HOW_TO}.')
     check_names(content, known=_FIELDS, what="The JSON")
+    place = _only_place(content)
+    texts = _texts(content[place], place)
 
-    inputs = _inputs(content.get("inputs"))
-    check_size_as_json(sum(len(text) * 3 // 4 - text[-2:].count("=") for text in inputs), mode=mode)
-    images = tuple(_image(text) for text in inputs)
-    is_batch = isinstance(content["inputs"], list)
-    return JsonRequest(images, is_batch, from_json(content.get("parameters", {})))
+    images: tuple[bytes | Stored | Problem, ...]
+    if place == "inputs":
+        check_size_as_json(sum(len(text) * 3 // 4 - text[-2:].count("=") for text in texts), mode=mode)
+        images = tuple(_image(text) for text in texts)
+    else:
+        images = tuple(Stored(check_key(text)) for text in texts)
+    return JsonRequest(images, isinstance(content[place], list), from_json(content.get("parameters", {})))
 
 
-def _inputs(given: Any) -> list[str]:
-    """Return the images in base64.
+def _only_place(content: dict[str, Any]) -> str:
+    """Return where the images are: `inputs` or `s3`.
+
+    Raises:
+        Problem: in neither, or in both.
+    """
+    given = [place for place in _PLACES if place in content]
+    if len(given) != 1:
+        raise Problem(400, "No image", f"The JSON has {' and '.join(given) or 'no inputs'}; {_HOW_TO}.")
+    return given[0]
+
+
+def _texts(given: Any, place: str) -> list[str]:
+    """Return the images in base64, or their keys.
 
     Raises:
         Problem: there is none, there are too many, or one is no text.
     """
-    inputs = given if isinstance(given, list) else [given]
-    if not all(isinstance(each, str) and each for each in inputs) or not inputs:
-        raise Problem(400, "No image", f'"inputs" is no text, and no list of texts; {_HOW_TO}.')
-    if len(inputs) > MAX_BATCH:
+    texts = given if isinstance(given, list) else [given]
+    if not all(isinstance(each, str) and each for each in texts) or not texts:
+        raise Problem(400, "No image", f'"{place}" is no text, and no list of texts; {_HOW_TO}.')
+    if len(texts) > MAX_BATCH:
         raise Problem(
             400,
             "Too many images",
-            f'"inputs" has {len(inputs)} images, more than {MAX_BATCH}; send them in several requests, or many photos '
+            f'"{place}" has {len(texts)} images, more than {MAX_BATCH}; send them in several requests, or many photos '
             "with `whippet classify FOLDER`.",
         )
-    return inputs
+    return texts
 
 
 def _image(text: str) -> bytes | Problem:

@@ -4,7 +4,8 @@ Whatever a developer's browser shows can send requests to 127.0.0.1, and so can 
 create and invoke a Lambda function runs code as the developer, so a request has to pass here before ministack sees it:
 it names this server as its host (against DNS rebinding), comes from no foreign web page (`Origin`, `Sec-Fetch-Site`),
 and carries the access key ID of the administrator, an IAM user or a role's session. The stack's own API is open, as on
-AWS: API keys or IAM guard it there.
+AWS: API keys or IAM guard it there. So are forms that upload to a bucket, whose key is in the form: see
+`form_uploads`.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Gate:
         self._access_key = seam.expect(router, "extract_access_key_id", "headers", "query_params")
         self._resolve = seam.expect(evaluator, "resolve_credential", "access_key_id", "account_id", "session_token")
         self._resolved = seam.expect(evaluator, "ResolvedCredential")
+        self._bucket = seam.expect(seam.module("services.s3"), "_ensure_bucket", "name")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 403 to a request that may not pass, and hand on every other."""
@@ -101,6 +103,8 @@ class Gate:
             return None
         if path.startswith(("/_ministack/", "/_localstack/")):
             return "the local cloud is not steered by requests; use `whippet down` and `whippet up`"
+        if method == "POST" and not scope["query_string"] and self._is_form_for_bucket(path, headers):
+            return None
         key = self._access_key(headers, parse_qs(scope["query_string"].decode("latin-1")))
         if not key or not isinstance(self._resolve(key), self._resolved):
             return (
@@ -108,6 +112,12 @@ class Gate:
                 'set the environment with eval "$(whippet env)"'
             )
         return None
+
+    def _is_form_for_bucket(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Return whether a request is a form for a bucket, which S3 itself judges by the signature in it."""
+        is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        leads_elsewhere = headers.keys() & {"authorization", "x-amz-target"}
+        return is_form and not leads_elsewhere and self._bucket(path.strip("/")) is not None
 
 
 async def _forbid(send: Send, message: str, scope: Scope) -> None:

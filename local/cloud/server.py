@@ -18,6 +18,7 @@ from local.cloud import (
     cloudformation,
     codebuild,
     faults,
+    form_uploads,
     images,
     lambda_,
     lambda_workers,
@@ -119,6 +120,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         integrations.apply(service)
         jsonpaths.apply()
         object_store.apply()
+        form_uploads.apply()
         lambda_.apply()
         lambda_workers.apply(workers)
         cloudformation.apply()

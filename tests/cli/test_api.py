@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 
 from cli import CliError, api
 from cli.api import Api, curl_command
+from contract import MAX_IMAGE_BYTES
 
 DEPLOYED = Api("https://host/stage/", "the key")
 
@@ -69,6 +70,44 @@ def test_without_a_key_a_request_is_signed_anew_each_time(photo: Path, monkeypat
     assert [options["headers"]["Authorization"] for _, _, options in pool.requests] == ["1", "2"]
     assert "--aws-sigv4" in curl_command(signed, photo)
     assert "x-api-key" not in curl_command(signed, photo)
+
+
+class UploadingPool(Pool):
+    """The API and S3, which takes photos of up to 20 MB."""
+
+    def request(self, method: str, url: str, **options: Any) -> SimpleNamespace:
+        answers: dict[str, dict[str, Any]] = {
+            "https://host/stage/uploads": {
+                "url": "https://s3/", "fields": {"key": "uploads/1"}, "s3": "uploads/1", "max_bytes": 20_000_000,
+            },
+            "https://host/stage/classify?top_k=7": {"label": "whippet"},
+        }  # fmt: skip
+        super().request(method, url, **options)
+        return SimpleNamespace(status=200, data=json.dumps(answers.get(url, {})).encode(), headers={})
+
+
+def test_a_photo_that_is_too_large_for_a_request_is_uploaded_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = UploadingPool(200, b"")
+    monkeypatch.setattr(api, "_POOL", pool)
+    photo = tmp_path / "large.jpg"
+    photo.write_bytes(b"x" * (MAX_IMAGE_BYTES + 1))
+    assert DEPLOYED.classify(photo, top=7) == {"label": "whippet"}
+    assert [url for _, url, _ in pool.requests] == [
+        "https://host/stage/uploads",
+        "https://s3/",
+        "https://host/stage/classify?top_k=7",
+    ]
+    form, asked = pool.requests[1][2], pool.requests[2][2]
+    assert b'name="key"' in form["body"]
+    assert form["body"].index(b'name="key"') < form["body"].index(b'name="file"'), "S3 ignores fields after the file"
+    assert "x-api-key" not in form["headers"]
+    assert json.loads(asked["body"]) == {"s3": "uploads/1"}
+
+    photo.write_bytes(b"x" * 20_000_001)
+    with pytest.raises(CliError, match=r"has 20\.0 MB, and the endpoint takes 20\.0 MB: make it smaller"):
+        DEPLOYED.classify(photo, top=7)
 
 
 def test_what_is_asked_about_a_photo_is_the_query_string(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 os.environ.setdefault("AWS_DEFAULT_REGION", "eu-west-1")
 os.environ.setdefault("ENDPOINT_NAME", "whippet-dev")
 os.environ.setdefault("SERVING_MODE", "realtime")
+os.environ.setdefault("API_AUTH", "api_key")
 os.environ.setdefault("CORS_ORIGINS", "")
+os.environ.setdefault("UPLOADS_BUCKET", "data")
 os.environ.setdefault("POWERTOOLS_LOG_LEVEL", "CRITICAL")
 
 

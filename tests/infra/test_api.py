@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.api import REQUEST_ID
-from tests.infra.template import Template
+from tests.infra.template import Template, listed
 
 
 def test_every_method_but_the_page_demands_an_api_key_of_a_limited_usage_plan(template: Template) -> None:
@@ -77,6 +77,30 @@ def test_web_pages_of_named_origins_may_ask_first_and_read_errors(
         assert parameters["gatewayresponse.header.Access-Control-Allow-Origin"] == allowed
     variables = template.function("classify")["Environment"]["Variables"]
     assert variables["CORS_ORIGINS"] == origins.replace(",", " ")
+
+
+def test_the_function_reaches_uploads_and_nothing_else_in_the_bucket(template: Template) -> None:
+    of_objects = [
+        statement
+        for name, statement in template.statements()
+        if name.startswith("ApiFunction") and any(action.startswith("s3:") for action in listed(statement["Action"]))
+    ]
+    (statement,) = of_objects
+    assert set(listed(statement["Action"])) == {"s3:PutObject", "s3:GetObject"}
+    assert [resource.partition(":::")[2].partition("/")[2] for resource in listed(statement["Resource"])] == [
+        "uploads/*"
+    ]
+    rules = template.only("AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    (rule,) = [rule for rule in rules if rule.get("Prefix") == "uploads/"]
+    assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (1, {"NoncurrentDays": 1})
+
+
+def test_no_uploads_are_taken_into_a_bucket_that_is_not_the_stacks(synthesise: Callable[..., Template]) -> None:
+    template = synthesise(**{"dataset.bucket": "photos-of-ours", "dataset.prefix": "shop/"})
+    assert template.function("classify")["Environment"]["Variables"]["UPLOADS_BUCKET"] == ""
+    of_api = [statement for name, statement in template.statements() if name.startswith("ApiFunction")]
+    assert of_api
+    assert not [each for each in of_api if any(action.startswith("s3:") for action in listed(each["Action"]))]
 
 
 def test_the_access_log_tells_who_asked_and_what_went_wrong(template: Template) -> None:

@@ -11,7 +11,6 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from classify import handler as classify
 from classify.problems import Problem
-from classify.request_image import ImageRequest
 
 from contract import (
     MAX_IMAGE_BYTES,
@@ -134,7 +133,7 @@ def test_a_wrong_query_string_is_told_the_right_one(
             400,
             "nested too deeply",
         ),
-        (event(b'{"inputs": "aaaa", "top_k": 3}', "application/json"), 400, "has 'top_k'; known are inputs, param"),
+        (event(b'{"inputs": "aaaa", "top_k": 3}', "application/json"), 400, "has 'top_k'; known are inputs, s3, para"),
         (
             event(b'{"inputs": "aaaa", "parameters": {"topk": 3}}', "application/json"),
             400,
@@ -299,7 +298,7 @@ def test_a_refused_request_keeps_nothing_of_those_before(monkeypatch: pytest.Mon
     lengths = []
     for _ in range(3):
         with pytest.raises(Problem) as raised:
-            classify.endpoint.classify(ImageRequest(b"image", {}), request_id=REQUEST_ID)
+            classify.endpoint.classify(b"image", {}, request_id=REQUEST_ID)
         lengths.append(len(raised.traceback))
     assert len(set(lengths)) == 1
 
