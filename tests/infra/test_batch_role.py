@@ -47,7 +47,7 @@ def test_a_source_of_the_settings_is_read_and_no_other_bucket(synthesise: Callab
 def test_a_source_that_is_no_prefix_is_refused(source: str) -> None:
     from infra.settings import Settings, SettingsError
 
-    with pytest.raises(SettingsError, match="batch.sources"):
+    with pytest.raises(SettingsError, match=r"batch\.sources"):
         Settings.from_context({"environments": {"dev": {}}, "batch.sources": source})
 
 

@@ -125,7 +125,9 @@ def test_the_model_that_was_taken_along_answers_as_the_endpoint(system: System, 
     lines = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
     runtime = system.client("sagemaker-runtime")
     for photo, line in zip(photos, lines, strict=True):
-        response = runtime.invoke_endpoint(EndpointName=ENDPOINT, ContentType="application/x-image", Body=photo.read_bytes())
+        response = runtime.invoke_endpoint(
+            EndpointName=ENDPOINT, ContentType="application/x-image", Body=photo.read_bytes()
+        )
         answer = json.loads(response["Body"].read())
         taken = json.loads(line)
         assert taken["known"] == answer["known"]
