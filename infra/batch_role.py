@@ -40,9 +40,7 @@ class BatchRole(Construct):
         own = f"{contract.BATCHES_PREFIX}*"
         permissions = [
             *read_objects(dataset, [f"{contract.RUNS_PREFIX}*", f"{dataset.prefix}*", own]),
-            Permission(
-                actions=["s3:PutObject", "s3:AbortMultipartUpload"], resources=[dataset.arn(own)], reason=OBJECTS
-            ),
+            Permission(actions=["s3:PutObject"], resources=[dataset.arn(own)], reason=OBJECTS),
             *(permission for source in sources for permission in _read_source(source)),
             *write_logs_and_metrics([_LOG_GROUP], namespaces=[_LOG_GROUP]),
             *pull_image(repository_arn),

@@ -97,12 +97,12 @@ def prefix_source(target: Target, uri: str, *, allowed: Sequence[str]) -> Source
 
 
 def _source(title: str, place: str, found: Sequence[BatchPhoto], *, folder: Path | None = None) -> Source:
-    other = [photo for photo in found if photo.problem is not None and "no photo by its name" in photo.problem]
-    photos = tuple(sorted((photo for photo in found if photo not in other), key=lambda photo: photo.path))
+    named = [photo for photo in found if "no photo by its name" not in (photo.problem or "")]
+    photos = tuple(sorted(named, key=lambda photo: photo.path))
     if not photos:
         suffixes = ", ".join(sorted(contract.PHOTO_SUFFIXES))
         raise CliError(f"{title} holds no photos: their names end in one of {suffixes}")
-    return Source(title=title, place=place, photos=photos, folder=folder, ignored=len(other))
+    return Source(title=title, place=place, photos=photos, folder=folder, ignored=len(found) - len(photos))
 
 
 def _of_file(folder: Path, path: str, size: int) -> BatchPhoto:
