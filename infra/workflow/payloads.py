@@ -99,7 +99,10 @@ class RunParts:
         return {
             "Image": self.serving_image_uri,
             "ModelDataUrl.$": "$.training.model",
-            "Environment": {contract.ServingVariable.NAME_UNKNOWN: named},
+            "Environment": {
+                contract.ServingVariable.NAME_UNKNOWN: named,
+                contract.ServingVariable.METRICS_ENDPOINT: self.names.endpoint,
+            },
         }
 
     def limits(self, minutes: int, *, spot: bool = False) -> dict[str, Any]:
