@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final, Literal, NotRequired, TypedDict
 
 __all__ = [
+    "CONTENT_TYPES",
     "INT8_ACCURACY_LOSS",
     "INT8_CLASS_LOSS",
     "KNOWN_SHARE",
@@ -31,6 +32,20 @@ __all__ = [
     "ServingMode",
     "ServingVariable",
 ]
+
+CONTENT_TYPES: Final = (
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/gif",
+    "image/bmp",
+    "image/tiff",
+    "image/avif",
+    "application/x-image",
+    "application/octet-stream",
+    "application/json",
+)
+"""What a request to the endpoint may be: an image of any format (`x-image`, `octet-stream`), or JSON."""
 
 MAX_IMAGE_BYTES: Final = 4_500_000
 """Largest image of a request. A Lambda invocation takes 6 MB (Lambda quotas), and base64 adds a third to the image."""
@@ -84,6 +99,9 @@ class ServingVariable(StrEnum):
     """`ServedModel.release`"""
     BATCH_PARAMETERS = "WHIPPET_BATCH_PARAMETERS"
     """Parameters of every photo of a batch, such as `coverage=0.95;top_k=3`: a transform job's requests carry none."""
+
+    METRICS_ENDPOINT = "WHIPPET_METRICS_ENDPOINT"
+    """The endpoint's name: metrics are then written to the log in CloudWatch's embedded metric format, under it."""
 
 
 class CoverageTable(TypedDict):

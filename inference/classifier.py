@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from inference.answer import answer
 from inference.invocation import ClassifyRequest
 from training.preprocess import Preprocessing, plain_view
 
-__all__ = ["Classifier", "ExplanationError", "ModelError", "available_cores"]
+__all__ = ["Classifier", "ExplanationError", "ModelError", "Timing", "available_cores"]
 
 _EVIDENCE = "evidence"
 
@@ -26,6 +28,14 @@ class ModelError(RuntimeError):
 
 class ExplanationError(ValueError):
     """The model has no heat maps; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How long an answer took, in seconds."""
+
+    decode: float
+    model: float
 
 
 class Classifier:
@@ -80,7 +90,11 @@ class Classifier:
         return self.card["labels"]
 
     def classify(self, asked: ClassifyRequest) -> contract.Answer:
-        """Return the answer to a photo.
+        """Return the answer to a photo; see `timed`."""
+        return self.timed(asked)[0]
+
+    def timed(self, asked: ClassifyRequest) -> tuple[contract.Answer, Timing]:
+        """Return the answer to a photo, and how long it took.
 
         Raises:
             ImageError: the bytes are no image that can be decoded.
@@ -93,9 +107,12 @@ class Classifier:
                 "by averages over the places of a photo (a transformer with a class token, for example); leave explain "
                 "out, or start a run, with training.backbone=efficientnet_lite0 or a ResNet if it was released lately"
             )
+        begin = time.perf_counter()
         pixels = plain_view(asked.image, _preprocessing(self.card))
+        decoded = time.perf_counter()
         probabilities, distance, evidence = self._run(pixels[np.newaxis], explain=asked.explain)
-        return answer(
+        timing = Timing(decode=decoded - begin, model=time.perf_counter() - decoded)
+        content = answer(
             self.card,
             probabilities=probabilities,
             distance=distance,
@@ -105,6 +122,7 @@ class Classifier:
             name_unknown=self._name_unknown,
             release=self._release,
         )
+        return content, timing
 
     def _run(
         self, images: NDArray[np.uint8], *, explain: bool = False

@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 
 import contract
-from inference.classifier import ModelError
+from inference.classifier import ModelError, available_cores
 
-__all__ = ["batch_parameters", "name_unknown", "release"]
+__all__ = [
+    "batch_parameters",
+    "metrics_endpoint",
+    "name_unknown",
+    "release",
+    "threads_of_a_worker",
+    "worker_count",
+]
 
 
 def batch_parameters() -> str | None:
@@ -36,3 +43,25 @@ def name_unknown() -> bool:
 def release() -> str:
     """Return the name of the release; empty where the container was not started by one."""
     return os.environ.get(contract.ServingVariable.RELEASE, "")
+
+
+def worker_count() -> int:
+    """Return the number of workers: `SAGEMAKER_MODEL_SERVER_WORKERS`, or one for each core.
+
+    Raises:
+        ModelError: the variable is no whole number above 0.
+    """
+    value = os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS") or str(available_cores())
+    if not value.isdecimal() or int(value) < 1:
+        raise ModelError(f"SAGEMAKER_MODEL_SERVER_WORKERS is {value!r}; set it to a whole number above 0")
+    return int(value)
+
+
+def threads_of_a_worker() -> int:
+    """Return the CPU threads that a worker classifies with."""
+    return max(1, available_cores() // worker_count())
+
+
+def metrics_endpoint() -> str | None:
+    """Return the endpoint's name, under which metrics are written to the log; None where they are not."""
+    return os.environ.get(contract.ServingVariable.METRICS_ENDPOINT) or None

@@ -63,7 +63,8 @@ def colours_of_8_bits(image: Image.Image, *, stored: str, data: bytes) -> Image.
         again.load()
 
     def values(box: _Box) -> NDArray[np.uint16]:
-        deep: NDArray[np.uint16] = np.asarray(image.crop(box)).astype(np.uint16) << 8
+        deep = np.asarray(image.crop(box)).astype(np.uint16)
+        deep <<= 8
         deep |= np.asarray(again.crop(box))
         return deep
 
@@ -110,12 +111,14 @@ class _Scale:
             given -= np.float32(self.lowest)
         given *= np.float32(255 / self._range)
         np.rint(np.clip(given, 0, 255, out=given), out=given)
-        return given.astype(np.uint8)
+        levels: NDArray[np.uint8] = given.astype(np.uint8)
+        return levels
 
     @cached_property
     def _table(self) -> NDArray[np.uint8]:
         steps = np.arange(2**16, dtype=np.float32) * np.float32(255 / self._range)
-        return np.clip(steps, 0, 255).round().astype(np.uint8)
+        table: NDArray[np.uint8] = np.clip(steps, 0, 255).round().astype(np.uint8)
+        return table
 
     @property
     def _range(self) -> float:

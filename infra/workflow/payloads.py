@@ -102,6 +102,7 @@ class RunParts:
             "Environment": {
                 contract.ServingVariable.NAME_UNKNOWN: named,
                 f"{contract.ServingVariable.RELEASE}.$": "$.plan.name",
+                contract.ServingVariable.METRICS_ENDPOINT: self.names.endpoint,
             },
         }
 

@@ -66,6 +66,7 @@ def release_phase(
             "ModelName.$": "$.plan.name",
             "PrimaryContainer": parts.serving_container,
             "ExecutionRoleArn": parts.endpoint_role_arn,
+            **_isolation(parts.settings),
             "Tags": parts.tags,
         },
     )
@@ -80,6 +81,15 @@ def release_phase(
     go_on_where_done(scope, config, failure, says=[_EXISTS], following=look)
     model.next(config).next(look)
     return model
+
+
+def _isolation(settings: Settings) -> dict[str, Any]:
+    """Return what keeps the container, which decodes strangers' files, from the network and the role's credentials.
+
+    SageMaker brings the model and takes the log itself. Serverless endpoints have no network isolation (developer
+    guide, "Serverless Inference", feature exclusions).
+    """
+    return {} if settings.serving.mode == "serverless" else {"EnableNetworkIsolation": True}
 
 
 def _machines(settings: Settings) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
+import contract
 from infra.job_role import read_objects
 from infra.permissions import OBJECTS, RUN_NAMES, Permission
 from infra.python_function import PythonFunction
@@ -15,17 +16,6 @@ from infra.workflow.payloads import RunParts
 from infra.workflow.task import FailureRoute, RunScope, lambda_task, sagemaker_task
 
 __all__ = ["verdict_function", "verdict_phase", "verdict_task"]
-
-_CONTENT_TYPES = (
-    "image/jpeg",
-    "image/png",
-    "image/webp",
-    "image/gif",
-    "image/bmp",
-    "image/tiff",
-    "image/avif",
-    "application/json",
-)
 
 
 def verdict_phase(
@@ -125,7 +115,7 @@ def _register(scope: RunScope, parts: RunParts) -> sfn.CustomState:
     """
     inference = {
         "Containers": [parts.serving_container],
-        "SupportedContentTypes": list(_CONTENT_TYPES),
+        "SupportedContentTypes": list(contract.CONTENT_TYPES),
         "SupportedResponseMIMETypes": ["application/json"],
         "SupportedRealtimeInferenceInstanceTypes": [parts.settings.release.instance_type],
     }

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+import contract
 from inference.invocation import ClassifyRequest, Problem, parse
 
 INPUTS = base64.b64encode(b"image").decode()
@@ -18,7 +19,7 @@ def status_and_detail(body: bytes, *, content_type: str = "application/json") ->
 
 @pytest.mark.parametrize(
     "content_type",
-    ["image/jpeg", "image/png", "IMAGE/WEBP", "application/x-image", "application/octet-stream", "image/jpeg; q=1", ""],
+    ["IMAGE/WEBP", "image/x-other", "image/jpeg; q=1", "", *(set(contract.CONTENT_TYPES) - {"application/json"})],
 )
 def test_a_body_of_an_image_type_is_the_image(content_type: str) -> None:
     asked = parse(b"image", content_type=content_type)
@@ -151,6 +152,7 @@ def test_a_body_that_is_no_json_is_told_so(body: bytes) -> None:
     status, detail = status_and_detail(body)
     assert status == 422
     assert "not JSON" in detail
+    assert len(detail) < 300
 
 
 @pytest.mark.parametrize("content_type", ["image/jpeg", "application/json", ""])
@@ -165,3 +167,28 @@ def test_another_content_type_is_told_what_to_send(content_type: str) -> None:
     status, detail = status_and_detail(b"image", content_type=content_type)
     assert status == 415
     assert "image/jpeg" in detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":' + b"[" * 900 + b"]" * 900 + b"}",
+        b"[" + b"{}," * 1_000_000 + b"{}]",
+        b'{"inputs": "' + b'\\u0041", "' * 100_000 + b'": 1}',
+    ],
+    ids=["deep", "wide", "many texts"],
+)
+def test_json_that_would_unfold_is_refused_before_it_is_read(body: bytes) -> None:
+    status, detail = status_and_detail(body)
+    assert status == 422
+    assert len(detail) < 300
+
+
+def test_a_callers_own_words_are_repeated_in_part() -> None:
+    status, detail = status_and_detail(b'{"inputs": "aGVsbG8=", "' + b"x" * 2_000_000 + b'": 1}')
+    assert status == 422
+    assert "unknown 'xxx" in detail
+    assert len(detail) < 300
+    status, detail = status_and_detail(b"x", content_type="x" * 9_000)
+    assert status == 415
+    assert len(detail) < 300

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -173,3 +173,115 @@ def test_a_setting_that_it_cannot_read_ends_it_at_once(model_folder: Path) -> No
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "WHIPPET_NAME_UNKNOWN is 'no'; set it to true or false" in output
+
+
+def children(pid: int) -> dict[int, str]:
+    """The processes below one, with their command lines."""
+    found: dict[int, str] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if parent == pid:
+            found |= {int(folder.name): command} | children(int(folder.name))
+    return found
+
+
+def workers(process: subprocess.Popen[str], *, number: int = 1) -> list[int]:
+    """The workers' numbers, once there are so many that are ready."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = [pid for pid, command in children(process.pid).items() if "inference.worker " in command]
+        if len(found) >= number:
+            return found
+        time.sleep(0.05)
+    pytest.fail("the workers do not start")
+
+
+def metric(port: int, name: str) -> float:
+    text = request(port, "GET", "/metrics")[1].decode()
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"whippet_{name}"))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGXCPU])
+def test_a_worker_that_ends_costs_its_own_request_only(model_folder: Path, number: signal.Signals) -> None:
+    with serving(model_folder, SAGEMAKER_MODEL_SERVER_WORKERS="1") as (port, process), ThreadPoolExecutor(4) as pool:
+        (worker,) = workers(process)
+        os.kill(worker, signal.SIGSTOP)
+        first = pool.submit(request, port, "POST", "/invocations", picture("red"))
+        wait_until(lambda: metric(port, "workers_busy") == 1)
+        others = [pool.submit(label, port, "lime") for _ in range(3)]
+        wait_until(lambda: metric(port, "queue_length") == 3)
+        os.kill(worker, number)
+        os.kill(worker, signal.SIGCONT)
+        status, problem = first.result()
+        assert status == (503 if number == signal.SIGKILL else 400), problem
+        assert [other.result() for other in others] == ["green"] * 3
+        assert metric(port, "worker_ends_total") == 1
+
+
+@needs_proc
+def test_a_worker_that_ends_while_idle_costs_nothing(model_folder: Path) -> None:
+    with serving(model_folder, SAGEMAKER_MODEL_SERVER_WORKERS="1") as (port, process):
+        (worker,) = workers(process)
+        os.kill(worker, signal.SIGKILL)
+        assert label(port, "red") == "red"
+        assert workers(process) != [worker]
+
+
+@needs_proc
+def test_more_than_can_wait_are_told_to_come_again_and_ping_is_answered(model_folder: Path) -> None:
+    with serving(model_folder, SAGEMAKER_MODEL_SERVER_WORKERS="1") as (port, process), ThreadPoolExecutor(40) as pool:
+        (worker,) = workers(process)
+        os.kill(worker, signal.SIGSTOP)
+        answers = [pool.submit(request, port, "POST", "/invocations", picture("blue")) for _ in range(30)]
+        wait_until(lambda: sum(answer.done() for answer in answers) == 13)
+        assert {answer.result()[0] for answer in answers if answer.done()} == {503}
+        assert request(port, "GET", "/ping")[0] == 200
+        os.kill(worker, signal.SIGCONT)
+        assert sorted(answer.result()[0] for answer in answers) == [200] * 17 + [503] * 13
+        assert label(port, "red") == "red"
+
+
+@needs_proc
+def test_requests_whose_clients_have_gone_are_not_begun(model_folder: Path) -> None:
+    with serving(model_folder, SAGEMAKER_MODEL_SERVER_WORKERS="1") as (port, process), ThreadPoolExecutor(1) as pool:
+        (worker,) = workers(process)
+        os.kill(worker, signal.SIGSTOP)
+        first = pool.submit(label, port, "red")
+        wait_until(lambda: metric(port, "workers_busy") == 1)
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+        for client in clients:
+            head = (
+                f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture())}"
+            )
+            client.sendall(head.encode() + b"\r\n\r\n" + picture())
+        wait_until(lambda: metric(port, "queue_length") == 5)
+        for client in clients:
+            client.close()
+        wait_until(lambda: metric(port, "queue_length") == 0)
+        os.kill(worker, signal.SIGCONT)
+        assert first.result() == "red"
+        assert metric(port, "abandoned_total") == 5
+
+
+@needs_proc
+def test_its_workers_end_with_it_however_it_ends(model_folder: Path) -> None:
+    with serving(model_folder, SAGEMAKER_MODEL_SERVER_WORKERS="2") as (port, process):
+        assert label(port, "red") == "red"
+        every = {process.pid: "", **children(process.pid)}
+        process.kill()
+        wait_until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in every if pid != process.pid))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -95,3 +96,10 @@ def test_the_context_has_what_the_dockerfile_copies(tmp_path: Path) -> None:
     assert named
     for name in named:
         assert (tmp_path / name).exists(), name
+
+
+def test_the_serving_images_base_is_one_image_and_not_whatever_a_tag_names_today() -> None:
+    text = (Path(__file__).parents[2] / "inference" / "Dockerfile").read_text(encoding="utf-8")
+    bases = re.findall(r"^FROM (\S+)", text, flags=re.MULTILINE)
+    assert bases
+    assert all(re.fullmatch(r"public\.ecr\.aws/\S+@sha256:[0-9a-f]{64}", base) for base in bases)

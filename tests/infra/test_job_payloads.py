@@ -67,6 +67,20 @@ def test_the_endpoints_container_is_told_the_name_of_its_release(definition: dic
     assert model["PrimaryContainer"]["Environment"][contract.ServingVariable.RELEASE] == model["ModelName"]
 
 
+@pytest.mark.parametrize("mode", ["realtime", "serverless"])
+def test_the_endpoints_container_is_kept_from_the_network_where_sagemaker_can(synthesise: Any, mode: str) -> None:
+    definition = synthesise(**{"serving.mode": mode}).definition()
+    model = dict(walk(definition, tasks(Endpoint()), {}).payloads)["CreateModel"]
+    assert model.get("EnableNetworkIsolation", False) == (mode == "realtime")
+
+
+def test_the_registered_package_names_what_the_server_takes(definition: dict[str, Any]) -> None:
+    package = dict(walk(definition, tasks(Endpoint()), {}).payloads)["RegisterModel"]
+    named = package["InferenceSpecification"]["SupportedContentTypes"]
+    assert named == list(contract.CONTENT_TYPES)
+    assert {"application/octet-stream", "application/x-image", "application/json", "image/jpeg"} <= set(named)
+
+
 def test_hyperparameters_of_every_job_are_those_the_scripts_parse(definition: dict[str, Any]) -> None:
     payloads = dict(walk(definition, tasks(Endpoint()), {}).payloads)
     features = payloads["Features"]["HyperParameters"]
