@@ -72,10 +72,13 @@ def test_no_rounding_makes_a_cosine_larger_than_1() -> None:
     assert max(copy["cosine"] for copy in found) == 1.0
 
 
-def test_with_few_photos_only_what_is_nearly_equal_is_a_copy() -> None:
+@pytest.mark.parametrize(("learnt", "copies"), [(1, [1]), (4, [1]), (5, [0, 1])])
+def test_with_few_photos_only_what_is_nearly_equal_is_a_copy(learnt: int, copies: list[int]) -> None:
+    """The second photo is resaved, the first one cropped, which five photos tell."""
     test = photos(2, seed=0)
-    found = find_near_copies([split(resaved(test[[1]]), "train")], split(test, "test"))
-    assert [copy["path"] for copy in found] == ["test/1.jpg"]
+    rows = np.concatenate([resaved(test[[1]]), resaved(test[[0]], noise=0.6), photos(3, seed=1)])
+    found = find_near_copies([split(rows[:learnt], "train")], split(test, "test"))
+    assert [copy["path"] for copy in found] == [f"test/{at}.jpg" for at in copies]
 
 
 def test_the_accuracy_is_that_of_the_other_photos() -> None:
