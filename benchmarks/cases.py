@@ -265,8 +265,10 @@ def posted(driver: Driver, picture: Path) -> tuple[str, bool]:
 
 def gap(one: dict[str, Any], other: dict[str, Any]) -> float:
     """Return the largest difference of two answers' scores."""
-    scores, others = ({each["label"]: each["score"] for each in answer["predictions"]} for answer in (one, other))
-    return max(abs(scores[label] - others[label]) for label in scores)
+    scores: list[dict[str, float]] = [
+        {each["label"]: each["score"] for each in answer["predictions"]} for answer in (one, other)
+    ]
+    return max(abs(scores[0][label] - scores[1][label]) for label in scores[0])
 
 
 def request_case(driver: Driver, request: Path) -> Outcome:

@@ -101,13 +101,13 @@ def test_the_table_is_one_that_check_dataset_reads(tmp_path: Path) -> None:
 
 
 class Bucket:
-    def __init__(self, content: bytes | None) -> None:
-        self.content = content
+    def __init__(self, content: bytes | None, *, error: str = "NoSuchKey") -> None:
+        self.content, self.error = content, error
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
         assert (Bucket, Key) == ("b", "dataset/.whippet-groups.csv")
         if self.content is None:
-            raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+            raise ClientError({"Error": {"Code": self.error}}, "GetObject")
         return {"Body": io.BytesIO(self.content)}
 
 
@@ -116,3 +116,5 @@ def test_what_is_added_to_a_data_set_keeps_the_bursts_that_are_there() -> None:
     kept = rows_in_bucket(there, bucket="b", prefix="dataset/", without=["cat/2.jpg"])
     assert kept == {"cat/1.jpg": "x", "dog/1.jpg": "y"}
     assert rows_in_bucket(Bucket(None), bucket="b", prefix="dataset/", without=[]) == {}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        rows_in_bucket(Bucket(None, error="AccessDenied"), bucket="b", prefix="dataset/", without=[])

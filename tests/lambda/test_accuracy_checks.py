@@ -123,6 +123,7 @@ def test_the_accuracy_by_group_counts_where_it_is_asked_for() -> None:
         (3, 1.0, 0.5, "undecided"),
         (4, 1.0, 0.5, "passed"),
         (4, 0.0, 0.0, "passed"),
+        (40, 1.0, 1.0, "warned"),
     ],
 )
 def test_a_class_of_few_photos_is_undecided_only_where_it_could_not_show_more(

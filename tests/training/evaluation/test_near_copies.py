@@ -39,10 +39,11 @@ def test_copies_are_found_in_every_split_that_was_learnt_from_and_healthy_photos
     monkeypatch.setattr(module, "_BATCH", 4)  # blocks end between the photos
     test = photos(10, seed=0, alike=alike)
     noise = 0.15 * (1 - alike) ** 0.5
-    train = split(np.concatenate([photos(20, seed=1, alike=alike), resaved(test[[3]], noise=noise)]), "train")
+    train = split(np.concatenate([photos(20, seed=1, alike=alike), resaved(test[[3, 0]], noise=noise)]), "train")
     validation = split(np.concatenate([resaved(test[[8]], noise=noise), photos(9, seed=2, alike=alike)]), "valid")
     found = find_near_copies([train, validation], split(test, "test"))
     assert [(copy["path"], copy["trained"]) for copy in found] == [
+        ("test/0.jpg", "train/21.jpg"),
         ("test/3.jpg", "train/20.jpg"),
         ("test/8.jpg", "valid/0.jpg"),
     ]
@@ -64,10 +65,20 @@ def test_a_near_photo_is_a_copy_where_the_others_are_farther() -> None:
     assert is_near_copy(cosines, usual=0.2).tolist() == [False] * 4
 
 
-def test_with_few_photos_only_what_is_nearly_equal_is_a_copy() -> None:
+def test_no_rounding_makes_a_cosine_larger_than_1() -> None:
+    same = photos(200, seed=0)
+    found = find_near_copies([split(same, "train")], split(same, "test"))
+    assert len(found) == 200
+    assert max(copy["cosine"] for copy in found) == 1.0
+
+
+@pytest.mark.parametrize(("learnt", "copies"), [(1, [1]), (4, [1]), (5, [0, 1])])
+def test_with_few_photos_only_what_is_nearly_equal_is_a_copy(learnt: int, copies: list[int]) -> None:
+    """The second photo is resaved, the first one cropped, which five photos tell."""
     test = photos(2, seed=0)
-    found = find_near_copies([split(resaved(test[[1]]), "train")], split(test, "test"))
-    assert [copy["path"] for copy in found] == ["test/1.jpg"]
+    rows = np.concatenate([resaved(test[[1]]), resaved(test[[0]], noise=0.6), photos(3, seed=1)])
+    found = find_near_copies([split(rows[:learnt], "train")], split(test, "test"))
+    assert [copy["path"] for copy in found] == [f"test/{at}.jpg" for at in copies]
 
 
 def test_the_accuracy_is_that_of_the_other_photos() -> None:
@@ -83,6 +94,12 @@ def test_the_accuracy_is_that_of_the_other_photos() -> None:
     interval = told["interval_of_others"]
     assert interval is not None
     assert interval["low"] == pytest.approx(0.15, abs=0.005)
+
+
+def test_the_most_alike_are_the_examples() -> None:
+    found = [{"path": f"{at}", "trained": "t", "cosine": at / 100} for at in range(25)]
+    told = near_copies(found, right={f"{at}": True for at in range(25)})  # type: ignore[arg-type]
+    assert [copy["path"] for copy in told["examples"]] == [f"{at}" for at in range(24, 4, -1)]
 
 
 def test_where_every_test_photo_is_a_copy_there_is_no_accuracy() -> None:
