@@ -151,6 +151,8 @@ class Api(Construct):
         for path, method in ROUTES.items():
             resource = self.rest.root.add_resource(path)
             resource.add_method(method, integration, **needs)
+            # the function tells the right method, where API Gateway says that there is no such route
+            resource.add_method("ANY", integration, **needs)
             if settings.cors_origins:
                 # A browser asks before it sends, and sends neither key nor signature with that (Fetch standard). The
                 # function answers, which can name the one of several origins that asks.

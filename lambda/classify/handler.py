@@ -112,8 +112,19 @@ def _problem(problem: Problem) -> Response[str]:
 
 @app.exception_handler(NotFoundError)  # type: ignore[untyped-decorator]
 def _no_route(_: NotFoundError) -> Response[str]:
+    if allowed := _methods(app.current_event.path):
+        wanted = ", ".join(allowed)
+        response = _answer(Problem(405, "Wrong method", f"{app.current_event.path[:50]} takes {wanted}."))
+        response.headers["Allow"] = wanted
+        return response
     routes = "POST /classify, POST /uploads, GET /health, GET /openapi.json and a page at GET /"
     return _answer(Problem(404, "No such route", f"This API has {routes}."))
+
+
+def _methods(path: str) -> list[str]:
+    """Return the methods of a route; none where there is no such route."""
+    routes = [*app._static_routes, *app._dynamic_routes]
+    return sorted({route.method for route in routes if route.path == path})
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator]

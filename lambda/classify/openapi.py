@@ -42,6 +42,7 @@ _PROBLEMS: Final = {
     "400": "The request is wrong; `detail` says how it should be.",
     "403": "The key or the signature is missing or wrong.",
     "404": "There is no such route, or no such upload.",
+    "405": "The route takes another method; `Allow` names it.",
     "413": "The image, or the request, is too large.",
     "415": "The content type cannot be an image's.",
     "422": "The model cannot do what is asked.",
@@ -51,7 +52,7 @@ _PROBLEMS: Final = {
     "503": "No model is ready, or too many requests are under way; `Retry-After` says when to come back, if ever.",
     "504": "The model did not answer in time.",
 }
-_OF_EVERY_ROUTE: Final = ("403", "404", "429", "500", "502", "503", "504")
+_OF_EVERY_ROUTE: Final = ("403", "404", "405", "429", "500", "502", "503", "504")
 
 _KEY: Final = rf"^{UPLOADS_PREFIX}[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$"
 _BASE64: Final = {"contentEncoding": "base64"}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from email.message import Message
-from email.parser import BytesHeaderParser
 from typing import Final
 
 from .problems import Problem
@@ -17,6 +15,8 @@ _MAX_HEADER_BYTES: Final = 8_192
 _MAX_TEXT_BYTES: Final = 200
 _BOUNDARY: Final = re.compile(r"[ -~]{1,70}")
 """What a boundary may be (RFC 2046, 5.1.1), but for a few characters that no client uses."""
+
+_PARAMETER: Final = re.compile(r";[ \t]*([A-Za-z]+\*?)=(?:\"([^\"]*)\"|([^;\"\s]*))")
 
 _HOW_TO: Final = "send for example curl -F image=@photo.jpg"
 
@@ -54,9 +54,7 @@ def read_form(content_type: str, body: bytes) -> Form:
 
 
 def _boundary(content_type: str) -> bytes:
-    header = Message()
-    header["Content-Type"] = content_type
-    boundary = header.get_boundary("")
+    boundary = _parameters(content_type).get("boundary", "")
     if not _BOUNDARY.fullmatch(boundary):
         raise _broken("the content type names no boundary")
     return boundary.encode()
@@ -66,18 +64,34 @@ def _read_part(part: bytes, form: Form) -> None:
     end = part.find(b"\r\n\r\n", 0, _MAX_HEADER_BYTES)
     if end < 0 or not part.lstrip(b" \t").startswith(b"\r\n"):
         raise _broken("a part has no headers")
-    headers = BytesHeaderParser().parsebytes(part[: end + 4].lstrip())
+    headers = _headers(part[:end])
     content = part[end + 4 :]
 
-    name = headers.get_param("name", header="content-disposition")
-    if headers.get_filename() is not None or headers.get_content_maintype() != "text":
+    said = _parameters(headers.get("content-disposition", ""))
+    is_text = headers.get("content-type", "text/plain").lower().startswith("text/")
+    if said.keys() & {"filename", "filename*"} or not is_text:
         form.files.append(content)
         return
-    if not isinstance(name, str):
+    name = said.get("name")
+    if name is None:
         raise _broken("a field has no name")
     if len(content) > _MAX_TEXT_BYTES:
         raise _broken(f"the field {name[:50]!r} is longer than {_MAX_TEXT_BYTES} bytes and no file")
     form.texts.setdefault(name, []).append(content.decode("utf-8", "replace"))
+
+
+def _headers(text: bytes) -> dict[str, str]:
+    """Return a part's headers by their names in lower case."""
+    lines = (line.partition(":") for line in text.decode("utf-8", "replace").split("\r\n"))
+    return {name.strip().lower(): value.strip() for name, colon, value in lines if colon}
+
+
+def _parameters(header: str) -> dict[str, str]:
+    """Return the parameters of a header's value by their names in lower case.
+
+    The standard library's parser takes more forms, which no client sends, and raises TypeError at some of them.
+    """
+    return {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(header)}
 
 
 def _broken(reason: str) -> Problem:

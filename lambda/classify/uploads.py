@@ -35,7 +35,14 @@ _KEY: Final = re.compile(re.escape(UPLOADS_PREFIX) + r"[0-9a-f]{8}(-[0-9a-f]{4})
 _CLIENT: Final = threading.Lock()
 """Held while the client is made, which boto3's default session does for one thread at a time."""
 
-_CONFIG: Final = Config(connect_timeout=2, read_timeout=4, retries={"total_max_attempts": 2}, signature_version="s3v4")
+_CONFIG: Final = Config(
+    connect_timeout=2,
+    read_timeout=4,
+    retries={"total_max_attempts": 2},
+    signature_version="s3v4",
+    # the forms then name the region's host: the global one redirects a new bucket's uploads, which browsers refuse
+    s3={"addressing_style": "virtual"},
+)
 
 
 class Uploads:

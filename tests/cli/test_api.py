@@ -93,7 +93,7 @@ def test_a_photo_that_is_too_large_for_a_request_is_uploaded_first(
     monkeypatch.setattr(api, "_POOL", pool)
     photo = tmp_path / "large.jpg"
     photo.write_bytes(b"x" * (MAX_IMAGE_BYTES + 1))
-    assert DEPLOYED.classify(photo, top=7) == {"label": "whippet"}
+    assert DEPLOYED.classify(photo, top=7)["label"] == "whippet"
     assert [url for _, url, _ in pool.requests] == [
         "https://host/stage/uploads",
         "https://s3/",

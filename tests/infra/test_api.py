@@ -15,7 +15,7 @@ from tests.infra.template import Template, listed
 
 def test_every_method_but_the_page_demands_an_api_key_of_a_limited_usage_plan(template: Template) -> None:
     methods = [item["Properties"] for item in template.of_type("AWS::ApiGateway::Method").values()]
-    assert {item["HttpMethod"] for item in methods} == {"GET", "POST"}
+    assert {item["HttpMethod"] for item in methods} == {"GET", "POST", "ANY"}
     (page,) = [item for item in methods if not item["ApiKeyRequired"]]
     assert page["HttpMethod"] == "GET"
     assert page["ResourceId"]["Fn::GetAtt"][1] == "RootResourceId"
@@ -70,7 +70,7 @@ def test_web_pages_of_named_origins_may_ask_first_and_read_errors(
     template = synthesise(**{"api.cors_origins": origins, "api.auth": "iam"})
     methods = [item["Properties"] for item in template.of_type("AWS::ApiGateway::Method").values()]
     preflights = [method for method in methods if method["HttpMethod"] == "OPTIONS"]
-    assert len(preflights) == len(methods) / 2
+    assert len(preflights) == len(methods) / 3
     assert not any(method.get("ApiKeyRequired") or method["AuthorizationType"] != "NONE" for method in preflights)
     for response in gateway_responses(template).values():
         parameters = response["ResponseParameters"]

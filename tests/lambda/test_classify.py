@@ -327,6 +327,15 @@ def test_unknown_routes_are_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     assert body["status"] == 404
 
 
+@pytest.mark.parametrize(("method", "path", "allowed"), [("GET", "/classify", "POST"), ("TRACE", "/health", "GET")])
+def test_another_method_is_told_the_right_one(
+    monkeypatch: pytest.MonkeyPatch, method: str, path: str, allowed: str
+) -> None:
+    body, headers = refused(monkeypatch, FakeEndpoint(), event(None, None, method=method, path=path))
+    assert (body["status"], headers["Allow"]) == (405, allowed)
+    assert allowed in body["detail"]
+
+
 def test_a_bug_is_a_problem_without_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     body, _ = refused(monkeypatch, FakeEndpoint(RuntimeError("secret")), event(b"image"))
     assert body["status"] == 500

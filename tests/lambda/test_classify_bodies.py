@@ -107,6 +107,10 @@ def test_a_file_needs_a_name_or_a_type(name: str | None) -> None:
         ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\nphoto\r\n--x--"),
         ("multipart/form-data; boundary=x", b"--x\r\nContent-Type: text/plain\r\n\r\nphoto\r\n--x--"),
         ("multipart/form-data; boundary=x", b"--x\r\n" + b"a" * 10_000 + b"\r\n\r\nphoto\r\n--x--"),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; name*1=a; name=b; name*0*=\r\n\r\n1\r\n--x--",
+        ),
         form(("image", ("a.jpg", b"", "image/jpeg"))),
         form(("topk", "3"), ("image", ("a.jpg", PHOTO, "image/jpeg"))),
         form(("top_k", "3"), ("top_k", "3"), ("image", ("a.jpg", PHOTO, "image/jpeg"))),

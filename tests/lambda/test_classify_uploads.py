@@ -56,6 +56,7 @@ def test_a_form_is_for_one_key_one_size_and_minutes(
     monkeypatch.setattr(classify, "uploads", Uploads("data", mode=mode))
     status, upload, _ = call(monkeypatch, FakeEndpoint(), BEGIN)
     assert status == 200
+    assert upload["url"] == "https://data.s3.eu-west-1.amazonaws.com/"
     assert upload["s3"].startswith(UPLOADS_PREFIX)
     assert upload["fields"]["key"] == upload["s3"]
     assert upload["max_bytes"] == largest
