@@ -214,7 +214,7 @@ def test_sagemaker_and_codebuild_act_for_this_account_alone(template: Template) 
             service = str(statement["Principal"].get("Service"))
             if service.startswith(("sagemaker.", "codebuild.")):
                 trusting[name] = statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
-    assert len(trusting) == 3
+    assert len(trusting) == 4
     assert set(map(str, trusting.values())) == {str({"Ref": "AWS::AccountId"})}
 
 
