@@ -59,6 +59,20 @@ def test_named_groups_are_held_out_whole() -> None:
     assert interval["high"] - interval["low"] > 1.3 * (alone["high"] - alone["low"])
 
 
+@pytest.mark.parametrize(
+    ("right", "worth"),
+    [
+        ([1, 1, 0, 0, 1, 1], 2.0),  # variance 3/2 x (4 + 16 + 4)/9 / 36 = 1/9 of the share 2/3
+        ([1, 1, 1, 1, 1, 1], 3.0),  # as many as there are groups
+        ([1, 0, 1, 0, 0, 1], 3.0),  # the groups are alike: their variance is 0
+    ],
+)
+def test_the_interval_is_that_of_as_many_photos_as_the_groups_are_worth(right: list[int], worth: float) -> None:
+    share = sum(right) / 6
+    found = module._interval(np.array(right, dtype=np.float64), np.array([0, 0, 1, 1, 2, 2]))
+    assert found == pytest.approx(wilson(share * worth, worth))
+
+
 def test_without_names_photos_that_look_alike_are_held_out_together() -> None:
     splits, shelf_of = shelves(burst=0.9)
     named, seen = told(splits, shelf_of), told(splits, [""] * 240)

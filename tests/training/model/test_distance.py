@@ -83,6 +83,22 @@ def test_it_is_the_mahalanobis_distance_to_the_nearest_class(monkeypatch: pytest
     assert (mahalanobis(distance, other + 100) > np.quantile(found, 0.99)).all()
 
 
+def test_what_the_components_leave_out_has_its_mean_variance_shrunk_like_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(distance_module, "RANK", 5)
+    features, labels = photos()
+    distance = fit_distance(features.numpy(), labels, levels=[DIM], seed=0)
+    scaled = ((features[0] - distance.mean) * distance.scale).double().numpy()
+    values = scaled @ distance.components.double().numpy()
+    left_out = (np.square(scaled).sum() - np.square(values).sum()) / len(scaled)
+    around = values - np.stack([values[labels == label].mean(axis=0) for label in range(4)])[labels]
+    mean_variance = (np.square(around).sum() / len(around) + left_out) / DIM
+    assert left_out > 0.05 * mean_variance * DIM, "enough to tell"
+    expected = 0.9 * left_out / (DIM - 5) + 0.1 * mean_variance
+    assert 1 / float(distance.remainder) == pytest.approx(expected, rel=1e-3)
+
+
 def test_the_discriminants_hold_all_that_tells_the_classes_apart() -> None:
     features, labels = photos()
     distance = fit_distance(features.numpy(), labels, levels=[DIM], seed=0)
