@@ -95,7 +95,7 @@ async def _body(request: Request) -> bytes:
 
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 (narrows the type Starlette's handlers have)
-    _log.info("request %s refused: %d %s", _id(request), error.status, error.detail)
+    _log.warning("request %s refused: %d %s", _id(request), error.status, error.detail)
     return _problem(error.status, error.detail)
 
 
