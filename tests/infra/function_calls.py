@@ -17,12 +17,16 @@ ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = ROOT / "lambda"
 
 _NO_CALLS = {"exceptions", "meta"}
+_PROPERTY = ["cached_property"]
 
 _SEVERAL_ACTIONS = {
     "s3:HeadObject": {"s3:GetObject"},
     "s3:DeleteObjects": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
 }
 """Calls that the authorization reference names nowhere ("Required permissions for Amazon S3 API operations")."""
+
+_SIGNED = {"generate_presigned_post": {"s3:PutObject"}}
+"""Methods that call nothing, and sign what their client may do for another ("POST Policy", S3 API reference)."""
 
 
 def actions_of(function: str) -> set[str]:
@@ -81,7 +85,9 @@ def _actions(part: ast.AST, clients: dict[str, str]) -> Iterator[str]:
         assert service or method not in known or _name(node.value).isupper(), (
             f"whose client is that? {ast.unparse(node)}"
         )
-        if service and method not in _NO_CALLS:
+        if service and method in _SIGNED:
+            yield from _SIGNED[method]
+        elif service and method not in _NO_CALLS:
             yield from _actions_of_method(service, method)
 
 
@@ -99,9 +105,11 @@ def _clients(trees: list[ast.Module]) -> dict[str, str]:
     def hold(name: str, service: str) -> None:
         assert found.setdefault(name, service) == service, f"{name} is a client of {found[name]} and of {service}"
 
-    # parameters and fields that are declared as clients, and new clients
+    # parameters, fields and properties that are declared as clients, and new clients
     for node in nodes:
         declared = node.annotation if isinstance(node, ast.arg | ast.AnnAssign) else None
+        if isinstance(node, ast.FunctionDef) and [ast.unparse(each) for each in node.decorator_list] == _PROPERTY:
+            declared = node.returns
         if isinstance(declared, ast.Name) and declared.id.endswith("Client") and declared.id in stubs:
             hold(_name(node), stubs[declared.id])
         if isinstance(node, ast.Assign | ast.AnnAssign) and _is_new_client(node.value):
@@ -122,7 +130,7 @@ def _is_new_client(node: ast.AST | None) -> bool:
 def _name(node: ast.AST) -> str:
     """The last part of what an expression, a parameter or an assignment names."""
     match node:
-        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.FunctionDef(name=name):
             return name
         case ast.Assign(targets=[target]) | ast.AnnAssign(target=target):
             return _name(target)
