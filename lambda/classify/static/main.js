@@ -64,7 +64,7 @@ async function handle(entry, signal) {
     if (signal.aborted) return;
     const refused = error instanceof ApiError;
     const unfit = error instanceof PhotoError || (refused && UNFIT.includes(error.status));
-    const title = refused ? error.title : error instanceof PhotoError ? "This cannot be sent" : "This page failed";
+    const title = unfit ? refused ? "The model cannot use this" : "This cannot be sent" : error.title ?? "This page failed";
     card.fail(title, error.message, unfit ? null : () => enqueue(entry));
     announce(`${card.name}: ${title}. ${error.message}`);
     if (!refused && !unfit) console.error(error);

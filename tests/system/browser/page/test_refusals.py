@@ -153,10 +153,10 @@ def test_a_photo_that_the_model_refuses_is_refused_in_its_words_and_not_sent_aga
     page, gateway = show(model_error(415, "the bytes are no image that can be decoded"), SURE)
     page.set_input_files("#file", [given("broken.jpg", b"\xff\xd8\xff broken")])
     state_of(page, "failed")
-    assert page.inner_text(".photo h3") == "Refused"
+    assert page.inner_text(".photo h3") == "The model cannot use this"
     assert page.inner_text(".photo .detail") == "The bytes are no image that can be decoded."
     assert page.locator(".actions button").count() == 0
-    assert "broken.jpg: Refused." in page.inner_text("#live")
+    assert "broken.jpg: The model cannot use this." in page.inner_text("#live")
     assert len(gateway.photos()) == 1
     page.set_input_files("#file", [given("dog.jpg", photo())])
     state_of(page, "sure")
