@@ -39,6 +39,8 @@ MODULES = {
     "service_comparison": "training",
     "unknown": "training",
     "honest": "training",
+    "hostile": "inference",
+    "overload": "inference",
 }
 """The benchmarks in the order they run, and the environment in .envs that each needs."""
 
