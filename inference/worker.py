@@ -110,7 +110,7 @@ def _exactly(channel: socket.socket, size: int) -> bytearray | None:
 
 
 def _quiet_decoders() -> None:
-    """Log to where standard error leads, and let native decoders, which write a line for each odd tag, do it nowhere."""
+    """Log to where standard error leads, and let native decoders, which write a line for any odd tag, do so nowhere."""
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

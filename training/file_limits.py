@@ -101,7 +101,7 @@ def check_opened(image: Image.Image, data: bytes) -> None:
         )
     if image.format in ("WEBP", "AVIF") and image.width * image.height > MAX_COPIED_PIXELS:
         raise LimitError(
-            f"the image has {image.width} x {image.height} pixels, and a {image.format} may have {MAX_COPIED_PIXELS:,}; "
+            f"the image has {image.width} x {image.height} pixels, and {image.format} may have {MAX_COPIED_PIXELS:,}; "
             "send a smaller one, or a JPEG"
         )
     is_jpeg = image.format in ("JPEG", "MPO")
