@@ -59,10 +59,10 @@ def soak(server: Server, *, minutes: float) -> list[str]:
 
 
 def _growth(samples: list[tuple[float, int]]) -> list[str]:
-    """Compare the last fifth of the time with the second one, at the highest of each."""
+    """Compare the last fifth of the time with the second one: the least memory, between pictures, and most files."""
     part = max(1, len(samples) // 5)
     early, late = samples[part : 2 * part] or samples, samples[-part:]
-    memory = [max(megabytes for megabytes, _ in some) for some in (early, late)]
+    memory = [min(megabytes for megabytes, _ in some) for some in (early, late)]
     files = [max(count for _, count in some) for some in (early, late)]
     print(f"memory {memory[0]:.0f} MB, then {memory[1]:.0f} MB; descriptors {files[0]}, then {files[1]}")
     found = []
