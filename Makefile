@@ -67,8 +67,9 @@ lint: setup ## ruff, mypy, formatting
 bench: setup ## measured side by side with what a user would pick instead
 	$(RUN) python -m benchmarks
 
-soak: setup ## the same run again and again on one local cloud
+soak: setup ## the same run again and again on one local cloud, and half an hour of load on the endpoint's server
 	$(RUN) pytest -s tests/system/soak
+	$(IN_INFERENCE) -m benchmarks.soak
 
 synth: setup ## the CloudFormation template, in cdk.out
 	$(RUN) cdk synth --quiet

@@ -40,6 +40,8 @@ MODULES = {
     "unknown": "training",
     "honest": "training",
     "serving": "training",
+    "hostile": "inference",
+    "overload": "inference",
     "cases": "app",
 }
 """The benchmarks in the order they run, and the environment that each needs: app is .venv, the others are in .envs."""

@@ -21,8 +21,9 @@ WAITING_PER_WORKER: Final = 16
 PATIENCE_SECONDS: Final = 20.0
 """Seconds after which a request is not begun any more: the API's function waits 22 for its answer."""
 
-MAX_SECONDS: Final = 20.0
-"""Seconds after which a worker that does not answer is ended; processor time has a bound of its own."""
+MAX_SECONDS: Final = 60.0
+"""Seconds after which a worker that does not answer is ended, as long as SageMaker waits for it; it hangs, since
+processor time has a bound of its own, and a busy machine is no reason to end it."""
 
 SILENCE_SECONDS: Final = 30.0
 """Seconds without an answer, while there are requests, after which the server says that it is not healthy."""
@@ -106,6 +107,8 @@ class Pool:
         Raises:
             BusyError: the queue is full, or the request waited until its caller has given up.
         """
+        if not self.busy and not self.waiting:
+            self._last_answer = time.monotonic()  # silence counts from the first request on
         while self._idle and not self.waiting:
             worker = self._idle.popleft()
             if not worker.has_ended:
@@ -142,6 +145,7 @@ class Pool:
         """Return a worker's reply to a request, and let it take the next one; if it ends, start another."""
         try:
             reply = await worker.ask(job, seconds=self._max_seconds)
+            self._last_answer = time.monotonic()
         except FileEndedWorkerError as error:
             self._replace(worker, str(error))
             detail = f"the image cannot be decoded: it {error}; save it anew, or send it as JPEG"
@@ -155,7 +159,6 @@ class Pool:
             raise
         else:
             self._free(worker)
-        self._last_answer = time.monotonic()
         return reply
 
     def _free(self, worker: WorkerProcess) -> None:

@@ -45,7 +45,6 @@ _log = logging.getLogger("inference")
 def main() -> None:
     """Load the model, say so, and answer until the server closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal; the server ends its workers itself
-    logging.basicConfig(format="%(levelname)s %(message)s")
     warnings.simplefilter("ignore")  # Pillow's, of which strangers' files make very many
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # there is a worker for each core
@@ -54,6 +53,7 @@ def main() -> None:
     folder = Path(os.environ.get("SM_MODEL_DIR", "/opt/ml/model"))
     classifier = Classifier(folder, threads=threads_of_a_worker(), name_unknown=name_unknown(), release=release())
     _bound_memory()
+    _quiet_decoders()
     try:
         channel.sendall(READY)
         while (job := _received(channel)) is not None:
@@ -108,6 +108,15 @@ def _exactly(channel: socket.socket, size: int) -> bytearray | None:
             return None
         at += got
     return content
+
+
+def _quiet_decoders() -> None:
+    """Log to where standard error leads, and let native decoders, which write a line for any odd tag, do so nowhere."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr, force=True)
 
 
 def _bound_memory() -> None:

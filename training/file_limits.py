@@ -16,6 +16,7 @@ from PIL import Image
 import contract
 
 __all__ = [
+    "MAX_COPIED_PIXELS",
     "MAX_EXIF_BYTES",
     "MAX_RLE_PIXELS",
     "MAX_SCANNED_PIXELS",
@@ -58,6 +59,9 @@ _USUAL_TILE: Final = 4_096
 MAX_RLE_PIXELS: Final = 4_000_000
 """Of a run-length encoded BMP, which Pillow decodes in Python."""
 
+MAX_COPIED_PIXELS: Final = 26_000_000
+"""Of a WebP or AVIF, whose decoders keep up to four copies of a picture: as many as a camera of full frame has."""
+
 
 class LimitError(ValueError):
     """The file has more of something than any photo; the message says of what, and how many are allowed."""
@@ -95,17 +99,21 @@ def check_opened(image: Image.Image, data: bytes) -> None:
             f"a run-length encoded BMP may have {MAX_RLE_PIXELS:,} pixels, and this one has {image.width} x "
             f"{image.height}; save it as PNG"
         )
-    if (
-        image.format in ("JPEG", "MPO")
-        and (scans := data.count(_SCAN)) * image.width * image.height > MAX_SCANNED_PIXELS
-    ):
+    if image.format in ("WEBP", "AVIF") and image.width * image.height > MAX_COPIED_PIXELS:
+        raise LimitError(
+            f"the image has {image.width} x {image.height} pixels, and {image.format} may have {MAX_COPIED_PIXELS:,}; "
+            "send a smaller one, or a JPEG"
+        )
+    is_jpeg = image.format in ("JPEG", "MPO")
+    scans = data.count(_SCAN) if is_jpeg else 0
+    if scans * image.width * image.height > MAX_SCANNED_PIXELS:
         raise LimitError(
             f"the JPEG passes {scans} times over {image.width} x {image.height} pixels, which is more than "
             f"{MAX_SCANNED_PIXELS:,} in all; save it with fewer scans"
         )
     # A Huffman code has a bit at least, and a block one code at least (ITU-T T.81, F.1.2); arithmetic ones have less.
     blocks = -(-image.width // 8) * -(-image.height // 8)
-    if image.format in ("JPEG", "MPO") and 8 * len(data) < blocks and not _is_arithmetic(data):
+    if is_jpeg and 8 * len(data) < blocks and not _is_arithmetic(data):
         raise LimitError(
             f"the image announces {image.width} x {image.height} pixels, and its {len(data):,} bytes cannot hold them; "
             "send the whole file"

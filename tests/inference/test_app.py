@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
+import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ import pytest
 from starlette.applications import Starlette
 
 from inference import body as body_module
+from inference import pool as pool_module
 from inference.app import create_app
 from inference.invocation import CUSTOM_ATTRIBUTES
 from inference.metrics import Metrics
@@ -234,3 +239,47 @@ def test_metrics_count_answers_and_refusals(model_folder: Path) -> None:
     assert 'whippet_requests_total{status="200"} 2' in text
     assert 'whippet_requests_total{status="400"} 1' in text
     assert "whippet_decode_seconds_count 2" in text
+
+
+def test_ping_says_when_answers_stop_and_not_when_nobody_asks(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "SILENCE_SECONDS", 1.0)
+    with running(model_folder) as app, ThreadPoolExecutor(1) as threads:
+        (worker,) = app.pool._running
+        os.kill(worker.pid, signal.SIGSTOP)
+        time.sleep(1.5)
+        assert call(app, "GET", "/ping").status_code == 200
+        answer = threads.submit(invoke, app, picture())
+        while app.pool.busy == 0:
+            time.sleep(0.01)
+        assert call(app, "GET", "/ping").status_code == 200
+        while call(app, "GET", "/ping").status_code == 200:
+            time.sleep(0.05)
+        os.kill(worker.pid, signal.SIGCONT)
+        assert answer.result().status_code == 200
+        assert call(app, "GET", "/ping").status_code == 200
+
+
+def test_a_worker_that_hangs_is_ended_and_another_answers(model_folder: Path) -> None:
+    with running(model_folder) as app:
+        (worker,) = app.pool._running
+        os.kill(worker.pid, signal.SIGSTOP)
+        app.pool._max_seconds = 0.5
+        check_problem(invoke(app, picture()), status=503, detail="send it again")
+        app.pool._max_seconds = 60
+        check_still_answers(app)
+
+
+def test_a_request_that_has_waited_too_long_is_not_begun(model_folder: Path) -> None:
+    with running(model_folder) as app, ThreadPoolExecutor(1) as threads:
+        (worker,) = app.pool._running
+        os.kill(worker.pid, signal.SIGSTOP)
+        first = threads.submit(invoke, app, picture())
+        while app.pool.busy == 0:
+            time.sleep(0.01)
+        app.pool._patience = 0.2
+        check_problem(invoke(app, picture()), status=503, detail="has waited for 0.2 seconds")
+        assert app.pool.waiting == 0
+        os.kill(worker.pid, signal.SIGCONT)
+        assert first.result().status_code == 200

@@ -165,6 +165,15 @@ def test_takes_tiffs_of_every_compression(compression: str) -> None:
     assert decode(encoded(noise(900, 700, "L"), "TIFF", compression=compression)).size == (900, 700)
 
 
+@pytest.mark.parametrize("form", ["WEBP", "AVIF"])
+def test_refuses_what_is_copied_often_from_fewer_pixels_on(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(noise(), form)
+    monkeypatch.setattr(file_limits, "MAX_COPIED_PIXELS", 60 * 80)
+    assert decode(data).size == (60, 80)
+    monkeypatch.setattr(file_limits, "MAX_COPIED_PIXELS", 60 * 80 - 1)
+    assert "or a JPEG" in refused(data)
+
+
 def test_refuses_a_large_picture_in_run_lengths_which_are_decoded_by_the_byte() -> None:
     def bmp(width: int, height: int) -> bytes:
         info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, 0, 0, 0, 256, 0)

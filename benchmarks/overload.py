@@ -1,0 +1,184 @@
+"""What the server does when ten times what it can answer comes, when workers are killed, and what threads bring."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.result import Result, emit
+from benchmarks.server import Server, serving
+from benchmarks.timing import median
+from tests.inference.conftest import write_model
+
+CONNECTIONS, TIMES = 64, 10
+SECONDS, QUICK_SECONDS = 20.0, 3.0
+
+
+@dataclass
+class Load:
+    """Answers to a load: the seconds of each, by status; 0 where the connection broke."""
+
+    seconds: dict[int, list[float]] = field(default_factory=dict)
+    lasted: float = 0.0
+
+    @property
+    def goodput(self) -> float:
+        """Photos answered a second."""
+        return len(self.seconds.get(200, [])) / self.lasted
+
+    def failures(self) -> int:
+        """Requests that ended otherwise than with an answer or a refusal for want of room."""
+        return sum(len(times) for status, times in self.seconds.items() if status not in (200, 503))
+
+
+def photo() -> bytes:
+    """Return a photo that takes some milliseconds to decode, as a phone's does."""
+    file = io.BytesIO()
+    Image.effect_noise((2_000, 1_500), 40).convert("RGB").resize((1_200, 900)).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+async def load(server: Server, *, connections: int, seconds: float, rate: float | None = None) -> Load:
+    """Send photos over many connections, each as soon as it has its answer, or at a rate of all of them together."""
+    body = photo()
+    head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+    request = head.encode() + body
+    found, end = Load(), time.monotonic() + seconds
+
+    async def ask(number: int) -> None:
+        pause = connections / rate if rate else 0.0
+        next_time = time.monotonic() + pause * number / connections
+        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        while time.monotonic() < end:
+            await asyncio.sleep(max(0.0, next_time - time.monotonic()))
+            next_time = max(next_time + pause, time.monotonic() - pause)
+            begin = time.monotonic()
+            try:
+                streams = streams or await asyncio.open_connection("127.0.0.1", server.port)
+                status = await _answered(*streams, request)
+            except (OSError, asyncio.IncompleteReadError):
+                status, streams = 0, None
+            found.seconds.setdefault(status, []).append(time.monotonic() - begin)
+        if streams is not None:
+            streams[1].close()
+
+    begin = time.monotonic()
+    await asyncio.gather(*(ask(number) for number in range(connections)))
+    found.lasted = time.monotonic() - begin
+    return found
+
+
+async def _answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> int:
+    writer.write(request)
+    await writer.drain()
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+    await reader.readexactly(length)
+    return int(head.split()[1])
+
+
+def _seconds_of_one(server: Server) -> float:
+    begin = time.monotonic()
+    status, _ = server.request("POST", "/invocations", photo(), {"Content-Type": "image/jpeg"})
+    if status != 200:
+        raise RuntimeError(f"an honest request got {status}")
+    return time.monotonic() - begin
+
+
+def overload(server: Server, *, seconds: float) -> list[Result]:
+    """Compare the answers under ten times the load with the most that there can be."""
+    usual = median(_seconds_of_one(server) for _ in range(5))
+    peak = asyncio.run(load(server, connections=4, seconds=seconds))
+    many = asyncio.run(load(server, connections=CONNECTIONS, seconds=seconds, rate=TIMES * peak.goodput))
+    after = _seconds_of_one(server)
+    refused = sorted(many.seconds.get(503, [0.0]))
+    late = refused[int(0.99 * (len(refused) - 1))]
+    counts = {str(status): float(len(times)) for status, times in many.seconds.items()}
+    share = many.goodput / peak.goodput
+    return [
+        Result(
+            name="overload_goodput",
+            unit=f"photos a second, {CONNECTIONS} connections, {TIMES} times the peak asked; client and server share "
+            "the cores",
+            ours=many.goodput,
+            peers={"peak": peak.goodput, **counts},
+            ratio=share,
+            against="peak",
+            goal="at least 0.9",
+            holds=share >= 0.9 and not many.failures(),
+        ),
+        _bounded(
+            "overload_refusal", "seconds until a 503, of the slowest hundredth", late, 0.1, {"median": median(refused)}
+        ),
+        _bounded("overload_after", "seconds of the first request afterwards", after, 3 * usual, {"usual": usual}),
+    ]
+
+
+def killed(server: Server, *, seconds: float) -> Result:
+    """Kill workers under load, and count the requests that failed."""
+    kills = 3
+
+    async def both() -> Load:
+        async def kill() -> None:
+            for _ in range(kills):
+                await asyncio.sleep(seconds / (kills + 1))
+                os.kill(server.workers()[0], signal.SIGKILL)
+
+        found, _ = await asyncio.gather(load(server, connections=8, seconds=seconds), kill())
+        return found
+
+    found = asyncio.run(both())
+    failed = len(found.seconds.get(503, [])) + found.failures()
+    counts = {str(status): float(len(times)) for status, times in found.seconds.items()}
+    unit = f"requests that failed when {kills} workers were killed under load, of which each had one"
+    return _bounded("killed_workers", unit, failed, kills, counts)
+
+
+def threads(model: Path, *, seconds: float) -> Result:
+    """Compare one worker of all cores' threads with one worker for each core."""
+    cores = len(os.sched_getaffinity(0))
+    measured: dict[str, list[float]] = {"1": [], str(cores): []}
+    for _ in range(2):
+        for workers, rates in measured.items():
+            with serving(model, SAGEMAKER_MODEL_SERVER_WORKERS=workers) as server:
+                _seconds_of_one(server)
+                rates.append(asyncio.run(load(server, connections=4, seconds=seconds)).goodput)
+    ours, peer = median(measured[str(cores)]), median(measured["1"])
+    return Result(
+        name="workers",
+        unit=f"photos a second, 4 connections, {cores} workers of one thread",
+        ours=ours,
+        peers={f"one worker of {cores} threads": peer},
+        ratio=ours / peer,
+        against=f"one worker of {cores} threads",
+        goal="at least 1",
+        holds=ours >= peer,
+    )
+
+
+def _bounded(name: str, unit: str, value: float, most: float, beside: dict[str, float]) -> Result:
+    return Result(name, unit, value, beside, 1.0, "", f"at most {most:.3g}", value <= most)
+
+
+def run(*, quick: bool) -> list[Result]:
+    """Return the results."""
+    seconds = QUICK_SECONDS if quick else SECONDS
+    given = os.environ.get("BENCH_MODEL")
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(given) if given else write_model(Path(folder))
+        with serving(model) as server:
+            results = [*overload(server, seconds=seconds), killed(server, seconds=seconds)]
+        return [*results, threads(model, seconds=seconds)]
+
+
+if __name__ == "__main__":
+    emit(run(quick="--quick" in sys.argv))
