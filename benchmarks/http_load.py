@@ -27,16 +27,18 @@ class Answered:
         return len(self.latencies) / self.seconds
 
 
-def ask(port: int, bodies: Sequence[bytes], *, requests: int, connections: int) -> Answered:
+def ask(
+    port: int, bodies: Sequence[bytes], *, requests: int, connections: int, content_type: str = "image/jpeg"
+) -> Answered:
     """Post the bodies in turns to `/invocations` on this machine, over connections that stay open.
 
     Raises:
         OSError: the server cannot be reached, or closes a connection in the middle of an answer.
     """
-    return asyncio.run(_ask(port, cycle(bodies), requests, connections))
+    return asyncio.run(_ask(port, cycle(bodies), requests, connections, content_type))
 
 
-async def _ask(port: int, bodies: Iterator[bytes], requests: int, connections: int) -> Answered:
+async def _ask(port: int, bodies: Iterator[bytes], requests: int, connections: int, content_type: str) -> Answered:
     latencies: list[float] = []
     statuses: list[int] = []
     left = iter(range(requests))
@@ -48,8 +50,9 @@ async def _ask(port: int, bodies: Iterator[bytes], requests: int, connections: i
                 body = next(bodies)
                 began = time.perf_counter()
                 writer.write(
-                    b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
-                    b"Content-Length: %d\r\n\r\n" % len(body) + body
+                    f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n"
+                    f"Content-Length: {len(body)}\r\n\r\n".encode()
+                    + body
                 )
                 await writer.drain()
                 statuses.append(await _status(reader))

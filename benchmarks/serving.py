@@ -4,7 +4,8 @@ The network is ResNet50 at 224 pixels, with random weights, which take as long a
 The peers' environment is made by
 
     .envs/tools/bin/uv venv .envs/serving-peers
-    .envs/tools/bin/uv pip install --python .envs/serving-peers/bin/python fastapi uvicorn litserve onnxruntime pillow
+    .envs/tools/bin/uv pip install --python .envs/serving-peers/bin/python fastapi uvicorn litserve \\
+        python-multipart onnxruntime pillow
 
 All servers stand at once, and are asked in turns. A server's CPU time is that of all its processes.
 """
@@ -47,6 +48,8 @@ from training.preprocess import plain_view
 PHOTOS, IMAGE_SIZE, CLASSES = "clothing10", 224, 10
 PEERS = Path(os.environ.get("WHIPPET_SERVING_PEERS") or ROOT / ".envs" / "serving-peers" / "bin" / "python")
 OURS = ROOT / ".envs" / "inference" / "bin" / "python"
+FORM = "multipart/form-data; boundary=form"
+"""LitServe takes JSON or forms."""
 CONNECTIONS = (1, 4, 16)
 ROUNDS, REQUESTS, CALIBRATION = 7, 80, 32
 
@@ -142,11 +145,13 @@ def _cpu_seconds(server: psutil.Process) -> float:
     return sum(each.user + each.system for each in times) + times[0].children_user + times[0].children_system
 
 
-def _round(server: psutil.Process, port: int, bodies: list[bytes], measured: Measured, *, requests: int) -> float:
+def _round(
+    server: psutil.Process, port: int, bodies: list[bytes], measured: Measured, *, requests: int, content_type: str
+) -> float:
     """Ask a server over each number of connections, note what it did, and return its CPU milliseconds a request."""
     before = _cpu_seconds(server)
     for connections in CONNECTIONS:
-        answered = ask(port, bodies, requests=requests, connections=connections)
+        answered = ask(port, bodies, requests=requests, connections=connections, content_type=content_type)
         if set(answered.statuses) != {200}:
             raise RuntimeError(f"the server on port {port} answered {sorted(set(answered.statuses))}")
         measured.rates.setdefault(connections, []).append(answered.rate)
@@ -173,6 +178,8 @@ def _free_port() -> int:
 def measure(*, rounds: int, requests: int) -> tuple[dict[str, float], dict[str, Measured]]:
     """Return the bare model's CPU milliseconds a photo by precision, and what each server did."""
     bodies = [photo.read_bytes() for photo in photo_files(PHOTOS, "test")[:40]]
+    part = b'--form\r\nContent-Disposition: form-data; name="image"; filename="photo.jpg"\r\n\r\n'
+    forms = [part + body + b"\r\n--form--\r\n" for body in bodies]
     with tempfile.TemporaryDirectory() as name, ExitStack() as servers:
         with redirect_stdout(sys.stderr):
             folders = write_models(Path(name))
@@ -182,7 +189,8 @@ def measure(*, rounds: int, requests: int) -> tuple[dict[str, float], dict[str, 
         def stand(name: str, command: list[str], variables: dict[str, str], port: int) -> None:
             server = servers.enter_context(served(command, variables, port=port))
             found[name] = Measured()
-            ways[name] = partial(_round, server, port, bodies, found[name], requests=requests)
+            sent, kind = (forms, FORM) if name == "litserve" else (bodies, "image/jpeg")
+            ways[name] = partial(_round, server, port, sent, found[name], requests=requests, content_type=kind)
 
         for precision, folder in folders.items():
             port = _free_port()

@@ -18,7 +18,7 @@ import onnxruntime
 import uvicorn
 from fastapi import Body, FastAPI
 from PIL import Image
-from starlette.requests import Request
+from starlette.datastructures import FormData
 
 SIDE, SHORTER = 224, 256
 
@@ -66,9 +66,9 @@ class Photos(litserve.LitAPI):
         """Load the model."""
         self.session = session(self.file)
 
-    async def decode_request(self, request: Request) -> bytes:
-        """Return the body."""
-        return await request.body()
+    def decode_request(self, request: FormData) -> bytes:
+        """Return the file of a form."""
+        return request["image"].file.read()
 
     def predict(self, body: bytes) -> list[dict[str, Any]]:
         """Return the answer to a photo."""
