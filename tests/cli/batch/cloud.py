@@ -133,7 +133,7 @@ class FakeCloud:
 def _answer(body: bytes) -> Any:
     try:
         with Image.open(io.BytesIO(body)) as image:
-            red = sum(image.convert("RGB").resize((1, 1)).getpixel((0, 0))[:1]) / 255  # type: ignore[index, arg-type]
+            red = sum(image.convert("RGB").resize((1, 1)).getpixel((0, 0))[:1]) / 255  # type: ignore[index]
     except OSError:
         problem: contract.ProblemDetails = {"type": "", "title": "Bad Request", "status": 400, "detail": "no image"}
         return {"error": problem}

@@ -95,7 +95,12 @@ def test_the_job_runs_the_model_in_service_with_its_own_role_and_without_a_netwo
 ) -> None:
     made: list[dict[str, Any]] = []
     create = cloud.create_model
-    cloud.create_model = lambda **members: (made.append(members), create(**members))[1]  # type: ignore[method-assign]
+
+    def noted(**members: Any) -> None:
+        made.append(members)
+        create(**members)
+
+    cloud.create_model = noted  # type: ignore[method-assign]
     command(str(folder), "--coverage", "0.9")
     assert made[0]["ExecutionRoleArn"] == "arn:role/batch"
     assert made[0]["EnableNetworkIsolation"] is True
