@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from infra.api import PROBLEMS
+from infra.gateway_problems import PROBLEMS
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import client_error
 
