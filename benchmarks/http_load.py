@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-__all__ = ["Answered", "ask"]
+__all__ = ["Answered", "ask", "exchange"]
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,12 @@ async def _ask(port: int, bodies: Iterator[bytes], requests: int, connections: i
         try:
             for _ in left:
                 body = next(bodies)
-                began = time.perf_counter()
-                writer.write(
+                head = (
                     f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n"
-                    f"Content-Length: {len(body)}\r\n\r\n".encode()
-                    + body
+                    f"Content-Length: {len(body)}\r\n\r\n"
                 )
-                await writer.drain()
-                statuses.append(await _status(reader))
+                began = time.perf_counter()
+                statuses.append(await exchange(reader, writer, head.encode() + body))
                 latencies.append(time.perf_counter() - began)
         finally:
             writer.close()
@@ -65,12 +63,18 @@ async def _ask(port: int, bodies: Iterator[bytes], requests: int, connections: i
     return Answered(time.perf_counter() - began, latencies, statuses)
 
 
-async def _status(reader: asyncio.StreamReader) -> int:
-    """Read a response to its end, and return its status."""
+async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> int:
+    """Send a request, read the response to its end, and return its status.
+
+    Raises:
+        OSError: the server closed the connection before the end.
+    """
+    writer.write(request)
+    await writer.drain()
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         headers = dict(line.split(": ", 1) for line in head.splitlines()[1:] if ": " in line)
         await reader.readexactly(int(headers["content-length"]))
     except asyncio.IncompleteReadError as error:
-        raise ConnectionResetError("the server closed the connection in the middle of an answer") from error
+        raise ConnectionResetError("the server closed the connection before the end of an answer") from error
     return int(head.split()[1])

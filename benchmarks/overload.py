@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.http_load import exchange
 from benchmarks.result import Result, emit
 from benchmarks.server import Server, serving
 from benchmarks.timing import median
@@ -64,8 +65,8 @@ async def load(server: Server, *, connections: int, seconds: float, rate: float 
             begin = time.monotonic()
             try:
                 streams = streams or await asyncio.open_connection("127.0.0.1", server.port)
-                status = await _answered(*streams, request)
-            except (OSError, asyncio.IncompleteReadError):
+                status = await exchange(*streams, request)
+            except OSError:
                 status, streams = 0, None
             found.seconds.setdefault(status, []).append(time.monotonic() - begin)
         if streams is not None:
@@ -75,15 +76,6 @@ async def load(server: Server, *, connections: int, seconds: float, rate: float 
     await asyncio.gather(*(ask(number) for number in range(connections)))
     found.lasted = time.monotonic() - begin
     return found
-
-
-async def _answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> int:
-    writer.write(request)
-    await writer.drain()
-    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-    length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
-    await reader.readexactly(length)
-    return int(head.split()[1])
 
 
 def _seconds_of_one(server: Server) -> float:

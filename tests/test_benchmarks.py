@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import __main__ as bench
+from benchmarks.http_load import ask
 from benchmarks.report import merged, rendered, table
 from benchmarks.result import Result, cost_share, emit, speed_up
 from benchmarks.timing import child_cpu_seconds, interleave, median
@@ -168,3 +172,47 @@ def test_a_childs_time_is_measured_and_its_failure_is_an_error(tmp_path: Path, m
     assert child_cpu_seconds(["-c", work], {"BUSY": "0.4"}) >= 0.4
     with pytest.raises(subprocess.CalledProcessError):
         child_cpu_seconds(["-c", "raise SystemExit(3)"], {})
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers the length of what is posted, with the status that the body names."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        answer = str(len(body)).encode()
+        self.send_response(int(body[:3]))
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_load_asks_as_often_as_it_says_and_notes_every_answer() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        answered = ask(server.server_address[1], [b"200 good", b"503 busy"], requests=7, connections=2)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert sorted(answered.statuses) == [200] * 4 + [503] * 3
+    assert len(answered.latencies) == 7
+    assert answered.rate == pytest.approx(7 / answered.seconds)
+
+
+def test_a_load_tells_of_a_server_that_hangs_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def hang_up() -> None:
+            connection, _ = listening.accept()
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+            connection.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        with pytest.raises(ConnectionResetError, match="before the end of an answer"):
+            ask(listening.getsockname()[1], [b"x"], requests=1, connections=1)
