@@ -114,8 +114,8 @@ def test_an_unknown_benchmark_is_refused(root: Path, monkeypatch: pytest.MonkeyP
 
 def test_every_benchmark_of_the_list_exists() -> None:
     folder = Path(bench.__file__).parent
-    missing = [name for name in bench.MODULES if not (folder / f"{name}.py").exists()]
-    assert not missing
+    files = {name: (folder / f"{name}.py", folder / name / "__main__.py") for name in bench.MODULES}
+    assert not [name for name, places in files.items() if not any(place.exists() for place in places)]
 
 
 def test_a_new_measurement_replaces_the_old_one_of_its_name() -> None:
