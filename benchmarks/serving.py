@@ -142,7 +142,8 @@ def _is_up(port: int) -> bool:
 def _cpu_seconds(server: psutil.Process) -> float:
     """Return the CPU time of a server's processes so far, those that have ended included."""
     times = [each.cpu_times() for each in (server, *server.children(recursive=True))]
-    return sum(each.user + each.system for each in times) + times[0].children_user + times[0].children_system
+    spent: float = sum(each.user + each.system for each in times) + times[0].children_user + times[0].children_system
+    return spent
 
 
 def _round(
