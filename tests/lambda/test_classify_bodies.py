@@ -72,8 +72,8 @@ def test_what_is_no_base64_is_no_image(text: str) -> None:
 
 
 def form(*fields: tuple[str, Any]) -> tuple[bytes, str]:
-    """A form as urllib3 writes it, and its content type."""
-    return urllib3.encode_multipart_formdata(fields)
+    """A form as urllib3 writes it, with the same boundary every time, and its content type."""
+    return urllib3.encode_multipart_formdata(fields, boundary="a-boundary")
 
 
 def test_a_form_is_read_as_clients_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
