@@ -7,12 +7,17 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 __all__ = ["FeatureArray", "Head", "level_factors", "new_head"]
 
 _LENGTH: Final = 4.0
 """Typical length of a scaled feature vector: makes learning rates of 0.001 to 0.1 right for any backbone's `dim`."""
+
+_NO_DEVIATION: Final = 1e-6
+_LEAST_DEVIATION: Final = 0.03
+"""A feature's deviation counts as this share of its level's usual one at least (docs/decisions/head.md)."""
 
 _CHUNK: Final = 4096
 """Images whose features are in memory at once."""
@@ -76,11 +81,20 @@ def new_head(features: FeatureArray, *, levels: list[int], classes: int) -> Head
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
 
-    # A feature that (almost) never changes carries no information; dividing by its deviation would amplify noise.
+    # A feature that never changes carries no information. One that hardly ever does would be amplified until the photo
+    # in which it does is a thousand times as far away as all the others.
+    informative = deviation > _NO_DEVIATION
+    usual = [_usual(level) for level in np.split(deviation, np.cumsum(levels)[:-1])]
+    deviation = np.maximum(deviation, _LEAST_DEVIATION * np.repeat(usual, levels))
     size_of_level = np.repeat(levels, levels)
-    informative = deviation > 1e-6
-    scale = np.where(informative, _LENGTH / np.sqrt(len(levels) * size_of_level) / np.maximum(deviation, 1e-6), 0.0)
+    scale = np.where(informative, _LENGTH / np.sqrt(len(levels) * size_of_level) / deviation, 0.0)
     return Head(mean=torch.from_numpy(mean).float(), scale=torch.from_numpy(scale).float(), classes=classes)
+
+
+def _usual(deviation: NDArray[np.float64]) -> float:
+    """Return the median deviation of those features of a level that change at all; 1 where none does."""
+    changing = deviation[deviation > _NO_DEVIATION]
+    return float(np.median(changing)) if len(changing) else 1.0
 
 
 def level_factors(levels: Sequence[int], *, weights: Sequence[float]) -> Tensor:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,19 @@ def test_a_constant_feature_is_passed_over() -> None:
     changed = features.clone()
     changed[:, 3] = -1e6
     torch.testing.assert_close(head(features), head(changed))
+
+
+@pytest.mark.parametrize("faint", [1e-5, 1e-3])
+def test_a_feature_that_hardly_ever_changes_is_not_amplified(faint: float) -> None:
+    """In float32 a dead unit's noise is a deviation, by which the one photo in which it lives was a thousand away."""
+    train = blobs(3000)
+    features = train.features.copy()
+    features[:, :, 14] = faint * np.random.default_rng(0).standard_normal(features.shape[:2])
+    head = new_head(features, levels=LEVELS, classes=3)
+    usual = ((torch.from_numpy(features[0]) - head.mean) * head.scale).norm(dim=1).max()
+    alive = torch.from_numpy(features[0][:1]).clone()
+    alive[0, 14] = 3.0  # as large as the others' values are
+    assert ((alive - head.mean) * head.scale).norm() < 50 * usual
 
 
 def test_every_level_has_the_same_say() -> None:
