@@ -235,7 +235,7 @@ def test_every_pattern_of_the_requests_can_be_checked(sagemaker: SageMaker) -> N
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
-        ("CreateTransformJob", "CreateTransformJob: the local SageMaker does not support it; see docs/local-cloud.md"),
+        ("CreateLabelingJob", "CreateLabelingJob: the local SageMaker does not support it; see docs/local-cloud.md"),
         ("CreateNonsense", "CreateNonsense: SageMaker has no such operation."),
         ("", "The request names no operation"),
     ],
