@@ -107,6 +107,7 @@ SHOWN: Final[dict[str, set[str]]] = {
         "PrimaryContainer.ModelDataUrl",
         "PrimaryContainer.Environment",
         "ExecutionRoleArn",
+        "EnableNetworkIsolation",
         "Tags.Key",
         "Tags.Value",
     },

@@ -59,7 +59,7 @@ def test_the_endpoints_container_is_told_whether_to_name_unknown_photos(
     model = dict(walk(definition, tasks(Endpoint()), {}).payloads)["CreateModel"]
     environment = model["PrimaryContainer"]["Environment"]
     assert environment[contract.ServingVariable.NAME_UNKNOWN] == value
-    assert environment.keys() == set(contract.ServingVariable)
+    assert environment.keys() == set(contract.ServingVariable) - {contract.ServingVariable.BATCH_PARAMETERS}
 
 
 def test_the_endpoints_container_is_told_the_name_of_its_release(definition: dict[str, Any]) -> None:

@@ -85,7 +85,7 @@ def test_an_existing_bucket_is_used_and_read_below_the_prefix_only(synthesise: C
         if ":::photos-of-ours" in resource
     }
     assert {resource.split("photos-of-ours/")[1] for resource in objects} == {
-        *("shop/*", "runs/*", "features/*", "checkpoints/*", "debug/*"),
+        *("shop/*", "runs/*", "features/*", "checkpoints/*", "debug/*", "batches/*"),
         *("runs/*/decision.json", "runs/*/model.tar.gz"),
     }
 

@@ -7,6 +7,7 @@ import io
 import json
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from classify import handler as classify
@@ -53,6 +54,8 @@ def asking(content: dict[str, Any]) -> dict[str, Any]:
 def test_a_form_is_for_one_key_one_size_and_minutes(
     monkeypatch: pytest.MonkeyPatch, mode: ServingMode, largest: int
 ) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the region of the first test that made it
     monkeypatch.setattr(classify, "uploads", Uploads("data", mode=mode))
     status, upload, _ = call(monkeypatch, FakeEndpoint(), BEGIN)
     assert status == 200
