@@ -1,21 +1,26 @@
-"""The endpoint's own server as a process, and what its processes take."""
+"""A server as a process, the endpoint's or another, and what its processes take."""
 
 from __future__ import annotations
 
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Server", "serving"]
+__all__ = ["Server", "serving", "started"]
 
 ROOT = Path(__file__).parents[1]
+
+_START_SECONDS = 120.0
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,17 @@ class Server:
             found[number] = sum(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{figure}:"))
         return found
 
+    def cpu_seconds(self) -> float:
+        """Return the processor time of its processes so far, those included that have ended and were waited for."""
+        ticks = 0
+        for number in self.processes():
+            try:
+                fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            ticks += sum(int(field) for field in fields[11:15])  # utime, stime, cutime, cstime (proc_pid_stat(5))
+        return ticks / _TICKS_A_SECOND
+
     def descriptors(self) -> int:
         """Return how many files and sockets its processes have open."""
         return sum(len(list(Path(f"/proc/{number}/fd").iterdir())) for number in self.processes())
@@ -78,23 +94,51 @@ class Server:
 
 @contextmanager
 def serving(model: Path, *, python: str = sys.executable, **environment: str) -> Iterator[Server]:
-    """Start the server on a model, and end it afterwards."""
+    """Start the endpoint's server on a model, and end it afterwards."""
+
+    def command(port: int) -> list[str]:
+        environment["SAGEMAKER_BIND_TO_PORT"] = str(port)
+        return [python, "-m", "inference.serve"]
+
+    environment["SM_MODEL_DIR"] = str(model)
+    with started(command, environment) as server:
+        yield server
+
+
+@contextmanager
+def started(command: Callable[[int], list[str]], environment: dict[str, str]) -> Iterator[Server]:
+    """Start a server that answers GET /ping, and end it and its processes afterwards.
+
+    Args:
+        command: gives the command that starts it on a port.
+        environment: variables besides those of this process.
+
+    Raises:
+        RuntimeError: it ends, or does not answer within two minutes; the message has the end of its log.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), "SM_MODEL_DIR": str(model), **environment}
-    variables["SAGEMAKER_BIND_TO_PORT"] = str(port)
-    process = subprocess.Popen([python, "-m", "inference.serve"], cwd=ROOT, env=variables, stdout=subprocess.DEVNULL)
-    server = Server(port, process.pid)
-    try:
-        while not _answers(server):
-            if process.poll() is not None:
-                raise RuntimeError(f"the server ended with status {process.returncode}")
-            time.sleep(0.1)
-        yield server
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+    argv = command(port)
+    with tempfile.TemporaryFile() as log:
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        process = subprocess.Popen(argv, cwd=ROOT, env=variables, stdout=log, stderr=log, start_new_session=True)
+        server = Server(port, process.pid)
+        try:
+            deadline = time.monotonic() + _START_SECONDS
+            while not _answers(server):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    log.seek(0)
+                    raise RuntimeError(f"{' '.join(argv)} does not serve: {log.read()[-2000:].decode()}")
+                time.sleep(0.1)
+            yield server
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=60)
+            with suppress(ProcessLookupError):  # all of its processes have ended
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _answers(server: Server) -> bool:

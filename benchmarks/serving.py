@@ -14,27 +14,23 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Callable
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 
 import contract
 from benchmarks.head import DATA, ROOT, photo_files
 from benchmarks.http_load import ask
 from benchmarks.result import Result, emit
+from benchmarks.server import Server, serving, started
 from benchmarks.timing import interleave, median
 from inference.classifier import Classifier as Served
 from inference.invocation import ClassifyRequest
@@ -49,7 +45,7 @@ PHOTOS, IMAGE_SIZE, CLASSES = "clothing10", 224, 10
 PEERS = Path(os.environ.get("WHIPPET_SERVING_PEERS") or ROOT / ".envs" / "serving-peers" / "bin" / "python")
 OURS = ROOT / ".envs" / "inference" / "bin" / "python"
 FORM = "multipart/form-data; boundary=form"
-"""LitServe takes JSON or forms."""
+"""What the peers take: LitServe reads JSON or forms, and FastAPI's tutorial takes files as forms."""
 CONNECTIONS = (1, 4, 16)
 ROUNDS, REQUESTS, CALIBRATION = 7, 80, 32
 
@@ -103,61 +99,16 @@ def write_models(folder: Path) -> dict[str, Path]:
     return folders
 
 
-@contextmanager
-def served(command: list[str], variables: dict[str, str], *, port: int) -> Iterator[psutil.Process]:
-    """Start a server, and end it and its processes at the end.
-
-    Raises:
-        RuntimeError: it does not answer `/ping` within two minutes.
-    """
-    with tempfile.TemporaryFile() as log:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
-        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        process = psutil.Process(server.pid)
-        try:
-            for _ in range(240):
-                if _is_up(port):
-                    break
-                time.sleep(0.5)
-            else:
-                log.seek(0)
-                raise RuntimeError(f"{' '.join(command)} does not answer: {log.read()[-2000:].decode()}")
-            yield process
-        finally:
-            every = [process, *process.children(recursive=True)]
-            for each in every:
-                each.terminate()
-            for each in psutil.wait_procs(every, timeout=30)[1]:
-                each.kill()
-
-
-def _is_up(port: int) -> bool:
-    try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).close()
-    except (urllib.error.URLError, OSError):
-        return False
-    return True
-
-
-def _cpu_seconds(server: psutil.Process) -> float:
-    """Return the CPU time of a server's processes so far, those that have ended included."""
-    times = [each.cpu_times() for each in (server, *server.children(recursive=True))]
-    spent: float = sum(each.user + each.system for each in times) + times[0].children_user + times[0].children_system
-    return spent
-
-
-def _round(
-    server: psutil.Process, port: int, bodies: list[bytes], measured: Measured, *, requests: int, content_type: str
-) -> float:
+def _round(server: Server, bodies: list[bytes], measured: Measured, *, requests: int, content_type: str) -> float:
     """Ask a server over each number of connections, note what it did, and return its CPU milliseconds a request."""
-    before = _cpu_seconds(server)
+    before = server.cpu_seconds()
     for connections in CONNECTIONS:
-        answered = ask(port, bodies, requests=requests, connections=connections, content_type=content_type)
+        answered = ask(server.port, bodies, requests=requests, connections=connections, content_type=content_type)
         if set(answered.statuses) != {200}:
-            raise RuntimeError(f"the server on port {port} answered {sorted(set(answered.statuses))}")
+            raise RuntimeError(f"the server {server.pid} answered {sorted(set(answered.statuses))}")
         measured.rates.setdefault(connections, []).append(answered.rate)
         measured.latencies.setdefault(connections, []).extend(1000 * each for each in answered.latencies)
-    spent = (_cpu_seconds(server) - before) * 1000 / (requests * len(CONNECTIONS))
+    spent = (server.cpu_seconds() - before) * 1000 / (requests * len(CONNECTIONS))
     measured.cpu.append(spent)
     return spent
 
@@ -170,10 +121,8 @@ def _bare(model: Served, bodies: list[bytes], *, requests: int) -> float:
     return (time.process_time() - before) * 1000 / requests
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def _peer(name: str, model: Path, port: int) -> list[str]:
+    return [str(PEERS), "-m", "benchmarks.serving_peers", name, str(model), str(port)]
 
 
 def measure(*, rounds: int, requests: int) -> tuple[dict[str, float], dict[str, Measured]]:
@@ -187,21 +136,16 @@ def measure(*, rounds: int, requests: int) -> tuple[dict[str, float], dict[str, 
         ways: dict[str, Callable[[], float]] = {}
         found: dict[str, Measured] = {}
 
-        def stand(name: str, command: list[str], variables: dict[str, str], port: int) -> None:
-            server = servers.enter_context(served(command, variables, port=port))
+        def stand(name: str, server: Server, sent: list[bytes], content_type: str = "image/jpeg") -> None:
             found[name] = Measured()
-            sent, kind = (forms, FORM) if name == "litserve" else (bodies, "image/jpeg")
-            ways[name] = partial(_round, server, port, sent, found[name], requests=requests, content_type=kind)
+            ways[name] = partial(_round, server, sent, found[name], requests=requests, content_type=content_type)
 
         for precision, folder in folders.items():
-            port = _free_port()
-            variables = {"SM_MODEL_DIR": str(folder), "SAGEMAKER_BIND_TO_PORT": str(port)}
-            stand(f"ours {precision}", [str(OURS), "-m", "inference.serve"], variables, port)
+            stand(f"ours {precision}", servers.enter_context(serving(folder, python=str(OURS))), bodies)
             ways[precision] = partial(_bare, Served(folder, threads=1), bodies, requests=requests)
-        file = str(folders["float32"] / contract.Artefact.MODEL)
         for peer in ("fastapi", "litserve"):
-            port = _free_port()
-            stand(peer, [str(PEERS), "-m", "benchmarks.serving_peers", peer, file, str(port)], {}, port)
+            command = partial(_peer, peer, folders["float32"] / contract.Artefact.MODEL)
+            stand(peer, servers.enter_context(started(command, {})), forms, FORM)
 
         taken = interleave(ways, rounds)
         return {precision: median(taken[precision]) for precision in folders}, found
@@ -209,11 +153,14 @@ def measure(*, rounds: int, requests: int) -> tuple[dict[str, float], dict[str, 
 
 def results(bare: dict[str, float], found: dict[str, Measured]) -> list[Result]:
     """Return the results, the first one with the table of all servers."""
+    # the table of all of them
     cpu = {name: median(each.cpu) for name, each in found.items()}
     at_4 = {name: median(each.rates[4]) for name, each in found.items()}
     rows = [{"server": f"the model alone, {each}", "CPU ms a request": f"{taken:.1f}"} for each, taken in bare.items()]
     heads = list(next(iter(found.values())).row(""))
     table = [{head: row.get(head, "") for head in heads} for row in rows] + [each.row(n) for n, each in found.items()]
+
+    # beside the goals
     int8, float32 = "ours int8", "ours float32"
     p50, p99 = np.percentile(found[int8].latencies[4], [50, 99])
     best = min(cpu["fastapi"], cpu["litserve"])

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated, Any
+from typing import Any
 
 import litserve
 import numpy as np
 import onnxruntime
 import uvicorn
-from fastapi import Body, FastAPI
+from fastapi import FastAPI, UploadFile
 from PIL import Image
-from starlette.datastructures import FormData
 
 SIDE, SHORTER = 224, 256
 
@@ -41,12 +40,12 @@ def classified(model: onnxruntime.InferenceSession, body: bytes) -> list[dict[st
 
 
 def serve_with_fastapi(model: str, port: int) -> None:
-    """Serve with a synchronous route, which FastAPI runs in threads."""
+    """Serve with a synchronous route, which FastAPI runs in threads, as its tutorial takes files."""
     loaded, app = session(model), FastAPI()
 
     @app.post("/invocations")
-    def answer(body: Annotated[bytes, Body(media_type="image/jpeg")]) -> list[dict[str, Any]]:
-        return classified(loaded, body)
+    def answer(image: UploadFile) -> list[dict[str, Any]]:
+        return classified(loaded, image.file.read())
 
     @app.get("/ping")
     def ping() -> str:
@@ -66,7 +65,7 @@ class Photos(litserve.LitAPI):
         """Load the model."""
         self.session = session(self.file)
 
-    def decode_request(self, request: FormData) -> bytes:
+    def decode_request(self, request):  # LitServe would take an annotation for a field of the query string
         """Return the file of a form."""
         return request["image"].file.read()
 

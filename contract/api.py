@@ -26,7 +26,6 @@ MAX_BATCH: Final = 16
 _DATA_URL: Final = re.compile(r"data:[^,]{0,100};base64,")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 
-
 MAX_UPLOAD_BYTES: Final = 25_000_000
 """Largest image that is uploaded first: what InvokeEndpoint takes, and the container, of a real-time endpoint."""
 

@@ -6,6 +6,7 @@ import re
 from typing import Final, TypedDict
 
 from contract.model import ProblemDetails
+from contract.names import BATCHES_PREFIX
 
 __all__ = [
     "BATCHES_DAYS",
@@ -57,14 +58,14 @@ def is_batch_name(name: str, *, prefix: str) -> bool:
 
 def batch_photos_key(batch: str) -> str:
     """Return the key prefix of the photos that were uploaded for a batch."""
-    return f"batches/{batch}/photos/"
+    return f"{BATCHES_PREFIX}{batch}/photos/"
 
 
 def batch_answers_key(batch: str) -> str:
     """Return the key prefix of the answers, which SageMaker names after the photo's key, with `.out` at the end."""
-    return f"batches/{batch}/answers/"
+    return f"{BATCHES_PREFIX}{batch}/answers/"
 
 
 def batch_manifest_key(batch: str, attempt: int) -> str:
     """Return the key of the list of the photos that an attempt is asked about."""
-    return f"batches/{batch}/manifests/{attempt}.json"
+    return f"{BATCHES_PREFIX}{batch}/manifests/{attempt}.json"

@@ -16,7 +16,7 @@ from contract.class_names import check_class_names, shown
 from contract.dataset import FOUND_GROUPS_FILE, GROUPS_FILE, PHOTO_SUFFIXES, LeftOut, SplitName
 from contract.folder_levels import Branch, branches, check_class_level, check_split_level, listed, split_of
 
-__all__ = ["DatasetFolders", "FolderPhoto", "is_system_file", "read_folders", "why_no_photo"]
+__all__ = ["DatasetFolders", "FolderPhoto", "is_photo_name", "is_system_file", "read_folders", "why_no_photo"]
 
 _SYSTEM_NAMES: Final = frozenset(
     {
@@ -132,6 +132,11 @@ def read_folders(files: Iterable[tuple[str, int]], *, place: str) -> DatasetFold
 def is_system_file(path: str) -> bool:
     """Return whether a file is one that systems and programs make beside photos, by its path's names."""
     return any(part.startswith(".") or part.lower() in _SYSTEM_NAMES for part in path.split("/"))
+
+
+def is_photo_name(path: str) -> bool:
+    """Return whether a file is a photo by its name, of a format that is read or of one that has to be converted."""
+    return PurePosixPath(path).suffix.lower() in {*PHOTO_SUFFIXES, *_PHONE_FORMATS}
 
 
 def why_no_photo(path: str, size: int) -> str | None:

@@ -99,7 +99,6 @@ class ServingVariable(StrEnum):
     """`ServedModel.release`"""
     BATCH_PARAMETERS = "WHIPPET_BATCH_PARAMETERS"
     """Parameters of every photo of a batch, such as `coverage=0.95;top_k=3`: a transform job's requests carry none."""
-
     METRICS_ENDPOINT = "WHIPPET_METRICS_ENDPOINT"
     """The endpoint's name: metrics are then written to the log in CloudWatch's embedded metric format, under it."""
 

@@ -40,6 +40,7 @@ class Bodies:
         size = kept = 0
         has_room = True
         try:
+            # as it comes, within the bounds of one body and of all that are held
             try:
                 async with asyncio.timeout(MAX_BODY_SECONDS):
                     async for chunk in request.stream():
@@ -59,6 +60,8 @@ class Bodies:
                 raise Problem(
                     408, f"the body has not come within {MAX_BODY_SECONDS:g} seconds; send a smaller image, or faster"
                 ) from None
+
+            # all of it is here, or has been read past
             if size > MAX_BODY_BYTES:
                 raise Problem(413, f"the body has more than {MAX_BODY_BYTES:,} bytes; send a smaller image")
             if not has_room:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,17 +14,14 @@ __all__ = ["CUSTOM_ATTRIBUTES", "MAX_BODY_BYTES", "ClassifyRequest", "Problem", 
 CUSTOM_ATTRIBUTES: Final = "X-Amzn-SageMaker-Custom-Attributes"
 """Header with the text that the caller of InvokeEndpoint gave as CustomAttributes."""
 
-MAX_BODY_BYTES: Final = 25_000_000
-"""What SageMaker passes to an endpoint at most (InvokeEndpoint quota: 25 MB)."""
+MAX_BODY_BYTES: Final = contract.MAX_UPLOAD_BYTES
+"""What SageMaker passes to an endpoint at most."""
 
 _MAX_MARKS: Final = 1_000
 _SHAPE: Final = "an object with inputs and parameters"
-_SPACES: Final = b" \t\r\n\v\f"
 
 _MAX_ECHO: Final = 50
 """Characters of a caller's own words that an error repeats."""
-
-_DATA_URL: Final = re.compile(r"^data:[^,]{0,100};base64,")
 
 
 class Problem(Exception):  # noqa: N818 (RFC 9457 calls it so)
@@ -101,8 +96,7 @@ def _from_json(body: bytes) -> tuple[bytes, dict[str, Any]]:
     if not isinstance(inputs, str) or not inputs:
         raise Problem(422, "inputs must be the image in base64, as a text")
     try:
-        # browsers write a data URL, and other tools break base64 into lines
-        image = base64.b64decode(_DATA_URL.sub("", inputs).encode("ascii").translate(None, _SPACES), validate=True)
+        image = contract.image_in(inputs)
     except ValueError as error:
         raise Problem(422, f"inputs is not base64: {error}; send the image's bytes in base64") from None
     return image, _object(fields.get("parameters", {}), known=NAMES, what="parameters")

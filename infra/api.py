@@ -72,6 +72,8 @@ class Api(Construct):
         mode: contract.ServingMode,
     ) -> None:
         super().__init__(scope, construct_id)
+
+        # the function behind every route
         self.function = PythonFunction(
             self,
             "Function",
@@ -101,6 +103,8 @@ class Api(Construct):
             memory_mib=1024,
             tracing=True,
         )
+
+        # what is before it: routes, errors of API Gateway's own, and the key
         self.rest = self._build_rest(names, settings)
         self._add_routes(settings)
         add_problems(self.rest, origins=settings.cors_origins)

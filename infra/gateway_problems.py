@@ -9,6 +9,12 @@ from aws_cdk import aws_apigateway as apigateway
 
 __all__ = ["PROBLEMS", "add_problems"]
 
+_NO_ROUTE = (
+    "404",
+    "No such route",
+    "The API has POST /classify, POST /uploads, GET /health and a page at GET / below the stage's path.",
+)
+
 PROBLEMS: dict[str, tuple[str, str, str]] = {
     "INVALID_API_KEY": (
         "403",
@@ -16,11 +22,7 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
         "Send your key in the header x-api-key. The command in the stack's output ApiKeyCommand prints it.",
     ),
     "ACCESS_DENIED": ("403", "Access denied", "This caller is not allowed to use the API."),
-    "MISSING_AUTHENTICATION_TOKEN": (
-        "404",
-        "No such route",
-        "The API has POST /classify, POST /uploads, GET /health and a page at GET / below the stage's path.",
-    ),
+    "MISSING_AUTHENTICATION_TOKEN": _NO_ROUTE,
     "REQUEST_TOO_LARGE": (
         "413",
         "Request too large",
@@ -33,11 +35,7 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
         "The key's requests for today are used up: try again tomorrow, or raise the setting api.daily_quota.",
     ),
     "BAD_REQUEST_BODY": ("400", "Unreadable request", "The body is not what the API takes: send an image's bytes."),
-    "RESOURCE_NOT_FOUND": (
-        "404",
-        "No such route",
-        "The API has POST /classify, POST /uploads, GET /health and a page at GET / below the stage's path.",
-    ),
+    "RESOURCE_NOT_FOUND": _NO_ROUTE,
     "UNSUPPORTED_MEDIA_TYPE": (
         "415",
         "Not an image",

@@ -102,6 +102,8 @@ class ServingImage(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, names: Names) -> None:
         super().__init__(scope, construct_id)
+
+        # where the images are kept
         self.repository = ecr.Repository(
             self,
             "Repository",
@@ -114,12 +116,14 @@ class ServingImage(Construct):
             lifecycle_rules=[ecr.LifecycleRule(max_image_age=_IMAGES_KEPT)],
         )
 
+        # what the image is built from, whose content is its tag
         with tempfile.TemporaryDirectory() as folder:
             context = Path(folder)
             stage_context(context)
             tag = content_tag(context)
             source = s3_assets.Asset(self, "Source", path=folder)
 
+        # the build, and who starts it and waits for it
         project = self._build_project(source)
         builder = self._build_function(project)
         image = cdk.CustomResource(

@@ -97,7 +97,7 @@ def prefix_source(target: Target, uri: str, *, allowed: Sequence[str]) -> Source
 
 
 def _source(title: str, place: str, found: Sequence[BatchPhoto], *, folder: Path | None = None) -> Source:
-    named = [photo for photo in found if "no photo by its name" not in (photo.problem or "")]
+    named = [photo for photo in found if contract.is_photo_name(photo.path)]
     photos = tuple(sorted(named, key=lambda photo: photo.path))
     if not photos:
         suffixes = ", ".join(sorted(contract.PHOTO_SUFFIXES))

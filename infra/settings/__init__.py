@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 import contract
 from infra.instances import gpus
@@ -14,7 +14,7 @@ from infra.settings.api import ApiSettings
 from infra.settings.context import SettingsError, from_context
 from infra.settings.debugger import DebuggerSettings
 from infra.settings.jobs import FeaturesSettings, TrainingSettings, TuningSettings
-from infra.settings.section import EndpointInstanceType, Section
+from infra.settings.section import ONE_OR_MORE, EndpointInstanceType, Section
 
 __all__ = [
     "ApiSettings",
@@ -190,18 +190,12 @@ class BatchSettings(Section):
     instance_type: EndpointInstanceType = Field(
         default="ml.c5.xlarge", description="Machine that classifies the photos of a folder or of an S3 prefix."
     )
-    sources: tuple[_Source, ...] = Field(
+    sources: Annotated[tuple[_Source, ...], ONE_OR_MORE] = Field(
         default=(),
         max_length=20,
         description="Other S3 prefixes whose photos may be classified, as s3://bucket/prefix/, beside the data set's; "
         "empty: none.",
     )
-
-    @field_validator("sources", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: object) -> object:
-        """`-c batch.sources=s3://bucket/` is a list of one, and `-c batch.sources=` an empty one."""
-        return () if value is None else [value] if isinstance(value, str) else value
 
 
 class NotificationSettings(Section):

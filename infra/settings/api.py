@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints
 
-from infra.settings.section import Section
+from infra.settings.section import ONE_OR_MORE, Section
 
 __all__ = ["ApiAuth", "ApiSettings"]
 
@@ -23,7 +23,7 @@ class ApiSettings(Section):
         description="Whom the API answers: who sends its key (api_key), IAM identities that may call it and sign their "
         "requests (iam), or everybody (none).",
     )
-    cors_origins: tuple[_Origin, ...] = Field(
+    cors_origins: Annotated[tuple[_Origin, ...], ONE_OR_MORE] = Field(
         default=(),
         max_length=10,
         description="Origins of the web pages whose scripts may call the API, such as https://photos.example.com, or * "
@@ -41,11 +41,3 @@ class ApiSettings(Section):
         le=1_000_000_000,
         description="Requests that an API key may make in a day; without keys (api.auth) there is no such limit.",
     )
-
-    @field_validator("cors_origins", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: object) -> object:
-        """`-c api.cors_origins=https://a.example` is a list of one, `-c api.cors_origins=` an empty one."""
-        if value is None:
-            return ()
-        return [value] if isinstance(value, str) else value

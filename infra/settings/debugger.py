@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 import contract
-from infra.settings.section import JobInstanceType, Section
+from infra.settings.section import ONE_OR_MORE, JobInstanceType, Section
 
 __all__ = ["DebuggerSettings"]
 
@@ -25,7 +25,7 @@ class DebuggerSettings(Section):
         description="Who evaluates the rules: SageMaker Debugger (managed), a processing job of this project (own), "
         "SageMaker Debugger where the account may use it and else the processing job (auto), or nobody (off).",
     )
-    rules: tuple[str, ...] = Field(
+    rules: Annotated[tuple[str, ...], ONE_OR_MORE] = Field(
         default=(),
         description="Changes of the rules that are on by default for training.mode, such as +Confusion,-Overtraining; "
         "or the names of all rules to evaluate; empty: the default rules.",
@@ -35,7 +35,7 @@ class DebuggerSettings(Section):
         description="Parameters of rules, by rule in cdk.json; with -c as a list such as "
         "Overfit.patience=2,DeadRelu.threshold_layer=60.",
     )
-    block: tuple[str, ...] = Field(
+    block: Annotated[tuple[str, ...], ONE_OR_MORE] = Field(
         default=contract.BLOCKING_RULES,
         description="Rules that keep a model out of service when they find an issue; the others warn. Changes of the "
         "default, such as +AllZero,-Overfit, or the names of all.",
@@ -90,14 +90,6 @@ class DebuggerSettings(Section):
         chosen = contract.DEFAULT_PARAMETERS[mode].get(rule, {}) | self.parameters.get(rule, {})
         defaults = contract.RULES[rule].defaults
         return {name: value for name, value in chosen.items() if value != defaults[name]}
-
-    @field_validator("rules", "block", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: object) -> object:
-        """`-c debugger.block=Overfit` is a list of one, `-c debugger.block=` an empty one."""
-        if value is None:
-            return ()
-        return [value] if isinstance(value, str) else value
 
     @field_validator("rules", "block")
     @classmethod

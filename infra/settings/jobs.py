@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 import contract
-from infra.settings.section import JobInstanceType, Section, hyperparameter
+from infra.settings.section import ONE_OR_MORE, JobInstanceType, Section, hyperparameter
 
 __all__ = ["FeaturesSettings", "TrainingSettings", "TuningSettings"]
 
@@ -37,10 +37,10 @@ class TuningSettings(Section):
     learning_rate_scale: Literal["Logarithmic", "Linear"] = Field(
         default="Logarithmic", description="Scale on which learning rates are searched."
     )
-    batch_sizes: tuple[Annotated[int, Field(ge=1, le=contract.BATCH_SIZE_LIMITS[1])], ...] = Field(
-        default=contract.BATCH_SIZES, min_length=1, max_length=30, description="Batch sizes to search."
+    batch_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=contract.BATCH_SIZE_LIMITS[1])], ...], ONE_OR_MORE] = (
+        Field(default=contract.BATCH_SIZES, min_length=1, max_length=30, description="Batch sizes to search.")
     )
-    backbones: tuple[str, ...] = Field(
+    backbones: Annotated[tuple[str, ...], ONE_OR_MORE] = Field(
         default=(),
         max_length=30,
         description="Backbones to search, instead of taking training.backbone; empty: none. In features mode, the "
@@ -76,18 +76,6 @@ class TuningSettings(Section):
     def also_searched(self) -> tuple[str, ...]:
         """Hyperparameters of `ALSO_SEARCHED` that are searched besides learning rate and batch size."""
         return tuple(name for name in contract.ALSO_SEARCHED if getattr(self, f"search_{name}"))
-
-    @field_validator("batch_sizes", "backbones", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: object) -> object:
-        """`-c tuning.batch_sizes=32` is a list of one."""
-        return [value] if isinstance(value, str | int) else value
-
-    @field_validator("backbones", mode="before")
-    @classmethod
-    def _nothing_is_an_empty_list(cls, value: object) -> object:
-        """`-c tuning.backbones=` takes back what cdk.json names."""
-        return () if value is None else value
 
     @model_validator(mode="after")
     def _ordered(self) -> TuningSettings:

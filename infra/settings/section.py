@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 import contract
 from infra.instances import why_not_for_endpoints, why_not_for_jobs
 
-__all__ = ["EndpointInstanceType", "JobInstanceType", "Section", "hyperparameter"]
+__all__ = ["ONE_OR_MORE", "EndpointInstanceType", "JobInstanceType", "Section", "hyperparameter"]
 
 
 def _refuse(why_not: Callable[[str], str | None]) -> Callable[[str], str]:
@@ -25,6 +25,16 @@ def _refuse(why_not: Callable[[str], str | None]) -> Callable[[str], str]:
 _INSTANCE_TYPE = Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
 JobInstanceType = Annotated[str, _INSTANCE_TYPE, AfterValidator(_refuse(why_not_for_jobs))]
 EndpointInstanceType = Annotated[str, _INSTANCE_TYPE, AfterValidator(_refuse(why_not_for_endpoints))]
+
+
+def _listed(value: object) -> object:
+    if value is None:
+        return ()
+    return [value] if isinstance(value, str | int) else value
+
+
+ONE_OR_MORE = BeforeValidator(_listed)
+"""For a field that is a list: with `-c`, one entry stands for a list of one, and nothing for an empty one."""
 
 
 class Section(BaseModel):

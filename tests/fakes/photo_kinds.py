@@ -23,30 +23,36 @@ def photos() -> dict[str, bytes]:
     deep = np.asarray(grey).astype(np.uint16)
     kinds = {f"exif{number}.jpg": _encoded(scene, "JPEG", exif=_exif(number)) for number in range(1, 9)}
     kinds |= {
+        # how it is turned
         "exif6.png": _encoded(scene, "PNG", exif=_exif(6)),
         "exif6.webp": _encoded(scene, "WEBP", exif=_exif(6), lossless=True),
         "xmp6.jpg": _with_segment(_encoded(scene, "JPEG", quality=90), _xmp(6)),
         "exif8-after-xmp6.jpg": _with_segment(_encoded(scene, "JPEG", exif=_exif(8)), _xmp(6)),
         "exif6-cut-short.jpg": _with_segment(_encoded(scene, "JPEG"), b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12"),
+        # how a JPEG is written
         "no-end-marker.jpg": _encoded(scene, "JPEG").removesuffix(b"\xff\xd9"),
         "large.jpg": _encoded(_scene(900, 700), "JPEG", quality=92),
         "full-chroma.jpg": _encoded(scene, "JPEG", quality=95, subsampling=0),
         "progressive.jpg": _encoded(scene, "JPEG", progressive=True),
+        # colours and profiles
         "grey.jpg": _encoded(grey, "JPEG"),
         "cmyk.jpg": _encoded(scene.convert("CMYK"), "JPEG", quality=95),
         "cmyk-profile.jpg": _encoded(scene.convert("CMYK"), "JPEG", icc_profile=cmyk_profile((60, -30, -40))),
         "display-p3.png": _encoded(scene, "PNG", icc_profile=rgb_profile(DISPLAY_P3, gamma=2.2)),
         "grey-profile.png": _encoded(grey, "PNG", icc_profile=grey_profile(1.0)),
         "damaged-profile.png": _encoded(scene, "PNG", icc_profile=b"none" * 40),
+        # palettes and transparency
         "palette.png": _encoded(scene.quantize(64), "PNG"),
         "palette-transparent.png": _encoded(scene.quantize(64), "PNG", transparency=bytes(range(0, 256, 4))),
         "palette.gif": _encoded(scene.quantize(64), "GIF"),
         "alpha.png": _encoded(_with_alpha(scene), "PNG"),
         "alpha.webp": _encoded(_with_alpha(scene), "WEBP", lossless=True),
+        # bits a pixel
         "bilevel.png": _encoded(grey.convert("1"), "PNG"),
         "grey-16.png": _encoded(Image.fromarray(deep * 257), "PNG"),
         "grey-12-of-16.png": _encoded(Image.fromarray(deep * 16), "PNG"),
         "colour-16.png": _png_of_16_bits(np.asarray(scene).astype(np.uint16) * 257),
+        # sizes, and other formats
         "narrow.png": _encoded(_scene(300, 3), "PNG"),
         "tiny.png": _encoded(_scene(2, 3), "PNG"),
         "scene.bmp": _encoded(scene, "BMP"),

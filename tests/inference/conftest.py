@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import contract
+from tests.fakes.model_card import model_card
 from tests.inference.onnx_file import write_colour_model
 
 LABELS = ["red", "green", "blue é"]
@@ -19,20 +20,7 @@ def write_model(folder: Path, *, earlier: bool = False) -> Path:
     """A model that names a picture's colour, with its card: of this release, or of one before distances."""
     folder.mkdir(parents=True, exist_ok=True)
     write_colour_model(folder / contract.Artefact.MODEL, image_size=32, distance=not earlier, evidence=not earlier)
-    card: contract.ModelCard = {
-        "run": "r1",
-        "backbone": "none",
-        "labels": LABELS,
-        "image_size": 32,
-        "resize": 37,
-        "dataset_fingerprint": "f" * 64,
-        "test_accuracy": 1.0,
-        "temperature": 1.0,
-        "precision": "fp32",
-        "precision_reason": "it is the only one",
-        "test_accuracy_fp32": 1.0,
-        "test_accuracy_int8": None,
-    }
+    card = model_card(LABELS, image_size=32, resize=37)
     if not earlier:
         card["known_share"] = 0.95
         card["coverage"] = {"photos": 50, "levels": [0.5, 0.9, 0.95], "lowest_scores": [0.4, 0.01, 0.0]}

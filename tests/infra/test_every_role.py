@@ -27,43 +27,24 @@ LAMBDA_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 LAMBDA_TRACING = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 """AWSXRayDaemonWriteAccess without the sampling rules, which API Gateway asks for before it calls the function."""
 
-PULL = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
-JOB_LOGS = {"logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"}
+OF_A_MODEL = {
+    *(
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage",
+        "ecr:GetAuthorizationToken",
+        "ecr:GetDownloadUrlForLayer",
+    ),
+    *("logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"),
+    *("cloudwatch:PutMetricData", "s3:GetObject", "s3:ListBucket"),
+}
+"""CreateModel API: Execution Role Permissions; those of a training and of a processing job are the same and more."""
 
 OF_SERVICES = {
-    # "CreateTrainingJob API: Execution Role Permissions" and that of CreateProcessingJob
-    "TrainingRole": PULL
-    | JOB_LOGS
-    | {
-        "cloudwatch:PutMetricData",
-        "ecr:GetAuthorizationToken",
-        "logs:CreateLogGroup",
-        "s3:DeleteObject",  # "Use checkpoints": what a script deletes there is deleted in S3
-        "s3:GetObject",
-        "s3:ListBucket",
-        "s3:PutObject",
-    },
-    # "CreateModel API: Execution Role Permissions"
-    "EndpointRole": PULL
-    | JOB_LOGS
-    | {
-        "cloudwatch:PutMetricData",
-        "ecr:GetAuthorizationToken",
-        "logs:CreateLogGroup",
-        "s3:GetObject",
-        "s3:ListBucket",
-    },
-    # "CreateModel API: Execution Role Permissions", and what a transform job writes
-    "BatchRole": PULL
-    | JOB_LOGS
-    | {
-        "cloudwatch:PutMetricData",
-        "ecr:GetAuthorizationToken",
-        "logs:CreateLogGroup",
-        "s3:GetObject",
-        "s3:ListBucket",
-        "s3:PutObject",
-    },
+    # "Use checkpoints": what a script deletes there is deleted in S3
+    "TrainingRole": OF_A_MODEL | {"s3:DeleteObject", "s3:PutObject"},
+    "EndpointRole": OF_A_MODEL,
+    # and what a transform job writes
+    "BatchRole": OF_A_MODEL | {"s3:PutObject"},
     # "Create a CodeBuild service role": its source in S3 and its log
     "ServingImageBuildRole": {
         "logs:CreateLogGroup",

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tests.infra.app_process import ROOT, files_of
@@ -27,9 +28,7 @@ def functions(assembly: Path) -> dict[str, Path]:
     return found
 
 
-def test_every_lambda_imports_from_its_zip_alone(functions: dict[str, Path]) -> None:
-    """In a clean interpreter with nothing but the zip and what Lambda itself has: boto3."""
-    script = """
+IMPORTS_ALONE = """
 import importlib, sys, types
 zip_folder, module, boto3_folder = sys.argv[1:]
 class OnlyBoto3:
@@ -47,13 +46,15 @@ assert aws_lambda_powertools.__file__.startswith(zip_folder), aws_lambda_powerto
 assert contract.__file__.startswith(zip_folder)
 assert callable(handler)
 """
-    import boto3
 
+
+def test_every_lambda_imports_from_its_zip_alone(functions: dict[str, Path]) -> None:
+    """In a clean interpreter with nothing but the zip and what Lambda itself has: boto3."""
     site_packages = str(Path(boto3.__file__).parents[1])
     assert set(functions) == {path.parent.name for path in (ROOT / "lambda").glob("*/handler.py")}
     for module, folder in functions.items():
         run = subprocess.run(
-            [sys.executable, "-I", "-B", "-c", script, str(folder), module, site_packages],
+            [sys.executable, "-I", "-B", "-c", IMPORTS_ALONE, str(folder), module, site_packages],
             env={
                 "AWS_DEFAULT_REGION": "eu-west-1",
                 "ENDPOINT_NAME": "e",

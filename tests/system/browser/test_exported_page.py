@@ -19,6 +19,7 @@ from playwright.sync_api import Browser
 import contract
 from cli import export
 from tests.fakes import photo_kinds
+from tests.fakes.model_card import model_card
 from tests.inference.onnx_file import write_colour_model
 from tests.system.browser.conftest import OpenedPage
 from training.preprocess import Preprocessing, plain_view
@@ -48,27 +49,9 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-def card_of(interpolation: contract.Interpolation) -> contract.ModelCard:
-    return {
-        "run": "r1",
-        "backbone": "none",
-        "labels": LABELS,
-        "image_size": SIZE,
-        "resize": RESIZE,
-        "interpolation": interpolation,
-        "dataset_fingerprint": "f" * 64,
-        "test_accuracy": 1.0,
-        "temperature": 1.0,
-        "precision": "fp32",
-        "precision_reason": "it is the only one",
-        "test_accuracy_fp32": 1.0,
-        "test_accuracy_int8": None,
-    }
-
-
 @pytest.fixture(params=["bilinear", "bicubic"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path, browser: Browser) -> Iterator[OpenedPage]:
-    card = card_of(request.param)
+    card = model_card(LABELS, image_size=SIZE, resize=RESIZE, interpolation=request.param)
     write_colour_model(tmp_path / "model.onnx", image_size=SIZE)
     content = {contract.Artefact.MODEL: (tmp_path / "model.onnx").read_bytes()}
     content[contract.Artefact.MODEL_CARD] = json.dumps(card).encode()

@@ -59,12 +59,26 @@ def may_make_hosts() -> bool:
     return made.returncode == 0
 
 
+def said_by(command: list[str], *, variables: dict[str, str], seconds: float) -> str:
+    """Return what a command and its processes say, which must succeed; end all of them after these seconds."""
+    process = subprocess.Popen(
+        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        said, _ = process.communicate(timeout=seconds)
+    finally:
+        with suppress(ProcessLookupError):  # all of them have ended
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, said
+    return said
+
+
 def test_hosts_whose_names_resolve_to_nothing_train_together() -> None:
     if not may_make_hosts():
         pytest.skip("this machine lets no test make network namespaces, which the two hosts are")
-    hosts = subprocess.Popen(
+    said = said_by(
         ["unshare", "-U", "-r", "-n", "-u", "sh", "-c", TWO_HOSTS, "-", sys.executable, "-c", WORKER],
-        env={
+        variables={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
@@ -73,17 +87,8 @@ def test_hosts_whose_names_resolve_to_nothing_train_together() -> None:
             "WORLD_SIZE": "2",
             "LOCAL_RANK": "0",
         },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
+        seconds=90,
     )
-    try:
-        said, _ = hosts.communicate(timeout=90)
-    finally:
-        with suppress(ProcessLookupError):  # both hosts have ended
-            os.killpg(hosts.pid, signal.SIGKILL)
-    assert hosts.returncode == 0, said
     assert said.count("sum of ranks: 3.0") == 2
 
 
@@ -124,20 +129,11 @@ def test_a_group_is_left_while_its_threads_still_free_what_was_exchanged(tmp_pat
     """What a wrapped network owns of the group would destroy it with the interpreter held, which those threads need."""
     script = tmp_path / "leaving.py"
     script.write_text(LEAVING)
-    workers = subprocess.Popen(
+    said = said_by(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
+        variables={**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
+        seconds=240,
     )
-    try:
-        said, _ = workers.communicate(timeout=240)
-    finally:
-        with suppress(ProcessLookupError):  # all of them have ended
-            os.killpg(workers.pid, signal.SIGKILL)
-    assert workers.returncode == 0, said
     assert said.splitlines().count("owners: []") == 2, said
 
 

@@ -7,10 +7,7 @@ whole system is deployed on a local cloud of its own and driven by the `whippet`
 from __future__ import annotations
 
 import io
-import json
-import shutil
 import sys
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +17,12 @@ import numpy as np
 from boto3.s3.transfer import TransferConfig
 from PIL import Image
 
-import contract
+from benchmarks.cases.data_set import CASES, DAMAGED, LARGE, write_folders
+from benchmarks.cases.driver import Driver
 from benchmarks.result import Result, emit
 from cli.photos import media_type
 from local import control
-from tests.system.system import System, run_of
-
-SHARED: Final = Path(__file__).parents[2] / "shared"
-CASES: Final = SHARED / "cases"
-PHOTOS: Final = SHARED / "data" / "clothing10" / "train"
+from tests.system.system import System
 
 SETTINGS: Final = {
     "tuning.trials": "1",
@@ -39,7 +33,6 @@ SETTINGS: Final = {
     "release.tolerance": "1",
     "debugger.block": "",
 }
-INPUT: Final[dict[str, Any]] = {"image_size": 64, "views": 0, "epochs": 2, "quantize": False}
 SMALLEST: Final = {"image_size": 32, "batch_sizes": [1]}
 """Input of the run of `twoclasses`: a batch norm of one value has no variance."""
 
@@ -74,9 +67,6 @@ TURNED: Final = {"exif6-after-xmp.jpg": True, "exif-no-orientation-plus-xmp6.jpg
 """Whether a picture is to be turned by a quarter: EXIF first, then XMP; EXIF that is cut short says nothing."""
 REFUSED: Final = {"heic.heic": "HEIC is not read; convert it to JPEG"}
 
-DAMAGED: Final = "train/dress/scan [/old].jpg"
-LARGE: Final = ("test/hat/large.png", "train/hat/large.png")
-"""The same photo twice; the first is uploaded in parts."""
 PARTS: Final = TransferConfig(multipart_threshold=8 * 1024**2, multipart_chunksize=8 * 1024**2)
 
 
@@ -86,69 +76,6 @@ class Outcome:
 
     said: str
     right: bool
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A run, and the data set as its jobs got it."""
-
-    ended: str
-    summary: contract.DatasetSummary
-    paths: list[str]
-    logs: str
-
-    @property
-    def photos(self) -> dict[str, int]:
-        """The number of photos of each class."""
-        return {each["name"]: each["train"] + each["validation"] + each["test"] for each in self.summary["classes"]}
-
-    @property
-    def unreadable(self) -> list[str]:
-        """Photos of the manifest that the logs name as left out."""
-        return [path for path in self.paths if f"left out: {path}: " in self.logs]
-
-
-@dataclass(frozen=True)
-class Driver:
-    """A deployed system, driven as a person does."""
-
-    system: System
-
-    def tell(self, *arguments: str) -> tuple[int, str]:
-        """Return a command's exit status and all that it says, as one line."""
-        result = self.system.whippet(*arguments, check=False)
-        said = result.stdout + result.stderr
-        print(f"$ whippet {' '.join(arguments)}\n{said}", file=sys.stderr, flush=True)
-        if "Traceback" in said and arguments[0] != "logs":
-            raise RuntimeError(f"whippet {' '.join(arguments)} ended with a traceback:\n{said}")
-        return result.returncode, " ".join(said.split())
-
-    def start(self, **overrides: Any) -> tuple[int, str]:
-        return self.tell("run", "--input", json.dumps(INPUT | overrides))
-
-    def run(self, **overrides: Any) -> Ran:
-        status, said = self.start(**overrides)
-        s3, bucket, run = self.system.client("s3"), self.system.bucket, run_of(self.system.last_execution())
-        manifest = s3.get_object(Bucket=bucket, Key=f"runs/{run}/manifest/{contract.Artefact.MANIFEST}")["Body"]
-        return Ran(
-            ended="released" if status == 0 else said[said.find("error:") :],
-            summary=self.system.document(run, f"manifest/{contract.Artefact.DATASET_SUMMARY}"),
-            paths=[json.loads(line)["path"] for line in manifest.iter_lines()],
-            logs=self.tell("logs", run)[1],
-        )
-
-    def sync(self, folder: Path) -> None:
-        """Replace the data set by every file of a folder, as `aws s3 sync --delete` does."""
-        s3, bucket = self.system.client("s3"), self.system.bucket
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="dataset/"):
-            for item in page.get("Contents", []):
-                s3.delete_object(Bucket=bucket, Key=item["Key"])
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            s3.upload_file(str(file), bucket, f"dataset/{file.relative_to(folder).as_posix()}")
-
-    def classify(self, body: bytes, media_type: str) -> tuple[int, dict[str, Any]]:
-        answer = self.system.api("POST", "classify", body, x_api_key=self.system.key(), content_type=media_type)
-        return answer.status, answer.json()
 
 
 def folder_case(driver: Driver, name: str, folder: Path, *, checked: str) -> Outcome:
@@ -184,30 +111,6 @@ def folder_case(driver: Driver, name: str, folder: Path, *, checked: str) -> Out
         and set(ran.photos) == set(wanted.classes)
         and ran.ended == "released",
     )
-
-
-def write_photos(folder: Path) -> None:
-    """Write a data set with the pictures of the cases.
-
-    One class folder is a link, the same photo of 9 MB lies in train and in test, and the path of a damaged photo looks
-    like markup.
-    """
-    for name in ("dress", "hat", "shoes"):
-        for split, chosen in (("train", slice(0, 14)), ("test", slice(14, 20))):
-            (folder / split / name).mkdir(parents=True)
-            for photo in sorted((PHOTOS / name).iterdir())[chosen]:
-                shutil.copy(photo, folder / split / name)
-    linked = folder / "train" / "shoes"
-    linked.rename(folder.parent / "elsewhere")
-    linked.symlink_to(folder.parent / "elsewhere")
-
-    for picture in (CASES / "images").iterdir():
-        shutil.copy(picture, folder / "train" / "dress")
-    (folder / DAMAGED).parent.mkdir()
-    (folder / DAMAGED).write_text("this is no photo")
-    noise = np.random.default_rng(0).integers(0, 256, size=(1750, 1750, 3), dtype=np.uint8)
-    for path in LARGE:
-        Image.fromarray(noise).save(folder / path, compress_level=1)
 
 
 def photo_cases(driver: Driver, folder: Path) -> dict[str, Outcome]:
@@ -297,7 +200,7 @@ def result(measured: dict[str, dict[str, Outcome]]) -> Result:
         name="cases",
         unit=f"of {len(cases)} cases from the field that end as they should, in the modes {', '.join(measured)}",
         ours=len(right),
-        peers={"the commit on which they were found, a9cce50": 0},
+        peers={},
         ratio=len(right) / len(cases),
         against="all of them",
         goal="all of them",
@@ -310,18 +213,8 @@ def result(measured: dict[str, dict[str, Outcome]]) -> Result:
     )
 
 
-def write_folders(root: Path) -> None:
-    """Lay out the folders of the cases, archives unpacked, and the data set `photos`."""
-    for folder in (CASES / "folders").iterdir():
-        if folder.is_dir():
-            (root / folder.name).symlink_to(folder)
-        else:
-            with tarfile.open(folder) as archive:
-                archive.extractall(root, filter="data")
-    write_photos(root / "photos")
-
-
 def run(*, quick: bool) -> list[Result]:
+    """Return the result; none without the cases."""
     if not CASES.is_dir():
         print(f"{CASES} is not there", file=sys.stderr)
         return []
