@@ -48,6 +48,7 @@ _CONTEXT = (
     "training/colour.py",
     "training/depth.py",
     "training/file_limits.py",
+    "training/jpeg_markers.py",
     "training/preprocess.py",
     "training/whole_jpeg.py",
     "locks/inference.txt",

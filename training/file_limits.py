@@ -14,6 +14,7 @@ from typing import Final
 from PIL import Image
 
 import contract
+from training.jpeg_markers import START_OF_SCAN, markers
 
 __all__ = [
     "MAX_COPIED_PIXELS",
@@ -33,10 +34,11 @@ MAX_SCANS: Final = 100
 MAX_SCANNED_PIXELS: Final = 30 * contract.MAX_IMAGE_PIXELS
 """Of all scans together: each one passes over every pixel."""
 MAX_SEGMENTS: Final = 1_000
-"""Segments before a JPEG's first scan. Metadata comes in segments of 64 kB, profiles and depth maps included."""
+"""Of a JPEG, scans left out. Metadata comes in segments of 64 kB, profiles and depth maps included."""
+_ARITHMETIC: Final = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+"""Frame headers of JPEGs with arithmetic coding."""
 _MAX_JUNK: Final = 10_000
 """Bytes between a JPEG's segments, which Pillow passes over one by one."""
-_SCAN: Final = b"\xff\xda"
 
 MAX_EXIF_BYTES: Final = 2**18
 """Of EXIF, which its standard holds to 64 kB; Pillow reads it entry by entry."""
@@ -105,7 +107,8 @@ def check_opened(image: Image.Image, data: bytes) -> None:
             "send a smaller one, or a JPEG"
         )
     is_jpeg = image.format in ("JPEG", "MPO")
-    scans = data.count(_SCAN) if is_jpeg else 0
+    codes = [code for code, _ in markers(data)] if is_jpeg else []
+    scans = codes.count(START_OF_SCAN)
     if scans * image.width * image.height > MAX_SCANNED_PIXELS:
         raise LimitError(
             f"the JPEG passes {scans} times over {image.width} x {image.height} pixels, which is more than "
@@ -113,7 +116,7 @@ def check_opened(image: Image.Image, data: bytes) -> None:
         )
     # A Huffman code has a bit at least, and a block one code at least (ITU-T T.81, F.1.2); arithmetic ones have less.
     blocks = -(-image.width // 8) * -(-image.height // 8)
-    if is_jpeg and 8 * len(data) < blocks and not _is_arithmetic(data):
+    if is_jpeg and 8 * len(data) < blocks and _ARITHMETIC.isdisjoint(codes):
         raise LimitError(
             f"the image announces {image.width} x {image.height} pixels, and its {len(data):,} bytes cannot hold them; "
             "send the whole file"
@@ -121,10 +124,19 @@ def check_opened(image: Image.Image, data: bytes) -> None:
 
 
 def _check_jpeg(data: bytes) -> None:
-    if (scans := data.count(_SCAN)) > MAX_SCANS:
-        raise LimitError(f"the JPEG has {scans:,} scans, more than the {MAX_SCANS} allowed; save it anew")
+    _check_jpeg_header(data)
+    scans = segments = 0
+    for code, _ in markers(data):
+        scans += code == START_OF_SCAN
+        segments += code != START_OF_SCAN
+        if scans > MAX_SCANS:
+            raise LimitError(f"the JPEG has more than the {MAX_SCANS} scans allowed; save it anew")
+        if segments > MAX_SEGMENTS:
+            raise LimitError(f"the JPEG has more than the {MAX_SEGMENTS:,} segments allowed; save it anew")
 
-    # as Pillow walks: to the first scan, and over whatever stands between the segments
+
+def _check_jpeg_header(data: bytes) -> None:
+    """Walk as Pillow does: to the first scan, over whatever stands between the segments, an end of the image, too."""
     at, segments, junk, exif = 2, 0, 0, 0
     while segments <= MAX_SEGMENTS and junk <= _MAX_JUNK and exif <= MAX_EXIF_BYTES:
         marker = data.find(b"\xff", at)
@@ -135,7 +147,7 @@ def _check_jpeg(data: bytes) -> None:
         if code in (0x00, 0xFF):
             at, junk = marker + 1, junk + 1
             continue
-        if code == _SCAN[1] or code < 0xC0:  # below, Pillow finds no marker and refuses the file
+        if code == START_OF_SCAN or code < 0xC0:  # below, Pillow finds no marker and refuses the file
             return
         segments += 1
         at = marker + 2
@@ -148,11 +160,6 @@ def _check_jpeg(data: bytes) -> None:
         f"the JPEG has too much before its pixels ({what}): {MAX_SEGMENTS:,} segments, {_MAX_JUNK:,} bytes between "
         f"them and {MAX_EXIF_BYTES:,} bytes of EXIF are allowed; save it without its metadata"
     )
-
-
-def _is_arithmetic(data: bytes) -> bool:
-    """Return whether a JPEG has one of the frame headers of arithmetic coding, or bytes that look like it."""
-    return any(bytes([0xFF, code]) in data for code in (0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
 
 
 def _check_png(data: bytes) -> None:
@@ -223,7 +230,7 @@ def _check_tiff(data: bytes) -> None:
             f"the TIFF's tiles have {tile[0]:,} x {tile[1]:,} pixels, more than the {contract.MAX_IMAGE_PIXELS:,} "
             "allowed; send a smaller one"
         )
-    scans = data.count(_SCAN) if _value(entries, _COMPRESSION, 1) in _JPEG_IN_TIFF else 0
+    scans = data.count(bytes([0xFF, START_OF_SCAN])) if _value(entries, _COMPRESSION, 1) in _JPEG_IN_TIFF else 0
     if scans > MAX_SCANS + strips:
         raise LimitError(f"the TIFF's JPEG has {scans:,} scans, more than the {MAX_SCANS} allowed; save it anew")
 

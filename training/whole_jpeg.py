@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Final
 
 from PIL import Image
 
+from training.jpeg_markers import START_OF_SCAN, markers
+
 __all__ = ["lacks_pixels", "same_pixels"]
 
 _MADE_UP: Final = (127, 128)
 """Middle grey, which a block without coefficients has: 128 in each component, 127 where ink is stored inverted."""
-_SCAN_ENDS: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""A marker that is none of the restarts within a scan (ITU-T T.81, table B.1)."""
 _TAIL: Final = b"\x55" * 64
 """Bits that decode to something else than middle grey."""
 _ROWS: Final = 256
@@ -33,11 +32,11 @@ def lacks_pixels(image: Image.Image, data: bytes, *, decoded: Callable[[bytes], 
     last = image.getpixel((image.width - 1, image.height - 1))
     if any(value not in _MADE_UP for value in (last if isinstance(last, tuple) else (last,))):
         return False
-    begin = data.find(b"\xff\xda")
-    end = _SCAN_ENDS.search(data, begin + 2 + int.from_bytes(data[begin + 2 : begin + 4], "big"))
-    if end is None:
+    walk = markers(data)
+    if not any(code == START_OF_SCAN for code, _ in walk):
         return False
-    return not same_pixels(image, decoded(data[: end.start()] + _TAIL + data[end.start() :]))
+    _, end = next(walk, (0, len(data)))
+    return not same_pixels(image, decoded(data[:end] + _TAIL + data[end:]))
 
 
 def same_pixels(one: Image.Image, other: Image.Image) -> bool:

@@ -64,6 +64,15 @@ def markers(rng: random.Random) -> bytes:
     return data[:2] + one * rng.randint(1, 6_000_000 // len(one)) + data[2:]
 
 
+def markers_between(rng: random.Random) -> bytes:
+    """Megabytes of segments between two scans, and bytes that look like scans behind the picture."""
+    data = _plain(60, "RGB", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    one = segment(rng.choice([0xFE, 0xE1]), bytes(rng.choice([0, 10, 1_000])))
+    between = one * rng.choice([rng.randint(1, 900), 5_000_000 // len(one)])
+    return data[:last] + between + data[last:] + b"\xff\xda" * rng.choice([0, 1_000_000])
+
+
 def fill(rng: random.Random) -> bytes:
     """Megabytes of fill bytes or rubbish where a segment should begin."""
     data = _plain(60, "RGB", progressive=False)
@@ -101,4 +110,4 @@ def restarts(rng: random.Random) -> bytes:
     return data[:at] + bytes(b for _ in range(200_000) for b in (0xFF, 0xD0 + rng.randrange(8))) + data[at:]
 
 
-KINDS: Final = (scans, empty_scans, markers, fill, announces_more, large, sampling, restarts)
+KINDS: Final = (scans, empty_scans, markers, markers_between, fill, announces_more, large, sampling, restarts)

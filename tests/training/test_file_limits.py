@@ -36,7 +36,7 @@ def test_refuses_a_jpeg_that_is_scanned_a_thousand_times() -> None:
     data = encoded(noise(500, 500, "L"), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     times = 1_000
-    assert "1,00" in refused(data[:last] + data[last:-2] * times + b"\xff\xd9")
+    assert "scans allowed" in refused(data[:last] + data[last:-2] * times + b"\xff\xd9")
     assert decode(data[:last] + data[last:-2] * 50 + b"\xff\xd9").size == (500, 500)
 
 
@@ -194,3 +194,28 @@ def test_damaged_structures_end_in_a_picture_or_in_a_refusal(kind: object) -> No
         except ImageError:
             continue
         assert picture.mode == "RGB"
+
+
+def test_what_follows_a_jpegs_end_has_no_scans() -> None:
+    """A telephone's motion photo has a video behind the picture, in which any two bytes come up by chance."""
+    video = random.Random(0).randbytes(12_000_000)
+    assert video.count(b"\xff\xda") > file_limits.MAX_SCANS
+    assert decode(encoded(noise(640, 480), "JPEG") + video).size == (640, 480)
+
+
+def test_a_jpegs_small_picture_is_none_of_its_scans() -> None:
+    """The preview in the metadata is a JPEG, too; the corner is of the grey that a picture without its end has."""
+    photo = noise(64, 64)
+    photo.paste((128, 128, 128), (32, 32, 64, 64))
+    data = encoded(photo, "JPEG", quality=95)
+    preview = jpegs.segment(0xE2, b"preview\0" + encoded(noise(32, 32), "JPEG"))
+    with_preview = data[:2] + preview + data[2:]
+    assert decode(with_preview).getpixel((63, 63)) == (128, 128, 128)
+    assert decode(with_preview).tobytes() == decode(data).tobytes()
+    assert "damaged or incomplete" in refused(with_preview[: -len(data) // 3] + b"\xff\xd9")
+
+
+def test_refuses_scans_with_a_million_segments_between_them() -> None:
+    data = encoded(noise(), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    assert "segments allowed" in refused(data[:last] + jpegs.segment(0xFE, b"") * 500_000 + data[last:])

@@ -26,7 +26,7 @@ def test_a_constant_feature_is_passed_over() -> None:
 def test_a_feature_that_hardly_ever_changes_is_not_amplified(faint: float) -> None:
     """In float32 a dead unit's noise is a deviation, by which the one photo in which it lives was a thousand away."""
     train = blobs(3000)
-    features = train.features.copy()
+    features = np.array(train.features, dtype=np.float32)
     features[:, :, 14] = faint * np.random.default_rng(0).standard_normal(features.shape[:2])
     head = new_head(features, levels=LEVELS, classes=3)
     usual = ((torch.from_numpy(features[0]) - head.mean) * head.scale).norm(dim=1).max()
