@@ -5,7 +5,7 @@
 # .envs/training  what the training image holds, and test tools
 # .envs/inference what the endpoint's container holds, and test tools
 # .envs/tools     uv, which makes the others
-# .envs/conformance  AWS's SageMaker SDK; `make conformance` alone makes it
+# .envs/conformance  AWS's SageMaker SDK, a judge of the API; `make conformance` alone makes it
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -55,7 +55,7 @@ test: setup ## every test that needs no more than the set-up
 	$(SIDE_BY_SIDE) test-runs test-training test-app test-cloud test-sagemaker test-inference
 
 # The SDK's own code warns as Python reads it, which would end its import where warnings are errors.
-conformance: setup .envs/conformance/.ready ## AWS's SageMaker SDK on the local cloud (0.7 GB more on the disk)
+conformance: setup .envs/conformance/.ready ## AWS's SageMaker SDK on the local cloud, Schemathesis on the API (0.7 GB more on the disk)
 	.envs/conformance/bin/python -m pytest -W ignore tests/conformance
 
 platforms: setup ## ask the package index for every lock on every promised platform

@@ -36,15 +36,20 @@ PHOTOS_PER_CLASS = 400
 HELD_OUT_PER_CLASS = 3
 
 
-def demo(console: Console) -> None:
+def demo(console: Console, *, env: str, overrides: tuple[str, ...]) -> None:
     """Deploy, upload, run and classify; print the predictions and what to try next.
+
+    Args:
+        console: Where to print.
+        env: The environment of cdk.json whose settings apply.
+        overrides: Settings as NAME=VALUE, which count before the demo's own.
 
     Raises:
         CliError: a step failed, or at most half of the held-out pictures were recognised.
     """
     begin = time.monotonic()
     console.print(Rule("1. Start the local cloud and deploy the stack, as in AWS", align="left"))
-    target = find_target(profile=None, region=None, env="dev", overrides=OVERRIDES, start=True)
+    target = find_target(profile=None, region=None, env=env, overrides=(*OVERRIDES, *overrides), start=True)
     deployment.deploy(target)
 
     console.print(Rule("2. Upload 4,000 handwritten digits in class folders", align="left"))

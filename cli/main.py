@@ -503,7 +503,7 @@ def demo(context: typer.Context) -> None:
     """Deploy, train and classify on this machine, with 4,000 handwritten digits."""
     if not context.obj.local:
         raise CliError("`whippet demo` runs on this machine only: leave --profile and --region out")
-    run_demo(console)
+    run_demo(console, env=context.obj.env, overrides=context.obj.overrides)
 
 
 def _print_error(what: str, error: Exception | str) -> None:

@@ -23,6 +23,7 @@ from contract.machines import *
 from contract.metrics import *
 from contract.model import *
 from contract.names import *
+from contract.parameters import *
 from contract.plan import *
 from contract.prices import *
 from contract.profile import *

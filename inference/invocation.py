@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import contract
-from inference.parameters import NAMES, ParameterError, checked, from_attributes
+from inference.parameters import NAMES, from_attributes
 
 __all__ = ["CUSTOM_ATTRIBUTES", "MAX_BODY_BYTES", "ClassifyRequest", "Problem", "parse"]
 
@@ -72,9 +72,9 @@ def parse(body: bytes, *, content_type: str, attributes: str = "") -> ClassifyRe
     try:
         beside = from_attributes(attributes)
         if twice := sorted(beside.keys() & parameters.keys()):
-            raise ParameterError(f"{twice[0]} is given twice, in the JSON and beside it; give it once")
-        asked = checked({**parameters, **beside})
-    except ParameterError as error:
+            raise contract.ParameterError(f"{twice[0]} is given twice, in the JSON and beside it; give it once")
+        asked = contract.check_parameters({**parameters, **beside})
+    except contract.ParameterError as error:
         raise Problem(422, str(error)) from None
     return ClassifyRequest(
         image=image, top_k=asked["top_k"], coverage=asked.get("coverage"), explain=asked.get("explain", False)

@@ -26,6 +26,9 @@ def classify_all(classify: Callable[[ImageRequest], Answer], images: Images, *, 
         classify: answers one image, or raises Problem.
         images: the images of a request.
         seconds: time for all of them; those that have no answer then have a problem that says so.
+
+    Raises:
+        Problem: 422, since what the model cannot do is a fault of the request, whatever the image.
     """
     end = time.monotonic() + seconds
     pool = ThreadPoolExecutor(_AT_ONCE)
@@ -44,4 +47,6 @@ def _item(asked: Problem | Future[Answer], end: float) -> BatchItem:
     except TimeoutError:
         return {"problem": TOO_LONG().details()}
     except Problem as problem:
+        if problem.status == 422:
+            raise
         return {"problem": problem.details()}

@@ -57,7 +57,7 @@ _OF_EVERY_ROUTE: Final = ("403", "404", "405", "429", "500", "502", "503", "504"
 _KEY: Final = rf"^{UPLOADS_PREFIX}[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$"
 _BASE64: Final = {"contentEncoding": "base64"}
 _LIMITS: Final[dict[str, dict[str, Any]]] = {
-    "top_k": {"minimum": 1, "maximum": 1_000_000},
+    "top_k": {"minimum": 1},
     "coverage": {"minimum": MIN_COVERAGE, "maximum": MAX_COVERAGE},
 }
 """What the types of `contract.ClassificationParameters` do not say."""

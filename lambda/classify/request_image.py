@@ -80,7 +80,7 @@ def read_request(event: APIGatewayProxyEvent, *, mode: ServingMode) -> Images:
             raise Problem(400, "No image", f"The form has {len(form.files)} files; send 1 to {MAX_BATCH}, as images.")
         images = tuple(_checked(file, mode) for file in form.files)
         return _images(images, len(images) > 1, joined(asked, from_texts(form.texts, what="The form")))
-    return _images((_checked(body, mode),), False, asked)
+    return _images((_checked(body, mode),), False, joined(asked))
 
 
 def _images(images: tuple[bytes | Stored | Problem, ...], is_batch: bool, asked: Parameters) -> Images:

@@ -1,7 +1,4 @@
-"""What is asked about an image, from a query string, a form or JSON, as SageMaker's CustomAttributes.
-
-The endpoint checks the values; this module checks what it needs to write them down.
-"""
+"""What is asked about an image, from a query string, a form or JSON, as SageMaker's CustomAttributes."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from contract import ClassificationParameters
+from contract import ClassificationParameters, ParameterError, check_parameters, parameter_of_text
 
 from .problems import Problem
 
@@ -73,14 +70,20 @@ def from_json(given: Any) -> Parameters:
 def joined(*given: Parameters) -> Parameters:
     """Return the parameters of several places as one.
 
+    The endpoint checks their values, too. Here, a wrong one is a fault of the request, and not of each of its images.
+
     Raises:
-        Problem: one is given in two places.
+        Problem: one is given in two places, or has a wrong value.
     """
     found: Parameters = {}
     for parameters in given:
         if twice := sorted(found.keys() & parameters.keys()):
             raise Problem(400, "Parameter given twice", f"{twice[0]} is in the query string and in the body; give one.")
         found |= parameters
+    try:
+        check_parameters({name: parameter_of_text(name, text) for name, text in found.items()})
+    except ParameterError as error:
+        raise Problem(400, "Wrong parameter", f"{error}.") from None
     return found
 
 

@@ -229,6 +229,12 @@ def test_commands_for_this_machine_refuse_a_region(command: str) -> None:
     assert "leave --profile and --region out" in str(result.exception)
 
 
+def test_the_demo_takes_settings() -> None:
+    result = invoke("-c", "tuning.trials=none", "demo")
+    assert isinstance(result.exception, CliError)
+    assert "tuning.trials" in str(result.exception)
+
+
 class FakePages:
     """CloudFormation with these stacks, one a page."""
 

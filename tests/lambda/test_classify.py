@@ -106,6 +106,11 @@ def test_an_endpoint_of_an_earlier_release_still_answers(monkeypatch: pytest.Mon
         (query(top_k=["٣"]), "?coverage=0.95"),
         (query(top_k=["1" * 2000]), "?coverage=0.95"),
         (query(explain=["1\r\nx-evil: 1"]), "?coverage=0.95"),
+        (query(coverage=["0.4"]), "coverage must be a number from 0.5 to 0.999, such as 0.95."),
+        (query(coverage=["none"]), "coverage must be a number"),
+        (query(top_k=["0"]), "top_k must be a whole number from 1 on"),
+        (query(top_k=["2.5"]), "top_k must be a whole number from 1 on"),
+        (query(explain=["yes"]), "explain must be true or false"),
     ],
 )
 def test_a_wrong_query_string_is_told_the_right_one(

@@ -158,6 +158,21 @@ def test_several_images_have_an_answer_or_a_problem_each(monkeypatch: pytest.Mon
     assert endpoint.attributes == ["top_k=2"] * 3
 
 
+def test_what_no_image_can_be_asked_is_a_fault_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = [in_base64(b"one"), "%%%", in_base64(b"two")]
+    content = json.dumps({"inputs": inputs, "parameters": {"coverage": 2.0}})
+    endpoint = EachItsOwn()
+    body = refused(monkeypatch, endpoint, event(content, "application/json"))[0]
+    assert (body["status"], endpoint.asked) == (400, [])
+    assert "coverage must be a number from 0.5" in body["detail"]
+
+    of_an_earlier_release = FakeEndpoint([{"label": "dog", "score": 1.0}])
+    content = json.dumps({"inputs": inputs, "parameters": {"coverage": 0.95}})
+    body = refused(monkeypatch, of_an_earlier_release, event(content, "application/json"))[0]
+    assert body["status"] == 422
+    assert "released before" in body["detail"]
+
+
 def test_a_form_with_several_files_is_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("classify.batch._AT_ONCE", 1)
     endpoint = EachItsOwn()
