@@ -36,12 +36,14 @@ MODULES = {
     "finetuning": "training",
     "doctor": "training",
     "explain": "training",
+    "run_time": "training",
     "service_comparison": "training",
     "unknown": "training",
     "honest": "training",
     "serving": "training",
     "hostile": "inference",
     "overload": "inference",
+    "idle": "app",
     "cases": "app",
 }
 """The benchmarks in the order they run, and the environment that each needs: app is .venv, the others are in .envs."""

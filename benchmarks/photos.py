@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import io
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 
 import contract
 
-__all__ = ["bench_records", "describe_photos"]
+__all__ = ["bench_records", "classes_of", "describe_photos", "write_manifest"]
 
 _REAL = Path(__file__).parents[2] / "shared" / "data" / "clothing10"
 _CLASSES = 5
@@ -45,6 +46,24 @@ def bench_records(limit: int | None = None) -> tuple[Path, list[contract.ImageRe
         }
         for number, file in enumerate(files)
     ]
+
+
+def classes_of(records: list[contract.ImageRecord]) -> list[str]:
+    """Return the names of the photos' classes, in the order of their labels."""
+    return sorted({Path(record["path"]).parent.name for record in records})
+
+
+def write_manifest(folder: Path, records: list[contract.ImageRecord]) -> None:
+    """Make a folder and write the channel `manifest` of these photos into it."""
+    folder.mkdir()
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (folder / contract.Artefact.MANIFEST).write_text(lines, encoding="utf-8")
+    summary = {
+        "classes": [{"name": name} for name in classes_of(records)],
+        "fingerprint": "f" * 64,
+        "test_fingerprint": "t" * 64,
+    }
+    (folder / contract.Artefact.DATASET_SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
 
 
 def _synthetic(count: int) -> Path:

@@ -9,6 +9,7 @@ import numpy as np
 
 import contract
 from benchmarks.hook.hooks import SAVE_INTERVAL
+from benchmarks.photos import classes_of, write_manifest
 from benchmarks.timing import child_cpu_seconds
 from contract import JOB_ENVIRONMENT
 from training.embedding.files import SplitWriter, write_index
@@ -26,9 +27,8 @@ def write_channels(folder: Path, records: list[contract.ImageRecord]) -> None:
 
     The features are random numbers around each class's label, since the job only reads them.
     """
-    classes = sorted({Path(record["path"]).parent.name for record in records})
-    _write_features(folder / "features", records, classes)
-    _write_manifest(folder / "manifest", records, classes)
+    write_manifest(folder / "manifest", records)
+    _write_features(folder / "features", records, classes_of(records))
 
 
 def _write_features(folder: Path, records: list[contract.ImageRecord], classes: list[str]) -> None:
@@ -55,18 +55,6 @@ def _write_features(folder: Path, records: list[contract.ImageRecord], classes: 
             writer.add(features.astype(np.float32), records=of_split, positions=range(len(of_split)))
         index["counts"][split] = len(of_split)
     write_index(folder, index)
-
-
-def _write_manifest(folder: Path, records: list[contract.ImageRecord], classes: list[str]) -> None:
-    folder.mkdir()
-    lines = "".join(json.dumps(record) + "\n" for record in records)
-    (folder / contract.Artefact.MANIFEST).write_text(lines, encoding="utf-8")
-    summary = {
-        "classes": [{"name": name} for name in classes],
-        "fingerprint": "f" * 64,
-        "test_fingerprint": "t" * 64,
-    }
-    (folder / contract.Artefact.DATASET_SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
 
 
 def job_seconds(folder: Path, photos: Path, *, hooked: bool) -> float:
