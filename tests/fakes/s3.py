@@ -24,7 +24,9 @@ class FakeS3:
         for key, body in (objects or {}).items():
             self.put_object(Bucket="data", Key=key, Body=body)
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_: Any) -> None:  # noqa: N803
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str = "", **_: Any) -> None:  # noqa: N803
+        if IfNoneMatch and Key in self.objects:
+            raise client_error("PreconditionFailed", "At least one of the pre-conditions did not hold", status=412)
         self.objects[Key] = Body
         self.modified[Key] = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=len(self.modified))
 
