@@ -32,7 +32,7 @@ class FakeS3:
 
     def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
         for item in Delete["Objects"]:
-            del self.objects[item["Key"]]
+            self.objects.pop(item["Key"], None)
         return {}
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
