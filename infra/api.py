@@ -1,4 +1,4 @@
-"""The API: POST /classify, POST /uploads and GET /health behind a key or IAM, throttle and quota; GET / is a page."""
+"""The API: classification, uploads, feedback and health behind a key or IAM, throttle and quota; GET / is a page."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,8 +48,16 @@ def review(inbox: Inbox, ids: Sequence[str], *, dataset: BucketDataset, parent: 
         CliError: the training environment, which makes the thumbnails, is missing or failed.
     """
     output = new_folder(parent, name="feedback")
-    chosen = islice(ids, MOST_REVIEWED)
-    records = [record for record in inbox.records(chosen) if record is not None]
+    try:
+        _write(inbox, ids, dataset=dataset, output=output, console=console)
+    except BaseException:
+        shutil.rmtree(output)  # strangers' photos, which nobody would look for there
+        raise
+    return output
+
+
+def _write(inbox: Inbox, ids: Sequence[str], *, dataset: BucketDataset, output: Path, console: Console) -> None:
+    records = [record for record in inbox.records(islice(ids, MOST_REVIEWED)) if record is not None]
     names = inbox.photos(records, folder=output / PHOTOS)
     found = [(record, f"{PHOTOS}/{name}") for record, name in zip(records, names, strict=True) if name]
 
@@ -57,17 +66,17 @@ def review(inbox: Inbox, ids: Sequence[str], *, dataset: BucketDataset, parent: 
         ReviewItem(record, file, "; ".join(_remarks(record, file, output, dataset, records, previews)))
         for record, file in found
     ]
-    write_decisions(output / "feedback.csv", [_row(item) for group in _by_label(items) for item in group])
+    groups = _by_label(items)
+    write_decisions(output / "feedback.csv", [_row(item) for group in groups for item in group])
     page = render(
         "feedback.html.jinja",
         count=len(items),
-        groups=_by_label(items),
+        groups=groups,
         classes=dataset.classes,
         thumbnails=previews["thumbnails"],
         more=len(ids) - len(records),
     )
     (output / "feedback.html").write_text(page, encoding="utf-8")
-    return output
 
 
 def _previews(output: Path, files: list[str], *, console: Console) -> contract.Previews:

@@ -84,7 +84,7 @@ class FeedbackInbox:
         return {"id": identity, "days": self.days}
 
     def _put(self, key: str, body: bytes, content_type: str) -> None:
-        """Write an object, unless it is there.
+        """Write an object, unless it is there ("Conditional writes", S3 user guide), which needs no leave to read it.
 
         Raises:
             Problem: S3 does not take it.

@@ -303,3 +303,23 @@ def test_a_list_without_actions_or_of_another_command_is_refused(stack: Stack, t
     (folder / "feedback.csv").write_text("action,kind,photo\n")
     assert "has no column label, answered" in str(stack.apply(folder).exception)
     assert "cannot be read" in str(stack.whippet("--apply", tmp_path / "none.csv").exception)
+
+
+def test_a_review_that_fails_leaves_no_strangers_photo(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.send(b"1", "cat")
+    doctor.install(tmp_path / "others", monkeypatch, error="it broke")
+    assert "making thumbnails failed: it broke" in str(stack.whippet().exception)
+    assert list((stack.state / "feedback").iterdir()) == []
+
+
+def test_without_any_photos_in_the_data_set_every_label_is_a_new_class(stack: Stack) -> None:
+    for key in stack.below("dataset/"):
+        del stack.s3.objects[key]
+    identity = stack.send(b"1", "cat")
+    folder = stack.review()
+    assert rows(folder)[identity]["remark"] == "a new class"
+    decide(folder, {identity: ADD})
+    assert stack.apply(folder).exit_code == 0
+    assert stack.below("dataset/").keys() == {place(b"1", "cat")}
