@@ -70,28 +70,37 @@ def apply_decisions(decisions: Sequence[Decision], *, inbox: Inbox, dataset: Buc
         CliError: a photo is damaged or gone, would be in two classes, or its folder could not be understood.
     """
     records = list(inbox.records(decision.id for decision in decisions))
-    waiting = [(decision, record) for decision, record in zip(decisions, records, strict=True) if record is not None]
+    found = list(zip(decisions, records, strict=True))
+    waiting = [(decision, record) for decision, record in found if record is not None]
+    gone = [decision for decision, record in found if record is None]
+
+    # look at all of them before the first
     steps = _steps(waiting, inbox=inbox, dataset=dataset, folder=folder)
     dataset.check_with(step.path for step in steps if step.path)
 
+    # carry them out
     with ThreadPoolExecutor(_THREADS) as threads:
         for _ in threads.map(lambda step: _carry_out(step, inbox, dataset, folder), steps):
             pass  # a step that failed raises its error here
+    _forget(gone, folder=folder)
 
     added = [step for step in steps if step.path]
     rejected = sum(step.decision.action == "reject" for step in steps)
+    new = Counter(step.decision.label for step in added)
     return Applied(
         added=len(added),
         there=len(steps) - len(added) - rejected,
         rejected=rejected,
-        gone=len(decisions) - len(waiting),
-        classes=Counter(
-            {
-                label: dataset.classes[label] + count
-                for label, count in Counter(step.decision.label for step in added).items()
-            }
-        ),
+        gone=len(gone),
+        classes=Counter({label: dataset.classes[label] + count for label, count in new.items()}),
     )
+
+
+def _forget(gone: Sequence[Decision], *, folder: Path) -> None:
+    """Delete the photos, on this machine, of what an interrupted `--apply` had done."""
+    for decision in gone:
+        for file in (folder / PHOTOS).glob(f"{decision.id}.*"):
+            file.unlink()
 
 
 def _steps(

@@ -235,10 +235,12 @@ def test_nothing_is_overwritten_or_added_twice(stack: Stack) -> None:
     assert stack.below("feedback/") == {}
 
 
+@pytest.mark.parametrize("answer_lost", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("stopped_at", ["put_object", "delete_objects"])
 def test_an_interrupted_list_goes_on_where_it_ended(
-    stack: Stack, stopped_at: str, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, stopped_at: str, answer_lost: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Before the call, or after it, where S3 did what was asked and its answer did not arrive."""
     ids = [stack.send(bytes([number]), "cat") for number in range(6)]
     folder = stack.review()
     decide(folder, dict.fromkeys(ids[:5], ADD) | {ids[5]: REJECT})
@@ -247,6 +249,8 @@ def test_an_interrupted_list_goes_on_where_it_ended(
     def stops(**parameters: Any) -> Any:
         calls.append(parameters)
         if len(calls) > 2:
+            if answer_lost:
+                working(**parameters)
             raise client_error("SlowDown", "Please reduce your request rate.", status=503)
         return working(**parameters)
 

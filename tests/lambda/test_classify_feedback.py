@@ -258,5 +258,6 @@ def test_every_kind_of_photo_that_is_read_is_known_by_its_first_bytes() -> None:
         expected = "." + name.rpartition(".")[2].replace("tiff", "tif").replace("jpeg", "jpg")
         assert suffix == expected, name
         assert suffix in PHOTO_SUFFIXES
+    assert {suffix_of(begin + b"\x08") for begin in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")} == {".tif"}
     for content in (b"", b"\xff\xd8", b"RIFF1234WAVE", b"GIF90a", b"%PDF-1.7", b"\0\0\0\x18ftypisom"):
         assert suffix_of(content) is None
