@@ -97,33 +97,42 @@ def _given(fields: Mapping[str, Any], photo: bytes | Stored, mode: ServingMode) 
         if not photo:
             raise Problem(400, "No image", f"The file is empty; {_HOW_TO}.")
         check_size(len(photo), mode=mode)
+
     label = fields.get("label")
     if not isinstance(label, str) or not label:
         raise Problem(400, "No label", f"The request has no label, which says what the photo shows; {_HOW_TO}.")
     if not is_label(label):
         raise _unusable("label", label, "without slashes, without a dot at the beginning, ")
-    answered = fields.get("answered")
-    if answered is not None and not (isinstance(answered, str) and is_class_name(answered)):
+    answered = _text(fields, "answered")
+    if answered is not None and not is_class_name(answered):
         raise _unusable("answered", answered, "")
     return GivenFeedback(photo, label, answered, _named(fields, "run"), _named(fields, "request_id"))
 
 
-def _unusable(field: str, label: object, more: str) -> Problem:
+def _unusable(field: str, label: str, more: str) -> Problem:
     return Problem(
         400,
         "Unusable label",
-        f'"{field}" is {shown(str(label)[:80])}, which cannot be the name of a class: give readable text of at most '
+        f'"{field}" is {shown(label[:80])}, which cannot be the name of a class: give readable text of at most '
         f"255 bytes, {more}without control and invisible characters and without spaces at the ends.",
     )
 
 
 def _named(fields: Mapping[str, Any], field: str) -> str | None:
     """Return a field that names a run or a request; None where it is not given."""
-    name = fields.get(field)
-    if name is None or (isinstance(name, str) and _NAME.fullmatch(name)):
+    name = _text(fields, field)
+    if name is None or _NAME.fullmatch(name):
         return name
-    raise Problem(
-        400,
-        "Unreadable parameter",
-        f'"{field}" is {str(name)[:50]!r}; give it as the answer had it, or leave it out.',
-    )
+    raise _unreadable(field, f"is {name[:50]!r}")
+
+
+def _text(fields: Mapping[str, Any], field: str) -> str | None:
+    text = fields.get(field)
+    if text is None or isinstance(text, str):
+        return text
+    # not its value: of what is nested deeply, Python cannot write a text
+    raise _unreadable(field, "is no text")
+
+
+def _unreadable(field: str, given: str) -> Problem:
+    return Problem(400, "Unreadable parameter", f'"{field}" {given}; give it as the answer had it, or leave it out.')

@@ -32,6 +32,9 @@ def jpeg(colour: str = "teal") -> bytes:
 
 
 PHOTO = jpeg()
+DEEP: list[Any] = []
+for _ in range(400):
+    DEEP = [DEEP]
 SAID = {"label": "café", "consent": "true"}
 
 
@@ -172,6 +175,8 @@ def test_a_photo_whose_record_was_not_written_gets_one_the_next_time(
         (as_json(inputs=inputs(), label="cat", consent=True, run="<b>"), 400, "Unreadable parameter"),
         (as_json(inputs=inputs(), label="cat", consent=True, request_id=7), 400, "Unreadable parameter"),
         (as_json(inputs=inputs(), label="cat", consent=True, answered="a\u202eb"), 400, "Unusable label"),
+        (as_json(inputs=inputs(), label="cat", consent=True, answered=DEEP), 400, "Unreadable parameter"),
+        (as_json(inputs=inputs(), label="cat", consent=True, run=DEEP), 400, "Unreadable parameter"),
         (event(None, path="/feedback"), 400, "No image"),
         (event(b"[1]", "application/json", path="/feedback"), 400, "No image"),
         (event(PHOTO, "image/jpeg", path="/feedback"), 415, "No feedback"),
