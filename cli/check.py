@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -23,12 +19,12 @@ from cli.check_list import write_list
 from cli.check_page import page
 from cli.findings import left_out_lines
 from cli.photos import Photos, find_photos
-from cli.target import ROOT
+from cli.training_environment import run_in_training_environment
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["FolderPhotos", "check_folder", "photos_of", "printable"]
+__all__ = ["FolderPhotos", "check_folder", "new_folder", "photos_of", "printable"]
 
 _SHOWN: Final = 5
 """Findings of each kind that are printed; the page and the list have more."""
@@ -72,7 +68,7 @@ def check_folder(folder: Path, *, state: Path, console: Console) -> Path:
         CliError: there are no photos, the training environment is missing, or the check failed.
     """
     photos = photos_of(folder)
-    output = _new_folder(state / "checks", name=folder.resolve().name)
+    output = new_folder(state / "checks", name=folder.resolve().name)
     _examine(photos, kept=state / "doctor", output=output, console=console)
     check: contract.DatasetCheck = json.loads((output / contract.Artefact.CHECK).read_text(encoding="ascii"))
     thumbnails: dict[str, str] = json.loads((output / contract.Artefact.THUMBNAILS).read_text(encoding="ascii"))
@@ -91,8 +87,8 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in whole)
 
 
-def _new_folder(parent: Path, *, name: str) -> Path:
-    """Make a folder for one check, so that no list that a person has worked on is overwritten."""
+def new_folder(parent: Path, *, name: str) -> Path:
+    """Make a folder for one check or review, so that no list that a person has worked on is overwritten."""
     stem = f"{name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     for number in range(1, 1000):
         folder = parent / (stem if number == 1 else f"{stem}-{number}")
@@ -101,15 +97,10 @@ def _new_folder(parent: Path, *, name: str) -> Path:
         except FileExistsError:
             continue
         return folder
-    raise CliError(f"{parent} holds too many checks; delete some of them")
+    raise CliError(f"{parent} holds too many folders of this second; delete some of them")
 
 
 def _examine(photos: FolderPhotos, *, kept: Path, output: Path, console: Console) -> None:
-    environments = Path(os.environ.get("WHIPPET_ENVIRONMENTS") or ROOT / ".envs")
-    python = environments / "training" / "bin" / "python"
-    if not python.exists():
-        raise CliError(f"{python} does not exist: the training environment is missing; run `make setup`")
-
     request: contract.CheckRequest = {
         "folder": str(photos.folder.resolve()),
         "classes": photos.classes,
@@ -117,51 +108,7 @@ def _examine(photos: FolderPhotos, *, kept: Path, output: Path, console: Console
         "kept": str(kept.resolve()),
         "output": str(output.resolve()),
     }
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as errors:
-        file = Path(folder, "request.json")
-        file.write_text(json.dumps(request), encoding="ascii")
-        with subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [str(python), "-m", "training.check_photos", str(file)],
-            cwd=ROOT,
-            env=_environment(os.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        ) as process:
-            try:
-                _follow(process, console=console)
-            except BaseException:
-                process.terminate()  # as after Ctrl+C; what was read so far is kept
-                raise
-        if process.returncode:
-            raise CliError(f"the check failed: {_last_lines(errors)}")
-
-
-def _environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the check, which has nothing to do with AWS."""
-    kept = {name: value for name, value in environment.items() if not name.startswith(("AWS_", "SM_"))}
-    # idle threads that spin would cost others their cores
-    return {**kept, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
-
-
-def _follow(process: subprocess.Popen[str], *, console: Console) -> None:
-    """Show the check's progress until it ends."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("starting", total=None)
-        for line in process.stdout or ():
-            try:
-                said = json.loads(line)
-                progress.update(task, description=said["stage"], completed=said["done"], total=said["total"] or None)
-            except (ValueError, TypeError, KeyError):
-                continue  # what a library says
-
-
-def _last_lines(errors: IO[str]) -> str:
-    errors.seek(0)
-    lines = errors.read().strip().splitlines()
-    return "\n".join(lines[-5:]).removeprefix("RuntimeError: ") or "it ended without a message"
+    run_in_training_environment("training.check_photos", request, what="the check", console=console)
 
 
 def _print(

@@ -28,6 +28,7 @@ from cli.check_list import read_list
 from cli.check_moves import Move, apply, undo
 from cli.demo import demo as run_demo
 from cli.export import write_export
+from cli.feedback.command import apply_list, review_inbox
 from cli.findings import copy_lines, left_out_lines
 from cli.heat_map import check_name, write_heat_map
 from cli.joblogs import run_lines
@@ -395,6 +396,27 @@ def classify(
         console.print(table)
     if failures:
         raise CliError("\n".join(failures))
+
+
+@typer_app.command()
+def feedback(
+    context: typer.Context,
+    *,
+    list_file: Annotated[
+        Path | None,
+        typer.Option("--apply", metavar="CSV", help="Add and reject the photos as this feedback.csv says."),
+    ] = None,
+) -> None:
+    """Review photos that were sent with another label than the model's, and add them to the data set.
+
+    It writes a page to look at and a list, feedback.csv. Write add or reject into the list's column action, and apply
+    it: what you add is copied into its class in the data set, and leaves the feedback as what you reject does.
+    """
+    target = context.obj.target()
+    if list_file is None:
+        review_inbox(target, parent=STATE / "feedback", console=console, say=_say)
+    else:
+        apply_list(target, list_file, say=_say)
 
 
 @typer_app.command()

@@ -19,7 +19,7 @@ from contract import FolderError, read_folders
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Changes", "compare", "content_hashes", "upload"]
+__all__ = ["Changes", "compare", "content_hashes", "put_photo", "upload"]
 
 THREADS = 8
 DELETE_BATCH = 1000
@@ -91,16 +91,7 @@ def upload(s3: Any, *, photos: Photos, changes: Changes, bucket: str, prefix: st
         task = progress.add_task("uploading", total=len(changes.missing))
 
         def put(path: Path) -> None:
-            # put_object rather than upload_file: in one part, so that the ETag is the content's MD5. In a bucket with
-            # KMS it is not; there CheckDataset knows a photo by its SHA-256, which S3 compares with what it got.
-            body = photos.content(path)
-            s3.put_object(
-                Bucket=bucket,
-                Key=prefix + path.as_posix(),
-                Body=body,
-                ContentType=media_type(path),
-                ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode("ascii"),
-            )
+            put_photo(s3, bucket=bucket, key=prefix + path.as_posix(), body=photos.content(path))
             progress.advance(task)
 
         for _ in threads.map(put, changes.missing):
@@ -113,6 +104,22 @@ def upload(s3: Any, *, photos: Photos, changes: Changes, bucket: str, prefix: st
                     f"S3 did not delete {errors[0]['Key']}: {errors[0]['Message']}; allow s3:DeleteObject there, or "
                     "keep what the folder lacks with --add"
                 )
+
+
+def put_photo(s3: Any, *, bucket: str, key: str, body: bytes, **more: str) -> None:
+    """Upload one file of a data set; `more` are further parameters of PutObject.
+
+    In one part, so that the ETag is the content's MD5. In a bucket with KMS it is not; there CheckDataset knows a photo
+    by its SHA-256, which S3 compares with what it got.
+    """
+    s3.put_object(
+        Bucket=bucket,
+        Key=key,
+        Body=body,
+        ContentType=media_type(Path(key)),
+        ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode("ascii"),
+        **more,
+    )
 
 
 def _check_sum(sizes: Mapping[str, int], *, place: str) -> None:

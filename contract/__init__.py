@@ -15,6 +15,7 @@ from contract.debugger import *
 from contract.decision import *
 from contract.evaluation import *
 from contract.features import *
+from contract.feedback import *
 from contract.folders import *
 from contract.heat_map import *
 from contract.hyperparameters import *

@@ -17,6 +17,8 @@ __all__ = [
     "DatasetCheck",
     "FindingKind",
     "PhotoFinding",
+    "Previews",
+    "PreviewsRequest",
 ]
 
 SHOWN_FINDINGS: Final = 100
@@ -119,3 +121,22 @@ class CheckRequest(TypedDict):
     """Folder of what is known of photos already."""
     output: str
     """Folder for the results."""
+
+
+class PreviewsRequest(TypedDict):
+    """What `whippet feedback` asks of the training environment, in a JSON file."""
+
+    folder: str
+    photos: list[str]
+    """Paths below the folder."""
+    output: str
+    """The file that the `Previews` are written to."""
+
+
+class Previews(TypedDict):
+    """Photos as a person sees them on a page."""
+
+    thumbnails: dict[str, str]
+    """Small JPEGs in base64 by the photo's path."""
+    unreadable: dict[str, str]
+    """Why there is none, by the photo's path."""

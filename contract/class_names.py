@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from contract.dataset import FolderError
 
-__all__ = ["check_class_names", "shown"]
+__all__ = ["check_class_names", "is_class_name", "look", "shown"]
 
 _LONGEST = 256
 """Longest name of a class, in characters."""
@@ -30,7 +30,7 @@ def check_class_names(names: Iterable[str]) -> None:
     """
     alike: dict[str, list[str]] = defaultdict(list)
     for name in sorted(names):
-        alike[_look(name)].append(name)
+        alike[look(name)].append(name)
 
     if same := [" and ".join(map(_as_code, group)) for group in alike.values() if len(group) > 1]:
         raise FolderError(
@@ -47,13 +47,18 @@ def check_class_names(names: Iterable[str]) -> None:
         )
 
 
+def is_class_name(name: str) -> bool:
+    """Return whether a class folder may have this name, as far as a single name tells."""
+    return not _is_invalid(name) and "/" not in name
+
+
 def shown(name: str) -> str:
     """Return a name as a message shows it: as it is, or in ASCII where it holds what nobody can see."""
     return ascii(name) if any(map(_is_unreadable, name)) or name != name.strip() else name
 
 
-def _look(name: str) -> str:
-    """Return the same text for all names that look the same."""
+def look(name: str) -> str:
+    """Return the same text for all names that a person cannot tell apart."""
     seen = "".join(
         character
         for character in unicodedata.normalize("NFC", name)

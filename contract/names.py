@@ -14,6 +14,7 @@ __all__ = [
     "BATCHES_PREFIX",
     "CHECKPOINTS_PREFIX",
     "FEATURES_PREFIX",
+    "FEEDBACK_PREFIX",
     "JOBS_PREFIXES",
     "OWN_PREFIXES",
     "RUNS_PREFIX",
@@ -53,7 +54,10 @@ JOBS_PREFIXES: Final = (RUNS_PREFIX, FEATURES_PREFIX, CHECKPOINTS_PREFIX, TENSOR
 UPLOADS_PREFIX: Final = "uploads/"
 """Key prefix of the photos that callers of the API upload before they are classified; S3 deletes them soon."""
 
-OWN_PREFIXES: Final = (*JOBS_PREFIXES, APPROVALS_PREFIX, BATCHES_PREFIX, UPLOADS_PREFIX)
+FEEDBACK_PREFIX: Final = "feedback/"
+"""Key prefix of the photos that callers of the API send with the right label; S3 deletes what nobody has reviewed."""
+
+OWN_PREFIXES: Final = (*JOBS_PREFIXES, APPROVALS_PREFIX, BATCHES_PREFIX, UPLOADS_PREFIX, FEEDBACK_PREFIX)
 """What the runs, batches and the API write below in the data bucket. No photos or weights of a user's belong there."""
 
 _LONGEST_RUN = 11

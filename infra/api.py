@@ -1,4 +1,4 @@
-"""The API: POST /classify, POST /uploads and GET /health behind a key or IAM, throttle and quota; GET / is a page."""
+"""The API: classification, uploads, feedback and health behind a key or IAM, throttle and quota; GET / is a page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from infra.permissions import NO_RESOURCES, OBJECTS, Permission
 from infra.python_function import LOG_RETENTION, PythonFunction
 from infra.settings.api import ApiAuth, ApiSettings
 
-__all__ = ["ROUTES", "Api"]
+__all__ = ["FEEDBACK_ROUTE", "ROUTES", "Api"]
 
 STAGE = "v1"
 _INTEGRATION_TIMEOUT = cdk.Duration.seconds(29)
@@ -27,6 +27,9 @@ _INTEGRATION_TIMEOUT = cdk.Duration.seconds(29)
 
 ROUTES = {"classify": "POST", "uploads": "POST", "health": "GET", "openapi.json": "GET"}
 """The API's paths, and the method of each."""
+
+FEEDBACK_ROUTE = {"feedback": "POST"}
+"""The path that is there where the settings ask for it (`api.feedback`)."""
 
 _AUTHORIZATIONS: dict[ApiAuth, apigateway.AuthorizationType] = {
     "api_key": apigateway.AuthorizationType.NONE,
@@ -86,6 +89,7 @@ class Api(Construct):
                 "CORS_ORIGINS": " ".join(settings.cors_origins),
                 # in a bucket that is not the stack's own, nothing would delete them
                 "UPLOADS_BUCKET": dataset.bucket.bucket_name if dataset.owned else "",
+                "FEEDBACK_DAYS": str(settings.feedback_days if settings.feedback else 0),
             },
             permissions=[
                 Permission(
@@ -93,6 +97,7 @@ class Api(Construct):
                     resources=[names.endpoint_arn],
                 ),
                 *(_take_uploads(dataset) if dataset.owned else []),
+                *(_keep_feedback(dataset) if settings.feedback else []),
                 Permission(
                     actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
                     resources=["*"],
@@ -152,7 +157,7 @@ class Api(Construct):
             "api_key_required": settings.auth == "api_key",
             "authorization_type": _AUTHORIZATIONS[settings.auth],
         }
-        for path, method in ROUTES.items():
+        for path, method in (ROUTES | (FEEDBACK_ROUTE if settings.feedback else {})).items():
             resource = self.rest.root.add_resource(path)
             resource.add_method(method, integration, **needs)
             # the function tells the right method, where API Gateway says that there is no such route
@@ -187,6 +192,12 @@ def _take_uploads(dataset: Dataset) -> list[Permission]:
     """Return the permissions of the forms that the function signs, which may do what it may, and to read what came."""
     uploads = [dataset.arn(f"{contract.UPLOADS_PREFIX}*")]
     return [Permission(actions=["s3:PutObject", "s3:GetObject"], resources=uploads, reason=OBJECTS)]
+
+
+def _keep_feedback(dataset: Dataset) -> list[Permission]:
+    """Return the permission to add feedback, which the function may neither read nor list."""
+    feedback = [dataset.arn(f"{contract.FEEDBACK_PREFIX}*")]
+    return [Permission(actions=["s3:PutObject"], resources=feedback, reason=OBJECTS)]
 
 
 _WHO_IS_ASKED: dict[str, str] = {

@@ -29,7 +29,13 @@ class Dataset(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, settings: DatasetSettings, upload_origins: Sequence[str] = ()
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        settings: DatasetSettings,
+        feedback_days: int,
+        upload_origins: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, construct_id)
         self.prefix = settings.prefix
@@ -37,7 +43,7 @@ class Dataset(Construct):
         self.readable_prefix = "" if self.owned else settings.prefix
         self.emptied_at_destroy = self.owned and not settings.keep_at_destroy
         self.bucket: s3.IBucket = (
-            self._build_bucket(settings, upload_origins)
+            self._build_bucket(settings, feedback_days, upload_origins)
             if settings.bucket is None
             else s3.Bucket.from_bucket_name(self, "Bucket", settings.bucket)
         )
@@ -50,7 +56,7 @@ class Dataset(Construct):
         """Return the ARN pattern of the objects of a key pattern, for a policy's resources."""
         return f"{self.bucket.bucket_arn}/{key_pattern}"
 
-    def _build_bucket(self, settings: DatasetSettings, upload_origins: Sequence[str]) -> s3.Bucket:
+    def _build_bucket(self, settings: DatasetSettings, feedback_days: int, upload_origins: Sequence[str]) -> s3.Bucket:
         keep = settings.keep_at_destroy
         bucket = s3.Bucket(
             self,
@@ -96,6 +102,13 @@ class Dataset(Construct):
                     id="old-uploads",
                     prefix=contract.UPLOADS_PREFIX,
                     expiration=cdk.Duration.days(1),
+                    noncurrent_version_expiration=cdk.Duration.days(1),
+                ),
+                # Also where no more feedback is taken: what came before must not stay for ever.
+                s3.LifecycleRule(
+                    id="old-feedback",
+                    prefix=contract.FEEDBACK_PREFIX,
+                    expiration=cdk.Duration.days(feedback_days),
                     noncurrent_version_expiration=cdk.Duration.days(1),
                 ),
                 # A job overwrites and deletes gigabytes an hour, and the bucket keeps them all as versions.

@@ -12,7 +12,8 @@ __all__ = ["PROBLEMS", "add_problems"]
 _NO_ROUTE = (
     "404",
     "No such route",
-    "The API has POST /classify, POST /uploads, GET /health and a page at GET / below the stage's path.",
+    "The API has POST /classify, POST /uploads, GET /health and a page at GET / below the stage's path; GET "
+    "/openapi.json lists all its routes.",
 )
 
 PROBLEMS: dict[str, tuple[str, str, str]] = {

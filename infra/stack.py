@@ -34,7 +34,13 @@ class WhippetStack(cdk.Stack):
             scope, settings.stack_name, description="Image classification on SageMaker: photos in, API out."
         )
         names = Names(settings.prefix)
-        dataset = Dataset(self, "Dataset", settings=settings.dataset, upload_origins=settings.api.cors_origins)
+        dataset = Dataset(
+            self,
+            "Dataset",
+            settings=settings.dataset,
+            feedback_days=settings.api.feedback_days,
+            upload_origins=settings.api.cors_origins,
+        )
         notifications = Notifications(self, "Notifications", settings=settings.notifications)
 
         # what the jobs run, and what they may do
@@ -110,6 +116,13 @@ class WhippetStack(cdk.Stack):
                 "api.auth=none answers everybody who knows the URL, and api.daily_quota, which is a key's, limits "
                 f"nobody: up to api.rate={settings.api.rate:g} requests a second are paid for. Set api.auth to api_key "
                 "or iam, or lower api.rate",
+            )
+        if settings.api.auth == "none" and settings.api.feedback:
+            cdk.Annotations.of(self).add_warning_v2(
+                "whippet:open-feedback",
+                "api.feedback=true with api.auth=none lets everybody who knows the URL store photos in your bucket, up "
+                f"to api.rate={settings.api.rate:g} a second, for api.feedback_days={settings.api.feedback_days} days. "
+                "Set api.auth to api_key, whose api.daily_quota bounds it, or lower api.rate",
             )
         if settings.release.approval == "manual" and settings.notifications.email is None:
             cdk.Annotations.of(self).add_warning_v2(

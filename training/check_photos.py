@@ -10,21 +10,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 import contract
-from training.data.manifest import read_photo
 from training.doctor.examine import Photos, examine, finding_of
 from training.doctor.kept import KeptPhotos
 from training.doctor.reading import IMAGE_SIZE, Backbone, read_photos
-from training.evaluation.thumbnails import thumbnail
+from training.evaluation.thumbnails import previews
 from training.preprocess import ImageError
 from training.runtime.environment import run_job
-
-_THUMBNAIL: Final = 176
-"""Longer side of a picture on the page, in pixels."""
 
 
 def main() -> None:
@@ -50,7 +45,7 @@ def main() -> None:
         check = _examined(request, contents, kept=kept, levels=backbone.levels)
 
     # what people look at
-    thumbnails = _thumbnails(folder, _shown(check["findings"]))
+    thumbnails = previews(folder, _shown(check["findings"]))["thumbnails"]
     for name, content in ((contract.Artefact.CHECK, check), (contract.Artefact.THUMBNAILS, thumbnails)):
         # in ASCII: a file's name may hold bytes that are no UTF-8
         (output / name).write_text(json.dumps(content, indent=1), encoding="ascii")
@@ -95,17 +90,6 @@ def _shown(findings: Iterable[contract.PhotoFinding]) -> list[str]:
         if counts[finding["kind"]] <= contract.SHOWN_FINDINGS:
             paths |= {path: None for path in (finding["path"], finding["other"]) if path is not None}
     return list(paths)
-
-
-def _thumbnails(folder: Path, paths: Iterable[str]) -> dict[str, str]:
-    """Return small JPEGs in base64 by path, of the photos that can be read."""
-    found = {}
-    for path in paths:
-        try:
-            found[path] = thumbnail(read_photo(folder, path), side=_THUMBNAIL)
-        except (ImageError, OSError):
-            continue
-    return found
 
 
 def _say(stage: str, done: int, total: int) -> None:

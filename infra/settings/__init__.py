@@ -266,6 +266,17 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _feedback_is_deleted(self) -> Settings:
+        """Refuse to keep strangers' photos where the stack cannot let S3 delete them."""
+        if self.api.feedback and self.dataset.bucket:
+            raise ValueError(
+                f"api.feedback=true would keep callers' photos in dataset.bucket={self.dataset.bucket}, where nothing "
+                "deletes them after api.feedback_days, as it is not the stack's own; set api.feedback=false, or empty "
+                "dataset.bucket"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _batches_can_be_shared(self) -> Settings:
         """Refuse batch sizes that a fine-tuning's processes, one for each GPU or CPU machine, cannot share evenly."""
         training = self.training

@@ -41,3 +41,11 @@ class ApiSettings(Section):
         le=1_000_000_000,
         description="Requests that an API key may make in a day; without keys (api.auth) there is no such limit.",
     )
+    feedback: bool = Field(
+        default=False,
+        description="Whether callers may send a photo with its right label where the answer was wrong: it is kept for "
+        "`whippet feedback`. Needs a bucket of the stack's own.",
+    )
+    feedback_days: int = Field(
+        default=90, ge=1, le=3650, description="Days after which feedback is deleted that nobody has reviewed."
+    )

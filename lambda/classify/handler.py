@@ -1,4 +1,4 @@
-"""Classify: POST /classify hands images to the endpoint, POST /uploads takes large ones, GET / is a page."""
+"""Classify: POST /classify hands images to the endpoint, POST /feedback keeps their right labels, GET / is a page."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from contract import Answer, ServingMode
 from .batch import classify_all
 from .classifier_endpoint import ClassifierEndpoint
 from .cross_origin import cross_origin
+from .feedback import FeedbackInbox
 from .model_headers import model_headers
 from .page import page
 from .problems import Problem
+from .request_feedback import read_feedback
 from .request_image import ImageRequest, read_request
+from .request_json import Stored
 from .uploads import Uploads
 
 __all__ = ["handler"]
@@ -31,6 +34,7 @@ app = APIGatewayRestResolver(cors=cross_origin(os.environ["CORS_ORIGINS"]))
 mode: ServingMode = "serverless" if os.environ["SERVING_MODE"] == "serverless" else "realtime"
 endpoint = ClassifierEndpoint(os.environ["ENDPOINT_NAME"], mode=mode)
 uploads = Uploads(os.environ["UPLOADS_BUCKET"], mode=mode)
+inbox = FeedbackInbox(os.environ["UPLOADS_BUCKET"], days=int(os.environ["FEEDBACK_DAYS"]))
 
 _TO_ANSWER: Final = 3.0
 """Seconds that are kept for a cold start, which API Gateway counts and Lambda does not, and for the way back."""
@@ -52,8 +56,11 @@ def classify() -> Response[str]:
 
 def _ask(request: ImageRequest, *, request_id: str) -> Answer:
     """Return the endpoint's answer to one image, which is read only now if it was uploaded."""
-    image = request.image if isinstance(request.image, bytes) else uploads.read(request.image.key)
-    return endpoint.classify(image, request.parameters, request_id=request_id)
+    return endpoint.classify(_bytes(request.image), request.parameters, request_id=request_id)
+
+
+def _bytes(image: bytes | Stored) -> bytes:
+    return image if isinstance(image, bytes) else uploads.read(image.key)
 
 
 @app.post("/uploads")
@@ -62,13 +69,21 @@ def upload() -> Response[str]:
     return _json(uploads.begin(), {})
 
 
+@app.post("/feedback")
+def give_feedback() -> Response[str]:
+    """Keep a photo with its right label, where the environment does, for a person to review."""
+    inbox.check_open()
+    given = read_feedback(app.current_event, mode=mode)
+    return _json(inbox.keep(given, _bytes(given.photo)), {}, status=201)
+
+
 @app.get("/openapi.json")
 def openapi() -> Response[str]:
     """Return the API's description."""
     from .openapi import document  # only here, since a cold start need not pay for it
 
     auth: Any = os.environ["API_AUTH"]
-    return _json(document(auth), {})
+    return _json(document(auth, feedback=inbox.days > 0), {})
 
 
 @app.get("/health")
@@ -77,15 +92,15 @@ def health() -> Response[str]:
     return _json(endpoint.health(), {})
 
 
-def _json(content: object, headers: dict[str, str]) -> Response[str]:
+def _json(content: object, headers: dict[str, str], *, status: int = 200) -> Response[str]:
     body = json.dumps(content, ensure_ascii=False)
-    return Response(200, content_type="application/json", body=body, headers=headers)
+    return Response(status, content_type="application/json", body=body, headers=headers)
 
 
 @app.get("/", compress=True)
 def show_page() -> Response[str]:
     """Return the page on which people try the model."""
-    served = page()
+    served = page(feedback_days=inbox.days)
     return Response(200, content_type="text/html; charset=utf-8", body=served.html, headers=dict(served.headers))
 
 
@@ -117,7 +132,8 @@ def _no_route(_: NotFoundError) -> Response[str]:
         response = _answer(Problem(405, "Wrong method", f"{app.current_event.path[:50]} takes {wanted}."))
         response.headers["Allow"] = wanted
         return response
-    routes = "POST /classify, POST /uploads, GET /health, GET /openapi.json and a page at GET /"
+    feedback = "POST /feedback, " if inbox.days else ""
+    routes = f"POST /classify, POST /uploads, {feedback}GET /health, GET /openapi.json and a page at GET /"
     return _answer(Problem(404, "No such route", f"This API has {routes}."))
 
 

@@ -13,6 +13,8 @@ from contract import (
     ApiRequest,
     BatchAnswer,
     ClassificationParameters,
+    FeedbackReceipt,
+    FeedbackRequest,
     Health,
     ProblemDetails,
     Upload,
@@ -41,7 +43,7 @@ _SECURITY: Final[dict[Auth, dict[str, Any]]] = {
 _PROBLEMS: Final = {
     "400": "The request is wrong; `detail` says how it should be.",
     "403": "The key or the signature is missing or wrong.",
-    "404": "There is no such route, or no such upload.",
+    "404": "There is no such route, no such upload, or the environment does not offer this.",
     "405": "The route takes another method; `Allow` names it.",
     "413": "The image, or the request, is too large.",
     "415": "The content type cannot be an image's.",
@@ -61,11 +63,23 @@ _LIMITS: Final[dict[str, dict[str, Any]]] = {
     "coverage": {"minimum": MIN_COVERAGE, "maximum": MAX_COVERAGE},
 }
 """What the types of `contract.ClassificationParameters` do not say."""
+_PLACES: Final[dict[str, dict[str, Any]]] = {"inputs": {"minLength": 1, **_BASE64}, "s3": {"pattern": _KEY}}
+"""Where the images of a request are."""
+_FEEDBACK_LIMITS: Final[dict[str, dict[str, Any]]] = {
+    **{name: {"minLength": 1, "maxLength": 255} for name in ("label", "answered")},
+    **{name: {"pattern": "^[A-Za-z0-9-]{1,64}$"} for name in ("run", "request_id")},
+}
+"""What the types of `contract.FeedbackRequest` do not say."""
 
 
-def document(auth: Auth) -> dict[str, Any]:
-    """Return the document of an API that answers these callers."""
-    schemas = _schemas()
+def document(auth: Auth, *, feedback: bool) -> dict[str, Any]:
+    """Return the document of an API.
+
+    Args:
+        auth: whom it answers.
+        feedback: whether it takes feedback.
+    """
+    schemas = _schemas(feedback=feedback)
     security: list[dict[str, list[str]]] = [{auth: []}] if _SECURITY[auth] else []
     return {
         "openapi": "3.1.0",
@@ -83,6 +97,7 @@ def document(auth: Auth) -> dict[str, Any]:
             "/uploads": {
                 "post": _operation("upload", "Where to upload a photo that is too large for a request", "Upload")
             },
+            **({"/feedback": {"post": _feedback(schemas)}} if feedback else {}),
             "/health": {"get": _operation("health", "Whether there is a model", "Health")},
             "/openapi.json": {"get": _operation("describe", "This document", None)},
         },
@@ -94,26 +109,30 @@ def document(auth: Auth) -> dict[str, Any]:
     }
 
 
-def _schemas() -> dict[str, dict[str, Any]]:
+def _schemas(*, feedback: bool) -> dict[str, dict[str, Any]]:
     """Return the schemas of the contract, with the limits that its types do not say."""
     known: dict[str, dict[str, Any]] = {}
-    for kind in (ApiRequest, Answer, BatchAnswer, Upload, Health, ProblemDetails):
+    of_feedback = (FeedbackRequest, FeedbackReceipt) if feedback else ()
+    for kind in (ApiRequest, Answer, BatchAnswer, Upload, Health, ProblemDetails, *of_feedback):
         schema_of(kind, known)
 
     # requests are held to their fields
-    for name in (ApiRequest.__name__, ClassificationParameters.__name__):
-        known[name]["additionalProperties"] = False
+    for kind in (ApiRequest, ClassificationParameters, *of_feedback[:1]):
+        known[kind.__name__]["additionalProperties"] = False
     for name, limits in _LIMITS.items():
         known[ClassificationParameters.__name__]["properties"][name] |= limits
     request = known[ApiRequest.__name__]
     request["oneOf"] = [{"required": ["inputs"]}, {"required": ["s3"]}]
-    texts: dict[str, dict[str, Any]] = {"inputs": {"minLength": 1, **_BASE64}, "s3": {"pattern": _KEY}}
-    for name, limits in texts.items():
+    for name, limits in _PLACES.items():
         one = {"type": "string", **limits}
         request["properties"][name]["anyOf"] = [
             one,
             {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_BATCH},
         ]
+    if feedback:
+        known[FeedbackRequest.__name__]["oneOf"] = request["oneOf"]
+        for name, limits in (_PLACES | _FEEDBACK_LIMITS).items():
+            known[FeedbackRequest.__name__]["properties"][name] |= limits
     return known
 
 
@@ -149,8 +168,45 @@ def _classify(schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return operation
 
 
+def _feedback(schemas: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    problems = tuple(sorted({"400", "413", "415", *_OF_EVERY_ROUTE}))
+    operation = _operation(
+        "feedback",
+        "Give a photo with its right label, to be kept and reviewed",
+        FeedbackReceipt.__name__,
+        problems=problems,
+        success="201",
+    )
+    fields = schemas[FeedbackRequest.__name__]["properties"]
+    texts = {name: _plain(schema) for name, schema in fields.items() if name not in _PLACES}
+    form = {
+        "type": "object",
+        "properties": {
+            "image": {"type": "string", "contentMediaType": "application/octet-stream"},
+            **texts,
+            "consent": {"enum": ["true"]},
+        },
+        "required": ["image", "label", "consent"],
+        "additionalProperties": False,
+    }
+    operation["requestBody"] = {
+        "required": True,
+        "description": "A form with the photo; or JSON with it in base64, or with the key of an upload.",
+        "content": {
+            "multipart/form-data": {"schema": form},
+            "application/json": {"schema": {"$ref": "#/components/schemas/FeedbackRequest"}},
+        },
+    }
+    return operation
+
+
 def _operation(
-    name: str, summary: str, answer: str | None, *, problems: tuple[str, ...] = _OF_EVERY_ROUTE
+    name: str,
+    summary: str,
+    answer: str | None,
+    *,
+    problems: tuple[str, ...] = _OF_EVERY_ROUTE,
+    success: str = "200",
 ) -> dict[str, Any]:
     schema = {"$ref": f"#/components/schemas/{answer}"} if answer else {"type": "object"}
     request_id = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
@@ -158,7 +214,7 @@ def _operation(
         "operationId": name,
         "summary": summary,
         "responses": {
-            "200": {
+            success: {
                 "description": "The answer.",
                 "headers": dict(request_id),
                 "content": {"application/json": {"schema": schema}},

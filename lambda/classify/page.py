@@ -12,7 +12,7 @@ __all__ = ["Page", "page"]
 
 _FOLDER = Path(__file__).parent / "static"
 
-_SCRIPTS = ("kept.js", "photo.js", "api.js", "answer.js", "model.js", "main.js")
+_SCRIPTS = ("kept.js", "photo.js", "api.js", "feedback.js", "answer.js", "model.js", "main.js")
 """They become one script in this order, and share its scope."""
 
 
@@ -25,15 +25,19 @@ class Page:
 
 
 @cache
-def page() -> Page:
+def page(*, feedback_days: int) -> Page:
     """Return the page.
+
+    Args:
+        feedback_days: days for which photos are kept that people say are answered wrongly; 0 where none are.
 
     It is a single file, since each file more would be another invocation of the function and would need the path of
     API Gateway's stage, which the page's address may lack the last slash of.
     """
     style = _text("style.css")
     script = "\n".join(_text(name) for name in _SCRIPTS)
-    html = _text("index.html").replace("/* style */", style).replace("/* script */", script)
+    html = _text("index.html").replace("{feedback-days}", str(feedback_days))
+    html = html.replace("/* style */", style).replace("/* script */", script)
     policy = {
         "default-src": "'none'",
         "script-src": _hash(script),

@@ -12,7 +12,8 @@ __all__ = ["Form", "read_form"]
 
 _MAX_PARTS: Final = 64
 _MAX_HEADER_BYTES: Final = 8_192
-_MAX_TEXT_BYTES: Final = 200
+_MAX_TEXT_BYTES: Final = 1_024
+"""The name of a class may have so many."""
 _BOUNDARY: Final = re.compile(r"[ -~]{1,70}")
 """What a boundary may be (RFC 2046, 5.1.1), but for a few characters that no client uses."""
 

@@ -18,7 +18,7 @@ from .request_form import read_form
 from .request_json import Stored, read_json
 from .request_parameters import Parameters, from_texts, joined
 
-__all__ = ["ImageRequest", "Images", "read_request"]
+__all__ = ["ImageRequest", "Images", "body_of", "read_request"]
 
 _HOW_TO: Final = (
     "send the image's bytes with an image/* content type, or JSON with the image in base64 as "
@@ -63,16 +63,14 @@ def read_request(event: APIGatewayProxyEvent, *, mode: ServingMode) -> Images:
             or what is asked is not in `contract.ClassificationParameters`.
     """
     asked = from_texts(_query(event), what="The query string")
-    body = _body(event)
-    if not body:
-        raise Problem(400, "No image", f"The request has no body; {_HOW_TO}.")
+    body = body_of(event, how_to=_HOW_TO)
 
     content_type = event.headers.get("content-type") or ""
     kind = media_type_of(content_type, body)
     if kind is None:
         raise Problem(415, "Not an image", f"The content type is {content_type[:50]!r}; {_HOW_TO}.")
     if kind == JSON:
-        content = read_json(body, mode=mode)
+        content = read_json(body, mode=mode, how_to=_HOW_TO)
         return _images(content.images, content.is_batch, joined(asked, content.parameters))
     if kind == FORM:
         form = read_form(content_type, body)
@@ -105,11 +103,18 @@ def _query(event: APIGatewayProxyEvent) -> dict[str, list[str]]:
     }
 
 
-def _body(event: APIGatewayProxyEvent) -> bytes:
+def body_of(event: APIGatewayProxyEvent, *, how_to: str) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        Problem: there is none, or API Gateway's encoding of it is broken.
+    """
     text = event.body or ""
+    if not text:
+        raise Problem(400, "No image", f"The request has no body; {how_to}.")
     if not event.is_base64_encoded:
         return text.encode("utf-8", "replace")
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
-        raise Problem(400, "Unreadable body", f"The body is not valid base64; {_HOW_TO}.") from None
+        raise Problem(400, "Unreadable body", f"The body is not valid base64; {how_to}.") from None

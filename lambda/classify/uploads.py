@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import threading
 import uuid
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-import boto3
 from aws_lambda_powertools import Logger
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from shared.aws_errors import is_unreadable_object
 
@@ -18,6 +15,7 @@ from contract import MAX_SERVERLESS_IMAGE_BYTES, MAX_UPLOAD_BYTES, UPLOADS_PREFI
 
 from .image_limits import too_large
 from .problems import Problem
+from .s3_client import new_s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,18 +30,6 @@ _EXPIRES: Final = 600
 _KEY: Final = re.compile(re.escape(UPLOADS_PREFIX) + r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Nothing else can be named, so that no request reaches another object than an upload."""
 
-_CLIENT: Final = threading.Lock()
-"""Held while the client is made, which boto3's default session does for one thread at a time."""
-
-_CONFIG: Final = Config(
-    connect_timeout=2,
-    read_timeout=4,
-    retries={"total_max_attempts": 2},
-    signature_version="s3v4",
-    # the forms then name the region's host: the global one redirects a new bucket's uploads, which browsers refuse
-    s3={"addressing_style": "virtual"},
-)
-
 
 class Uploads:
     """The uploads of one environment."""
@@ -55,8 +41,7 @@ class Uploads:
     @cached_property
     def _s3(self) -> S3Client:
         """Made when the first photo is uploaded, and not at a cold start."""
-        with _CLIENT:
-            return boto3.client("s3", config=_CONFIG)
+        return new_s3_client()
 
     def begin(self) -> Upload:
         """Return where and how a photo can be uploaded; S3 holds the caller to the key, the size and the time.

@@ -11,6 +11,7 @@ __all__ = [
     "error_code",
     "error_message",
     "has_ended",
+    "is_already_there",
     "is_being_changed",
     "is_denied",
     "is_missing_bucket",
@@ -117,6 +118,11 @@ def is_unreadable_object(error: ClientError) -> bool:
     HeadObject answers 403 for a missing object where the caller may not list the bucket.
     """
     return _status(error) in (403, 404)
+
+
+def is_already_there(error: ClientError) -> bool:
+    """Return whether S3 refuses to write an object because there is one (`If-None-Match: *`)."""
+    return error_code(error) == "PreconditionFailed"
 
 
 def is_missing_bucket(error: ClientError) -> bool:

@@ -22,6 +22,7 @@ class FakeStack:
     """Stands in for `cli.target.Target`, of a local cloud."""
 
     cloud: Any = object()
+    dataset = ("data", "dataset/")
 
     def __init__(self, objects: dict[str, bytes] | None = None, **clients: Any) -> None:
         self.settings = Settings()

@@ -1,4 +1,4 @@
-"""A training environment whose check answers at once: with findings on the photos that it is told to suspect."""
+"""A training environment that answers at once: with findings on the photos that it is told to suspect, or previews."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ print(json.dumps({{"stage": "reading photos", "done": 1, "total": 1}}))
 if answer["error"]:
     print("RuntimeError: " + answer["error"], file=sys.stderr)
     sys.exit(1)
+if sys.argv[2] == "training.preview_photos":
+    contents = {{path: pathlib.Path(request["folder"], path).read_bytes() for path in request["photos"]}}
+    previews = {{
+        "thumbnails": {{path: {picture!r} for path, content in contents.items() if b"damaged" not in content}},
+        "unreadable": {{path: "it is cut short" for path, content in contents.items() if b"damaged" in content}},
+    }}
+    pathlib.Path(request["output"]).write_text(json.dumps(previews))
+    sys.exit()
 labels = {{photo["path"]: photo for photo in request["photos"]}}
 findings = []
 for finding in answer["findings"]:

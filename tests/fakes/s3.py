@@ -24,13 +24,15 @@ class FakeS3:
         for key, body in (objects or {}).items():
             self.put_object(Bucket="data", Key=key, Body=body)
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes, **_: Any) -> None:  # noqa: N803
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str = "", **_: Any) -> None:  # noqa: N803
+        if IfNoneMatch and Key in self.objects:
+            raise client_error("PreconditionFailed", "At least one of the pre-conditions did not hold", status=412)
         self.objects[Key] = Body
         self.modified[Key] = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=len(self.modified))
 
     def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
         for item in Delete["Objects"]:
-            del self.objects[item["Key"]]
+            self.objects.pop(item["Key"], None)
         return {}
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803

@@ -95,6 +95,54 @@ def test_the_function_reaches_uploads_and_nothing_else_in_the_bucket(template: T
     assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (1, {"NoncurrentDays": 1})
 
 
+def test_no_photo_of_a_callers_is_kept_unless_the_owner_says_so(template: Template) -> None:
+    assert template.function("classify")["Environment"]["Variables"]["FEEDBACK_DAYS"] == "0"
+    assert "feedback" not in paths(template)
+    assert not [each for _, each in template.statements() if "feedback/" in json.dumps(each["Resource"])]
+    rules = template.only("AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    assert [rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") == "feedback/"] == [90], (
+        "what came while feedback was taken goes all the same"
+    )
+
+
+def test_the_function_may_add_feedback_and_neither_read_nor_list_it(synthesise: Callable[..., Template]) -> None:
+    template = synthesise(**{"api.feedback": "true", "api.feedback_days": "30"})
+    assert template.function("classify")["Environment"]["Variables"]["FEEDBACK_DAYS"] == "30"
+    (statement,) = [
+        each
+        for name, each in template.statements()
+        if name.startswith("ApiFunction") and "feedback/" in json.dumps(each["Resource"])
+    ]
+    assert listed(statement["Action"]) == ["s3:PutObject"]
+    (resource,) = listed(statement["Resource"])
+    assert resource.partition(":::")[2].partition("/")[2] == "feedback/*"
+    rules = template.only("AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    (rule,) = [rule for rule in rules if rule.get("Prefix") == "feedback/"]
+    assert (rule["ExpirationInDays"], rule["NoncurrentVersionExpiration"]) == (30, {"NoncurrentDays": 1})
+
+
+@pytest.mark.parametrize("auth", ["api_key", "iam"])
+def test_feedback_is_demanded_the_same_of_as_any_other_request(synthesise: Callable[..., Template], auth: str) -> None:
+    template = synthesise(**{"api.feedback": "true", "api.auth": auth, "api.cors_origins": "https://a.example"})
+    assert "feedback" in paths(template)
+    methods = [item["Properties"] for item in template.of_type("AWS::ApiGateway::Method").values()]
+    (resource,) = [
+        name
+        for name, item in template.of_type("AWS::ApiGateway::Resource").items()
+        if item["Properties"]["PathPart"] == "feedback"
+    ]
+    of_feedback = {method["HttpMethod"]: method for method in methods if method["ResourceId"] == {"Ref": resource}}
+    assert of_feedback.keys() == {"POST", "ANY", "OPTIONS"}
+    for name in ("POST", "ANY"):
+        assert of_feedback[name]["ApiKeyRequired"] is (auth == "api_key")
+        assert of_feedback[name]["AuthorizationType"] == ("AWS_IAM" if auth == "iam" else "NONE")
+    assert not of_feedback["OPTIONS"]["ApiKeyRequired"]
+
+
+def paths(template: Template) -> set[str]:
+    return {item["Properties"]["PathPart"] for item in template.of_type("AWS::ApiGateway::Resource").values()}
+
+
 def test_no_uploads_are_taken_into_a_bucket_that_is_not_the_stacks(synthesise: Callable[..., Template]) -> None:
     template = synthesise(**{"dataset.bucket": "photos-of-ours", "dataset.prefix": "shop/"})
     assert template.function("classify")["Environment"]["Variables"]["UPLOADS_BUCKET"] == ""

@@ -18,7 +18,12 @@ from policy_sentry.querying.actions import get_action_data
 from tests.infra.function_calls import FUNCTIONS, ROOT, actions_of
 from tests.infra.template import Template, listed
 
-EVERYTHING = {"release.approval": "manual", "tuning.warm_start": "true", "dataset.keep_at_destroy": "false"}
+EVERYTHING = {
+    "release.approval": "manual",
+    "tuning.warm_start": "true",
+    "dataset.keep_at_destroy": "false",
+    "api.feedback": "true",
+}
 """Settings with which every function is there and uses all of its calls."""
 
 LAMBDA_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}

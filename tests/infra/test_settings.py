@@ -137,6 +137,11 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
         ({"epochs": "3"}, "unknown setting -c epochs=3"),
         ({"training.epoch": "3"}, "training.epoch: there is no such setting"),
         ({"dataset.prefix": "debug/photos/"}, "dataset.prefix=debug/photos/ lies where the runs keep their own files"),
+        ({"dataset.prefix": "feedback/"}, "dataset.prefix=feedback/ lies where the runs keep their own files"),
+        (
+            {"api.feedback": "true", "dataset.bucket": "photos-of-ours"},
+            "api.feedback=true would keep callers' photos in dataset.bucket=photos-of-ours, where nothing deletes",
+        ),
         ({"training.weights": "checkpoints/a.pth"}, "training.weights=checkpoints/a.pth lies where the runs keep"),
         ({"training.epochs": "many"}, "training.epochs='many'"),
         ({"training.instance_type": "c5.xlarge"}, "training.instance_type='c5.xlarge'"),
@@ -246,6 +251,13 @@ def test_fine_tuning_without_a_gpu_is_told_at_synthesis_with_the_photos_that_its
     assert "training.instance_type" in said
     assert "has no GPU" not in warnings(tuned | {"training.instance_type": "ml.g5.xlarge"}, tmp_path / "gpu")
     assert warnings({}, tmp_path / "features") == ""
+
+
+def test_feedback_that_nobody_bounds_is_warned_of(tmp_path: Path) -> None:
+    feedback = {"api.feedback": "true"}
+    assert warnings(feedback, tmp_path / "key") == ""
+    assert "store photos in your bucket" in warnings(feedback | {"api.auth": "none"}, tmp_path / "none")
+    assert "store photos" not in warnings({"api.auth": "none"}, tmp_path / "off")
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "API_AUTH": "api_key",
         "CORS_ORIGINS": "",
         "UPLOADS_BUCKET": "data",
+        "FEEDBACK_DAYS": "0",
         "MIN_ACCURACY": "0.7",
         "ACCURACY_BY": "photo",
         "MIN_CLASS_RECALL": "0.2",

@@ -15,13 +15,13 @@ from classify.json_schema import schema_of
 from classify.openapi import document
 
 import contract
-from infra.api import ROUTES
+from infra.api import FEEDBACK_ROUTE, ROUTES
 from tests.fakes.api import FakeEndpoint, call, event
 
 
 @pytest.fixture(scope="module")
 def described() -> dict[str, Any]:
-    return document("api_key")
+    return document("api_key", feedback=True)
 
 
 def references(node: Any) -> Iterator[str]:
@@ -35,11 +35,11 @@ def references(node: Any) -> Iterator[str]:
             yield from references(value)
 
 
-def test_it_is_served_as_json(monkeypatch: pytest.MonkeyPatch, described: dict[str, Any]) -> None:
+def test_it_is_served_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     request = event(None, None, method="GET", path="/openapi.json")
     status, body, headers = call(monkeypatch, FakeEndpoint(), request)
     assert (status, headers["Content-Type"]) == (200, "application/json")
-    assert body == json.loads(json.dumps(described))
+    assert body == json.loads(json.dumps(document("api_key", feedback=False)))
     assert body["openapi"] == "3.1.0"
 
 
@@ -53,14 +53,17 @@ def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
 
 def test_it_has_the_routes_of_the_function_and_of_api_gateway(described: dict[str, Any]) -> None:
     paths = {path.strip("/"): next(iter(methods)).upper() for path, methods in described["paths"].items()}
-    assert paths == ROUTES
+    assert paths == ROUTES | FEEDBACK_ROUTE
     routes = [*classify.app._static_routes, *classify.app._dynamic_routes]
     of_the_function = {route.path.strip("/"): route.method for route in routes}
     assert of_the_function.items() <= paths.items() | {("", "GET")}
     assert paths.items() <= of_the_function.items()
 
 
-@pytest.mark.parametrize("name", ["Answer", "ServedModel", "ProblemDetails", "BatchItem", "Upload", "Health"])
+@pytest.mark.parametrize(
+    "name",
+    ["Answer", "ServedModel", "ProblemDetails", "BatchItem", "Upload", "Health", "FeedbackReceipt", "FeedbackRequest"],
+)
 def test_a_schema_has_the_fields_of_the_contract(described: dict[str, Any], name: str) -> None:
     declared = get_type_hints(getattr(contract, name), include_extras=True)
     schema = described["components"]["schemas"][name]
@@ -89,9 +92,25 @@ def test_every_status_that_the_function_gives_is_declared(described: dict[str, A
     assert given | {"422", "429", "403"} <= declared
 
 
+def test_feedback_is_described_where_it_is_taken(described: dict[str, Any]) -> None:
+    without = document("api_key", feedback=False)
+    assert "/feedback" not in without["paths"]
+    assert not [name for name in without["components"]["schemas"] if name.startswith("Feedback")]
+
+    operation = described["paths"]["/feedback"]["post"]
+    assert {"201", "400", "404", "413", "415", "503"} <= operation["responses"].keys()
+    form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+    fields = contract.FeedbackRequest.__annotations__.keys() - {"inputs", "s3"}
+    assert form["properties"].keys() == fields | {"image"}
+    schema = described["components"]["schemas"]["FeedbackRequest"]
+    assert schema["properties"]["consent"]["enum"] == [True]
+    assert schema["additionalProperties"] is False
+    assert schema["oneOf"] == [{"required": ["inputs"]}, {"required": ["s3"]}]
+
+
 @pytest.mark.parametrize(("auth", "security"), [("api_key", [{"api_key": []}]), ("iam", [{"iam": []}]), ("none", [])])
 def test_it_says_who_may_call(auth: Any, security: list[Any]) -> None:
-    described = document(auth)
+    described = document(auth, feedback=False)
     assert described["security"] == security
     assert described["components"].get("securitySchemes", {}).keys() == {name for each in security for name in each}
 

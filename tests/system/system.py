@@ -104,6 +104,17 @@ class System:
         host, _, stage = url.partition("/")
         return self.cloud.api_url(host.split(".")[0], stage)
 
+    def destroy(self) -> None:
+        """Destroy the stack by the CDK's own command, so that the cloud goes on and can be looked at."""
+        cdk = [str(Path(sys.executable).parent / "cdk"), "destroy", "--force", STACK]
+        overrides = [part for name, value in OVERRIDES.items() for part in ("-c", f"{name}={value}")]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**self.cloud.environment(), "PATH": path}
+        done = subprocess.run(
+            [*cdk, *overrides], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+
     def api(self, method: str, path: str, body: bytes | None = None, **headers: str) -> urllib3.BaseHTTPResponse:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         return urllib3.request(method, self.api_url + path, body=body, headers=headers, timeout=60, retries=False)

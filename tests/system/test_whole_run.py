@@ -12,8 +12,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,12 +24,11 @@ from PIL import Image
 
 import contract
 from cli.digits import write_digits
-from cli.target import ROOT
 from infra.outputs import StackOutput
 from local import control
 from tests.system.browser.chromium import chromium
 from tests.system.left_behind import unstated
-from tests.system.system import ENDPOINT, INPUT, OVERRIDES, STACK, System, run_of
+from tests.system.system import ENDPOINT, INPUT, OVERRIDES, System, run_of
 
 
 @pytest.fixture(scope="module")
@@ -403,14 +400,7 @@ def test_status_and_logs_tell_what_happened(system: System) -> None:
 
 def test_destroy_leaves_nothing_behind_but_what_readme_lists(system: System) -> None:
     bucket = system.output(StackOutput.DATA_BUCKET)
-    environment = system.cloud.environment()
-    cdk = [str(Path(sys.executable).parent / "cdk"), "destroy", "--force", STACK]
-    overrides = [part for name, value in OVERRIDES.items() for part in ("-c", f"{name}={value}")]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        [*cdk, *overrides], cwd=ROOT, env={**environment, "PATH": path}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    system.destroy()
     # the endpoint's last lines did not make its log group again
     groups = system.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/sagemaker/Endpoints/{ENDPOINT}")
     assert groups["logGroups"] == []

@@ -18,10 +18,13 @@ from training.data.manifest import in_order, read_photo
 from training.preprocess import ImageError
 from training.runtime.environment import write_json
 
-__all__ = ["SIDE", "disputed_paths", "mistaken_paths", "photos_to_show", "thumbnail", "write_thumbnails"]
+__all__ = ["SIDE", "disputed_paths", "mistaken_paths", "photos_to_show", "previews", "thumbnail", "write_thumbnails"]
 
 SIDE: Final = 128
 """Longest side of a thumbnail of the report, in pixels: one takes about 4 kB in base64."""
+
+_PREVIEW: Final = 176
+"""Longest side of a picture on the page of a review, in pixels."""
 
 MAX_BYTES: Final = 1_500_000
 """Most bytes of all thumbnails together, in base64, so that the report opens at once wherever it is sent."""
@@ -46,6 +49,17 @@ def thumbnail(data: bytes, *, side: int) -> str:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=75)
     return base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def previews(folder: Path, paths: Iterable[str]) -> contract.Previews:
+    """Return the thumbnails of photos that a person reviews, and why there is none of those that cannot be read."""
+    found: contract.Previews = {"thumbnails": {}, "unreadable": {}}
+    for path in paths:
+        try:
+            found["thumbnails"][path] = thumbnail(read_photo(folder, path), side=_PREVIEW)
+        except (ImageError, OSError) as error:
+            found["unreadable"][path] = str(error)
+    return found
 
 
 def write_thumbnails(folder: Path, paths: Iterable[str], *, photos: Path) -> None:

@@ -14,7 +14,7 @@ class ApiError extends Error {
   }
 }
 
-/** Return the answer of the API as JSON; throw an ApiError where it gives none. */
+/** Return the answer of the API as {content, id}: its JSON and the request's id; throw an ApiError where it gives none. */
 async function request(path, {signal, ...options} = {}) {
   const headers = new Headers(options.headers);
   const key = kept.read(KEY);
@@ -35,7 +35,7 @@ async function request(path, {signal, ...options} = {}) {
   }
 
   const content = parsed(text);
-  if (response.ok && content) return content;
+  if (response.ok && content) return {content, id: response.headers.get("x-request-id")};
   if (response.ok) throw new ApiError(response.status, UNREADABLE, "The API answered something else than JSON. Try again.");
   const error = new ApiError(
     response.status,
@@ -66,7 +66,7 @@ function parsed(text) {
 const wanted = new Map([["coverage", "0.95"], ["explain", "1"], ["top_k", "100000"]]);
 
 /**
- * Return the answer to a photo. It waits with the others while the model wakes, and for a key where there is none.
+ * Return the answer to a photo, and the id of the request that it answers. It waits with the others while the model wakes, and for a key where there is none.
  *
  * @param onWait is told what the photo waits for
  * @param onSend is told when the photo is sent
@@ -81,10 +81,10 @@ async function classify(photo, {signal, onWait, onSend}) {
       onSend();
       const query = asked.size ? `?${new URLSearchParams([...asked])}` : "";
       const headers = {"content-type": photo.blob.type || "application/octet-stream"};
-      const answer = await request(`classify${query}`, {method: "POST", body: photo.blob, headers, signal});
+      const {content: answer, id: requestId} = await request(`classify${query}`, {method: "POST", body: photo.blob, headers, signal});
       if (!isAnswer(answer)) throw new ApiError(200, UNREADABLE, "The API answered without predictions. Try again.");
       pause.end();
-      return answer;
+      return {answer, requestId};
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 422 && leaveOut(error.detail, asked)) continue;

@@ -49,12 +49,13 @@ async function handle(entry, signal) {
       entry.url = entry.photo.width ? URL.createObjectURL(entry.photo.blob) : "";
       card.picture(entry.url);
     }
-    const answer = await classify(entry.photo, {
+    const {answer, requestId} = await classify(entry.photo, {
       signal,
       onWait: (words) => card.state("busy", words),
       onSend: () => card.state("busy", "The model is looking"),
     });
     card.answer(answer);
+    offerFeedback(card, {photo: entry.photo, answer, requestId});
     model.answer(answer);
     announce(`${card.name}: ${card.find("h3").textContent}. ${card.find(".detail").textContent}`);
     const picture = await thumbnail(entry.photo);
@@ -127,7 +128,7 @@ byId("forget-key").addEventListener("click", () => {
 /** Ask the API for its model, and whether it takes this tab's key. Return whether it does. */
 async function ask() {
   try {
-    model.health(await request("health"));
+    model.health((await request("health")).content);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 403) {

@@ -55,6 +55,7 @@ const model = {
     }));
 
     const sorted = [...this.classes].sort((one, other) => one.localeCompare(other, "en", {numeric: true}));
+    suggest(sorted);
     const left = sorted.length - MANY_CLASSES;
     byId("model-classes").hidden = !sorted.length;
     byId("model-classes-line").textContent = `${sorted.length} classes${left > 0 ? `, the first ${MANY_CLASSES} of which are` : ""}:`;
