@@ -32,6 +32,7 @@ OVERRIDES = {
     "tuning.epochs": "1",
     "training.epochs": "5",
     "serving.mode": "realtime",
+    "api.feedback": "true",
     # what is judged is the answers, and not the throttle
     "api.rate": "10000",
     "api.burst": "5000",
