@@ -41,6 +41,7 @@ MODULES = {
     "unknown": "training",
     "honest": "training",
     "serving": "training",
+    "cold_start": "app",
     "hostile": "inference",
     "overload": "inference",
     "idle": "app",
