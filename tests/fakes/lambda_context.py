@@ -14,6 +14,8 @@ os.environ.setdefault("SERVING_MODE", "realtime")
 os.environ.setdefault("API_AUTH", "api_key")
 os.environ.setdefault("CORS_ORIGINS", "")
 os.environ.setdefault("UPLOADS_BUCKET", "data")
+os.environ.setdefault("SLEEP_RECORD", "")
+os.environ.setdefault("ENVIRONMENT", "dev")
 os.environ.setdefault("POWERTOOLS_LOG_LEVEL", "CRITICAL")
 
 

@@ -62,6 +62,8 @@ def test_every_lambda_imports_from_its_zip_alone(functions: dict[str, Path]) -> 
                 "API_AUTH": "api_key",
                 "CORS_ORIGINS": "",
                 "UPLOADS_BUCKET": "",
+                "SLEEP_RECORD": "",
+                "ENVIRONMENT": "dev",
                 "PATH": os.environ["PATH"],
             },
             capture_output=True,
