@@ -72,7 +72,7 @@ def _why_not(now: datetime, idle: timedelta) -> str | None:
     ]:
         return "a run is going on, which may release a model"
     if requests := _requests(endpoint, since=now - idle, until=now):
-        return f"it was asked {requests:.0f} times"
+        return f"requests in this time: {requests:.0f}"
 
     # First the record, without which nobody would know what to bring back.
     put_record(os.environ["SLEEP_RECORD"], endpoint["EndpointConfigName"])

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from policy_sentry.querying.actions import get_action_data
 
+from tests.infra.app_process import EVERY_FUNCTION
 from tests.infra.function_calls import FUNCTIONS, ROOT, actions_of
 from tests.infra.template import Template, listed
 
-EVERYTHING = {"release.approval": "manual", "tuning.warm_start": "true", "dataset.keep_at_destroy": "false"}
+EVERYTHING = {**EVERY_FUNCTION, "tuning.warm_start": "true", "dataset.keep_at_destroy": "false"}
 """Settings with which every function is there and uses all of its calls."""
 
 LAMBDA_LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
@@ -97,7 +98,12 @@ NOT_DEPENDED_ON = {
 }
 """Actions whose dependent actions are not needed, with the reason."""
 
-CODE_OF = {"ServingImageBuilder": "build_image", "ApiFunction": "classify", "CleanupFunction": "cleanup"}
+CODE_OF = {
+    "ServingImageBuilder": "build_image",
+    "ApiFunction": "classify",
+    "CleanupFunction": "cleanup",
+    "PauseFunction": "pause",
+}
 """The function's folder, by the beginning of its role's logical id; those of the run are called as their folders."""
 
 
