@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 import contract
+from cli import CliError
 from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
     from cli.target import Target
 
-__all__ = ["SleepingModel", "describe_endpoint", "sleeping_model"]
+__all__ = ["SleepingModel", "describe_endpoint", "refuse_to_forget", "sleeping_model"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,35 @@ class SleepingModel:
 
 def describe_endpoint(target: Target) -> dict[str, Any] | None:
     """Return DescribeEndpoint's answer, or None where there is no endpoint."""
-    name = target.output(StackOutput.ENDPOINT_NAME)
+    return _describe(target, target.output(StackOutput.ENDPOINT_NAME))
+
+
+def sleeping_model(target: Target) -> SleepingModel | None:
+    """Return the model that the stack's record names, which counts while `contract.has_model` is false; or None."""
+    name = target.outputs.get(StackOutput.SLEEP_RECORD)
+    return None if name is None else _read(target, name)
+
+
+def refuse_to_forget(target: Target) -> None:
+    """Refuse settings whose deployment deletes the record of a model that sleeps.
+
+    Raises:
+        CliError: a model sleeps, and the settings have no serving.pause_after_hours.
+    """
+    # not by `target.outputs`, which would keep those of before the deployment
+    outputs = target.read_outputs() or {}
+    record = outputs.get(StackOutput.SLEEP_RECORD)
+    if record is None or target.settings.serving.pause_after_hours is not None:
+        return
+    described = _describe(target, outputs[StackOutput.ENDPOINT_NAME])
+    if not contract.has_model(described and described["EndpointStatus"]) and _read(target, record) is not None:
+        raise CliError(
+            "a model sleeps, and a deployment without serving.pause_after_hours would forget which: wake it with "
+            "`whippet wake` before, or keep the setting"
+        )
+
+
+def _describe(target: Target, name: str) -> dict[str, Any] | None:
     try:
         described: dict[str, Any] = target.client("sagemaker").describe_endpoint(EndpointName=name)
     except ClientError as error:
@@ -38,11 +67,7 @@ def describe_endpoint(target: Target) -> dict[str, Any] | None:
     return described
 
 
-def sleeping_model(target: Target) -> SleepingModel | None:
-    """Return the model that the stack's record names, which counts while `contract.has_model` is false; or None."""
-    name = target.outputs.get(StackOutput.SLEEP_RECORD)
-    if name is None:
-        return None
-    found = target.client("ssm").get_parameter(Name=name)["Parameter"]
+def _read(target: Target, record: str) -> SleepingModel | None:
+    found = target.client("ssm").get_parameter(Name=record)["Parameter"]
     config = contract.sleeping_config(found["Value"])
     return None if config is None else SleepingModel(config, found["LastModifiedDate"])

@@ -27,6 +27,7 @@ from cli.check import check_folder, photos_of, printable
 from cli.check_list import read_list
 from cli.check_moves import Move, apply, undo
 from cli.demo import demo as run_demo
+from cli.endpoint import refuse_to_forget
 from cli.export import write_export
 from cli.findings import copy_lines, left_out_lines
 from cli.heat_map import check_name, write_heat_map
@@ -116,6 +117,7 @@ def up(context: typer.Context) -> None:
     On this machine, the local cloud is started first if it is not running.
     """
     target = context.obj.target(start=True)
+    refuse_to_forget(target)
     deployment.deploy(target)
     status_table.show(target, console=console)
 

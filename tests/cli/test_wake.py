@@ -14,42 +14,7 @@ from infra.outputs import StackOutput
 from tests.cli.stack import FakeStack
 from tests.fakes.s3 import client_error
 from tests.fakes.ssm import RECORD, FakeParameter
-
-SLEPT = "whippet-dev-run-7"
-
-
-class SageMaker:
-    """An endpoint with the statuses that it has at one look after the other; the last one stays."""
-
-    def __init__(self, *statuses: str | None, refusal: Exception | None = None, machine: str = "ml.m5.large") -> None:
-        self.statuses = list(statuses)
-        self.refusal = refusal
-        self.machine = machine
-        self.calls: list[Any] = []
-        self.after_creation: list[str | None] = ["Creating", "InService"]
-
-    def describe_endpoint(self, *, EndpointName: str) -> dict[str, Any]:  # noqa: N803
-        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-        if status is None:
-            raise client_error("ValidationException", f'Could not find endpoint "{EndpointName}".')
-        reason = {"FailureReason": "no ping"} if status == "Failed" else {}
-        return {"EndpointConfigName": SLEPT, "EndpointStatus": status, **reason}
-
-    def describe_endpoint_config(self, *, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
-        if self.machine == "deleted":
-            raise client_error("ValidationException", "Could not find endpoint configuration.")
-        assert EndpointConfigName == SLEPT
-        return {"ProductionVariants": [{"InstanceType": self.machine, "InitialInstanceCount": 2}]}
-
-    def create_endpoint(self, **request: Any) -> None:
-        self.statuses = list(self.after_creation)
-        if self.refusal:
-            raise self.refusal
-        self.calls.append(request)
-
-    def delete_endpoint(self, *, EndpointName: str) -> None:  # noqa: N803
-        self.calls.append(f"delete {EndpointName}")
-        self.statuses = ["Deleting", "Deleting", None]
+from tests.fakes.waking import SLEPT, WakingSageMaker
 
 
 class Stack(FakeStack):
@@ -67,7 +32,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 CREATED = {"EndpointName": "whippet-dev", "EndpointConfigName": SLEPT, "Tags": contract.environment_tags("dev")}
 
 
-def woken(sagemaker: SageMaker, *, record: str | None = SLEPT, wait: bool = True, pausing: bool = True) -> str:
+def woken(sagemaker: WakingSageMaker, *, record: str | None = SLEPT, wait: bool = True, pausing: bool = True) -> str:
     """What the command says."""
     stack: Any = Stack(sagemaker=sagemaker, ssm=FakeParameter(record))
     if pausing:
@@ -78,7 +43,7 @@ def woken(sagemaker: SageMaker, *, record: str | None = SLEPT, wait: bool = True
 
 
 def test_it_creates_the_endpoint_says_the_price_and_waits(pauses: list[float]) -> None:
-    sagemaker = SageMaker(None)
+    sagemaker = WakingSageMaker(None)
     said = woken(sagemaker)
     assert sagemaker.calls == [CREATED]
     assert "about 0.23 dollars an hour (2 of ml.m5.large at 0.115, prices of us-east-1" in said
@@ -87,24 +52,24 @@ def test_it_creates_the_endpoint_says_the_price_and_waits(pauses: list[float]) -
 
 
 def test_a_machine_without_a_known_price_is_named() -> None:
-    assert "2 of ml.x9.large, whose price is not known here" in woken(SageMaker(None, machine="ml.x9.large"))
+    assert "2 of ml.x9.large, whose price is not known here" in woken(WakingSageMaker(None, machine="ml.x9.large"))
 
 
 def test_without_waiting_it_says_how_long_it_takes(pauses: list[float]) -> None:
-    sagemaker = SageMaker(None)
+    sagemaker = WakingSageMaker(None)
     assert f"in about {contract.WAKING_MINUTES} minutes" in woken(sagemaker, wait=False)
     assert (sagemaker.calls, pauses) == ([CREATED], [])
 
 
 @pytest.mark.parametrize("status", ["InService", "Updating", "RollingBack"])
 def test_where_the_model_serves_nothing_is_done(status: str) -> None:
-    sagemaker = SageMaker(status)
+    sagemaker = WakingSageMaker(status)
     assert f"no model sleeps: the endpoint is {status}" in woken(sagemaker)
     assert sagemaker.calls == []
 
 
 def test_an_endpoint_that_starts_already_is_waited_for() -> None:
-    sagemaker = SageMaker("Creating", "Creating", "InService")
+    sagemaker = WakingSageMaker("Creating", "Creating", "InService")
     said = woken(sagemaker)
     assert "is being started already" in said
     assert "the model serves" in said
@@ -113,19 +78,19 @@ def test_an_endpoint_that_starts_already_is_waited_for() -> None:
 
 def test_a_request_that_was_quicker_is_joined() -> None:
     taken = client_error("ValidationException", 'Cannot create already existing endpoint "arn".')
-    said = woken(SageMaker(None, refusal=taken))
+    said = woken(WakingSageMaker(None, refusal=taken))
     assert "a request has woken the model already" in said
     assert "the model serves" in said
 
 
 def test_an_endpoint_that_falls_asleep_just_now_is_waited_for_first(pauses: list[float]) -> None:
-    sagemaker = SageMaker("Deleting", "Deleting", None)
+    sagemaker = WakingSageMaker("Deleting", "Deleting", None)
     woken(sagemaker)
     assert sagemaker.calls == [CREATED]
 
 
 def test_an_endpoint_that_failed_to_wake_is_deleted_and_created_again() -> None:
-    sagemaker = SageMaker("Failed")
+    sagemaker = WakingSageMaker("Failed")
     assert "the endpoint has failed, and is deleted first: no ping" in woken(sagemaker)
     assert sagemaker.calls == ["delete whippet-dev", CREATED]
 
@@ -138,7 +103,7 @@ def test_an_endpoint_that_failed_to_wake_is_deleted_and_created_again() -> None:
     ],
 )
 def test_an_endpoint_that_does_not_start_is_told(after: list[str | None], words: str) -> None:
-    sagemaker = SageMaker(None)
+    sagemaker = WakingSageMaker(None)
     sagemaker.after_creation = after
     with pytest.raises(CliError, match=words):
         woken(sagemaker)
@@ -147,14 +112,14 @@ def test_an_endpoint_that_does_not_start_is_told(after: list[str | None], words:
 @pytest.mark.parametrize(
     ("sagemaker", "given", "words"),
     [
-        (SageMaker(None), {"record": "none"}, "none has been released yet; release one with `whippet run`"),
-        (SageMaker(None), {"pausing": False}, "only with the setting serving.pause_after_hours"),
-        (SageMaker("Failed"), {"record": "none"}, r"has failed and no model sleeps: start a run.*\(no ping\)"),
-        (SageMaker("Failed"), {"pausing": False}, "has failed and no model sleeps: start a run"),
-        (SageMaker(None, machine="deleted"), {}, f"the model {SLEPT} that slept was deleted"),
+        (WakingSageMaker(None), {"record": "none"}, "none has been released yet; release one with `whippet run`"),
+        (WakingSageMaker(None), {"pausing": False}, "only with the setting serving.pause_after_hours"),
+        (WakingSageMaker("Failed"), {"record": "none"}, r"has failed and no model sleeps: start a run.*\(no ping\)"),
+        (WakingSageMaker("Failed"), {"pausing": False}, "has failed and no model sleeps: start a run"),
+        (WakingSageMaker(None, machine="deleted"), {}, f"the model {SLEPT} that slept was deleted"),
     ],
 )
-def test_where_nothing_can_wake_it_says_why(sagemaker: SageMaker, given: dict[str, Any], words: str) -> None:
+def test_where_nothing_can_wake_it_says_why(sagemaker: WakingSageMaker, given: dict[str, Any], words: str) -> None:
     with pytest.raises(CliError, match=words):
         woken(sagemaker, **given)
     assert sagemaker.calls == []
@@ -162,4 +127,4 @@ def test_where_nothing_can_wake_it_says_why(sagemaker: SageMaker, given: dict[st
 
 def test_a_refusal_of_sagemakers_is_passed_on() -> None:
     with pytest.raises(Exception, match="service limit"):
-        woken(SageMaker(None, refusal=client_error("ResourceLimitExceeded", "The account-level service limit")))
+        woken(WakingSageMaker(None, refusal=client_error("ResourceLimitExceeded", "The account-level service limit")))
