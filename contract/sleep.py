@@ -22,8 +22,8 @@ __all__ = [
 NOTHING_SLEEPS: Final = "none"
 """The record where no model sleeps; a parameter's value cannot be empty, and a configuration's name has a hyphen."""
 
-WAKING_MINUTES: Final = 5
-"""About how long SageMaker takes to start a real-time endpoint: to find machines, pull the image and load the model."""
+WAKING_MINUTES: Final = 8
+"""About how long SageMaker takes to start a real-time endpoint (`endpoint` in local/sagemaker/start_times.py)."""
 
 
 class Tag(TypedDict):

@@ -179,7 +179,7 @@ class ServingSettings(Section):
         ge=1,
         le=720,
         description="Hours without a request after which a real-time endpoint is deleted; the model stays, and the "
-        "next request or `whippet wake` starts it again in about five minutes; empty: never.",
+        f"next request or `whippet wake` starts it again in about {contract.WAKING_MINUTES} minutes; empty: never.",
     )
     name_unknown: bool = Field(
         default=True,

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from classify import handler as classify
 from classify.sleeping_model import SleepingModel
 
-from contract import environment_tags
+from contract import WAKING_MINUTES, environment_tags
 from tests.fakes.api import NOT_FOUND, FakeEndpoint, call, event, refused
 from tests.fakes.s3 import client_error
 from tests.fakes.ssm import RECORD, FakeParameter
@@ -48,7 +48,7 @@ def test_a_photo_wakes_the_model_as_a_run_would_create_its_endpoint(monkeypatch:
     endpoint = SleepingEndpoint()
     body, headers = refused(monkeypatch, endpoint, PHOTO)
     assert (body["status"], body["title"]) == (503, "Model is waking")
-    assert "about 5 minutes" in body["detail"]
+    assert f"about {WAKING_MINUTES} minutes" in body["detail"]
     assert int(headers["Retry-After"]) > 0
     assert endpoint.created == [
         {"EndpointName": "whippet-dev", "EndpointConfigName": SLEPT, "Tags": environment_tags("dev")}
