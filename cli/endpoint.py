@@ -50,7 +50,8 @@ def refuse_to_forget(target: Target) -> None:
     if record is None or target.settings.serving.pause_after_hours is not None:
         return
     described = _describe(target, outputs[StackOutput.ENDPOINT_NAME])
-    if not contract.has_model(described and described["EndpointStatus"]) and _read(target, record) is not None:
+    status = described["EndpointStatus"] if described else None
+    if not contract.has_model(status) and _read(target, record) is not None:
         raise CliError(
             "a model sleeps, and a deployment without serving.pause_after_hours would forget which: wake it with "
             "`whippet wake` before, or keep the setting"

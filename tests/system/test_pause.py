@@ -20,7 +20,7 @@ from infra.outputs import StackOutput
 from local import control
 from local.clock import SPEED_VARIABLE
 from tests.system.left_behind import unstated
-from tests.system.system import ENDPOINT, INPUT, System
+from tests.system.system import ENDPOINT, INPUT, STACK, System
 
 SPEED = 240
 """An hour in 15 seconds, and the pause function's quarter of an hour in four."""
@@ -80,24 +80,29 @@ def ask(system: System, photo: Path) -> tuple[int, dict[str, Any]]:
     return answer.status, answer.json()
 
 
-def test_an_endpoint_that_nobody_asks_goes_and_its_model_stays(system: System, photo: Path) -> None:
+@pytest.fixture(scope="module")
+def answer(system: System, photo: Path) -> dict[str, Any]:
+    """The answer to the photo before the model sleeps for the first time."""
     code, answer = ask(system, photo)
     assert code == 200
-    config = answer["model"]["release"]
+    return answer
+
+
+def test_an_endpoint_that_nobody_asks_goes_and_its_model_stays(system: System, answer: dict[str, Any]) -> None:
     asked = time.monotonic()
     until(lambda: status(system) is None)
     assert (time.monotonic() - asked) * SPEED >= 3600, "it had been asked within the hour"
 
     # nothing that is paid for by the hour, and all that brings it back
-    sagemaker = system.client("sagemaker")
+    sagemaker, config = system.client("sagemaker"), answer["model"]["release"]
     assert sagemaker.list_endpoints()["Endpoints"] == []
     assert [item["EndpointConfigName"] for item in sagemaker.list_endpoint_configs()["EndpointConfigs"]] == [config]
-    assert sagemaker.list_models()["Models"][0]["ModelName"] == config
+    assert [item["ModelName"] for item in sagemaker.list_models()["Models"]] == [config]
     assert record(system) == config
     assert "asleep since" in system.whippet("status", settings=SETTINGS).stdout
 
 
-def test_a_photo_wakes_the_model(system: System, photo: Path) -> None:
+def test_a_photo_wakes_the_model(system: System, photo: Path, answer: dict[str, Any]) -> None:
     health = system.api("GET", "health", x_api_key=system.key())
     assert (health.status, health.json()["title"]) == (503, "Model is asleep")
     assert status(system) is None, "asking for its health woke it"
@@ -105,28 +110,22 @@ def test_a_photo_wakes_the_model(system: System, photo: Path) -> None:
     code, problem = ask(system, photo)
     assert (code, problem["title"]) == (503, "Model is waking")
     assert problem["retry_after"] > 0
-    tags = system.client("sagemaker").list_tags(
-        ResourceArn=system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)["EndpointArn"]
-    )["Tags"]
-    assert tags == contract.environment_tags("dev")
+    sagemaker = system.client("sagemaker")
+    arn = sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointArn"]
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == contract.environment_tags("dev")
 
     until(lambda: status(system) == "InService")
-    code, answer = ask(system, photo)
-    assert code == 200
+    assert ask(system, photo) == (200, answer)
     until(lambda: record(system) == contract.NOTHING_SLEEPS)
-    assert (
-        answer["model"]["release"]
-        == system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"]
-    )
 
 
-def test_whippet_wakes_it_and_a_destroy_while_it_sleeps_leaves_nothing(system: System, photo: Path) -> None:
+def test_a_destroy_while_it_wakes_leaves_nothing(system: System, answer: dict[str, Any]) -> None:
     until(lambda: status(system) is None)
-    woken = system.whippet("wake", settings=SETTINGS)
+    refused = system.whippet("up", check=False, settings=SETTINGS | {"serving.pause_after_hours": ""})
+    assert "wake it with `whippet wake` before" in refused.stderr
+    woken = system.whippet("wake", "--no-wait", settings=SETTINGS)
+    assert f"the model {answer['model']['release']} wakes" in woken.stdout
     assert "dollars an hour" in woken.stdout
-    assert "the model serves" in woken.stdout
-    assert "no model sleeps" in system.whippet("wake", settings=SETTINGS).stdout
 
-    until(lambda: status(system) is None)
-    system.client("cloudformation").delete_stack(StackName="Whippet-dev")
+    system.client("cloudformation").delete_stack(StackName=STACK)
     until(lambda: unstated(system.client) == [])

@@ -143,7 +143,7 @@ def test_the_requests_of_the_last_hours_are_those_of_this_clock(fast: Account) -
             Period=300,
             Statistics=["Sum"],
         )["Datapoints"]
-        return sum(point["Sum"] for point in points)
+        return float(sum(point["Sum"] for point in points))
 
     assert asked("AllTraffic") == 3
     assert asked("AllTraffic", since=timedelta(days=1)) == 0
