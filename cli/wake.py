@@ -65,10 +65,19 @@ def _clear(target: Target, described: dict[str, Any], *, console: Console) -> No
         if sleeping_model(target) is None:
             raise CliError(f"the endpoint has failed and no model sleeps: start a run, which releases one ({reason})")
         console.print(f"the endpoint has failed, and is deleted first: {reason}", highlight=False, soft_wrap=True)
-        target.client("sagemaker").delete_endpoint(EndpointName=target.output(StackOutput.ENDPOINT_NAME))
+        _delete(target)
     with console.status("waiting until the endpoint is deleted …"):
         while describe_endpoint(target) is not None:
             time.sleep(_pause(target))
+
+
+def _delete(target: Target) -> None:
+    try:
+        target.client("sagemaker").delete_endpoint(EndpointName=target.output(StackOutput.ENDPOINT_NAME))
+    except ClientError as error:
+        # the pause function was quicker
+        if not any(text in str(error) for text in ("Could not find", "in-progress")):
+            raise
 
 
 def _create(target: Target, *, console: Console) -> None:

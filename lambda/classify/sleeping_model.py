@@ -42,8 +42,8 @@ NOT_STARTED: Final = partial(
     Problem,
     503,
     "Model failed to start",
-    "The endpoint was to be woken and has failed; `whippet wake` starts it again, and `whippet status` says why it "
-    "failed.",
+    "The endpoint has failed, and the model sleeps on; `whippet wake` starts it again at once, a photo in a quarter of "
+    "an hour. `whippet status` says why it failed.",
 )
 _REFUSED: Final = partial(
     Problem,

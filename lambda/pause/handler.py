@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 from shared.aws_errors import is_being_changed, is_missing_resource
 from shared.patience import PATIENT
-from shared.sleep_record import clear_stale_record, put_record
+from shared.sleep_record import clear_stale_record, put_record, sleeping_config
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.type_defs import DescribeEndpointOutputTypeDef
@@ -29,6 +29,10 @@ _FINE_PERIOD: Final = 300
 _COARSE_PERIOD: Final = 3600
 """Seconds that one datapoint covers: up to a day and beyond. GetMetricStatistics returns at most 1,440, and keeps
 periods below an hour for 63 days; 720 hours make 720."""
+
+
+_RUNNING: Final = "a run is going on, which may release a model"
+_CHANGED: Final = "the endpoint has just been changed"
 
 
 class ScheduledEvent(TypedDict):
@@ -60,6 +64,8 @@ def _why_not(now: datetime, idle: timedelta) -> str | None:
     endpoint = _describe(os.environ["ENDPOINT_NAME"])
     if endpoint is None:
         return "there is no endpoint"
+    if endpoint["EndpointStatus"] == "Failed":
+        return _make_way(endpoint)
     if endpoint["EndpointStatus"] != "InService":
         return f"the endpoint is {endpoint['EndpointStatus']}"
     clear_stale_record(os.environ["SLEEP_RECORD"], since=endpoint["LastModifiedTime"])
@@ -67,22 +73,43 @@ def _why_not(now: datetime, idle: timedelta) -> str | None:
     # is it in use, or about to be?
     if now - endpoint["LastModifiedTime"] < idle:
         return "the endpoint was changed not long ago"
-    if states.list_executions(stateMachineArn=os.environ["STATE_MACHINE_ARN"], statusFilter="RUNNING", maxResults=1)[
-        "executions"
-    ]:
-        return "a run is going on, which may release a model"
+    if _is_running():
+        return _RUNNING
     if requests := _requests(endpoint, since=now - idle, until=now):
         return f"requests in this time: {requests:.0f}"
 
     # First the record, without which nobody would know what to bring back.
     put_record(os.environ["SLEEP_RECORD"], endpoint["EndpointConfigName"])
+    return None if _delete(endpoint["EndpointName"]) else _CHANGED
+
+
+def _make_way(endpoint: DescribeEndpointOutputTypeDef) -> str:
+    """Delete an endpoint that failed before a model that sleeps, which the next request can then wake; say what is.
+
+    SageMaker may have had no machine for a moment. An endpoint that has failed costs nothing.
+    """
+    if sleeping_config(os.environ["SLEEP_RECORD"]) is None:
+        return "the endpoint has failed, and no model sleeps"
+    if _is_running():
+        return _RUNNING
+    logger.warning("the endpoint failed to start", extra={"reason": endpoint.get("FailureReason")})
+    return "the endpoint had failed, and was deleted" if _delete(endpoint["EndpointName"]) else _CHANGED
+
+
+def _is_running() -> bool:
+    machine = os.environ["STATE_MACHINE_ARN"]
+    return bool(states.list_executions(stateMachineArn=machine, statusFilter="RUNNING", maxResults=1)["executions"])
+
+
+def _delete(name: str) -> bool:
+    """Have the endpoint deleted, and return whether nobody else changes it meanwhile."""
     try:
-        sagemaker.delete_endpoint(EndpointName=endpoint["EndpointName"])
+        sagemaker.delete_endpoint(EndpointName=name)
     except ClientError as error:
         if is_being_changed(error) or is_missing_resource(error):
-            return "the endpoint has just been changed"
+            return False
         raise
-    return None
+    return True
 
 
 def _describe(name: str) -> DescribeEndpointOutputTypeDef | None:

@@ -95,6 +95,14 @@ def test_an_endpoint_that_failed_to_wake_is_deleted_and_created_again() -> None:
     assert sagemaker.calls == ["delete whippet-dev", CREATED]
 
 
+@pytest.mark.parametrize("said", ['Could not find endpoint "arn".', 'Cannot update in-progress endpoint "arn".'])
+def test_a_failed_endpoint_that_the_pause_function_deletes_first_is_no_error(said: str) -> None:
+    sagemaker = WakingSageMaker("Failed")
+    sagemaker.no_deletion = client_error("ValidationException", said)
+    woken(sagemaker)
+    assert sagemaker.calls == [CREATED]
+
+
 @pytest.mark.parametrize(
     ("after", "words"),
     [

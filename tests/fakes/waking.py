@@ -18,6 +18,7 @@ class WakingSageMaker:
         self.statuses = list(statuses)
         self.refusal = refusal
         self.machine = machine
+        self.no_deletion: Exception | None = None
         self.calls: list[Any] = []
         self.after_creation: list[str | None] = ["Creating", "InService"]
 
@@ -41,5 +42,7 @@ class WakingSageMaker:
         self.calls.append(request)
 
     def delete_endpoint(self, *, EndpointName: str) -> None:  # noqa: N803
-        self.calls.append(f"delete {EndpointName}")
         self.statuses = ["Deleting", "Deleting", None]
+        if self.no_deletion:
+            raise self.no_deletion
+        self.calls.append(f"delete {EndpointName}")

@@ -125,6 +125,21 @@ def test_only_an_endpoint_in_service_is_paused(account: Account, look: Look, sta
     assert account.calls == []
 
 
+def test_an_endpoint_that_failed_to_wake_makes_way_for_the_next_request(
+    account: Account, record: FakeParameter, look: Look
+) -> None:
+    account.status, record.value = "Failed", SERVED
+    assert look() == {"paused": False, "why": "the endpoint had failed, and was deleted"}
+    assert account.calls == ["delete whippet-dev"]
+    assert record.value == SERVED, "it sleeps on"
+
+
+def test_an_endpoint_that_failed_is_left_to_a_run(account: Account, record: FakeParameter, look: Look) -> None:
+    account.status, record.value, account.running = "Failed", SERVED, ["run-2"]
+    look()
+    assert account.calls == []
+
+
 def test_a_new_endpoint_gets_its_hours(account: Account, look: Look) -> None:
     account.changed = NOW - timedelta(hours=HOURS) + timedelta(minutes=1)
     assert not look()["paused"]
