@@ -27,6 +27,7 @@ from cli.check import check_folder, photos_of, printable
 from cli.check_list import read_list
 from cli.check_moves import Move, apply, undo
 from cli.demo import demo as run_demo
+from cli.endpoint import refuse_to_forget
 from cli.export import write_export
 from cli.feedback.command import apply_list, review_inbox
 from cli.findings import copy_lines, left_out_lines
@@ -40,6 +41,7 @@ from cli.target import STATE, Target, find_target, is_on_this_machine, read_sett
 from cli.terminal import new_console
 from cli.upload import compare, content_hashes
 from cli.upload import upload as upload_photos
+from cli.wake import wake as wake_model
 from cli.watch import Outcome, watch
 from contract import MAX_COVERAGE, MIN_COVERAGE
 from local import control
@@ -116,6 +118,7 @@ def up(context: typer.Context) -> None:
     On this machine, the local cloud is started first if it is not running.
     """
     target = context.obj.target(start=True)
+    refuse_to_forget(target)
     deployment.deploy(target)
     status_table.show(target, console=console)
 
@@ -313,6 +316,23 @@ def approve(
 def status(context: typer.Context) -> None:
     """Show the deployed stack, the model in service and the newest runs."""
     status_table.show(context.obj.target(), console=console)
+
+
+@typer_app.command()
+def wake(
+    context: typer.Context,
+    *,
+    wait: Annotated[bool, typer.Option(help="Wait until the model answers.")] = True,
+) -> None:
+    """Start the endpoint again that was deleted because nobody asked (setting serving.pause_after_hours).
+
+    A photo that is sent to the API does so, too.
+    """
+    try:
+        wake_model(context.obj.target(), wait=wait, console=console)
+    except KeyboardInterrupt:
+        console.print("the endpoint starts on; `whippet status` shows when it serves")
+        raise typer.Exit(130) from None
 
 
 @typer_app.command()

@@ -1,4 +1,4 @@
-"""The model in service: its name, and the archive that its endpoint serves."""
+"""The model in service, or that sleeps: its name, and the archive that its endpoint serves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
-from infra.outputs import StackOutput
+from cli.endpoint import describe_endpoint, sleeping_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ _MAX_FILE_BYTES = 2**31
 
 @dataclass(frozen=True)
 class ModelInService:
-    """A model that SageMaker has and an endpoint serves."""
+    """A model that SageMaker has and an endpoint serves, or served before it slept."""
 
     name: str
     """As CreateModel got it."""
@@ -67,23 +67,27 @@ class ModelInService:
 
 
 def find_model_in_service(target: Target) -> ModelInService:
-    """Return the model behind the stack's endpoint.
+    """Return the model behind the stack's endpoint, or the one that sleeps.
 
     Raises:
         CliError: no model is in service.
     """
-    sagemaker, endpoint = target.client("sagemaker"), target.output(StackOutput.ENDPOINT_NAME)
-    try:
-        config = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
-    except ClientError as error:
-        if "Could not find" not in str(error):
-            raise
-        raise CliError(f"no model is in service {target.place}: release one with `whippet run`") from None
+    sagemaker, config = target.client("sagemaker"), _config(target)
     variant = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"][0]
     described = sagemaker.describe_model(ModelName=variant["ModelName"])
     given = ("Image", "ModelDataUrl", "Environment")
     container = {name: value for name, value in described["PrimaryContainer"].items() if name in given}
     return ModelInService(variant["ModelName"], container)
+
+
+def _config(target: Target) -> str:
+    """Return the name of the endpoint configuration in service, or of the one that sleeps."""
+    described = describe_endpoint(target)
+    if described is not None and contract.has_model(described["EndpointStatus"]):
+        return str(described["EndpointConfigName"])
+    if (sleeping := sleeping_model(target)) is not None:
+        return sleeping.config
+    raise CliError(f"no model is in service {target.place}: release one with `whippet run`")
 
 
 def _unpacked(archive: bytes) -> dict[str, bytes]:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST_WAIT", "ask_until_answered", "reason_of"]
 
-LONGEST_WAIT: Final = 300.0
-"""Seconds that pauses may take together. A sleeping model needs up to two minutes, and a new endpoint some more."""
+LONGEST_WAIT: Final = 900.0
+"""Seconds that pauses may take together. A serverless model wakes in up to two minutes; an endpoint, which wakes or is
+new, in about `contract.WAKING_MINUTES`, and in more where its image is large."""
 
 _ATTEMPTS_THAT_FAIL: Final = 3
 """Attempts that may end in a failure, such as a model that does not answer: waiting does not mend what fails always."""

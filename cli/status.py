@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
 from rich.table import Table
 
 import contract
+from cli.endpoint import describe_endpoint, sleeping_model
 from cli.run import read_run_file
 from infra.outputs import StackOutput
 
@@ -39,17 +39,29 @@ def show(target: Target, *, console: Console) -> None:
 
 
 def _endpoint(target: Target) -> str:
-    name = target.output(StackOutput.ENDPOINT_NAME)
-    try:
-        endpoint = target.client("sagemaker").describe_endpoint(EndpointName=name)
-    except ClientError as error:
-        if "Could not find" in str(error):
-            return f"{name}: not created yet, as no run has released a model"
-        raise
-    run = endpoint["EndpointConfigName"].removeprefix(contract.job_prefix(target.settings.prefix, ""))
+    name, described = target.output(StackOutput.ENDPOINT_NAME), describe_endpoint(target)
+    status = described["EndpointStatus"] if described else None
+    if described is not None and contract.has_model(status):
+        return f"{name}: {status}, {_model(target, described['EndpointConfigName'])}"
+
+    # no endpoint, or a broken one
+    failed = f"failed ({described.get('FailureReason', 'SageMaker gives no reason')}), " if described else ""
+    if (sleeping := sleeping_model(target)) is not None:
+        since = sleeping.since.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return (
+            f"{name}: {failed}asleep since {since}, {_model(target, sleeping.config)}; a request or `whippet wake` "
+            "wakes it"
+        )
+    if described is not None:
+        return f"{name}: {failed}{_model(target, described['EndpointConfigName'])}"
+    return f"{name}: not created yet, as no run has released a model"
+
+
+def _model(target: Target, config: str) -> str:
+    run = config.removeprefix(contract.job_prefix(target.settings.prefix, ""))
     decision = _decision(target, run)
     quality = f", test accuracy {decision['test_accuracy']:.4f}" if decision else ""
-    return f"{name}: {endpoint['EndpointStatus']}, model of run {run}{quality}"
+    return f"model of run {run}{quality}"
 
 
 def _decision(target: Target, run: str) -> dict[str, Any] | None:

@@ -76,14 +76,21 @@ class Target:
         Raises:
             CliError: the stack is not deployed.
         """
+        found = self.read_outputs()
+        if found is None:
+            raise CliError(
+                f"the stack {self.settings.stack_name} is not deployed {self.place}: deploy it with `whippet up`"
+            )
+        return found
+
+    def read_outputs(self) -> dict[str, str] | None:
+        """Return the stack's outputs as they are now, or None where it is not deployed."""
         cloudformation = self.client("cloudformation")
         try:
             stack = cloudformation.describe_stacks(StackName=self.settings.stack_name)["Stacks"][0]
         except ClientError as error:
             if "does not exist" in str(error):
-                raise CliError(
-                    f"the stack {self.settings.stack_name} is not deployed {self.place}: deploy it with `whippet up`"
-                ) from None
+                return None
             raise
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 

@@ -30,4 +30,5 @@ from contract.prices import *
 from contract.profile import *
 from contract.rules import *
 from contract.run import *
+from contract.sleep import *
 from contract.task_inputs import *

@@ -15,8 +15,10 @@ from infra.acknowledged import acknowledge
 from infra.dataset import Dataset
 from infra.gateway_problems import add_problems
 from infra.names import Names
+from infra.pause import SleepRecord
 from infra.permissions import NO_RESOURCES, OBJECTS, Permission
 from infra.python_function import LOG_RETENTION, PythonFunction
+from infra.settings import Settings
 from infra.settings.api import ApiAuth, ApiSettings
 
 __all__ = ["FEEDBACK_ROUTE", "ROUTES", "Api"]
@@ -71,10 +73,11 @@ class Api(Construct):
         *,
         names: Names,
         dataset: Dataset,
-        settings: ApiSettings,
-        mode: contract.ServingMode,
+        settings: Settings,
+        record: SleepRecord,
     ) -> None:
         super().__init__(scope, construct_id)
+        api = settings.api
 
         # the function behind every route
         self.function = PythonFunction(
@@ -84,20 +87,23 @@ class Api(Construct):
             description="POST /classify, POST /uploads, GET /health and the page at GET /",
             environment={
                 "ENDPOINT_NAME": names.endpoint,
-                "SERVING_MODE": mode,
-                "API_AUTH": settings.auth,
-                "CORS_ORIGINS": " ".join(settings.cors_origins),
+                "SERVING_MODE": settings.serving.mode,
+                "API_AUTH": api.auth,
+                "CORS_ORIGINS": " ".join(api.cors_origins),
                 # in a bucket that is not the stack's own, nothing would delete them
                 "UPLOADS_BUCKET": dataset.bucket.bucket_name if dataset.owned else "",
-                "FEEDBACK_DAYS": str(settings.feedback_days if settings.feedback else 0),
+                "FEEDBACK_DAYS": str(api.feedback_days if api.feedback else 0),
+                "SLEEP_RECORD": record.name,
+                "ENVIRONMENT": settings.env,
             },
             permissions=[
                 Permission(
                     actions=["sagemaker:InvokeEndpoint", "sagemaker:DescribeEndpoint"],
                     resources=[names.endpoint_arn],
                 ),
+                *record.wake(),
                 *(_take_uploads(dataset) if dataset.owned else []),
-                *(_keep_feedback(dataset) if settings.feedback else []),
+                *(_keep_feedback(dataset) if api.feedback else []),
                 Permission(
                     actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
                     resources=["*"],
@@ -110,10 +116,10 @@ class Api(Construct):
         )
 
         # what is before it: routes, errors of API Gateway's own, and the key
-        self.rest = self._build_rest(names, settings)
-        self._add_routes(settings)
-        add_problems(self.rest, origins=settings.cors_origins)
-        self.key = self._build_key(names, settings) if settings.auth == "api_key" else None
+        self.rest = self._build_rest(names, api)
+        self._add_routes(api)
+        add_problems(self.rest, origins=api.cors_origins)
+        self.key = self._build_key(names, api) if api.auth == "api_key" else None
 
     @property
     def url(self) -> str:

@@ -7,6 +7,7 @@ from constructs import Construct
 
 from infra.dataset import Dataset
 from infra.names import Names
+from infra.pause import SleepRecord
 from infra.permissions import MODEL_VERSIONS, NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
 from infra.python_function import SERVICE_TIMEOUT, PythonFunction
 
@@ -28,6 +29,7 @@ class Cleanup(Construct):
         names: Names,
         dataset: Dataset,
         state_machine_name: str,
+        record: SleepRecord,
     ) -> None:
         super().__init__(scope, construct_id)
         state_machine = self._states_arn("stateMachine", state_machine_name)
@@ -43,6 +45,7 @@ class Cleanup(Construct):
                 *_end_executions(state_machine, executions),
                 *_end_jobs(names),
                 *_delete_models(names),
+                *record.write(),
                 *(_empty_bucket(dataset) if dataset.emptied_at_destroy else []),
             ],
             timeout=cdk.Duration.minutes(15),
@@ -61,6 +64,7 @@ class Cleanup(Construct):
                 "ModelPackageGroup": names.model_package_group,
                 "StateMachineArn": state_machine,
                 "EmptyBucket": dataset.bucket.bucket_name if dataset.emptied_at_destroy else "",
+                "SleepRecord": record.name,
             },
         )
         self.resource.node.add_dependency(self.function, dataset)

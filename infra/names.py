@@ -57,6 +57,16 @@ class Names:
         return _sagemaker(f"model-package/{self.model_package_group}/*")
 
     @property
+    def sleep_record(self) -> str:
+        """Name of the SSM parameter that says which model sleeps."""
+        return f"/{self.prefix}/sleeping-model"
+
+    @property
+    def sleep_record_arn(self) -> str:
+        """ARN of that parameter."""
+        return f"arn:{PARTITION}:ssm:{REGION}:{ACCOUNT}:parameter{self.sleep_record}"
+
+    @property
     def state_machine_arn(self) -> str:
         """ARN of the state machine, for a permission of what is part of it."""
         return f"arn:{PARTITION}:states:{REGION}:{ACCOUNT}:stateMachine:{self.prefix}"

@@ -26,3 +26,5 @@ class StackOutput(StrEnum):
     """Only where the API takes keys (`api.auth`)."""
     API_KEY_COMMAND = "ApiKeyCommand"
     """The AWS CLI command that prints the key's value."""
+    SLEEP_RECORD = "SleepRecord"
+    """The SSM parameter that says which model sleeps; only with `serving.pause_after_hours`."""

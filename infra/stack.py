@@ -17,6 +17,7 @@ from infra.job_role import TrainingRole
 from infra.names import Names
 from infra.notifications import Notifications
 from infra.outputs import StackOutput
+from infra.pause import Pause, SleepRecord
 from infra.serving import EndpointLogs, EndpointRole, ModelRegistry, ServingImage, repository_of
 from infra.settings import Settings
 from infra.source_bundle import SourceBundle
@@ -34,6 +35,7 @@ class WhippetStack(cdk.Stack):
             scope, settings.stack_name, description="Image classification on SageMaker: photos in, API out."
         )
         names = Names(settings.prefix)
+        record = SleepRecord.of(settings, names)
         dataset = Dataset(
             self,
             "Dataset",
@@ -65,7 +67,7 @@ class WhippetStack(cdk.Stack):
         )
         endpoint_logs = EndpointLogs(self, "EndpointLogs", names=names)
         registry = ModelRegistry(self, "ModelRegistry", names=names)
-        api = Api(self, "Api", names=names, dataset=dataset, settings=settings.api, mode=settings.serving.mode)
+        api = Api(self, "Api", names=names, dataset=dataset, settings=settings, record=record)
 
         # the run; its Lambda functions have a scope of their own, which the clean-up can depend on
         functions = Construct(self, "Functions")
@@ -84,17 +86,21 @@ class WhippetStack(cdk.Stack):
                 serving_image_uri=serving_image_uri,
                 serving_repository_arn=repository_arn,
                 endpoint_role_arn=endpoint_role.role.role_arn,
+                sleep_record=record,
             ),
             functions=functions,
         )
         workflow.node.add_dependency(registry)
 
         # at destroy, everything the clean-up needs is still there
-        cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix)
+        cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix, record=record)
         cleanup.resource.node.add_dependency(
             workflow, training_role, endpoint_role, batch_role, endpoint_logs, functions, registry
         )
-        self._outputs(names, dataset, workflow, api, notifications, batch_role)
+        if record.hours is not None:
+            pause = Pause(self, "Pause", names=names, record=record, hours=record.hours)
+            cleanup.resource.node.add_dependency(pause)
+        self._outputs(names, dataset, workflow, api, notifications, batch_role, record)
         self._warnings(settings)
 
     def _warnings(self, settings: Settings) -> None:
@@ -117,6 +123,13 @@ class WhippetStack(cdk.Stack):
                 f"nobody: up to api.rate={settings.api.rate:g} requests a second are paid for. Set api.auth to api_key "
                 "or iam, or lower api.rate",
             )
+            if settings.serving.pause_after_hours is not None:
+                cdk.Annotations.of(self).add_warning_v2(
+                    "whippet:open-to-waking",
+                    "api.auth=none lets everybody who knows the URL wake the endpoint, which then costs its machines' "
+                    f"price for at least {settings.serving.pause_after_hours} hours (serving.pause_after_hours). Set "
+                    "api.auth to api_key or iam",
+                )
         if settings.api.auth == "none" and settings.api.feedback:
             cdk.Annotations.of(self).add_warning_v2(
                 "whippet:open-feedback",
@@ -153,6 +166,7 @@ class WhippetStack(cdk.Stack):
         api: Api,
         notifications: Notifications,
         batch_role: BatchRole,
+        record: SleepRecord,
     ) -> None:
         arn = workflow.state_machine.state_machine_arn
         console = f"https://{self.region}.{self._console_host()}/states/home?region={self.region}"
@@ -177,5 +191,7 @@ class WhippetStack(cdk.Stack):
             command = f"aws apigateway get-api-key --api-key {api.key.key_id} --include-value --query value"
             outputs[StackOutput.API_KEY_ID] = (api.key.key_id, "Id of the API key")
             outputs[StackOutput.API_KEY_COMMAND] = (f"{command} --output text", "Prints the API key")
+        if record.name:
+            outputs[StackOutput.SLEEP_RECORD] = (record.name, "The parameter that says which model sleeps")
         for name, (value, description) in outputs.items():
             cdk.CfnOutput(self, name.value, value=value, description=description)

@@ -174,11 +174,28 @@ class ServingSettings(Section):
         description="Requests that a serverless endpoint answers at once; further ones are told to come back. New "
         "accounts have 10 for all their serverless endpoints.",
     )
+    pause_after_hours: int | None = Field(
+        default=None,
+        ge=1,
+        le=720,
+        description="Hours without a request after which a real-time endpoint is deleted; the model stays, and the "
+        f"next request or `whippet wake` starts it again in about {contract.WAKING_MINUTES} minutes; empty: never.",
+    )
     name_unknown: bool = Field(
         default=True,
         description="Whether the answer to an unknown photo names the likeliest class as its label, too; else its "
         "label is null. Takes effect with the next release.",
     )
+
+    @model_validator(mode="after")
+    def _only_machines_pause(self) -> ServingSettings:
+        if self.pause_after_hours is not None and self.mode == "serverless":
+            raise ValueError(
+                f"serving.pause_after_hours={self.pause_after_hours} has no effect with serving.mode=serverless: a "
+                "serverless endpoint sleeps by itself and costs nothing while nobody asks; empty "
+                "serving.pause_after_hours, or set serving.mode=realtime"
+            )
+        return self
 
 
 _Source = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([^*?\s]+/)?$")]

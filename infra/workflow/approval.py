@@ -113,6 +113,11 @@ def _look_again(
     same.otherwise(again)
     describe.next(same)
 
+    # a model may sleep, which the verdict looks for
+    if parts.sleep_record.hours is not None:
+        describe.add_catch(again, errors=ANY_ERROR, result_path=LOOKUP)
+        return describe
+
     # no endpoint: as at the verdict, or the verdict looks for itself
     none = sfn.Choice(scope, "StillNoneInService?")
     none.when(

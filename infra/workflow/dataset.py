@@ -73,6 +73,7 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
             "MACHINES": json.dumps(machines(settings), sort_keys=True),
             "READABLE_PREFIX": dataset.readable_prefix,
             "SETTINGS": json.dumps(planned_with, sort_keys=True),
+            "SLEEP_RECORD": parts.sleep_record.name,
         },
         permissions=[
             # list the photos and compare them, read what earlier runs left, write the manifest
@@ -95,6 +96,7 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
                 resources=parts.names.of_runs("endpoint-config"),
                 reason=RUN_NAMES,
             ),
+            *parts.sleep_record.read(),
             *(_find_earlier_tuning(parts) if settings.tuning.warm_start else []),
         ],
         # 100,000 photos are listed in 100 calls, which takes much less; a whole vCPU begins at 1,769 MiB.

@@ -15,6 +15,7 @@ from infra.dataset import Dataset
 from infra.images import DebuggerImage, TrainingImage
 from infra.instances import gpus
 from infra.names import Names
+from infra.pause import SleepRecord
 from infra.settings import Settings
 from infra.source_bundle import SourceBundle
 
@@ -49,6 +50,7 @@ class RunParts:
     serving_repository_arn: str | None
     """The ECR repository of the serving image; None for an image of another registry."""
     endpoint_role_arn: str
+    sleep_record: SleepRecord
 
     @property
     def finetunes(self) -> bool:
@@ -76,9 +78,9 @@ class RunParts:
         return self.sources.with_requirements.asset_hash
 
     @property
-    def tags(self) -> list[dict[str, str]]:
-        """The tags of everything that a run creates; they tell the costs of environments apart."""
-        return [{"Key": "whippet:environment", "Value": self.settings.env}]
+    def tags(self) -> list[contract.Tag]:
+        """The tags of everything that a run creates."""
+        return contract.environment_tags(self.settings.env)
 
     def resources(self, instance_type: str, *, count: int = 1) -> dict[str, Any]:
         """Return the member `ResourceConfig`."""

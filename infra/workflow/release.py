@@ -9,6 +9,7 @@
                                           └ broken → DeleteBrokenEndpoint → WaitForEndpoint          │
     SmokeTest ← the new configuration serves ← DescribeRollout ⇄ WaitForRollout ←────────────────────┘
 
+With `serving.pause_after_hours`, an endpoint that failed at its creation is deleted, since a model may sleep behind it.
 SageMaker leaves the old configuration in service when an update fails, so `DescribeRollout` compares names. Every name
 that a run gives is its own, so what already exists under it was made by this run, by a call whose answer got lost.
 """
@@ -257,6 +258,7 @@ def _follow_rollout(scope: RunScope, parts: RunParts, failure: FailureRoute, fol
     reason = sfn.Choice(scope, "RolloutReason?")
     reason.when(sfn.Condition.is_present("$.endpoint.FailureReason"), explained)
     reason.otherwise(unexplained)
+    failed = reason if parts.sleep_record.hours is None else _make_way(scope, parts, following=reason)
 
     # does it serve, with the new configuration?
     done = sfn.Choice(scope, "RolloutDone?")
@@ -268,9 +270,30 @@ def _follow_rollout(scope: RunScope, parts: RunParts, failure: FailureRoute, fol
         ),
         following,
     )
-    done.otherwise(reason)
+    done.otherwise(failed)
     describe.next(done)
     return wait
+
+
+def _make_way(scope: RunScope, parts: RunParts, *, following: sfn.IChainable) -> sfn.Choice:
+    """Delete an endpoint that failed while it was created → `following`, since a model that sleeps needs its name."""
+    delete = sagemaker_task(
+        scope, "DeleteFailedEndpoint", call="deleteEndpoint", payload={"EndpointName": parts.names.endpoint}
+    )
+    delete.add_catch(following, errors=ANY_ERROR, result_path=LOOKUP)  # `whippet wake` deletes it, too
+    delete.next(following)
+
+    created = sfn.Choice(scope, "FailedAtCreation?")
+    created.when(
+        sfn.Condition.and_(
+            sfn.Condition.string_equals("$.before.config", ""),
+            sfn.Condition.string_equals("$.endpoint.EndpointStatus", "Failed"),
+            sfn.Condition.string_equals_json_path("$.endpoint.EndpointConfigName", "$.plan.name"),
+        ),
+        delete,
+    )
+    created.otherwise(following)
+    return created
 
 
 def retire_phase(scope: RunScope, *, parts: RunParts, following: sfn.State) -> sfn.CustomState:
@@ -295,7 +318,9 @@ def retire_phase(scope: RunScope, *, parts: RunParts, following: sfn.State) -> s
                 resources=parts.names.of_runs("endpoint-config", "model"),
                 reason=RUN_NAMES,
             ),
+            *parts.sleep_record.read(),
         ],
+        environment={"SLEEP_RECORD": parts.sleep_record.name},
         timeout=cdk.Duration.minutes(5),
     )
     payload: Mapping[str, Any] = {"current.$": "$.plan.name", "previous.$": "$.before.config"}

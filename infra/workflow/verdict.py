@@ -69,6 +69,7 @@ def verdict_function(scope: RunScope, parts: RunParts) -> PythonFunction:
         *read_objects(parts.dataset, ["runs/*"]),
         Permission(actions=["s3:PutObject"], resources=[parts.dataset.arn("runs/*")], reason=OBJECTS),
         Permission(actions=["sagemaker:DescribeEndpoint"], resources=[parts.names.endpoint_arn]),
+        *parts.sleep_record.read(),
     ]
     # SageMaker Debugger tells the results of its rules with the training job.
     if rule_evaluator(parts) in ("auto", "managed"):
@@ -85,6 +86,7 @@ def verdict_function(scope: RunScope, parts: RunParts) -> PythonFunction:
         description="Decides whether the model may go into service",
         environment={
             "ENDPOINT_NAME": parts.names.endpoint,
+            "SLEEP_RECORD": parts.sleep_record.name,
             # what a model must reach
             "MIN_ACCURACY": str(release.min_accuracy),
             "ACCURACY_BY": release.accuracy_by,

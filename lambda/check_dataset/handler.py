@@ -76,7 +76,12 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
         weights=weights,
         cached=_cached_features(bucket, settings, manifest, weights),
         in_service=find_model_in_service(
-            s3, sagemaker, bucket=bucket, endpoint=os.environ["ENDPOINT_NAME"], name_prefix=name_prefix
+            s3,
+            sagemaker,
+            bucket=bucket,
+            endpoint=os.environ["ENDPOINT_NAME"],
+            sleep_record=os.environ["SLEEP_RECORD"],
+            name_prefix=name_prefix,
         ),
     )
     if settings.warm_start and settings.hyperparameters.mode == "features":

@@ -23,14 +23,15 @@ logger = Logger(child=True)
 
 
 def find_model_in_service(
-    s3: S3Client, sagemaker: SageMakerClient, *, bucket: str, endpoint: str, name_prefix: str
+    s3: S3Client, sagemaker: SageMakerClient, *, bucket: str, endpoint: str, sleep_record: str, name_prefix: str
 ) -> str | None:
-    """Return the URI of the archive of the model behind the endpoint, or None.
+    """Return the URI of the archive of the model behind the endpoint, or of the one that sleeps, or None.
 
-    There is none where no endpoint works, where the model came into service by other ways than a run of this
-    environment, and where its run's files were deleted: a training then has nothing to run, and does not fail.
+    There is none where no endpoint works and no model sleeps, where the model came into service by other ways than a
+    run of this environment, and where its run's files were deleted: a training then has nothing to run, and does not
+    fail.
     """
-    config = config_in_service(sagemaker, endpoint=endpoint)
+    config = config_in_service(sagemaker, endpoint=endpoint, sleep_record=sleep_record)
     if config is None:
         return None
 

@@ -16,9 +16,10 @@ from shared.aws_errors import error_code, is_missing_endpoint, is_missing_resour
 
 from contract import REQUEST_ID, Answer, Health, ServingMode
 
-from .endpoint_failures import NONE_YET, NOT_READY, may_pass, problem_of
+from .endpoint_failures import FAILED_TO_START, NONE_YET, NOT_READY, may_pass, problem_of
 from .problems import Problem
 from .request_parameters import Parameters
+from .sleeping_model import ASLEEP, NOT_STARTED, WAKING, SleepingModel
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
@@ -41,10 +42,18 @@ _PAUSE: Final = 0.2
 
 
 class ClassifierEndpoint:
-    """The endpoint of one environment."""
+    """The endpoint of one environment.
 
-    def __init__(self, name: str, *, mode: ServingMode) -> None:
+    Args:
+        name: its name.
+        mode: what it runs on.
+        sleep_record: name of the SSM parameter that says which model sleeps; empty where none ever does.
+        env: name of the environment.
+    """
+
+    def __init__(self, name: str, *, mode: ServingMode, sleep_record: str, env: str) -> None:
         self.name = name
+        self._sleeping = SleepingModel(name, record=sleep_record, env=env, patience=_DESCRIBE)
         self._is_serverless = mode == "serverless"
         self._runtime = boto3.client("sagemaker-runtime", config=_FAST)
 
@@ -88,20 +97,16 @@ class ClassifierEndpoint:
             Problem: the endpoint is not in service.
         """
         described = self._describe()
+        if described is None:
+            raise NONE_YET() if self._sleeping_config() is None else ASLEEP()
 
         # An endpoint that is updated serves its old model until the new one is ready.
-        if described["EndpointStatus"] in ("InService", "Updating", "SystemUpdating", "RollingBack"):
-            found: Health = {"status": "ok", "endpoint": self.name, "release": described.get("EndpointConfigName", "")}
-            if described["EndpointStatus"] == "InService":
-                found["since"] = described["LastModifiedTime"].isoformat(timespec="seconds")
-            return found
-        if described["EndpointStatus"] == "Failed":
-            raise Problem(
-                503,
-                "Model failed to start",
-                "The endpoint has failed; start the state machine to release a model again.",
-            )
-        raise NOT_READY()
+        if described["EndpointStatus"] not in ("InService", "Updating", "SystemUpdating", "RollingBack"):
+            raise self._not_serving(described["EndpointStatus"])
+        found: Health = {"status": "ok", "endpoint": self.name, "release": described.get("EndpointConfigName", "")}
+        if described["EndpointStatus"] == "InService":
+            found["since"] = described["LastModifiedTime"].isoformat(timespec="seconds")
+        return found
 
     def _invoke(self, image: bytes, attributes: Parameters) -> bytes:
         response = self._runtime.invoke_endpoint(
@@ -113,30 +118,52 @@ class ClassifierEndpoint:
         )
         return response["Body"].read()
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any] | None:
+        """Return DescribeEndpoint's answer, or None where there is no endpoint."""
         try:
             return dict(self._sagemaker.describe_endpoint(EndpointName=self.name))
         except ClientError as error:
             if is_missing_resource(error):
-                raise NONE_YET() from None
+                return None
             raise problem_of(error, is_serverless=self._is_serverless) from None
         except BotoCoreError as error:
             raise problem_of(error, is_serverless=False) from None
 
+    def _sleeping_config(self) -> str | None:
+        """Return the name of the configuration that sleeps, which counts where there is no endpoint."""
+        try:
+            return self._sleeping.config()
+        except (ClientError, BotoCoreError) as error:
+            raise problem_of(error, is_serverless=False) from None
+
     def _explain(self, error: ClientError | BotoCoreError) -> Problem:
         if isinstance(error, ClientError) and error_code(error) in ("ValidationError", "ValidationException"):
-            return self._why_not_invoked(error)
+            try:
+                return self._why_not_invoked(error)
+            except Problem as problem:
+                return problem
         return problem_of(error, is_serverless=self._is_serverless)
 
     def _why_not_invoked(self, error: ClientError) -> Problem:
-        """Tell a missing endpoint from one that is being created, for InvokeEndpoint answers both alike."""
+        """Tell a missing endpoint from one that is being created, for InvokeEndpoint answers both alike; wake a model.
+
+        Raises:
+            Problem: SageMaker or SSM does not say.
+        """
         if not is_missing_endpoint(error):
             return NOT_READY()
-        try:
-            self._describe()
-        except Problem as problem:
-            return problem
-        return NOT_READY()
+        described = self._describe()
+        if described is not None:
+            return self._not_serving(described["EndpointStatus"])
+        config = self._sleeping_config()
+        return NONE_YET() if config is None else self._sleeping.wake(config, self._sagemaker)
+
+    def _not_serving(self, status: str) -> Problem:
+        """Return why an endpoint of this status does not answer: it starts, ends, or has failed."""
+        sleeps = self._sleeping_config() is not None
+        if status == "Failed":
+            return NOT_STARTED() if sleeps else FAILED_TO_START()
+        return WAKING() if sleeps else NOT_READY()
 
 
 def _as_answer(body: bytes, asked: Parameters) -> Answer:

@@ -15,7 +15,7 @@ from shared.aws_errors import error_code, error_message, is_throttled
 
 from .problems import Problem
 
-__all__ = ["NONE_YET", "NOT_READY", "TOO_LONG", "may_pass", "problem_of"]
+__all__ = ["FAILED_TO_START", "NONE_YET", "NOT_READY", "TOO_LONG", "may_pass", "problem_of"]
 
 logger = Logger(child=True)
 
@@ -33,6 +33,12 @@ NOT_READY: Final = partial(
     "Model not ready",
     "The endpoint is being created or changed; try again in some minutes.",
     retry_after=60,
+)
+FAILED_TO_START: Final = partial(
+    Problem,
+    503,
+    "Model failed to start",
+    "The endpoint has failed; start the state machine to release a model again.",
 )
 _WAKING: Final = partial(
     Problem,

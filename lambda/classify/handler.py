@@ -32,7 +32,12 @@ __all__ = ["handler"]
 logger = Logger()
 app = APIGatewayRestResolver(cors=cross_origin(os.environ["CORS_ORIGINS"]))
 mode: ServingMode = "serverless" if os.environ["SERVING_MODE"] == "serverless" else "realtime"
-endpoint = ClassifierEndpoint(os.environ["ENDPOINT_NAME"], mode=mode)
+endpoint = ClassifierEndpoint(
+    os.environ["ENDPOINT_NAME"],
+    mode=mode,
+    sleep_record=os.environ["SLEEP_RECORD"],
+    env=os.environ["ENVIRONMENT"],
+)
 uploads = Uploads(os.environ["UPLOADS_BUCKET"], mode=mode)
 inbox = FeedbackInbox(os.environ["UPLOADS_BUCKET"], days=int(os.environ["FEEDBACK_DAYS"]))
 

@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from shared.custom_resource import CustomResourceEvent, Deadline, respond
 from shared.first_few import first_few
 from shared.patience import LONGEST_CALL_SECONDS, PATIENT
+from shared.sleep_record import put_record
 
 from .bucket_emptying import empty_bucket
 from .run_remains import delete_endpoint, delete_endpoint_configs, delete_model_packages, delete_models
@@ -49,6 +50,11 @@ def handler(event: CustomResourceEvent, context: LambdaContext) -> None:
 
 def _clean_up(properties: Mapping[str, str], deadline: Deadline) -> None:
     prefix, endpoint = f"{properties['Prefix']}-", properties["Endpoint"]
+    sleep_record = properties.get("SleepRecord", "")  # of an older stack's resource
+
+    # the API wakes no model any more
+    if sleep_record:
+        put_record(sleep_record, None)
 
     # what costs money, and executions first: they would make more
     stop_executions(states, properties["StateMachineArn"], deadline)
@@ -63,6 +69,10 @@ def _clean_up(properties: Mapping[str, str], deadline: Deadline) -> None:
 
     _wait(properties, prefix, deadline)
     delete_endpoint_configs(sagemaker, prefix, deadline)
+
+    # Until its configuration was deleted, a request that had read the record before could still create the endpoint.
+    if sleep_record:
+        _wait(properties, prefix, deadline)
 
 
 def _wait(properties: Mapping[str, str], prefix: str, deadline: Deadline) -> None:

@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 from shared.aws_errors import is_missing_resource
 from shared.patience import PATIENT
+from shared.sleep_record import sleeping_config
 
 import contract
 
@@ -22,13 +23,15 @@ sagemaker = boto3.client("sagemaker", config=PATIENT)
 
 @logger.inject_lambda_context
 def handler(event: contract.RetireInput, context: LambdaContext) -> contract.RetiredModels:
-    """Delete what is older than the configuration that was in service before this run's, and return the names.
+    """Delete what is older than the configuration that was in service, or slept, before this run's; return the names.
 
     The current and the previous one stay, and so does everything younger than the previous one, which may belong to a
     run in progress. A batch's model stays, too, which `whippet classify` deletes when the batch has ended. Without a
     previous configuration nothing is deleted.
     """
-    prefix, kept = f"{os.environ['NAME_PREFIX']}-", {event["current"], event["previous"]}
+    # where there was no endpoint before the release, a model may have slept
+    previous = event["previous"] or sleeping_config(os.environ["SLEEP_RECORD"])
+    prefix, kept = f"{os.environ['NAME_PREFIX']}-", {event["current"], previous}
 
     # list what carries this environment's prefix, which NameContains finds anywhere in a name
     configs = {
@@ -46,7 +49,7 @@ def handler(event: contract.RetireInput, context: LambdaContext) -> contract.Ret
     }
 
     # choose what is older than the previous configuration
-    limit = configs.get(event["previous"])
+    limit = configs.get(previous) if previous else None
     if limit is None:
         return contract.RetiredModels(configs=[], models=[])
     old_configs = [name for name, created in configs.items() if created < limit and name not in kept]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from botocore.exceptions import ClientError
 
 __all__ = [
+    "already_exists",
     "error_code",
     "error_message",
     "has_ended",
@@ -18,6 +19,7 @@ __all__ = [
     "is_missing_endpoint",
     "is_missing_job",
     "is_missing_object",
+    "is_missing_parameter",
     "is_missing_resource",
     "is_missing_state_machine",
     "is_throttled",
@@ -35,6 +37,9 @@ _ENDED = ("status", "Stopped", "Completed", "Failed")
 
 _BEING_CHANGED = "in-progress"
 """How SageMaker refuses to change an endpoint: "Cannot update in-progress endpoint …"."""
+
+_EXISTS = "Cannot create already existing"
+"""How SageMaker refuses to create an endpoint of a name that it has."""
 
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedException")
 _NOT_AUTHORIZED = ("not authorized to perform", "does not allow AWS CodeBuild")
@@ -92,6 +97,11 @@ def is_being_changed(error: ClientError) -> bool:
     return _says(error, _BEING_CHANGED)
 
 
+def already_exists(error: ClientError) -> bool:
+    """Return whether SageMaker refuses to create an endpoint because there is one of its name."""
+    return _says(error, _EXISTS)
+
+
 def is_denied(error: ClientError) -> bool:
     """Return whether IAM refuses the call, or one that the service makes for it."""
     return error_code(error) in _DENIED or _says(error, *_NOT_AUTHORIZED)
@@ -128,6 +138,11 @@ def is_already_there(error: ClientError) -> bool:
 def is_missing_bucket(error: ClientError) -> bool:
     """Return whether S3 says that there is no such bucket."""
     return error_code(error) == "NoSuchBucket"
+
+
+def is_missing_parameter(error: ClientError) -> bool:
+    """Return whether SSM says that there is no such parameter."""
+    return error_code(error) == "ParameterNotFound"
 
 
 def is_missing_state_machine(error: ClientError) -> bool:

@@ -49,7 +49,12 @@ def handler(event: contract.VerdictInput, context: LambdaContext) -> contract.Ve
     files = unpack(s3, bucket=bucket, key=key, run=run)
     evaluation = evaluation_of(files, uri=f"s3://{bucket}/{key}")
     in_service = find_model_in_service(
-        s3, sagemaker, bucket=bucket, endpoint=os.environ["ENDPOINT_NAME"], name_prefix=os.environ["NAME_PREFIX"]
+        s3,
+        sagemaker,
+        bucket=bucket,
+        endpoint=os.environ["ENDPOINT_NAME"],
+        sleep_record=os.environ["SLEEP_RECORD"],
+        name_prefix=os.environ["NAME_PREFIX"],
     )
 
     # decide

@@ -1,4 +1,4 @@
-"""The model that the endpoint serves now, and what its run left."""
+"""The model that the endpoint serves now, or that sleeps, and what its run left."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class StoredRun:
 
 
 def find_model_in_service(
-    s3: S3Client, sagemaker: SageMakerClient, *, bucket: str, endpoint: str, name_prefix: str
+    s3: S3Client, sagemaker: SageMakerClient, *, bucket: str, endpoint: str, sleep_record: str, name_prefix: str
 ) -> ModelInService | None:
-    """Return the model behind the endpoint, or None where there is no endpoint that works."""
-    config = config_in_service(sagemaker, endpoint=endpoint)
+    """Return the model behind the endpoint, or the one that sleeps; None where there is neither."""
+    config = config_in_service(sagemaker, endpoint=endpoint, sleep_record=sleep_record)
     if config is None:
         return None
     run = config.removeprefix(contract.job_prefix(name_prefix, ""))

@@ -1,4 +1,7 @@
-"""Let what waits in ministack follow the local cloud's clock: state machines, schedules and queues."""
+"""Let what waits in ministack, and what is compared with it, follow the local cloud's clock.
+
+These are state machines, schedules and queues, and the times of metrics and of parameters.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,13 @@ from local.cloud import seam
 
 __all__ = ["apply", "now_iso"]
 
-_FOLLOWING: Final = ("services.stepfunctions", "services.eventbridge", "services.scheduler", "services.sqs")
+_FOLLOWING: Final = (
+    "services.stepfunctions",
+    "services.eventbridge",
+    "services.scheduler",
+    "services.sqs",
+    "services.cloudwatch",
+)
 
 
 def apply() -> None:
@@ -29,6 +38,10 @@ def apply() -> None:
     seam.expect(states, "_sleep_until", "iso_ts")
     states.now_iso = now_iso
     states._sleep_until = _sleep_until
+
+    parameters = seam.module("services.ssm")
+    seam.expect(parameters, "_now_epoch")
+    parameters._now_epoch = clock.time
 
 
 def now_iso() -> str:

@@ -1,9 +1,10 @@
-"""The cloud around the local SageMaker: credentials of roles, and events."""
+"""The cloud around the local SageMaker: credentials of roles, events, and metrics."""
 
 from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from local.cloud import auth, seam
@@ -22,6 +23,8 @@ class MinistackHost:
         self.account_id: str = responses.get_account_id()
         self.region: str = responses.get_region()
         self._register_session = seam.expect(seam.module("services.sts"), "register_session", "access_key", "session")
+        signature = ("namespace", "metric_name", "value", "unit", "dimensions")
+        self._record_metric = seam.expect(seam.module("services.cloudwatch"), "record_metric", *signature)
         self._put_events = seam.expect(seam.module("services.eventbridge"), "_put_events", "data")
 
     def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:
@@ -65,3 +68,8 @@ class MinistackHost:
             "Resources": resources,
         }
         self._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+    def measure(self, *, namespace: str, metrics: Mapping[str, float], dimensions: Mapping[str, str]) -> None:
+        """Put a value of each of these metrics into CloudWatch."""
+        for name, value in metrics.items():
+            self._record_metric(namespace, name, value, dimensions=dict(dimensions))

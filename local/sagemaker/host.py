@@ -85,6 +85,10 @@ class Host(Protocol):
         """Put an event with the source `aws.sagemaker` on the default EventBridge bus."""
         ...
 
+    def measure(self, *, namespace: str, metrics: Mapping[str, float], dimensions: Mapping[str, str]) -> None:
+        """Put a value of each of these metrics into CloudWatch."""
+        ...
+
 
 def find_image(images: Sequence[Image], uri: str) -> Image:
     """Return the first image whose pattern occurs in the URI.

@@ -27,6 +27,7 @@ class FakeStack:
     def __init__(self, objects: dict[str, bytes] | None = None, **clients: Any) -> None:
         self.settings = Settings()
         self.place = "on this machine"
+        self.outputs: dict[str, str] = {}
         self.clients = {"s3": FakeS3(objects), "stepfunctions": FakeStepFunctions(), **clients}
 
     def client(self, service: str) -> Any:

@@ -15,6 +15,7 @@ from cli import CliError, export, main
 from infra.outputs import StackOutput
 from tests.cli.stack import FakeStack
 from tests.fakes.s3 import client_error
+from tests.fakes.ssm import RECORD, FakeParameter
 
 CARD = {
     "run": "run-7",
@@ -38,7 +39,7 @@ class FakeSageMaker:
         assert EndpointName == "whippet-dev"
         if self.model is None:
             raise client_error("ValidationException", 'Could not find endpoint "whippet-dev".')
-        return {"EndpointConfigName": "whippet-dev-run-7"}
+        return {"EndpointConfigName": "whippet-dev-run-7", "EndpointStatus": "InService"}
 
     def describe_endpoint_config(self, *, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
         assert EndpointConfigName == "whippet-dev-run-7"
@@ -59,10 +60,25 @@ def archive(**files: bytes) -> bytes:
     return packed.getvalue()
 
 
+class SleepingSageMaker(FakeSageMaker):
+    """No endpoint, and what brings it back."""
+
+    def describe_endpoint(self, *, EndpointName: str) -> dict[str, Any]:  # noqa: N803
+        raise client_error("ValidationException", f'Could not find endpoint "{EndpointName}".')
+
+
 def exported(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, objects: dict[str, bytes], *, model: str | None = "whippet-dev-run-7"
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    objects: dict[str, bytes],
+    *,
+    model: str | None = "whippet-dev-run-7",
+    sleeps: bool = False,
 ) -> Any:
-    stack = FakeStack(objects, sagemaker=FakeSageMaker(model=model))
+    stack = FakeStack(objects, sagemaker=(SleepingSageMaker if sleeps else FakeSageMaker)(model=model))
+    if sleeps:
+        stack.clients["ssm"] = FakeParameter("whippet-dev-run-7")
+        stack.outputs[StackOutput.SLEEP_RECORD] = RECORD
     output = stack.output
     monkeypatch.setattr(
         stack, "output", lambda name: "whippet-dev" if name == StackOutput.ENDPOINT_NAME else output(name)
@@ -108,6 +124,14 @@ def test_the_folder_holds_the_model_its_card_and_both_readers(monkeypatch: pytes
     for told in ("run run-7", "0.9877", "2 classes", "1.2.3", "224"):
         assert told in readme
     assert list((tmp_path / "new").iterdir()) == [folder], "something was left beside the folder"
+
+
+@pytest.mark.usefixtures("runtime")
+def test_a_model_that_sleeps_is_exported_without_waking_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    packed = archive(model_onnx=b"network", model_json=json.dumps(CARD).encode())
+    result = exported(monkeypatch, tmp_path / "new", {ARCHIVE: packed}, sleeps=True)
+    assert result.exit_code == 0, result.exception
+    assert (tmp_path / "new" / "model.onnx").read_bytes() == b"network"
 
 
 @pytest.mark.usefixtures("runtime")

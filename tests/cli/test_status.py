@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 import contract
@@ -13,6 +14,7 @@ from cli.status import show
 from infra.outputs import StackOutput
 from tests.cli.stack import FakeStack
 from tests.fakes.s3 import client_error
+from tests.fakes.ssm import RECORD, FakeParameter
 
 BEGIN = datetime(2026, 11, 25, 9, tzinfo=UTC)
 EXECUTIONS = [
@@ -41,13 +43,14 @@ class StepFunctions:
 
 
 class SageMaker:
-    def __init__(self, config: str | None) -> None:
-        self.config = config
+    def __init__(self, config: str | None, status: str = "InService") -> None:
+        self.config, self.status = config, status
 
     def describe_endpoint(self, *, EndpointName: str) -> dict[str, Any]:  # noqa: N803
         if self.config is None:
             raise client_error("ValidationException", f'Could not find endpoint "{EndpointName}".')
-        return {"EndpointConfigName": self.config, "EndpointStatus": "InService"}
+        reason = {"FailureReason": "no ping"} if self.status == "Failed" else {}
+        return {"EndpointConfigName": self.config, "EndpointStatus": self.status, **reason}
 
 
 class Stack(FakeStack):
@@ -58,8 +61,16 @@ class Stack(FakeStack):
         return more[name] if name in more else super().output(name)
 
 
-def shown(config: str | None, objects: dict[str, bytes] | None = None) -> list[str]:
-    stack: Any = Stack(objects, stepfunctions=StepFunctions(), sagemaker=SageMaker(config))
+def shown(
+    config: str | None,
+    objects: dict[str, bytes] | None = None,
+    *,
+    status: str = "InService",
+    record: FakeParameter | None = None,
+) -> list[str]:
+    stack: Any = Stack(objects, stepfunctions=StepFunctions(), sagemaker=SageMaker(config, status), ssm=record)
+    if record is not None:
+        stack.outputs[StackOutput.SLEEP_RECORD] = RECORD
     console = Console(record=True, width=200)
     show(stack, console=console)
     return [" ".join(line.split()) for line in console.export_text().splitlines()]
@@ -77,6 +88,36 @@ def test_a_model_whose_decision_is_gone_is_still_named() -> None:
 
 def test_before_the_first_release_there_is_no_endpoint() -> None:
     assert "endpoint whippet-dev: not created yet, as no run has released a model" in shown(None)
+
+
+SLEEPS = FakeParameter("whippet-dev-run-7", modified=BEGIN)
+SINCE = BEGIN.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+DECISION = {"runs/run-7/decision.json": json.dumps({"test_accuracy": 0.9}).encode()}
+
+
+def test_a_model_that_sleeps_is_told_with_since_when_and_what_wakes_it() -> None:
+    assert (
+        f"endpoint whippet-dev: asleep since {SINCE}, model of run run-7, test accuracy 0.9000; a request or `whippet "
+        "wake` wakes it"
+    ) in shown(None, DECISION, record=SLEEPS)
+
+
+@pytest.mark.parametrize("config", ["whippet-dev-run-7", "whippet-dev-run-8"], ids=["woken", "released"])
+def test_an_endpoint_that_failed_before_a_sleeping_model_says_why(config: str) -> None:
+    (line,) = [line for line in shown(config, status="Failed", record=SLEEPS) if line.startswith("endpoint ")]
+    assert "failed (no ping), asleep since" in line
+    assert "model of run run-7" in line
+
+
+@pytest.mark.parametrize("record", [None, FakeParameter()], ids=["never sleeps", "does not sleep"])
+def test_an_endpoint_that_failed_says_so_where_nothing_sleeps(record: FakeParameter | None) -> None:
+    assert "endpoint whippet-dev: failed (no ping), model of run run-7" in shown(
+        "whippet-dev-run-7", status="Failed", record=record
+    )
+
+
+def test_an_endpoint_that_serves_counts_more_than_the_record() -> None:
+    assert "endpoint whippet-dev: InService, model of run run-8" in shown("whippet-dev-run-8", record=SLEEPS)
 
 
 def test_runs_are_listed_with_the_error_of_those_that_failed() -> None:

@@ -15,6 +15,8 @@ os.environ.setdefault("API_AUTH", "api_key")
 os.environ.setdefault("CORS_ORIGINS", "")
 os.environ.setdefault("UPLOADS_BUCKET", "data")
 os.environ.setdefault("FEEDBACK_DAYS", "0")
+os.environ.setdefault("SLEEP_RECORD", "")
+os.environ.setdefault("ENVIRONMENT", "dev")
 os.environ.setdefault("POWERTOOLS_LOG_LEVEL", "CRITICAL")
 
 

@@ -12,8 +12,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
-EVERY_FUNCTION = {"release.approval": "manual"}
-"""The setting with which the stack holds every Lambda function there is."""
+EVERY_FUNCTION = {
+    "release.approval": "manual",
+    "serving.mode": "realtime",
+    "serving.pause_after_hours": "12",
+}
+"""The settings with which the stack holds every Lambda function there is."""
 
 
 def cdk_context() -> dict[str, Any]:

@@ -102,6 +102,12 @@ def realtime(synthesise: Callable[..., Template]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def pausing(synthesise: Callable[..., Template]) -> dict[str, Any]:
+    """The state machine whose endpoint may sleep, and whose models a person approves."""
+    return synthesise(**EVERY_FUNCTION).definition()
+
+
+@pytest.fixture(scope="session")
 def asking(synthesise: Callable[..., Template]) -> dict[str, Any]:
     """The state machine with `release.approval=manual`."""
     return synthesise(**{"release.approval": "manual"}).definition()

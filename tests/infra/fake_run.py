@@ -91,6 +91,7 @@ class Endpoint:
         """Whether the configuration in service before the run is."""
         self.calls: list[str] = []
         self.rolls_back = False
+        self.after_creation = "InService"
         self.reason: str | None = None
 
     def describe(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +103,7 @@ class Endpoint:
         if self.status == "Deleting":
             self.config = None
         elif self.status in ("Creating", "Updating"):
-            self.status = "InService"
+            self.status = self.after_creation if self.status == "Creating" else "InService"
         return seen
 
     def describe_config(self, payload: dict[str, Any]) -> dict[str, Any]:
@@ -231,7 +232,7 @@ def tasks(
         "CreateEndpoint": endpoint.create,
         "UpdateEndpoint": endpoint.update,
         "DescribeServedConfig": endpoint.describe_config,
-        **dict.fromkeys(("DeleteBrokenEndpoint", "DeleteRealtimeEndpoint"), endpoint.delete),
+        **dict.fromkeys(("DeleteBrokenEndpoint", "DeleteRealtimeEndpoint", "DeleteFailedEndpoint"), endpoint.delete),
         "DescribeRollout": endpoint.describe,
         "SmokeTest": answer(smoke),
         "DescribeBeforeRollback": endpoint.describe,
@@ -277,6 +278,10 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
             warm_start=name == "TuneFromEarlier",
         )
         yield walk(definition, known, {})
+    # the first endpoint does not start
+    broken_one = Endpoint()
+    broken_one.after_creation = "Failed"
+    yield walk(definition, tasks(broken_one, mode=mode), {})
     # another model came into service while a person was asked
     overtaken = {"Verdict": lambda _: verdict(in_service="whippet-dev-older")}
     yield walk(definition, tasks(Endpoint(OLD_CONFIG), mode=mode) | overtaken, {})

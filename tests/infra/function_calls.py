@@ -25,6 +25,9 @@ _SEVERAL_ACTIONS = {
 }
 """Calls that the authorization reference names nowhere ("Required permissions for Amazon S3 API operations")."""
 
+_PREFIXES = {"monitoring": "cloudwatch"}
+"""The prefix of a service's actions, where requests are signed for another name."""
+
 _SIGNED = {"generate_presigned_post": {"s3:PutObject"}}
 """Methods that call nothing, and sign what their client may do for another ("POST Policy", S3 API reference)."""
 
@@ -141,7 +144,7 @@ def _actions_of_method(service: str, method: str) -> set[str]:
     """IAM actions of a client's method, such as `list_object_versions` of `s3`."""
     operations, model = _operations(service), _model(service)
     assert method in operations, f"{service} has no call {method}"
-    prefix = str(model.signing_name)
+    prefix = _PREFIXES.get(model.signing_name, model.signing_name)
     action = f"{prefix}:{operations[method]}"
     if get_action_data(prefix, operations[method]):
         return {action}

@@ -97,6 +97,16 @@ def test_an_answer_that_is_no_yes_keeps_the_model_out(asking: dict[str, Any], an
     assert endpoint.calls == []
 
 
+@pytest.mark.parametrize("served", ["", OLD_CONFIG])
+def test_a_model_that_may_sleep_by_now_is_compared_with(pausing: dict[str, Any], served: str) -> None:
+    """Only the verdict looks at the record: another model may have been released, and sleep, since the first one."""
+    worse = verdict(accepted=False, cause="It is worse than the one that sleeps.", in_service="whippet-dev-better")
+    known = tasks(Endpoint()) | {"Verdict": lambda _: WAITING | {"in_service": served}, "VerdictAgain": lambda _: worse}
+    result = walk(pausing, known, {})
+    assert (result.status, result.error) == ("FAILED", "ModelRejected")
+    assert "It is worse than the one that sleeps." in result.cause
+
+
 def test_a_question_that_could_not_be_asked_is_a_failure(asking: dict[str, Any]) -> None:
     known = tasks(Endpoint(), broken={"AskApproval": TaskError("NotFound", "no topic")}) | {
         "Verdict": lambda _: WAITING

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from policy_sentry.querying.actions import get_action_data
 
+from tests.infra.app_process import EVERY_FUNCTION
 from tests.infra.function_calls import FUNCTIONS, ROOT, actions_of
 from tests.infra.template import Template, listed
 
 EVERYTHING = {
-    "release.approval": "manual",
+    **EVERY_FUNCTION,
     "tuning.warm_start": "true",
     "dataset.keep_at_destroy": "false",
     "api.feedback": "true",
@@ -88,6 +89,7 @@ NOT_GRANTED = {
 NOT_CALLED = {
     ("TrainingRole", "s3:AbortMultipartUpload"): "an upload of a large model that fails is taken back",
     ("TrainingRole", "s3:GetBucketLocation"): "of AmazonSageMakerFullAccess; the toolkit's S3 transfer may ask for it",
+    ("ApiFunction", "sagemaker:AddTags"): "CreateEndpoint with tags asks for it",
     ("FunctionsVerdict", "s3:ListBucket"): "without it S3 answers 403 for a file that a run did not write, not 404",
 }
 """Actions that a role gets though no call in the code and no list names them, with the reason."""
@@ -102,7 +104,12 @@ NOT_DEPENDED_ON = {
 }
 """Actions whose dependent actions are not needed, with the reason."""
 
-CODE_OF = {"ServingImageBuilder": "build_image", "ApiFunction": "classify", "CleanupFunction": "cleanup"}
+CODE_OF = {
+    "ServingImageBuilder": "build_image",
+    "ApiFunction": "classify",
+    "CleanupFunction": "cleanup",
+    "PauseFunction": "pause",
+}
 """The function's folder, by the beginning of its role's logical id; those of the run are called as their folders."""
 
 

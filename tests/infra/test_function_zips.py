@@ -63,6 +63,8 @@ def test_every_lambda_imports_from_its_zip_alone(functions: dict[str, Path]) -> 
                 "CORS_ORIGINS": "",
                 "UPLOADS_BUCKET": "",
                 "FEEDBACK_DAYS": "0",
+                "SLEEP_RECORD": "",
+                "ENVIRONMENT": "dev",
                 "PATH": os.environ["PATH"],
             },
             capture_output=True,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.infra.app_process import EVERY_FUNCTION
 from tests.infra.optimised_fields import SHOWN, UNSHOWN
 from tests.infra.template import Template
 
@@ -17,6 +18,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "approval": {"release.approval": "manual", "tuning.warm_start": "true", "debugger.max_minutes": "240"},
     "fine-tuning": {"training.mode": "finetune", "training.spot": "true", "training.max_minutes": "7200"},
     "managed": {"debugger.mode": "managed", "env": "prod"},
+    "pausing": EVERY_FUNCTION,
 }
 
 YEAR = 365 * 24 * 3600

@@ -136,3 +136,43 @@ def test_a_rollback_leaves_another_runs_model_alone(definition: dict[str, Any]) 
     result = walk(definition, tasks(endpoint) | {"SmokeTest": smoke_test}, {})
     assert result.error == "SmokeTestFailed"
     assert endpoint.config == "whippet-dev-other"
+
+
+def test_a_release_that_fails_while_a_model_sleeps_leaves_its_name_free(pausing: dict[str, Any]) -> None:
+    """The next request then wakes the model that slept."""
+    endpoint = Endpoint()
+    endpoint.after_creation, endpoint.reason = "Failed", "The container did not pass the ping health check."
+    result = walk(pausing, tasks(endpoint), {})
+    assert (result.status, result.error) == ("FAILED", "RolloutFailed")
+    assert "ping health check" in result.cause
+    assert endpoint.calls == ["create", "delete"]
+
+
+def test_a_failed_endpoint_that_cannot_be_deleted_is_told_with_the_first_reason(pausing: dict[str, Any]) -> None:
+    endpoint = Endpoint()
+    endpoint.after_creation, endpoint.reason = "Failed", "The container did not pass the ping health check."
+    refusal = TaskError("SageMaker.AmazonSageMakerException", "Rate exceeded")
+    result = walk(pausing, tasks(endpoint, broken={"DeleteFailedEndpoint": refusal}), {})
+    assert result.error == "RolloutFailed"
+    assert "ping health check" in result.cause
+
+
+def test_an_update_that_was_rolled_back_deletes_no_endpoint(pausing: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+    endpoint.rolls_back = True
+    assert walk(pausing, tasks(endpoint), {}).error == "RolloutFailed"
+    assert endpoint.calls == [f"update to {NEW_CONFIG}"]
+
+
+def test_a_request_that_wakes_the_model_during_a_release_is_overtaken(pausing: dict[str, Any]) -> None:
+    endpoint = Endpoint()
+
+    def create(payload: dict[str, Any]) -> Any:
+        if endpoint.config is None:
+            endpoint.config, endpoint.status = OLD_CONFIG, "Creating"
+        return endpoint.create(payload)
+
+    result = walk(pausing, tasks(endpoint) | {"CreateEndpoint": create}, {})
+    assert result.status == "SUCCEEDED"
+    assert endpoint.calls == [f"update to {NEW_CONFIG}"]
+    assert dict(result.payloads)["Retire"] == {"current": NEW_CONFIG, "previous": OLD_CONFIG}

@@ -9,6 +9,7 @@ import pytest
 
 from infra.names import Names
 from infra.workflow.role import RunRole
+from tests.infra.app_process import EVERY_FUNCTION
 from tests.infra.fake_run import every_walk
 from tests.infra.template import ACCOUNT, REGION, Template, listed
 
@@ -36,6 +37,7 @@ CONFIGURATIONS = [
     {"debugger.mode": "own"},
     {"debugger.mode": "managed"},
     {"debugger.mode": "off"},
+    EVERY_FUNCTION,
 ]
 
 

@@ -218,6 +218,13 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
         ({"debugger.block": "Dead"}, "there is no debugger rule 'Dead'"),
         ({"release.approval": "never"}, "release.approval='never'"),
         ({"notifications.email": "nobody"}, "notifications.email='nobody'"),
+        (
+            {"serving.mode": "serverless", "serving.pause_after_hours": "12"},
+            "serving.pause_after_hours=12 has no effect with serving.mode=serverless: a serverless endpoint sleeps by "
+            "itself",
+        ),
+        ({"serving.mode": "realtime", "serving.pause_after_hours": "0"}, "serving.pause_after_hours='0'"),
+        ({"serving.mode": "realtime", "serving.pause_after_hours": "721"}, "serving.pause_after_hours='721'"),
     ],
 )
 def test_wrong_settings_are_refused_in_words(overrides: dict[str, str], words: str) -> None:
@@ -239,6 +246,12 @@ def test_a_question_that_nobody_gets_is_told_at_synthesis(tmp_path: Path) -> Non
     asked = {"release.approval": "manual"}
     for overrides, told in ((asked, True), (asked | {"notifications.email": "a@example.org"}, False), ({}, False)):
         assert ("asks nobody" in warnings(overrides, tmp_path / str(len(overrides)))) == told
+
+
+def test_an_open_api_that_anybody_may_wake_is_told_at_synthesis(tmp_path: Path) -> None:
+    pausing = {"serving.mode": "realtime", "serving.pause_after_hours": "12"}
+    for auth, told in (("none", True), ("api_key", False)):
+        assert ("wake the endpoint" in warnings(pausing | {"api.auth": auth}, tmp_path / auth)) == told
 
 
 def test_fine_tuning_without_a_gpu_is_told_at_synthesis_with_the_photos_that_its_time_is_enough_for(

@@ -59,6 +59,8 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "RULES": '["Overfit", "AllZero", "CPUBottleneck"]',
         "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:topic",
         "READABLE_PREFIX": "",
+        "SLEEP_RECORD": "",
+        "ENVIRONMENT": "dev",
     }.items():
         monkeypatch.setenv(name, value)
 

@@ -16,6 +16,7 @@ from infra.settings import Settings
 from tests.fakes.lambda_context import Context
 from tests.fakes.quotas import FakeEndpoint, service_quotas
 from tests.fakes.s3 import FakeS3
+from tests.fakes.ssm import FakeParameter
 from tests.infra import fake_run
 
 STARTED = "2026-11-28T21:00:00.123Z"
@@ -217,6 +218,12 @@ def test_the_training_gets_the_model_in_service(s3: FakeS3, context: Context, mo
     assert check(context)["in_service_uri"] == f"s3://data/{MODEL}"
     endpoint.status = "Failed"
     assert check(context)["in_service_uri"] == none
+
+
+def test_the_training_gets_a_model_that_sleeps(s3: FakeS3, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, s3).status = "Failed"
+    FakeParameter("whippet-dev-1").serve(monkeypatch)
+    assert check(context)["in_service_uri"] == f"s3://data/{MODEL}"
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ from cleanup import bucket_emptying
 from cleanup import handler as cleanup
 from shared.custom_resource import Deadline
 
+from contract import NOTHING_SLEEPS
 from tests.fakes.cloudformation import event
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import client_error
+from tests.fakes.ssm import RECORD, FakeParameter
 
 CLEANUP = {
     "Prefix": "whippet-dev",
@@ -258,6 +260,33 @@ def test_an_endpoint_whose_status_changes_under_the_deletion_is_looked_at_again(
     monkeypatch.setattr(account, "delete_endpoint", refused_once)
     assert destroy()["Status"] == "SUCCESS"
     assert "delete_endpoint" in account.calls
+
+
+def test_a_model_that_sleeps_is_woken_by_no_request_any_more(
+    destroy: Callable[..., dict[str, Any]], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.endpoint = None
+    record = FakeParameter("whippet-dev-1", calls=account.calls).serve(monkeypatch)
+    assert destroy(SleepRecord=RECORD)["Status"] == "SUCCESS"
+    assert account.calls[0] == f"record {NOTHING_SLEEPS}"
+    assert record.value == NOTHING_SLEEPS
+    assert "delete_endpoint_config whippet-dev-1" in account.calls
+
+
+def test_an_endpoint_that_a_request_wakes_meanwhile_is_deleted_too(
+    destroy: Callable[..., dict[str, Any]], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request had read the record, and its CreateEndpoint came before the configuration was deleted."""
+    FakeParameter("whippet-dev-1").serve(monkeypatch)
+
+    def woken(*, EndpointConfigName: str) -> None:  # noqa: N803
+        account.calls.append(f"delete_endpoint_config {EndpointConfigName}")
+        account.endpoint, account.changes_for = "Creating", account.now() + 60
+
+    monkeypatch.setattr(account, "delete_endpoint_config", woken, raising=False)
+    assert destroy(SleepRecord=RECORD)["Status"] == "SUCCESS"
+    assert account.endpoint is None
+    assert account.calls[-1] == "delete_endpoint"
 
 
 @pytest.mark.parametrize("throttled", ["delete_model", "delete_model_package", "stop_training_job", "stop_execution"])

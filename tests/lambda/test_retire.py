@@ -8,6 +8,7 @@ from retire import handler as retire
 
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import client_error
+from tests.fakes.ssm import FakeParameter
 
 AGES = {"whippet-dev-older": 1, "whippet-dev-previous": 2, "whippet-dev-waiting": 3, "whippet-dev-current": 4}
 EVENT = {"current": "whippet-dev-current", "previous": "whippet-dev-previous"}
@@ -74,3 +75,12 @@ def test_what_is_gone_already_is_fine_and_a_refusal_is_not(monkeypatch: pytest.M
     monkeypatch.setattr(fake, "delete_model", raising(client_error("AccessDeniedException", "not authorized")))
     with pytest.raises(Exception, match="not authorized"):
         retire.handler(EVENT, context)  # type: ignore[arg-type]
+
+
+def test_a_model_that_slept_is_kept_as_the_previous_one(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
+    fake = FakeSageMaker()
+    monkeypatch.setattr(retire, "sagemaker", fake)
+    FakeParameter("whippet-dev-previous").serve(monkeypatch)
+    answer = retire.handler(EVENT | {"previous": ""}, context)  # type: ignore[arg-type]
+    assert fake.deleted == ["config whippet-dev-older", "model whippet-dev-older"]
+    assert answer == {"configs": ["whippet-dev-older"], "models": ["whippet-dev-older"]}

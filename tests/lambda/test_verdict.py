@@ -10,9 +10,10 @@ from verdict import handler as verdict
 from verdict.package_metadata import package_metadata
 from verdict.training_output import UnreadableOutput
 
-from contract import RULES, Decision, Rule, Verdict, VerdictInput
+from contract import NOTHING_SLEEPS, RULES, Decision, Rule, Verdict, VerdictInput
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import FakeS3
+from tests.fakes.ssm import FakeParameter
 from tests.infra import fake_run
 from tests.infra.service_model import problems
 
@@ -177,12 +178,11 @@ def test_every_class_has_a_floor(judge: Any) -> None:
     assert "the recall 0.1500 of class owl on 20 photos is below the floor 0.2000" in answer["cause"]
 
 
-@pytest.mark.parametrize("rerun", [True, False])
-def test_a_model_worse_than_the_one_in_service_is_kept_out(judge: Any, rerun: bool) -> None:
-    """tests/lambda/test_service_comparison.py has every case."""
+def worse_model(*, rerun: bool = True) -> FakeS3:
+    """The bucket after a training whose model is worse than that of run-1."""
     old, new = [True] * 99 + [False], [False] * 12 + [True] * 88
     records = [("test", f"test/cat/{place}.jpg", f"content {place}") for place in range(100)]
-    s3 = bucket(
+    return bucket(
         output(right=new, in_service=old if rerun else None),
         more={
             **manifest(*records),
@@ -191,7 +191,12 @@ def test_a_model_worse_than_the_one_in_service_is_kept_out(judge: Any, rerun: bo
             "runs/run-1/results/test_predictions.csv": predictions(old),
         },
     )
-    answer, decision = judge(s3, IN_SERVICE)
+
+
+@pytest.mark.parametrize("rerun", [True, False])
+def test_a_model_worse_than_the_one_in_service_is_kept_out(judge: Any, rerun: bool) -> None:
+    """tests/lambda/test_service_comparison.py has every case."""
+    answer, decision = judge(worse_model(rerun=rerun), IN_SERVICE)
     assert check(decision, "in_service")["outcome"] == "blocked"
     assert "worse than 0.9900 of the model in service (run-1) by more than 0.0100" in answer["cause"]
     compared = decision["in_service"]
@@ -203,6 +208,30 @@ def test_a_model_worse_than_the_one_in_service_is_kept_out(judge: Any, rerun: bo
 def test_a_training_without_predictions_is_not_released_uncompared(judge: Any) -> None:
     with pytest.raises(UnreadableOutput, match=r"this run left no test_predictions\.csv"):
         judge(bucket(more={"runs/run-1/decision.json": before()}), IN_SERVICE)
+
+
+@pytest.mark.parametrize("sagemaker", [FakeSageMaker(), FakeSageMaker("whippet-dev-run-0", "Failed")])
+def test_a_model_that_sleeps_is_compared_with(
+    judge: Any, monkeypatch: pytest.MonkeyPatch, sagemaker: FakeSageMaker
+) -> None:
+    """Its endpoint is gone, or was to be woken or replaced and failed to start."""
+    FakeParameter("whippet-dev-run-1").serve(monkeypatch)
+    answer, decision = judge(worse_model(), sagemaker)
+    assert check(decision, "in_service")["outcome"] == "blocked"
+    assert (answer["accepted"], answer["in_service"]) == (False, "whippet-dev-run-1")
+
+
+def test_an_endpoint_that_works_counts_more_than_the_record(judge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeParameter("whippet-dev-run-0").serve(monkeypatch)
+    assert judge(worse_model(), IN_SERVICE)[0]["in_service"] == "whippet-dev-run-1"
+
+
+@pytest.mark.parametrize("record", [NOTHING_SLEEPS, None], ids=["nothing sleeps", "not deployed yet"])
+def test_where_nothing_sleeps_there_is_no_model_in_service(
+    judge: Any, monkeypatch: pytest.MonkeyPatch, record: str | None
+) -> None:
+    FakeParameter(record).serve(monkeypatch)
+    assert judge(bucket(), FakeSageMaker())[0]["in_service"] == ""
 
 
 def test_a_failed_endpoint_has_no_model_in_service(judge: Any) -> None:

@@ -2,7 +2,7 @@
 
 const BASE = location.origin + location.pathname.replace(/\/*$/, "/");
 const LONGEST_ANSWER = 40_000; // ms; API Gateway gives up after 29 s
-const LONGEST_WAIT = 600_000; // ms that a photo waits for a model that wakes
+const LONGEST_WAIT = 900_000; // ms that a photo waits for a model that wakes
 const UNREADABLE = "The answer is unreadable";
 const MOST_TRIES = 3; // of a photo that the API fails at; a model that wakes or is busy is asked for as long as it takes
 

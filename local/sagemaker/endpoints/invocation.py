@@ -39,10 +39,13 @@ def invoke(
         **{key: value for key, value in given.items() if key.startswith(_PREFIX)},
     }
     instance = endpoints.enter(name, given.get("x-amzn-sagemaker-target-variant"))
+    status = 400  # a body that is too large
     try:
         instance.check_size(body)
+        status = 500  # no answer
         answer = instance.request(body, forwarded, timeout=TIMEOUT)
         content = answer.data
+        status = answer.status
     except urllib3.exceptions.TimeoutError:
         raise _model_error(
             context,
@@ -55,6 +58,7 @@ def invoke(
         raise _model_error(context, name, 500, f"The container primary did not answer: {error}") from error
     finally:
         instance.leave()
+        _measure(context, name, instance.variant["VariantName"], status)
 
     # pass its answer on
     if answer.status >= 300:
@@ -66,6 +70,22 @@ def invoke(
     if _CUSTOM_ATTRIBUTES in answer.headers:
         result[_CUSTOM_ATTRIBUTES] = answer.headers[_CUSTOM_ATTRIBUTES]
     return 200, result, content
+
+
+def _measure(context: Context, name: str, variant: str, status: int) -> None:
+    """Count the request in CloudWatch ("Monitor SageMaker AI with CloudWatch": endpoint invocation metrics).
+
+    The times that AWS measures beside these, such as ModelLatency, are not measured here.
+    """
+    context.host.measure(
+        namespace="AWS/SageMaker",
+        metrics={
+            "Invocations": 1,
+            "Invocation4XXErrors": int(400 <= status < 500),
+            "Invocation5XXErrors": int(status >= 500),
+        },
+        dimensions={"EndpointName": name, "VariantName": variant},
+    )
 
 
 def _model_error(context: Context, name: str, status: int, message: str) -> SageMakerError:

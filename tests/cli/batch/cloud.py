@@ -37,6 +37,7 @@ class FakeCloud:
 
     def __init__(self) -> None:
         self.settings = Settings()
+        self.outputs: dict[str, str] = {}
         self.s3 = FakeS3()
         self.s3.put_object(Bucket="data", Key="runs/run-7/model.tar.gz", Body=b"packed")
         self.jobs: dict[str, dict[str, Any]] = {}
@@ -57,7 +58,7 @@ class FakeCloud:
         }[name]
 
     def describe_endpoint(self, **_: Any) -> dict[str, Any]:
-        return {"EndpointConfigName": MODEL}
+        return {"EndpointConfigName": MODEL, "EndpointStatus": "InService"}
 
     def describe_endpoint_config(self, **_: Any) -> dict[str, Any]:
         return {"ProductionVariants": [{"ModelName": MODEL}]}

@@ -124,6 +124,40 @@ def test_a_job_starts_as_late_as_on_aws_and_ends_at_its_time_limit(fast: Account
     assert timedelta(hours=1) <= found["TrainingEndTime"] - found["TrainingStartTime"] < timedelta(hours=6)
 
 
+def test_the_requests_of_the_last_hours_are_those_of_this_clock(fast: Account) -> None:
+    """So that what asks CloudWatch by an event's time finds them (infra/pause.py)."""
+    fast.endpoint("counted", fast.role("counted", "sagemaker.amazonaws.com", allow("logs:*", "*")))
+    runtime, sagemaker = fast.client("sagemaker-runtime"), fast.client("sagemaker")
+    served = sagemaker.describe_endpoint(EndpointName="counted")["LastModifiedTime"]
+    for _ in range(3):
+        runtime.invoke_endpoint(EndpointName="counted", Body=b"photo")
+
+    def asked(variant: str, **window: timedelta) -> float:
+        names = {"EndpointName": "counted", "VariantName": variant}
+        points = fast.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName="Invocations",
+            Dimensions=[{"Name": name, "Value": value} for name, value in names.items()],
+            StartTime=served + window.get("since", timedelta()),
+            EndTime=served + timedelta(days=2),
+            Period=300,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return float(sum(point["Sum"] for point in points))
+
+    assert asked("AllTraffic") == 3
+    assert asked("AllTraffic", since=timedelta(days=1)) == 0
+    assert asked("Other") == 0
+    sagemaker.delete_endpoint(EndpointName="counted")
+
+
+def test_a_parameters_time_is_this_clocks(fast: Account) -> None:
+    ssm = fast.client("ssm")
+    ssm.put_parameter(Name="/when", Value="1", Type="String")
+    written = ssm.get_parameter(Name="/when")["Parameter"]["LastModifiedDate"]
+    assert written.timestamp() - time.time() > HOUR, "the cloud has run for hours of its clock"
+
+
 def test_a_wrong_speed_ends_the_start_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(clock.SPEED_VARIABLE, "fast")
     with pytest.raises(control.CloudError, match="WHIPPET_CLOCK_SPEED=fast is not a number from 1 to 10,000"):

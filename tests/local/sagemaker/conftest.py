@@ -74,6 +74,7 @@ class FakeHost:
     def __init__(self, endpoint_url: str) -> None:
         self.endpoint_url = endpoint_url
         self.events: list[tuple[str, dict[str, Any], list[str]]] = []
+        self.metrics: list[tuple[str, dict[str, float], dict[str, str]]] = []
         self.sessions: list[tuple[str, str]] = []
         self.forbidden: set[str] = set()
 
@@ -95,6 +96,9 @@ class FakeHost:
 
     def publish(self, *, detail_type: str, detail: dict[str, Any], resources: list[str]) -> None:
         self.events.append((detail_type, detail, resources))
+
+    def measure(self, *, namespace: str, metrics: Mapping[str, float], dimensions: Mapping[str, str]) -> None:
+        self.metrics.append((namespace, dict(metrics), dict(dimensions)))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -284,6 +285,34 @@ def test_the_models_error_is_told(deployments: Deployments, body: bytes, status:
     )
     assert error.value.members["OriginalStatusCode"] == status
     assert error.value.members["OriginalMessage"] == text
+
+
+@pytest.mark.parametrize(
+    ("body", "errors_4xx", "errors_5xx"),
+    [(b"photo", 0, 0), (b"refuse", 1, 0), (b"break", 0, 1), (b"die", 0, 1)],
+)
+def test_every_request_is_counted(
+    deployments: Deployments, host: FakeHost, body: bytes, errors_4xx: int, errors_5xx: int
+) -> None:
+    """A dead container is no answer, and yet a request."""
+    deployments.config("counted")
+    deployments.create("counted")
+    assert host.metrics == []
+    with contextlib.suppress(SageMakerError):
+        deployments.invoke(body)
+    assert host.metrics == [
+        (
+            "AWS/SageMaker",
+            {"Invocations": 1, "Invocation4XXErrors": errors_4xx, "Invocation5XXErrors": errors_5xx},
+            {"EndpointName": "endpoint", "VariantName": "AllTraffic"},
+        )
+    ]
+
+
+def test_a_request_to_no_endpoint_is_not_counted(deployments: Deployments, host: FakeHost) -> None:
+    with pytest.raises(SageMakerError):
+        deployments.invoke(name="missing")
+    assert host.metrics == []
 
 
 def test_a_model_that_takes_too_long_is_an_error(deployments: Deployments, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Pause: deletes the endpoint when nobody has asked it for hours; its configuration and model stay."""
