@@ -77,7 +77,7 @@ def test_the_document_is_an_openapi_document(document: Any) -> None:
 def test_answers_are_as_the_document_says(api: Api, tmp_path: Path) -> None:
     # A text in base64 and a body of bytes are allowed by the document, and most are no picture: 400 is right.
     command = [
-        Path(sys.executable).parent / "schemathesis",
+        str(Path(sys.executable).parent / "schemathesis"),
         "run",
         f"{api.url}/openapi.json",
         *("--url", api.url),
