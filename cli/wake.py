@@ -146,7 +146,7 @@ def _follow(target: Target, *, console: Console) -> None:
                     f"the endpoint failed to start: {described.get('FailureReason', 'SageMaker gives no reason')}. The "
                     "model sleeps on; `whippet wake` tries again"
                 )
-            if status != "Creating":
+            if status not in ("Creating", "Deleting"):
                 break
             line.update(f"the endpoint starts, which takes about {contract.WAKING_MINUTES} minutes … {seconds:.0f} s")
             time.sleep(_pause(target))

@@ -68,6 +68,8 @@ def _why_not(now: datetime, idle: timedelta) -> str | None:
         return _make_way(endpoint)
     if endpoint["EndpointStatus"] != "InService":
         return f"the endpoint is {endpoint['EndpointStatus']}"
+    if any("CurrentServerlessConfig" in variant for variant in endpoint["ProductionVariants"]):
+        return "the endpoint is serverless until the next release, and sleeps by itself"
     clear_stale_record(os.environ["SLEEP_RECORD"], since=endpoint["LastModifiedTime"])
 
     # is it in use, or about to be?

@@ -107,7 +107,7 @@ def test_a_failed_endpoint_that_the_pause_function_deletes_first_is_no_error(sai
     ("after", "words"),
     [
         (["Creating", "Failed"], "failed to start: no ping. The model sleeps on; `whippet wake` tries again"),
-        (["Creating", None], "was deleted while it started"),
+        (["Creating", "Deleting", None], "was deleted while it started"),
     ],
 )
 def test_an_endpoint_that_does_not_start_is_told(after: list[str | None], words: str) -> None:

@@ -28,6 +28,7 @@ class Account:
         self.status: str | None = "InService"
         self.changed = NOW - timedelta(days=3)
         self.variants = ["AllTraffic"]
+        self.serverless = False
         self.requests: dict[str, list[tuple[datetime, float]]] = {}
         self.asked: list[dict[str, Any]] = []
         self.running: list[str] = []
@@ -41,7 +42,11 @@ class Account:
             "EndpointStatus": self.status,
             "EndpointConfigName": SERVED,
             "LastModifiedTime": self.changed,
-            "ProductionVariants": [{"VariantName": name} for name in self.variants],
+            "ProductionVariants": [
+                {"VariantName": name}
+                | ({"CurrentServerlessConfig": {"MemorySizeInMB": 3072}} if self.serverless else {})
+                for name in self.variants
+            ],
         }
 
     def list_executions(self, *, stateMachineArn: str, statusFilter: str, maxResults: int) -> dict[str, Any]:  # noqa: N803
@@ -137,6 +142,12 @@ def test_an_endpoint_that_failed_to_wake_makes_way_for_the_next_request(
 def test_an_endpoint_that_failed_is_left_to_a_run(account: Account, record: FakeParameter, look: Look) -> None:
     account.status, record.value, account.running = "Failed", SERVED, ["run-2"]
     look()
+    assert account.calls == []
+
+
+def test_a_serverless_endpoint_of_an_earlier_setting_is_left_alone(account: Account, look: Look) -> None:
+    account.serverless = True
+    assert not look()["paused"]
     assert account.calls == []
 
 
