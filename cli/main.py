@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -18,29 +18,23 @@ from cli import CliError, deployment
 from cli import quotas as quotas_table
 from cli import settings as settings_table
 from cli import status as status_table
-from cli.answers import ALL_CLASSES, add_answer, answers_table
-from cli.api import Api
 from cli.approve import answer
-from cli.batch.classify import classify_batch as batch
-from cli.bursts import find_bursts, groups_file, rows_in_bucket
 from cli.check import check_folder, photos_of, printable
 from cli.check_list import read_list
 from cli.check_moves import Move, apply, undo
+from cli.classify import check_options, classify_folder, classify_photos, is_folder
+from cli.data_set import make_equal
 from cli.demo import demo as run_demo
 from cli.endpoint import refuse_to_forget
 from cli.export import write_export
 from cli.feedback.command import apply_list, review_inbox
-from cli.findings import copy_lines, left_out_lines
-from cli.heat_map import check_name, write_heat_map
 from cli.joblogs import run_lines
 from cli.model_in_service import find_model_in_service
 from cli.photos import find_photos
 from cli.report import ReportPage, fetch_report, open_report, report_uri
-from cli.run import newest_run, running, start
+from cli.run import newest_run, start
 from cli.target import STATE, Target, find_target, is_on_this_machine, read_settings
 from cli.terminal import new_console
-from cli.upload import compare, content_hashes
-from cli.upload import upload as upload_photos
 from cli.wake import wake as wake_model
 from cli.watch import Outcome, watch
 from contract import MAX_COVERAGE, MIN_COVERAGE
@@ -193,35 +187,12 @@ def upload(
     """
     photos = find_photos(folder)
     target = context.obj.target()
-    s3, (bucket, prefix) = target.client("s3"), target.dataset
-    for run in running(target):
-        console.print(
-            f"warning: run {run} is going on and may yet read photos that this upload changes or removes; start "
-            "another run after the upload, or upload when this one has ended",
-            soft_wrap=True,
-        )
 
-    bursts = find_bursts(photos, console=console) if groups else {}
-    if add:
-        paths = [path.as_posix() for path in photos.paths]
-        bursts |= rows_in_bucket(s3, bucket=bucket, prefix=prefix, without=paths)
-    photos = replace(photos, made=groups_file(bursts))
+    def confirm(surplus: int, where: str) -> None:
+        if target.cloud is None and not yes:
+            typer.confirm(f"{surplus:,} objects in {where} are not in {folder}. Remove them?", abort=True)
 
-    contents = content_hashes(photos)
-    changes = compare(s3, photos=photos, contents=contents, bucket=bucket, prefix=prefix, add=add)
-    if changes.surplus and target.cloud is None and not yes:
-        typer.confirm(
-            f"{len(changes.surplus):,} objects in s3://{bucket}/{prefix} are not in {folder}. Remove them?", abort=True
-        )
-
-    upload_photos(s3, photos=photos, changes=changes, bucket=bucket, prefix=prefix, console=console)
-    done = f"{len(changes.missing):,} uploaded, {changes.unchanged:,} unchanged, {len(changes.surplus):,} removed"
-    console.print(
-        f"s3://{bucket}/{prefix} holds {len(photos.paths):,} photos of {len(photos.classes)} classes: {done}",
-        soft_wrap=True,
-    )
-    for line in (*photos.remarks, *copy_lines(photos, contents), *left_out_lines(photos, state=STATE)):
-        console.print(line, soft_wrap=True)
+    make_equal(target, photos, add=add, groups=groups, confirm=confirm, console=console)
 
 
 @typer_app.command()
@@ -378,44 +349,14 @@ def classify(
     The photos of a folder, or of a prefix in S3, are classified by a batch transform job with the model in service. The
     price is told before. The same command again goes on where an interrupted one ended.
     """
-    if any(photo.startswith("s3://") or Path(photo).is_dir() for photo in photos):
-        if len(photos) > 1 or explain is not None:
-            raise CliError("give one folder or one prefix in S3 alone, without other photos and without --explain")
-        # a set of labels may have any of the classes
-        parameters = f"top_k={top}" if coverage is None else f"coverage={coverage:g};top_k={ALL_CLASSES}"
-        try:
-            batch(context.obj.target(), photos[0], parameters=parameters, output=output, yes=yes, console=console)
-        except KeyboardInterrupt:
-            console.print("a job that was started goes on; the same command follows it")
-            raise typer.Exit(130) from None
-        return
-    if output is not None or yes:
-        raise CliError("--output and --yes are for a folder or a prefix in S3: leave them out for single photos")
-    if explain is not None:
-        check_name(explain)
-        if len(photos) > 1:
-            raise CliError("--explain writes the heat map of one photo: give one, or leave --explain out")
-
-    # one photo after the other; one that fails does not keep the others
-    api = Api.of(context.obj.target())
-    table = answers_table()
-    failures = []
-    for photo in map(Path, photos):
-        try:
-            answered = api.classify(
-                photo, top=ALL_CLASSES if coverage else top, coverage=coverage, explain=explain is not None
-            )
-        except CliError as error:
-            failures.append(str(error))
-            continue
-        add_answer(table, photo, answered)
-        if explain is not None:
-            write_heat_map(explain, photo=photo, heat_map=answered["heat_map"])
-
-    if table.rows:
-        console.print(table)
-    if failures:
-        raise CliError("\n".join(failures))
+    check_options(photos, explain=explain, output=output, yes=yes)
+    target = context.obj.target()
+    if is_folder(photos[0]):
+        classify_folder(target, photos[0], top=top, coverage=coverage, output=output, yes=yes, console=console)
+    else:
+        classify_photos(
+            target, [Path(photo) for photo in photos], top=top, coverage=coverage, explain=explain, console=console
+        )
 
 
 @typer_app.command()

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from cli import CliError, deployment, main
+from cli import CliError, data_set, deployment, main
 from cli.api import Api
 from cli.upload import Changes
 from cli.watch import Outcome
@@ -53,8 +53,8 @@ def uploads(monkeypatch: pytest.MonkeyPatch) -> list[Changes]:
     changes = Changes(missing=(), surplus=("dataset/cat/old.jpg",), unchanged=1)
     done: list[Changes] = []
     monkeypatch.setattr(main, "find_target", lambda **_: stack)
-    monkeypatch.setattr(main, "compare", lambda *_, **__: changes)
-    monkeypatch.setattr(main, "upload_photos", lambda *_, changes, **__: done.append(changes))
+    monkeypatch.setattr(data_set, "compare", lambda *_, **__: changes)
+    monkeypatch.setattr(data_set, "upload", lambda *_, changes, **__: done.append(changes))
     return done
 
 
@@ -94,7 +94,7 @@ def test_an_upload_under_a_running_run_warns(uploads: list[Changes], folder: str
 def test_copies_in_two_classes_and_every_left_out_file_are_named(
     uploads: list[Changes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main, "STATE", tmp_path / "state")
+    monkeypatch.setattr(data_set, "STATE", tmp_path / "state")
     for name in ("cat/a.jpg", "cat/b.jpg", "dog/c [_old].jpg", *(f"dog/._{number}.jpg" for number in range(7))):
         (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "set" / name).write_bytes(b"b" if name == "cat/b.jpg" else b"a")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from cli.digits import write_digits
 from cli.target import ROOT
@@ -21,14 +22,19 @@ from local import control
 from tests.system.system import ENDPOINT, INPUT, System
 
 PER_CLASS = 100
+SIZE = (1_500, 1_500)
 DAMAGED = b"this is a text that somebody renamed"
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos to train on, and a thousand others, one of them damaged."""
+    """Photos to train on, and a thousand others that take their time, one of them damaged."""
     folder = tmp_path_factory.mktemp("digits")
-    write_digits(folder, train=60, held_out=PER_CLASS)
+    for path in write_digits(folder, train=60, held_out=PER_CLASS):
+        # A job of small pictures is over before a command that is to meet it has started.
+        with Image.open(path) as small:
+            small.resize(SIZE, Image.Resampling.BICUBIC).save(path.with_suffix(".png"), compress_level=1)
+        path.unlink()
     (folder / "held_out" / "damaged.png").write_bytes(DAMAGED)
     return folder
 
@@ -80,11 +86,12 @@ def test_a_batch_that_is_killed_twice_answers_every_photo_once_and_as_the_endpoi
     # the next follows the job, which is stopped
     (running,) = jobs(system)
     environment = system.variables | {"PYTHONUNBUFFERED": "1"}
-    following = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    assert following.stdout is not None
-    assert f"{running['TransformJobName']} goes on" in following.stdout.readline()
-    system.client("sagemaker").stop_transform_job(TransformJobName=running["TransformJobName"])
-    following.communicate(timeout=600)
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        said = following.stdout.readline()
+        system.client("sagemaker").stop_transform_job(TransformJobName=running["TransformJobName"])
+        following.communicate(timeout=600)
+    assert f"{running['TransformJobName']} goes on" in said
     assert following.returncode == 1
     before = answers(system)
     assert 20 < len(before) < 10 * PER_CLASS, "the job was not interrupted in its middle"

@@ -247,7 +247,7 @@ def test_a_picture_of_something_else_is_unknown_and_digits_are_not(
         assert of_digit["labels"][0] == of_digit["predictions"][0]["label"]
     assert known >= len(digits[1]) * 0.7
     refused = system.api("POST", "classify?coverage=95", odd.getvalue(), x_api_key=key, content_type="image/png")
-    assert refused.status == 422
+    assert refused.status == 400
     assert "from 0.5 to 0.999" in refused.json()["detail"]
 
 

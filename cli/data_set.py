@@ -1,0 +1,74 @@
+"""`whippet upload`: the data set in the bucket becomes the same as a folder, with remarks on what that means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cli.bursts import find_bursts, groups_file, rows_in_bucket
+from cli.findings import copy_lines, left_out_lines
+from cli.run import running
+from cli.target import STATE
+from cli.upload import compare, content_hashes, upload
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cli.photos import Photos
+    from cli.target import Target
+
+__all__ = ["make_equal"]
+
+
+def make_equal(
+    target: Target,
+    photos: Photos,
+    *,
+    add: bool,
+    groups: bool,
+    confirm: Callable[[int, str], None],
+    console: Console,
+) -> None:
+    """Make the data set in the bucket the same as a folder of photos.
+
+    Args:
+        target: Where the bucket is.
+        photos: The folder's photos.
+        add: Keep photos in the bucket that the folder lacks.
+        groups: Find photos that were taken in one burst.
+        confirm: Is called before objects are removed with how many and from where; may raise to stop.
+        console: Where to print.
+
+    Raises:
+        CliError: a file cannot be read.
+    """
+    s3, (bucket, prefix) = target.client("s3"), target.dataset
+    for run in running(target):
+        console.print(
+            f"warning: run {run} is going on and may yet read photos that this upload changes or removes; start "
+            "another run after the upload, or upload when this one has ended",
+            soft_wrap=True,
+        )
+
+    # what belongs together stays in one split
+    bursts = find_bursts(photos, console=console) if groups else {}
+    if add:
+        paths = [path.as_posix() for path in photos.paths]
+        bursts |= rows_in_bucket(s3, bucket=bucket, prefix=prefix, without=paths)
+    photos = replace(photos, made=groups_file(bursts))
+
+    # only what differs
+    contents = content_hashes(photos)
+    changes = compare(s3, photos=photos, contents=contents, bucket=bucket, prefix=prefix, add=add)
+    if changes.surplus:
+        confirm(len(changes.surplus), f"s3://{bucket}/{prefix}")
+    upload(s3, photos=photos, changes=changes, bucket=bucket, prefix=prefix, console=console)
+
+    done = f"{len(changes.missing):,} uploaded, {changes.unchanged:,} unchanged, {len(changes.surplus):,} removed"
+    console.print(
+        f"s3://{bucket}/{prefix} holds {len(photos.paths):,} photos of {len(photos.classes)} classes: {done}",
+        soft_wrap=True,
+    )
+    for line in (*photos.remarks, *copy_lines(photos, contents), *left_out_lines(photos, state=STATE)):
+        console.print(line, soft_wrap=True)
