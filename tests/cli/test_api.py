@@ -57,7 +57,7 @@ def test_a_photo_is_posted_with_the_key_and_its_media_type(photo: Path, monkeypa
 def test_without_a_key_a_request_is_signed_anew_each_time(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signature holds for minutes, and a waking model may be waited for as long."""
     pool = answering(monkeypatch, 503, {"detail": "waking"})
-    pool.headers = {"Retry-After": "200"}
+    pool.headers = {"Retry-After": "600"}
     monkeypatch.setattr("time.sleep", lambda _: None)
     times = itertools.count(1)
 

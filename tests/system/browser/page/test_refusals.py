@@ -135,7 +135,7 @@ def test_clearing_ends_the_wait(show: Show) -> None:
 def test_a_model_that_never_wakes_is_given_up_in_words(show: Show) -> None:
     page, _ = show(NOT_READY, before=with_clock)
     page.set_input_files("#file", [given("dog.jpg", photo())])
-    for _ in range(40):
+    for _ in range(60):
         if page.locator("[data-state=failed]").count():
             break
         page.wait_for_selector("#pause:not([hidden])")
