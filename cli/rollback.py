@@ -70,7 +70,7 @@ def rollback(target: Target, run: str | None, *, reason: str, confirm: Callable[
     Raises:
         CliError: it cannot be put back, the endpoint is being changed, or SageMaker did not carry the update out.
     """
-    change = _find_change(target, run, reason)
+    change = _find_change(target, run, " ".join(reason.split()))
     if change is None:
         console.print(f"the model of run {run} is in service already", highlight=False)
         return
@@ -91,7 +91,7 @@ def rollback(target: Target, run: str | None, *, reason: str, confirm: Callable[
         console.print(f"the endpoint changes to the model of run {change.new}", highlight=False)
     described = _follow(change, console)
     identity = str(target.client("sts").get_caller_identity()["Arn"])
-    mark_packages(change.releases, old=change.old, new=change.new, by=identity, reason=reason)
+    mark_packages(change.releases, old=change.old, new=change.new, by=identity, reason=change.reason)
     _record(change, at=described["LastModifiedTime"], by=identity)
     console.print(f"the model of run {change.new} is in service", highlight=False)
     ask_once(target, config=change.config)
@@ -113,7 +113,8 @@ def _find_change(target: Target, run: str | None, reason: str) -> _Change | None
     refuse_while_releasing(target)
 
     # an earlier command was interrupted after the update
-    if run in (None, old) and releases.unrecorded and old in releases.lineage and not _is_changing(described):
+    interrupted = releases.unrecorded and bool(releases.lineage) and (run == old or old in releases.lineage)
+    if run in (None, old) and interrupted and not _is_changing(described):
         return _Change(releases, releases.lineage[-1], old, reason, updating=False, done=True)
     if run == old and not _is_changing(described):
         return None

@@ -2,7 +2,7 @@
 
 SmokeTest ─ passed → `following`
     └ failed → DescribeBeforeRollback → StillOurModel? ─ another run's model serves ─→ …failed
-                                            ├ nothing served before → RemoveEndpoint ─→ RecordRollback → …failed
+                                            ├ nothing served before → RemoveEndpoint ─→ RecordRollback → RejectFailedModel → …failed
                                             └ RestoreEndpoint → WaitForRollback ⇄ DescribeRollback ─↑
 """
 
@@ -54,7 +54,7 @@ def smoke_test_phase(
         config="$.before.config",
         replaced="$.plan.name",
         why="$.failure.SmokeTest.Cause",
-        following=failure.handler,
+        following=_reject(scope, failure),
     )
     state.add_catch(_roll_back(scope, parts, failure, record), errors=ANY_ERROR, result_path="$.failure.SmokeTest")
     state.next(following)
@@ -78,6 +78,23 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
         ],
         timeout=cdk.Duration.minutes(5),
     )
+
+
+def _reject(scope: RunScope, failure: FailureRoute) -> sfn.CustomState:
+    """Return the state that takes the approval back which the registry shows, so that nobody deploys the model."""
+    reject = sagemaker_task(
+        scope,
+        "RejectFailedModel",
+        call="updateModelPackage",
+        payload={
+            "ModelPackageArn.$": "$.package.arn",
+            "ModelApprovalStatus": "Rejected",
+            "ApprovalDescription": "It failed its smoke test, and was taken out of service.",
+        },
+    )
+    failure.catch(reject)
+    reject.next(failure.handler)
+    return reject
 
 
 def _roll_back(scope: RunScope, parts: RunParts, failure: FailureRoute, record: sfn.State) -> sfn.CustomState:

@@ -80,7 +80,9 @@ class ServingSageMaker:
 
     def describe_endpoint_config(self, *, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
         run = EndpointConfigName.removeprefix("whippet-dev-")
-        machines = {"InstanceType": "ml.m5.large"} if run in self.real_time else {"ServerlessConfig": {}}
+        machines: dict[str, Any] = (
+            {"InstanceType": "ml.m5.large"} if run in self.real_time else {"ServerlessConfig": {}}
+        )
         return {"ProductionVariants": [machines]}
 
     def get_paginator(self, name: str) -> Any:

@@ -130,6 +130,31 @@ def test_what_an_interrupted_command_left_out_is_made_good_and_nothing_further_i
     assert "in service already" in rolled_back(stack, "b-1")
 
 
+def test_an_interrupted_way_forwards_is_made_good_by_the_same_command() -> None:
+    """`c-1` had been rolled back, and was put back by its name."""
+    story = (
+        record(0, "released", "b-1", "") | record(1, "released", "c-1", "b-1") | record(2, "rolled-back", "b-1", "c-1")
+    )
+    sagemaker = ServingSageMaker("c-1")
+    sagemaker.approvals["c-1"] = "Rejected"
+    stack = ReleasedStack(sagemaker, story)
+    assert "as after an interrupted rollback from run b-1" in rolled_back(stack, "c-1")
+    assert newest_record(stack)[0].endswith("_rolled-back_c-1_b-1.json")
+    assert (sagemaker.approvals["b-1"], sagemaker.approvals["c-1"]) == ("Approved", "Approved")
+
+
+def test_without_any_record_what_serves_is_left_alone() -> None:
+    stack = ReleasedStack(ServingSageMaker("c-1"), {})
+    assert "in service already" in rolled_back(stack, "c-1")
+    assert stack.client("s3").objects == {}
+
+
+def test_a_reason_of_several_lines_becomes_one() -> None:
+    stack = ReleasedStack(ServingSageMaker("c-1"))
+    rolled_back(stack, reason="shirts\n are   blouses")
+    assert newest_record(stack)[1]["why"] == "shirts are blouses"
+
+
 # --- refused ----------------------------------------------------------------------------------------------------------
 
 

@@ -226,7 +226,9 @@ def tasks(
         **dict.fromkeys(("Verdict", "VerdictAgain"), answer(verdict())),
         "RegisterModel": answer({"ModelPackageArn": PACKAGE}),
         "AskApproval": answer({"approved": True}),
-        **dict.fromkeys(("ApproveModel", "RejectModel", "ExpireApproval"), answer({"ModelPackageArn": PACKAGE})),
+        **dict.fromkeys(
+            ("ApproveModel", "RejectModel", "ExpireApproval", "RejectFailedModel"), answer({"ModelPackageArn": PACKAGE})
+        ),
         "CreateModel": answer({"ModelArn": "arn"}),
         "CreateEndpointConfig": answer({"EndpointConfigArn": "arn"}),
         **dict.fromkeys(("DescribeInService", "DescribeEndpoint"), endpoint.describe),

@@ -9,7 +9,7 @@ import pytest
 from cli.definition import Definition
 from cli.release_check import FIRST_OF_END, FIRST_OF_RELEASE
 from tests.infra.asl_walker import TaskError, Walk, walk
-from tests.infra.fake_run import NEW_CONFIG, OLD_CONFIG, Endpoint, tasks
+from tests.infra.fake_run import NEW_CONFIG, OLD_CONFIG, PACKAGE, Endpoint, tasks
 
 
 def test_the_first_run_creates_the_endpoint(definition: dict[str, Any]) -> None:
@@ -146,6 +146,14 @@ def test_a_model_that_is_taken_back_is_recorded_too(definition: dict[str, Any], 
     broken = {"SmokeTest": TaskError("SmokeTestFailed", "wrong shape")}
     result = walk(definition, tasks(Endpoint(before), broken=broken), {})
     assert recorded(result)[1:] == [("failed", before or "", NEW_CONFIG, "wrong shape")]
+
+
+def test_a_model_that_is_taken_back_is_no_longer_approved(definition: dict[str, Any]) -> None:
+    broken = {"SmokeTest": TaskError("SmokeTestFailed", "wrong shape")}
+    result = walk(definition, tasks(Endpoint(OLD_CONFIG), broken=broken), {})
+    package = dict(result.payloads)["RejectFailedModel"]
+    assert (package["ModelPackageArn"], package["ModelApprovalStatus"]) == (PACKAGE, "Rejected")
+    assert result.path.index("RestoreEndpoint") < result.path.index("RejectFailedModel"), "the endpoint comes first"
 
 
 def test_what_another_run_took_out_of_service_is_not_recorded_as_a_rollback(definition: dict[str, Any]) -> None:

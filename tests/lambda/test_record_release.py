@@ -12,7 +12,7 @@ from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import FakeS3
 from tests.infra.fake_run import verdict
 
-EVENT = {
+EVENT: dict[str, Any] = {
     "at": "2026-11-28T22:00:00.123Z",
     "kind": "released",
     "config": "whippet-dev-run-2",
