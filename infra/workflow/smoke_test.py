@@ -1,9 +1,9 @@
 """Phase 6b: try the new model with a held-out photo, and roll the release back if it does not answer well.
 
 SmokeTest ─ passed → `following`
-    └ failed → DescribeBeforeRollback → StillOurModel? ─ another run's model serves ─→ …failed
-                                            ├ nothing served before → RemoveEndpoint ─→ RecordRollback → RejectFailedModel → …failed
-                                            └ RestoreEndpoint → WaitForRollback ⇄ DescribeRollback ─↑
+    └ failed → DescribeBeforeRollback → StillOurModel? ─ another run's model serves ────────────────→ …failed
+                   ├ nothing served before → RemoveEndpoint ─→ RecordRollback → RejectFailedModel ──→ …failed
+                   └ RestoreEndpoint → WaitForRollback ⇄ DescribeRollback ─↑
 """
 
 from __future__ import annotations
