@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 import contract
+from cli.check import printable
 from cli.releases import ModelNumbers, Releases, numbers_of
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def show_releases(releases: Releases, *, last: int, console: Console) -> None:
         console.print(Text(line), highlight=False, soft_wrap=True)
         for mark, text in (("↑", each.came), ("↓", each.went)):
             if text:
-                console.print(Text(f"    {mark} {text}", style="dim"), highlight=False, soft_wrap=True)
+                told = printable(" ".join(text.split()))  # a failure may quote an endpoint's answer
+                console.print(Text(f"    {mark} {told}", style="dim"), highlight=False, soft_wrap=True)
 
 
 def _line(since: str, until: str, run: str, accuracy: str, now: str) -> str:

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
+from cli.check import printable
 from cli.endpoint import describe_endpoint, poll_seconds, sleeping_model
 from cli.endpoint_answer import ask_once
 from cli.package_approval import mark_packages
@@ -185,7 +186,7 @@ def _tell(change: _Change, console: Console) -> None:
     for run in running(change.target):
         said.append(f"run {run} is going on: if its model is accepted, it takes the place of the one put back")
     for line in said:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def _classes(target: Target, run: str) -> set[str] | None:

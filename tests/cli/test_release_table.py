@@ -90,6 +90,12 @@ def test_a_removed_first_endpoint_leaves_nobody_in_service() -> None:
     assert "↓ failed its smoke test: no" in told
 
 
+def test_what_a_failure_quotes_does_nothing_to_the_terminal() -> None:
+    story = record(0, "released", "a-1", "") | record(1, "failed", "", "a-1", why="it says\n\x1b[2Jnothing")
+    told = rows(ReleasedStack(ServingSageMaker(None, kept=()), story))
+    assert "↓ failed its smoke test: it says \ufffd[2Jnothing" in told
+
+
 def test_scripts_get_the_same_as_json() -> None:
     stack: Any = ReleasedStack(ServingSageMaker("a-1", kept=("a-1", "c-1")), STORY)
     found = json.loads(as_json(find_releases(stack), last=20))

@@ -31,7 +31,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
 
 
 def written(bucket: FakeS3, context: Context, **changes: Any) -> tuple[str, dict[str, Any]]:
-    answer = record_release.handler({**EVENT, **changes}, context)  # type: ignore[arg-type]
+    event: Any = {**EVENT, **changes}
+    answer = record_release.handler(event, context)  # type: ignore[arg-type]
     return answer["key"], json.loads(bucket.objects[answer["key"]])
 
 
