@@ -41,6 +41,8 @@ class ServingSageMaker:
         self.status = status
         self.pending: str | None = None
         self.kept = kept
+        self.models = list(kept)
+        """The runs whose model is there; `kept` are those whose configuration is."""
         self.real_time: tuple[str, ...] = ()
         """The runs whose configuration has instances."""
         self.fails: str | None = None
@@ -86,10 +88,10 @@ class ServingSageMaker:
         return {"ProductionVariants": [machines]}
 
     def get_paginator(self, name: str) -> Any:
-        names = [f"whippet-dev-{run}" for run in self.kept]
+        configs, models = ([f"whippet-dev-{run}" for run in runs] for runs in (self.kept, self.models))
         pages = {
-            "list_endpoint_configs": {"EndpointConfigs": [{"EndpointConfigName": each} for each in names]},
-            "list_models": {"Models": [{"ModelName": each} for each in [*names, "not-whippet-dev-a-1"]]},
+            "list_endpoint_configs": {"EndpointConfigs": [{"EndpointConfigName": each} for each in configs]},
+            "list_models": {"Models": [{"ModelName": each} for each in [*models, "not-whippet-dev-a-1"]]},
             "list_model_packages": {
                 "ModelPackageSummaryList": [
                     {"ModelPackageArn": run, "ModelPackageDescription": f"Run {run}", "ModelApprovalStatus": status}

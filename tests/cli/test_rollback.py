@@ -188,6 +188,15 @@ def test_where_it_cannot_be_done_it_says_why(sagemaker: ServingSageMaker, run: s
     assert sagemaker.calls == []
 
 
+def test_a_configuration_without_its_model_is_passed_over() -> None:
+    sagemaker = ServingSageMaker("c-1")
+    sagemaker.models.remove("b-1")
+    with pytest.raises(CliError, match="run b-1 has no endpoint configuration and model"):
+        rolled_back(ReleasedStack(sagemaker), "b-1")
+    rolled_back(ReleasedStack(sagemaker))
+    assert sagemaker.calls == ["update to whippet-dev-a-1"]
+
+
 def test_a_change_to_something_else_is_not_taken_for_its_own() -> None:
     sagemaker = ServingSageMaker("c-1", status="Updating")
     sagemaker.pending = "whippet-dev-d-1"
