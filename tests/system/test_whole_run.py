@@ -309,6 +309,14 @@ def test_a_second_run_reuses_the_features_and_updates_the_endpoint(system: Syste
     assert after["CreationTime"] == before["CreationTime"]
     assert after["EndpointStatus"] == "InService"
 
+    # Retire could look for earlier releases, and keeps the first one
+    events = system.client("stepfunctions").get_execution_history(
+        executionArn=system.last_execution()["executionArn"], reverseOrder=True, maxResults=100
+    )["events"]
+    exits = [event["stateExitedEventDetails"] for event in events if "stateExitedEventDetails" in event]
+    (retired,) = [json.loads(each["output"])["retired"] for each in exits if each["name"] == "Retire"]
+    assert retired == {"configs": [], "models": []}
+
     # the first run's model was run on the same test photos, none of which it had learnt from
     compared = system.document(run_of(system.last_execution()), contract.Artefact.DECISION)["in_service"]
     assert compared["config"] == before["EndpointConfigName"]
