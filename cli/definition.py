@@ -67,9 +67,29 @@ class Definition:
         """Tell whether a state waits until somebody answers with its task token."""
         return self._action(state).endswith(".waitForTaskToken")
 
+    def is_between(self, state: str, *, first: str, end: str) -> bool:
+        """Tell whether a state is `first` or can follow it, and is neither `end` nor can follow that."""
+        return state in self._reached_from(first) - self._reached_from(end)
+
+    def _reached_from(self, first: str) -> set[str]:
+        """Return a state and all that can follow it; nothing where the definition does not have it."""
+        found: set[str] = set()
+        waiting = [first] if first in self._states else []
+        while waiting:
+            name = waiting.pop()
+            found.add(name)
+            waiting.extend(following for following in _following(self._states[name]) if following not in found)
+        return found
+
     def _action(self, state: str) -> str:
         resource: str = self._states.get(state, {}).get("Resource", "")
         return resource.rpartition(":")[2]
+
+
+def _following(state: Mapping[str, Any]) -> list[str]:
+    """Return the names of the states that a state can lead to."""
+    ways = [state, *state.get("Choices", []), *state.get("Catch", [])]
+    return [way[member] for way in ways for member in ("Next", "Default") if member in way]
 
 
 def _look_up(path: str, data: Mapping[str, Any]) -> str:

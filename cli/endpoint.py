@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -15,7 +15,10 @@ from infra.outputs import StackOutput
 if TYPE_CHECKING:
     from cli.target import Target
 
-__all__ = ["SleepingModel", "describe_endpoint", "refuse_to_forget", "sleeping_model"]
+__all__ = ["SleepingModel", "describe_endpoint", "poll_seconds", "refuse_to_forget", "sleeping_model"]
+
+_POLL_SECONDS: Final = 1.0
+_POLL_SECONDS_ON_AWS: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ def sleeping_model(target: Target) -> SleepingModel | None:
     """Return the model that the stack's record names, which counts while `contract.has_model` is false; or None."""
     name = target.outputs.get(StackOutput.SLEEP_RECORD)
     return None if name is None else _read(target, name)
+
+
+def poll_seconds(target: Target) -> float:
+    """Return the time between two looks at an endpoint that is changing."""
+    return _POLL_SECONDS if target.cloud is not None else _POLL_SECONDS_ON_AWS
 
 
 def refuse_to_forget(target: Target) -> None:

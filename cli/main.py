@@ -31,7 +31,10 @@ from cli.feedback.command import apply_list, review_inbox
 from cli.joblogs import run_lines
 from cli.model_in_service import find_model_in_service
 from cli.photos import find_photos
+from cli.release_table import as_json, show_releases
+from cli.releases import find_releases
 from cli.report import ReportPage, fetch_report, open_report, report_uri
+from cli.rollback import rollback as roll_back
 from cli.run import newest_run, start
 from cli.target import STATE, Target, find_target, is_on_this_machine, read_settings
 from cli.terminal import new_console
@@ -287,6 +290,52 @@ def approve(
 def status(context: typer.Context) -> None:
     """Show the deployed stack, the model in service and the newest runs."""
     status_table.show(context.obj.target(), console=console)
+
+
+@typer_app.command()
+def history(
+    context: typer.Context,
+    *,
+    last: Annotated[int, typer.Option(min=1, help="How many changes of the model in service are shown.")] = 20,
+    machine_readable: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show which model served when, how good it was, why it came, what replaced it, and what can be put back."""
+    releases = find_releases(context.obj.target())
+    if machine_readable:
+        typer.echo(as_json(releases, last=last))
+    else:
+        show_releases(releases, last=last, console=console)
+
+
+@typer_app.command()
+def rollback(
+    context: typer.Context,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN", help="A run as `whippet history` lists it; by default the release before the one in service."
+        ),
+    ] = None,
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the history and the model registry.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Roll back in AWS without asking.")] = False,
+) -> None:
+    """Put the model of an earlier release back into service, and wait until it answers.
+
+    The model that it replaces is marked as rejected in the model registry. The same command again goes on where an
+    interrupted one ended.
+    """
+    target = context.obj.target()
+
+    def confirm(question: str) -> None:
+        if target.cloud is None and not yes:
+            typer.confirm(question, abort=True)
+
+    try:
+        roll_back(target, run, reason=reason, confirm=confirm, console=console)
+    except KeyboardInterrupt:
+        console.print("the endpoint may still be changing; the same command again goes on")
+        raise typer.Exit(130) from None
 
 
 @typer_app.command()

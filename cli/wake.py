@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
-from cli.endpoint import describe_endpoint, sleeping_model
+from cli.endpoint import describe_endpoint, poll_seconds, sleeping_model
 from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from cli.target import Target
 
 __all__ = ["wake"]
-
-_POLL_SECONDS: Final = 1.0
-_POLL_SECONDS_ON_AWS: Final = 10.0
 
 
 def wake(target: Target, *, wait: bool, console: Console) -> None:
@@ -68,7 +65,7 @@ def _clear(target: Target, described: dict[str, Any], *, console: Console) -> No
         _delete(target)
     with console.status("waiting until the endpoint is deleted …"):
         while describe_endpoint(target) is not None:
-            time.sleep(_pause(target))
+            time.sleep(poll_seconds(target))
 
 
 def _delete(target: Target) -> None:
@@ -149,9 +146,5 @@ def _follow(target: Target, *, console: Console) -> None:
             if status not in ("Creating", "Deleting"):
                 break
             line.update(f"the endpoint starts, which takes about {contract.WAKING_MINUTES} minutes … {seconds:.0f} s")
-            time.sleep(_pause(target))
+            time.sleep(poll_seconds(target))
     console.print(f"the model serves after {seconds:.0f} s", highlight=False)
-
-
-def _pause(target: Target) -> float:
-    return _POLL_SECONDS if target.cloud is not None else _POLL_SECONDS_ON_AWS

@@ -28,6 +28,7 @@ from contract.parameters import *
 from contract.plan import *
 from contract.prices import *
 from contract.profile import *
+from contract.releases import *
 from contract.rules import *
 from contract.run import *
 from contract.sleep import *

@@ -17,6 +17,7 @@ __all__ = [
     "FEEDBACK_PREFIX",
     "JOBS_PREFIXES",
     "OWN_PREFIXES",
+    "RELEASES_PREFIX",
     "RUNS_PREFIX",
     "TENSORS_PREFIX",
     "UPLOADS_PREFIX",
@@ -57,7 +58,17 @@ UPLOADS_PREFIX: Final = "uploads/"
 FEEDBACK_PREFIX: Final = "feedback/"
 """Key prefix of the photos that callers of the API send with the right label; S3 deletes what nobody has reviewed."""
 
-OWN_PREFIXES: Final = (*JOBS_PREFIXES, APPROVALS_PREFIX, BATCHES_PREFIX, UPLOADS_PREFIX, FEEDBACK_PREFIX)
+RELEASES_PREFIX: Final = "releases/"
+"""Key prefix of the records of who served when, which jobs and the endpoint may not write."""
+
+OWN_PREFIXES: Final = (
+    *JOBS_PREFIXES,
+    APPROVALS_PREFIX,
+    BATCHES_PREFIX,
+    UPLOADS_PREFIX,
+    FEEDBACK_PREFIX,
+    RELEASES_PREFIX,
+)
 """What the runs, batches and the API write below in the data bucket. No photos or weights of a user's belong there."""
 
 _LONGEST_RUN = 11

@@ -10,6 +10,7 @@ from typing import Literal, NotRequired, TypedDict, final
 
 from contract.debugger import Evaluator
 from contract.decision import ApprovalStatus
+from contract.evaluation import Interval
 from contract.plan import HyperparameterTexts, Plan
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "JobAttempt",
     "ModelPackage",
     "Polls",
+    "RecordedChange",
     "ReportLocation",
     "RetiredModels",
     "RuleEvaluation",
@@ -133,6 +135,7 @@ class Verdict(TypedDict):
     reasons: list[str]
     test_accuracy: float
     test_images: int
+    test_accuracy_interval: Interval
     decision: str
     """URI of `Artefact.DECISION`."""
     evaluation: str
@@ -214,6 +217,13 @@ class SmokeTestResult(TypedDict):
 
 
 @final
+class RecordedChange(TypedDict):
+    """RecordRelease's answer: the key of the `Release` that it wrote."""
+
+    key: str
+
+
+@final
 class RetiredModels(TypedDict):
     """Retire's answer: the names of what it deleted."""
 
@@ -285,6 +295,7 @@ class RunDocument(TypedDict):
     """Why a call on the endpoint, its model or its configuration was refused."""
     endpoint: NotRequired[EndpointDescription]
     smoke_test: NotRequired[SmokeTestResult]
+    recorded: NotRequired[RecordedChange | StateError]
     retired: NotRequired[RetiredModels | StateError]
     report: NotRequired[ReportLocation | StateError]
     outcome: NotRequired[RunOutcome]

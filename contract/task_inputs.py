@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TypedDict
 
 from contract.debugger import Evaluator
+from contract.releases import ChangeKind
 from contract.run import RunDocument, Verdict
 
 __all__ = [
     "ApprovalRequest",
     "CheckDatasetInput",
     "EndInput",
+    "RecordReleaseInput",
     "RetireInput",
     "SmokeTestInput",
     "TrialCode",
@@ -67,6 +69,22 @@ class SmokeTestInput(TypedDict):
 
     run: str
     dataset_uri: str
+
+
+class RecordReleaseInput(TypedDict):
+    """RecordRelease's input: a change of the model in service, by names of endpoint configurations."""
+
+    at: str
+    """When the state began, ISO 8601: the same at a second attempt, which writes the same object."""
+    kind: ChangeKind
+    config: str
+    """The configuration in service from now on; empty where there is none."""
+    replaced: str
+    """The one in service before; empty where there was none."""
+    execution: str
+    """The execution's ARN."""
+    why: str
+    verdict: Verdict
 
 
 class RetireInput(TypedDict):

@@ -140,6 +140,13 @@ class ReleaseSettings(Section):
         description="How far a coverage measured on the test photos may be below the promised one for a model to be "
         "released; empty: it is not checked.",
     )
+    kept: int = Field(
+        default=2,
+        ge=1,
+        le=20,
+        description="How many earlier releases keep their models and endpoint configurations, for `whippet rollback`. "
+        "Older ones are deleted after a release.",
+    )
     instance_type: EndpointInstanceType = Field(default="ml.m5.large", description="Instance type of the endpoint.")
     instance_count: int = Field(default=1, ge=1, le=100, description="Instances of the endpoint.")
     image_uri: str | None = Field(

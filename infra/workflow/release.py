@@ -22,6 +22,7 @@ from typing import Any, Final
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
+import contract
 from infra.permissions import NO_RESOURCES, RUN_NAMES, Permission
 from infra.settings import Settings
 from infra.workflow.endpoint import (
@@ -299,8 +300,8 @@ def _make_way(scope: RunScope, parts: RunParts, *, following: sfn.IChainable) ->
 def retire_phase(scope: RunScope, *, parts: RunParts, following: sfn.State) -> sfn.CustomState:
     """Retire → `following`; return Retire.
 
-    It deletes models and endpoint configurations, except the current ones and those before. Its failure does not undo
-    the release; the notification mentions it.
+    It deletes models and endpoint configurations, except the current ones and those of the last releases before, by
+    the setting `release.kept`. Its failure does not undo the release; the notification mentions it.
     """
     function = scope.function(
         "Retire",
@@ -318,9 +319,18 @@ def retire_phase(scope: RunScope, *, parts: RunParts, following: sfn.State) -> s
                 resources=parts.names.of_runs("endpoint-config", "model"),
                 reason=RUN_NAMES,
             ),
+            # the keys of the records say which releases were the last ones
+            Permission(
+                actions=["s3:ListBucket"],
+                resources=[parts.dataset.bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": [f"{contract.RELEASES_PREFIX}*"]}},
+            ),
             *parts.sleep_record.read(),
         ],
-        environment={"SLEEP_RECORD": parts.sleep_record.name},
+        environment={
+            "SLEEP_RECORD": parts.sleep_record.name,
+            "RELEASES_KEPT": str(parts.settings.release.kept),
+        },
         timeout=cdk.Duration.minutes(5),
     )
     payload: Mapping[str, Any] = {"current.$": "$.plan.name", "previous.$": "$.before.config"}

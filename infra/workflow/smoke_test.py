@@ -1,9 +1,9 @@
 """Phase 6b: try the new model with a held-out photo, and roll the release back if it does not answer well.
 
 SmokeTest ─ passed → `following`
-    └ failed → DescribeBeforeRollback → StillOurModel? ─ another run's model serves ─→ …failed
-                                            ├ nothing served before → RemoveEndpoint ───→ …failed
-                                            └ RestoreEndpoint → WaitForRollback ⇄ DescribeRollback → …failed
+    └ failed → DescribeBeforeRollback → StillOurModel? ─ another run's model serves ────────────────→ …failed
+                   ├ nothing served before → RemoveEndpoint ─→ RecordRollback → RejectFailedModel ──→ …failed
+                   └ RestoreEndpoint → WaitForRollback ⇄ DescribeRollback ─↑
 """
 
 from __future__ import annotations
@@ -22,22 +22,41 @@ from infra.workflow.endpoint import (
     poll,
 )
 from infra.workflow.payloads import RunParts
+from infra.workflow.record import record_task
 from infra.workflow.task import ANY_ERROR, FailureRoute, RunScope, lambda_task, sagemaker_task
 
 __all__ = ["smoke_test_phase"]
 
 
 def smoke_test_phase(
-    scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable
+    scope: RunScope,
+    *,
+    parts: RunParts,
+    recorder: PythonFunction,
+    failure: FailureRoute,
+    following: sfn.IChainable,
 ) -> sfn.CustomState:
-    """SmokeTest → `following`; return SmokeTest. `$.smoke_test` is then the photo and the model's answer."""
+    """SmokeTest → `following`; return SmokeTest. `$.smoke_test` is then the photo and the model's answer.
+
+    `recorder` writes down that a model was taken back.
+    """
     state = lambda_task(
         scope,
         _function(scope, parts),
         payload={"run.$": "$.plan.run", "dataset_uri.$": "$.plan.dataset_uri"},
         result_path="$.smoke_test",
     )
-    state.add_catch(_roll_back(scope, parts, failure), errors=ANY_ERROR, result_path="$.failure.SmokeTest")
+    record = record_task(
+        scope,
+        "RecordRollback",
+        function=recorder,
+        kind="failed",
+        config="$.before.config",
+        replaced="$.plan.name",
+        why="$.failure.SmokeTest.Cause",
+        following=_reject(scope, failure),
+    )
+    state.add_catch(_roll_back(scope, parts, failure, record), errors=ANY_ERROR, result_path="$.failure.SmokeTest")
     state.next(following)
     return state
 
@@ -61,18 +80,35 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
     )
 
 
-def _roll_back(scope: RunScope, parts: RunParts, failure: FailureRoute) -> sfn.CustomState:
+def _reject(scope: RunScope, failure: FailureRoute) -> sfn.CustomState:
+    """Return the state that takes the approval back which the registry shows, so that nobody deploys the model."""
+    reject = sagemaker_task(
+        scope,
+        "RejectFailedModel",
+        call="updateModelPackage",
+        payload={
+            "ModelPackageArn.$": "$.package.arn",
+            "ModelApprovalStatus": "Rejected",
+            "ApprovalDescription": "It failed its smoke test, and was taken out of service.",
+        },
+    )
+    failure.catch(reject)
+    reject.next(failure.handler)
+    return reject
+
+
+def _roll_back(scope: RunScope, parts: RunParts, failure: FailureRoute, record: sfn.State) -> sfn.CustomState:
     """Take out of service what this run put there, and nothing else: another run may have come in between."""
     describe = describe_endpoint(scope, parts, "DescribeBeforeRollback", result_path="$.endpoint")
     failure.catch(describe)
     remove = sagemaker_task(
         scope, "RemoveEndpoint", call="deleteEndpoint", payload={"EndpointName": parts.names.endpoint}
     )
-    remove.next(failure.handler)
-    go_on_where_done(scope, remove, failure, says=[NOT_THERE, IN_PROGRESS], following=failure.handler)
+    remove.next(record)
+    go_on_where_done(scope, remove, failure, says=[NOT_THERE, IN_PROGRESS], following=record)
 
     # back to the configuration before, and wait until it serves
-    watched = _follow_rollback(scope, parts, failure)
+    watched = _follow_rollback(scope, parts, failure, record)
     restore = sagemaker_task(
         scope,
         "RestoreEndpoint",
@@ -91,8 +127,8 @@ def _roll_back(scope: RunScope, parts: RunParts, failure: FailureRoute) -> sfn.C
     return describe
 
 
-def _follow_rollback(scope: RunScope, parts: RunParts, failure: FailureRoute) -> sfn.Choice:
-    """Wait until the configuration before serves again."""
+def _follow_rollback(scope: RunScope, parts: RunParts, failure: FailureRoute, record: sfn.State) -> sfn.Choice:
+    """Wait until the configuration before serves again → `record`."""
     look = describe_endpoint(scope, parts, "DescribeRollback", result_path="$.endpoint")
     failure.catch(look)
     unfinished = (
@@ -118,7 +154,7 @@ def _follow_rollback(scope: RunScope, parts: RunParts, failure: FailureRoute) ->
     restored.when(is_busy("$.endpoint.EndpointStatus"), wait)
     serves = sfn.Condition.string_equals("$.endpoint.EndpointStatus", "InService")
     as_before = sfn.Condition.string_equals_json_path("$.endpoint.EndpointConfigName", "$.before.config")
-    restored.when(sfn.Condition.and_(serves, as_before), failure.handler)
+    restored.when(sfn.Condition.and_(serves, as_before), record)
     restored.otherwise(other)
     look.next(restored)
     return wait

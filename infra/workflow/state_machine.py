@@ -14,6 +14,7 @@ from infra.workflow.debugger import choose_evaluator
 from infra.workflow.features import features_phase
 from infra.workflow.outcome import outcome_phase
 from infra.workflow.payloads import RunParts
+from infra.workflow.record import record_function, record_task
 from infra.workflow.release import release_phase, retire_phase
 from infra.workflow.smoke_test import smoke_test_phase
 from infra.workflow.task import FailureRoute, RunScope
@@ -72,8 +73,19 @@ def _phases(states: RunScope, parts: RunParts) -> sfn.Pass:
 
     # is the model good enough? then put it into service
     retire = retire_phase(states, parts=parts, following=outcome)
-    smoke_test = smoke_test_phase(states, parts=parts, failure=failure, following=retire)
-    following: sfn.State = release_phase(states, parts=parts, failure=failure, following=smoke_test)
+    recorder = record_function(states, parts)
+    smoke_test = smoke_test_phase(states, parts=parts, recorder=recorder, failure=failure, following=retire)
+    record = record_task(
+        states,
+        "RecordRelease",
+        function=recorder,
+        kind="released",
+        config="$.plan.name",
+        replaced="$.before.config",
+        why="$.verdict.cause",
+        following=smoke_test,
+    )
+    following: sfn.State = release_phase(states, parts=parts, failure=failure, following=record)
     judge = verdict_function(states, parts)
     if settings.release.approval == "manual":
         following = approval_phase(states, parts=parts, judge=judge, failure=failure, following=following)

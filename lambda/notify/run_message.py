@@ -124,6 +124,9 @@ def _release_lines(run: RunDocument) -> list[str]:
         *verdict["reasons"],
         f"Smoke test: {smoke_test['photo']} was classified as {smoke_test['predicted']} ({smoke_test['score']:.2f}).",
     ]
+    recorded = run.get("recorded")
+    if recorded and "Error" in recorded:
+        lines.append(f"whippet history lacks this release, whose record could not be written: {_reason(recorded)}")
     retired = run.get("retired")
     if retired and "Error" in retired:
         lines.append(f"Superseded models could not be deleted: {_reason(retired)}")

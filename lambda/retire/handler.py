@@ -1,4 +1,4 @@
-"""Retire: deletes the models and endpoint configurations that are older than the previous release."""
+"""Retire: deletes the models and endpoint configurations that are older than the last releases."""
 
 from __future__ import annotations
 
@@ -15,23 +15,38 @@ from shared.sleep_record import sleeping_config
 
 import contract
 
+from .earlier_releases import earlier_configs
+
 __all__ = ["handler"]
 
 logger = Logger()
+s3 = boto3.client("s3", config=PATIENT)
 sagemaker = boto3.client("sagemaker", config=PATIENT)
 
 
 @logger.inject_lambda_context
 def handler(event: contract.RetireInput, context: LambdaContext) -> contract.RetiredModels:
-    """Delete what is older than the configuration that was in service, or slept, before this run's; return the names.
+    """Delete what is older than the oldest release that is kept to fall back to; return the names.
 
-    The current and the previous one stay, and so does everything younger than the previous one, which may belong to a
-    run in progress. A batch's model stays, too, which `whippet classify` deletes when the batch has ended. Without a
-    previous configuration nothing is deleted.
+    Kept are the current one, the one that was in service, or slept, before it, the last ones by the records of
+    releases, and everything younger than the oldest of these, which may belong to a run in progress. A batch's model
+    stays, too, which `whippet classify` deletes when the batch has ended. Without an earlier release nothing is
+    deleted.
     """
     # where there was no endpoint before the release, a model may have slept
     previous = event["previous"] or sleeping_config(os.environ["SLEEP_RECORD"])
-    prefix, kept = f"{os.environ['NAME_PREFIX']}-", {event["current"], previous}
+    earlier = set(
+        earlier_configs(
+            s3,
+            bucket=os.environ["BUCKET"],
+            prefix=os.environ["NAME_PREFIX"],
+            current=event["current"],
+            kept=int(os.environ["RELEASES_KEPT"]),
+        )
+    )
+    if previous:
+        earlier.add(previous)
+    prefix, kept = f"{os.environ['NAME_PREFIX']}-", {event["current"], *earlier}
 
     # list what carries this environment's prefix, which NameContains finds anywhere in a name
     configs = {
@@ -48,12 +63,12 @@ def handler(event: contract.RetireInput, context: LambdaContext) -> contract.Ret
         and not contract.is_batch_name(item["ModelName"], prefix=os.environ["NAME_PREFIX"])
     }
 
-    # choose what is older than the previous configuration
-    limit = configs.get(previous) if previous else None
+    # choose what is older than the oldest configuration that is kept
+    limit = min((configs[name] for name in earlier if name in configs), default=None)
     if limit is None:
         return contract.RetiredModels(configs=[], models=[])
     old_configs = [name for name, created in configs.items() if created < limit and name not in kept]
-    # A model is made just before its configuration, so that the previous one is older than the limit: keep it by name.
+    # A model is made just before its configuration, so that the oldest kept is older than the limit: keep it by name.
     old_models = [name for name, created in models.items() if created < limit and name not in kept]
 
     # delete it

@@ -78,6 +78,7 @@ def handler(event: contract.VerdictInput, context: LambdaContext) -> contract.Ve
     return _summary(
         decision,
         uri=uri,
+        interval=evaluation["test_accuracy_interval"],
         evaluation=f"s3://{bucket}/{contract.result_key(run, Artefact.EVALUATION)}",
         in_service=in_service.config if in_service else "",
     )
@@ -113,7 +114,9 @@ def _rule_results(event: contract.VerdictInput, bucket: str, *, profile: bytes |
     return with_missing(results, expected, mode=event["mode"], evaluator=event["debugger"])
 
 
-def _summary(decision: Decision, *, uri: str, evaluation: str, in_service: str) -> contract.Verdict:
+def _summary(
+    decision: Decision, *, uri: str, interval: contract.Interval, evaluation: str, in_service: str
+) -> contract.Verdict:
     """Return what later states need. An accuracy that is not a number becomes 0, since JSON has no NaN."""
     accuracy = decision["test_accuracy"]
     return contract.Verdict(
@@ -124,6 +127,7 @@ def _summary(decision: Decision, *, uri: str, evaluation: str, in_service: str) 
         reasons=decision["reasons"],
         test_accuracy=accuracy if math.isfinite(accuracy) else 0.0,
         test_images=decision["test_images"],
+        test_accuracy_interval=interval,
         decision=uri,
         evaluation=evaluation,
         in_service=in_service,

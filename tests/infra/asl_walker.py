@@ -15,6 +15,7 @@ EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:whippet-dev:run-1"
 TOKEN = "token-1"
 _CONTEXT = {
     "Execution": {"Name": "run-1", "Id": EXECUTION, "StartTime": "2026-11-28T21:00:00.123Z"},
+    "State": {"EnteredTime": "2026-11-28T22:00:00.123Z"},
     "Task": {"Token": TOKEN},
     "StateMachine": {"Id": "arn:aws:states:eu-west-1:123456789012:stateMachine:whippet-dev"},
 }

@@ -153,6 +153,7 @@ def verdict(**changes: Any) -> dict[str, Any]:
         "reasons": ["Good."],
         "test_accuracy": 0.9,
         "test_images": 10,
+        "test_accuracy_interval": {"low": 0.6, "high": 0.98, "level": 0.95},
         "decision": f"s3://data-bucket/runs/{RUN}/decision.json",
         "evaluation": f"s3://data-bucket/runs/{RUN}/results/evaluation.json",
         "in_service": "",
@@ -225,7 +226,9 @@ def tasks(
         **dict.fromkeys(("Verdict", "VerdictAgain"), answer(verdict())),
         "RegisterModel": answer({"ModelPackageArn": PACKAGE}),
         "AskApproval": answer({"approved": True}),
-        **dict.fromkeys(("ApproveModel", "RejectModel", "ExpireApproval"), answer({"ModelPackageArn": PACKAGE})),
+        **dict.fromkeys(
+            ("ApproveModel", "RejectModel", "ExpireApproval", "RejectFailedModel"), answer({"ModelPackageArn": PACKAGE})
+        ),
         "CreateModel": answer({"ModelArn": "arn"}),
         "CreateEndpointConfig": answer({"EndpointConfigArn": "arn"}),
         **dict.fromkeys(("DescribeInService", "DescribeEndpoint"), endpoint.describe),
@@ -239,6 +242,7 @@ def tasks(
         "RemoveEndpoint": endpoint.delete,
         "RestoreEndpoint": endpoint.update,
         "DescribeRollback": endpoint.describe,
+        **dict.fromkeys(("RecordRelease", "RecordRollback"), answer({"key": "releases/record.json"})),
         "Retire": answer({"configs": [], "models": []}),
         "Report": answer(REPORT),
         "Notify": notify,

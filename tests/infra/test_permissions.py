@@ -198,3 +198,16 @@ def test_neither_jobs_nor_the_endpoint_can_read_the_token_of_a_question(
     for name, item in template.statements():
         if "s3:GetObject" in listed(item["Action"]) and name.startswith(("EndpointRole", "FunctionsReport")):
             assert not any(fnmatch.fnmatchcase(question, resource) for resource in listed(item["Resource"])), name
+
+
+def test_only_the_run_itself_writes_who_served_when(template: Template) -> None:
+    """Neither jobs nor the endpoint nor the API can make a bad model one to fall back to."""
+    record = f"arn:aws:s3:::data-bucket/{contract.RELEASES_PREFIX}20261129T180211.123000Z_released_a-1_none.json"
+    writers = {
+        name
+        for name, item in template.statements()
+        if {"s3:PutObject", "s3:*"} & set(listed(item["Action"]))
+        and any(fnmatch.fnmatchcase(record, resource) for resource in listed(item["Resource"]))
+    }
+    assert len(writers) == 1
+    assert writers.pop().startswith("FunctionsRecordRelease")

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.infra.asl_walker import TaskError, walk
-from tests.infra.fake_run import NEW_CONFIG, OLD_CONFIG, Endpoint, tasks
+from cli.definition import Definition
+from cli.release_check import FIRST_OF_END, FIRST_OF_RELEASE
+from tests.infra.asl_walker import TaskError, Walk, walk
+from tests.infra.fake_run import NEW_CONFIG, OLD_CONFIG, PACKAGE, Endpoint, tasks
 
 
 def test_the_first_run_creates_the_endpoint(definition: dict[str, Any]) -> None:
@@ -124,6 +126,68 @@ def test_a_failed_smoke_test_of_the_first_model_removes_the_endpoint(definition:
     result = walk(definition, tasks(endpoint, broken={"SmokeTest": TaskError("SmokeTestFailed", "wrong shape")}), {})
     assert result.error == "SmokeTestFailed"
     assert endpoint.calls == ["create", "delete"]
+
+
+def recorded(result: Walk) -> list[tuple[str, str, str, str]]:
+    """What the run wrote down: kind, configuration from then on, the one before, and why."""
+    records = [payload for name, payload in result.payloads if name.startswith("Record")]
+    return [(each["kind"], each["config"], each["replaced"], each["why"]) for each in records]
+
+
+@pytest.mark.parametrize("before", [None, OLD_CONFIG])
+def test_a_release_is_recorded_before_anything_can_go_wrong(definition: dict[str, Any], before: str | None) -> None:
+    result = walk(definition, tasks(Endpoint(before)), {})
+    assert recorded(result) == [("released", NEW_CONFIG, before or "", "Good.")]
+    assert result.path.index("RecordRelease") < result.path.index("SmokeTest")
+
+
+@pytest.mark.parametrize("before", [None, OLD_CONFIG])
+def test_a_model_that_is_taken_back_is_recorded_too(definition: dict[str, Any], before: str | None) -> None:
+    broken = {"SmokeTest": TaskError("SmokeTestFailed", "wrong shape")}
+    result = walk(definition, tasks(Endpoint(before), broken=broken), {})
+    assert recorded(result)[1:] == [("failed", before or "", NEW_CONFIG, "wrong shape")]
+
+
+def test_a_model_that_is_taken_back_is_no_longer_approved(definition: dict[str, Any]) -> None:
+    broken = {"SmokeTest": TaskError("SmokeTestFailed", "wrong shape")}
+    result = walk(definition, tasks(Endpoint(OLD_CONFIG), broken=broken), {})
+    package = dict(result.payloads)["RejectFailedModel"]
+    assert (package["ModelPackageArn"], package["ModelApprovalStatus"]) == (PACKAGE, "Rejected")
+    assert result.path.index("RestoreEndpoint") < result.path.index("RejectFailedModel"), "the endpoint comes first"
+
+
+def test_what_another_run_took_out_of_service_is_not_recorded_as_a_rollback(definition: dict[str, Any]) -> None:
+    endpoint = Endpoint(OLD_CONFIG)
+
+    def smoke_test(_: dict[str, Any]) -> Any:
+        endpoint.config = "whippet-dev-other"
+        raise TaskError("SmokeTestFailed", "labels of another model")
+
+    assert len(recorded(walk(definition, tasks(endpoint) | {"SmokeTest": smoke_test}, {}))) == 1
+
+
+@pytest.mark.parametrize(
+    ("smoke_test", "error"), [({}, ""), ({"SmokeTest": TaskError("SmokeTestFailed", "no")}, "Smoke")]
+)
+def test_a_record_that_cannot_be_written_changes_nothing(
+    definition: dict[str, Any], smoke_test: dict[str, TaskError], error: str
+) -> None:
+    denied = TaskError("ClientError", "Access Denied")
+    endpoint = Endpoint(OLD_CONFIG)
+    broken = {"RecordRelease": denied, "RecordRollback": denied, **smoke_test}
+    result = walk(definition, tasks(endpoint, broken=broken), {})
+    assert result.error.startswith(error)
+    assert endpoint.config == (OLD_CONFIG if smoke_test else NEW_CONFIG)
+
+
+def test_a_release_is_told_from_what_comes_before_and_after(definition: dict[str, Any]) -> None:
+    """`whippet rollback` leaves the endpoint alone while a run is in one of these states."""
+    known = Definition(definition["States"])
+    releasing = {
+        state for state in definition["States"] if known.is_between(state, first=FIRST_OF_RELEASE, end=FIRST_OF_END)
+    }
+    assert releasing >= {"CreateModel", "UpdateEndpoint", "WaitForRollout", "SmokeTest", "RestoreEndpoint", "Retire"}
+    assert not releasing & {"CheckDataset", "Train", "Verdict", "RegisterModel", "Report", "Notify", "Failed"}
 
 
 def test_a_rollback_leaves_another_runs_model_alone(definition: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ ONLY_READ_BY_LAMBDAS = {
     (contract.Plan, "images"),
     (contract.ReportLocation, "console"),
     (contract.ReportLocation, "uri"),
+    (contract.RecordedChange, "key"),
     (contract.RetiredModels, "configs"),
     (contract.RetiredModels, "models"),
     (contract.SmokeTestResult, "photo"),
@@ -40,6 +41,7 @@ ONLY_READ_BY_LAMBDAS = {
     (contract.SmokeTestResult, "score"),
     (contract.SmokeTestResult, "truth"),
     (contract.Verdict, "reasons"),
+    (contract.Verdict, "test_accuracy_interval"),
 }
 """Fields that no path of the state machine needs; mypy sees both sides of them, which are Lambdas."""
 
@@ -50,7 +52,8 @@ DOCUMENT_TYPES = [
     kind
     for module in ("contract.plan", "contract.run", "contract.task_inputs")
     for kind in vars(importlib.import_module(module)).values()
-    if hasattr(kind, "__required_keys__") and kind not in (contract.RunOverrides, contract.LearningRateRange)
+    if hasattr(kind, "__required_keys__")
+    and kind not in (contract.RunOverrides, contract.LearningRateRange, contract.Interval)
 ]
 
 

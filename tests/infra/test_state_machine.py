@@ -60,6 +60,7 @@ def test_api_answers_that_nobody_needs_leave_the_data_alone(definition: dict[str
         "DeleteRealtimeEndpoint",
         "RemoveEndpoint",
         "RestoreEndpoint",
+        "RejectFailedModel",
         "Rules",
         "RulesOnTensors",
         *(name for name in definition["States"] if name.startswith("Stop")),

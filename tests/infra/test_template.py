@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+import contract
 from infra.outputs import StackOutput
 from tests.infra.template import Template, listed
 
@@ -25,6 +26,21 @@ def test_the_data_bucket_is_private_encrypted_versioned_and_kept(template: Templ
     assert not any("Prefix" not in rule and "ExpirationInDays" in rule for rule in rules.values()), (
         "photos never expire"
     )
+
+
+def test_who_served_when_is_never_forgotten(template: Template) -> None:
+    (bucket,) = template.of_type("AWS::S3::Bucket").values()
+    rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+    expiring = {rule["Prefix"] for rule in rules if "ExpirationInDays" in rule}
+    assert expiring
+    assert not any(contract.RELEASES_PREFIX.startswith(prefix) for prefix in expiring)
+
+
+@pytest.mark.parametrize(("settings", "kept"), [({}, "2"), ({"release.kept": "5"}, "5")])
+def test_the_setting_says_how_many_releases_stay(
+    synthesise: Callable[..., Template], settings: dict[str, str], kept: str
+) -> None:
+    assert synthesise(**settings).function("retire")["Environment"]["Variables"]["RELEASES_KEPT"] == kept
 
 
 @pytest.mark.parametrize(

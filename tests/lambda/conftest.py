@@ -60,6 +60,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:topic",
         "READABLE_PREFIX": "",
         "SLEEP_RECORD": "",
+        "RELEASES_KEPT": "1",
         "ENVIRONMENT": "dev",
     }.items():
         monkeypatch.setenv(name, value)

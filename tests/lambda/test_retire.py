@@ -6,12 +6,28 @@ from typing import Any
 import pytest
 from retire import handler as retire
 
+import contract
 from tests.fakes.lambda_context import Context
-from tests.fakes.s3 import client_error
+from tests.fakes.s3 import FakeS3, client_error
 from tests.fakes.ssm import FakeParameter
 
 AGES = {"whippet-dev-older": 1, "whippet-dev-previous": 2, "whippet-dev-waiting": 3, "whippet-dev-current": 4}
 EVENT = {"current": "whippet-dev-current", "previous": "whippet-dev-previous"}
+
+
+@pytest.fixture(autouse=True)
+def records(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
+    """The bucket with the records of releases; there are none."""
+    bucket = FakeS3()
+    monkeypatch.setattr(retire, "s3", bucket)
+    return bucket
+
+
+def tell(records: FakeS3, *changes: tuple[contract.ChangeKind, str, str]) -> None:
+    """Record changes of the model in service: what happened, which run served from then on, and which before."""
+    for number, (kind, run, replaced) in enumerate(changes):
+        change = contract.ReleaseChange(datetime(2026, 1, 1, number, tzinfo=UTC), kind, run, replaced)
+        records.put_object(Bucket="data", Key=change.key, Body=b"{}")
 
 
 class FakeSageMaker:
@@ -84,3 +100,64 @@ def test_a_model_that_slept_is_kept_as_the_previous_one(monkeypatch: pytest.Monk
     answer = retire.handler(EVENT | {"previous": ""}, context)  # type: ignore[arg-type]
     assert fake.deleted == ["config whippet-dev-older", "model whippet-dev-older"]
     assert answer == {"configs": ["whippet-dev-older"], "models": ["whippet-dev-older"]}
+
+
+RELEASED: tuple[tuple[contract.ChangeKind, str, str], ...] = (
+    ("released", "older", ""),
+    ("released", "previous", "older"),
+    ("released", "waiting", "previous"),
+    ("released", "current", "waiting"),
+)
+
+
+@pytest.mark.parametrize(("kept", "deleted"), [(1, {"older", "previous"}), (2, {"older"}), (3, set()), (20, set())])
+def test_the_last_releases_are_kept(
+    monkeypatch: pytest.MonkeyPatch, context: Context, records: FakeS3, kept: int, deleted: set[str]
+) -> None:
+    fake = FakeSageMaker()
+    monkeypatch.setattr(retire, "sagemaker", fake)
+    monkeypatch.setenv("RELEASES_KEPT", str(kept))
+    tell(records, *RELEASED)
+    answer = retire.handler(EVENT | {"previous": "whippet-dev-waiting"}, context)  # type: ignore[arg-type]
+    assert set(answer["configs"]) == set(answer["models"]) == {f"whippet-dev-{name}" for name in deleted}
+
+
+def test_what_was_rolled_back_or_failed_its_smoke_test_is_no_release_to_fall_back_to(
+    monkeypatch: pytest.MonkeyPatch, context: Context, records: FakeS3
+) -> None:
+    """`older` is needed: the two between it and the current one were bad."""
+    fake = FakeSageMaker()
+    monkeypatch.setattr(retire, "sagemaker", fake)
+    tell(
+        records,
+        ("released", "older", ""),
+        ("released", "previous", "older"),
+        ("rolled-back", "older", "previous"),
+        ("released", "waiting", "older"),
+        ("failed", "older", "waiting"),
+        ("released", "current", "older"),
+    )
+    retire.handler(EVENT | {"previous": "whippet-dev-older"}, context)  # type: ignore[arg-type]
+    assert fake.deleted == []
+
+
+def test_without_a_record_of_the_current_release_the_ones_before_are_kept(
+    monkeypatch: pytest.MonkeyPatch, context: Context, records: FakeS3
+) -> None:
+    fake = FakeSageMaker()
+    monkeypatch.setattr(retire, "sagemaker", fake)
+    tell(records, *RELEASED[:3])
+    retire.handler(EVENT | {"previous": "whippet-dev-waiting"}, context)  # type: ignore[arg-type]
+    assert fake.deleted == [
+        f"{kind} whippet-dev-{name}" for kind in ("config", "model") for name in ("older", "previous")
+    ]
+
+
+def test_a_kept_release_that_somebody_deleted_keeps_nothing_older(
+    monkeypatch: pytest.MonkeyPatch, context: Context, records: FakeS3
+) -> None:
+    fake = FakeSageMaker()
+    monkeypatch.setattr(retire, "sagemaker", fake)
+    tell(records, ("released", "deleted", ""), ("released", "current", "deleted"))
+    answer = retire.handler(EVENT | {"previous": "whippet-dev-deleted"}, context)  # type: ignore[arg-type]
+    assert answer == {"configs": [], "models": []}

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -308,6 +309,14 @@ def test_a_second_run_reuses_the_features_and_updates_the_endpoint(system: Syste
     assert after["CreationTime"] == before["CreationTime"]
     assert after["EndpointStatus"] == "InService"
 
+    # Retire could look for earlier releases, and keeps the first one
+    events = system.client("stepfunctions").get_execution_history(
+        executionArn=system.last_execution()["executionArn"], reverseOrder=True, maxResults=100
+    )["events"]
+    exits = [event["stateExitedEventDetails"] for event in events if "stateExitedEventDetails" in event]
+    (retired,) = [json.loads(each["output"])["retired"] for each in exits if each["name"] == "Retire"]
+    assert retired == {"configs": [], "models": []}
+
     # the first run's model was run on the same test photos, none of which it had learnt from
     compared = system.document(run_of(system.last_execution()), contract.Artefact.DECISION)["in_service"]
     assert compared["config"] == before["EndpointConfigName"]
@@ -316,6 +325,32 @@ def test_a_second_run_reuses_the_features_and_updates_the_endpoint(system: Syste
         "which the model in service was run"
     )
     assert compared["old_accuracy"] == pytest.approx(compared["test_accuracy"]), "as its own run had measured"
+
+
+def test_a_rollback_puts_the_first_model_back_within_a_minute(system: System, picture: bytes) -> None:
+    second, first = json.loads(system.whippet("history", "--json").stdout)
+    assert (second["now"], first["now"]) == ("serves", "can be put back")
+    assert first["until"] == second["since"]
+
+    began = time.monotonic()
+    said = system.whippet("rollback", "--reason", "seed 0 was a whim").stdout
+    assert time.monotonic() - began < 60
+    assert f"the model of run {first['run']} is in service" in said
+    answer = system.api("POST", "classify", picture, x_api_key=system.key(), content_type="image/jpeg")
+    assert answer.json()["model"]["run"] == first["run"]
+
+    packages = system.aws("sagemaker", "list-model-packages", "--model-package-group-name", ENDPOINT)
+    assert {
+        package["ModelPackageDescription"]: package["ModelApprovalStatus"]
+        for package in packages["ModelPackageSummaryList"]
+    } == {f"Run {first['run']}": "Approved", f"Run {second['run']}": "Rejected"}
+    history = system.whippet("history").stdout
+    assert re.search(rf"↓ rolled back to run {first['run']} by \S+: seed 0 was a whim", history)
+
+    # there is nothing further back
+    result = system.whippet("rollback", check=False)
+    assert result.returncode == 1
+    assert "release.kept" in result.stderr
 
 
 def test_a_sabotaged_training_is_rejected_by_rule_step_and_value_while_the_old_model_answers(
@@ -333,6 +368,7 @@ def test_a_sabotaged_training_is_rejected_by_rule_step_and_value_while_the_old_m
     assert "Overfit found an issue at step" in execution["cause"]
     decision = system.document(run_of(execution), contract.Artefact.DECISION)
     outcomes = {check["name"]: check["outcome"] for check in decision["checks"]}
+    assert decision["in_service"]["config"] == before["EndpointConfigName"], "the model that was put back"
     assert outcomes["accuracy"] == "passed"
     assert outcomes["rules"] == "blocked"
     assert len(statuses) > 10

@@ -1,0 +1,1 @@
+"""RecordRelease: writes down which model came into service, and why."""
