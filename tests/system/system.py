@@ -107,12 +107,11 @@ class System:
     def destroy(self) -> None:
         """Destroy the stack by the CDK's own command, so that the cloud goes on and can be looked at."""
         cdk = [str(Path(sys.executable).parent / "cdk"), "destroy", "--force", STACK]
-        overrides = [part for name, value in OVERRIDES.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in OVERRIDES.items() for part in ("-c", f"{name}={value}")]
+        options += ["--output", str(self.state / "destroyed.out")]  # other tests destroy at the same time
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = {**self.cloud.environment(), "PATH": path}
-        done = subprocess.run(
-            [*cdk, *overrides], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([*cdk, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-4000:]
 
     def api(self, method: str, path: str, body: bytes | None = None, **headers: str) -> urllib3.BaseHTTPResponse:
