@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import contract
 from cli import CliError
 from cli.definition import Definition
-from infra.outputs import StackOutput
+from cli.run import running_executions
 
 if TYPE_CHECKING:
     from cli.target import Target
@@ -29,8 +29,7 @@ def refuse_while_releasing(target: Target) -> None:
         CliError: a run is between its verdict and its report.
     """
     stepfunctions = target.client("stepfunctions")
-    machine = target.output(StackOutput.STATE_MACHINE_ARN)
-    for execution in stepfunctions.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]:
+    for execution in running_executions(target):
         arn = execution["executionArn"]
         state = _state_of(stepfunctions, arn)
         definition = Definition.of_execution(stepfunctions, arn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -12,9 +12,11 @@ from cli import CliError
 from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cli.target import Target
 
-__all__ = ["newest_run", "read_run_file", "run_file", "running", "start"]
+__all__ = ["newest_run", "read_run_file", "run_file", "running", "running_executions", "start"]
 
 
 def start(target: Target, *, overrides: str) -> str:
@@ -59,9 +61,22 @@ def running(target: Target) -> list[str]:
     Raises:
         CliError: the stack is not deployed.
     """
-    machine = target.output(StackOutput.STATE_MACHINE_ARN)
-    executions = target.client("stepfunctions").list_executions(stateMachineArn=machine, statusFilter="RUNNING")
-    return [contract.run_id(one["name"], started=one["startDate"]) for one in executions["executions"]]
+    return [contract.run_id(one["name"], started=one["startDate"]) for one in running_executions(target)]
+
+
+def running_executions(target: Target) -> Iterator[dict[str, Any]]:
+    """Yield the executions that are going on, the newest first, as ListExecutions describes them.
+
+    Raises:
+        CliError: the stack is not deployed.
+    """
+    asked = {"stateMachineArn": target.output(StackOutput.STATE_MACHINE_ARN), "statusFilter": "RUNNING"}
+    while True:
+        page = target.client("stepfunctions").list_executions(**asked)
+        yield from page["executions"]
+        if not page.get("nextToken"):
+            return
+        asked["nextToken"] = page["nextToken"]
 
 
 def run_file(target: Target, *, run: str, name: str) -> tuple[str, str]:

@@ -105,6 +105,7 @@ class WhippetStack(cdk.Stack):
 
     def _warnings(self, settings: Settings) -> None:
         """Say at synthesis what is allowed and hardly meant."""
+        # a training that would take days
         training, tuning = settings.training, settings.tuning
         rate = fine_tuning_rate(training.instance_type)
         if training.mode == "finetune" and rate is not None:
@@ -116,6 +117,8 @@ class WhippetStack(cdk.Stack):
                 "limits tuning.max_minutes or training.max_minutes. Set training.instance_type to a type with a GPU "
                 "such as ml.g5.xlarge, or train on features (training.mode=features)",
             )
+
+        # what everybody may do
         if settings.api.auth == "none":
             cdk.Annotations.of(self).add_warning_v2(
                 "whippet:open-api",
@@ -130,13 +133,16 @@ class WhippetStack(cdk.Stack):
                     f"price for at least {settings.serving.pause_after_hours} hours (serving.pause_after_hours). Set "
                     "api.auth to api_key or iam",
                 )
-        if settings.api.auth == "none" and settings.api.feedback:
-            cdk.Annotations.of(self).add_warning_v2(
-                "whippet:open-feedback",
-                "api.feedback=true with api.auth=none lets everybody who knows the URL store photos in your bucket, up "
-                f"to api.rate={settings.api.rate:g} a second, for api.feedback_days={settings.api.feedback_days} days. "
-                "Set api.auth to api_key, whose api.daily_quota bounds it, or lower api.rate",
-            )
+            if settings.api.feedback:
+                cdk.Annotations.of(self).add_warning_v2(
+                    "whippet:open-feedback",
+                    "api.feedback=true with api.auth=none lets everybody who knows the URL store photos in your "
+                    f"bucket, up to api.rate={settings.api.rate:g} a second, for "
+                    f"api.feedback_days={settings.api.feedback_days} days. Set api.auth to api_key, whose "
+                    "api.daily_quota bounds it, or lower api.rate",
+                )
+
+        # a question that reaches nobody
         if settings.release.approval == "manual" and settings.notifications.email is None:
             cdk.Annotations.of(self).add_warning_v2(
                 "whippet:nobody-is-asked",
@@ -187,6 +193,8 @@ class WhippetStack(cdk.Stack):
             StackOutput.BATCH_ROLE_ARN: (batch_role.role.role_arn, "The role of `whippet classify FOLDER`"),
             StackOutput.API_URL: (api.url, "The API: POST <url>classify, GET <url>health"),
         }
+
+        # what not every stack has
         if api.key is not None:
             command = f"aws apigateway get-api-key --api-key {api.key.key_id} --include-value --query value"
             outputs[StackOutput.API_KEY_ID] = (api.key.key_id, "Id of the API key")

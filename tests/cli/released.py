@@ -140,7 +140,10 @@ class Execution:
     def __init__(self, state: str | None = None) -> None:
         self.state = state
 
-    def list_executions(self, **_: Any) -> dict[str, Any]:
+    def list_executions(self, *, nextToken: str | None = None, **_: Any) -> dict[str, Any]:  # noqa: N803
+        # a page may be empty and not be the last
+        if nextToken is None:
+            return {"executions": [], "nextToken": "second"}
         running = [{"executionArn": "arn:9", "name": "run-9", "startDate": STARTED}]
         return {"executions": running if self.state else []}
 
