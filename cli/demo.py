@@ -12,11 +12,11 @@ from rich.table import Table
 from cli import CliError, deployment
 from cli.answers import known_word
 from cli.api import Api, curl_command
+from cli.data_set import make_equal
 from cli.digits import write_digits
 from cli.photos import find_photos
 from cli.run import start
 from cli.target import STATE, find_target
-from cli.upload import compare, content_hashes, upload
 from cli.watch import watch
 
 if TYPE_CHECKING:
@@ -55,11 +55,14 @@ def demo(console: Console, *, env: str, overrides: tuple[str, ...]) -> None:
     console.print(Rule("2. Upload 4,000 handwritten digits in class folders", align="left"))
     folder = STATE / "demo"
     held_out = write_digits(folder, train=PHOTOS_PER_CLASS, held_out=HELD_OUT_PER_CLASS)
-    photos = find_photos(folder / "photos")
-    s3, (bucket, prefix) = target.client("s3"), target.dataset
-    changes = compare(s3, photos=photos, contents=content_hashes(photos), bucket=bucket, prefix=prefix)
-    upload(s3, photos=photos, changes=changes, bucket=bucket, prefix=prefix, console=console)
-    console.print(f"{len(changes.missing):,} uploaded, {changes.unchanged:,} unchanged", highlight=False)
+    make_equal(
+        target,
+        find_photos(folder / "photos"),
+        add=False,
+        groups=False,
+        confirm=lambda *_: None,
+        console=console,
+    )
 
     console.print(Rule("3. Run the state machine", align="left"))
     outcome = watch(target, execution=start(target, overrides=json.dumps(INPUT)), console=console)

@@ -273,6 +273,12 @@ def test_feedback_that_nobody_bounds_is_warned_of(tmp_path: Path) -> None:
     assert "store photos" not in warnings({"api.auth": "none"}, tmp_path / "off")
 
 
+def test_an_open_api_whose_callers_wake_machines_is_remarked_on(tmp_path: Path) -> None:
+    pausing = {"serving.mode": "realtime", "serving.pause_after_hours": "3"}
+    assert "wake the endpoint" in warnings(pausing | {"api.auth": "none"}, tmp_path / "none")
+    assert "wake the endpoint" not in warnings(pausing, tmp_path / "key")
+
+
 @pytest.mark.parametrize(
     ("instance_type", "rate"),
     [("ml.m5.large", 2.5), ("ml.m5.xlarge", 5), ("ml.c5.18xlarge", 90), ("ml.g5.xlarge", None)],
