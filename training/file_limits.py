@@ -17,8 +17,10 @@ import contract
 from training.jpeg_markers import START_OF_SCAN, markers
 
 __all__ = [
+    "MAX_COEFFICIENT_BYTES",
     "MAX_COPIED_PIXELS",
     "MAX_EXIF_BYTES",
+    "MAX_RLE_BYTES",
     "MAX_RLE_PIXELS",
     "MAX_SCANNED_PIXELS",
     "MAX_SCANS",
@@ -58,7 +60,11 @@ MAX_STRIPS: Final = 50_000
 _USUAL_TILE: Final = 4_096
 """Side in pixels that a TIFF's tiles may have whatever the picture's; programs write 128 to 1,024."""
 
-MAX_RLE_PIXELS: Final = 4_000_000
+MAX_COEFFICIENT_BYTES: Final = 260_000_000
+"""Of a progressive JPEG, whose decoder keeps two bytes for each value of each component until the last scan."""
+
+MAX_RLE_PIXELS: Final = 2_000_000
+MAX_RLE_BYTES: Final = 2_000_000
 """Of a run-length encoded BMP, which Pillow decodes in Python."""
 
 MAX_COPIED_PIXELS: Final = 26_000_000
@@ -96,10 +102,11 @@ def check_opened(image: Image.Image, data: bytes) -> None:
             raise LimitError(f"the image has more than {MAX_EXIF_BYTES:,} bytes of EXIF; save it without its metadata")
 
     tiles = getattr(image, "tile", [])
-    if tiles and tiles[0][0] == "bmp_rle" and image.width * image.height > MAX_RLE_PIXELS:
+    is_rle = bool(tiles) and tiles[0][0] == "bmp_rle"
+    if is_rle and (image.width * image.height > MAX_RLE_PIXELS or len(data) > MAX_RLE_BYTES):
         raise LimitError(
-            f"a run-length encoded BMP may have {MAX_RLE_PIXELS:,} pixels, and this one has {image.width} x "
-            f"{image.height}; save it as PNG"
+            f"a run-length encoded BMP may have {MAX_RLE_PIXELS:,} pixels in {MAX_RLE_BYTES:,} bytes, and this one has "
+            f"{image.width} x {image.height} in {len(data):,}; save it as PNG"
         )
     if image.format in ("WEBP", "AVIF") and image.width * image.height > MAX_COPIED_PIXELS:
         raise LimitError(
@@ -120,6 +127,21 @@ def check_opened(image: Image.Image, data: bytes) -> None:
         raise LimitError(
             f"the image announces {image.width} x {image.height} pixels, and its {len(data):,} bytes cannot hold them; "
             "send the whole file"
+        )
+    if is_jpeg and image.info.get("progressive"):
+        _check_coefficients(image)
+
+
+def _check_coefficients(image: Image.Image) -> None:
+    factors = [(across, down) for _, across, down, _ in getattr(image, "layer", [])]
+    if not factors or not all(across and down for across, down in factors):
+        return  # the decoder refuses it
+    most = max(across for across, _ in factors) * max(down for _, down in factors)
+    needed = 2 * image.width * image.height * sum(across * down for across, down in factors) // most
+    if needed > MAX_COEFFICIENT_BYTES:
+        raise LimitError(
+            f"the progressive JPEG of {image.width} x {image.height} pixels takes {needed:,} bytes to decode, more "
+            f"than the {MAX_COEFFICIENT_BYTES:,} allowed; save it as a baseline JPEG, or smaller"
         )
 
 

@@ -175,13 +175,32 @@ def test_refuses_what_is_copied_often_from_fewer_pixels_on(form: str, monkeypatc
 
 
 def test_refuses_a_large_picture_in_run_lengths_which_are_decoded_by_the_byte() -> None:
-    def bmp(width: int, height: int) -> bytes:
+    def bmp(width: int, height: int, *, before: bytes = b"") -> bytes:
         info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, 0, 0, 0, 256, 0)
-        runs = (b"\xff\x01" * (width // 255) + b"\0\0") * height + b"\0\1"
+        runs = before + (b"\xff\x01" * (width // 255) + b"\0\0") * height + b"\0\1"
         return b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + 1024) + info + bytes(1024) + runs
 
     assert decode(bmp(510, 300)).size == (510, 300)
     assert "run-length" in refused(bmp(5_100, 3_000))
+    # steps to the pixel where one is already: bytes without pixels
+    assert decode(bmp(510, 300, before=b"\0\2\0\0" * 1_000)).size == (510, 300)
+    assert "run-length" in refused(bmp(510, 300, before=b"\0\2\0\0" * 500_000))
+
+
+@pytest.mark.parametrize(
+    ("mode", "subsampling", "bytes_a_pixel"), [("L", 0, 2), ("RGB", 0, 6), ("RGB", 2, 3), ("CMYK", 0, 8)]
+)
+def test_a_progressive_jpeg_is_bounded_by_the_memory_of_its_coefficients(
+    mode: str, subsampling: int, bytes_a_pixel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder keeps them all until the last scan, two bytes each."""
+    options = {} if mode == "L" else {"subsampling": subsampling}
+    data = encoded(noise(64, 48, mode), "JPEG", progressive=True, **options)
+    monkeypatch.setattr(file_limits, "MAX_COEFFICIENT_BYTES", bytes_a_pixel * 64 * 48)
+    assert decode(data).size == (64, 48)
+    monkeypatch.setattr(file_limits, "MAX_COEFFICIENT_BYTES", bytes_a_pixel * 64 * 48 - 1)
+    assert "save it as a baseline JPEG" in refused(data)
+    assert decode(encoded(noise(64, 48, mode), "JPEG", **options)).size == (64, 48)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
