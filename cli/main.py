@@ -29,6 +29,8 @@ from cli.endpoint import refuse_to_forget
 from cli.export import write_export
 from cli.feedback.command import apply_list, review_inbox
 from cli.joblogs import run_lines
+from cli.leftovers.command import as_json as leftovers_as_json
+from cli.leftovers.command import find_leftovers, remove_leftovers, show_leftovers
 from cli.model_in_service import find_model_in_service
 from cli.photos import find_photos
 from cli.release_table import as_json, show_releases
@@ -480,6 +482,39 @@ def down(context: typer.Context) -> None:
         return
     control.stop(STATE)
     console.print("the local cloud was stopped")
+
+
+@typer_app.command()
+def leftovers(
+    context: typer.Context,
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove what need not stay.")] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="With --remove: also the buckets with the photos, models and results.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove in AWS without asking.")] = False,
+    machine_readable: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what is left of an environment whose stack was destroyed, what it costs, and remove it.
+
+    AWS keeps some things beyond the stack, such as the records of jobs and their logs; others stay where a person made
+    CloudFormation let them go.
+    """
+    if data and not remove:
+        raise CliError("--data is for --remove: give both to remove the photos, the models and the results, too")
+    target = context.obj.target()
+    found = find_leftovers(target)
+
+    def confirm(question: str) -> None:
+        if target.cloud is None and not yes:
+            typer.confirm(question, abort=True)
+
+    if remove:
+        remove_leftovers(target, found, data=data, confirm=confirm, console=console)
+    elif machine_readable:
+        typer.echo(leftovers_as_json(found))
+    else:
+        show_leftovers(target, found, console=console)
 
 
 @typer_app.command()

@@ -4,6 +4,7 @@ The CDK app builds the state machine's payloads from it; the training jobs, the 
 line read and write by it. It uses the standard library only, so that each of them can import it.
 """
 
+from contract.alarms import *
 from contract.api import *
 from contract.batch import *
 from contract.check import *

@@ -152,6 +152,15 @@ class Api(Construct):
                 access_log_format=apigateway.AccessLogFormat.custom(json.dumps(_ACCESS_LOG)),
             ),
         )
+        # The group of API Gateway's own log has this name. Made here, it has a retention and goes with the stack.
+        execution_log = logs.LogGroup(
+            self,
+            "ExecutionLog",
+            log_group_name=f"API-Gateway-Execution-Logs_{rest.rest_api_id}/{STAGE}",
+            retention=LOG_RETENTION,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        rest.deployment_stage.node.add_dependency(execution_log)
         # CDK's output has a generated name; the stack's ApiUrl has a fixed one.
         rest.node.try_remove_child("Endpoint")
         _acknowledge_findings(rest, settings.auth)

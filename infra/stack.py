@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import region_info
 from constructs import Construct
 
 from contract import console_host
+from infra.alarms import AlarmMessages, Alarms
 from infra.api import Api
 from infra.batch_role import BatchRole
 from infra.cleanup import Cleanup
+from infra.dashboard import Dashboard
 from infra.dataset import Dataset
 from infra.images import DebuggerImage, TrainingImage
 from infra.instances import fine_tuning_rate
@@ -100,8 +103,50 @@ class WhippetStack(cdk.Stack):
         if record.hours is not None:
             pause = Pause(self, "Pause", names=names, record=record, hours=record.hours)
             cleanup.resource.node.add_dependency(pause)
+        self._monitor(names, dataset, settings, record, api, workflow, notifications)
         self._outputs(names, dataset, workflow, api, notifications, batch_role, record)
         self._warnings(settings)
+
+    def _monitor(
+        self,
+        names: Names,
+        dataset: Dataset,
+        settings: Settings,
+        record: SleepRecord,
+        api: Api,
+        workflow: Workflow,
+        notifications: Notifications,
+    ) -> None:
+        """Watch what stands, as the settings say: alarms, who tells of them, and the dashboard."""
+        alarms: list[cloudwatch.IAlarm] = []
+        if settings.monitoring.alarms:
+            messages = AlarmMessages(self, "AlarmMessages", names=names, topic=notifications.topic)
+            # of the functions that nobody waits for; what a run calls, the run itself tells of
+            background = [messages.function.function]
+            pause = self.node.try_find_child("Pause")
+            if isinstance(pause, Pause):
+                background.append(pause.function.function)
+            made = Alarms(
+                self,
+                "Alarms",
+                names=names,
+                settings=settings.monitoring,
+                api_function=api.function.function,
+                background=background,
+                state_machine=workflow.state_machine,
+            )
+            alarms += made.alarms.values()
+        if settings.monitoring.dashboard:
+            Dashboard(
+                self,
+                "Dashboard",
+                names=names,
+                dataset=dataset,
+                record=record,
+                api_function=api.function.function,
+                state_machine=workflow.state_machine,
+                alarms=alarms,
+            )
 
     def _warnings(self, settings: Settings) -> None:
         """Say at synthesis what is allowed and hardly meant."""

@@ -14,12 +14,14 @@ from infra.settings.api import ApiSettings
 from infra.settings.context import SettingsError, from_context
 from infra.settings.debugger import DebuggerSettings
 from infra.settings.jobs import FeaturesSettings, TrainingSettings, TuningSettings
+from infra.settings.monitoring import MonitoringSettings
 from infra.settings.section import ONE_OR_MORE, EndpointInstanceType, Section
 
 __all__ = [
     "ApiSettings",
     "BatchSettings",
     "DebuggerSettings",
+    "MonitoringSettings",
     "ReleaseSettings",
     "ServingSettings",
     "Settings",
@@ -251,6 +253,7 @@ class Settings(Section):
     batch: BatchSettings = BatchSettings()
     api: ApiSettings = ApiSettings()
     notifications: NotificationSettings = NotificationSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
 
     @model_validator(mode="after")
     def _warm_start_fits(self) -> Settings:

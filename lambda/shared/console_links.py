@@ -6,7 +6,12 @@ from urllib.parse import quote
 
 import contract
 
-__all__ = ["execution_link", "object_link", "quota_link", "region_of"]
+__all__ = ["alarm_link", "execution_link", "object_link", "quota_link", "region_of"]
+
+
+def alarm_link(alarm: str) -> str:
+    """Return the link to an alarm, from its ARN."""
+    return f"{_console(alarm, 'cloudwatch/home')}#alarmsV2:alarm/{quote(alarm.rpartition(':alarm:')[2], safe='')}"
 
 
 def execution_link(execution: str) -> str:

@@ -19,6 +19,7 @@ from local.sagemaker.endpoints.models import create_endpoint_config, create_mode
 from local.sagemaker.errors import SageMakerError, unknown_operation
 from local.sagemaker.host import Host, Image
 from local.sagemaker.jobs.debugger import Debugger
+from local.sagemaker.jobs.deletion import delete_job
 from local.sagemaker.jobs.processing import ProcessingJobs
 from local.sagemaker.jobs.stopping import StopPolicy
 from local.sagemaker.jobs.training import TrainingJobs
@@ -26,7 +27,16 @@ from local.sagemaker.jobs.transform import TransformJobs
 from local.sagemaker.listing import page, select
 from local.sagemaker.object_cache import ObjectCache
 from local.sagemaker.registry import Registry, registry_arn
-from local.sagemaker.resources import ENDPOINT, ENDPOINT_CONFIG, KINDS, MODEL, TUNING_JOB, Kind
+from local.sagemaker.resources import (
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    KINDS,
+    MODEL,
+    PROCESSING_JOB,
+    TRAINING_JOB,
+    TUNING_JOB,
+    Kind,
+)
 from local.sagemaker.schema import operation as operation_model
 from local.sagemaker.schema import shaped, validate
 from local.sagemaker.store import Record, Store
@@ -174,6 +184,9 @@ class SageMaker:
             "StopHyperParameterTuningJob": lambda p: self._tuning.stop(p["HyperParameterTuningJobName"]),
             "StopProcessingJob": lambda p: self._processing.stop(p["ProcessingJobName"]),
             "StopTransformJob": lambda p: self._transform.stop(p["TransformJobName"]),
+            "DeleteTrainingJob": lambda p: delete_job(context, TRAINING_JOB, p),
+            "DeleteHyperParameterTuningJob": lambda p: delete_job(context, TUNING_JOB, p),
+            "DeleteProcessingJob": lambda p: delete_job(context, PROCESSING_JOB, p),
             "ListTrainingJobsForHyperParameterTuningJob": lambda p: list_trials(store, p),
             # endpoints
             "CreateModel": lambda p: {"ModelArn": create_model(context, p)},

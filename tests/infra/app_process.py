@@ -16,6 +16,8 @@ EVERY_FUNCTION = {
     "release.approval": "manual",
     "serving.mode": "realtime",
     "serving.pause_after_hours": "12",
+    "monitoring.alarms": "true",
+    "monitoring.dashboard": "true",
 }
 """The settings with which the stack holds every Lambda function there is."""
 

@@ -11,19 +11,9 @@ from shared.plain_cause import plain_cause
 from contract import EndInput, RunDocument, RunOutcome
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import client_error
+from tests.fakes.topic import FakeTopic
 from tests.infra import fake_run
 from tests.infra.asl_walker import EXECUTION
-
-
-class FakeTopic:
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
-        self.published: list[dict[str, str]] = []
-
-    def publish(self, **message: str) -> None:
-        if self.error:
-            raise self.error
-        self.published.append(message)
 
 
 def document(**members: Any) -> RunDocument:

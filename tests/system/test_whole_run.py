@@ -28,7 +28,7 @@ from cli.digits import write_digits
 from infra.outputs import StackOutput
 from local import control
 from tests.system.browser.chromium import chromium
-from tests.system.left_behind import unstated
+from tests.system.left_behind import LOCAL_ONLY, left, unstated
 from tests.system.system import ENDPOINT, INPUT, OVERRIDES, System, run_of
 
 
@@ -442,3 +442,14 @@ def test_destroy_leaves_nothing_behind_but_what_readme_lists(system: System) -> 
     assert groups["logGroups"] == []
     assert bucket not in [item["Name"] for item in system.client("s3").list_buckets()["Buckets"]]
     assert unstated(system.client) == []
+
+
+def test_leftovers_removes_the_rest_but_what_the_cdk_keeps(system: System) -> None:
+    listed = system.whippet("leftovers").stdout
+    assert "record of a training job" in listed
+    system.whippet("leftovers", "--remove", "--data")
+    mine = re.compile(r".*([Ww]hippet-dev|StepFunctionsGetEvents)")
+    kept_by_local_cloud = tuple(LOCAL_ONLY)
+    rest = [item for item in left(system.client) if not any(re.fullmatch(each, item) for each in kept_by_local_cloud)]
+    assert [item for item in rest if mine.match(item)] == []
+    assert json.loads(system.whippet("leftovers", "--json").stdout)[-1]["name"] == "CDKToolkit"

@@ -1,0 +1,113 @@
+"""The alarms of an environment: their names, what each means, and what to do at night when it comes.
+
+The stack makes them, the message about one quotes this text, and docs/operations.md has a section for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+__all__ = ["ALARMS", "Alarm", "AlarmText", "alarm_name", "alarm_of"]
+
+
+class Alarm(StrEnum):
+    """What may be wrong; the value is the end of the alarm's name."""
+
+    API_ERRORS = "api-errors"
+    API_REFUSALS = "api-refusals"
+    FUNCTION_ERRORS = "function-errors"
+    FUNCTION_THROTTLES = "function-throttles"
+    BACKGROUND_ERRORS = "background-errors"
+    RUN_FAILED = "run-failed"
+    NO_REQUESTS = "no-requests"
+
+
+@dataclass(frozen=True)
+class AlarmText:
+    """What a person who is woken by an alarm has to know."""
+
+    meaning: str
+    """What is measured and what it means, in a sentence or two."""
+    steps: tuple[str, ...]
+    """What to look at and to type, in this order."""
+    is_told: bool = True
+    """Whether a message is sent; False where something else tells it already."""
+
+
+ALARMS: Final[Mapping[Alarm, AlarmText]] = {
+    Alarm.API_ERRORS: AlarmText(
+        "More than the allowed share of requests to the API got an answer of 500 to 599 for a quarter of an hour.",
+        (
+            "`whippet status`: is the endpoint InService, and since when does which model serve?",
+            "If a release came shortly before: `whippet rollback`.",
+            "Else look at the endpoint's log, /aws/sagemaker/Endpoints/whippet-ENV, and at the member errorType of the "
+            "lines in the API's access log.",
+            "Many answers of 503 mean more requests than the endpoint can take: raise release.instance_count, or "
+            "serving.max_concurrency of a serverless endpoint, and start a run.",
+        ),
+    ),
+    Alarm.API_REFUSALS: AlarmText(
+        "More than half of at least 20 requests in five minutes got an answer of 400 to 499, three times in a row: a "
+        "client sends what the API does not take, or somebody tries keys.",
+        (
+            "Look at the API's access log: which key (apiKeyId) or address (ip) gets which status?",
+            "403: a wrong or missing key; 400, 413, 415: photos that are damaged, too large or of another type; 429: "
+            "more than api.rate or api.daily_quota.",
+            "To stop one caller, disable its key: `aws apigateway update-api-key --api-key ID --patch-operations "
+            "op=replace,path=/enabled,value=false`.",
+        ),
+    ),
+    Alarm.FUNCTION_ERRORS: AlarmText(
+        "The function behind the API crashed or took longer than 29 seconds at least three times in five minutes.",
+        (
+            "Look at the function's log for lines of the level ERROR; the id in an answer's member `instance` is in "
+            "them, too.",
+            "Time-outs mean that the model does not answer in time: look at the endpoint's metric ModelLatency, and if "
+            "a release came shortly before: `whippet rollback`.",
+        ),
+    ),
+    Alarm.FUNCTION_THROTTLES: AlarmText(
+        "Lambda refused to run the function behind the API, since the account's concurrent executions are used up, by "
+        "this or by other functions. Callers got 429 or 500.",
+        (
+            "`aws lambda get-account-settings`: how many executions may run at once?",
+            "Ask for more in Service Quotas (Lambda, Concurrent executions), or lower api.rate.",
+        ),
+    ),
+    Alarm.BACKGROUND_ERRORS: AlarmText(
+        "A function failed that works in the background: it pauses an idle endpoint, tidies up after a run, or sends "
+        "messages. What it should have done may not be done, such as the deletion of an endpoint that costs money.",
+        (
+            "Look at the functions' logs for lines of the level ERROR, those of the function whose metric Errors is "
+            "above 0 first.",
+            "`whippet status`: does an endpoint stand that should sleep?",
+        ),
+    ),
+    Alarm.RUN_FAILED: AlarmText(
+        "A run failed, was stopped, or took too long.",
+        ("`whippet status` and `whippet report` say why; the run itself has sent a message.",),
+        is_told=False,
+    ),
+    Alarm.NO_REQUESTS: AlarmText(
+        "Nobody has asked the API for the hours of monitoring.expect_requests_hours: the callers, the network or the "
+        "API's address may be broken.",
+        (
+            "`whippet classify PHOTO`: does the API answer?",
+            "If it does, look at the callers: their address, their key, their network.",
+        ),
+    ),
+}
+
+
+def alarm_name(prefix: str, alarm: Alarm) -> str:
+    """Return the name of an environment's alarm."""
+    return f"{prefix}-{alarm}"
+
+
+def alarm_of(name: str, *, prefix: str) -> Alarm | None:
+    """Return the alarm of a name; None for one that a person has made."""
+    end = name.removeprefix(f"{prefix}-")
+    return Alarm(end) if end in set(Alarm) and end != name else None

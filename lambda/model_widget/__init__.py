@@ -1,0 +1,1 @@
+"""ModelWidget: the dashboard's answer to the question which model serves."""

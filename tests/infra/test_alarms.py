@@ -1,0 +1,110 @@
+"""Alarms and dashboard: each alarm that is declared is made, watches metrics that exist, and is told of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import contract
+from contract import ALARMS, Alarm
+from tests.infra.template import Template, listed
+
+WATCHED = {"monitoring.alarms": "true", "monitoring.dashboard": "true"}
+
+
+@pytest.fixture(scope="module")
+def watched(synthesise: Callable[..., Template]) -> Template:
+    return synthesise(**WATCHED, **{"monitoring.expect_requests_hours": "6"})
+
+
+def made(template: Template) -> dict[str, dict[str, Any]]:
+    """The alarms by name."""
+    found = [template.value(item["Properties"]) for item in template.of_type("AWS::CloudWatch::Alarm").values()]
+    return {alarm["AlarmName"]: alarm for alarm in found}
+
+
+def metrics(alarm: dict[str, Any]) -> list[tuple[str, str]]:
+    """Namespace and name of the metrics that an alarm looks at."""
+    if "MetricName" in alarm:
+        return [(alarm["Namespace"], alarm["MetricName"])]
+    looked_at = [item["MetricStat"]["Metric"] for item in alarm["Metrics"] if "MetricStat" in item]
+    return [(metric["Namespace"], metric["MetricName"]) for metric in looked_at]
+
+
+def test_every_declared_alarm_is_made_with_its_meaning(watched: Template) -> None:
+    assert {name: alarm["AlarmDescription"] for name, alarm in made(watched).items()} == {
+        contract.alarm_name("whippet-dev", alarm): ALARMS[alarm].meaning for alarm in Alarm
+    }
+    assert all(len(text.meaning) <= 1024 for text in ALARMS.values()), "CloudWatch's longest AlarmDescription"
+
+
+def test_none_is_paid_for_where_the_settings_want_none(synthesise: Callable[..., Template], template: Template) -> None:
+    assert made(template) == {}
+    assert template.of_type("AWS::CloudWatch::Dashboard") == {}
+    assert made(synthesise(env="prod")).keys() == {
+        contract.alarm_name("whippet-prod", alarm) for alarm in Alarm if alarm is not Alarm.NO_REQUESTS
+    }
+
+
+def test_they_look_at_metrics_that_aws_publishes(watched: Template) -> None:
+    known = {
+        "AWS/ApiGateway": {"Count", "4XXError", "5XXError"},
+        "AWS/Lambda": {"Errors", "Throttles"},
+        "AWS/States": {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"},
+    }
+    for name, alarm in made(watched).items():
+        looked_at = metrics(alarm)
+        assert looked_at, name
+        for namespace, metric in looked_at:
+            assert metric in known[namespace], name
+
+
+def test_a_share_of_few_requests_is_no_alarm_and_silence_is_one_only_if_requests_are_expected(
+    watched: Template,
+) -> None:
+    alarms = made(watched)
+    errors = alarms["whippet-dev-api-errors"]
+    (expression,) = [item["Expression"] for item in errors["Metrics"] if "Expression" in item]
+    assert expression == "IF(requests >= 20, answers / requests, 0)"
+    assert (errors["Threshold"], errors["EvaluationPeriods"]) == (0.05, 3)
+    silence = alarms["whippet-dev-no-requests"]
+    assert (silence["Period"], silence["TreatMissingData"], silence["Threshold"]) == (6 * 3600, "breaching", 1)
+    others = {alarm["TreatMissingData"] for name, alarm in alarms.items() if name != "whippet-dev-no-requests"}
+    assert others == {"notBreaching"}
+
+
+def test_their_changes_come_to_the_function_that_tells_of_them(watched: Template) -> None:
+    rules = [watched.value(item["Properties"]) for item in watched.of_type("AWS::Events::Rule").values()]
+    (rule,) = [rule for rule in rules if rule.get("EventPattern", {}).get("source") == ["aws.cloudwatch"]]
+    assert rule["EventPattern"]["detail"] == {
+        "alarmName": [{"prefix": "whippet-dev-"}],
+        "state": {"value": ["ALARM", "OK"]},
+    }
+    assert "AlarmActions" not in str(made(watched)), "CloudWatch may not use the topic's key"
+
+
+def test_the_dashboard_answers_its_questions(watched: Template) -> None:
+    body = json.loads(watched.value(watched.only("AWS::CloudWatch::Dashboard")["DashboardBody"]))
+    titles = [widget["properties"].get("title", "") for widget in body["widgets"]]
+    for question in ("Is it well?", "How fast?", "How much?", "Which model?"):
+        assert any(title.startswith(question) for title in titles), question
+    (status,) = [widget for widget in body["widgets"] if widget["type"] == "alarm"]
+    assert len(status["properties"]["alarms"]) == len(Alarm)
+    # the widgets stand in rows without gaps or overlaps
+    for row in {widget["y"] for widget in body["widgets"]}:
+        assert sum(widget["width"] for widget in body["widgets"] if widget["y"] == row) == 24
+
+
+def test_the_widgets_function_reads_records_of_releases_only(watched: Template) -> None:
+    statements = [statement for name, statement in watched.statements() if name.startswith("DashboardModel")]
+    resources = {
+        resource
+        for statement in statements
+        if "s3:GetObject" in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    }
+    assert len(resources) == 1
+    assert resources.pop().endswith("/releases/*")
