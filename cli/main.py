@@ -36,6 +36,7 @@ from cli.releases import find_releases
 from cli.report import ReportPage, fetch_report, open_report, report_uri
 from cli.rollback import rollback as roll_back
 from cli.run import newest_run, start
+from cli.stop_run import stop_run as end_run
 from cli.target import STATE, Target, find_target, is_on_this_machine, read_settings
 from cli.terminal import new_console
 from cli.wake import wake as wake_model
@@ -305,6 +306,31 @@ def history(
         typer.echo(as_json(releases, last=last))
     else:
         show_releases(releases, last=last, console=console)
+
+
+@typer_app.command()
+def stop_run(
+    context: typer.Context,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="A run as `whippet status` lists it; by default the one going on."),
+    ] = None,
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the message.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Stop it in AWS without asking.")] = False,
+) -> None:
+    """Stop a run: its jobs end, and a model that it is just putting into service is taken back."""
+    target = context.obj.target()
+
+    def confirm(question: str) -> None:
+        if target.cloud is None and not yes:
+            typer.confirm(question, abort=True)
+
+    try:
+        end_run(target, run, reason=reason, confirm=confirm, console=console)
+    except KeyboardInterrupt:
+        console.print("a run that was stopped is tidied up without this command; a message tells of its end")
+        raise typer.Exit(130) from None
 
 
 @typer_app.command()

@@ -6,14 +6,19 @@ from the last look at its verdict to the end of its release, `whippet rollback` 
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from datetime import timedelta
+from typing import Final, Literal, TypedDict
 
 from contract.names import RELEASES_PREFIX
 
-__all__ = ["NO_HOLDER", "LockAction", "ReleaseLock", "release_lock_key"]
+__all__ = ["NO_HOLDER", "TIDYING", "LockAction", "ReleaseLock", "release_lock_key"]
 
-NO_HOLDER = ""
+NO_HOLDER: Final = ""
 """`ReleaseLock.holder` of a lock that is free."""
+
+TIDYING: Final = timedelta(hours=1)
+"""How long the tidy-up may take after a run's end: three invocations of 15 minutes, and the pauses between them. Until
+then it may be changing the endpoint, and it gives the lock back when it has done so."""
 
 LockAction = Literal["take", "give-back"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 from shared.aws_errors import is_missing_execution
@@ -13,11 +13,7 @@ import contract
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
-__all__ = ["TIDYING", "is_abandoned"]
-
-TIDYING: Final = timedelta(hours=1)
-"""How long the tidy-up may take after a run's end: three invocations of 15 minutes, and the pauses between them. Until
-then it may be changing the endpoint, and it gives the lock back when it has done so."""
+__all__ = ["is_abandoned"]
 
 
 def is_abandoned(states: SFNClient, lock: contract.ReleaseLock, *, now: datetime) -> bool:
@@ -33,4 +29,4 @@ def is_abandoned(states: SFNClient, lock: contract.ReleaseLock, *, now: datetime
         raise
     if described["status"] == "RUNNING":
         return False
-    return described["status"] == "SUCCEEDED" or now - described["stopDate"] >= TIDYING
+    return described["status"] == "SUCCEEDED" or now - described["stopDate"] >= contract.TIDYING

@@ -33,13 +33,14 @@ class FakeS3:
         IfNoneMatch: str = "",  # noqa: N803
         IfMatch: str = "",  # noqa: N803
         **_: Any,
-    ) -> None:
+    ) -> dict[str, Any]:
         if IfMatch and Key not in self.objects:
             raise client_error("NoSuchKey", "The specified key does not exist.", status=404)
         if (IfNoneMatch and Key in self.objects) or (IfMatch and IfMatch != f'"{etag(self.objects[Key])}"'):
             raise client_error("PreconditionFailed", "At least one of the pre-conditions did not hold", status=412)
         self.objects[Key] = Body
         self.modified[Key] = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=len(self.modified))
+        return {"ETag": f'"{etag(Body)}"'}
 
     def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
         for item in Delete["Objects"]:

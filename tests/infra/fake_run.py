@@ -299,4 +299,4 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
             "Verdict": lambda _: verdict(in_service="whippet-dev-older"),
             "VerdictAgain": lambda _, accepted=accepted: verdict(accepted=accepted),
         }
-        yield walk(definition, tasks(Endpoint(OLD_CONFIG), mode=mode) | overtaken, {})
+        yield walk(definition, tasks(Endpoint(OLD_CONFIG), mode=mode, access=True) | overtaken, {})
