@@ -34,6 +34,7 @@ from cli.photos import find_photos
 from cli.release_table import as_json, show_releases
 from cli.releases import find_releases
 from cli.report import ReportPage, fetch_report, open_report, report_uri
+from cli.retry import retry_input
 from cli.rollback import rollback as roll_back
 from cli.run import newest_run, start
 from cli.stop_run import stop_run as end_run
@@ -210,7 +211,26 @@ def run(
 
     For example, to override some settings: `whippet run --input '{"epochs": 10, "trials": 16}'`.
     """
+    _run(context.obj.target(), overrides=overrides, wait=wait)
+
+
+@typer_app.command()
+def retry(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run as `whippet status` lists it, which failed.")],
+    *,
+    wait: Annotated[bool, typer.Option(help="Show the run's progress until it ends.")] = True,
+) -> None:
+    """Start a run that goes on where an earlier one failed, with its features, its best values and its model.
+
+    It gets that run's input. What the earlier run completed has to fit: its photos and settings must not have changed.
+    """
     target = context.obj.target()
+    _run(target, overrides=retry_input(target, run), wait=wait)
+
+
+def _run(target: Target, *, overrides: str, wait: bool) -> None:
+    """Start a run and, with `wait`, show its progress until it ends."""
     execution = start(target, overrides=overrides)
     if not wait:
         console.print(execution)

@@ -58,7 +58,7 @@ def stop_run(target: Target, run: str | None, *, reason: str, confirm: Callable[
         console.print(f"run {name} had ended by itself: {ended['status']}", highlight=False)
         return
     tidied = _wait(target, name, console)
-    for line in tidied["done"] or ["nothing was left of it: no job ran, and the endpoint is as it was"]:
+    for line in tidied["done"] or ["a job that it waited for was stopped with it, and the endpoint is as it was"]:
         console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 

@@ -23,7 +23,7 @@ __all__ = [
 
 
 class TrialCode(TypedDict):
-    """The image and the source archive that a trial runs, by which an earlier tuning job is recognised."""
+    """The image and the source archive that a trial or the training runs, by which an earlier job is recognised."""
 
     image: str
     source: str
@@ -39,6 +39,7 @@ class CheckDatasetInput(TypedDict):
     started: str
     """The execution's start, ISO 8601."""
     trial: TrialCode
+    training: TrialCode
 
 
 class VerdictInput(TypedDict):

@@ -7,9 +7,9 @@ from typing import Literal
 
 from shared.console_links import execution_link
 from shared.plain_cause import plain_cause
-from shared.run_advice import advice_on
+from shared.run_advice import advice_on, how_to_go_on
 
-from contract import RunDocument, StateError
+from contract import Plan, RunDocument, StateError
 
 __all__ = ["Message", "compose", "report_of"]
 
@@ -63,6 +63,7 @@ def _failed(run: RunDocument, name: str, execution: str) -> Message:
         f"Reason ({error_name}): {reason}",
         "",
         advice_on(error_name),
+        *(how_to_go_on(name, error_name) if run.get("plan") else []),
         "",
         *_report_lines(run),
         f"Execution: {execution_link(execution)}",
@@ -87,6 +88,7 @@ def _release_lines(run: RunDocument) -> list[str]:
     plan, verdict, smoke_test = run["plan"], run["verdict"], run["smoke_test"]
     lines = [
         f"Run {plan['run']} released a model for {plan['classes']} classes, trained on {plan['images']} photos.",
+        *_reused_lines(plan),
         f"Test accuracy: {verdict['test_accuracy']:.4f} on {verdict['test_images']} photos.",
         *verdict["reasons"],
         f"Smoke test: {smoke_test['photo']} was classified as {smoke_test['predicted']} ({smoke_test['score']:.2f}).",
@@ -98,3 +100,11 @@ def _release_lines(run: RunDocument) -> list[str]:
     if retired and "Error" in retired:
         lines.append(f"Superseded models could not be deleted: {_reason(retired)}")
     return lines
+
+
+def _reused_lines(plan: Plan) -> list[str]:
+    reused = plan.get("reused")
+    if reused is None:
+        return []
+    left = "its trained model" if "training" in reused else "its best values" if "best" in reused else "its photos"
+    return [f"It went on with run {reused['run']}: {left}."]

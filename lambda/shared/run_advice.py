@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ADVICE", "advice_on"]
+__all__ = ["ADVICE", "advice_on", "how_to_go_on"]
 
 ADVICE = {
     "InvalidInput": "Start the execution again with an input of the known keys, or with {}.",
@@ -36,6 +36,9 @@ ADVICE = {
 }
 """What to do about an error, by its name."""
 
+_SAME_AGAIN = ("BadDataset", "InvalidInput", "ModelRejected", "TooFewTestPhotos")
+"""Errors that the photos, the input or the model have to be changed for."""
+
 _JOB_ADVICE = "Look at the job's log in /aws/sagemaker/TrainingJobs, fix the cause, and start the execution again."
 _DEFAULT_ADVICE = "Look at the execution in the console, which shows the state's input and the whole error."
 
@@ -43,3 +46,13 @@ _DEFAULT_ADVICE = "Look at the execution in the console, which shows the state's
 def advice_on(error: str) -> str:
     """Return the advice on an error, by its name."""
     return ADVICE.get(error, _JOB_ADVICE if error == "States.TaskFailed" else _DEFAULT_ADVICE)
+
+
+def how_to_go_on(run: str, error: str = "") -> list[str]:
+    """Return the line on how to go on with what a run had completed; none where the same would come of it again."""
+    if error in _SAME_AGAIN:
+        return []
+    return [
+        f"What the run had completed is not lost: `whippet retry {run}`, or an execution with the input of that run and "
+        f'"retry_of": "{run}", goes on with it.'
+    ]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from shared.console_links import execution_link
 from shared.plain_cause import plain_cause
-from shared.run_advice import advice_on
+from shared.run_advice import advice_on, how_to_go_on
 
 import contract
 
 __all__ = ["message_of"]
 
+_NOTHING = "nothing was left to do: a job that it waited for was stopped with it, and the endpoint is as it was"
+
 _ENDED = {"ABORTED": "was stopped", "TIMED_OUT": "ran out of time", "FAILED": "failed"}
 
 _ADVICE = {
-    "ABORTED": "Start the execution again with {} when you want to; photos that have features are not embedded again.",
+    "ABORTED": "Nothing of it runs on. Start an execution with {} for a new run.",
     "TIMED_OUT": "The execution took longer than all of its states may take together, which should not happen: look at "
-    "the execution in the console for the state that went on. Then start it again with {}.",
+    "the execution in the console for the state that went on.",
 }
 
 
@@ -25,7 +27,7 @@ def message_of(tidied: contract.TidiedRun) -> tuple[str, str]:
     where = f" in {tidied['state']}" if tidied["state"] else ""
     headline = f"run {tidied['run']} {ended}{where}"
     error = tidied["error"] or {"ABORTED": "stopped", "TIMED_OUT": "States.Timeout"}.get(status, "States.TaskFailed")
-    done = [f"- {each}" for each in tidied["done"]] or ["- nothing was left: no job ran, and the endpoint is as it was"]
+    done = [f"- {each}" for each in tidied["done"]] or [f"- {_NOTHING}"]
     lines = [
         f"{headline[0].upper()}{headline[1:]}.",
         "",
@@ -35,6 +37,7 @@ def message_of(tidied: contract.TidiedRun) -> tuple[str, str]:
         *done,
         "",
         _ADVICE.get(status) or advice_on(error),
+        *how_to_go_on(tidied["run"]),
         "",
         f"Execution: {execution_link(tidied['execution'])}",
     ]

@@ -74,7 +74,7 @@ def test_the_only_run_is_stopped_and_what_was_ended_is_told(stop: Stop) -> None:
 
 
 def test_a_run_that_left_nothing_is_told(stop: Stop) -> None:
-    assert "nothing was left of it" in stop(EXECUTION, done=[])[1]
+    assert "a job that it waited for was stopped with it" in stop(EXECUTION, done=[])[1]
 
 
 def test_a_run_is_named_where_several_go_on(stop: Stop) -> None:

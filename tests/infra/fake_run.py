@@ -28,7 +28,12 @@ NOT_FOUND = TaskError("SageMaker.SageMakerException", 'Could not find endpoint "
 
 
 def plan(
-    *, features_ready: bool = False, extends: bool = False, mode: str = "features", warm_start: bool = False
+    *,
+    features_ready: bool = False,
+    extends: bool = False,
+    mode: str = "features",
+    warm_start: bool = False,
+    reused: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what CheckDataset returns; its own tests compare it with this."""
     import contract
@@ -79,6 +84,7 @@ def plan(
             "output": f"s3://data-bucket/runs/{RUN}/rules/",
             "tensors": f"s3://data-bucket/debug/{RUN}/",
         },
+        **({"reused": reused} if reused else {}),
     }
 
 
