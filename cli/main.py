@@ -36,8 +36,10 @@ from cli.photos import find_photos
 from cli.release_table import as_json, show_releases
 from cli.releases import find_releases
 from cli.report import ReportPage, fetch_report, open_report, report_uri
+from cli.retry import retry_input
 from cli.rollback import rollback as roll_back
 from cli.run import newest_run, start
+from cli.stop_run import stop_run as end_run
 from cli.target import STATE, Target, find_target, is_on_this_machine, read_settings
 from cli.terminal import new_console
 from cli.wake import wake as wake_model
@@ -211,7 +213,26 @@ def run(
 
     For example, to override some settings: `whippet run --input '{"epochs": 10, "trials": 16}'`.
     """
+    _run(context.obj.target(), overrides=overrides, wait=wait)
+
+
+@typer_app.command()
+def retry(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run as `whippet status` lists it, which failed.")],
+    *,
+    wait: Annotated[bool, typer.Option(help="Show the run's progress until it ends.")] = True,
+) -> None:
+    """Start a run that goes on where an earlier one failed, with its features, its best values and its model.
+
+    It gets that run's input. What the earlier run completed has to fit: its photos and settings must not have changed.
+    """
     target = context.obj.target()
+    _run(target, overrides=retry_input(target, run), wait=wait)
+
+
+def _run(target: Target, *, overrides: str, wait: bool) -> None:
+    """Start a run and, with `wait`, show its progress until it ends."""
     execution = start(target, overrides=overrides)
     if not wait:
         console.print(execution)
@@ -307,6 +328,31 @@ def history(
         typer.echo(as_json(releases, last=last))
     else:
         show_releases(releases, last=last, console=console)
+
+
+@typer_app.command()
+def stop_run(
+    context: typer.Context,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="A run as `whippet status` lists it; by default the one going on."),
+    ] = None,
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the message.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Stop it in AWS without asking.")] = False,
+) -> None:
+    """Stop a run: its jobs end, and a model that it is just putting into service is taken back."""
+    target = context.obj.target()
+
+    def confirm(question: str) -> None:
+        if target.cloud is None and not yes:
+            typer.confirm(question, abort=True)
+
+    try:
+        end_run(target, run, reason=reason, confirm=confirm, console=console)
+    except KeyboardInterrupt:
+        console.print("a run that was stopped is tidied up without this command; a message tells of its end")
+        raise typer.Exit(130) from None
 
 
 @typer_app.command()

@@ -22,6 +22,7 @@ from cli.endpoint import describe_endpoint, poll_seconds, sleeping_model
 from cli.endpoint_answer import ask_once
 from cli.package_approval import mark_packages
 from cli.release_check import refuse_other_kind, refuse_while_releasing
+from cli.release_lock import hold_release_lock
 from cli.releases import Releases, find_releases, numbers_of
 from cli.run import read_run_file, running
 from infra.outputs import StackOutput
@@ -76,6 +77,7 @@ def rollback(target: Target, run: str | None, *, reason: str, confirm: Callable[
         console.print(f"the model of run {run} is in service already", highlight=False)
         return
 
+    identity = str(target.client("sts").get_caller_identity()["Arn"])
     if change.done:
         console.print(
             f"the endpoint serves run {change.new} and no record says so, as after an interrupted rollback from run "
@@ -88,12 +90,16 @@ def rollback(target: Target, run: str | None, *, reason: str, confirm: Callable[
             refuse_other_kind(target, old=str(change.releases.config), new=change.config)
             _tell(change, console)
             confirm(f"Put the model of run {change.new} into service?")
-            _update(change)
-        console.print(f"the endpoint changes to the model of run {change.new}", highlight=False)
-    described = _follow(change, console)
-    identity = str(target.client("sts").get_caller_identity()["Arn"])
-    mark_packages(change.releases, old=change.old, new=change.new, by=identity, reason=change.reason)
-    _record(change, at=described["LastModifiedTime"], by=identity)
+
+    # no run releases meanwhile
+    with hold_release_lock(target, run=change.new, by=identity) as keep:
+        if not change.done:
+            if not change.updating:
+                _update(change)
+            console.print(f"the endpoint changes to the model of run {change.new}", highlight=False)
+        described = _follow(change, console, keep=keep)
+        mark_packages(change.releases, old=change.old, new=change.new, by=identity, reason=change.reason)
+        _record(change, at=described["LastModifiedTime"], by=identity)
     console.print(f"the model of run {change.new} is in service", highlight=False)
     ask_once(target, config=change.config)
     console.print("it has answered a request; `whippet history` shows who served when", highlight=False)
@@ -212,8 +218,8 @@ def _update(change: _Change) -> None:
         ) from None
 
 
-def _follow(change: _Change, console: Console) -> dict[str, Any]:
-    """Wait until the endpoint serves the new configuration, and return its description.
+def _follow(change: _Change, console: Console, *, keep: Callable[[], None]) -> dict[str, Any]:
+    """Wait until the endpoint serves the new configuration, and return its description; `keep` holds the lock.
 
     Raises:
         CliError: SageMaker keeps another one, or the endpoint is gone.
@@ -226,6 +232,7 @@ def _follow(change: _Change, console: Console) -> dict[str, Any]:
                 raise CliError("the endpoint was deleted meanwhile: `whippet status` says what serves")
             if not _is_changing(described):
                 break
+            keep()
             seconds = time.monotonic() - began
             line.update(f"the endpoint is {described['EndpointStatus']}; the old model answers … {seconds:.0f} s")
             time.sleep(poll_seconds(change.target))

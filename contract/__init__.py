@@ -21,6 +21,7 @@ from contract.folders import *
 from contract.heat_map import *
 from contract.hyperparameters import *
 from contract.jobs import *
+from contract.lock import *
 from contract.machines import *
 from contract.metrics import *
 from contract.model import *
@@ -34,3 +35,4 @@ from contract.rules import *
 from contract.run import *
 from contract.sleep import *
 from contract.task_inputs import *
+from contract.tidied import *

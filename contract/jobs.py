@@ -154,3 +154,5 @@ class Artefact(StrEnum):
     REPORT = "report.html"
     PROFILE_PAGE = "profile.html"
     """The report's section on the training's profile, as a page of its own."""
+    TIDIED = "tidied.json"
+    """`TidiedRun`, of a run that was stopped or timed out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+from contract.debugger import Evaluator
 from contract.hyperparameters import Hyperparameters
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "LearningRateRange",
     "ParentTuningJob",
     "Plan",
+    "ReusedTraining",
+    "ReusedWork",
     "RulesPlan",
     "RunOverrides",
     "TrainingPlan",
@@ -36,6 +39,8 @@ class RunOverrides(TypedDict, total=False):
     batch_sizes: list[int]
     dataset_prefix: str
     learning_rate: LearningRateRange
+    retry_of: str
+    """An earlier run, whose search and training are not made again if they were completed."""
     trial_epochs: int
     trials: int
 
@@ -119,6 +124,25 @@ class RulesPlan(TypedDict):
     """URI that SageMaker Debugger's hook writes to, where SageMaker evaluates the rules."""
 
 
+class ReusedTraining(TypedDict):
+    """A completed training of the run that is tried again."""
+
+    job: str
+    model: str
+    """URI of its model."""
+    evaluator: Evaluator
+    """Who evaluates the debugger's rules on what it saved."""
+
+
+class ReusedWork(TypedDict):
+    """What the run that is tried again left; a member is missing where it had not come so far."""
+
+    run: str
+    best: NotRequired[HyperparameterTexts]
+    """The best values of its search."""
+    training: NotRequired[ReusedTraining]
+
+
 class Plan(TypedDict):
     """CheckDataset's answer: everything about the run that is not known when the stack is deployed."""
 
@@ -137,3 +161,5 @@ class Plan(TypedDict):
     tuning: TuningPlan
     training: TrainingPlan
     rules: RulesPlan
+    reused: NotRequired[ReusedWork]
+    """Where the input names a run to go on with (`retry_of`)."""

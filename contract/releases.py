@@ -19,8 +19,8 @@ from contract.names import RELEASES_PREFIX, job_prefix
 __all__ = ["ChangeKind", "Release", "ReleaseChange", "release_lineage", "released_run"]
 
 ChangeKind = Literal["released", "failed", "rolled-back"]
-"""A run released its model; a run's model failed its smoke test and was taken back; somebody called `whippet
-rollback`."""
+"""A run released its model; a run's model failed its smoke test, or its run was ended before, and was taken back;
+somebody called `whippet rollback`."""
 
 _NOBODY: Final = "none"
 """In a key where no model served; a run's name has a hyphen, or 11 characters."""

@@ -23,6 +23,7 @@ __all__ = [
     "FollowedTraining",
     "HookConfiguration",
     "JobAttempt",
+    "LockAnswer",
     "ModelPackage",
     "Polls",
     "RecordedChange",
@@ -168,9 +169,20 @@ class Count(TypedDict):
     times: int
 
 
-class Polls(TypedDict):
-    """How often the endpoint was looked at in each of the loops that wait for it."""
+@final
+class LockAnswer(TypedDict):
+    """ReleaseLock's answer."""
 
+    held: bool
+    """Whether this run holds the lock."""
+    holder: str
+    """Who holds it, in words; empty where nobody does."""
+
+
+class Polls(TypedDict):
+    """How often the release lock was asked for, and the endpoint looked at in each of the loops that wait for it."""
+
+    lock: Count
     endpoint: Count
     refused: Count
     rollout: Count
@@ -286,6 +298,7 @@ class RunDocument(TypedDict):
     verdict: NotRequired[Verdict]
     package: NotRequired[ModelPackage]
     approval: NotRequired[ApprovalAnswer | StateError]
+    lock: NotRequired[LockAnswer | StateError]
     polls: Polls
     now: NotRequired[EndpointBefore]
     """The endpoint at the last look."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from contract.debugger import Evaluator
+from contract.lock import LockAction
 from contract.releases import ChangeKind
 from contract.run import RunDocument, Verdict
 
@@ -13,6 +14,7 @@ __all__ = [
     "CheckDatasetInput",
     "EndInput",
     "RecordReleaseInput",
+    "ReleaseLockInput",
     "RetireInput",
     "SmokeTestInput",
     "TrialCode",
@@ -21,7 +23,7 @@ __all__ = [
 
 
 class TrialCode(TypedDict):
-    """The image and the source archive that a trial runs, by which an earlier tuning job is recognised."""
+    """The image and the source archive that a trial or the training runs, by which an earlier job is recognised."""
 
     image: str
     source: str
@@ -37,6 +39,7 @@ class CheckDatasetInput(TypedDict):
     started: str
     """The execution's start, ISO 8601."""
     trial: TrialCode
+    training: TrialCode
 
 
 class VerdictInput(TypedDict):
@@ -85,6 +88,17 @@ class RecordReleaseInput(TypedDict):
     """The execution's ARN."""
     why: str
     verdict: Verdict
+
+
+class ReleaseLockInput(TypedDict):
+    """ReleaseLock's input."""
+
+    action: LockAction
+    execution: str
+    """The execution's ARN."""
+    run: str
+    at: str
+    """When the state began, ISO 8601: on a local cloud whose clock runs fast, the only clock that knows the time."""
 
 
 class RetireInput(TypedDict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import aws_cdk as cdk
 
@@ -14,6 +15,9 @@ PARTITION, REGION, ACCOUNT = cdk.Aws.PARTITION, cdk.Aws.REGION, cdk.Aws.ACCOUNT_
 @dataclass(frozen=True)
 class Names:
     """Names and ARN patterns of one environment; `prefix` is for example `whippet-dev`."""
+
+    EXECUTIONS: ClassVar = "The name of an execution is not known at deployment."
+    """Why the resource `executions_arn` is a pattern."""
 
     prefix: str
 
@@ -70,6 +74,11 @@ class Names:
     def state_machine_arn(self) -> str:
         """ARN of the state machine, for a permission of what is part of it."""
         return f"arn:{PARTITION}:states:{REGION}:{ACCOUNT}:stateMachine:{self.prefix}"
+
+    @property
+    def executions_arn(self) -> str:
+        """ARN pattern of the state machine's executions."""
+        return f"arn:{PARTITION}:states:{REGION}:{ACCOUNT}:execution:{self.prefix}:*"
 
     @staticmethod
     def log_group_arns(log_group: str) -> list[str]:

@@ -24,6 +24,7 @@ from infra.pause import Pause, SleepRecord
 from infra.serving import EndpointLogs, EndpointRole, ModelRegistry, ServingImage, repository_of
 from infra.settings import Settings
 from infra.source_bundle import SourceBundle
+from infra.tidy_up import TidyUp
 from infra.workflow.payloads import RunParts
 from infra.workflow.state_machine import Workflow
 
@@ -94,6 +95,15 @@ class WhippetStack(cdk.Stack):
             functions=functions,
         )
         workflow.node.add_dependency(registry)
+        TidyUp(
+            self,
+            "TidyUp",
+            names=names,
+            dataset=dataset,
+            topic=notifications.topic,
+            record=record,
+            env=settings.env,
+        )
 
         # at destroy, everything the clean-up needs is still there
         cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix, record=record)

@@ -23,6 +23,7 @@ def dataset_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, fo
 
     `$.plan` then holds everything that is not known before the run.
     """
+    settings = parts.settings
     start = sfn.Pass(
         scope,
         "Start",
@@ -43,10 +44,14 @@ def dataset_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, fo
             "overrides.$": "$.overrides",
             "execution.$": "$.execution",
             "started.$": "$.started",
-            # Earlier tuning jobs are compatible only if their trials ran the same code in the same image.
+            # Earlier jobs are compatible only if they ran the same code in the same image.
             "trial": {
                 "image": parts.training_image.uri(parts.trial_instance_type),
                 "source": parts.trial_source_uri,
+            },
+            "training": {
+                "image": parts.training_image.uri(settings.training.instance_type),
+                "source": parts.source_uri,
             },
         },
         result_path="$.plan",
@@ -60,7 +65,9 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
     dataset, settings = parts.dataset, parts.settings
     # A run may name any prefix of a bucket that the stack owns; of an existing bucket only the setting's. The model in
     # service is found by the decision of its run.
-    of_runs = [f"{contract.RUNS_PREFIX}*/{name}" for name in (contract.Artefact.DECISION, contract.MODEL_ARCHIVE)]
+    summary = f"manifest/{contract.Artefact.DATASET_SUMMARY}"  # of a run that is tried again
+    read = (contract.Artefact.DECISION, contract.MODEL_ARCHIVE, summary)
+    of_runs = [f"{contract.RUNS_PREFIX}*/{name}" for name in read]
     patterns = ["features/*", *of_runs, *filter(None, [settings.training.weights])]
     elsewhere = [dataset.arn(pattern) for pattern in patterns]
     planned_with = settings.model_dump(mode="json", include={"dataset", "tuning", "training"})
@@ -97,21 +104,20 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
                 reason=RUN_NAMES,
             ),
             *parts.sleep_record.read(),
-            *(_find_earlier_tuning(parts) if settings.tuning.warm_start else []),
+            # what a run that is tried again has completed
+            Permission(
+                actions=["sagemaker:DescribeHyperParameterTuningJob", "sagemaker:DescribeTrainingJob"],
+                resources=parts.names.of_runs("hyper-parameter-tuning-job", "training-job"),
+                reason=RUN_NAMES,
+            ),
+            # Listing has no resources in IAM; the Lambda takes only what carries the environment's prefix.
+            *(
+                [Permission(actions=["sagemaker:ListHyperParameterTuningJobs"], resources=["*"], reason=NO_RESOURCES)]
+                if settings.tuning.warm_start
+                else []
+            ),
         ],
         # 100,000 photos are listed in 100 calls, which takes much less; a whole vCPU begins at 1,769 MiB.
         timeout=cdk.Duration.minutes(15),
         memory_mib=1769,
     )
-
-
-def _find_earlier_tuning(parts: RunParts) -> list[Permission]:
-    return [
-        # Listing has no resources in IAM; the Lambda takes only what carries the environment's prefix.
-        Permission(actions=["sagemaker:ListHyperParameterTuningJobs"], resources=["*"], reason=NO_RESOURCES),
-        Permission(
-            actions=["sagemaker:DescribeHyperParameterTuningJob"],
-            resources=parts.names.of_runs("hyper-parameter-tuning-job"),
-            reason=RUN_NAMES,
-        ),
-    ]

@@ -33,7 +33,7 @@ IN_PROGRESS: Final = "*Cannot update in-progress*"
 LOOKUP: Final = "$.lookup"
 """Where the error of a refused call on the endpoint stands."""
 
-POLLED: Final = ("endpoint", "refused", "rollout", "rollback")
+POLLED: Final = ("lock", "endpoint", "refused", "rollout", "rollback")
 """What is asked for again and again, as members of `$.polls`, which count how often."""
 
 PATIENCE: Final = cdk.Duration.hours(2)
@@ -84,6 +84,7 @@ def poll(
     look: sfn.IChainable,
     too_long: sfn.IChainable,
     patience: cdk.Duration = PATIENCE,
+    pause: cdk.Duration = _PAUSE,
 ) -> sfn.Choice:
     """Return the first of the states that wait and `look` again, and go to `too_long` when patience is at its end.
 
@@ -94,10 +95,11 @@ def poll(
         look: The state that looks again.
         too_long: The state that ends the wait.
         patience: How long to wait altogether.
+        pause: How long to wait before every look but the first ones.
     """
     times = f"$.polls.{member}.times"
     wait = sfn.Wait(scope, f"WaitFor{name}", time=sfn.WaitTime.duration(_FIRST_PAUSE))
-    wait_longer = sfn.Wait(scope, f"WaitLongerFor{name}", time=sfn.WaitTime.duration(_PAUSE))
+    wait_longer = sfn.Wait(scope, f"WaitLongerFor{name}", time=sfn.WaitTime.duration(pause))
     count = sfn.Pass(
         scope,
         f"Count{name}",
@@ -108,7 +110,7 @@ def poll(
     wait_longer.next(count)
 
     left = patience.to_seconds() - _FIRST_LOOKS * _FIRST_PAUSE.to_seconds()
-    limit = _FIRST_LOOKS + int(left // _PAUSE.to_seconds())
+    limit = _FIRST_LOOKS + int(left // pause.to_seconds())
     patient = sfn.Choice(scope, f"{name}Late?")
     patient.when(sfn.Condition.number_less_than(times, _FIRST_LOOKS), wait)
     patient.when(sfn.Condition.number_greater_than_equals(times, limit), too_long).otherwise(wait_longer)

@@ -8,10 +8,11 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra.python_function import LOG_RETENTION
-from infra.workflow.approval import approval_phase
+from infra.workflow.approval import approval_phase, approve_model, reject_model
 from infra.workflow.dataset import dataset_phase
 from infra.workflow.debugger import choose_evaluator
 from infra.workflow.features import features_phase
+from infra.workflow.lock import give_lock_back, lock_function
 from infra.workflow.outcome import outcome_phase
 from infra.workflow.payloads import RunParts
 from infra.workflow.record import record_function, record_task
@@ -21,6 +22,7 @@ from infra.workflow.task import FailureRoute, RunScope
 from infra.workflow.time_limit import longest_run
 from infra.workflow.training import training_phase
 from infra.workflow.tuning import tuning_phase
+from infra.workflow.turn import turn_phase
 from infra.workflow.verdict import verdict_function, verdict_phase
 
 __all__ = ["Workflow"]
@@ -68,7 +70,8 @@ def _phases(states: RunScope, parts: RunParts) -> sfn.Pass:
     settings = parts.settings
 
     # every run ends here, however it went
-    outcome = outcome_phase(states, parts=parts)
+    lock = lock_function(states, parts)
+    outcome = give_lock_back(states, function=lock, following=outcome_phase(states, parts=parts))
     failure = FailureRoute(outcome)
 
     # is the model good enough? then put it into service
@@ -86,9 +89,16 @@ def _phases(states: RunScope, parts: RunParts) -> sfn.Pass:
         following=smoke_test,
     )
     following: sfn.State = release_phase(states, parts=parts, failure=failure, following=record)
+
+    # one run after another, each judged beside what then serves
     judge = verdict_function(states, parts)
-    if settings.release.approval == "manual":
-        following = approval_phase(states, parts=parts, judge=judge, failure=failure, following=following)
+    reject = reject_model(states, failure=failure)
+    asks = settings.release.approval == "manual"
+    if asks:
+        following = approve_model(states, failure=failure, following=following)
+    following = turn_phase(states, parts=parts, judge=judge, lock=lock, reject=reject, following=following)
+    if asks:
+        following = approval_phase(states, parts=parts, failure=failure, reject=reject, following=following)
     verdict = verdict_phase(states, parts=parts, function=judge, failure=failure, following=following)
 
     # from photos to a model; fine-tuning begins with a head on the features, too

@@ -5,6 +5,7 @@ from __future__ import annotations
 import aws_cdk as cdk
 
 from infra.workflow.endpoint import PATIENCE
+from infra.workflow.lock import LOCK_PATIENCE
 from infra.workflow.payloads import RunParts
 
 __all__ = ["longest_run"]
@@ -29,6 +30,6 @@ def longest_run(parts: RunParts) -> cdk.Duration:
     asked = cdk.Duration.hours(settings.release.approval_hours)
 
     # the features job, the training (once more where SageMaker Debugger fails it late), the rules by SageMaker and here
-    seconds = [training] * 3 + [rules] * 3 + [asked, _TUNING, _RETRIES] + [PATIENCE] * 3
+    seconds = [training] * 3 + [rules] * 3 + [asked, _TUNING, _RETRIES, LOCK_PATIENCE] + [PATIENCE] * 3
     total = sum(duration.to_seconds() for duration in seconds)
     return cdk.Duration.seconds(min(total, _YEAR.to_seconds()))

@@ -5,10 +5,12 @@ The debugger's rules are evaluated during or after the training; infra/workflow/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from aws_cdk import aws_stepfunctions as sfn
 
+import contract
 from contract import METRICS, Channel, EntryPoint
 from infra.instances import gpus
 from infra.workflow.debugger import (
@@ -38,11 +40,12 @@ def training_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, f
     if evaluator == "off":
         train = _job(scope, "Train", parts=parts, failure=failure, evaluator="off")
         train.next(following)
-        return train
+        return _unless_trained(scope, train=train, rules={"managed": following, "own": following, "off": following})
 
     own_rules = _own_rules(scope, parts, failure, following)
     if evaluator == "own":
-        return _train_with_own_rules(scope, parts, failure, own_rules)
+        train = _train_with_own_rules(scope, parts, failure, own_rules)
+        return _unless_trained(scope, train=train, rules={"own": own_rules})
 
     offered = sfn.Choice(scope, "DebuggerOffered?", comment="Some regions do not have the image for the rules.")
     is_offered = sfn.Condition.string_equals("$.debugger.evaluator", "managed")
@@ -50,6 +53,7 @@ def training_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, f
         rules = managed_rules(scope, parts=parts, failure=failure, following=following)
         train = _job(scope, "TrainManaged", parts=parts, failure=failure, evaluator="managed")
         offered.when(is_offered, train).otherwise(debugger_not_offered(scope, failure=failure))
+        reusable: dict[contract.Evaluator, sfn.IChainable] = {"managed": rules}
     else:
         instead = own_rules_instead(scope, parts=parts, failure=failure, own=own_rules, following=following)
         rules = managed_rules(scope, parts=parts, failure=failure, following=following, if_none_evaluated=instead)
@@ -57,8 +61,50 @@ def training_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, f
         refused = _go_on(scope, own)
         train = _job(scope, "TrainManaged", parts=parts, failure=failure, evaluator="managed", if_refused=refused)
         offered.when(is_offered, train).otherwise(own)
+        reusable = {"managed": rules, "own": own_rules}
     train.next(rules)
-    return offered
+    return _unless_trained(scope, train=offered, rules=reusable)
+
+
+def _unless_trained(
+    scope: RunScope, *, train: sfn.IChainable, rules: Mapping[contract.Evaluator, sfn.IChainable]
+) -> sfn.Choice:
+    """TrainedBefore? → ReuseModel → ReuseEvaluator → `rules` where a run is tried again that had trained, else `train`.
+
+    `rules` has what follows, by who evaluates the rules on what that training saved; for any other, there is another
+    training.
+    """
+    model = sfn.Pass(
+        scope,
+        "ReuseModel",
+        parameters={"job.$": "$.plan.reused.training.job", "model.$": "$.plan.reused.training.model"},
+        result_path="$.training",
+    )
+    saved = "$.plan.reused.training.evaluator"
+    who = {"evaluator": "off"} if "off" in rules else {"evaluator.$": saved}
+    evaluator = sfn.Pass(scope, "ReuseEvaluator", parameters={**who, "looks": 0}, result_path="$.debugger")
+    before = sfn.Choice(scope, "TrainedBefore?", comment="A retry goes on with the model that the run had trained.")
+    before.when(
+        sfn.Condition.and_(
+            sfn.Condition.is_present(saved),
+            sfn.Condition.or_(*(sfn.Condition.string_equals(saved, known) for known in rules)),
+        ),
+        model,
+    )
+    before.otherwise(train)
+    model.next(evaluator)
+
+    # who evaluates its rules?
+    *others, last = rules.items()
+    if len(set(rules.values())) == 1:
+        evaluator.next(last[1])
+        return before
+    chosen = sfn.Choice(scope, "ReusedEvaluator?")
+    for known, following in others:
+        chosen.when(sfn.Condition.string_equals("$.debugger.evaluator", known), following)
+    chosen.otherwise(last[1])
+    evaluator.next(chosen)
+    return before
 
 
 def _own_rules(scope: RunScope, parts: RunParts, failure: FailureRoute, following: sfn.IChainable) -> sfn.IChainable:

@@ -32,7 +32,7 @@ _WARM_PLAN = replace(_PLAN, kept=(*_PLAN.kept, "warm_start"))
 
 
 def tuning_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable) -> sfn.State:
-    """Tune → TrialSucceeded? → `following`; return the first state.
+    """SearchedBefore? → Tune → TrialSucceeded? → `following`; return SearchedBefore?.
 
     With `tuning.warm_start`, EarlierTuningFits? leads to Tune or to TuneFromEarlier.
     """
@@ -51,14 +51,28 @@ def tuning_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, fol
     cold = _tuning_job(scope, "Tune", parts=parts, failure=failure)
     cold.next(succeeded)
     if not parts.settings.tuning.warm_start:
-        return cold
+        return _unless_searched(scope, search=cold, following=succeeded)
 
     # JSONPath cannot leave out a member of a request, so there are two states that differ in it.
     warm = _tuning_job(scope, "TuneFromEarlier", parts=parts, failure=failure, warm_start="$.plan.tuning.warm_start")
     warm.next(succeeded)
     fits = sfn.Choice(scope, "EarlierTuningFits?")
     fits.when(sfn.Condition.is_present("$.plan.tuning.warm_start"), warm).otherwise(cold)
-    return fits
+    return _unless_searched(scope, search=fits, following=succeeded)
+
+
+def _unless_searched(scope: RunScope, *, search: sfn.IChainable, following: sfn.IChainable) -> sfn.Choice:
+    """SearchedBefore? → ReuseBestValues → `following`, where a run is tried again that had them, or → `search`."""
+    reuse = sfn.Pass(
+        scope,
+        "ReuseBestValues",
+        parameters={"BestTrainingJob": {"TunedHyperParameters.$": "$.plan.reused.best"}},
+        result_path="$.tuning",
+    )
+    reuse.next(following)
+    before = sfn.Choice(scope, "SearchedBefore?", comment="A retry goes on with the values that the run had found.")
+    before.when(sfn.Condition.is_present("$.plan.reused.best"), reuse).otherwise(search)
+    return before
 
 
 def searched(tuning: TuningSettings) -> tuple[str, ...]:

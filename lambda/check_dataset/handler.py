@@ -21,6 +21,7 @@ from .in_service import find_model_in_service
 from .listing import BadDataset, Listing, check_disk, list_photos
 from .overrides import InvalidInput, RunSettings, resolve
 from .quotas import PATIENCE, check_quotas
+from .retry import RetriedRun, go_on_with, refuse_other_photos
 from .run_plan import features_folder, make_plan
 from .splits import Manifest, make_manifest
 from .training_time import check_training_time
@@ -84,12 +85,36 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
             name_prefix=name_prefix,
         ),
     )
+    if settings.retry_of is not None:
+        _go_on(plan, name_prefix, settings=settings, summary=manifest.summary, event=event)
     if settings.warm_start and settings.hyperparameters.mode == "features":
         _add_warm_start(plan, name_prefix, settings=settings, trial=event["trial"])
 
     # the last check, for which the plan says what the run takes
     check_quotas(service_quotas, sagemaker, needs=machines["quotas"], plan=plan, endpoint=os.environ["ENDPOINT_NAME"])
     return plan
+
+
+def _go_on(
+    plan: contract.Plan,
+    name_prefix: str,
+    *,
+    settings: RunSettings,
+    summary: contract.DatasetSummary,
+    event: contract.CheckDatasetInput,
+) -> None:
+    """Add to the plan what the run left that is tried again.
+
+    Raises:
+        InvalidInput: there is no such run, or what it did is not what this one would do.
+    """
+    run = settings.retry_of
+    assert run is not None  # noqa: S101 (asked for by the caller)
+    refuse_other_photos(s3, bucket=os.environ["BUCKET"], run=run, summary=summary)
+    tuning = next_tuning(plan, settings=settings, trial=event["trial"])
+    retried = RetriedRun(run=run, name_prefix=name_prefix, tuning=tuning, training=event["training"])
+    go_on_with(sagemaker, plan, retried=retried)
+    logger.info("going on with an earlier run", extra={"reused": plan["reused"]})
 
 
 def _identify(listing: Listing, bucket: str, settings: RunSettings) -> None:

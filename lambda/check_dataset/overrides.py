@@ -23,6 +23,9 @@ _PASSED_OVER = re.compile(r"Comment|AWS_STEP_FUNCTIONS_\w+")
 _EVENT = {"detail-type", "source", "detail"}
 """Members of every EventBridge event (EventBridge user guide, "Event structure")."""
 
+_RUN = re.compile(r"[a-z0-9][a-z0-9-]{0,10}")
+"""`contract.run_id`"""
+
 _MAX_TRIALS = 750
 """SageMaker's quota for the training jobs of a tuning job with random or Bayesian search."""
 
@@ -54,6 +57,8 @@ class RunSettings:
     warm_start: bool
     weights_key: str | None
     spot: bool
+    retry_of: str | None
+    """The run to go on with."""
 
 
 def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str, processes: int) -> RunSettings:
@@ -109,7 +114,18 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
         warm_start=tuning["warm_start"],
         weights_key=training["weights"],
         spot=training["spot"],
+        retry_of=_retry_of(overrides),
     )
+
+
+def _retry_of(overrides: Mapping[str, Any]) -> str | None:
+    value = overrides.get("retry_of")
+    if value is not None and (not isinstance(value, str) or not _RUN.fullmatch(value)):
+        raise InvalidInput(
+            f"retry_of={value!r} in the input is not a run; give its name as `whippet status` lists it, such as "
+            "0ab1c2d3-e4, or leave it out"
+        )
+    return value
 
 
 def _refuse_mode(overrides: Mapping[str, Any], deployed: str) -> None:

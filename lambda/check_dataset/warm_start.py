@@ -14,7 +14,7 @@ from .overrides import RunSettings
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
 
-__all__ = ["NewTuning", "find_warm_start", "next_tuning"]
+__all__ = ["NewTuning", "find_warm_start", "next_tuning", "searched_in", "static_values"]
 
 _MAX_CANDIDATES = 20
 """Number of earlier tuning jobs, from the newest, among which a parent is looked for."""
@@ -36,7 +36,7 @@ class NewTuning:
 
 def next_tuning(plan: contract.Plan, *, settings: RunSettings, trial: contract.TrialCode) -> NewTuning:
     """Return the tuning job that the plan leads to."""
-    searched = frozenset(_searched({"ParameterRanges": plan["tuning"]["ranges"]}))
+    searched = frozenset(searched_in({"ParameterRanges": plan["tuning"]["ranges"]}))
     values = {**plan["hyperparameters"], "epochs": plan["tuning"]["epochs"]}
     static = {name: value for name, value in values.items() if name not in searched}
     return NewTuning(
@@ -81,7 +81,7 @@ def find_warm_start(sagemaker: SageMakerClient, *, name_prefix: str, new: NewTun
 def _fits(job: Mapping[str, Any], new: NewTuning) -> bool:
     config = job["HyperParameterTuningJobConfig"]
     return config["HyperParameterTuningJobObjective"]["MetricName"] == new.objective and (
-        set(_static(job)) | _searched(config) == set(new.static) | new.searched
+        set(static_values(job)) | searched_in(config) == set(new.static) | new.searched
     )
 
 
@@ -95,16 +95,17 @@ def _is_identical(job: Mapping[str, Any], new: NewTuning) -> bool:
     return bool(
         features == {new.features_uri}
         and definition["AlgorithmSpecification"]["TrainingImage"] == new.image
-        and _static(job) == new.static
-        and _searched(job["HyperParameterTuningJobConfig"]) == new.searched
+        and static_values(job) == new.static
+        and searched_in(job["HyperParameterTuningJobConfig"]) == new.searched
     )
 
 
-def _static(job: Mapping[str, Any]) -> dict[str, str]:
+def static_values(job: Mapping[str, Any]) -> dict[str, str]:
     """Return the static hyperparameters without SageMaker's own additions, such as `_tuning_objective_metric`."""
     static = job["TrainingJobDefinition"]["StaticHyperParameters"]
     return {name: value for name, value in static.items() if not name.startswith("_")}
 
 
-def _searched(config: Mapping[str, Any]) -> set[str]:
+def searched_in(config: Mapping[str, Any]) -> set[str]:
+    """Return the names of the hyperparameters that a search chooses, from its `HyperParameterTuningJobConfig`."""
     return {entry["Name"] for ranges in config["ParameterRanges"].values() for entry in ranges}

@@ -14,7 +14,7 @@ from shared.sleep_record import put_record
 
 from .bucket_emptying import empty_bucket
 from .run_remains import delete_endpoint, delete_endpoint_configs, delete_model_packages, delete_models
-from .running_work import stop_executions, stop_jobs
+from .running_work import stop_all_jobs, stop_executions
 
 __all__ = ["handler"]
 
@@ -58,7 +58,7 @@ def _clean_up(properties: Mapping[str, str], deadline: Deadline) -> None:
 
     # what costs money, and executions first: they would make more
     stop_executions(states, properties["StateMachineArn"], deadline)
-    stop_jobs(sagemaker, prefix, deadline)
+    stop_all_jobs(sagemaker, prefix, deadline)
     delete_endpoint(sagemaker, endpoint, deadline)
 
     # what need not wait for the jobs' and the endpoint's end
@@ -82,7 +82,7 @@ def _wait(properties: Mapping[str, str], prefix: str, deadline: Deadline) -> Non
     """
     endpoint, to_empty = properties["Endpoint"], properties["EmptyBucket"]
     while True:
-        jobs = stop_jobs(sagemaker, prefix, deadline)
+        jobs = stop_all_jobs(sagemaker, prefix, deadline)
         status = delete_endpoint(sagemaker, endpoint, deadline)
 
         if not jobs and to_empty:

@@ -8,9 +8,8 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 from shared.aws_errors import is_being_changed, is_missing_resource
 from shared.custom_resource import Deadline
+from shared.listing import call_unless_gone, listed
 from shared.patience import patiently
-
-from .listing import call_unless_gone, listed
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient

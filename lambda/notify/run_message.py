@@ -7,48 +7,16 @@ from typing import Literal
 
 from shared.console_links import execution_link
 from shared.plain_cause import plain_cause
+from shared.run_advice import advice_on, how_to_go_on
 
-from contract import RunDocument, StateError
+from contract import Plan, RunDocument, StateError
 
-__all__ = ["ADVICE", "Message", "compose", "report_of"]
-
-ADVICE = {
-    "InvalidInput": "Start the execution again with an input of the known keys, or with {}.",
-    "BadDataset": "Change the photos in the bucket as said, then start the execution again with {}.",
-    "QuotaTooSmall": "Ask for the quota at the link above, or choose another instance_type in the settings; then start "
-    "the execution again with {}.",
-    "ModelRejected": "The model in service was left alone. The decision, with every number and reason, is in the "
-    "bucket and in the model registry; each reason names the setting that holds its threshold.",
-    "TooFewTestPhotos": "That is neither a pass nor a rejection. Add test photos as said and start the execution again "
-    "with {}; or set release.approval=manual, and a person is asked; or lower the floor that the reason names. The "
-    "model in service was left alone.",
-    "ApprovalTimedOut": "Start the execution again to be asked anew, or raise the setting release.approval_hours.",
-    "RulesNotFinished": "Raise the setting debugger.max_minutes, or set debugger.mode=own.",
-    "DebuggerNotOffered": "Set debugger.mode to auto or own.",
-    "SmokeTestFailed": "The previous model is in service again, if there was one. Look at the endpoint's log group "
-    "/aws/sagemaker/Endpoints.",
-    "RolloutFailed": "SageMaker keeps the previous model in service. Look at the endpoint's log group "
-    "/aws/sagemaker/Endpoints.",
-    "NoTrialSucceeded": "Look at the trials' logs in /aws/sagemaker/TrainingJobs.",
-    "States.Timeout": "The run waited no longer, and stopped the job that it was waiting for, if there was one. A job "
-    "that worked needs a higher setting max_minutes or a larger instance; one that waited for a machine needs another "
-    "instance_type, or a later start.",
-    "JobNotStopped": "Look at the job in the SageMaker console, and stop it there if it still runs.",
-    "EndpointBusy": "The model in service was left alone. Start the execution again once the endpoint is InService.",
-    "RolloutNotFinished": "Look at the endpoint in the SageMaker console and at its log group "
-    "/aws/sagemaker/Endpoints; start the execution again once it is InService.",
-    "SageMaker.ResourceLimitExceededException": "Raise the quota named above in Service Quotas, or choose another "
-    "instance_type in the settings.",
-}
-"""What to do about an error, by its name."""
+__all__ = ["Message", "compose", "report_of"]
 
 _HEADLINES = {
     "ModelRejected": "run {name} rejected its model",
     "TooFewTestPhotos": "run {name} has too few test photos to decide on its model",
 }
-
-_JOB_ADVICE = "Look at the job's log in /aws/sagemaker/TrainingJobs, fix the cause, and start the execution again."
-_DEFAULT_ADVICE = "Look at the execution in the console, which shows the state's input and the whole error."
 
 
 @dataclass(frozen=True)
@@ -88,14 +56,14 @@ def _failed(run: RunDocument, name: str, execution: str) -> Message:
     for further, further_error in later:
         reason += f" Then {further} failed, too: {_reason(further_error)}"
 
-    advice = ADVICE.get(error_name, _JOB_ADVICE if error_name == "States.TaskFailed" else _DEFAULT_ADVICE)
     headline = _HEADLINES.get(error_name, "run {name} failed in {state}").format(name=name, state=state)
     lines = [
         f"{headline[0].upper()}{headline[1:]}.",
         "",
         f"Reason ({error_name}): {reason}",
         "",
-        advice,
+        advice_on(error_name),
+        *(how_to_go_on(name, error_name) if run.get("plan") else []),
         "",
         *_report_lines(run),
         f"Execution: {execution_link(execution)}",
@@ -120,6 +88,7 @@ def _release_lines(run: RunDocument) -> list[str]:
     plan, verdict, smoke_test = run["plan"], run["verdict"], run["smoke_test"]
     lines = [
         f"Run {plan['run']} released a model for {plan['classes']} classes, trained on {plan['images']} photos.",
+        *_reused_lines(plan),
         f"Test accuracy: {verdict['test_accuracy']:.4f} on {verdict['test_images']} photos.",
         *verdict["reasons"],
         f"Smoke test: {smoke_test['photo']} was classified as {smoke_test['predicted']} ({smoke_test['score']:.2f}).",
@@ -131,3 +100,11 @@ def _release_lines(run: RunDocument) -> list[str]:
     if retired and "Error" in retired:
         lines.append(f"Superseded models could not be deleted: {_reason(retired)}")
     return lines
+
+
+def _reused_lines(plan: Plan) -> list[str]:
+    reused = plan.get("reused")
+    if reused is None:
+        return []
+    left = "its trained model" if "training" in reused else "its best values" if "best" in reused else "its photos"
+    return [f"It went on with run {reused['run']}: {left}."]

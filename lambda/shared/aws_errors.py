@@ -17,6 +17,7 @@ __all__ = [
     "is_denied",
     "is_missing_bucket",
     "is_missing_endpoint",
+    "is_missing_execution",
     "is_missing_job",
     "is_missing_object",
     "is_missing_parameter",
@@ -24,6 +25,7 @@ __all__ = [
     "is_missing_state_machine",
     "is_throttled",
     "is_unreadable_object",
+    "was_written_meanwhile",
 ]
 
 _MISSING_RESOURCE = ("Could not find", "does not exist", "Requested resource not found")
@@ -135,6 +137,11 @@ def is_already_there(error: ClientError) -> bool:
     return error_code(error) == "PreconditionFailed"
 
 
+def was_written_meanwhile(error: ClientError) -> bool:
+    """Return whether S3 refuses a conditional write since another one came first, or comes at the same time."""
+    return error_code(error) in ("PreconditionFailed", "ConditionalRequestConflict")
+
+
 def is_missing_bucket(error: ClientError) -> bool:
     """Return whether S3 says that there is no such bucket."""
     return error_code(error) == "NoSuchBucket"
@@ -143,6 +150,11 @@ def is_missing_bucket(error: ClientError) -> bool:
 def is_missing_parameter(error: ClientError) -> bool:
     """Return whether SSM says that there is no such parameter."""
     return error_code(error) == "ParameterNotFound"
+
+
+def is_missing_execution(error: ClientError) -> bool:
+    """Return whether Step Functions says that there is no such execution."""
+    return error_code(error) == "ExecutionDoesNotExist"
 
 
 def is_missing_state_machine(error: ClientError) -> bool:

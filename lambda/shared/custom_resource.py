@@ -18,6 +18,8 @@ logger = Logger(child=True)
 _ANSWER_SECONDS = 20.0
 """Time of the function that is kept for sending the answer."""
 
+_REPEAT = "repeat the deployment or deletion, and it continues where it stopped"
+
 _MAX_REASON = 900
 """Longest reason. CloudFormation takes an answer of 4,096 bytes ("Custom resource response objects")."""
 
@@ -39,10 +41,14 @@ class OutOfTime(Exception):
 
 
 class Deadline:
-    """The time that the function has left for work, in which no call takes longer than `longest_call_seconds`."""
+    """The time that the function has left for work, in which no call takes longer than `longest_call_seconds`.
 
-    def __init__(self, context: LambdaContext, *, longest_call_seconds: float) -> None:
+    `advice` is what to do when it is over.
+    """
+
+    def __init__(self, context: LambdaContext, *, longest_call_seconds: float, advice: str = _REPEAT) -> None:
         self._context = context
+        self._advice = advice
         self._reserved_seconds = _ANSWER_SECONDS + longest_call_seconds
         self._paused_while = ""
 
@@ -51,10 +57,7 @@ class Deadline:
         if self._context.get_remaining_time_in_millis() / 1000 < self._reserved_seconds:
             # where the time went says more than the call that there is none left for
             earlier = f", after {self._paused_while}" if self._paused_while not in ("", doing) else ""
-            raise OutOfTime(
-                f"ran out of time while {doing}{earlier}; repeat the deployment or deletion, and it continues where it "
-                "stopped"
-            )
+            raise OutOfTime(f"ran out of time while {doing}{earlier}; {self._advice}")
 
     def pause(self, seconds: float, doing: str) -> None:
         """Wait for some seconds, or raise OutOfTime where there is not enough time left before or after them."""

@@ -17,6 +17,7 @@ from local.cloud import (
     clock,
     cloudformation,
     codebuild,
+    eventbridge,
     faults,
     form_uploads,
     images,
@@ -123,6 +124,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         form_uploads.apply()
         lambda_.apply()
         lambda_workers.apply(workers)
+        eventbridge.apply()
         cloudformation.apply()
         model_package_groups.apply(service)
         apigateway.apply()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from cli import CliError
+from cli.release_lock import hold_release_lock
 from cli.rollback import rollback
+from contract import NO_HOLDER, ReleaseChange, ReleaseLock, release_lock_key
 from infra.outputs import StackOutput
 from tests.cli.released import BEGIN, IDENTITY, Execution, ReleasedStack, ServingSageMaker, record
 from tests.fakes.s3 import client_error
@@ -33,7 +35,7 @@ def rolled_back(stack: Any, run: str | None = None, *, reason: str = "", asked: 
 
 def newest_record(stack: Any) -> tuple[str, dict[str, Any]]:
     s3 = stack.client("s3")
-    key = max(key for key in s3.objects if key.startswith("releases/"))
+    key = max(key for key in s3.objects if ReleaseChange.of_key(key))
     return key, json.loads(s3.objects[key])
 
 
@@ -103,6 +105,102 @@ def test_what_serves_already_is_left_alone() -> None:
     sagemaker = ServingSageMaker("c-1")
     assert "the model of run c-1 is in service already" in rolled_back(ReleasedStack(sagemaker), "c-1")
     assert sagemaker.calls == []
+
+
+# --- one at a time ----------------------------------------------------------------------------------------------------
+
+LOCK = release_lock_key("whippet-dev")
+NOW = datetime.now(UTC)
+
+
+def locked(stack: Any) -> ReleaseLock:
+    lock: ReleaseLock = json.loads(stack.client("s3").objects[LOCK])
+    return lock
+
+
+def lock_of(holder: str, *, until: str = "") -> dict[str, bytes]:
+    """A lock in the bucket that somebody holds for run d-1, and the records."""
+    held = json.dumps(ReleaseLock(holder=holder, run="d-1", at=NOW.isoformat(), until=until)).encode()
+    return {LOCK: held, **record(0, "released", "b-1", ""), **record(1, "released", "c-1", "b-1")}
+
+
+def test_no_run_releases_during_a_rollback() -> None:
+    sagemaker = ServingSageMaker("c-1")
+    stack, held = ReleasedStack(sagemaker), list[ReleaseLock]()
+    update = sagemaker.update_endpoint
+
+    def seen(**request: str) -> None:
+        held.append(locked(stack))
+        update(**request)
+
+    sagemaker.update_endpoint = seen  # type: ignore[method-assign, assignment]
+    rolled_back(stack)
+    assert [(lock["holder"].split(" (")[0], lock["run"]) for lock in held] == [
+        (f"whippet rollback by {IDENTITY}", "b-1")
+    ]
+    assert datetime.fromisoformat(held[0]["until"]) > NOW
+    assert locked(stack)["holder"] == NO_HOLDER
+
+
+def test_a_rollback_that_fails_gives_the_lock_back() -> None:
+    sagemaker = ServingSageMaker("c-1")
+    sagemaker.fails = "no such image"
+    stack = ReleasedStack(sagemaker)
+    with pytest.raises(CliError, match="no such image"):
+        rolled_back(stack)
+    assert locked(stack)["holder"] == NO_HOLDER
+
+
+@pytest.mark.parametrize(
+    ("status", "ago", "words"),
+    [
+        ("RUNNING", None, "run d-1 is releasing its model"),
+        ("ABORTED", timedelta(minutes=5), "run d-1 is releasing its model"),
+        ("ABORTED", timedelta(hours=2), None),
+        ("SUCCEEDED", timedelta(), None),
+    ],
+)
+def test_a_rollback_waits_for_the_run_that_holds_the_lock(
+    status: str, ago: timedelta | None, words: str | None
+) -> None:
+    sagemaker = ServingSageMaker("c-1")
+    stack = ReleasedStack(sagemaker, lock_of("arn:9"))
+    described = {"status": status} | ({} if ago is None else {"stopDate": NOW - ago})
+    stack.clients["stepfunctions"].describe_execution = lambda **_: described
+    if words is None:
+        rolled_back(stack)
+        assert sagemaker.calls == ["update to whippet-dev-b-1"]
+        return
+    with pytest.raises(CliError, match=words):
+        rolled_back(stack)
+    assert sagemaker.calls == []
+    assert locked(stack)["holder"] == "arn:9"
+
+
+@pytest.mark.parametrize(("left", "refused"), [(timedelta(minutes=2), True), (timedelta(), False)])
+def test_another_commands_hold_lapses(left: timedelta, refused: bool) -> None:
+    stack = ReleasedStack(ServingSageMaker("c-1"), lock_of("whippet rollback by al", until=(NOW + left).isoformat()))
+    if refused:
+        with pytest.raises(CliError, match="whippet rollback by al puts the model of run d-1 into service"):
+            rolled_back(stack)
+    else:
+        assert "is in service" in rolled_back(stack)
+
+
+def test_a_hold_is_renewed_while_the_endpoint_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = ReleasedStack(ServingSageMaker("c-1"))
+    with hold_release_lock(stack, run="b-1", by="jo") as keep:  # type: ignore[arg-type]
+        first = locked(stack)
+        keep()
+        assert locked(stack) == first, "there is time left"
+        monkeypatch.setattr("cli.release_lock._RENEW", timedelta(hours=1))
+        keep()
+        assert locked(stack)["until"] > first["until"]
+
+        stack.client("s3").put_object(Bucket="data", Key=LOCK, Body=lock_of("arn:9")[LOCK])
+        with pytest.raises(CliError, match="a run has taken the release lock over"):
+            keep()
+    assert locked(stack)["holder"] == "arn:9", "another's lock is not given back"
 
 
 # --- interrupted ------------------------------------------------------------------------------------------------------

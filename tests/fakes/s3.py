@@ -24,11 +24,23 @@ class FakeS3:
         for key, body in (objects or {}).items():
             self.put_object(Bucket="data", Key=key, Body=body)
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str = "", **_: Any) -> None:  # noqa: N803
-        if IfNoneMatch and Key in self.objects:
+    def put_object(
+        self,
+        *,
+        Bucket: str,  # noqa: N803
+        Key: str,  # noqa: N803
+        Body: bytes,  # noqa: N803
+        IfNoneMatch: str = "",  # noqa: N803
+        IfMatch: str = "",  # noqa: N803
+        **_: Any,
+    ) -> dict[str, Any]:
+        if IfMatch and Key not in self.objects:
+            raise client_error("NoSuchKey", "The specified key does not exist.", status=404)
+        if (IfNoneMatch and Key in self.objects) or (IfMatch and IfMatch != f'"{etag(self.objects[Key])}"'):
             raise client_error("PreconditionFailed", "At least one of the pre-conditions did not hold", status=412)
         self.objects[Key] = Body
         self.modified[Key] = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=len(self.modified))
+        return {"ETag": f'"{etag(Body)}"'}
 
     def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
         for item in Delete["Objects"]:
@@ -39,7 +51,7 @@ class FakeS3:
         if Key not in self.objects:
             raise client_error("NoSuchKey", "The specified key does not exist.", status=404)
         body = self.objects[Key]
-        return {"Body": StreamingBody(io.BytesIO(body), len(body))}
+        return {"Body": StreamingBody(io.BytesIO(body), len(body)), "ETag": f'"{etag(body)}"'}
 
     def head_object(self, *, Bucket: str, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803
         if Key not in self.objects:

@@ -28,7 +28,12 @@ NOT_FOUND = TaskError("SageMaker.SageMakerException", 'Could not find endpoint "
 
 
 def plan(
-    *, features_ready: bool = False, extends: bool = False, mode: str = "features", warm_start: bool = False
+    *,
+    features_ready: bool = False,
+    extends: bool = False,
+    mode: str = "features",
+    warm_start: bool = False,
+    reused: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what CheckDataset returns; its own tests compare it with this."""
     import contract
@@ -79,6 +84,7 @@ def plan(
             "output": f"s3://data-bucket/runs/{RUN}/rules/",
             "tensors": f"s3://data-bucket/debug/{RUN}/",
         },
+        **({"reused": reused} if reused else {}),
     }
 
 
@@ -94,12 +100,16 @@ class Endpoint:
         self.after_creation = "InService"
         self.reason: str | None = None
 
-    def describe(self, _: dict[str, Any]) -> dict[str, Any]:
+    def look(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Describe the endpoint; no time passes for it."""
         if self.config is None:
             raise NOT_FOUND
         seen = {"EndpointName": "whippet-dev", "EndpointConfigName": self.config, "EndpointStatus": self.status}
-        if self.reason:
-            seen["FailureReason"] = self.reason
+        return seen | ({"FailureReason": self.reason} if self.reason else {})
+
+    def describe(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Describe the endpoint, whose change is done at the next look."""
+        seen = self.look(payload)
         if self.status == "Deleting":
             self.config = None
         elif self.status in ("Creating", "Updating"):
@@ -231,7 +241,9 @@ def tasks(
         ),
         "CreateModel": answer({"ModelArn": "arn"}),
         "CreateEndpointConfig": answer({"EndpointConfigArn": "arn"}),
-        **dict.fromkeys(("DescribeInService", "DescribeEndpoint"), endpoint.describe),
+        "TakeReleaseLock": lambda payload: {"held": True, "holder": f"run {payload['run']}"},
+        "DescribeInService": endpoint.look,
+        "DescribeEndpoint": endpoint.describe,
         "CreateEndpoint": endpoint.create,
         "UpdateEndpoint": endpoint.update,
         "DescribeServedConfig": endpoint.describe_config,
@@ -244,6 +256,7 @@ def tasks(
         "DescribeRollback": endpoint.describe,
         **dict.fromkeys(("RecordRelease", "RecordRollback"), answer({"key": "releases/record.json"})),
         "Retire": answer({"configs": [], "models": []}),
+        "GiveLockBack": answer({"held": False, "holder": ""}),
         "Report": answer(REPORT),
         "Notify": notify,
     }
@@ -286,6 +299,10 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
     broken_one = Endpoint()
     broken_one.after_creation = "Failed"
     yield walk(definition, tasks(broken_one, mode=mode), {})
-    # another model came into service while a person was asked
-    overtaken = {"Verdict": lambda _: verdict(in_service="whippet-dev-older")}
-    yield walk(definition, tasks(Endpoint(OLD_CONFIG), mode=mode) | overtaken, {})
+    # another model came into service meanwhile, and is better or not
+    for accepted in (True, False):
+        overtaken = {
+            "Verdict": lambda _: verdict(in_service="whippet-dev-older"),
+            "VerdictAgain": lambda _, accepted=accepted: verdict(accepted=accepted),
+        }
+        yield walk(definition, tasks(Endpoint(OLD_CONFIG), mode=mode, access=True) | overtaken, {})

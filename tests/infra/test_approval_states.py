@@ -35,7 +35,7 @@ def test_a_rejected_model_is_registered_too_and_ends_the_run(definition: dict[st
     result = walk(definition, tasks(endpoint) | {"Verdict": lambda _: REJECTED}, {})
     assert (result.status, result.error, result.cause) == ("FAILED", "ModelRejected", REJECTED["cause"])
     assert dict(result.payloads)["RegisterModel"]["ModelApprovalStatus"] == "Rejected"
-    assert result.path[-6:] == ["Accepted?", "ModelRejected", "Report", "Notify", "Outcome?", "Failed"]
+    assert result.path[-7:] == ["Accepted?", "ModelRejected", "GiveBack?", "Report", "Notify", "Outcome?", "Failed"]
     assert endpoint.calls == []
 
 

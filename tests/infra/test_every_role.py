@@ -90,6 +90,7 @@ NOT_CALLED = {
     ("TrainingRole", "s3:AbortMultipartUpload"): "an upload of a large model that fails is taken back",
     ("TrainingRole", "s3:GetBucketLocation"): "of AmazonSageMakerFullAccess; the toolkit's S3 transfer may ask for it",
     ("ApiFunction", "sagemaker:AddTags"): "CreateEndpoint with tags asks for it",
+    ("TidyUpFunction", "sagemaker:AddTags"): "CreateEndpoint with tags asks for it",
     ("FunctionsVerdict", "s3:ListBucket"): "without it S3 answers 403 for a file that a run did not write, not 404",
 }
 """Actions that a role gets though no call in the code and no list names them, with the reason."""
@@ -109,6 +110,7 @@ CODE_OF = {
     "ApiFunction": "classify",
     "CleanupFunction": "cleanup",
     "PauseFunction": "pause",
+    "TidyUpFunction": "tidy_up",
 }
 """The function's folder, by the beginning of its role's logical id; those of the run are called as their folders."""
 

@@ -34,6 +34,7 @@ ONLY_READ_BY_LAMBDAS = {
     (contract.ReportLocation, "console"),
     (contract.ReportLocation, "uri"),
     (contract.RecordedChange, "key"),
+    (contract.ReusedWork, "run"),
     (contract.RetiredModels, "configs"),
     (contract.RetiredModels, "models"),
     (contract.SmokeTestResult, "photo"),

@@ -61,6 +61,7 @@ def test_api_answers_that_nobody_needs_leave_the_data_alone(definition: dict[str
         "RemoveEndpoint",
         "RestoreEndpoint",
         "RejectFailedModel",
+        "RejectModel",
         "Rules",
         "RulesOnTensors",
         *(name for name in definition["States"] if name.startswith("Stop")),

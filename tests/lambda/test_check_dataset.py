@@ -43,7 +43,8 @@ def deploy(monkeypatch: pytest.MonkeyPatch, **sections: dict[str, Any]) -> None:
 
 def event(execution: str = "run-1", **overrides: object) -> contract.CheckDatasetInput:
     trial = contract.TrialCode(image="image:1", source="s3://assets/trial.tar.gz")
-    return {"overrides": overrides, "execution": execution, "started": STARTED, "trial": trial}
+    training = contract.TrialCode(image="image:1", source="s3://assets/training.tar.gz")
+    return {"overrides": overrides, "execution": execution, "started": STARTED, "trial": trial, "training": training}
 
 
 def check(context: Context, **overrides: object) -> contract.Plan:

@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import pytest
 from notify import handler as notify
-from notify.run_message import ADVICE, compose
+from notify.run_message import compose
 from shared.plain_cause import plain_cause
+from shared.run_advice import ADVICE
 
 from contract import EndInput, RunDocument, RunOutcome
 from tests.fakes.lambda_context import Context

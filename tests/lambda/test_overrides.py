@@ -54,6 +54,7 @@ def test_every_known_key_has_its_effect() -> None:
         "learning_rate": {"min": 0.01, "max": 0.02},
         "trial_epochs": 2,
         "trials": 1,
+        "retry_of": "earlier-123",
     }
     assert set(overrides) == set(KNOWN)
     run = resolved(overrides, mode="finetune", flip="false")
@@ -63,6 +64,7 @@ def test_every_known_key_has_its_effect() -> None:
     assert isinstance(run.hyperparameters.weight_decay, float)
     assert (run.dataset_prefix, run.batch_sizes, run.learning_rate) == ("other/", (8, 16), (0.01, 0.02))
     assert (run.trials, run.parallel_trials, run.trial_epochs) == (1, 1, 2)
+    assert run.retry_of == "earlier-123"
 
 
 @pytest.mark.parametrize(

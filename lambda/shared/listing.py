@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
-from shared.aws_errors import has_ended, is_missing_resource
-from shared.custom_resource import Deadline
-from shared.patience import patiently
+
+from .aws_errors import has_ended, is_missing_resource
+from .custom_resource import Deadline
+from .patience import patiently
 
 __all__ = ["call_unless_gone", "listed"]
 

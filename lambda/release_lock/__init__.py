@@ -1,0 +1,1 @@
+"""ReleaseLock: lets one run after another release its model."""

@@ -1,0 +1,58 @@
+"""What to do about the error that a run ended with."""
+
+from __future__ import annotations
+
+__all__ = ["ADVICE", "advice_on", "how_to_go_on"]
+
+ADVICE = {
+    "InvalidInput": "Start the execution again with an input of the known keys, or with {}.",
+    "BadDataset": "Change the photos in the bucket as said, then start the execution again with {}.",
+    "QuotaTooSmall": "Ask for the quota at the link above, or choose another instance_type in the settings; then start "
+    "the execution again with {}.",
+    "ModelRejected": "The model in service was left alone. The decision, with every number and reason, is in the "
+    "bucket and in the model registry; each reason names the setting that holds its threshold.",
+    "TooFewTestPhotos": "That is neither a pass nor a rejection. Add test photos as said and start the execution again "
+    "with {}; or set release.approval=manual, and a person is asked; or lower the floor that the reason names. The "
+    "model in service was left alone.",
+    "ApprovalTimedOut": "Start the execution again to be asked anew, or raise the setting release.approval_hours.",
+    "ReleaseLockTaken": "`whippet history` says who puts models into service. Start the execution again when they have "
+    "ended.",
+    "RulesNotFinished": "Raise the setting debugger.max_minutes, or set debugger.mode=own.",
+    "DebuggerNotOffered": "Set debugger.mode to auto or own.",
+    "SmokeTestFailed": "The previous model is in service again, if there was one. Look at the endpoint's log group "
+    "/aws/sagemaker/Endpoints.",
+    "RolloutFailed": "SageMaker keeps the previous model in service. Look at the endpoint's log group "
+    "/aws/sagemaker/Endpoints.",
+    "NoTrialSucceeded": "Look at the trials' logs in /aws/sagemaker/TrainingJobs.",
+    "States.Timeout": "The run waited no longer, and stopped the job that it was waiting for, if there was one. A job "
+    "that worked needs a higher setting max_minutes or a larger instance; one that waited for a machine needs another "
+    "instance_type, or a later start.",
+    "JobNotStopped": "Look at the job in the SageMaker console, and stop it there if it still runs.",
+    "EndpointBusy": "The model in service was left alone. Start the execution again once the endpoint is InService.",
+    "RolloutNotFinished": "Look at the endpoint in the SageMaker console and at its log group "
+    "/aws/sagemaker/Endpoints; start the execution again once it is InService.",
+    "SageMaker.ResourceLimitExceededException": "Raise the quota named above in Service Quotas, or choose another "
+    "instance_type in the settings.",
+}
+"""What to do about an error, by its name."""
+
+_SAME_AGAIN = ("BadDataset", "InvalidInput", "ModelRejected", "TooFewTestPhotos")
+"""Errors that the photos, the input or the model have to be changed for."""
+
+_JOB_ADVICE = "Look at the job's log in /aws/sagemaker/TrainingJobs, fix the cause, and start the execution again."
+_DEFAULT_ADVICE = "Look at the execution in the console, which shows the state's input and the whole error."
+
+
+def advice_on(error: str) -> str:
+    """Return the advice on an error, by its name."""
+    return ADVICE.get(error, _JOB_ADVICE if error == "States.TaskFailed" else _DEFAULT_ADVICE)
+
+
+def how_to_go_on(run: str, error: str = "") -> list[str]:
+    """Return the line on how to go on with what a run had completed; none where the same would come of it again."""
+    if error in _SAME_AGAIN:
+        return []
+    return [
+        f"What the run had completed is not lost: `whippet retry {run}` goes on with it, as does an execution with that "
+        f'run\'s input and "retry_of": "{run}".'
+    ]

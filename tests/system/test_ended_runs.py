@@ -1,0 +1,145 @@
+"""Runs that are ended from outside, on a local cloud: nothing of them runs on, and the next run releases its model.
+
+The tests of this file build on each other in their order.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import contract
+from cli.digits import write_digits
+from infra.outputs import StackOutput
+from local import control
+from local.clock import SPEED_VARIABLE
+from tests.system.left_behind import unstated
+from tests.system.system import ENDPOINT, INPUT, System, run_of
+
+SETTINGS = {
+    "debugger.mode": "off",
+    # the clock runs fast, so that the second run soon looks at the lock again, and it does so for the jobs, too
+    "tuning.max_minutes": "1440",
+    "training.max_minutes": "1440",
+}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    state = tmp_path_factory.mktemp("ended")
+    system = System(state, environment={SPEED_VARIABLE: "10"})
+    try:
+        system.whippet("up", settings=SETTINGS)
+        folder = tmp_path_factory.mktemp("digits")
+        write_digits(folder, train=30, held_out=1)
+        system.whippet("upload", str(folder / "photos"), settings=SETTINGS)
+        yield system
+    finally:
+        control.stop(state)
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def start(system: System) -> dict[str, Any]:
+    """Start a run, and return its execution's description."""
+    states, machine = system.client("stepfunctions"), system.output(StackOutput.STATE_MACHINE_ARN)
+    arn = states.start_execution(stateMachineArn=machine, input=json.dumps(INPUT))["executionArn"]
+    described: dict[str, Any] = states.describe_execution(executionArn=arn)
+    return described
+
+
+def until(ready: Callable[[], Any], *, seconds: float = 240) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := ready()):
+        assert time.monotonic() < end, "it did not come in time"
+        time.sleep(0.1)
+    return found
+
+
+def running_jobs(system: System) -> list[str]:
+    sagemaker = system.client("sagemaker")
+    found = sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    return [job["TrainingJobName"] for job in found if job["TrainingJobStatus"] in ("InProgress", "Stopping")]
+
+
+def lock(system: System) -> contract.ReleaseLock:
+    s3, key = system.client("s3"), contract.release_lock_key(ENDPOINT)
+    try:
+        held: contract.ReleaseLock = json.loads(s3.get_object(Bucket=system.bucket, Key=key)["Body"].read())
+    except s3.exceptions.NoSuchKey:
+        return contract.ReleaseLock(holder=contract.NO_HOLDER, run="", at="", until="")
+    return held
+
+
+def config(system: System) -> str | None:
+    """The endpoint's configuration, or None where there is no endpoint."""
+    sagemaker = system.client("sagemaker")
+    if not sagemaker.list_endpoints(NameContains=ENDPOINT)["Endpoints"]:
+        return None
+    return str(sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"])
+
+
+def approvals(system: System) -> dict[str, str]:
+    """The approval of each run's model package."""
+    listed = system.client("sagemaker").list_model_packages(ModelPackageGroupName=ENDPOINT)["ModelPackageSummaryList"]
+    return {item["ModelPackageDescription"].removeprefix("Run "): item["ModelApprovalStatus"] for item in listed}
+
+
+def test_a_run_that_is_stopped_leaves_no_job(system: System) -> None:
+    run = run_of(start(system))
+    until(lambda: running_jobs(system))
+    said = system.whippet("stop-run", run, "--reason", "wrong photos", settings=SETTINGS).stdout
+    assert f"run {run} was stopped" in said
+    until(lambda: not running_jobs(system), seconds=30)
+    tidied = system.document(run, contract.Artefact.TIDIED)
+    assert (tidied["status"], tidied["error"]) == ("ABORTED", contract.STOPPED_BY_COMMAND)
+    assert tidied["cause"].endswith("wrong photos")
+    again = system.whippet("stop-run", run, check=False, settings=SETTINGS)
+    assert f"run {run} is not going on" in again.stderr
+
+
+def test_a_run_that_is_killed_while_it_releases_is_taken_back_and_the_other_one_releases(system: System) -> None:
+    runs = {execution["executionArn"]: run_of(execution) for execution in (start(system), start(system))}
+    states = system.client("stepfunctions")
+
+    # the first that holds the lock begins its release: kill it
+    until(lambda: config(system))
+    killed = lock(system)["holder"]
+    states.stop_execution(executionArn=killed, cause="killed by the test")
+    (other,) = set(runs) - {killed}
+    until(lambda: states.describe_execution(executionArn=other)["status"] != "RUNNING")
+
+    ended = states.describe_execution(executionArn=other)
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    assert config(system) == contract.job_prefix(ENDPOINT, runs[other])
+    assert approvals(system) == {runs[killed]: "Rejected", runs[other]: "Approved"}
+    assert lock(system)["holder"] == contract.NO_HOLDER
+
+    told = system.document(runs[killed], contract.Artefact.TIDIED)["done"]
+    assert any(each.startswith(f"the endpoint {ENDPOINT} was deleted") for each in told), told
+    left = system.client("sagemaker").list_endpoint_configs()["EndpointConfigs"]
+    assert [item["EndpointConfigName"] for item in left] == [config(system)]
+
+
+def test_a_run_that_is_killed_while_it_replaces_a_model_leaves_that_in_service(system: System) -> None:
+    before = config(system)
+    execution = start(system)
+    own = contract.job_prefix(ENDPOINT, run_of(execution))
+    sagemaker = system.client("sagemaker")
+    until(
+        lambda: any(item["EndpointConfigName"] == own for item in sagemaker.list_endpoint_configs()["EndpointConfigs"])
+    )
+    system.whippet("stop-run", settings=SETTINGS)
+    assert config(system) == before
+    assert sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"] == "InService"
+    assert approvals(system)[run_of(execution)] == "Rejected"
+    assert own not in [item["ModelName"] for item in sagemaker.list_models()["Models"]]
+
+
+def test_a_destroy_afterwards_leaves_nothing(system: System) -> None:
+    system.destroy()
+    assert unstated(system.client) == []
