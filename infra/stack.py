@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from aws_cdk import region_info
 from constructs import Construct
 
@@ -11,10 +12,13 @@ from infra.api import Api
 from infra.batch_role import BatchRole
 from infra.cleanup import Cleanup
 from infra.dataset import Dataset
+from infra.encryption import Encryption
 from infra.images import DebuggerImage, TrainingImage
-from infra.instances import fine_tuning_rate
+from infra.instances import fine_tuning_rate, has_local_storage
 from infra.job_role import TrainingRole
+from infra.key import build_key
 from infra.names import Names
+from infra.network import join_vpc
 from infra.notifications import Notifications
 from infra.outputs import StackOutput
 from infra.pause import Pause, SleepRecord
@@ -22,6 +26,7 @@ from infra.serving import EndpointLogs, EndpointRole, ModelRegistry, ServingImag
 from infra.settings import Settings
 from infra.source_bundle import SourceBundle
 from infra.workflow.payloads import RunParts
+from infra.workflow.protection import Protection
 from infra.workflow.state_machine import Workflow
 
 __all__ = ["WhippetStack"]
@@ -36,14 +41,17 @@ class WhippetStack(cdk.Stack):
         )
         names = Names(settings.prefix)
         record = SleepRecord.of(settings, names)
+        key = build_key(self, settings=settings.security, names=names)
         dataset = Dataset(
             self,
             "Dataset",
             settings=settings.dataset,
             feedback_days=settings.api.feedback_days,
             upload_origins=settings.api.cors_origins,
+            key=key,
         )
-        notifications = Notifications(self, "Notifications", settings=settings.notifications)
+        encryption = self._encryption(settings, key, dataset)
+        notifications = Notifications(self, "Notifications", settings=settings.notifications, key=key)
 
         # what the jobs run, and what they may do
         sources = SourceBundle(self, "Sources")
@@ -56,14 +64,30 @@ class WhippetStack(cdk.Stack):
             sources=sources,
             image=training_image,
             debugger_image=debugger_image if settings.debugger.asks_sagemaker(settings.training.mode) else None,
-            weights=settings.training.weights,
+            further_inputs=[
+                *filter(None, [settings.training.weights]),
+                *(f"{prefix}*" for prefix in filter(None, [settings.training.wheels])),
+            ],
+            security=settings.security,
         )
 
         # what serves
-        serving_image_uri, repository_arn = self._serving_image(names, settings.release.image_uri)
-        endpoint_role = EndpointRole(self, "EndpointRole", dataset=dataset, names=names, repository_arn=repository_arn)
+        serving_image_uri, repository_arn = self._serving_image(names, settings, key)
+        endpoint_role = EndpointRole(
+            self,
+            "EndpointRole",
+            dataset=dataset,
+            names=names,
+            repository_arn=repository_arn,
+            further=[] if settings.serving.mode == "serverless" else join_vpc(settings.security),
+        )
         batch_role = BatchRole(
-            self, "BatchRole", dataset=dataset, sources=settings.batch.sources, repository_arn=repository_arn
+            self,
+            "BatchRole",
+            dataset=dataset,
+            sources=settings.batch.sources,
+            repository_arn=repository_arn,
+            security=settings.security,
         )
         endpoint_logs = EndpointLogs(self, "EndpointLogs", names=names)
         registry = ModelRegistry(self, "ModelRegistry", names=names)
@@ -87,6 +111,12 @@ class WhippetStack(cdk.Stack):
                 serving_repository_arn=repository_arn,
                 endpoint_role_arn=endpoint_role.role.role_arn,
                 sleep_record=record,
+                protection=Protection(
+                    settings=settings,
+                    key_arn=encryption.key_arn,
+                    objects_key_arn=encryption.objects_key_arn,
+                    code_files={asset.s3_object_url: asset.s3_object_key for asset in sources.all},
+                ),
             ),
             functions=functions,
         )
@@ -142,6 +172,14 @@ class WhippetStack(cdk.Stack):
                     "api.daily_quota bounds it, or lower api.rate",
                 )
 
+        # a network that the endpoint is not in
+        if settings.security.in_vpc and settings.serving.mode == "serverless":
+            cdk.Annotations.of(self).add_warning_v2(
+                "whippet:endpoint-outside-vpc",
+                "security.subnets holds the jobs, and not the endpoint: serving.mode=serverless knows no VPC. Set "
+                "serving.mode=realtime for an endpoint in it",
+            )
+
         # a question that reaches nobody
         if settings.release.approval == "manual" and settings.notifications.email is None:
             cdk.Annotations.of(self).add_warning_v2(
@@ -151,11 +189,28 @@ class WhippetStack(cdk.Stack):
                 "`whippet approve RUN` answers",
             )
 
-    def _serving_image(self, names: Names, given: str | None) -> tuple[str, str | None]:
+    def _encryption(self, settings: Settings, key: kms.IKey | None, dataset: Dataset) -> Encryption:
+        """Let everything that follows be encrypted with the key, and every role use it as far as it must."""
+        training, release = settings.training, settings.release
+        jobs = (training.instance_type, settings.tuning.instance_type, settings.debugger.instance_type)
+        encryption = Encryption(
+            key_arn=key.key_arn if key else None,
+            objects_key_arn=dataset.key_arn,
+            bucket_arn=dataset.bucket.bucket_arn,
+            volumes=not all(map(has_local_storage, (*jobs, settings.batch.instance_type))),
+            endpoint_volume=settings.serving.mode == "realtime" and not has_local_storage(release.instance_type),
+        )
+        encryption.attach(self)
+        return encryption
+
+    def _serving_image(self, names: Names, settings: Settings, key: kms.IKey | None) -> tuple[str, str | None]:
         """Return the URI of the image that the settings give or the stack builds, and the ARN of its ECR repository."""
+        given = settings.release.image_uri
         if given:
             return given, repository_of(given)
-        built = ServingImage(self, "ServingImage", names=names)
+        built = ServingImage(
+            self, "ServingImage", repository_name=names.serving_repository(settings.security.kms_key), key=key
+        )
         return built.uri, built.repository.repository_arn
 
     def _console_host(self) -> str:
