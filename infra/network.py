@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import aws_cdk as cdk
@@ -10,15 +9,10 @@ import aws_cdk as cdk
 from infra.permissions import NO_RESOURCES, Permission
 from infra.settings import SecuritySettings
 
-__all__ = ["join_vpc", "vpc_config"]
+__all__ = ["join_vpc"]
 
 _INTERFACES: Final = "The ids of the network interfaces are not known at deployment; a condition names their subnets."
 _SHARED: Final = "The settings name this subnet and group by their ids; a VPC may be shared by another account."
-
-
-def vpc_config(settings: SecuritySettings) -> dict[str, Sequence[str]]:
-    """Return the member `VpcConfig` of a job or a model."""
-    return {"Subnets": list(settings.subnets), "SecurityGroupIds": list(settings.security_groups)}
 
 
 def join_vpc(settings: SecuritySettings) -> list[Permission]:

@@ -130,7 +130,7 @@ class WhippetStack(cdk.Stack):
         if record.hours is not None:
             pause = Pause(self, "Pause", names=names, record=record, hours=record.hours)
             cleanup.resource.node.add_dependency(pause)
-        self._outputs(names, dataset, workflow, api, notifications, batch_role, record)
+        self._outputs(names, dataset, workflow, api, notifications, batch_role, record, encryption.key_arn)
         self._warnings(settings)
 
     def _warnings(self, settings: Settings) -> None:
@@ -228,6 +228,7 @@ class WhippetStack(cdk.Stack):
         notifications: Notifications,
         batch_role: BatchRole,
         record: SleepRecord,
+        key_arn: str | None,
     ) -> None:
         arn = workflow.state_machine.state_machine_arn
         console = f"https://{self.region}.{self._console_host()}/states/home?region={self.region}"
@@ -254,6 +255,8 @@ class WhippetStack(cdk.Stack):
             command = f"aws apigateway get-api-key --api-key {api.key.key_id} --include-value --query value"
             outputs[StackOutput.API_KEY_ID] = (api.key.key_id, "Id of the API key")
             outputs[StackOutput.API_KEY_COMMAND] = (f"{command} --output text", "Prints the API key")
+        if key_arn is not None:
+            outputs[StackOutput.KMS_KEY_ARN] = (key_arn, "The KMS key that encrypts what is stored")
         if record.name:
             outputs[StackOutput.SLEEP_RECORD] = (record.name, "The parameter that says which model sleeps")
         for name, (value, description) in outputs.items():

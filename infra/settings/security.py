@@ -55,6 +55,11 @@ class SecuritySettings(Section):
         """Whether the jobs run in a VPC of the account."""
         return bool(self.subnets)
 
+    @property
+    def vpc_config(self) -> dict[str, list[str]]:
+        """The member `VpcConfig` of a job or a model."""
+        return {"Subnets": list(self.subnets), "SecurityGroupIds": list(self.security_groups)}
+
     @model_validator(mode="after")
     def _a_network_has_both(self) -> SecuritySettings:
         if bool(self.subnets) != bool(self.security_groups):

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from contract import Channel, channel_folder
 from infra.instances import has_local_storage
-from infra.network import vpc_config
 from infra.settings import Settings
 
 __all__ = ["Protection"]
@@ -50,7 +49,7 @@ class Protection:
         request["ResourceConfig"] = self._disks(payload["ResourceConfig"])
         request["OutputDataConfig"] = self._written(payload["OutputDataConfig"])
         if self.settings.security.in_vpc:
-            request["VpcConfig"] = vpc_config(self.settings.security)
+            request["VpcConfig"] = self.settings.security.vpc_config
         if self.settings.security.isolate_training:
             request["EnableNetworkIsolation"] = True
             request |= self._with_code(payload, parameters)
@@ -80,7 +79,7 @@ class Protection:
             "ProcessingOutputConfig": self._written(payload["ProcessingOutputConfig"]),
         }
         network = {
-            **({"VpcConfig": vpc_config(self.settings.security)} if self.settings.security.in_vpc else {}),
+            **({"VpcConfig": self.settings.security.vpc_config} if self.settings.security.in_vpc else {}),
             **({"EnableNetworkIsolation": True} if self.settings.security.isolate_training else {}),
         }
         return {**request, "NetworkConfig": network} if network else request
@@ -89,7 +88,7 @@ class Protection:
         # Serverless endpoints know no VPC (developer guide, "Serverless Inference", feature exclusions).
         serverless = self.settings.serving.mode == "serverless"
         in_vpc = self.settings.security.in_vpc and not serverless
-        return {"VpcConfig": vpc_config(self.settings.security)} if in_vpc else {}
+        return {"VpcConfig": self.settings.security.vpc_config} if in_vpc else {}
 
     def _endpoint_config(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         # No key where a variant has no disk for it: a serverless one, or one with local storage, which is refused.

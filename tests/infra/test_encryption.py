@@ -62,6 +62,7 @@ def test_everything_that_is_stored_is_encrypted_with_the_given_key(keyed: Templa
     assert keyed.only("AWS::SNS::Topic")["KmsMasterKeyId"] == GIVEN
     assert keyed.only("AWS::ECR::Repository")["EncryptionConfiguration"] == {"EncryptionType": "KMS", "KmsKey": GIVEN}
     assert keyed.only("AWS::CodeBuild::Project")["EncryptionKey"] == GIVEN
+    assert keyed.body["Outputs"]["KmsKeyArn"]["Value"] == GIVEN
     for kind, member in (("AWS::Logs::LogGroup", "KmsKeyId"), ("AWS::Lambda::Function", "KmsKeyArn")):
         resources = keyed.of_type(kind)
         assert resources

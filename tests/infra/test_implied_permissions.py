@@ -38,6 +38,13 @@ RESOURCES = {
 }
 """The resource type that a call makes. CloudFormation has none for training and tuning jobs."""
 
+OF_THE_JOBS_ROLE = (
+    *("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission"),
+    *("ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission"),
+    *("ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups"),
+    *("ec2:DescribeSubnets", "ec2:DescribeVpcs", "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey"),
+)
+
 NOT_NEEDED = {
     # CloudFormation looks at what it has made; the state machine has states of their own for that.
     "*": {"sagemaker:ListTags": "CloudFormation reads tags back", "sagemaker:UpdateModelPackage": "a call of its own"},
@@ -53,13 +60,7 @@ NOT_NEEDED = {
         "ecr:DescribeImageScanFindings": "CloudFormation may scan, the call does not",
     },
     "CreateProcessingJob": dict.fromkeys(
-        (
-            *("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission"),
-            *("ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission"),
-            *("ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups"),
-            *("ec2:DescribeSubnets", "ec2:DescribeVpcs", "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey"),
-        ),
-        "the job's own role has it, and asks itself (SageMaker AI API Permissions, CreateProcessingJob)",
+        OF_THE_JOBS_ROLE, "the job's own role has it and asks (SageMaker AI API Permissions)"
     ),
     "CreateEndpointConfig": {"iam:PassRole": "no ExecutionRoleArn: there is neither an inference component nor a VPC"},
 }
