@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["deploy", "destroy", "other_stacks"]
 
 BOOTSTRAP_STACK = "CDKToolkit"
+"""The stack of `cdk bootstrap`; one with a qualifier of its own has that behind it here."""
+_QUALIFIER = "@aws-cdk/core:bootstrapQualifier"
 
 
 def deploy(target: Target) -> None:
@@ -39,9 +42,12 @@ def deploy(target: Target) -> None:
     with _alone():
         if target.cloud is not None:
             control.refuse_real_aws(target.environment)
-            if not _is_bootstrapped(target):
+            qualifier = _qualifier(target)
+            stack = f"{BOOTSTRAP_STACK}-{qualifier}" if qualifier else BOOTSTRAP_STACK
+            if not _is_bootstrapped(target, stack):
+                chosen = ("--qualifier", qualifier, "--toolkit-stack-name", stack) if qualifier else ()
                 # In a folder without cdk.json, the CDK does not synthesise the app, which bootstrapping does not need.
-                _cdk(target, "bootstrap", f"aws://{control.ACCOUNT_ID}/{control.REGION}", folder=STATE)
+                _cdk(target, "bootstrap", f"aws://{control.ACCOUNT_ID}/{control.REGION}", *chosen, folder=STATE)
 
         assembly = STATE / "cdk.out"
         _cdk(target, "synth", "--quiet", "--output", str(assembly), *_context(target))
@@ -66,7 +72,7 @@ def other_stacks(target: Target) -> list[str]:
     """Return the names of the stacks that stand beside the target's, without the CDK's own."""
     pages = target.client("cloudformation").get_paginator("describe_stacks").paginate()
     names = {stack["StackName"] for page in pages for stack in page["Stacks"] if "DELETE" not in stack["StackStatus"]}
-    return sorted(names - {BOOTSTRAP_STACK, target.settings.stack_name})
+    return sorted(name for name in names - {target.settings.stack_name} if not name.startswith(BOOTSTRAP_STACK))
 
 
 @contextlib.contextmanager
@@ -85,10 +91,17 @@ def _context(target: Target) -> list[str]:
     return [argument for override in target.overrides for argument in ("-c", override)]
 
 
-def _is_bootstrapped(target: Target) -> bool:
+def _qualifier(target: Target) -> str | None:
+    """Return the qualifier of the bootstrap that the CDK is told to use; None for its own."""
+    given = dict(override.split("=", 1) for override in target.overrides)
+    context: dict[str, str] = json.loads((ROOT / "cdk.json").read_text())["context"]
+    return given.get(_QUALIFIER) or context.get(_QUALIFIER)
+
+
+def _is_bootstrapped(target: Target, stack: str) -> bool:
     cloudformation = target.client("cloudformation")
     try:
-        cloudformation.describe_stacks(StackName=BOOTSTRAP_STACK)
+        cloudformation.describe_stacks(StackName=stack)
     except ClientError as error:
         if "does not exist" in str(error):
             return False

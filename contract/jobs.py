@@ -13,6 +13,8 @@ __all__ = [
     "Channel",
     "EntryPoint",
     "JobVariable",
+    "channel_folder",
+    "pip_variables",
     "rule_variable",
 ]
 
@@ -84,6 +86,20 @@ class Channel(StrEnum):
     Without a model in service the channel holds `Artefact.DATASET_SUMMARY`, since an empty one would fail the job."""
     WEIGHTS = "weights"
     """Pretrained weights, where the setting training.weights names a file; else the job downloads them."""
+    WHEELS = "wheels"
+    """Packages that pip installs, where the setting training.wheels names their prefix; else it downloads them."""
+    CODE = "code"
+    """The job's code, where it runs without a network (security.isolate_training); else the toolkit downloads it."""
+
+
+def channel_folder(channel: Channel) -> str:
+    """Return the folder in a job's container that holds the files of a channel (SageMaker's documented paths)."""
+    return f"/opt/ml/input/data/{channel.value}"
+
+
+def pip_variables() -> dict[str, str]:
+    """Return the variables for the `Environment` of jobs that let pip install from `Channel.WHEELS` alone."""
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": channel_folder(Channel.WHEELS)}
 
 
 class Artefact(StrEnum):

@@ -21,7 +21,7 @@ from infra.python_function import LOG_RETENTION, PythonFunction
 from infra.settings import Settings
 from infra.settings.api import ApiAuth, ApiSettings
 
-__all__ = ["FEEDBACK_ROUTE", "ROUTES", "Api"]
+__all__ = ["FEEDBACK_ROUTE", "ROUTES", "Api", "execution_log_group"]
 
 STAGE = "v1"
 _INTEGRATION_TIMEOUT = cdk.Duration.seconds(29)
@@ -61,6 +61,11 @@ _ACCESS_LOG = {
 
 Source: "Variables for access logging for API Gateway".
 """
+
+
+def execution_log_group(api_id: str) -> str:
+    """Return the name of the log group to which API Gateway writes its own log of an API."""
+    return f"API-Gateway-Execution-Logs_{api_id}/{STAGE}"
 
 
 class Api(Construct):
@@ -156,7 +161,7 @@ class Api(Construct):
         execution_log = logs.LogGroup(
             self,
             "ExecutionLog",
-            log_group_name=f"API-Gateway-Execution-Logs_{rest.rest_api_id}/{STAGE}",
+            log_group_name=execution_log_group(rest.rest_api_id),
             retention=LOG_RETENTION,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )

@@ -10,8 +10,11 @@ from constructs import Construct
 
 import contract
 from infra.dataset import Dataset
+from infra.encryption import Encryption
 from infra.job_role import pull_image, read_objects, sagemaker_role, write_logs_and_metrics
+from infra.network import join_vpc
 from infra.permissions import OBJECTS, Permission
+from infra.settings import SecuritySettings
 
 __all__ = ["BatchRole"]
 
@@ -35,6 +38,7 @@ class BatchRole(Construct):
         dataset: Dataset,
         sources: Sequence[str],
         repository_arn: str | None,
+        security: SecuritySettings,
     ) -> None:
         super().__init__(scope, construct_id)
         own = f"{contract.BATCHES_PREFIX}*"
@@ -44,6 +48,8 @@ class BatchRole(Construct):
             *(permission for source in sources for permission in _read_source(source)),
             *write_logs_and_metrics([_LOG_GROUP], namespaces=[_LOG_GROUP]),
             *pull_image(repository_arn),
+            *Encryption.of_jobs(self),
+            *join_vpc(security),
         ]
         self.role = sagemaker_role(self, permissions)
 

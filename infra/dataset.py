@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -24,8 +25,9 @@ CHECKPOINTS_DAYS = 7
 class Dataset(Construct):
     """A bucket that the stack owns, or the existing one that the settings name.
 
-    It is encrypted with S3's managed keys. With KMS an object's ETag would no longer be the hash of its content (S3 API
-    reference, "Object": ETag), and CheckDataset would ask for every photo's checksum to compute the split.
+    It is encrypted with S3's managed keys unless the settings name one of KMS. With KMS an object's ETag is not the
+    hash of its content (S3 API reference, "Object": ETag), and CheckDataset asks for every photo's checksum to compute
+    the split.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Dataset(Construct):
         settings: DatasetSettings,
         feedback_days: int,
         upload_origins: Sequence[str] = (),
+        key: kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.prefix = settings.prefix
@@ -43,10 +46,13 @@ class Dataset(Construct):
         self.readable_prefix = "" if self.owned else settings.prefix
         self.emptied_at_destroy = self.owned and not settings.keep_at_destroy
         self.bucket: s3.IBucket = (
-            self._build_bucket(settings, feedback_days, upload_origins)
+            self._build_bucket(settings, feedback_days, upload_origins, key)
             if settings.bucket is None
             else s3.Bucket.from_bucket_name(self, "Bucket", settings.bucket)
         )
+        customers = key.key_arn if key else None
+        self.key_arn: str | None = settings.bucket_key or customers
+        """The KMS key of its objects; None where S3 encrypts them with its own."""
 
     def uri(self, key: str) -> str:
         """Return the S3 URI of a key."""
@@ -56,12 +62,17 @@ class Dataset(Construct):
         """Return the ARN pattern of the objects of a key pattern, for a policy's resources."""
         return f"{self.bucket.bucket_arn}/{key_pattern}"
 
-    def _build_bucket(self, settings: DatasetSettings, feedback_days: int, upload_origins: Sequence[str]) -> s3.Bucket:
+    def _build_bucket(
+        self, settings: DatasetSettings, feedback_days: int, upload_origins: Sequence[str], key: kms.IKey | None
+    ) -> s3.Bucket:
         keep = settings.keep_at_destroy
         bucket = s3.Bucket(
             self,
             "Bucket",
-            encryption=s3.BucketEncryption.S3_MANAGED,
+            encryption=s3.BucketEncryption.KMS if key else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=key,
+            # one request to KMS for many objects, which else cost one each
+            bucket_key_enabled=True if key else None,
             enforce_ssl=True,
             minimum_tls_version=1.2,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,

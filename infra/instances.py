@@ -6,11 +6,13 @@ built for, compute capability 7.5 to 12.0.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 __all__ = [
     "fine_tuning_rate",
     "gpus",
+    "has_local_storage",
     "local_storage_gb",
     "virtual_cpus",
     "why_not_for_endpoints",
@@ -90,6 +92,16 @@ def local_storage_gb(instance_type: str) -> int | None:
     """
     name = instance_type.removeprefix("ml.")
     return _GPU_TYPES[name][1] if name in _GPU_TYPES else _CPU_STORAGE_GB.get(name)
+
+
+def has_local_storage(instance_type: str) -> bool:
+    """Return whether a type has NVMe storage, which its own hardware encrypts: SageMaker refuses a KMS key for it.
+
+    Sources: API reference, "ResourceConfig": VolumeKmsKeyId, and "CreateEndpointConfig": KmsKeyId. AWS writes local
+    storage as a `d` behind a family's generation (m5d, c5d, g4dn); the newer GPU types have it without saying so.
+    """
+    name, family = _name_and_family(instance_type)
+    return name in _GPU_TYPES or re.fullmatch(r"[a-z]+\d+[a-z]*d[a-z]*(-flex)?", family) is not None
 
 
 def why_not_for_jobs(instance_type: str) -> str | None:

@@ -11,9 +11,12 @@ from constructs import Construct
 import contract
 from infra.acknowledged import acknowledge_wildcards
 from infra.dataset import Dataset
+from infra.encryption import Encryption
 from infra.images import DebuggerImage, TrainingImage
 from infra.names import Names
+from infra.network import join_vpc
 from infra.permissions import ASSETS, LOG_STREAMS, NO_RESOURCES, OBJECTS, Permission
+from infra.settings import SecuritySettings
 from infra.source_bundle import SourceBundle
 
 __all__ = [
@@ -81,7 +84,8 @@ def service_of_this_account(service: str) -> iam.ServicePrincipal:
 
 
 def sagemaker_role(scope: Construct, permissions: Sequence[Permission]) -> iam.Role:
-    """Make a role for SageMaker with these permissions."""
+    """Make a role for SageMaker with these permissions, and those that KMS asks for beside them."""
+    permissions = [*permissions, *Encryption.implied(scope, permissions)]
     role = iam.Role(scope, "Role", assumed_by=service_of_this_account("sagemaker.amazonaws.com"))
     statements = [permission.statement() for permission in permissions]
     policy = iam.Policy(scope, "Policy", statements=statements, roles=[role])
@@ -101,14 +105,15 @@ class TrainingRole(Construct):
         sources: SourceBundle,
         image: TrainingImage,
         debugger_image: DebuggerImage | None,
-        weights: str | None,
+        further_inputs: Sequence[str],
+        security: SecuritySettings,
     ) -> None:
         super().__init__(scope, construct_id)
         # A run may name any prefix of a bucket that the stack owns; of an existing bucket only the setting's.
         own = [f"{prefix}*" for prefix in contract.JOBS_PREFIXES]
         readable = ["*"] if dataset.owned else [f"{dataset.prefix}*", *own]
-        if weights and not dataset.owned:
-            readable.append(weights)
+        if not dataset.owned:
+            readable += further_inputs
 
         job_logs = ["/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs"]
         permissions = [
@@ -129,6 +134,8 @@ class TrainingRole(Construct):
             # A job's log groups and metric namespaces have the same names; the service fixes both.
             *write_logs_and_metrics(job_logs, namespaces=job_logs),
             *pull_image(image.repository_arn),
+            *Encryption.of_jobs(self),
+            *join_vpc(security),
         ]
         if debugger_image is not None:
             # SageMaker evaluates its rules in processing jobs of this account, under the role of the training.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -31,10 +32,15 @@ class Names:
         """Log group to which SageMaker writes the endpoint's log; the service fixes the name."""
         return f"/aws/sagemaker/Endpoints/{self.endpoint}"
 
-    @property
-    def serving_repository(self) -> str:
-        """ECR repository of the serving image."""
-        return f"{self.prefix}-serving"
+    def serving_repository(self, key: str = "aws") -> str:
+        """Return the name of the ECR repository of the serving image.
+
+        A repository's key is for good: with another key (`security.kms_key`) it is another one, of another name, since
+        CloudFormation makes the new one before it deletes the old.
+        """
+        if key == "aws":
+            return f"{self.prefix}-serving"
+        return f"{self.prefix}-{hashlib.sha256(key.encode()).hexdigest()[:8]}-serving"
 
     def of_runs(self, *kinds: str) -> list[str]:
         """Return the ARN patterns of what the runs create, by kinds of resource such as `training-job` and `model`."""

@@ -22,6 +22,8 @@ class StackOutput(StrEnum):
     """Base URL with a slash at its end, as in `<ApiUrl>classify`."""
     NOTIFICATION_TOPIC = "NotificationTopic"
     """The SNS topic of the results of runs and of the questions for approval."""
+    KMS_KEY_ARN = "KmsKeyArn"
+    """The customer's KMS key (`security.kms_key`); not with AWS's own."""
     API_KEY_ID = "ApiKeyId"
     """Only where the API takes keys (`api.auth`)."""
     API_KEY_COMMAND = "ApiKeyCommand"

@@ -16,6 +16,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.acknowledged import acknowledge, acknowledge_wildcards
+from infra.encryption import Encryption
 from infra.permissions import Permission
 
 __all__ = ["LOG_RETENTION", "SERVICE_TIMEOUT", "PythonFunction", "make_readable", "stage_function"]
@@ -141,6 +142,7 @@ class PythonFunction(Construct):
         write_logs = Permission(
             actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[self.log_group.log_group_arn]
         )
+        permissions = [*permissions, *Encryption.implied(self, permissions)]
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         policy = iam.Policy(
             self,

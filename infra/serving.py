@@ -6,12 +6,14 @@ import hashlib
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import aws_cdk as cdk
 from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_sagemaker as sagemaker
@@ -101,17 +103,21 @@ class ServingImage(Construct):
     A custom resource waits for the build; `uri` is the finished image.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, names: Names) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, repository_name: str, key: kms.IKey | None = None
+    ) -> None:
         super().__init__(scope, construct_id)
+        self._key = key
 
         # where the images are kept
         self.repository = ecr.Repository(
             self,
             "Repository",
-            repository_name=names.serving_repository,
+            repository_name=repository_name,
             image_scan_on_push=True,
             image_tag_mutability=ecr.TagMutability.IMMUTABLE,
-            encryption=ecr.RepositoryEncryption.AES_256,
+            encryption=ecr.RepositoryEncryption.KMS if key else ecr.RepositoryEncryption.AES_256,
+            encryption_key=key,
             removal_policy=cdk.RemovalPolicy.DESTROY,
             empty_on_delete=True,
             lifecycle_rules=[ecr.LifecycleRule(max_image_age=_IMAGES_KEPT)],
@@ -166,6 +172,8 @@ class ServingImage(Construct):
                 "REPOSITORY_URI": codebuild.BuildEnvironmentVariable(value=self.repository.repository_uri),
             },
             role=role.without_policy_updates(),
+            # It has no artefacts and no cache, so its role needs no permission on the key.
+            encryption_key=self._key,
             logging=codebuild.LoggingOptions(cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=log_group)),
             timeout=cdk.Duration.minutes(13),
             queued_timeout=cdk.Duration.minutes(5),
@@ -239,6 +247,7 @@ class EndpointRole(Construct):
         dataset: Dataset,
         names: Names,
         repository_arn: str | None,
+        further: Sequence[Permission] = (),
     ) -> None:
         super().__init__(scope, construct_id)
         permissions = [
@@ -247,6 +256,7 @@ class EndpointRole(Construct):
                 [names.endpoint_log_group], namespaces=["/aws/sagemaker/Endpoints"], create_groups=False
             ),
             *pull_image(repository_arn),
+            *further,
         ]
         self.role = sagemaker_role(self, permissions)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_kms as kms
 from aws_cdk import region_info
 from constructs import Construct
 
@@ -14,10 +15,13 @@ from infra.batch_role import BatchRole
 from infra.cleanup import Cleanup
 from infra.dashboard import Dashboard
 from infra.dataset import Dataset
+from infra.encryption import Encryption
 from infra.images import DebuggerImage, TrainingImage
-from infra.instances import fine_tuning_rate
+from infra.instances import fine_tuning_rate, has_local_storage
 from infra.job_role import TrainingRole
+from infra.key import build_key
 from infra.names import Names
+from infra.network import join_vpc
 from infra.notifications import Notifications
 from infra.outputs import StackOutput
 from infra.pause import Pause, SleepRecord
@@ -26,6 +30,7 @@ from infra.settings import Settings
 from infra.source_bundle import SourceBundle
 from infra.tidy_up import TidyUp
 from infra.workflow.payloads import RunParts
+from infra.workflow.protection import Protection
 from infra.workflow.state_machine import Workflow
 
 __all__ = ["WhippetStack"]
@@ -40,14 +45,17 @@ class WhippetStack(cdk.Stack):
         )
         names = Names(settings.prefix)
         record = SleepRecord.of(settings, names)
+        key = build_key(self, settings=settings.security, names=names)
         dataset = Dataset(
             self,
             "Dataset",
             settings=settings.dataset,
             feedback_days=settings.api.feedback_days,
             upload_origins=settings.api.cors_origins,
+            key=key,
         )
-        notifications = Notifications(self, "Notifications", settings=settings.notifications)
+        encryption = self._encryption(settings, key, dataset)
+        notifications = Notifications(self, "Notifications", settings=settings.notifications, key=key)
 
         # what the jobs run, and what they may do
         sources = SourceBundle(self, "Sources")
@@ -60,14 +68,30 @@ class WhippetStack(cdk.Stack):
             sources=sources,
             image=training_image,
             debugger_image=debugger_image if settings.debugger.asks_sagemaker(settings.training.mode) else None,
-            weights=settings.training.weights,
+            further_inputs=[
+                *filter(None, [settings.training.weights]),
+                *(f"{prefix}*" for prefix in filter(None, [settings.training.wheels])),
+            ],
+            security=settings.security,
         )
 
         # what serves
-        serving_image_uri, repository_arn = self._serving_image(names, settings.release.image_uri)
-        endpoint_role = EndpointRole(self, "EndpointRole", dataset=dataset, names=names, repository_arn=repository_arn)
+        serving_image_uri, repository_arn = self._serving_image(names, settings, key)
+        endpoint_role = EndpointRole(
+            self,
+            "EndpointRole",
+            dataset=dataset,
+            names=names,
+            repository_arn=repository_arn,
+            further=[] if settings.serving.mode == "serverless" else join_vpc(settings.security),
+        )
         batch_role = BatchRole(
-            self, "BatchRole", dataset=dataset, sources=settings.batch.sources, repository_arn=repository_arn
+            self,
+            "BatchRole",
+            dataset=dataset,
+            sources=settings.batch.sources,
+            repository_arn=repository_arn,
+            security=settings.security,
         )
         endpoint_logs = EndpointLogs(self, "EndpointLogs", names=names)
         registry = ModelRegistry(self, "ModelRegistry", names=names)
@@ -91,6 +115,12 @@ class WhippetStack(cdk.Stack):
                 serving_repository_arn=repository_arn,
                 endpoint_role_arn=endpoint_role.role.role_arn,
                 sleep_record=record,
+                protection=Protection(
+                    settings=settings,
+                    key_arn=encryption.key_arn,
+                    objects_key_arn=encryption.objects_key_arn,
+                    code_files={asset.s3_object_url: asset.s3_object_key for asset in sources.all},
+                ),
             ),
             functions=functions,
         )
@@ -114,7 +144,7 @@ class WhippetStack(cdk.Stack):
             pause = Pause(self, "Pause", names=names, record=record, hours=record.hours)
             cleanup.resource.node.add_dependency(pause)
         self._monitor(names, dataset, settings, record, api, workflow, notifications)
-        self._outputs(names, dataset, workflow, api, notifications, batch_role, record)
+        self._outputs(names, dataset, workflow, api, notifications, batch_role, record, encryption.key_arn)
         self._warnings(settings)
 
     def _monitor(
@@ -197,6 +227,14 @@ class WhippetStack(cdk.Stack):
                     "api.daily_quota bounds it, or lower api.rate",
                 )
 
+        # a network that the endpoint is not in
+        if settings.security.in_vpc and settings.serving.mode == "serverless":
+            cdk.Annotations.of(self).add_warning_v2(
+                "whippet:endpoint-outside-vpc",
+                "security.subnets holds the jobs, and not the endpoint: serving.mode=serverless knows no VPC. Set "
+                "serving.mode=realtime for an endpoint in it",
+            )
+
         # a question that reaches nobody
         if settings.release.approval == "manual" and settings.notifications.email is None:
             cdk.Annotations.of(self).add_warning_v2(
@@ -206,11 +244,28 @@ class WhippetStack(cdk.Stack):
                 "`whippet approve RUN` answers",
             )
 
-    def _serving_image(self, names: Names, given: str | None) -> tuple[str, str | None]:
+    def _encryption(self, settings: Settings, key: kms.IKey | None, dataset: Dataset) -> Encryption:
+        """Let everything that follows be encrypted with the key, and every role use it as far as it must."""
+        training, release = settings.training, settings.release
+        jobs = (training.instance_type, settings.tuning.instance_type, settings.debugger.instance_type)
+        encryption = Encryption(
+            key_arn=key.key_arn if key else None,
+            objects_key_arn=dataset.key_arn,
+            bucket_arn=dataset.bucket.bucket_arn,
+            volumes=not all(map(has_local_storage, (*jobs, settings.batch.instance_type))),
+            endpoint_volume=settings.serving.mode == "realtime" and not has_local_storage(release.instance_type),
+        )
+        encryption.attach(self)
+        return encryption
+
+    def _serving_image(self, names: Names, settings: Settings, key: kms.IKey | None) -> tuple[str, str | None]:
         """Return the URI of the image that the settings give or the stack builds, and the ARN of its ECR repository."""
+        given = settings.release.image_uri
         if given:
             return given, repository_of(given)
-        built = ServingImage(self, "ServingImage", names=names)
+        built = ServingImage(
+            self, "ServingImage", repository_name=names.serving_repository(settings.security.kms_key), key=key
+        )
         return built.uri, built.repository.repository_arn
 
     def _console_host(self) -> str:
@@ -228,6 +283,7 @@ class WhippetStack(cdk.Stack):
         notifications: Notifications,
         batch_role: BatchRole,
         record: SleepRecord,
+        key_arn: str | None,
     ) -> None:
         arn = workflow.state_machine.state_machine_arn
         console = f"https://{self.region}.{self._console_host()}/states/home?region={self.region}"
@@ -254,6 +310,8 @@ class WhippetStack(cdk.Stack):
             command = f"aws apigateway get-api-key --api-key {api.key.key_id} --include-value --query value"
             outputs[StackOutput.API_KEY_ID] = (api.key.key_id, "Id of the API key")
             outputs[StackOutput.API_KEY_COMMAND] = (f"{command} --output text", "Prints the API key")
+        if key_arn is not None:
+            outputs[StackOutput.KMS_KEY_ARN] = (key_arn, "The KMS key that encrypts what is stored")
         if record.name:
             outputs[StackOutput.SLEEP_RECORD] = (record.name, "The parameter that says which model sleeps")
         for name, (value, description) in outputs.items():

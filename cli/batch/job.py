@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 import contract
+from infra.instances import has_local_storage
 from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
@@ -97,9 +98,20 @@ class BatchJobs:
                 "ContentType": "application/x-image",
                 "SplitType": "None",
             },
-            TransformOutput={"S3OutputPath": answers.rstrip("/"), "Accept": "application/json"},
-            TransformResources={"InstanceType": settings.instance_type, "InstanceCount": 1},
+            TransformOutput={"S3OutputPath": answers.rstrip("/"), "Accept": "application/json", **self._written()},
+            TransformResources={"InstanceType": settings.instance_type, "InstanceCount": 1, **self._disk()},
         )
+
+    def _written(self) -> dict[str, str]:
+        """Return the key of the answers, which the bucket's own would not be."""
+        key = self.target.settings.dataset.bucket_key or self.target.outputs.get(StackOutput.KMS_KEY_ARN)
+        return {"KmsKeyId": key} if key else {}
+
+    def _disk(self) -> dict[str, str]:
+        """Return the key of the machine's disk, unless its own hardware encrypts it."""
+        key = self.target.outputs.get(StackOutput.KMS_KEY_ARN)
+        local = has_local_storage(self.target.settings.batch.instance_type)
+        return {"VolumeKmsKeyId": key} if key and not local else {}
 
     def delete_model(self) -> None:
         """Delete the batch's model, if there is one."""
@@ -111,12 +123,15 @@ class BatchJobs:
 
     def _make_model(self, model: ModelInService) -> None:
         # A container without a network has no credentials either: photos of strangers are decoded in it.
+        security = self.target.settings.security
+        network = {"VpcConfig": security.vpc_config} if security.in_vpc else {}
         try:
             self._sagemaker.create_model(
                 ModelName=self.model_name,
                 PrimaryContainer=model.container,
                 ExecutionRoleArn=self.target.output(StackOutput.BATCH_ROLE_ARN),
                 EnableNetworkIsolation=True,
+                **network,
             )
         except ClientError as error:
             if "Cannot create already existing" not in str(error):

@@ -16,6 +16,7 @@ from infra.settings.debugger import DebuggerSettings
 from infra.settings.jobs import FeaturesSettings, TrainingSettings, TuningSettings
 from infra.settings.monitoring import MonitoringSettings
 from infra.settings.section import ONE_OR_MORE, EndpointInstanceType, Section
+from infra.settings.security import KEY_ARN, SecuritySettings
 
 __all__ = [
     "ApiSettings",
@@ -23,6 +24,7 @@ __all__ = [
     "DebuggerSettings",
     "MonitoringSettings",
     "ReleaseSettings",
+    "SecuritySettings",
     "ServingSettings",
     "Settings",
     "SettingsError",
@@ -57,6 +59,12 @@ class DatasetSettings(Section):
         pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
         description="Name of an existing bucket with the photos; empty: the stack creates one. On a standing stack, "
         "another bucket takes the endpoint's access to the model in service: start a run right after the change.",
+    )
+    bucket_key: str | None = Field(
+        default=None,
+        pattern=rf"^{KEY_ARN}$",
+        description="ARN of the KMS key that encrypts the existing bucket, which the roles may then use for its "
+        "objects; empty: it has none.",
     )
     prefix: str = Field(
         default="dataset/",
@@ -254,6 +262,7 @@ class Settings(Section):
     api: ApiSettings = ApiSettings()
     notifications: NotificationSettings = NotificationSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    security: SecuritySettings = SecuritySettings()
 
     @model_validator(mode="after")
     def _warm_start_fits(self) -> Settings:
@@ -283,13 +292,59 @@ class Settings(Section):
     @model_validator(mode="after")
     def _photos_and_weights_lie_apart(self) -> Settings:
         """Refuse a place where the runs write, and where S3 deletes what is old."""
-        places = {"dataset.prefix": self.dataset.prefix, "training.weights": self.training.weights or ""}
+        places = {
+            "dataset.prefix": self.dataset.prefix,
+            "training.weights": self.training.weights or "",
+            "training.wheels": self.training.wheels or "",
+        }
         for name, place in places.items():
             if place.startswith(contract.OWN_PREFIXES):
                 raise ValueError(
                     f"{name}={place} lies where the runs keep their own files, some of which S3 deletes after days; "
                     f"put it below another prefix than {', '.join(contract.OWN_PREFIXES)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _a_buckets_key_has_its_bucket(self) -> Settings:
+        if self.dataset.bucket_key and not self.dataset.bucket:
+            raise ValueError(
+                f"dataset.bucket_key={self.dataset.bucket_key} has no effect without dataset.bucket: the stack's own "
+                "bucket is encrypted by security.kms_key; set dataset.bucket, or empty dataset.bucket_key"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kept_photos_keep_their_key(self) -> Settings:
+        """Refuse to delete the key of photos that stay."""
+        kept = self.dataset.keep_at_destroy or self.dataset.bucket
+        if self.security.key_at_destroy == "delete" and kept:
+            raise ValueError(
+                "security.key_at_destroy=delete would make what stays in the bucket unreadable for good; set "
+                "dataset.keep_at_destroy=false with a bucket of the stack's own, or security.key_at_destroy=keep"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _isolated_jobs_have_all_they_need(self) -> Settings:
+        """Refuse jobs without a network that would have to download something."""
+        training = self.training
+        if not self.security.isolate_training:
+            return self
+        backbones = self.tuning.backbones or (training.backbone,)
+        if not training.wheels:
+            raise ValueError(
+                "security.isolate_training=true keeps the jobs from PyPI: put the packages of "
+                "training/requirements.txt into the data bucket and set training.wheels to their prefix "
+                "(docs/security.md), or set security.isolate_training=false"
+            )
+        downloaded = [name for name in backbones if not name.startswith("efficientnet_lite")]
+        if downloaded and not training.weights:
+            raise ValueError(
+                f"security.isolate_training=true keeps the jobs from the weights of {', '.join(downloaded)}: put them "
+                "into the data bucket and set training.weights to their key, or choose training.backbone="
+                "efficientnet_lite0, whose weights come as a package"
+            )
         return self
 
     @model_validator(mode="after")

@@ -111,6 +111,12 @@ class TrainingSettings(Section):
         pattern=r"^[A-Za-z0-9._/-]+$",
         description="Key of a file with the backbone's weights in the data bucket; empty: its library's hub.",
     )
+    wheels: str | None = Field(
+        default=None,
+        pattern=r"^([A-Za-z0-9._-]+/)+$",
+        description="Key prefix in the data bucket of the wheels of training/requirements.txt, which jobs install "
+        "instead of downloading packages, as without internet; ends with a slash; empty: from PyPI.",
+    )
     image_size: int = hyperparameter("image_size")
     views: int = hyperparameter("views")
     flip: bool = hyperparameter("flip")

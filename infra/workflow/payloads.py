@@ -18,6 +18,7 @@ from infra.names import Names
 from infra.pause import SleepRecord
 from infra.settings import Settings
 from infra.source_bundle import SourceBundle
+from infra.workflow.protection import Protection
 
 __all__ = ["CHECKPOINTS", "RunParts", "channel", "hyperparameters"]
 
@@ -51,6 +52,7 @@ class RunParts:
     """The ECR repository of the serving image; None for an image of another registry."""
     endpoint_role_arn: str
     sleep_record: SleepRecord
+    protection: Protection
 
     @property
     def finetunes(self) -> bool:
@@ -88,11 +90,12 @@ class RunParts:
         return {"InstanceType": instance_type, "InstanceCount": count, "VolumeSizeInGB": volume}
 
     def environment(self, instance_type: str, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return the member `Environment`: the job's run, its file of weights, `variables`, and what speeds up CPUs."""
+        """Return the member `Environment`: the job's run, weights and wheels, `variables`, and what speeds up CPUs."""
         tuned = {} if gpus(instance_type) else JOB_ENVIRONMENT
         key = self.settings.training.weights
         weights = {contract.JobVariable.WEIGHTS.value: key.rpartition("/")[2]} if key else {}
-        return {f"{contract.JobVariable.RUN}.$": "$.plan.run", **weights, **tuned, **variables}
+        packages = contract.pip_variables() if self.settings.training.wheels else {}
+        return {f"{contract.JobVariable.RUN}.$": "$.plan.run", **weights, **packages, **tuned, **variables}
 
     @property
     def serving_container(self) -> dict[str, Any]:
@@ -124,16 +127,17 @@ class RunParts:
         return cdk.Duration.minutes(minutes).plus(_SPOT_WAIT if spot else cdk.Duration.seconds(0)).plus(_QUEUE)
 
     def photo_channels(self, *, streamed: bool = False) -> list[dict[str, Any]]:
-        """Return the channels with the photos, their manifest, and the weights if the settings name a file of them.
+        """Return the channels with the photos, their manifest, and the weights and wheels that the settings name.
 
         The photos come as the setting says, or streamed to a job of which each instance reads only some of them.
         """
-        weights = self.settings.training.weights
+        weights, wheels = self.settings.training.weights, self.settings.training.wheels
         mode = "FastFile" if streamed else self.settings.dataset.input_mode
         return [
             channel(contract.Channel.DATASET, path="$.plan.dataset_uri", input_mode=mode),
             channel(contract.Channel.MANIFEST, path="$.plan.manifest_uri"),
             *([channel(contract.Channel.WEIGHTS, uri=self.dataset.uri(weights))] if weights else []),
+            *([channel(contract.Channel.WHEELS, uri=self.dataset.uri(wheels))] if wheels else []),
         ]
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from aws_cdk import aws_stepfunctions as sfn
 
 from infra.acknowledged import acknowledge, acknowledge_wildcards
+from infra.encryption import Encryption
 from infra.names import Names
 from infra.permissions import MODEL_VERSIONS, NO_RESOURCES, RUN_NAMES, Permission
 
@@ -82,6 +83,7 @@ class RunRole:
         )
         invocations = Permission(actions=["lambda:InvokeFunction"], resources=list(self._functions))
         permissions = [invocations, *self._permissions, passed]
+        permissions += Encryption.implied(state_machine, permissions)
         for permission in permissions:
             state_machine.add_to_role_policy(permission.statement())
 

@@ -40,6 +40,7 @@ class Workflow(Construct):
             names=names,
             environment={"BUCKET": parts.dataset.bucket.bucket_name, "NAME_PREFIX": names.prefix},
             functions=functions,
+            protection=parts.protection,
         )
         start = _phases(states, parts)
         log_group = logs.LogGroup(

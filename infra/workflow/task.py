@@ -12,6 +12,7 @@ from constructs import Construct
 from infra.names import Names
 from infra.permissions import Permission
 from infra.python_function import PythonFunction
+from infra.workflow.protection import Protection
 from infra.workflow.role import RunRole
 
 __all__ = [
@@ -76,9 +77,17 @@ class RunScope(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, names: Names, environment: Mapping[str, str], functions: Construct
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        names: Names,
+        environment: Mapping[str, str],
+        functions: Construct,
+        protection: Protection,
     ) -> None:
         super().__init__(scope, construct_id)
+        self.protection = protection
         self.role = RunRole(names)
         self._environment = dict(environment)
         self._functions = functions
@@ -157,8 +166,8 @@ def sagemaker_task(
 ) -> sfn.CustomState:
     """Return the state of a SageMaker API call; the state machine's role may then make the call.
 
-    What may pass is retried: a used-up quota for about an hour, anything that may be throttling for minutes.
-
+    What may pass is retried: a used-up quota for about an hour, anything that may be throttling for minutes. The
+    request gets the key and the network of the settings (infra/workflow/protection.py).
 
     Args:
         scope: The scope of the run's states.
@@ -171,6 +180,7 @@ def sagemaker_task(
         passing: Errors that pass by themselves, and are retried beside a used-up quota.
         implied: What the call needs of its caller besides its own action.
     """
+    payload = scope.protection.of(call, payload)
     scope.role.may_call(call, payload, implied=implied)
     integration = "sagemaker" if call in _OPTIMISED else "aws-sdk:sagemaker"
     state_json: dict[str, Any] = {

@@ -30,6 +30,7 @@ def apply() -> None:
     evaluator = seam.module("core.iam_evaluator")
     seam.expect(evaluator, "evaluate", "ctx", "policies")
     seam.expect(evaluator, "_gather_role_policies", "role_name", "account_id")
+    seam.expect(evaluator, "_permissions_boundary", "store", "name", "account_id")
     seam.expect(
         evaluator,
         "EvalContext",
@@ -53,7 +54,7 @@ def role_name(role_arn: str) -> str:
 def role_may(
     role_arn: str, *, action: str, resource: str, session: str, context: Mapping[str, str] | None = None
 ) -> str | None:
-    """Return None if the role's policies allow the action on the resource, else AWS's message of the refusal.
+    """Return None if the role's policies and boundary allow the action on the resource, else AWS's refusal.
 
     Args:
         role_arn: the role.
@@ -80,6 +81,7 @@ def role_may(
             service_context=dict(context or {}),
         ),
         evaluator._gather_role_policies(role_name(role_arn), account),
+        *evaluator._permissions_boundary(seam.module("services.iam")._roles, role_name(role_arn), account),
     )
 
     if result.decision == "Allow":

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local.cloud import bucket_properties, function_checks, seam
+from local.cloud import boundaries, bucket_properties, function_checks, seam
 from local.cloud.stepfunctions import definitions
 
 __all__ = ["apply"]
@@ -22,6 +22,7 @@ def apply() -> None:
     _request_validators(
         _handler(handlers, "AWS::ApiGateway::RequestValidator"), _handler(handlers, "AWS::ApiGateway::Method")
     )
+    boundaries.apply(_handler(handlers, "AWS::IAM::Role"))
     function_checks.apply(_handler(handlers, "AWS::Lambda::Function"))
     _state_machines(provisioners, _handler(handlers, "AWS::StepFunctions::StateMachine"))
 

@@ -9,7 +9,7 @@ What differs from AWS, beside speed and price:
 - A stopped training job ends after seconds, not after 120 of them. As on AWS, its script hears no SIGTERM.
 - Spot instances are never interrupted. FastFile channels are filled before the job starts.
 - Two jobs of several instances cannot run at once under torchrun, since the toolkit's port is fixed.
-- Instance types, VPCs, network isolation and encryption between containers are accepted without effect.
+- Instance types, VPCs, endpoints' network isolation and encryption between containers are accepted without effect.
 - Debugger's rules are evaluated after the job, not beside it, and its profiler samples nothing by itself.
 - Model packages are neither validated nor scanned.
 - Records live as long as the service, but for the names of jobs (`account`).

@@ -10,6 +10,7 @@ import pytest
 
 from cli import deployment
 from tests.cli.stack import FakeStack
+from tests.fakes.s3 import client_error
 
 
 def test_a_second_deployment_waits_for_the_first(
@@ -42,3 +43,36 @@ def test_a_second_deployment_waits_for_the_first(
     for thread in threads:
         thread.join(10)
     assert steps == ["first synth", "first deploy", "second synth", "second deploy"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "arguments"),
+    [
+        ((), ()),
+        (
+            ("@aws-cdk/core:bootstrapQualifier=team7",),
+            ("--qualifier", "team7", "--toolkit-stack-name", "CDKToolkit-team7"),
+        ),
+    ],
+    ids=["the CDK's own", "team7"],
+)
+def test_the_local_cloud_is_bootstrapped_with_the_qualifier_that_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...], arguments: tuple[str, ...]
+) -> None:
+    calls: dict[str, tuple[str, ...]] = {}
+    looked_for = []
+
+    class NoStack:
+        def describe_stacks(self, *, StackName: str) -> None:  # noqa: N803
+            looked_for.append(StackName)
+            raise client_error("ValidationError", f"Stack with id {StackName} does not exist")
+
+    monkeypatch.setattr(deployment, "STATE", tmp_path / "state")
+    monkeypatch.setattr(deployment, "_cdk", lambda _, verb, *given, **__: calls.update({verb: given}))
+    monkeypatch.setattr(deployment.control, "refuse_real_aws", lambda _: None)
+    stack: Any = FakeStack(cloudformation=NoStack())
+    stack.overrides, stack.environment = overrides, {}
+    deployment.deploy(stack)
+    assert calls["bootstrap"][1:] == arguments
+    assert looked_for == ["CDKToolkit-team7" if overrides else "CDKToolkit"]
+    assert set(overrides) <= set(calls["synth"])

@@ -20,6 +20,13 @@ SETTINGS: list[dict[str, str]] = [
     {"training.mode": "finetune"},
     {"release.approval": "manual", "tuning.warm_start": "true"},
     {"debugger.mode": "own"},
+    {
+        "debugger.mode": "own",
+        "serving.mode": "realtime",
+        "security.kms_key": "create",
+        "security.subnets": "subnet-01234567",
+        "security.security_groups": "sg-01234567",
+    },
 ]
 
 RESOURCES = {
@@ -30,6 +37,13 @@ RESOURCES = {
     "CreateProcessingJob": "AWS::SageMaker::ProcessingJob",
 }
 """The resource type that a call makes. CloudFormation has none for training and tuning jobs."""
+
+OF_THE_JOBS_ROLE = (
+    *("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission"),
+    *("ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission"),
+    *("ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups"),
+    *("ec2:DescribeSubnets", "ec2:DescribeVpcs", "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey"),
+)
 
 NOT_NEEDED = {
     # CloudFormation looks at what it has made; the state machine has states of their own for that.
@@ -45,6 +59,9 @@ NOT_NEEDED = {
         "ecr:StartImageScan": "CloudFormation may scan, the call does not",
         "ecr:DescribeImageScanFindings": "CloudFormation may scan, the call does not",
     },
+    "CreateProcessingJob": dict.fromkeys(
+        OF_THE_JOBS_ROLE, "the job's own role has it and asks (SageMaker AI API Permissions)"
+    ),
     "CreateEndpointConfig": {"iam:PassRole": "no ExecutionRoleArn: there is neither an inference component nor a VPC"},
 }
 """By call: permissions of the lists that the payload does not use, with the reason."""

@@ -28,6 +28,8 @@ _NAMED = {
 _EVENTS = {"TrainingJob": "Training", "HyperParameterTuningJob": "Tuning", "ProcessingJob": "Processing"}
 _WITHOUT_RESOURCES = ("logs:", "xray:")
 
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
+
 Needed = set[tuple[str, str]]
 
 CONFIGURATIONS = [
@@ -38,10 +40,11 @@ CONFIGURATIONS = [
     {"debugger.mode": "managed"},
     {"debugger.mode": "off"},
     EVERY_FUNCTION,
+    {**EVERY_FUNCTION, "security.kms_key": KEY},
 ]
 
 
-def needed(resource: str, payload: dict[str, Any], *, repository: str) -> Needed:
+def needed(resource: str, payload: dict[str, Any], *, repository: str, encrypted: bool) -> Needed:
     """What IAM asks for a rendered task: the action on every resource it names, and what goes with it.
 
     Source: "IAM policies for calling SageMaker AI with Step Functions", and the Service Authorization Reference.
@@ -71,7 +74,24 @@ def needed(resource: str, payload: dict[str, Any], *, repository: str) -> Needed
     if "Tags" in payload:
         # An endpoint's creation names its configuration, too, which is not tagged with it.
         found |= {(f"sagemaker:{verb}Tags", arns[0]) for verb in ("Add", "List")}
+    if encrypted:
+        found |= of_kms(action)
     return found | {("iam:PassRole", role) for role in passed_roles(payload)}
+
+
+def of_kms(action: str) -> Needed:
+    """What KMS asks the caller for, where a customer's key encrypts bucket and endpoint.
+
+    Source: "Amazon SageMaker AI API Permissions" (CreateEndpoint), CloudFormation's schema of the configuration, and S3
+    for the model's data that CreateModelPackage reads. A job's own role has what its disk and results need.
+    """
+    actions = {
+        "CreateEndpoint": {"kms:CreateGrant"},
+        "UpdateEndpoint": {"kms:CreateGrant"},
+        "CreateEndpointConfig": {"kms:DescribeKey"},
+        "CreateModelPackage": {"kms:Decrypt"},
+    }
+    return {(name, KEY) for name in actions.get(action, set())}
 
 
 def passed_roles(value: Any) -> set[str]:
@@ -115,7 +135,8 @@ def test_every_task_has_its_permissions_and_every_permission_its_task(
             resource = states[name]["Resource"]
             if resource.endswith("lambda:invoke.waitForTaskToken"):
                 resource = states[name]["Parameters"]["FunctionName"]
-            wanted |= needed(resource, payload, repository=repository)
+            encrypted = "security.kms_key" in overrides
+            wanted |= needed(resource, payload, repository=repository, encrypted=encrypted)
 
     assert passed == {name for name, state in states.items() if state["Type"] == "Task"}
     permissions = allowed(template)

@@ -16,6 +16,7 @@ from local.sagemaker.jobs.mounts import ML_ROOT, base_dir, rewritten
 
 __all__ = [
     "HOST_NAME",
+    "container_credentials",
     "environment",
     "localised",
     "program_of",
@@ -33,6 +34,14 @@ _INHERITED: Final = (
 """Variables of this machine that a program needs; it gets no others of the service's own environment."""
 
 _INHERITED_PREFIXES: Final = ("PIP_", "UV_", "OMP_", "MKL_", "GOMP_", "MALLOC_")
+
+
+def container_credentials(credentials: Mapping[str, str], *, isolated: bool) -> Mapping[str, str]:
+    """Return what a container knows of its role: nothing with network isolation, where the service alone acts as it.
+
+    Source: "Run training and inference containers in internet-free mode".
+    """
+    return {} if isolated else credentials
 
 
 def environment(image: Image, *layers: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,8 @@ An ordinary user cannot make /opt/ml, but on Linux a process can have a user and
 job's folder is mounted at /opt/ml, and within it the model, the output, its data, the checkpoints and every channel are
 mounts of their own, as in SageMaker's containers, so that a rename from one to another fails with EXDEV here, too.
 There its host name also resolves to no address: AWS's images try to repair theirs with a program that they lack (the
-start script of aws/deep-learning-containers), and what needs an address has to name its network interface.
+start script of aws/deep-learning-containers), and what needs an address has to name its network interface. A job with
+network isolation also has a network namespace, in which only the loopback interface is up.
 
 Where that is not to be had (macOS, systems without user namespaces for users), paths below /opt/ml in a job's arguments
 and variables are rewritten to its folder (`container.localised`), and Python programs find such renames refused
@@ -15,8 +16,10 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -36,6 +39,16 @@ _GUARD: Final = Path(__file__).parent / "rename_guard"
 _NAMESPACES: Final = ("--user", "--map-root-user", "--mount", "--uts")
 
 # $1 is the host name, $2 the job's folder, $3 the number of its mounts, whose names follow; then comes the program.
+_LOOPBACK: Final = """
+import fcntl, socket, struct
+
+request = struct.pack("16sh", b"lo", 0)
+with socket.socket() as any_socket:
+    (_, flags) = struct.unpack("16sh", fcntl.ioctl(any_socket, 0x8913, request))  # SIOCGIFFLAGS
+    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh", b"lo", flags | 1))  # SIOCSIFFLAGS, IFF_UP
+"""
+"""Brings the loopback interface of a new network namespace up, as in a container; `ip` is not on every machine."""
+
 _SCRIPT: Final = """
 hostname "$1" 2> /dev/null || :  # not every machine has the command
 base=$2 count=$3
@@ -80,18 +93,21 @@ def supported() -> bool:
     return tried.returncode == 0
 
 
-def mounted(argv: Sequence[str], *, base: Path, folders: Sequence[str]) -> list[str]:
+def mounted(argv: Sequence[str], *, base: Path, folders: Sequence[str], isolated: bool = False) -> list[str]:
     """Return the command that runs `argv` with `base` at /opt/ml; `argv` itself where that is not supported.
 
     Args:
         argv: the program and its arguments.
         base: the job's folder.
         folders: its folders that are mounts of their own, relative to it, each after those that hold it.
+        isolated: whether the job has no network but loopback (EnableNetworkIsolation).
     """
     if not supported():
         return list(argv)
     unshare = shutil.which("unshare") or "unshare"
-    namespaces = [unshare, *_NAMESPACES, "/bin/sh", "-ec", _SCRIPT, "mounts"]
+    network, prepare = ("--net",), f"{shlex.quote(sys.executable)} -c {shlex.quote(_LOOPBACK)}\n"
+    namespaces = [unshare, *_NAMESPACES, *(network if isolated else ()), "/bin/sh", "-ec"]
+    namespaces += [(prepare if isolated else "") + _SCRIPT, "mounts"]
     return [*namespaces, _HOST_NAME, str(base), str(len(folders)), *folders, *argv]
 
 

@@ -16,7 +16,7 @@ from local import clock
 from local.sagemaker.context import MAX_REASON, Context
 from local.sagemaker.errors import validation
 from local.sagemaker.host import Image, find_image
-from local.sagemaker.jobs.container import HOST_NAME, environment, localised, program_of
+from local.sagemaker.jobs.container import HOST_NAME, container_credentials, environment, localised, program_of
 from local.sagemaker.jobs.failure_reason import failure_reason
 from local.sagemaker.jobs.job_run import JobRun, Outcome, RunningJobs
 from local.sagemaker.jobs.logs import LogStream
@@ -172,14 +172,17 @@ class ProcessingRun(JobRun):
         own = {key: localised(value, self._places) for key, value in self._record.get("Environment", {}).items()}
         identity = {"PROCESSING_JOB_NAME": self.name, "PROCESSING_JOB_ARN": self._record["ProcessingJobArn"]}
         base = self._local(ML_ROOT)
-        env = environment(self._image, guard(base, self._mounts), identity, own, credentials)
+        isolated = bool(self._record.get("NetworkConfig", {}).get("EnableNetworkIsolation"))
+        env = environment(
+            self._image, guard(base, self._mounts), identity, own, container_credentials(credentials, isolated=isolated)
+        )
         argv = [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", [])]
         argv = program_of([localised(argument, self._places) for argument in argv], env)
 
         self._log = LogStream(
             credentials, group="/aws/sagemaker/ProcessingJobs", stream=f"{self.name}/algo-1-{int(clock.time())}"
         )
-        argv = mounted(argv, base=base, folders=self._mounts)
+        argv = mounted(argv, base=base, folders=self._mounts, isolated=isolated)
         program = Program(argv, environment=env, folder=self._base, on_line=self._log.write)
         stopping = self._record.get("StoppingCondition", {})
         return self.follow([program], stopping.get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME))

@@ -10,6 +10,7 @@ from typing import Any
 from local import clock
 from local.sagemaker.host import Image
 from local.sagemaker.jobs.container import (
+    container_credentials,
     environment,
     localised,
     program_of,
@@ -131,7 +132,10 @@ class TrainingHost:
             "TRAINING_JOB_ARN": self._record["TrainingJobArn"],
         }
         mounts = self._mounts()
-        env = environment(self._image, guard(self.base, mounts), identity, own, credentials)
+        isolated = self._record["EnableNetworkIsolation"]
+        env = environment(
+            self._image, guard(self.base, mounts), identity, own, container_credentials(credentials, isolated=isolated)
+        )
         algorithm = self._record["AlgorithmSpecification"]
         argv = list(algorithm.get("ContainerEntrypoint", self._image.train or ()))
         argv += [localised(argument, places) for argument in algorithm.get("ContainerArguments", [])]
@@ -149,7 +153,9 @@ class TrainingHost:
             log.write(line)
             on_line(line)
 
-        argv = mounted(program_of(argv, env), base=self.base, folders=mounts)
+        # hosts of one job would have to reach one another, each in a network of its own
+        alone = isolated and len(self._hosts) == 1
+        argv = mounted(program_of(argv, env), base=self.base, folders=mounts, isolated=alone)
         return Program(argv, environment=env, folder=self.base, on_line=take)
 
     def _mounts(self) -> list[str]:
