@@ -10,13 +10,14 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
+from cli.ceiling import claim_of, keep_ceiling
 from cli.check import printable
 from cli.endpoint import describe_endpoint, poll_seconds, sleeping_model
 from cli.endpoint_answer import ask_once
@@ -88,6 +89,7 @@ def rollback(target: Target, run: str | None, *, reason: str, confirm: Callable[
             refuse_other_kind(target, old=str(change.releases.config), new=change.config)
             _tell(change, console)
             confirm(f"Put the model of run {change.new} into service?")
+            _keep_ceiling(change)
             _update(change)
         console.print(f"the endpoint changes to the model of run {change.new}", highlight=False)
     described = _follow(change, console)
@@ -195,6 +197,31 @@ def _classes(target: Target, run: str) -> set[str] | None:
         return None
     decision: contract.Decision = json.loads(content)
     return set(decision["classes"])
+
+
+def _keep_ceiling(change: _Change) -> None:
+    """Claim the second fleet while the endpoint changes, and the new one.
+
+    Raises:
+        CliError: they could take the month above budget.ceiling.
+    """
+    if change.target.settings.budget.ceiling is None:
+        return
+    sagemaker = change.target.client("sagemaker")
+    old, new = (
+        contract.config_usd_an_hour(
+            sagemaker.describe_endpoint_config(
+                EndpointConfigName=contract.job_prefix(change.target.settings.prefix, run)
+            )
+        )
+        or 0.0
+        for run in (change.old, change.new)
+    )
+    name = f"rollback-{change.new}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    keep_ceiling(
+        change.target,
+        claim_of("rollback", name, change_usd=contract.change_usd(old, new), fleet_usd_an_hour=max(old, new)),
+    )
 
 
 def _update(change: _Change) -> None:

@@ -9,6 +9,7 @@ from constructs import Construct
 from contract import console_host
 from infra.api import Api
 from infra.batch_role import BatchRole
+from infra.budget import Budget
 from infra.cleanup import Cleanup
 from infra.dataset import Dataset
 from infra.images import DebuggerImage, TrainingImage
@@ -44,6 +45,8 @@ class WhippetStack(cdk.Stack):
             upload_origins=settings.api.cors_origins,
         )
         notifications = Notifications(self, "Notifications", settings=settings.notifications)
+        if settings.budget.monthly is not None:
+            Budget(self, "Budget", settings=settings, monthly=settings.budget.monthly)
 
         # what the jobs run, and what they may do
         sources = SourceBundle(self, "Sources")

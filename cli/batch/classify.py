@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+import contract
 from cli import CliError
 from cli.batch.job import BatchJobs
 from cli.batch.photos import BatchPhoto, Source, folder_source, prefix_source
-from cli.batch.price import check_quota, price_line
+from cli.batch.price import batch_cost, check_quota, price_line
 from cli.batch.results import write_results
 from cli.batch.store import BatchStore, batch_id
+from cli.ceiling import claim_of, keep_ceiling
 from cli.model_in_service import ModelInService, find_model_in_service
 from infra.outputs import StackOutput
 
@@ -133,20 +135,23 @@ class _Batch:
             return
         uploads = len(remaining) if self.source.folder is not None else 0
         machine = self.target.settings.batch.instance_type
-        self.console.print(price_line(photos=len(remaining), uploads=uploads, instance_type=machine), soft_wrap=True)
+        cost = batch_cost(photos=len(remaining), uploads=uploads, instance_type=machine)
+        self.console.print(price_line(cost), soft_wrap=True)
 
     def answer(self, remaining: Sequence[BatchPhoto]) -> None:
         """Upload the photos, and run a job to its end.
 
         Raises:
-            CliError: it ended before it had answered all of them.
+            CliError: it could pass budget.ceiling, or ended before it had answered all of them.
         """
+        attempt = max([*self.store.attempts(), *(job.attempt for job in self.jobs.listed())], default=0) + 1
+        limit = self._claim(attempt, photos=len(remaining))
+
         if (folder := self.source.folder) is not None:
             with self._progress("uploading", total=len(remaining)) as advance:
                 for number, _ in enumerate(self.store.upload(folder, remaining), start=1):
                     advance(number)
 
-        attempt = max([*self.store.attempts(), *(job.attempt for job in self.jobs.listed())], default=0) + 1
         names = [photo.name for photo in remaining]
         manifest = self.store.write_manifest(attempt, prefix=self.prefix, names=names)
         self.jobs.start(
@@ -157,7 +162,21 @@ class _Batch:
             parameters=self.parameters,
         )
         self.console.print(f"transform job {self.jobs.name(attempt)} started", soft_wrap=True)
-        self._follow(attempt)
+        self._follow(attempt, limit_seconds=limit)
+
+    def _claim(self, attempt: int, *, photos: int) -> float | None:
+        """Claim what the job may cost where there is a ceiling, and return the seconds that it may take.
+
+        Raises:
+            CliError: it could take the month above the ceiling.
+        """
+        if self.target.settings.budget.ceiling is None:
+            return None
+        machine = self.target.settings.batch.instance_type
+        limit = batch_cost(photos=photos, uploads=0, instance_type=machine).longest_seconds
+        usd = contract.machine_usd(machine, seconds=limit + contract.OVERHEAD_SECONDS) or 0.0
+        keep_ceiling(self.target, claim_of("batch", self.jobs.name(attempt), worst_usd=usd))
+        return limit
 
     def follow_running(self) -> None:
         """Wait for the end of a job that goes on, whatever its end is."""
@@ -166,7 +185,8 @@ class _Batch:
             self.console.print(f"transform job {self.jobs.name(attempt)} goes on", soft_wrap=True)
             self._follow(attempt)
 
-    def _follow(self, attempt: int) -> None:
+    def _follow(self, attempt: int, *, limit_seconds: float | None = None) -> None:
+        began = time.monotonic()
         total = len(self.store.manifest(attempt))
         before = self.store.count_answers()
         least = _POLL_SECONDS if self.target.cloud is not None else _POLL_SECONDS_ON_AWS
@@ -174,11 +194,13 @@ class _Batch:
         with self._progress("classifying", total=total) as advance:
             while (described := self.jobs.describe(attempt))["TransformJobStatus"] in ("InProgress", "Stopping"):
                 advance(min(self.store.count_answers() - before, total))
+                if limit_seconds is not None and time.monotonic() - began > limit_seconds:
+                    self.jobs.stop(attempt)
                 time.sleep(pause)
 
         status = described["TransformJobStatus"]
         if status != "Completed" and (left := len(self.remaining())):
-            why = described.get("FailureReason", "somebody stopped it")
+            why = described.get("FailureReason", "it was stopped")
             raise CliError(
                 f"the transform job {self.jobs.name(attempt)} is {status} ({why}), with {left:,} photos left: its log "
                 "is in the log group /aws/sagemaker/TransformJobs; the same command goes on with them"

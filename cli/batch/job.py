@@ -99,7 +99,16 @@ class BatchJobs:
             },
             TransformOutput={"S3OutputPath": answers.rstrip("/"), "Accept": "application/json"},
             TransformResources={"InstanceType": settings.instance_type, "InstanceCount": 1},
+            Tags=contract.environment_tags(self.target.settings.env),
         )
+
+    def stop(self, attempt: int) -> None:
+        """Have an attempt stopped; one that has just ended needs it no more."""
+        try:
+            self._sagemaker.stop_transform_job(TransformJobName=self.name(attempt))
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationException":
+                raise
 
     def delete_model(self) -> None:
         """Delete the batch's model, if there is one."""

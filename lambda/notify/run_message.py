@@ -17,6 +17,8 @@ ADVICE = {
     "BadDataset": "Change the photos in the bucket as said, then start the execution again with {}.",
     "QuotaTooSmall": "Ask for the quota at the link above, or choose another instance_type in the settings; then start "
     "the execution again with {}.",
+    "CeilingReached": "Change one of the settings above and deploy, or give the input fewer trials; then start the "
+    "execution again. The model in service was left alone.",
     "ModelRejected": "The model in service was left alone. The decision, with every number and reason, is in the "
     "bucket and in the model registry; each reason names the setting that holds its threshold.",
     "TooFewTestPhotos": "That is neither a pass nor a rejection. Add test photos as said and start the execution again "
