@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
-from cli.ceiling import claim_of, keep_ceiling
+from cli.ceiling import claim_of, hold, keep_ceiling
 from cli.endpoint import describe_endpoint, poll_seconds, sleeping_model
 from infra.outputs import StackOutput
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cli.target import Target
 
-__all__ = ["wake"]
+__all__ = ["plan_wake", "wake"]
 
 
 def wake(target: Target, *, wait: bool, console: Console) -> None:
@@ -50,6 +50,28 @@ def wake(target: Target, *, wait: bool, console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def plan_wake(target: Target, *, console: Console) -> None:
+    """Say whether a model sleeps, and what it would cost awake; nothing is done."""
+    described = describe_endpoint(target)
+    status = described["EndpointStatus"] if described else None
+    sleeping = None if contract.has_model(status) else sleeping_model(target)
+    if sleeping is None:
+        said = (
+            f"no model sleeps: the endpoint is {status}" if described else "no model sleeps, and there is no endpoint"
+        )
+    else:
+        config = target.client("sagemaker").describe_endpoint_config(EndpointConfigName=sleeping.config)
+        said = (
+            f"`whippet wake` creates the endpoint with {sleeping.config}, in about {contract.WAKING_MINUTES} minutes: "
+            f"{_price(config['ProductionVariants'][0])}, until it sleeps again"
+        )
+    console.print(said, highlight=False, soft_wrap=True)
+    if sleeping is not None and target.settings.budget.ceiling is not None:
+        held = hold(target, claim_of("wake", "planned"), only_look=True)
+        console.print(held.refusal or "budget.ceiling lets it start", highlight=False, soft_wrap=True)
+    console.print("--plan: nothing was done")
 
 
 def _clear(target: Target, described: dict[str, Any], *, console: Console) -> None:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import contract
+from infra.instances import fine_tuning_rate, gpus, virtual_cpus
 from infra.settings import Settings
 
-__all__ = ["cost_plan", "fleet", "planned_jobs"]
+__all__ = ["cost_plan", "expected_seconds", "fleet", "planned_jobs"]
+
+_TRAINING_SHARE: Final = 0.7
+"""Of the photos, about; the others validate and test."""
+_SIZE: Final = 224
+"""Side in pixels of the photos that the rates were measured with."""
+_HEAD_SECONDS: Final = 60
+"""A head is trained on features within a minute, and so is the debugger's rules' job done."""
 
 
 def planned_jobs(settings: Settings) -> list[contract.PlannedJob]:
@@ -27,6 +36,35 @@ def cost_plan(settings: Settings) -> contract.CostPlan | None:
     if settings.budget.ceiling is None:
         return None
     return contract.CostPlan(ceiling=settings.budget.ceiling, jobs=planned_jobs(settings), fleet=fleet(settings))
+
+
+def expected_seconds(settings: Settings, job: contract.PlannedJob, *, photos: int) -> float | None:
+    """Return about how long one job of a run takes, with a ResNet50 or a smaller network.
+
+    None with a GPU where it reads photos: this project measured no such machine.
+
+    Args:
+        settings: The environment's.
+        job: The job; of trials, one of them.
+        photos: Of the data set, in all splits.
+    """
+    training, finetunes = settings.training, settings.training.mode == "finetune"
+    area = (training.image_size / _SIZE) ** 2
+    if job["phase"] == "rules" or (job["phase"] == "trials" and not finetunes):
+        return contract.START_SECONDS + _HEAD_SECONDS
+    if gpus(job["instance_type"]):
+        return None
+
+    # every photo and every view once through the network
+    if job["phase"] == "features" or not finetunes:
+        views = photos * (1 + training.views * _TRAINING_SHARE) if job["phase"] == "features" else photos
+        cpus = virtual_cpus(job["instance_type"]) * job["instances"]
+        seconds = views * area * contract.FORWARD_CPU_SECONDS / cpus
+        return contract.START_SECONDS + seconds + (0 if job["phase"] == "features" else _HEAD_SECONDS)
+
+    epochs = settings.tuning.epochs if job["phase"] == "trials" else training.epochs
+    rate = fine_tuning_rate(job["instance_type"]) or 0.0
+    return contract.START_SECONDS + photos * _TRAINING_SHARE * area * epochs / (rate * job["instances"])
 
 
 def _jobs(settings: Settings) -> Iterator[contract.PlannedJob]:

@@ -19,7 +19,7 @@ from cli.batch.photos import BatchPhoto, Source, folder_source, prefix_source
 from cli.batch.price import batch_cost, check_quota, price_line
 from cli.batch.results import write_results
 from cli.batch.store import BatchStore, batch_id
-from cli.ceiling import claim_of, keep_ceiling
+from cli.ceiling import claim_of, hold, keep_ceiling
 from cli.model_in_service import ModelInService, find_model_in_service
 from infra.outputs import StackOutput
 
@@ -39,7 +39,7 @@ _FAILED_JOBS: Final = 2
 
 
 def classify_batch(
-    target: Target, given: str, *, parameters: str, output: Path | None, yes: bool, console: Console
+    target: Target, given: str, *, parameters: str, output: Path | None, yes: bool, plan: bool, console: Console
 ) -> None:
     """Classify all photos of a folder or of a prefix in S3, and write the results.
 
@@ -49,6 +49,7 @@ def classify_batch(
         parameters: what is asked about every photo, as CustomAttributes.
         output: name of the results' files, without a suffix; None: `answers-` and the folder's name.
         yes: whether to begin without a question.
+        plan: whether only to say what it would do and cost.
         console: where progress and price are told.
 
     Raises:
@@ -65,6 +66,10 @@ def classify_batch(
     batch = batch_id(source, model=model.archive, parameters=parameters)
     store = BatchStore(target, target.output(StackOutput.DATA_BUCKET), batch)
     run = _Batch(target, source, model, parameters, store, BatchJobs(target, batch), console)
+
+    if plan:
+        run.plan()
+        return
 
     # a job that an interrupted command left goes on
     run.follow_running()
@@ -138,6 +143,29 @@ class _Batch:
         cost = batch_cost(photos=len(remaining), uploads=uploads, instance_type=machine)
         self.console.print(price_line(cost), soft_wrap=True)
 
+    def plan(self) -> None:
+        """Say what is to be done and what it costs, and whether budget.ceiling lets it start.
+
+        Raises:
+            CliError: the quota is 0.
+        """
+        for job in self.jobs.listed():
+            if job.is_running:
+                self.console.print(f"transform job {self.jobs.name(job.attempt)} goes on", soft_wrap=True)
+        remaining = self.remaining()
+        self.tell(remaining)
+        if remaining and self.target.settings.budget.ceiling is not None:
+            _, usd = self._longest(len(remaining))
+            held = hold(self.target, claim_of("batch", "planned", worst_usd=usd), only_look=True)
+            self.console.print(held.refusal or "budget.ceiling lets it start", highlight=False, soft_wrap=True)
+        self.console.print("--plan: nothing was done")
+
+    def _longest(self, photos: int) -> tuple[float, float]:
+        """Return the seconds after which a job is stopped, and what it then costs."""
+        machine = self.target.settings.batch.instance_type
+        limit = batch_cost(photos=photos, uploads=0, instance_type=machine).longest_seconds
+        return limit, contract.machine_usd(machine, seconds=limit + contract.OVERHEAD_SECONDS) or 0.0
+
     def answer(self, remaining: Sequence[BatchPhoto]) -> None:
         """Upload the photos, and run a job to its end.
 
@@ -172,9 +200,7 @@ class _Batch:
         """
         if self.target.settings.budget.ceiling is None:
             return None
-        machine = self.target.settings.batch.instance_type
-        limit = batch_cost(photos=photos, uploads=0, instance_type=machine).longest_seconds
-        usd = contract.machine_usd(machine, seconds=limit + contract.OVERHEAD_SECONDS) or 0.0
+        limit, usd = self._longest(photos)
         keep_ceiling(self.target, claim_of("batch", self.jobs.name(attempt), worst_usd=usd))
         return limit
 

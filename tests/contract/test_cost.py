@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 
@@ -60,14 +61,16 @@ def recorded(
     )
 
 
-def claim(name: str, *, worst: float, change: float = 0.0, fleet: float = 0.0, kind: str = "run") -> contract.Claim:
+def claim(
+    name: str, *, worst: float, change: float = 0.0, fleet: float = 0.0, kind: Literal["run", "batch"] = "run"
+) -> contract.Claim:
     return contract.Claim(
         name=name,
         kind=kind,
         at=NOW.isoformat(),
         worst_usd=worst,
         change_usd=change,
-        fleet_usd_an_hour=fleet,  # type: ignore[typeddict-item]
+        fleet_usd_an_hour=fleet,
     )
 
 

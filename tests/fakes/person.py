@@ -88,6 +88,8 @@ class _Person:
         self.target: Any = _Target(account, settings)
         self.idle_limit = timedelta(hours=settings.serving.pause_after_hours or 0)
         self.runs = self.refused = self.batches = 0
+        self.names: dict[str, str] = {}
+        """The run of each execution."""
         self.deployed = True
         self.unlucky = rng.random() < 0.5
         self.busy_until = account.now
@@ -107,6 +109,7 @@ class _Person:
         self.runs += 1
         arn, name = f"arn:execution:{self.runs}", f"{self.runs:08x}-0000"
         run = contract.run_id(name, started=self.account.now)
+        self.names[arn] = run
         self.account.executions[arn] = {"executionArn": arn, "name": name, "startDate": self.account.now}
         cost = cost_plan(self.settings)
         assert cost is not None
@@ -292,9 +295,12 @@ class _Person:
                 # the smoke test fails, and the old model comes back
                 old = account.endpoint["EndpointConfigName"]
                 account.at(account.now + half, lambda: self._take_back(old, half))
-            account.at(account.now + 2 * half, lambda: account.executions.pop(arn, None))
+            account.at(account.now + 2 * half, lambda: self._ended(arn))
             return
         account.executions.pop(arn, None)
+
+    def _ended(self, arn: str) -> None:
+        self.account.executions.pop(arn, None)
 
     def _take_back(self, config: str, longest: timedelta) -> None:
         endpoint = self.account.endpoint
@@ -303,8 +309,7 @@ class _Person:
 
     def _stop_jobs(self, arn: str) -> None:
         """Stop the jobs of a stopped execution, as Step Functions does."""
-        run = contract.run_id(f"{int(arn.rpartition(':')[2]):08x}-0000", started=self.account.now)
-        base = contract.job_prefix(PREFIX, run)
+        base = contract.job_prefix(PREFIX, self.names[arn])
         for job in list(self.account.jobs.values()):
             if job.end is None and (job.name == base or job.name.startswith(f"{base}-")):
                 self.account._stop(job.kind, job.name)
