@@ -27,7 +27,7 @@ def is_folder(photo: str) -> bool:
     return photo.startswith("s3://") or Path(photo).is_dir()
 
 
-def check_options(photos: Sequence[str], *, explain: Path | None, output: Path | None, yes: bool) -> None:
+def check_options(photos: Sequence[str], *, explain: Path | None, output: Path | None, yes: bool, plan: bool) -> None:
     """Check that the options fit what is to be classified: photos, or one folder.
 
     Raises:
@@ -37,8 +37,11 @@ def check_options(photos: Sequence[str], *, explain: Path | None, output: Path |
         if len(photos) > 1 or explain is not None:
             raise CliError("give one folder or one prefix in S3 alone, without other photos and without --explain")
         return
-    if output is not None or yes:
-        raise CliError("--output and --yes are for a folder or a prefix in S3: leave them out for single photos")
+    if output is not None or yes or plan:
+        raise CliError(
+            "--output, --yes and --plan are for a folder or a prefix in S3: leave them out for single photos, each of "
+            "which is one request"
+        )
     if explain is not None:
         check_name(explain)
         if len(photos) > 1:
@@ -53,6 +56,7 @@ def classify_folder(
     coverage: float | None,
     output: Path | None,
     yes: bool,
+    plan: bool,
     console: Console,
 ) -> None:
     """Classify the photos of a folder or of an S3 prefix by a batch transform job; the arguments are the options'.
@@ -63,7 +67,7 @@ def classify_folder(
     # a set of labels may have any of the classes
     parameters = f"top_k={top}" if coverage is None else f"coverage={coverage:g};top_k={ALL_CLASSES}"
     try:
-        classify_batch(target, source, parameters=parameters, output=output, yes=yes, console=console)
+        classify_batch(target, source, parameters=parameters, output=output, yes=yes, plan=plan, console=console)
     except KeyboardInterrupt:
         console.print("a job that was started goes on; the same command follows it")
         raise typer.Exit(130) from None

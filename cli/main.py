@@ -23,6 +23,7 @@ from cli.check import check_folder, photos_of, printable
 from cli.check_list import read_list
 from cli.check_moves import Move, apply, undo
 from cli.classify import check_options, classify_folder, classify_photos, is_folder
+from cli.cost import overridden, planned_run, show_plan, show_run
 from cli.data_set import make_equal
 from cli.demo import demo as run_demo
 from cli.endpoint import refuse_to_forget
@@ -33,15 +34,18 @@ from cli.leftovers.command import as_json as leftovers_as_json
 from cli.leftovers.command import find_leftovers, remove_leftovers, show_leftovers
 from cli.model_in_service import find_model_in_service
 from cli.photos import find_photos
+from cli.plans import count_photos, plan_demo, plan_deployment, plan_run, target_if_there
 from cli.release_table import as_json, show_releases
 from cli.releases import find_releases
 from cli.report import ReportPage, fetch_report, open_report, report_uri
 from cli.retry import retry_input
+from cli.rollback import plan_rollback
 from cli.rollback import rollback as roll_back
 from cli.run import newest_run, start
 from cli.stop_run import stop_run as end_run
 from cli.target import STATE, Target, find_target, is_on_this_machine, read_settings
 from cli.terminal import new_console
+from cli.wake import plan_wake
 from cli.wake import wake as wake_model
 from cli.watch import Outcome, watch
 from contract import MAX_COVERAGE, MIN_COVERAGE
@@ -63,6 +67,8 @@ typer_app = typer.Typer(
 _NO_ANSWER = (BotoConnectionError, HTTPClientError)
 """What botocore raises when a request gets no answer, or only a part of one."""
 
+_Plan = Annotated[bool, typer.Option("--plan", help="Say what it would do and cost, and do nothing.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _RunOrNewest = Annotated[
     str | None, typer.Argument(metavar="RUN", help="A run as `whippet status` lists it; by default the newest one.")
 ]
@@ -113,11 +119,40 @@ def quotas(context: typer.Context) -> None:
 
 
 @typer_app.command()
-def up(context: typer.Context) -> None:
+def cost(
+    context: typer.Context,
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="A run as `whippet status` lists it; by default the next one.")
+    ] = None,
+    *,
+    photos: Annotated[
+        int | None, typer.Option(min=1, help="Of the data set; by default those in the bucket are counted.")
+    ] = None,
+    overrides: Annotated[str, typer.Option("--input", metavar="JSON", help="The next run's overrides.")] = "{}",
+    machine_readable: _Json = False,
+) -> None:
+    """Show what the next run will cost, at most and about, and what stands costs a month; or what a run did cost."""
+    if run is not None:
+        show_run(context.obj.target(), run, machine_readable=machine_readable, console=console)
+        return
+    aside = new_console(stderr=True)
+    settings = overridden(read_settings(context.obj.env, context.obj.overrides), overrides)
+    target = target_if_there(context.obj.target, console=aside)
+    counted = photos or (None if target is None else count_photos(target))
+    planned = planned_run(settings, photos=counted or None)
+    show_plan(target, planned, machine_readable=machine_readable, console=console)
+
+
+@typer_app.command()
+def up(context: typer.Context, *, plan: _Plan = False) -> None:
     """Deploy the stack, and show its addresses.
 
     On this machine, the local cloud is started first if it is not running.
     """
+    if plan:
+        settings = read_settings(context.obj.env, context.obj.overrides)
+        plan_deployment(settings, local=context.obj.local, console=console)
+        return
     target = context.obj.target(start=True)
     refuse_to_forget(target)
     deployment.deploy(target)
@@ -208,11 +243,17 @@ def run(
     *,
     overrides: Annotated[str, typer.Option("--input", metavar="JSON", help="Override settings for this run.")] = "{}",
     wait: Annotated[bool, typer.Option(help="Show the run's progress until it ends.")] = True,
+    plan: _Plan = False,
 ) -> None:
     """Run the state machine: check the photos, tune, train, judge the model, release it.
 
     For example, to override some settings: `whippet run --input '{"epochs": 10, "trials": 16}'`.
     """
+    if plan:
+        settings = read_settings(context.obj.env, context.obj.overrides)
+        there = target_if_there(context.obj.target, console=console)
+        plan_run(there, settings, overrides=overrides, console=console)
+        return
     _run(context.obj.target(), overrides=overrides, wait=wait)
 
 
@@ -222,13 +263,18 @@ def retry(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run as `whippet status` lists it, which failed.")],
     *,
     wait: Annotated[bool, typer.Option(help="Show the run's progress until it ends.")] = True,
+    plan: _Plan = False,
 ) -> None:
     """Start a run that goes on where an earlier one failed, with its features, its best values and its model.
 
     It gets that run's input. What the earlier run completed has to fit: its photos and settings must not have changed.
     """
     target = context.obj.target()
-    _run(target, overrides=retry_input(target, run), wait=wait)
+    overrides = retry_input(target, run)
+    if plan:
+        plan_run(target, target.settings, overrides=overrides, console=console)
+        return
+    _run(target, overrides=overrides, wait=wait)
 
 
 def _run(target: Target, *, overrides: str, wait: bool) -> None:
@@ -320,7 +366,7 @@ def history(
     context: typer.Context,
     *,
     last: Annotated[int, typer.Option(min=1, help="How many changes of the model in service are shown.")] = 20,
-    machine_readable: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    machine_readable: _Json = False,
 ) -> None:
     """Show which model served when, how good it was, why it came, what replaced it, and what can be put back."""
     releases = find_releases(context.obj.target())
@@ -367,6 +413,7 @@ def rollback(
     *,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the history and the model registry.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Roll back in AWS without asking.")] = False,
+    plan: _Plan = False,
 ) -> None:
     """Put the model of an earlier release back into service, and wait until it answers.
 
@@ -379,6 +426,9 @@ def rollback(
         if target.cloud is None and not yes:
             typer.confirm(question, abort=True)
 
+    if plan:
+        plan_rollback(target, run, console=console)
+        return
     try:
         roll_back(target, run, reason=reason, confirm=confirm, console=console)
     except KeyboardInterrupt:
@@ -391,11 +441,15 @@ def wake(
     context: typer.Context,
     *,
     wait: Annotated[bool, typer.Option(help="Wait until the model answers.")] = True,
+    plan: _Plan = False,
 ) -> None:
     """Start the endpoint again that was deleted because nobody asked (setting serving.pause_after_hours).
 
     A photo that is sent to the API does so, too.
     """
+    if plan:
+        plan_wake(context.obj.target(), console=console)
+        return
     try:
         wake_model(context.obj.target(), wait=wait, console=console)
     except KeyboardInterrupt:
@@ -440,16 +494,21 @@ def classify(
     yes: Annotated[
         bool, typer.Option("--yes", help="Of a folder or prefix in AWS: begin without asking after the price.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Of a folder or prefix: say what it would do and cost, and do nothing.")
+    ] = False,
 ) -> None:
     """Classify photos with the deployed API, and say which are unlike everything that the model was trained on.
 
     The photos of a folder, or of a prefix in S3, are classified by a batch transform job with the model in service. The
     price is told before. The same command again goes on where an interrupted one ended.
     """
-    check_options(photos, explain=explain, output=output, yes=yes)
+    check_options(photos, explain=explain, output=output, yes=yes, plan=plan)
     target = context.obj.target()
     if is_folder(photos[0]):
-        classify_folder(target, photos[0], top=top, coverage=coverage, output=output, yes=yes, console=console)
+        classify_folder(
+            target, photos[0], top=top, coverage=coverage, output=output, yes=yes, plan=plan, console=console
+        )
     else:
         classify_photos(
             target, [Path(photo) for photo in photos], top=top, coverage=coverage, explain=explain, console=console
@@ -612,10 +671,13 @@ def stop(context: typer.Context) -> None:
 
 
 @typer_app.command()
-def demo(context: typer.Context) -> None:
+def demo(context: typer.Context, *, plan: _Plan = False) -> None:
     """Deploy, train and classify on this machine, with 4,000 handwritten digits."""
     if not context.obj.local:
         raise CliError("`whippet demo` runs on this machine only: leave --profile and --region out")
+    if plan:
+        plan_demo(console)
+        return
     run_demo(console, env=context.obj.env, overrides=context.obj.overrides)
 
 

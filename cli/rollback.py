@@ -10,13 +10,14 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
+from cli.ceiling import claim_of, keep_ceiling
 from cli.check import printable
 from cli.endpoint import describe_endpoint, poll_seconds, sleeping_model
 from cli.endpoint_answer import ask_once
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from cli.target import Target
 
-__all__ = ["rollback"]
+__all__ = ["plan_rollback", "rollback"]
 
 _CHANGING: Final = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
@@ -95,6 +96,7 @@ def rollback(target: Target, run: str | None, *, reason: str, confirm: Callable[
     with hold_release_lock(target, run=change.new, by=identity) as keep:
         if not change.done:
             if not change.updating:
+                _keep_ceiling(change)
                 _update(change)
             console.print(f"the endpoint changes to the model of run {change.new}", highlight=False)
         described = _follow(change, console, keep=keep)
@@ -103,6 +105,31 @@ def rollback(target: Target, run: str | None, *, reason: str, confirm: Callable[
     console.print(f"the model of run {change.new} is in service", highlight=False)
     ask_once(target, config=change.config)
     console.print("it has answered a request; `whippet history` shows who served when", highlight=False)
+
+
+def plan_rollback(target: Target, run: str | None, *, console: Console) -> None:
+    """Say what a rollback would put back, and what it costs; nothing is done.
+
+    Raises:
+        CliError: it cannot be put back, or the endpoint is being changed.
+    """
+    change = _find_change(target, run, "")
+    if change is None:
+        console.print(f"the model of run {run} is in service already", highlight=False)
+    elif change.done or change.updating:
+        console.print(f"`whippet rollback` completes the one to run {change.new} that was interrupted", highlight=False)
+    else:
+        refuse_other_kind(target, old=str(change.releases.config), new=change.config)
+        _tell(change, console)
+        old, new = _usd_an_hour(change)
+        console.print(
+            f"`whippet rollback` changes the endpoint to the model of run {change.new}. While it changes, both fleets "
+            f"stand: at most about {contract.change_usd(old, new):.2f} dollars; afterwards {new:.2f} an hour "
+            f"({contract.PRICES_NOTE})",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print("--plan: nothing was done")
 
 
 def _find_change(target: Target, run: str | None, reason: str) -> _Change | None:
@@ -201,6 +228,32 @@ def _classes(target: Target, run: str) -> set[str] | None:
         return None
     decision: contract.Decision = json.loads(content)
     return set(decision["classes"])
+
+
+def _keep_ceiling(change: _Change) -> None:
+    """Claim the second fleet while the endpoint changes, and the new one.
+
+    Raises:
+        CliError: they could take the month above budget.ceiling.
+    """
+    if change.target.settings.budget.ceiling is None:
+        return
+    old, new = _usd_an_hour(change)
+    name = f"rollback-{change.new}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    keep_ceiling(
+        change.target,
+        claim_of("rollback", name, change_usd=contract.change_usd(old, new), fleet_usd_an_hour=max(old, new)),
+    )
+
+
+def _usd_an_hour(change: _Change) -> tuple[float, float]:
+    """Return what the endpoint costs an hour before and after; 0 for an unknown price or a serverless one."""
+    sagemaker, prefix = change.target.client("sagemaker"), change.target.settings.prefix
+    old, new = (
+        sagemaker.describe_endpoint_config(EndpointConfigName=contract.job_prefix(prefix, run))
+        for run in (change.old, change.new)
+    )
+    return contract.config_usd_an_hour(old) or 0.0, contract.config_usd_an_hour(new) or 0.0
 
 
 def _update(change: _Change) -> None:

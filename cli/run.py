@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cli.target import Target
 
-__all__ = ["newest_run", "read_run_file", "run_file", "running", "running_executions", "start"]
+__all__ = ["newest_run", "read_overrides", "read_run_file", "run_file", "running", "running_executions", "start"]
 
 
 def start(target: Target, *, overrides: str) -> str:
@@ -29,17 +29,27 @@ def start(target: Target, *, overrides: str) -> str:
     Raises:
         CliError: `overrides` is not a JSON object, or the stack is not deployed.
     """
-    example = "give an object with the values to override, for example --input '{\"epochs\": 5}'"
-    try:
-        given = json.loads(overrides)
-    except json.JSONDecodeError as error:
-        raise CliError(f"--input is not valid JSON ({error}): {example}") from None
-    if not isinstance(given, dict):
-        raise CliError(f"--input is {overrides}, which is not a JSON object: {example}")
+    given = read_overrides(overrides)
     stepfunctions = target.client("stepfunctions")
     arn = target.output(StackOutput.STATE_MACHINE_ARN)
     execution: str = stepfunctions.start_execution(stateMachineArn=arn, input=json.dumps(given))["executionArn"]
     return execution
+
+
+def read_overrides(text: str) -> dict[str, Any]:
+    """Return the input of an execution.
+
+    Raises:
+        CliError: it is not a JSON object.
+    """
+    example = "give an object with the values to override, for example --input '{\"epochs\": 5}'"
+    try:
+        given = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CliError(f"--input is not valid JSON ({error}): {example}") from None
+    if not isinstance(given, dict):
+        raise CliError(f"--input is {text}, which is not a JSON object: {example}")
+    return given
 
 
 def newest_run(target: Target) -> str:

@@ -120,6 +120,11 @@ class Target:
         return None if self.cloud is None else self.cloud.endpoint_url
 
     @property
+    def region(self) -> str:
+        """The region, such as `eu-west-1`."""
+        return self.session.region_name or str(self.client("sagemaker").meta.region_name)
+
+    @property
     def place(self) -> str:
         """The place as messages name it: `on this machine`, or the region and the profile."""
         if self.cloud is not None:

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
+from cli.ceiling import claim_of, hold, keep_ceiling
 from cli.endpoint import describe_endpoint, poll_seconds, sleeping_model
 from infra.outputs import StackOutput
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from cli.target import Target
 
-__all__ = ["wake"]
+__all__ = ["plan_wake", "wake"]
 
 
 def wake(target: Target, *, wait: bool, console: Console) -> None:
@@ -49,6 +50,28 @@ def wake(target: Target, *, wait: bool, console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def plan_wake(target: Target, *, console: Console) -> None:
+    """Say whether a model sleeps, and what it would cost awake; nothing is done."""
+    described = describe_endpoint(target)
+    status = described["EndpointStatus"] if described else None
+    sleeping = None if contract.has_model(status) else sleeping_model(target)
+    if sleeping is None:
+        said = (
+            f"no model sleeps: the endpoint is {status}" if described else "no model sleeps, and there is no endpoint"
+        )
+    else:
+        config = target.client("sagemaker").describe_endpoint_config(EndpointConfigName=sleeping.config)
+        said = (
+            f"`whippet wake` creates the endpoint with {sleeping.config}, in about {contract.WAKING_MINUTES} minutes: "
+            f"{_price(config['ProductionVariants'][0])}, until it sleeps again"
+        )
+    console.print(said, highlight=False, soft_wrap=True)
+    if sleeping is not None and target.settings.budget.ceiling is not None:
+        held = hold(target, claim_of("wake", "planned"), only_look=True)
+        console.print(held.refusal or "budget.ceiling lets it start", highlight=False, soft_wrap=True)
+    console.print("--plan: nothing was done")
 
 
 def _clear(target: Target, described: dict[str, Any], *, console: Console) -> None:
@@ -92,6 +115,8 @@ def _create(target: Target, *, console: Console) -> None:
     sagemaker, name = target.client("sagemaker"), target.output(StackOutput.ENDPOINT_NAME)
     try:
         config = sagemaker.describe_endpoint_config(EndpointConfigName=sleeping.config)
+        usd = contract.config_usd_an_hour(config) or 0.0
+        keep_ceiling(target, claim_of("wake", f"wake-{sleeping.config}", fleet_usd_an_hour=usd))
         sagemaker.create_endpoint(
             **contract.wake_request(endpoint=name, config=sleeping.config, env=target.settings.env)
         )
@@ -114,15 +139,11 @@ def _create(target: Target, *, console: Console) -> None:
 
 def _price(variant: dict[str, Any]) -> str:
     """Return what the endpoint costs from now on, in words."""
-    instance_type, count = variant["InstanceType"], variant["InitialInstanceCount"]
-    machines = f"{count} of {instance_type}"
-    hourly = contract.hourly_price(instance_type)
-    if hourly is None:
-        return f"it runs on {machines}, whose price is not known here"
-    return (
-        f"it costs about {hourly * count:.2f} dollars an hour ({machines} at {hourly:g}, prices of "
-        f"{contract.PRICES_REGION} of {contract.PRICES_AS_OF})"
-    )
+    fleet = contract.Fleet(instance_type=variant["InstanceType"], instances=variant["InitialInstanceCount"])
+    machines, usd = contract.machines_in_words(**fleet), contract.fleet_usd_an_hour(fleet)
+    if usd is None:
+        return f"it runs on {machines}"
+    return f"it costs about {usd:.2f} dollars an hour ({machines}, {contract.PRICES_NOTE})"
 
 
 def _follow(target: Target, *, console: Console) -> None:

@@ -7,10 +7,12 @@ line read and write by it. It uses the standard library only, so that each of th
 from contract.alarms import *
 from contract.api import *
 from contract.batch import *
+from contract.ceiling import *
 from contract.check import *
 from contract.class_weights import *
 from contract.collections import *
 from contract.console import *
+from contract.cost import *
 from contract.dataset import *
 from contract.debugger import *
 from contract.decision import *
@@ -22,6 +24,7 @@ from contract.heat_map import *
 from contract.hyperparameters import *
 from contract.jobs import *
 from contract.lock import *
+from contract.machine_time import *
 from contract.machines import *
 from contract.metrics import *
 from contract.model import *
@@ -30,6 +33,7 @@ from contract.parameters import *
 from contract.plan import *
 from contract.prices import *
 from contract.profile import *
+from contract.recorded_jobs import *
 from contract.releases import *
 from contract.rules import *
 from contract.run import *

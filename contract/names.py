@@ -13,6 +13,7 @@ __all__ = [
     "APPROVALS_PREFIX",
     "BATCHES_PREFIX",
     "CHECKPOINTS_PREFIX",
+    "CLAIMS_PREFIX",
     "FEATURES_PREFIX",
     "FEEDBACK_PREFIX",
     "JOBS_PREFIXES",
@@ -61,6 +62,9 @@ FEEDBACK_PREFIX: Final = "feedback/"
 RELEASES_PREFIX: Final = "releases/"
 """Key prefix of the records of who served when, which jobs and the endpoint may not write."""
 
+CLAIMS_PREFIX: Final = "claims/"
+"""Key prefix of what runs and batches may come to cost, `<prefix><month>/<name>.json`, where there is a ceiling."""
+
 OWN_PREFIXES: Final = (
     *JOBS_PREFIXES,
     APPROVALS_PREFIX,
@@ -68,6 +72,7 @@ OWN_PREFIXES: Final = (
     UPLOADS_PREFIX,
     FEEDBACK_PREFIX,
     RELEASES_PREFIX,
+    CLAIMS_PREFIX,
 )
 """What the runs, batches and the API write below in the data bucket. No photos or weights of a user's belong there."""
 

@@ -1,7 +1,7 @@
 """SageMaker's on-demand prices in US East (N. Virginia), rounded, for an order of magnitude.
 
-They come from the page "Amazon SageMaker AI pricing" and published copies of its table. Other regions cost up to half
-as much again. Whoever shows one names the date and says "about".
+They come from the page "Amazon SageMaker AI pricing" and published copies of its table. Other regions cost more, up to
+`OTHER_REGIONS` times as much. Whoever shows one names the date and says "about".
 """
 
 from __future__ import annotations
@@ -10,15 +10,22 @@ from typing import Final
 
 __all__ = [
     "HOURS_A_MONTH",
+    "OTHER_REGIONS",
     "PRICES_AS_OF",
+    "PRICES_NOTE",
     "PRICES_REGION",
     "S3_READ_USD",
     "S3_WRITE_USD",
     "hourly_price",
+    "machines_in_words",
+    "price_factor",
 ]
 
 PRICES_AS_OF: Final = "2025"
 PRICES_REGION: Final = "us-east-1"
+PRICES_NOTE: Final = f"prices of {PRICES_REGION} of {PRICES_AS_OF}"
+OTHER_REGIONS: Final = 1.6
+"""An allowance, not a price: an m5.large costs 1.59 times as much in South America (São Paulo), the dearest region."""
 HOURS_A_MONTH: Final = 730
 """Hours of a month in AWS's pricing calculator."""
 
@@ -45,3 +52,15 @@ _USD_AN_HOUR: Final[dict[str, float]] = {
 def hourly_price(instance_type: str) -> float | None:
     """Return about how many US dollars a machine costs an hour; None for a type that is not in the table."""
     return _USD_AN_HOUR.get(instance_type.removeprefix("ml."))
+
+
+def price_factor(region: str) -> float:
+    """Return by how much a region's prices may at most be above the table's: what a limit has to reckon with."""
+    return 1.0 if region == PRICES_REGION else OTHER_REGIONS
+
+
+def machines_in_words(instance_type: str, instances: int = 1) -> str:
+    """Return so many machines with the price of one for an hour, as `2 of ml.m5.large at 0.115`."""
+    machines = f"one {instance_type}" if instances == 1 else f"{instances} of {instance_type}"
+    hourly = hourly_price(instance_type)
+    return f"{machines}, whose price is not known here" if hourly is None else f"{machines} at {hourly:g}"

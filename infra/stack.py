@@ -12,6 +12,7 @@ from contract import console_host
 from infra.alarms import AlarmMessages, Alarms
 from infra.api import Api
 from infra.batch_role import BatchRole
+from infra.budget import Budget
 from infra.cleanup import Cleanup
 from infra.dashboard import Dashboard
 from infra.dataset import Dataset
@@ -56,6 +57,8 @@ class WhippetStack(cdk.Stack):
         )
         encryption = self._encryption(settings, key, dataset)
         notifications = Notifications(self, "Notifications", settings=settings.notifications, key=key)
+        if settings.budget.monthly is not None:
+            Budget(self, "Budget", settings=settings, monthly=settings.budget.monthly)
 
         # what the jobs run, and what they may do
         sources = SourceBundle(self, "Sources")

@@ -32,6 +32,6 @@ def test_the_page_has_no_other_alarms() -> None:
 
 def test_the_commands_exist() -> None:
     verbs = set(typer.main.get_command(typer_app).commands)  # type: ignore[attr-defined]
-    named = {match for match in re.findall(r"`whippet (?:--profile NAME )?([a-z-]+)", PAGE)}
+    named = set(re.findall(r"`whippet (?:--profile NAME )?([a-z-]+)", PAGE))
     assert named
     assert named <= verbs

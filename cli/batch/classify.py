@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+import contract
 from cli import CliError
 from cli.batch.job import BatchJobs
 from cli.batch.photos import BatchPhoto, Source, folder_source, prefix_source
-from cli.batch.price import check_quota, price_line
+from cli.batch.price import batch_cost, check_quota, price_line
 from cli.batch.results import write_results
 from cli.batch.store import BatchStore, batch_id
+from cli.ceiling import claim_of, hold, keep_ceiling
 from cli.model_in_service import ModelInService, find_model_in_service
 from infra.outputs import StackOutput
 
@@ -37,7 +39,7 @@ _FAILED_JOBS: Final = 2
 
 
 def classify_batch(
-    target: Target, given: str, *, parameters: str, output: Path | None, yes: bool, console: Console
+    target: Target, given: str, *, parameters: str, output: Path | None, yes: bool, plan: bool, console: Console
 ) -> None:
     """Classify all photos of a folder or of a prefix in S3, and write the results.
 
@@ -47,6 +49,7 @@ def classify_batch(
         parameters: what is asked about every photo, as CustomAttributes.
         output: name of the results' files, without a suffix; None: `answers-` and the folder's name.
         yes: whether to begin without a question.
+        plan: whether only to say what it would do and cost.
         console: where progress and price are told.
 
     Raises:
@@ -63,6 +66,10 @@ def classify_batch(
     batch = batch_id(source, model=model.archive, parameters=parameters)
     store = BatchStore(target, target.output(StackOutput.DATA_BUCKET), batch)
     run = _Batch(target, source, model, parameters, store, BatchJobs(target, batch), console)
+
+    if plan:
+        run.plan()
+        return
 
     # a job that an interrupted command left goes on
     run.follow_running()
@@ -133,20 +140,46 @@ class _Batch:
             return
         uploads = len(remaining) if self.source.folder is not None else 0
         machine = self.target.settings.batch.instance_type
-        self.console.print(price_line(photos=len(remaining), uploads=uploads, instance_type=machine), soft_wrap=True)
+        cost = batch_cost(photos=len(remaining), uploads=uploads, instance_type=machine)
+        self.console.print(price_line(cost), soft_wrap=True)
+
+    def plan(self) -> None:
+        """Say what is to be done and what it costs, and whether budget.ceiling lets it start.
+
+        Raises:
+            CliError: the quota is 0.
+        """
+        for job in self.jobs.listed():
+            if job.is_running:
+                self.console.print(f"transform job {self.jobs.name(job.attempt)} goes on", soft_wrap=True)
+        remaining = self.remaining()
+        self.tell(remaining)
+        if remaining and self.target.settings.budget.ceiling is not None:
+            _, usd = self._longest(len(remaining))
+            held = hold(self.target, claim_of("batch", "planned", worst_usd=usd), only_look=True)
+            self.console.print(held.refusal or "budget.ceiling lets it start", highlight=False, soft_wrap=True)
+        self.console.print("--plan: nothing was done")
+
+    def _longest(self, photos: int) -> tuple[float, float]:
+        """Return the seconds after which a job is stopped, and what it then costs."""
+        machine = self.target.settings.batch.instance_type
+        limit = batch_cost(photos=photos, uploads=0, instance_type=machine).longest_seconds
+        return limit, contract.machine_usd(machine, seconds=limit + contract.OVERHEAD_SECONDS) or 0.0
 
     def answer(self, remaining: Sequence[BatchPhoto]) -> None:
         """Upload the photos, and run a job to its end.
 
         Raises:
-            CliError: it ended before it had answered all of them.
+            CliError: it could pass budget.ceiling, or ended before it had answered all of them.
         """
+        attempt = max([*self.store.attempts(), *(job.attempt for job in self.jobs.listed())], default=0) + 1
+        limit = self._claim(attempt, photos=len(remaining))
+
         if (folder := self.source.folder) is not None:
             with self._progress("uploading", total=len(remaining)) as advance:
                 for number, _ in enumerate(self.store.upload(folder, remaining), start=1):
                     advance(number)
 
-        attempt = max([*self.store.attempts(), *(job.attempt for job in self.jobs.listed())], default=0) + 1
         names = [photo.name for photo in remaining]
         manifest = self.store.write_manifest(attempt, prefix=self.prefix, names=names)
         self.jobs.start(
@@ -157,7 +190,19 @@ class _Batch:
             parameters=self.parameters,
         )
         self.console.print(f"transform job {self.jobs.name(attempt)} started", soft_wrap=True)
-        self._follow(attempt)
+        self._follow(attempt, limit_seconds=limit)
+
+    def _claim(self, attempt: int, *, photos: int) -> float | None:
+        """Claim what the job may cost where there is a ceiling, and return the seconds that it may take.
+
+        Raises:
+            CliError: it could take the month above the ceiling.
+        """
+        if self.target.settings.budget.ceiling is None:
+            return None
+        limit, usd = self._longest(photos)
+        keep_ceiling(self.target, claim_of("batch", self.jobs.name(attempt), worst_usd=usd))
+        return limit
 
     def follow_running(self) -> None:
         """Wait for the end of a job that goes on, whatever its end is."""
@@ -166,7 +211,8 @@ class _Batch:
             self.console.print(f"transform job {self.jobs.name(attempt)} goes on", soft_wrap=True)
             self._follow(attempt)
 
-    def _follow(self, attempt: int) -> None:
+    def _follow(self, attempt: int, *, limit_seconds: float | None = None) -> None:
+        began = time.monotonic()
         total = len(self.store.manifest(attempt))
         before = self.store.count_answers()
         least = _POLL_SECONDS if self.target.cloud is not None else _POLL_SECONDS_ON_AWS
@@ -174,11 +220,13 @@ class _Batch:
         with self._progress("classifying", total=total) as advance:
             while (described := self.jobs.describe(attempt))["TransformJobStatus"] in ("InProgress", "Stopping"):
                 advance(min(self.store.count_answers() - before, total))
+                if limit_seconds is not None and time.monotonic() - began > limit_seconds:
+                    self.jobs.stop(attempt)
                 time.sleep(pause)
 
         status = described["TransformJobStatus"]
         if status != "Completed" and (left := len(self.remaining())):
-            why = described.get("FailureReason", "somebody stopped it")
+            why = described.get("FailureReason", "it was stopped")
             raise CliError(
                 f"the transform job {self.jobs.name(attempt)} is {status} ({why}), with {left:,} photos left: its log "
                 "is in the log group /aws/sagemaker/TransformJobs; the same command goes on with them"

@@ -100,6 +100,7 @@ class BatchJobs:
             },
             TransformOutput={"S3OutputPath": answers.rstrip("/"), "Accept": "application/json", **self._written()},
             TransformResources={"InstanceType": settings.instance_type, "InstanceCount": 1, **self._disk()},
+            Tags=contract.environment_tags(self.target.settings.env),
         )
 
     def _written(self) -> dict[str, str]:
@@ -112,6 +113,14 @@ class BatchJobs:
         key = self.target.outputs.get(StackOutput.KMS_KEY_ARN)
         local = has_local_storage(self.target.settings.batch.instance_type)
         return {"VolumeKmsKeyId": key} if key and not local else {}
+
+    def stop(self, attempt: int) -> None:
+        """Have an attempt stopped; one that has just ended needs it no more."""
+        try:
+            self._sagemaker.stop_transform_job(TransformJobName=self.name(attempt))
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationException":
+                raise
 
     def delete_model(self) -> None:
         """Delete the batch's model, if there is one."""

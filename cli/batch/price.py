@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -17,32 +18,50 @@ if TYPE_CHECKING:
 
     from cli.target import Target
 
-__all__ = ["check_quota", "price_line"]
-
-_SECONDS_A_PHOTO: Final = 0.15
-"""Of one virtual CPU: a phone's photo decoded, and a ResNet50 in float32; other photos and int8 take a third."""
-_START_HOURS: Final = 0.1
-"""From the launch of the machine to the first answer."""
+__all__ = ["BatchCost", "batch_cost", "check_quota", "price_line"]
 
 
-def price_line(*, photos: int, uploads: int, instance_type: str) -> str:
-    """Return about what a batch costs, in words.
+@dataclass(frozen=True)
+class BatchCost:
+    """What a batch costs at most, in US dollars by the table of prices."""
+
+    instance_type: str
+    hours: float
+    requests_usd: float
+
+    @property
+    def longest_seconds(self) -> float:
+        """How long a job may take before it is stopped, where the settings have a ceiling: twice as long."""
+        return 2 * 3600 * self.hours
+
+    @property
+    def machine_usd(self) -> float | None:
+        """The machine's part; None where its price is not known."""
+        return contract.machine_usd(self.instance_type, seconds=3600 * self.hours)
+
+
+def batch_cost(*, photos: int, uploads: int, instance_type: str) -> BatchCost:
+    """Return about what a batch costs at most: of large photos, and a ResNet50 in float32.
 
     Args:
         photos: to be answered.
         uploads: of them that are uploaded first.
         instance_type: the machine's.
     """
-    hours = _START_HOURS + photos * _SECONDS_A_PHOTO / virtual_cpus(instance_type) / 3600
+    seconds = contract.START_SECONDS + photos * contract.FORWARD_CPU_SECONDS / virtual_cpus(instance_type)
     # a photo is listed or uploaded, read by the job, answered, and its answer read
     requests = (uploads + photos) * contract.S3_WRITE_USD + 2 * photos * contract.S3_READ_USD
-    hourly = contract.hourly_price(instance_type)
-    machine = f"at most about {hours:.1f} hours of one {instance_type}"
-    if hourly is None:
-        return f"{machine}, whose price is not known here, and {requests:.2f} dollars of S3 requests"
+    return BatchCost(instance_type, seconds / 3600, requests)
+
+
+def price_line(cost: BatchCost) -> str:
+    """Return about what a batch costs, in words."""
+    machine = f"at most about {cost.hours:.1f} hours of {contract.machines_in_words(cost.instance_type)}"
+    if cost.machine_usd is None:
+        return f"{machine}, and {cost.requests_usd:.2f} dollars of S3 requests"
     return (
-        f"at most about {hours * hourly + requests:.2f} dollars: {machine} at {hourly:g}, and {requests:.2f} of S3 "
-        f"requests (prices of {contract.PRICES_REGION} of {contract.PRICES_AS_OF})"
+        f"at most about {cost.machine_usd + cost.requests_usd:.2f} dollars: {machine}, and {cost.requests_usd:.2f} of "
+        f"S3 requests ({contract.PRICES_NOTE})"
     )
 
 

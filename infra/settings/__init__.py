@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 import contract
 from infra.instances import gpus
 from infra.settings.api import ApiSettings
+from infra.settings.budget import BudgetSettings
 from infra.settings.context import SettingsError, from_context
 from infra.settings.debugger import DebuggerSettings
 from infra.settings.jobs import FeaturesSettings, TrainingSettings, TuningSettings
@@ -21,6 +22,7 @@ from infra.settings.security import KEY_ARN, SecuritySettings
 __all__ = [
     "ApiSettings",
     "BatchSettings",
+    "BudgetSettings",
     "DebuggerSettings",
     "MonitoringSettings",
     "ReleaseSettings",
@@ -263,6 +265,7 @@ class Settings(Section):
     notifications: NotificationSettings = NotificationSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     security: SecuritySettings = SecuritySettings()
+    budget: BudgetSettings = BudgetSettings()
 
     @model_validator(mode="after")
     def _warm_start_fits(self) -> Settings:
@@ -368,6 +371,35 @@ class Settings(Section):
                 f"{training.instance_count} makes {self.processes} processes, which cannot share a batch of "
                 f"{', '.join(map(str, uneven))} evenly; change tuning.batch_sizes or the machines"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _ceiling_can_be_kept(self) -> Settings:
+        """Refuse a ceiling that an endpoint alone would pass, and machines whose price nobody could count."""
+        ceiling = self.budget.ceiling
+        if ceiling is None:
+            return self
+        machines = {
+            "training.instance_type": self.training.instance_type,
+            "tuning.instance_type": self.tuning.instance_type,
+            "debugger.instance_type": self.debugger.instance_type,
+            "batch.instance_type": self.batch.instance_type,
+            **({"release.instance_type": self.release.instance_type} if self.serving.mode == "realtime" else {}),
+        }
+        if unknown := [f"{name}={kind}" for name, kind in machines.items() if contract.hourly_price(kind) is None]:
+            raise ValueError(
+                f"budget.ceiling={ceiling:g} cannot be kept with {', '.join(unknown)}, whose price is not in "
+                "contract/prices.py; choose another type, add its price there, or empty budget.ceiling"
+            )
+        hourly = contract.hourly_price(self.release.instance_type)
+        if self.serving.mode == "realtime" and hourly is not None:
+            month = hourly * self.release.instance_count * contract.FULL_MONTH_HOURS
+            if month > ceiling:
+                raise ValueError(
+                    f"budget.ceiling={ceiling:g} is below what the endpoint alone costs in a month, {month:.2f} dollars"
+                    f" for {contract.machines_in_words(self.release.instance_type, self.release.instance_count)} "
+                    f"({contract.PRICES_NOTE}); raise budget.ceiling, or set serving.mode=serverless"
+                )
         return self
 
     @property

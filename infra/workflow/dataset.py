@@ -8,6 +8,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
 import contract
+from infra.cost import cost_plan
+from infra.dataset import Dataset
 from infra.permissions import NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
 from infra.python_function import PythonFunction
 from infra.quotas import machines
@@ -70,17 +72,20 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
     of_runs = [f"{contract.RUNS_PREFIX}*/{name}" for name in read]
     patterns = ["features/*", *of_runs, *filter(None, [settings.training.weights])]
     elsewhere = [dataset.arn(pattern) for pattern in patterns]
+    cost = cost_plan(settings)
     planned_with = settings.model_dump(mode="json", include={"dataset", "tuning", "training"})
     return scope.function(
         "CheckDataset",
         name="check_dataset",
         description="Checks and splits the photos, plans the run",
         environment={
+            "COST_PLAN": "" if cost is None else json.dumps(cost, sort_keys=True),
             "ENDPOINT_NAME": parts.names.endpoint,
             "MACHINES": json.dumps(machines(settings), sort_keys=True),
             "READABLE_PREFIX": dataset.readable_prefix,
             "SETTINGS": json.dumps(planned_with, sort_keys=True),
             "SLEEP_RECORD": parts.sleep_record.name,
+            "STATE_MACHINE_ARN": parts.names.state_machine_arn,
         },
         permissions=[
             # list the photos and compare them, read what earlier runs left, write the manifest
@@ -116,8 +121,45 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
                 if settings.tuning.warm_start
                 else []
             ),
+            *(_keep_ceiling(parts) if cost is not None else []),
         ],
         # 100,000 photos are listed in 100 calls, which takes much less; a whole vCPU begins at 1,769 MiB.
         timeout=cdk.Duration.minutes(15),
         memory_mib=1769,
+    )
+
+
+def _keep_ceiling(parts: RunParts) -> list[Permission]:
+    """Return the permissions to learn what the month has cost, and to write and read what is claimed of it."""
+    dataset, claims = parts.dataset, parts.dataset.arn(f"{contract.CLAIMS_PREFIX}*")
+    return [
+        # Listing has no resources in IAM; the Lambda takes only what carries the environment's prefix.
+        Permission(
+            actions=[
+                "sagemaker:ListTrainingJobs",
+                "sagemaker:ListHyperParameterTuningJobs",
+                "sagemaker:ListProcessingJobs",
+                "sagemaker:ListTransformJobs",
+            ],
+            resources=["*"],
+            reason=NO_RESOURCES,
+        ),
+        Permission(
+            actions=["sagemaker:DescribeProcessingJob", "sagemaker:DescribeTransformJob"],
+            resources=parts.names.of_runs("processing-job", "transform-job"),
+            reason=RUN_NAMES,
+        ),
+        Permission(actions=["states:ListExecutions"], resources=[parts.names.state_machine_arn]),
+        Permission(actions=["s3:PutObject"], resources=[claims], reason=OBJECTS),
+        # of a bucket that the stack owns, the function may list and read everything
+        *([] if dataset.owned else [Permission(actions=["s3:GetObject"], resources=[claims], reason=OBJECTS)]),
+        *([] if dataset.owned else [_list_claims(dataset)]),
+    ]
+
+
+def _list_claims(dataset: Dataset) -> Permission:
+    return Permission(
+        actions=["s3:ListBucket"],
+        resources=[dataset.bucket.bucket_arn],
+        conditions={"StringLike": {"s3:prefix": [contract.CLAIMS_PREFIX]}},
     )

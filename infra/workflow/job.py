@@ -20,6 +20,7 @@ from typing import Any, Final
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
+from contract import JOB_ATTEMPTS
 from infra.workflow.task import ANY_ERROR, LOST_ANSWER, NAME_TAKEN, TRANSIENT, FailureRoute, RunScope, sagemaker_task
 
 __all__ = ["JobPlan", "sagemaker_job"]
@@ -35,7 +36,7 @@ _PASSING: Final = (
 )
 """Causes that pass by themselves: no machine was free (a job's CapacityError), or SageMaker failed or was busy."""
 
-_LAST_NAME: Final = 6
+_LAST_NAME: Final = JOB_ATTEMPTS
 """The number in a job's last name: the first name has none, the second has 2."""
 
 _PAUSE: Final = cdk.Duration.minutes(5)

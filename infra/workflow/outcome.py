@@ -96,6 +96,7 @@ def _report_function(scope: RunScope, parts: RunParts) -> PythonFunction:
         "Report",
         name="report",
         description="Writes the run's report, one page",
+        environment={"PAUSE_AFTER_HOURS": str(parts.sleep_record.hours or "")},
         permissions=[
             # what the run left, and the page
             *read_objects(dataset, ["runs/*"]),

@@ -14,6 +14,7 @@ from shared.s3_objects import write_json
 
 import contract
 
+from .ceiling import check_ceiling
 from .contents import with_contents
 from .features_cache import CachedFeatures, find_cached_features
 from .groups import MAX_FILE_BYTES, groups_of_file, with_groups
@@ -32,6 +33,7 @@ __all__ = ["handler"]
 logger = Logger()
 s3 = boto3.client("s3")
 sagemaker = boto3.client("sagemaker")
+states = boto3.client("stepfunctions")
 service_quotas = boto3.client("service-quotas", config=PATIENCE)
 
 
@@ -43,6 +45,7 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
         InvalidInput: the overrides are wrong, or a fine-tuning could not end within its time limits.
         BadDataset: the photos cannot be trained on, or do not fit on the disk of a job.
         QuotaTooSmall: a quota of the account is below what the run needs.
+        CeilingReached: the run could take the month above budget.ceiling.
     """
     bucket, name_prefix = os.environ["BUCKET"], os.environ["NAME_PREFIX"]
     machines: contract.Machines = json.loads(os.environ["MACHINES"])
@@ -90,8 +93,23 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
     if settings.warm_start and settings.hyperparameters.mode == "features":
         _add_warm_start(plan, name_prefix, settings=settings, trial=event["trial"])
 
-    # the last check, for which the plan says what the run takes
+    # the last checks, for which the plan says what the run takes
     check_quotas(service_quotas, sagemaker, needs=machines["quotas"], plan=plan, endpoint=os.environ["ENDPOINT_NAME"])
+    if cost := os.environ["COST_PLAN"]:
+        check_ceiling(
+            json.loads(cost),
+            plan=plan,
+            s3=s3,
+            sagemaker=sagemaker,
+            states=states,
+            bucket=bucket,
+            name_prefix=name_prefix,
+            endpoint=os.environ["ENDPOINT_NAME"],
+            sleep_record=os.environ["SLEEP_RECORD"],
+            state_machine=os.environ["STATE_MACHINE_ARN"],
+            started=event["started"],
+            region=os.environ["AWS_REGION"],
+        )
     return plan
 
 

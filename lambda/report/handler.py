@@ -78,6 +78,7 @@ def handler(event: contract.EndInput, context: LambdaContext) -> contract.Report
         files=RunFiles(s3, bucket=bucket, run=name),
         sagemaker=sagemaker,
         stepfunctions=stepfunctions,
+        pause_after_hours=int(os.environ["PAUSE_AFTER_HOURS"] or 0) or None,
     )
 
     library = CHARTING_LIBRARY.read_text(encoding="utf-8")

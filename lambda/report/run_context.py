@@ -33,6 +33,8 @@ class RunContext:
     files: RunFiles
     sagemaker: SageMakerClient
     stepfunctions: SFNClient
+    pause_after_hours: int | None = None
+    """The setting serving.pause_after_hours."""
 
     @property
     def evaluator(self) -> Evaluator | None:

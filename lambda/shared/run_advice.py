@@ -9,6 +9,8 @@ ADVICE = {
     "BadDataset": "Change the photos in the bucket as said, then start the execution again with {}.",
     "QuotaTooSmall": "Ask for the quota at the link above, or choose another instance_type in the settings; then start "
     "the execution again with {}.",
+    "CeilingReached": "Change one of the settings above and deploy, or give the input fewer trials; then start the "
+    "execution again. The model in service was left alone.",
     "ModelRejected": "The model in service was left alone. The decision, with every number and reason, is in the "
     "bucket and in the model registry; each reason names the setting that holds its threshold.",
     "TooFewTestPhotos": "That is neither a pass nor a rejection. Add test photos as said and start the execution again "
@@ -53,6 +55,6 @@ def how_to_go_on(run: str, error: str = "") -> list[str]:
     if error in _SAME_AGAIN:
         return []
     return [
-        f"What the run had completed is not lost: `whippet retry {run}` goes on with it, as does an execution with that "
-        f'run\'s input and "retry_of": "{run}".'
+        f"What the run had completed is not lost: `whippet retry {run}` goes on with it, as does an execution with "
+        f'that run\'s input and "retry_of": "{run}".'
     ]

@@ -14,6 +14,7 @@ from typing import Any
 from local.cloud import (
     apigateway,
     auth,
+    budgets,
     clock,
     cloudformation,
     codebuild,
@@ -127,6 +128,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         eventbridge.apply()
         cloudformation.apply()
         model_package_groups.apply(service)
+        budgets.apply()
         apigateway.apply()
         codebuild.apply(known)
         service_quotas.register(account)

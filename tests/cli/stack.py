@@ -23,6 +23,7 @@ class FakeStack:
 
     cloud: Any = object()
     dataset = ("data", "dataset/")
+    region = "us-east-1"
 
     def __init__(self, objects: dict[str, bytes] | None = None, **clients: Any) -> None:
         self.settings = Settings()

@@ -60,6 +60,10 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:topic",
         "READABLE_PREFIX": "",
         "SLEEP_RECORD": "",
+        "PAUSE_AFTER_HOURS": "",
+        "COST_PLAN": "",
+        "STATE_MACHINE_ARN": "arn:machine",
+        "AWS_REGION": "us-east-1",
         "RELEASES_KEPT": "1",
         "ENVIRONMENT": "dev",
     }.items():

@@ -298,6 +298,13 @@ def test_the_cost_is_machine_time_times_price(write: Any) -> None:
     assert "$83.95 a month" in page.sections["cost"]
 
 
+def test_an_endpoint_that_is_paused_may_cost_less_than_a_month(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "is deleted and costs nothing" not in Parsed(write(files())).sections["cost"]
+    monkeypatch.setenv("PAUSE_AFTER_HOURS", "12")
+    cost = Parsed(write(files())).sections["cost"]
+    assert "After 12 hours without a request it is deleted and costs nothing until somebody asks again" in cost
+
+
 def test_a_machine_without_a_known_price_is_named_and_not_counted(write: Any) -> None:
     class Exotic(FakeSageMaker):
         def describe_training_job(self, **names: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import contract
 from ..run_context import RunContext
 from ..run_files import Missing
 from ..sagemaker_jobs import NotStarted, described
-from .machine_time import MachineTime, machine_times
+from .machine_time import machine_times
 
 __all__ = ["cost"]
 
@@ -34,10 +34,8 @@ def cost(run: RunContext) -> dict[str, Any]:
     }
 
 
-def _priced(time: MachineTime) -> dict[str, Any]:
-    hourly = contract.hourly_price(time.instance_type)
-    hours = time.seconds * time.instances / 3600
-    return {**asdict(time), "hourly": hourly, "usd": None if hourly is None else hours * hourly}
+def _priced(time: contract.MachineTime) -> dict[str, Any]:
+    return {**asdict(time), "hourly": contract.hourly_price(time.instance_type), "usd": time.usd}
 
 
 def _endpoint(run: RunContext) -> dict[str, Any] | None:
@@ -54,14 +52,13 @@ def _endpoint(run: RunContext) -> dict[str, Any] | None:
         return None
 
     # a serverless variant has no machines
-    variant = answer["ProductionVariants"][0]
-    instance_type, instances = variant.get("InstanceType"), variant.get("InitialInstanceCount", 1)
-    if not instance_type:
+    fleet = next(iter(contract.config_fleets(answer)), None)
+    if fleet is None:
         return None
-    hourly = contract.hourly_price(instance_type)
+    usd = contract.fleet_usd_an_hour(fleet)
     return {
-        "instance_type": instance_type,
-        "instances": instances,
-        "hourly": hourly,
-        "monthly": None if hourly is None else hourly * instances * contract.HOURS_A_MONTH,
+        **fleet,
+        "hourly": contract.hourly_price(fleet["instance_type"]),
+        "monthly": None if usd is None else usd * contract.HOURS_A_MONTH,
+        "pause_after_hours": run.pause_after_hours,
     }

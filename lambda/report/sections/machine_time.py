@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import contract
 
 from ..run_context import RunContext
-from ..sagemaker_jobs import NotStarted, described, seconds_between
+from ..sagemaker_jobs import NotStarted, described
 from ..tuning_job import read_tuning
 
-__all__ = ["MachineTime", "machine_times"]
+__all__ = ["machine_times"]
 
 
-@dataclass(frozen=True)
-class MachineTime:
-    """The machines of one job, or of all trials of a tuning job together."""
-
-    title: str
-    job: str
-    status: str
-    instance_type: str
-    instances: int
-    seconds: float
-    """Seconds for which each of the instances is billed."""
-    spot: bool
-
-
-def machine_times(run: RunContext) -> list[MachineTime]:
+def machine_times(run: RunContext) -> list[contract.MachineTime]:
     """Return the machines of features, trials, training and rules, as far as these jobs were started.
 
     Raises:
@@ -44,35 +29,23 @@ def machine_times(run: RunContext) -> list[MachineTime]:
     return found
 
 
-def _features(run: RunContext) -> MachineTime:
+def _features(run: RunContext) -> contract.MachineTime:
     return _training_job(run, contract.features_job_name(run.prefix, run.name), title="Features")
 
 
-def _training(run: RunContext) -> MachineTime:
+def _training(run: RunContext) -> contract.MachineTime:
     return _training_job(run, contract.training_job_name(run.prefix, run.name), title="Training")
 
 
-def _training_job(run: RunContext, job: str, *, title: str) -> MachineTime:
+def _training_job(run: RunContext, job: str, *, title: str) -> contract.MachineTime:
     answer: Mapping[str, Any] = described(lambda: run.sagemaker.describe_training_job(TrainingJobName=job), job=job)
-    resources = answer["ResourceConfig"]
-    seconds = answer.get("BillableTimeInSeconds")
-    if seconds is None:
-        seconds = seconds_between(answer.get("TrainingStartTime"), answer.get("TrainingEndTime"))
-    return MachineTime(
-        title=title,
-        job=job,
-        status=answer["TrainingJobStatus"],
-        instance_type=resources["InstanceType"],
-        instances=resources["InstanceCount"],
-        seconds=float(seconds or 0),
-        spot=bool(answer.get("EnableManagedSpotTraining")),
-    )
+    return contract.training_time(answer, job=job, title=title)
 
 
-def _trials(run: RunContext) -> MachineTime:
+def _trials(run: RunContext) -> contract.MachineTime:
     """Sum the trials, each billed from its start to its end; the summaries do not say what spot instances save."""
     search = read_tuning(run)
-    return MachineTime(
+    return contract.MachineTime(
         title=f"Tuning, {len(search.trials)} trials",
         job=search.job,
         status=search.status,
@@ -83,16 +56,7 @@ def _trials(run: RunContext) -> MachineTime:
     )
 
 
-def _rules(run: RunContext) -> MachineTime:
+def _rules(run: RunContext) -> contract.MachineTime:
     job = contract.rules_job_name(run.prefix, run.name)
     answer: Mapping[str, Any] = described(lambda: run.sagemaker.describe_processing_job(ProcessingJobName=job), job=job)
-    cluster = answer["ProcessingResources"]["ClusterConfig"]
-    return MachineTime(
-        title="Rules",
-        job=job,
-        status=answer["ProcessingJobStatus"],
-        instance_type=cluster["InstanceType"],
-        instances=cluster["InstanceCount"],
-        seconds=seconds_between(answer.get("ProcessingStartTime"), answer.get("ProcessingEndTime")) or 0.0,
-        spot=False,
-    )
+    return contract.processing_time(answer, job=job, title="Rules")

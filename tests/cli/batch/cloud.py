@@ -34,6 +34,7 @@ class FakeCloud:
     cloud: Any = object()
     dataset = ("data", "dataset/")
     place = "on this machine"
+    region = "us-east-1"
 
     def __init__(self) -> None:
         self.settings = Settings()
