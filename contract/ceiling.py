@@ -21,8 +21,8 @@ from contract.recorded_jobs import RecordedJob, recorded_jobs, searching
 
 __all__ = ["Claim", "HeldClaim", "MonthSoFar", "hold_claim", "month_begin", "month_so_far"]
 
-_SOON: Final = timedelta(hours=1)
-"""For so long a claim of a batch counts before its job is on SageMaker's records."""
+_SOON: Final = timedelta(hours=24)
+"""For so long a claim of a batch counts before its job is on SageMaker's records: its photos are uploaded first."""
 
 
 class Claim(TypedDict):
@@ -117,6 +117,7 @@ def hold_claim(
     running: Callable[[], Collection[str]],
     prefix: str,
     region: str,
+    unclaimed_usd: float,
     only_look: bool = False,
 ) -> HeldClaim:
     """Write a claim, and hold it against the ceiling and what others claimed; a refused one is taken back.
@@ -130,6 +131,7 @@ def hold_claim(
         running: Returns the runs that are going on.
         prefix: The environment's prefix.
         region: Where; prices of other regions than the table's are taken at their highest.
+        unclaimed_usd: The worst case of a run that is going on and claimed nothing, as of before the ceiling was set.
         only_look: Write nothing.
     """
     now = datetime.fromisoformat(claim["at"])
@@ -146,7 +148,7 @@ def hold_claim(
         claims=_read(s3, bucket, now=now, at_work={*runs, *at_work}, prefix=prefix),
         runs=runs,
         at_work=at_work,
-        unclaimed_usd=claim["worst_usd"],
+        unclaimed_usd=unclaimed_usd,
         now=now,
         without=claim["name"],
     )
