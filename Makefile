@@ -103,7 +103,7 @@ lint-app: setup
 
 lint-training: setup
 	$(RUN) mypy --cache-dir .mypy_cache/training --python-executable $(IN_TRAINING) \
-		training tests/training $(filter-out %/search_trials.py %/head_peers.py %/doctor_peers.py %/serving_peers.py %/idle.py,$(wildcard benchmarks/*.py))
+		training tests/training $(filter-out %/search_trials.py %/head_peers.py %/doctor_peers.py %/serving_peers.py %/idle.py %/bill.py,$(wildcard benchmarks/*.py))
 
 lint-inference: setup
 	$(RUN) mypy --cache-dir .mypy_cache/inference --python-executable $(IN_INFERENCE) inference tests/inference \

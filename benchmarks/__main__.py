@@ -45,6 +45,7 @@ MODULES = {
     "hostile": "inference",
     "overload": "inference",
     "idle": "app",
+    "bill": "app",
     "cases": "app",
 }
 """The benchmarks in the order they run, and the environment that each needs: app is .venv, the others are in .envs."""

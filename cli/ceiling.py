@@ -11,6 +11,7 @@ import contract
 from cli import CliError
 from cli.endpoint import describe_endpoint, sleeping_model
 from cli.run import running
+from infra.cost import planned_jobs
 from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def hold(target: Target, claim: contract.Claim, *, only_look: bool = False) -> c
         running=lambda: running(target),
         prefix=target.settings.prefix,
         region=target.region,
+        unclaimed_usd=sum(_worst_usd(job, target) for job in planned_jobs(target.settings)),
         only_look=only_look,
     )
 
@@ -88,6 +90,11 @@ def standing_config(target: Target) -> dict[str, Any] | None:
             return None
         raise
     return config
+
+
+def _worst_usd(job: contract.PlannedJob, target: Target) -> float:
+    # a ceiling is refused with machines that have no price
+    return contract.worst_usd(job, trials=target.settings.tuning.trials) or 0.0
 
 
 def _now() -> datetime:

@@ -21,8 +21,8 @@ from contract.recorded_jobs import RecordedJob, recorded_jobs, searching
 
 __all__ = ["Claim", "HeldClaim", "MonthSoFar", "hold_claim", "month_begin", "month_so_far"]
 
-_SOON: Final = timedelta(hours=1)
-"""For so long a claim of a batch counts before its job is on SageMaker's records."""
+_SOON: Final = timedelta(hours=24)
+"""For so long a claim of a batch counts before its job is on SageMaker's records: its photos are uploaded first."""
 
 
 class Claim(TypedDict):
@@ -117,6 +117,7 @@ def hold_claim(
     running: Callable[[], Collection[str]],
     prefix: str,
     region: str,
+    unclaimed_usd: float,
     only_look: bool = False,
 ) -> HeldClaim:
     """Write a claim, and hold it against the ceiling and what others claimed; a refused one is taken back.
@@ -130,6 +131,7 @@ def hold_claim(
         running: Returns the runs that are going on.
         prefix: The environment's prefix.
         region: Where; prices of other regions than the table's are taken at their highest.
+        unclaimed_usd: The worst case of a run that is going on and claimed nothing, as of before the ceiling was set.
         only_look: Write nothing.
     """
     now = datetime.fromisoformat(claim["at"])
@@ -143,10 +145,10 @@ def hold_claim(
     month = month_so_far(
         prefix=prefix,
         jobs=jobs,
-        claims=_read(s3, bucket, now=now, at_work={*runs, *at_work}, prefix=prefix),
+        claims=_read(s3, bucket, now=now, names={*runs, *at_work, *(job.name for job in jobs)}, prefix=prefix),
         runs=runs,
         at_work=at_work,
-        unclaimed_usd=claim["worst_usd"],
+        unclaimed_usd=unclaimed_usd,
         now=now,
         without=claim["name"],
     )
@@ -215,14 +217,14 @@ def _write(s3: Any, bucket: str, claim: Claim) -> None:
     s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(claim).encode(), ContentType="application/json")
 
 
-def _read(s3: Any, bucket: str, *, now: datetime, at_work: Collection[str], prefix: str) -> list[Claim]:
-    """Return this month's claims, and earlier ones of what is still going on."""
+def _read(s3: Any, bucket: str, *, now: datetime, names: Collection[str], prefix: str) -> list[Claim]:
+    """Return this month's claims, and earlier ones of runs and jobs of these names, which went on into this month."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=CLAIMS_PREFIX)
     month = _key("", at=now).removesuffix(".json")
     wanted = []
     for key in (item["Key"] for page in pages for item in page.get("Contents", [])):
         name = key.rpartition("/")[2].removesuffix(".json")
-        if key.startswith(month) or name in at_work or any(_belongs(job, to=name, prefix=prefix) for job in at_work):
+        if key.startswith(month) or name in names or any(_belongs(each, to=name, prefix=prefix) for each in names):
             wanted.append(key)
     return [json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in wanted]
 

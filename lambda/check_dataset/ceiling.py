@@ -72,6 +72,7 @@ def check_ceiling(
         running=lambda: _running(states, state_machine),
         prefix=name_prefix,
         region=region,
+        unclaimed_usd=claim["worst_usd"],
     )
     logger.info("held against budget.ceiling", extra={"claim": claim, "month": held.month, "refusal": held.refusal})
     if held.refusal is not None:

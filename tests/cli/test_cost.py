@@ -225,6 +225,24 @@ def test_wake_and_batches_are_refused_above_the_ceiling(
     assert account.endpoint is None
 
 
+def test_with_a_ceiling_a_job_that_takes_twice_the_time_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg("red"))
+    cloud: Any = FakeCloud()
+    cloud.pace = 0
+    clock = iter(range(0, 10**6, 300))
+    monkeypatch.setattr(main, "find_target", lambda **_: cloud)
+    monkeypatch.setattr("cli.batch.classify.keep_ceiling", lambda *_: None)
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+    cloud.settings = Settings.model_validate({"serving": {"mode": "serverless"}, "budget": {"ceiling": 1}})
+    result = invoke("classify", str(tmp_path), "--output", str(tmp_path / "out"))
+    assert isinstance(result.exception, CliError)
+    assert "is Stopped (it was stopped), with 1 photos left" in str(result.exception)
+
+
 def test_a_batch_claims_before_it_uploads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg("red"))
     cloud: Any = FakeCloud()

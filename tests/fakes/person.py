@@ -1,8 +1,8 @@
 """What a person may do with an environment, at random, on an account with a clock: the bill's proof.
 
 The decisions are the project's own: CheckDataset's ceiling check, the function that pauses the endpoint, the clean-up,
-and the commands that wake and classify. The state machine is played: it makes the jobs of infra/cost.py one after the
-other, as often as contract/cost.py says, each as long as SageMaker lets it.
+and the commands that wake and classify. The state machine is played (played_run.py): it makes the jobs of infra/cost.py
+one after the other, as often as contract/cost.py says, each as long as SageMaker lets it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from infra.outputs import StackOutput
 from infra.settings import Settings
 from tests.fakes.account import ENDPOINT, Account, Job
 from tests.fakes.lambda_context import Context
+from tests.fakes.played_run import PREFIX, PlayedRuns
 
 from check_dataset import ceiling as check_ceiling_module  # isort: skip
 from cleanup import handler as cleanup  # isort: skip
@@ -37,7 +38,6 @@ from shared.patience import LONGEST_CALL_SECONDS  # isort: skip
 
 __all__ = ["Life", "live"]
 
-PREFIX: Final = "whippet-dev"
 RECORD: Final = "/whippet-dev/sleeping-model"
 BEGIN: Final = datetime(2099, 1, 3, tzinfo=UTC)
 """Later than the machine's clock, which the functions take where it is ahead of an event's time."""
@@ -88,15 +88,12 @@ class _Person:
         self.target: Any = _Target(account, settings)
         self.idle_limit = timedelta(hours=settings.serving.pause_after_hours or 0)
         self.runs = self.refused = self.batches = 0
-        self.names: dict[str, str] = {}
-        """The run of each execution."""
         self.deployed = True
-        self.unlucky = rng.random() < 0.5
+        self.played = PlayedRuns(account, settings, rng, unlucky=rng.random() < 0.5)
         self.busy_until = account.now
         self.is_asked = rng.random() < 0.3
         """Whether callers send photos at every hour, so that the endpoint never sleeps."""
         self.longest_idle = timedelta()
-        account.stopped = self._stop_jobs
         account.record = (contract.NOTHING_SLEEPS, account.now)
         account.at(account.now + TICK, self._tick)
 
@@ -109,7 +106,6 @@ class _Person:
         self.runs += 1
         arn, name = f"arn:execution:{self.runs}", f"{self.runs:08x}-0000"
         run = contract.run_id(name, started=self.account.now)
-        self.names[arn] = run
         self.account.executions[arn] = {"executionArn": arn, "name": name, "startDate": self.account.now}
         cost = cost_plan(self.settings)
         assert cost is not None
@@ -135,7 +131,7 @@ class _Person:
             del self.account.executions[arn]
             return
         phases = [job for job in planned_jobs(self.settings) if not (ready and job["phase"] == "features")]
-        self._next(arn, run, phases, attempt=1)
+        self.played.begin(arn, run, phases)
 
     def stop(self) -> None:
         """Stop a run as the console does, which stops its job."""
@@ -173,7 +169,7 @@ class _Person:
         def begin() -> None:
             keep_ceiling(self.target, claim_of("batch", name, worst_usd=usd))
             job = Job(name, "Transform", (machine, 1), None, self.account.now, lambda _: None)
-            self.account.start_job(job, seconds=self._takes(seconds), status="Completed")
+            self.account.start_job(job, seconds=self.played.takes(seconds), status="Completed")
 
         if self.deployed:
             self._command(begin)
@@ -222,98 +218,6 @@ class _Person:
         except CliError as error:
             self.refused += "budget.ceiling" in str(error)
 
-    # --- what the state machine does
-
-    def _next(self, arn: str, run: str, phases: list[contract.PlannedJob], *, attempt: int) -> None:
-        if arn not in self.account.executions:
-            return
-        if not phases:
-            self._release(arn, run)
-            return
-        job, again = phases[0], "" if attempt == 1 else f"-{attempt}"
-
-        def ended(status: str) -> None:
-            if status == "Completed":
-                self._next(arn, run, phases[1:], attempt=1)
-            elif status == "Passing" and attempt < contract.JOB_ATTEMPTS:
-                self.account.at(
-                    self.account.now + timedelta(minutes=5), lambda: self._next(arn, run, phases, attempt=attempt + 1)
-                )
-            else:
-                self.account.executions.pop(arn, None)
-
-        base = contract.job_prefix(PREFIX, run)
-        if job["phase"] == "trials":
-            self._search(f"{base}{again}", job, ended)
-            return
-        kind = "Processing" if job["phase"] == "rules" else "Training"
-        name = f"{base}-{ {'training': 'train'}.get(job['phase'], job['phase']) }{again}"
-        self._work(Job(name, kind, *_machine(job), self.account.now, ended))
-
-    def _search(self, name: str, planned: contract.PlannedJob, ended: Callable[[str], None]) -> None:
-        tuning = Job(name, "HyperParameterTuning", ("none", 0), None, self.account.now, ended)
-        self.account.jobs[name] = tuning
-        left = list(range(self.settings.tuning.trials))
-
-        def next_trial(status: str) -> None:
-            if tuning.end is not None:
-                return
-            if left and tuning.status == "InProgress":
-                number = left.pop()
-                trial = Job(f"{name}-{number:03d}-abc", "Training", *_machine(planned), self.account.now, next_trial)
-                tuning.trials.append(trial)
-                self._work(trial)
-            elif all(trial.end is not None for trial in tuning.trials) and tuning.status == "InProgress":
-                self.account._end(tuning, self._ends())
-
-        for _ in range(self.settings.tuning.parallel_trials):
-            next_trial("")
-
-    def _work(self, job: Job) -> None:
-        assert job.limit is not None
-        self.account.start_job(job, seconds=self._takes(job.limit + contract.OVERHEAD_SECONDS), status=self._ends())
-
-    def _takes(self, longest: float) -> float:
-        if self.unlucky or self.rng.random() < 0.1:
-            return longest
-        return self.rng.uniform(60, longest / 8)
-
-    def _ends(self) -> str:
-        passing = 0.8 if self.unlucky else 0.1
-        return self.rng.choices(["Passing", "Failed", "Completed"], [passing, 0.02, 1 - passing])[0]
-
-    def _release(self, arn: str, run: str) -> None:
-        account, config = self.account, contract.job_prefix(PREFIX, run)
-        machines = self.settings.release
-        account.configs[config] = (machines.instance_type, machines.instance_count)
-        if account.endpoint is None:
-            account.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName=config)
-        elif account.endpoint["EndpointStatus"] == "InService":
-            half = timedelta(hours=contract.CHANGE_HOURS / 2)
-            account.update_endpoint(config, takes=self.rng.uniform(0.1, 1) * half, succeeds=self.rng.random() < 0.8)
-            if self.rng.random() < 0.3:
-                # the smoke test fails, and the old model comes back
-                old = account.endpoint["EndpointConfigName"]
-                account.at(account.now + half, lambda: self._take_back(old, half))
-            account.at(account.now + 2 * half, lambda: self._ended(arn))
-            return
-        account.executions.pop(arn, None)
-
-    def _ended(self, arn: str) -> None:
-        self.account.executions.pop(arn, None)
-
-    def _take_back(self, config: str, longest: timedelta) -> None:
-        endpoint = self.account.endpoint
-        if endpoint is not None and endpoint["EndpointStatus"] == "InService" and config in self.account.configs:
-            self.account.update_endpoint(config, takes=self.rng.uniform(0.1, 0.99) * longest, succeeds=True)
-
-    def _stop_jobs(self, arn: str) -> None:
-        """Stop the jobs of a stopped execution, as Step Functions does."""
-        base = contract.job_prefix(PREFIX, self.names[arn])
-        for job in list(self.account.jobs.values()):
-            if job.end is None and (job.name == base or job.name.startswith(f"{base}-")):
-                self.account._stop(job.kind, job.name)
-
     # --- what EventBridge does
 
     def _tick(self) -> None:
@@ -343,10 +247,6 @@ def _with_ceiling(sections: dict[str, Any], rng: random.Random) -> Settings:
     run = sum(runs) + contract.change_usd(hourly)
     ceiling = round(hourly * contract.FULL_MONTH_HOURS + rng.uniform(1.01, 4) * run, 2)
     return Settings.model_validate({**sections, "budget": {"ceiling": ceiling}})
-
-
-def _machine(job: contract.PlannedJob) -> tuple[tuple[str, int], int]:
-    return (job["instance_type"], job["instances"]), job["max_seconds"]
 
 
 @contextmanager

@@ -50,9 +50,9 @@ def test_cfn_lint_has_nothing_to_say(assembly: Path) -> None:
     [
         {},
         {"dataset.keep_at_destroy": "false", "debugger.mode": "own", "api.feedback": "true", **EVERY_FUNCTION},
-        {"dataset.bucket": "photos-of-ours", "debugger.mode": "managed"},
+        {"dataset.bucket": "photos-of-ours", "debugger.mode": "managed", "budget.ceiling": "100"},
     ],
-    ids=["default", "bucket not kept, own rules, feedback, asked", "existing bucket, managed rules"],
+    ids=["default", "bucket not kept, own rules, feedback, asked", "existing bucket, managed rules, ceiling"],
 )
 def test_cdk_nag_has_nothing_to_say(
     overrides: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthesise: Callable[..., object]

@@ -81,6 +81,19 @@ def test_what_this_month_has_cost_counts_and_what_the_last_one_did_does_not(acco
     check(account)
 
 
+def test_the_second_fleet_of_a_run_over_the_end_of_the_month_counts(account: Account) -> None:
+    old = contract.Claim(
+        name="old", kind="run", at="2099-02-28T00:00:00+00:00", worst_usd=30, change_usd=9.5, fleet_usd_an_hour=0
+    )
+    account.s3.put_object(Bucket="data", Key="claims/2099-02/old.json", Body=json.dumps(old).encode())
+    check(account)
+    job = Job("whippet-dev-old-train", "Training", ("ml.m5.large", 1), 99, NOW - timedelta(days=10), lambda _: None)
+    account.jobs[job.name] = job
+    job.end, job.status = NOW - timedelta(days=9), "Completed"
+    with pytest.raises(CeilingReached, match=r"changes of the endpoint so far 9\.50"):
+        check(account)
+
+
 def test_jobs_of_other_environments_are_not_counted(account: Account) -> None:
     job = Job("other-whippet-dev-1", "Training", ("ml.c5.2xlarge", 9), 99, NOW - timedelta(days=9), lambda _: None)
     account.jobs[job.name] = job

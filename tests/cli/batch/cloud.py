@@ -98,6 +98,10 @@ class FakeCloud:
                 raise KeyboardInterrupt
         return dict(job)
 
+    def stop_transform_job(self, *, TransformJobName: str) -> None:  # noqa: N803
+        assert TransformJobName in self.jobs
+        self.stop()
+
     def stop(self) -> None:
         for job in self.jobs.values():
             if job["TransformJobStatus"] == "InProgress":
