@@ -6,6 +6,7 @@
 # .envs/inference what the endpoint's container holds, and test tools
 # .envs/tools     uv, which makes the others
 # .envs/conformance  AWS's SageMaker SDK, a judge of the API; `make conformance` alone makes it
+# .envs/checkov      a judge of the template; `make conformance` alone makes it
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -55,8 +56,9 @@ test: setup ## every test that needs no more than the set-up
 	$(SIDE_BY_SIDE) test-runs test-training test-app test-cloud test-sagemaker test-inference
 
 # The SDK's own code warns as Python reads it, which would end its import where warnings are errors.
-conformance: setup .envs/conformance/.ready ## AWS's SageMaker SDK on the local cloud, Schemathesis on the API (0.7 GB more on the disk)
+conformance: setup .envs/conformance/.ready .envs/checkov/.ready ## AWS's SageMaker SDK on the local cloud, Schemathesis on the API, checkov on the template (0.9 GB more on the disk)
 	.envs/conformance/bin/python -m pytest -W ignore tests/conformance
+	$(RUN) pytest tests/infra/test_checkov.py
 
 platforms: setup ## ask the package index for every lock on every promised platform
 	$(RUN) pytest --numprocesses $(JOBS) tests/locks
@@ -87,7 +89,7 @@ clean: stop ## remove everything that was made here
 	rm -rf .venv .envs .whippet node_modules cdk.out
 
 locks: $(UV) ## compile locks/*.in anew
-	cd locks && for e in tools app cloud training inference inference-test conformance; do \
+	cd locks && for e in tools app cloud training inference inference-test conformance checkov; do \
 		also=; for k in excludes overrides; do test ! -e $$e.$$k || also="$$also --$$k $$e.$$k"; done; \
 		../$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $$also $$e.in -o $$e.txt; done
 	$(RUN) npm install --package-lock-only --omit-lockfile-registry-resolved

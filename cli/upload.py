@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli import CliError
+from cli.checksums import held_under_kms, sha256
 from cli.photos import Photos, media_type
 from contract import FolderError, read_folders
 
@@ -52,6 +52,8 @@ def compare(
 ) -> Changes:
     """Compare the folder with the bucket by content; S3's ETag of an object uploaded in one part is its MD5.
 
+    In a bucket with KMS it is not, and photos there are known by the checksum that `put_photo` gave them.
+
     Args:
         s3: The S3 client.
         photos: The folder's photos.
@@ -72,7 +74,10 @@ def compare(
     if add:
         sizes = {key.removeprefix(prefix): size for key, size, _ in listed}
         _check_sum(sizes | {path.as_posix(): 1 for path in photos.files}, place=f"s3://{bucket}/{prefix}")
-    missing = tuple(path for key, path in wanted.items() if held.get(key) != contents[path])
+    differing = {path: key for key, path in wanted.items() if held.get(key) != contents[path]}
+    kept = {path: key for path, key in differing.items() if key in held}
+    same = held_under_kms(s3, photos=photos, bucket=bucket, keys=kept)
+    missing = tuple(path for path in differing if path not in same)
     surplus = () if add else tuple(sorted(held.keys() - wanted.keys()))
     return Changes(missing, surplus, len(wanted) - len(missing))
 
@@ -117,7 +122,7 @@ def put_photo(s3: Any, *, bucket: str, key: str, body: bytes, **more: str) -> No
         Key=key,
         Body=body,
         ContentType=media_type(Path(key)),
-        ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode("ascii"),
+        ChecksumSHA256=sha256(body),
         **more,
     )
 

@@ -130,7 +130,7 @@ class TrainingRole(Construct):
                 reason=OBJECTS,
             ),
             Permission(actions=["s3:GetBucketLocation"], resources=[dataset.bucket.bucket_arn]),
-            *_read_code(sources),
+            *_read_code(sources, channels=security.isolate_training),
             # A job's log groups and metric namespaces have the same names; the service fixes both.
             *write_logs_and_metrics(job_logs, namespaces=job_logs),
             *pull_image(image.repository_arn),
@@ -151,8 +151,8 @@ class TrainingRole(Construct):
         )
 
 
-def _read_code(sources: SourceBundle) -> list[Permission]:
-    """Return the permissions to read the code of every deployment.
+def _read_code(sources: SourceBundle, *, channels: bool) -> list[Permission]:
+    """Return the permissions to read the code of every deployment; `channels`: also that of trainings is a channel.
 
     A run keeps the definition that it was started with, and so the code's key of that deployment, while a later one is
     deployed.
@@ -160,10 +160,11 @@ def _read_code(sources: SourceBundle) -> list[Permission]:
     bucket = sources.bare.bucket.bucket_arn
     return [
         Permission(actions=["s3:GetObject"], resources=[f"{bucket}/*"], reason=ASSETS),
-        # A processing job lists its program's key as a prefix; the toolkit gets a training job's code by its key.
+        # A processing job lists its program's key as a prefix, and so does a channel; the toolkit gets a training job's
+        # code by its key.
         Permission(
             actions=["s3:ListBucket"],
             resources=[bucket],
-            conditions={"StringLike": {"s3:prefix": ["*.zip"]}},
+            conditions={"StringLike": {"s3:prefix": ["*.zip", *(["*.gz"] if channels else [])]}},
         ),
     ]

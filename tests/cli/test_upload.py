@@ -26,6 +26,14 @@ class Bucket:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.refuse: str | None = None
+        self.kms = False
+        self.heads = 0
+
+    def head_object(self, *, Bucket: str, Key: str, ChecksumMode: str) -> dict[str, str]:  # noqa: N803
+        assert ChecksumMode == "ENABLED"
+        self.heads += 1
+        digest = base64.b64encode(hashlib.sha256(self.objects[Key]).digest()).decode()
+        return {"ServerSideEncryption": "aws:kms" if self.kms else "AES256", "ChecksumSHA256": digest}
 
     def get_paginator(self, _: str) -> Bucket:
         return self
@@ -35,10 +43,13 @@ class Bucket:
         for start in range(0, len(keys), 2):
             yield {
                 "Contents": [
-                    {"Key": key, "Size": len(self.objects[key]), "ETag": f'"{_md5(self.objects[key])}"'}
+                    {"Key": key, "Size": len(self.objects[key]), "ETag": f'"{self._etag(key)}"'}
                     for key in keys[start : start + 2]
                 ]
             }
+
+    def _etag(self, key: str) -> str:
+        return _md5(key.encode() if self.kms else self.objects[key])
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, ContentType: str, ChecksumSHA256: str) -> None:  # noqa: N803
         if Key == self.refuse:
@@ -90,6 +101,24 @@ def test_a_second_upload_sends_nothing(photos: Photos) -> None:
     bucket = Bucket()
     _sync(bucket, photos)
     assert _sync(bucket, photos) == (0, 3, 0)
+
+
+def test_a_second_upload_to_a_bucket_with_kms_sends_nothing(photos: Photos) -> None:
+    """An upload again would change the ETags there, for which the features of every photo would be computed anew."""
+    bucket = Bucket()
+    bucket.kms = True
+    _sync(bucket, photos)
+    assert _sync(bucket, photos) == (0, 3, 0)
+    (photos.folder / "cat" / "a.jpg").write_bytes(b"another cat")
+    assert _sync(bucket, find_photos(photos.folder)) == (1, 2, 0)
+    assert bucket.objects["dataset/cat/a.jpg"] == b"another cat"
+
+
+def test_without_kms_one_object_is_asked_about_and_not_each(photos: Photos) -> None:
+    bucket = Bucket()
+    bucket.objects = {f"dataset/{name}": b"old" for name in ("cat/a.jpg", "cat/b.jpg", "dog/c.jpg")}
+    assert _sync(bucket, photos) == (3, 0, 0)
+    assert bucket.heads == 1
 
 
 def test_add_keeps_what_the_folder_lacks(photos: Photos) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -127,6 +128,27 @@ def test_an_isolated_job_downloads_nothing_itself(protected: tuple[Template, dic
                 assert channels["weights"] == "s3://data-bucket/weights/resnet50.pth", name
                 assert job["Environment"]["PIP_NO_INDEX"] == "1", name
                 assert job["Environment"]["PIP_FIND_LINKS"] == "/opt/ml/input/data/wheels", name
+
+
+def test_the_jobs_role_may_list_the_code_that_comes_as_a_channel(
+    protected: tuple[Template, dict[str, str]], template: Template
+) -> None:
+    """SageMaker looks for the objects of a channel before it takes a job; no code of other jobs has to be listed."""
+
+    def listed_assets(chosen: Template) -> list[str]:
+        (prefixes,) = (
+            item["Condition"]["StringLike"]["s3:prefix"]
+            for name, item in chosen.statements()
+            if name.startswith("TrainingRole") and "-assets-" in str(item["Resource"]) and "Condition" in item
+        )
+        return list(prefixes)
+
+    for name, call, payload in created(*protected):
+        for job in trainings(call, payload):
+            values = job.get("HyperParameters") or job["StaticHyperParameters"]
+            file = values["sagemaker_submit_directory"].rpartition("/")[2]
+            assert any(fnmatch.fnmatchcase(file, pattern) for pattern in listed_assets(protected[0])), name
+    assert listed_assets(template) == ["*.zip"]
 
 
 def test_without_the_settings_a_request_has_none_of_it(definition: dict[str, Any]) -> None:
