@@ -31,5 +31,6 @@ from contract.profile import *
 from contract.releases import *
 from contract.rules import *
 from contract.run import *
+from contract.serving_metrics import *
 from contract.sleep import *
 from contract.task_inputs import *
