@@ -6,12 +6,13 @@ from typing import TypedDict
 
 from contract.debugger import Evaluator
 from contract.releases import ChangeKind
-from contract.run import RunDocument, Verdict
+from contract.run import EndpointDescription, RunDocument, Verdict
 
 __all__ = [
     "ApprovalRequest",
     "CheckDatasetInput",
     "EndInput",
+    "ExplainRolloutInput",
     "RecordReleaseInput",
     "RetireInput",
     "SmokeTestInput",
@@ -62,6 +63,14 @@ class ApprovalRequest(TypedDict):
     verdict: Verdict
     package: str
     """ARN of the model package."""
+
+
+class ExplainRolloutInput(TypedDict):
+    """ExplainRollout's input."""
+
+    endpoint: EndpointDescription
+    begun: str
+    """When the run set about to update the endpoint, ISO 8601."""
 
 
 class SmokeTestInput(TypedDict):

@@ -14,6 +14,7 @@ from infra.dataset import Dataset
 from infra.images import DebuggerImage, TrainingImage
 from infra.instances import fine_tuning_rate
 from infra.job_role import TrainingRole
+from infra.monitoring import EndpointAlarms, alarm_names
 from infra.names import Names
 from infra.notifications import Notifications
 from infra.outputs import StackOutput
@@ -91,6 +92,8 @@ class WhippetStack(cdk.Stack):
             functions=functions,
         )
         workflow.node.add_dependency(registry)
+        if alarm_names(settings, names):
+            EndpointAlarms(self, "Alarms", names=names, settings=settings.release, topic=notifications.topic)
 
         # at destroy, everything the clean-up needs is still there
         cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix, record=record)

@@ -6,6 +6,8 @@ missing data, and it knows no metric math. Composite alarms and actions are its 
 
 from __future__ import annotations
 
+import importlib
+import json
 import logging
 import math
 import threading
@@ -55,6 +57,7 @@ def apply() -> None:
     evaluation = _Evaluation(cloudwatch)
     cloudwatch._evaluate_alarm = evaluation.evaluate
     _accept_metric_math(cloudwatch)
+    _name_resources()
 
 
 def watch() -> None:
@@ -78,6 +81,7 @@ class _Evaluation:
 
     def __init__(self, cloudwatch: Any) -> None:
         self._cloudwatch = cloudwatch
+        self._put_events = seam.expect(seam.module("services.eventbridge"), "_put_events", "data")
         self._lock = threading.Lock()
 
     def evaluate(self, alarm: dict[str, Any]) -> None:
@@ -108,8 +112,25 @@ class _Evaluation:
             reason = _reason(alarm, [value for value in points if value is not None][-periods:])
             alarm |= {"StateValue": state, "StateReason": reason, "StateUpdatedTimestamp": int(clock.time())}
         self._cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
+        self._publish(alarm, before=before, reason=reason)
         self._cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
         self._cloudwatch._evaluate_parent_alarms(alarm)
+
+    def _publish(self, alarm: Mapping[str, Any], *, before: str, reason: str) -> None:
+        """Put the event of a change ("Alarm events and EventBridge") on the default bus."""
+        detail = {
+            "alarmName": alarm["AlarmName"],
+            "state": {"value": alarm["StateValue"], "reason": reason},
+            "previousState": {"value": before},
+            "configuration": {"description": alarm.get("AlarmDescription") or ""},
+        }
+        entry = {
+            "Source": "aws.cloudwatch",
+            "DetailType": "CloudWatch Alarm State Change",
+            "Detail": json.dumps(detail),
+            "Resources": [alarm["AlarmArn"]],
+        }
+        self._put_events({"Entries": [entry]}, allow_aws_source=True)
 
     def _values(self, alarm: Mapping[str, Any], *, period: int, start: float, end: float) -> Points:
         """Return the values that are held against the threshold."""
@@ -204,6 +225,29 @@ def _check_metrics(queries: Sequence[Mapping[str, Any]]) -> None:
         raise ExpressionError(f"The expression {name} stands on {missing}, which the alarm's Metrics do not have.")
     if sum(bool(query.get("ReturnData", True)) for query in queries) != 1:
         raise ExpressionError("Exactly one of an alarm's Metrics must have ReturnData=true.")
+
+
+def _name_resources() -> None:
+    """Tell ministack's IAM which alarm a request is about, where its body is CBOR, as boto3 writes it."""
+    actions = seam.module("core.iam_actions")
+    responses = seam.module("core.responses")
+    original = seam.expect(actions, "extract_resource_arn", "service", "method", "path", "headers", "body")
+
+    def extract_resource_arn(
+        service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any, **named: Any
+    ) -> str:
+        if service == "monitoring" and "cbor" in str(headers.get("content-type", "")):
+            try:
+                asked = importlib.import_module("cbor2").loads(body)
+                names = [asked["AlarmName"]] if "AlarmName" in asked else asked.get("AlarmNames") or ()
+            except (ValueError, TypeError):
+                names = ()  # the service itself refuses an unreadable body
+            # a request about several alarms is held against the first
+            place = f"{responses.get_region()}:{responses.get_account_id()}"
+            return f"arn:aws:cloudwatch:{place}:alarm:{names[0]}" if names else "*"
+        return str(original(service, method, path, headers, body, *rest, **named))
+
+    actions.extract_resource_arn = extract_resource_arn
 
 
 def _accept_metric_math(cloudwatch: Any) -> None:

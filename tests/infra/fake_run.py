@@ -24,6 +24,7 @@ WARM_START = {
     "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "whippet-dev-old"}],
     "WarmStartType": "TransferLearning",
 }
+ROLLED_BACK = {"error": "RolloutRolledBack", "cause": "The alarm whippet-dev-endpoint-errors went off."}
 NOT_FOUND = TaskError("SageMaker.SageMakerException", 'Could not find endpoint "arn:…". (Service: SageMaker)')
 
 
@@ -227,7 +228,8 @@ def tasks(
         "RegisterModel": answer({"ModelPackageArn": PACKAGE}),
         "AskApproval": answer({"approved": True}),
         **dict.fromkeys(
-            ("ApproveModel", "RejectModel", "ExpireApproval", "RejectFailedModel"), answer({"ModelPackageArn": PACKAGE})
+            ("ApproveModel", "RejectModel", "ExpireApproval", "RejectFailedModel", "RejectRolledBack"),
+            answer({"ModelPackageArn": PACKAGE}),
         ),
         "CreateModel": answer({"ModelArn": "arn"}),
         "CreateEndpointConfig": answer({"EndpointConfigArn": "arn"}),
@@ -237,6 +239,7 @@ def tasks(
         "DescribeServedConfig": endpoint.describe_config,
         **dict.fromkeys(("DeleteBrokenEndpoint", "DeleteRealtimeEndpoint", "DeleteFailedEndpoint"), endpoint.delete),
         "DescribeRollout": endpoint.describe,
+        "ExplainRollout": answer(ROLLED_BACK),
         "SmokeTest": answer(smoke),
         "DescribeBeforeRollback": endpoint.describe,
         "RemoveEndpoint": endpoint.delete,
@@ -286,6 +289,10 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
     broken_one = Endpoint()
     broken_one.after_creation = "Failed"
     yield walk(definition, tasks(broken_one, mode=mode), {})
+    # alarms take the model back
+    taken_back = Endpoint(OLD_CONFIG, serverless=False)
+    taken_back.rolls_back = True
+    yield walk(definition, tasks(taken_back, mode=mode), {})
     # another model came into service while a person was asked
     overtaken = {"Verdict": lambda _: verdict(in_service="whippet-dev-older")}
     yield walk(definition, tasks(Endpoint(OLD_CONFIG), mode=mode) | overtaken, {})

@@ -1,4 +1,4 @@
-"""Alarms of the local cloud: evaluated on its clock, on exactly their metric, with metric math; metrics of log lines."""
+"""Alarms of the local cloud: evaluated on its clock, on exactly their metric, with metric math. Metrics of logs."""
 
 from __future__ import annotations
 
