@@ -16,6 +16,9 @@ __all__ = ["ALARMS", "Alarm", "AlarmText", "alarm_name", "alarm_of"]
 class Alarm(StrEnum):
     """What may be wrong; the value is the end of the alarm's name."""
 
+    ENDPOINT_ERRORS = "endpoint-errors"
+    ENDPOINT_LATENCY = "endpoint-latency"
+    ENDPOINT_UNKNOWN = "endpoint-unknown"
     API_ERRORS = "api-errors"
     API_REFUSALS = "api-refusals"
     FUNCTION_ERRORS = "function-errors"
@@ -37,7 +40,46 @@ class AlarmText:
     """Whether a message is sent; False where something else tells it already."""
 
 
+_IN_A_ROLLOUT: Final = (
+    "If a rollout is going on (`whippet status`: Updating), SageMaker puts the model before back by itself, and the run "
+    "tells of it: there is nothing to do."
+)
+_ELSE_BACK: Final = (
+    "If not, the cause is the model in service or what it is asked: `whippet history` shows which models there were, and "
+    "`whippet rollback` puts the one before back."
+)
+
 ALARMS: Final[Mapping[Alarm, AlarmText]] = {
+    Alarm.ENDPOINT_ERRORS: AlarmText(
+        "The endpoint answered more than the share release.max_error_share of a minute's requests with 500 to 599, and "
+        "at least three.",
+        (
+            _IN_A_ROLLOUT,
+            _ELSE_BACK,
+            "The endpoint's log, /aws/sagemaker/Endpoints/whippet-ENV, says why: look for lines of the level ERROR.",
+        ),
+    ),
+    Alarm.ENDPOINT_LATENCY: AlarmText(
+        "The model took longer than release.max_latency_ms for the slowest 1 % of a minute's requests, in two of three "
+        "minutes.",
+        (
+            _IN_A_ROLLOUT,
+            _ELSE_BACK,
+            "If there are more requests than usual (dashboard, How much?), raise release.instance_count and start a "
+            "run.",
+        ),
+    ),
+    Alarm.ENDPOINT_UNKNOWN: AlarmText(
+        "An instance took more than the share release.max_unknown_share of its photos for unlike anything that the model "
+        "was trained on.",
+        (
+            _IN_A_ROLLOUT,
+            "If not, look at what is sent: other photos than those that the model was trained on, such as of another "
+            "camera, or of things that have no class?",
+            "If the photos are what people want to classify, add some of them to the data set, with their labels, and "
+            "start a run.",
+        ),
+    ),
     Alarm.API_ERRORS: AlarmText(
         "More than the allowed share of requests to the API got an answer of 500 to 599 for a quarter of an hour.",
         (

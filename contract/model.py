@@ -101,6 +101,8 @@ class ServingVariable(StrEnum):
     """Parameters of every photo of a batch, such as `coverage=0.95;top_k=3`: a transform job's requests carry none."""
     METRICS_ENDPOINT = "WHIPPET_METRICS_ENDPOINT"
     """The endpoint's name: metrics are then written to the log in CloudWatch's embedded metric format, under it."""
+    METRICS_SECONDS = "WHIPPET_METRICS_SECONDS"
+    """Seconds between two lines of metrics, 60 if it is not given: for a local cloud whose clock runs fast."""
 
 
 class CoverageTable(TypedDict):

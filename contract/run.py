@@ -20,6 +20,7 @@ __all__ = [
     "DebuggerState",
     "EndpointBefore",
     "EndpointDescription",
+    "EndpointLook",
     "FollowedTraining",
     "HookConfiguration",
     "JobAttempt",
@@ -29,6 +30,7 @@ __all__ = [
     "RecordedChange",
     "ReportLocation",
     "RetiredModels",
+    "RolloutEnd",
     "RuleEvaluation",
     "RuleStatuses",
     "RunDocument",
@@ -189,11 +191,20 @@ class Polls(TypedDict):
     rollback: Count
 
 
-class EndpointBefore(TypedDict):
-    """The endpoint before the release, or at another moment of it; `config` is empty where there was none."""
+class EndpointLook(TypedDict):
+    """The endpoint at some moment of the release; `config` is empty where there was none."""
 
     status: str
     config: str
+
+
+class EndpointBefore(TypedDict):
+    """The endpoint before the release; `config` is empty where there was none."""
+
+    status: str
+    config: str
+    at: str
+    """When the run set about to change it, ISO 8601; empty until then."""
 
 
 class ServedVariant(TypedDict):
@@ -216,6 +227,13 @@ class EndpointDescription(TypedDict):
     EndpointConfigName: str
     EndpointStatus: str
     FailureReason: NotRequired[str]
+
+
+class RolloutEnd(TypedDict):
+    """ExplainRollout's answer: the error with which the run fails."""
+
+    error: Literal["RolloutRolledBack", "RolloutFailed"]
+    cause: str
 
 
 class SmokeTestResult(TypedDict):
@@ -300,13 +318,14 @@ class RunDocument(TypedDict):
     approval: NotRequired[ApprovalAnswer | StateError]
     lock: NotRequired[LockAnswer | StateError]
     polls: Polls
-    now: NotRequired[EndpointBefore]
+    now: NotRequired[EndpointLook]
     """The endpoint at the last look."""
     before: EndpointBefore
     served: NotRequired[ServedConfig]
     lookup: NotRequired[StateError]
     """Why a call on the endpoint, its model or its configuration was refused."""
     endpoint: NotRequired[EndpointDescription]
+    rollout: NotRequired[RolloutEnd]
     smoke_test: NotRequired[SmokeTestResult]
     recorded: NotRequired[RecordedChange | StateError]
     retired: NotRequired[RetiredModels | StateError]

@@ -7,12 +7,13 @@ from typing import TypedDict
 from contract.debugger import Evaluator
 from contract.lock import LockAction
 from contract.releases import ChangeKind
-from contract.run import RunDocument, Verdict
+from contract.run import EndpointDescription, RunDocument, Verdict
 
 __all__ = [
     "ApprovalRequest",
     "CheckDatasetInput",
     "EndInput",
+    "ExplainRolloutInput",
     "RecordReleaseInput",
     "ReleaseLockInput",
     "RetireInput",
@@ -65,6 +66,14 @@ class ApprovalRequest(TypedDict):
     verdict: Verdict
     package: str
     """ARN of the model package."""
+
+
+class ExplainRolloutInput(TypedDict):
+    """ExplainRollout's input."""
+
+    endpoint: EndpointDescription
+    begun: str
+    """When the run set about to update the endpoint, ISO 8601."""
 
 
 class SmokeTestInput(TypedDict):

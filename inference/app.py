@@ -22,7 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from inference.body import Bodies
-from inference.environment import batch_parameters, metrics_endpoint, worker_count
+from inference.environment import batch_parameters, metrics_endpoint, metrics_seconds, worker_count
 from inference.invocation import CUSTOM_ATTRIBUTES, Problem
 from inference.messages import Job
 from inference.metrics import Metrics
@@ -33,9 +33,6 @@ from inference.problems import problem_body
 __all__ = ["create", "create_app"]
 
 RETRY_AFTER_SECONDS: Final = 1
-_METRICS_SECONDS: Final = 60.0
-"""Seconds between two lines of metrics in the log; CloudWatch keeps a minute as its finest step by default."""
-
 _log = logging.getLogger("inference")
 
 
@@ -82,6 +79,7 @@ def create_app(pool: Pool, *, metrics: Metrics, endpoint: str | None = None, bat
         reply = await pool.ask(worker, job)
         if reply.status == 200:
             metrics.took(wait=begun - arrived, decode=reply.decode_seconds, model=reply.model_seconds)
+            metrics.answered(unknown=reply.unknown)
             metrics.count(200)
             return Response(reply.body, media_type="application/json")
         return refused(request, reply.status, reply.body)
@@ -169,8 +167,9 @@ async def _end_with(parent: int) -> None:
 
 
 async def _write_metrics(metrics: Metrics, endpoint: str) -> None:
+    pause = metrics_seconds()
     while True:
-        await asyncio.sleep(_METRICS_SECONDS)
+        await asyncio.sleep(pause)
         line = metrics.embedded(endpoint)
         if line is not None:
             print(line, flush=True)

@@ -10,6 +10,7 @@ from inference.classifier import ModelError, available_cores
 __all__ = [
     "batch_parameters",
     "metrics_endpoint",
+    "metrics_seconds",
     "name_unknown",
     "release",
     "threads_of_a_worker",
@@ -65,3 +66,20 @@ def threads_of_a_worker() -> int:
 def metrics_endpoint() -> str | None:
     """Return the endpoint's name, under which metrics are written to the log; None where they are not."""
     return os.environ.get(contract.ServingVariable.METRICS_ENDPOINT) or None
+
+
+def metrics_seconds() -> float:
+    """Return the seconds between two lines of metrics; CloudWatch keeps a minute as its finest step by default.
+
+    Raises:
+        ModelError: the variable is no number above 0.
+    """
+    variable = contract.ServingVariable.METRICS_SECONDS
+    value = os.environ.get(variable) or "60"
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ModelError(f"the environment variable {variable} is {value!r}; set it to a number of seconds above 0")
+    return seconds

@@ -14,8 +14,9 @@ READY: Final = b"\x01"
 REQUEST_HEADER: Final = struct.Struct("!III")
 """Lengths of the content type, the attributes and the body, which follow."""
 
-REPLY_HEADER: Final = struct.Struct("!HddI")
-"""Status, seconds of decoding, seconds of the model, and the length of the body, which follows."""
+REPLY_HEADER: Final = struct.Struct("!Hdd?I")
+"""Status, seconds of decoding, seconds of the model, whether the photo is unknown, and the length of the body, which
+follows."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Reply:
     body: bytes
     decode_seconds: float = 0.0
     model_seconds: float = 0.0
+    unknown: bool = False
+    """Whether the answer takes the photo for unlike those of training."""
 
 
 def packed_job(job: Job) -> tuple[bytes, bytes]:
@@ -45,4 +48,5 @@ def packed_job(job: Job) -> tuple[bytes, bytes]:
 
 def packed_reply(reply: Reply) -> bytes:
     """Return what a reply is sent as."""
-    return REPLY_HEADER.pack(reply.status, reply.decode_seconds, reply.model_seconds, len(reply.body)) + reply.body
+    header = REPLY_HEADER.pack(reply.status, reply.decode_seconds, reply.model_seconds, reply.unknown, len(reply.body))
+    return header + reply.body

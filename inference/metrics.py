@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import contract
+
 __all__ = ["Metrics"]
 
 _BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -17,8 +19,6 @@ _BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 _MAX_VALUES: Final = 100
 """Values of a metric in one line (CloudWatch user guide, "Embedded metric format specification")."""
-
-_NAMESPACE: Final = "whippet"
 
 _TIMES: Final = {
     "wait": "seconds that an answered request waited for a worker",
@@ -51,6 +51,8 @@ class Metrics:
         self._worker_ends = 0
         self._abandoned = 0
         self._longest_queue = 0
+        self._answers = 0
+        self._unknown = 0
 
     def count(self, status: int) -> None:
         """Count a request that was answered with a status."""
@@ -65,6 +67,13 @@ class Metrics:
         """Count the times of an answer."""
         for name, seconds in (("wait", wait), ("decode", decode), ("model", model)):
             self._times[name].add(seconds)
+
+    def answered(self, *, unknown: bool) -> None:
+        """Count an answer for the share of unknown photos."""
+        self._answers += 1
+        self._unknown += unknown
+        if unknown:
+            self._new["Unknown"] += 1
 
     def queued(self, waiting: int) -> None:
         """Note how many requests wait."""
@@ -98,15 +107,19 @@ class Metrics:
                 values[f"{name.capitalize()}Time"] = [round(1000 * seconds, 3) for seconds in histogram.recent]
                 units[f"{name.capitalize()}Time"] = "Milliseconds"
                 histogram.recent = []
+        if self._answers >= contract.UNKNOWN_SHARE_ANSWERS:
+            values[contract.UNKNOWN_SHARE] = round(100 * self._unknown / self._answers, 3)
+            units[contract.UNKNOWN_SHARE] = "Percent"
+            self._answers = self._unknown = 0
         self._new.clear()
         self._longest_queue = 0
         directive = {
-            "Namespace": _NAMESPACE,
-            "Dimensions": [["EndpointName"]],
+            "Namespace": contract.SERVING_NAMESPACE,
+            "Dimensions": [[contract.ENDPOINT_DIMENSION]],
             "Metrics": [{"Name": name, "Unit": unit} for name, unit in units.items()],
         }
         about = {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": [directive]}
-        return json.dumps({"_aws": about, "EndpointName": endpoint, **values}, separators=(",", ":"))
+        return json.dumps({"_aws": about, contract.ENDPOINT_DIMENSION: endpoint, **values}, separators=(",", ":"))
 
     def _lines(self, waiting: int, busy: int) -> Iterator[str]:
         yield from _head("requests_total", "counter", "requests by the status of their answer")

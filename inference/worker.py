@@ -73,6 +73,7 @@ def answered(classifier: Classifier, job: Job) -> Reply:
             json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(),
             timing.decode,
             timing.model,
+            answer["known"] is False,
         )
     except Problem as problem:
         return Reply(problem.status, problem_body(problem.status, problem.detail))

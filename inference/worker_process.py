@@ -76,8 +76,9 @@ class WorkerProcess:
                 writer.write(head)
                 writer.write(body)
                 await writer.drain()
-                status, decode, model, length = REPLY_HEADER.unpack(await reader.readexactly(REPLY_HEADER.size))
-                return Reply(status, await reader.readexactly(length), decode, model)
+                header = await reader.readexactly(REPLY_HEADER.size)
+                status, decode, model, unknown, length = REPLY_HEADER.unpack(header)
+                return Reply(status, await reader.readexactly(length), decode, model, unknown)
         except TimeoutError:
             raise WorkerEndedError(f"it was ended after {seconds:g} seconds, {await self.end()}") from None
         except (asyncio.IncompleteReadError, ConnectionError):

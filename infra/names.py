@@ -28,6 +28,16 @@ class Names:
         return self.prefix
 
     @property
+    def variant(self) -> str:
+        """Name of the endpoint's only variant; SageMaker guards an update only where it stays the same."""
+        return "AllTraffic"
+
+    @staticmethod
+    def alarm_arn(name: str) -> str:
+        """Return the ARN of an alarm."""
+        return f"arn:{PARTITION}:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"
+
+    @property
     def endpoint_log_group(self) -> str:
         """Log group to which SageMaker writes the endpoint's log; the service fixes the name."""
         return f"/aws/sagemaker/Endpoints/{self.endpoint}"

@@ -17,6 +17,7 @@ from infra.cleanup import Cleanup
 from infra.dashboard import Dashboard
 from infra.dataset import Dataset
 from infra.encryption import Encryption
+from infra.endpoint_alarms import EndpointAlarms, alarm_names
 from infra.images import DebuggerImage, TrainingImage
 from infra.instances import fine_tuning_rate, has_local_storage
 from infra.job_role import TrainingRole
@@ -162,8 +163,12 @@ class WhippetStack(cdk.Stack):
     ) -> None:
         """Watch what stands, as the settings say: alarms, who tells of them, and the dashboard."""
         alarms: list[cloudwatch.IAlarm] = []
-        if settings.monitoring.alarms:
+        if alarm_names(settings, names):
+            alarms += EndpointAlarms(self, "EndpointAlarms", names=names, settings=settings.release).alarms.values()
+        messages = None
+        if alarms or settings.monitoring.alarms:
             messages = AlarmMessages(self, "AlarmMessages", names=names, topic=notifications.topic)
+        if settings.monitoring.alarms and messages is not None:
             # of the functions that nobody waits for; what a run calls, the run itself tells of
             background = [messages.function.function]
             pause = self.node.try_find_child("Pause")

@@ -16,6 +16,7 @@ from infra.settings.context import SettingsError, from_context
 from infra.settings.debugger import DebuggerSettings
 from infra.settings.jobs import FeaturesSettings, TrainingSettings, TuningSettings
 from infra.settings.monitoring import MonitoringSettings
+from infra.settings.rollout import RolloutSettings
 from infra.settings.section import ONE_OR_MORE, EndpointInstanceType, Section
 from infra.settings.security import KEY_ARN, SecuritySettings
 
@@ -96,7 +97,7 @@ class DatasetSettings(Section):
     )
 
 
-class ReleaseSettings(Section):
+class ReleaseSettings(RolloutSettings):
     """When a model goes into service, and on what it runs."""
 
     min_accuracy: float = Field(
@@ -358,6 +359,18 @@ class Settings(Section):
                 f"api.feedback=true would keep callers' photos in dataset.bucket={self.dataset.bucket}, where nothing "
                 "deletes them after api.feedback_days, as it is not the stack's own; set api.feedback=false, or empty "
                 "dataset.bucket"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rollout_is_guarded(self) -> Settings:
+        """Refuse settings of the rollout where SageMaker has no guardrails."""
+        given = sorted(set(RolloutSettings.model_fields) & self.release.model_fields_set)
+        if given and self.serving.mode == "serverless":
+            names = ", ".join(f"release.{name}" for name in given)
+            raise ValueError(
+                f"{names} cannot be set with serving.mode=serverless: SageMaker changes serverless endpoints all at "
+                "once, without alarms that take a model back; leave it out, or set serving.mode=realtime"
             )
         return self
 

@@ -36,7 +36,7 @@ def dataset_phase(scope: RunScope, *, parts: RunParts, failure: FailureRoute, fo
             "started.$": "$$.Execution.StartTime",
             "failure": {},
             "polls": {member: {"times": 0} for member in POLLED},
-            "before": {"status": "NotThere", "config": ""},
+            "before": {"status": "NotThere", "config": "", "at": ""},
         },
     )
     check = lambda_task(

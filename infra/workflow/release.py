@@ -8,6 +8,7 @@
                                           ├ this run's configuration (its update's answer got lost) ─┤
                                           └ broken → DeleteBrokenEndpoint → WaitForEndpoint          │
     SmokeTest ← the new configuration serves ← DescribeRollout ⇄ WaitForRollout ←────────────────────┘
+                                                   └ the old one does → ExplainRollout (`infra.workflow.rolled_back`)
 
 With `serving.pause_after_hours`, an endpoint that failed at its creation is deleted, since a model may sleep behind it.
 SageMaker leaves the old configuration in service when an update fails, so `DescribeRollout` compares names. Every name
@@ -23,12 +24,15 @@ import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
 
 import contract
+from infra.endpoint_alarms import alarm_names
 from infra.permissions import NO_RESOURCES, RUN_NAMES, Permission
 from infra.settings import Settings
+from infra.workflow.deployment import deployment_config
 from infra.workflow.endpoint import (
     IN_PROGRESS,
     LOOKUP,
     NOT_THERE,
+    PATIENCE,
     describe_endpoint,
     go_on_where_done,
     is_busy,
@@ -36,11 +40,10 @@ from infra.workflow.endpoint import (
     when_refused,
 )
 from infra.workflow.payloads import RunParts
+from infra.workflow.rolled_back import explain_rollout
 from infra.workflow.task import ANY_ERROR, LOST_ANSWER, FailureRoute, RunScope, lambda_task, sagemaker_task
 
 __all__ = ["release_phase", "retire_phase"]
-
-_VARIANT = "AllTraffic"
 
 _EXISTS = "*Cannot create already existing*"
 """How SageMaker refuses to create a model, a configuration or an endpoint of a name that it has."""
@@ -72,7 +75,7 @@ def release_phase(
             "Tags": parts.tags,
         },
     )
-    variant = {"VariantName": _VARIANT, "ModelName.$": "$.plan.name", **_machines(parts.settings)}
+    variant = {"VariantName": parts.names.variant, "ModelName.$": "$.plan.name", **_machines(parts.settings)}
     config = sagemaker_task(
         scope,
         "CreateEndpointConfig",
@@ -134,7 +137,10 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
 
     # no endpoint: create it
     nothing = sfn.Pass(
-        scope, "NothingInService", parameters={"status": "NotThere", "config": ""}, result_path="$.before"
+        scope,
+        "NothingInService",
+        parameters={"status": "NotThere", "config": "", "at.$": "$$.State.EnteredTime"},
+        result_path="$.before",
     )
     create = sagemaker_task(scope, "CreateEndpoint", call="createEndpoint", payload={**new_config, "Tags": parts.tags})
     nothing.next(create).next(rollout)
@@ -161,10 +167,16 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
     remember = sfn.Pass(
         scope,
         "RememberEndpoint",
-        parameters={"status.$": "$.now.status", "config.$": "$.now.config"},
+        parameters={"status.$": "$.now.status", "config.$": "$.now.config", "at.$": "$$.State.EnteredTime"},
         result_path="$.before",
     )
-    update = sagemaker_task(scope, "UpdateEndpoint", call="updateEndpoint", payload=new_config)
+    update = sagemaker_task(
+        scope,
+        "UpdateEndpoint",
+        call="updateEndpoint",
+        payload={**new_config, **deployment_config(parts.settings, parts.names)},
+        implied=_see_alarms(parts),
+    )
     update.next(rollout)
 
     # a broken endpoint: it cannot be updated, so delete it first
@@ -205,6 +217,12 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
     return describe
 
 
+def _see_alarms(parts: RunParts) -> list[Permission]:
+    """Return what a guarded update asks of its caller ("Auto-Rollback Configuration and Monitoring")."""
+    alarms = [parts.names.alarm_arn(name) for name in alarm_names(parts.settings, parts.names)]
+    return [Permission(actions=["cloudwatch:DescribeAlarms"], resources=alarms)] if alarms else []
+
+
 def _unless_realtime(scope: RunScope, *, update: sfn.CustomState, replace: sfn.CustomState) -> sfn.CustomState:
     """DescribeServedConfig → `update`, or `replace` where instances serve; return DescribeServedConfig.
 
@@ -241,10 +259,12 @@ def _follow_rollout(scope: RunScope, parts: RunParts, failure: FailureRoute, fol
         "RolloutNotFinished",
         error="RolloutNotFinished",
         cause=f"The endpoint {parts.names.endpoint} did not finish its change to the new configuration within two "
-        "hours. The previous model, if there was one, serves until it has. Look at the endpoint and its log "
-        f"{parts.names.endpoint_log_group}; once it is InService, start the execution again.",
+        "hours beside its bakes. The previous model, if there was one, serves until it has. Look at the endpoint and "
+        f"its log {parts.names.endpoint_log_group}; once it is InService, start the execution again.",
     )
-    wait = poll(scope, "Rollout", member="rollout", look=describe, too_long=late)
+    bakes = parts.settings.serving.mode == "realtime"
+    baking = cdk.Duration.minutes(parts.settings.release.baking_minutes if bakes else 0)
+    wait = poll(scope, "Rollout", member="rollout", look=describe, too_long=late, patience=PATIENCE.plus(baking))
 
     # why does it not serve?
     explained = failure.fail(scope, "RolloutFailed", error="RolloutFailed", cause="$.endpoint.FailureReason")
@@ -259,7 +279,11 @@ def _follow_rollout(scope: RunScope, parts: RunParts, failure: FailureRoute, fol
     reason = sfn.Choice(scope, "RolloutReason?")
     reason.when(sfn.Condition.is_present("$.endpoint.FailureReason"), explained)
     reason.otherwise(unexplained)
-    failed = reason if parts.sleep_record.hours is None else _make_way(scope, parts, following=reason)
+    failed: sfn.IChainable = reason
+    if alarm_names(parts.settings, parts.names):
+        failed = _unless_rolled_back(scope, parts, failure, following=failed)
+    if parts.sleep_record.hours is not None:
+        failed = _make_way(scope, parts, following=failed)
 
     # does it serve, with the new configuration?
     done = sfn.Choice(scope, "RolloutDone?")
@@ -274,6 +298,23 @@ def _follow_rollout(scope: RunScope, parts: RunParts, failure: FailureRoute, fol
     done.otherwise(failed)
     describe.next(done)
     return wait
+
+
+def _unless_rolled_back(
+    scope: RunScope, parts: RunParts, failure: FailureRoute, *, following: sfn.IChainable
+) -> sfn.Choice:
+    """Return the choice that asks why, where SageMaker went back to the configuration before this run's update."""
+    explain = explain_rollout(scope, parts, failure, unexplained=following)
+    choice = sfn.Choice(scope, "RolledBackByItself?")
+    choice.when(
+        sfn.Condition.and_(
+            sfn.Condition.string_equals("$.endpoint.EndpointStatus", "InService"),
+            sfn.Condition.string_equals_json_path("$.endpoint.EndpointConfigName", "$.before.config"),
+        ),
+        explain,
+    )
+    choice.otherwise(following)
+    return choice
 
 
 def _make_way(scope: RunScope, parts: RunParts, *, following: sfn.IChainable) -> sfn.Choice:

@@ -36,11 +36,11 @@ _OPTIMISED = {
     "createModel",
     "createProcessingJob.sync",
     "createTrainingJob.sync",
-    "updateEndpoint",
 }
 """The calls that Step Functions has an optimised integration for ("Create and manage Amazon SageMaker AI jobs"); the
-others use the AWS SDK integration. So does createEndpointConfig: whether its optimised integration knows a serverless
-variant is said nowhere, and one that does not would have the deployment refused."""
+others use the AWS SDK integration. So do createEndpointConfig and updateEndpoint: whether their optimised integrations
+know a serverless variant and a DeploymentConfig is said nowhere, and one that does not would have the deployment
+refused."""
 
 NAME_TAKEN: Final = ("SageMaker.ResourceInUseException", "SageMaker.ResourceInUse")
 """SageMaker's refusal of a name that it knows. Public state machines have both forms of an error of the API's model."""

@@ -15,6 +15,7 @@ __all__ = ["Message", "compose", "report_of"]
 
 _HEADLINES = {
     "ModelRejected": "run {name} rejected its model",
+    "RolloutRolledBack": "run {name} had its model taken back during the rollout",
     "TooFewTestPhotos": "run {name} has too few test photos to decide on its model",
 }
 

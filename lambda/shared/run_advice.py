@@ -25,6 +25,11 @@ ADVICE = {
     "/aws/sagemaker/Endpoints.",
     "RolloutFailed": "SageMaker keeps the previous model in service. Look at the endpoint's log group "
     "/aws/sagemaker/Endpoints.",
+    "RolloutRolledBack": "The model before answers every request again, and the new one is Rejected in the model "
+    "registry. Look at the endpoint's log group /aws/sagemaker/Endpoints. If the alarm was too strict, change its "
+    "limit: release.max_error_share, release.max_latency_ms or release.max_unknown_share. If it was on before the "
+    "rollout, the model in service is the cause: put an earlier one back with `whippet rollback`, or empty the limit "
+    "for one deployment.",
     "NoTrialSucceeded": "Look at the trials' logs in /aws/sagemaker/TrainingJobs.",
     "States.Timeout": "The run waited no longer, and stopped the job that it was waiting for, if there was one. A job "
     "that worked needs a higher setting max_minutes or a larger instance; one that waited for a machine needs another "

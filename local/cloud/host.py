@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from local.cloud import auth, seam
@@ -25,6 +25,8 @@ class MinistackHost:
         self._register_session = seam.expect(seam.module("services.sts"), "register_session", "access_key", "session")
         signature = ("namespace", "metric_name", "value", "unit", "dimensions")
         self._record_metric = seam.expect(seam.module("services.cloudwatch"), "record_metric", *signature)
+        for table in ("_alarms", "_composite_alarms"):
+            seam.expect(seam.module("services.cloudwatch"), table)
         self._put_events = seam.expect(seam.module("services.eventbridge"), "_put_events", "data")
 
     def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:
@@ -73,3 +75,9 @@ class MinistackHost:
         """Put a value of each of these metrics into CloudWatch."""
         for name, value in metrics.items():
             self._record_metric(namespace, name, value, dimensions=dict(dimensions))
+
+    def alarm_states(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Return the states of the CloudWatch alarms with these names; one that does not exist is not among them."""
+        cloudwatch = seam.module("services.cloudwatch")
+        found = {name: cloudwatch._alarms.get(name) or cloudwatch._composite_alarms.get(name) for name in names}
+        return {name: str(alarm["StateValue"]) for name, alarm in found.items() if alarm}

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import contract
+from local import clock
 from local.cloud.debugger_rules import DebuggerRules
 from local.sagemaker import Image
 
@@ -92,6 +94,8 @@ def standard_images() -> list[Image]:
             environment={
                 "PATH": os.pathsep.join([str(serving), os.environ.get("PATH", os.defpath)]),
                 "PYTHONPATH": str(repository_root()),
+                # a minute of the cloud's clock, which may run fast
+                contract.ServingVariable.METRICS_SECONDS.value: f"{clock.real(60):g}",
                 **_QUIET_THREADS,
             },
         ),

@@ -15,7 +15,7 @@ from local.cloud.registration import add_service
 from local.sagemaker import SageMaker, SageMakerError
 from local.sagemaker.errors import unknown_operation
 
-__all__ = ["AccessDeniedError", "passed_roles", "register"]
+__all__ = ["AccessDeniedError", "passed_roles", "register", "rollback_alarms"]
 
 _SERVICE: Final = "sagemaker"
 _PRINCIPAL: Final = "sagemaker.amazonaws.com"
@@ -50,6 +50,18 @@ def passed_roles(parameters: Any) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def rollback_alarms(parameters: Mapping[str, Any]) -> list[str]:
+    """Return the names of the alarms that roll an endpoint's update back.
+
+    The caller needs `cloudwatch:DescribeAlarms` on each ("Auto-Rollback Configuration and Monitoring").
+    """
+    config = parameters.get("DeploymentConfig")
+    rollback = config.get("AutoRollbackConfiguration") if isinstance(config, Mapping) else None
+    alarms = rollback.get("Alarms") if isinstance(rollback, Mapping) else None
+    entries = alarms if isinstance(alarms, list) else []
+    return [str(entry["AlarmName"]) for entry in entries if isinstance(entry, Mapping) and "AlarmName" in entry]
+
+
 class SageMakerService:
     """The functions that ministack expects of a service's module: `handle_request`, and those that keep its state."""
 
@@ -76,6 +88,8 @@ class SageMakerService:
             parameters = _parse(body)
             for role in passed_roles(parameters) if operation.startswith("Create") else []:
                 _check_pass_role(headers, query_params, role)
+            for alarm in rollback_alarms(parameters):
+                _check_alarm(headers, query_params, alarm)
 
             check_trust(operation, parameters)
             result = await asyncio.to_thread(self._sagemaker.call, operation, parameters)
@@ -183,6 +197,21 @@ def _check_pass_role(headers: Mapping[str, str], query_params: Mapping[str, list
             "AccessDeniedException",
             f"User: {denied.principal_arn} is not authorized to perform: iam:PassRole on resource: {role} "
             "because no identity-based policy allows the iam:PassRole action",
+        )
+
+
+def _check_alarm(headers: Mapping[str, str], query_params: Mapping[str, list[str]], alarm: str) -> None:
+    evaluator, responses = seam.module("core.iam_evaluator"), seam.module("core.responses")
+    access_key = seam.module("core.router").extract_access_key_id(headers, query_params)
+    arn = f"arn:aws:cloudwatch:{responses.get_region()}:{responses.get_account_id()}:alarm:{alarm}"
+    denied = evaluator.enforce(
+        access_key, "cloudwatch:DescribeAlarms", "cloudwatch", responses.get_region(), resource_arn=arn
+    )
+    if denied:
+        raise AccessDeniedError(
+            "AccessDeniedException",
+            f"User: {denied.principal_arn} is not authorized to perform: cloudwatch:DescribeAlarms on resource: {arn} "
+            "because no identity-based policy allows the cloudwatch:DescribeAlarms action",
         )
 
 

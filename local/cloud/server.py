@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from local.cloud import (
+    alarms,
     apigateway,
     auth,
     budgets,
     clock,
     cloudformation,
     codebuild,
+    embedded_metrics,
     eventbridge,
     faults,
     form_uploads,
@@ -133,8 +135,11 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         codebuild.apply(known)
         service_quotas.register(account)
         service_limits.apply(account)
+        embedded_metrics.apply()
+        alarms.apply()
         # last, since it wraps what the others have put there
         faults.apply(account, port=port)
+        alarms.watch()
         asyncio.run(_serve(service, port=port, state=state, debugger_access=debugger_access))
     finally:
         _end(service, state)

@@ -89,6 +89,10 @@ class Host(Protocol):
         """Put a value of each of these metrics into CloudWatch."""
         ...
 
+    def alarm_states(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Return the states of the CloudWatch alarms with these names; one that does not exist is not among them."""
+        ...
+
 
 def find_image(images: Sequence[Image], uri: str) -> Image:
     """Return the first image whose pattern occurs in the URI.

@@ -43,3 +43,28 @@ def test_a_line_of_the_log_holds_what_happened_since_the_last_one() -> None:
     assert units["WaitTime"] == "Milliseconds"
     assert units.keys() <= line.keys()
     assert metrics.embedded("dev") is None
+
+
+def test_the_share_of_unknown_photos_waits_for_enough_answers() -> None:
+    """One unknown photo of two is not half of the photos."""
+    metrics = Metrics()
+    for unknown in [True] * 5 + [False] * 10:
+        metrics.count(200)
+        metrics.answered(unknown=unknown)
+    line = json.loads(metrics.embedded("dev") or "")
+    assert "UnknownShare" not in line
+    assert line["Unknown"] == 5
+
+    for _ in range(5):
+        metrics.count(200)
+        metrics.answered(unknown=False)
+    line = json.loads(metrics.embedded("dev") or "")
+    assert line["UnknownShare"] == 25.0
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert {"Name": "UnknownShare", "Unit": "Percent"} in directive["Metrics"]
+
+    # the next share begins anew
+    for _ in range(20):
+        metrics.count(200)
+        metrics.answered(unknown=False)
+    assert json.loads(metrics.embedded("dev") or "")["UnknownShare"] == 0.0

@@ -24,6 +24,7 @@ WARM_START = {
     "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "whippet-dev-old"}],
     "WarmStartType": "TransferLearning",
 }
+ROLLED_BACK = {"error": "RolloutRolledBack", "cause": "The alarm whippet-dev-endpoint-errors went off."}
 NOT_FOUND = TaskError("SageMaker.SageMakerException", 'Could not find endpoint "arn:…". (Service: SageMaker)')
 
 
@@ -237,7 +238,8 @@ def tasks(
         "RegisterModel": answer({"ModelPackageArn": PACKAGE}),
         "AskApproval": answer({"approved": True}),
         **dict.fromkeys(
-            ("ApproveModel", "RejectModel", "ExpireApproval", "RejectFailedModel"), answer({"ModelPackageArn": PACKAGE})
+            ("ApproveModel", "RejectModel", "ExpireApproval", "RejectFailedModel", "RejectRolledBack"),
+            answer({"ModelPackageArn": PACKAGE}),
         ),
         "CreateModel": answer({"ModelArn": "arn"}),
         "CreateEndpointConfig": answer({"EndpointConfigArn": "arn"}),
@@ -249,6 +251,7 @@ def tasks(
         "DescribeServedConfig": endpoint.describe_config,
         **dict.fromkeys(("DeleteBrokenEndpoint", "DeleteRealtimeEndpoint", "DeleteFailedEndpoint"), endpoint.delete),
         "DescribeRollout": endpoint.describe,
+        "ExplainRollout": answer(ROLLED_BACK),
         "SmokeTest": answer(smoke),
         "DescribeBeforeRollback": endpoint.describe,
         "RemoveEndpoint": endpoint.delete,
@@ -306,3 +309,7 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
             "VerdictAgain": lambda _, accepted=accepted: verdict(accepted=accepted),
         }
         yield walk(definition, tasks(Endpoint(OLD_CONFIG), mode=mode, access=True) | overtaken, {})
+    # alarms take the model back
+    taken_back = Endpoint(OLD_CONFIG, serverless=False)
+    taken_back.rolls_back = True
+    yield walk(definition, tasks(taken_back, mode=mode), {})

@@ -224,7 +224,7 @@ def test_a_failed_endpoint_that_cannot_be_deleted_is_told_with_the_first_reason(
 def test_an_update_that_was_rolled_back_deletes_no_endpoint(pausing: dict[str, Any]) -> None:
     endpoint = Endpoint(OLD_CONFIG)
     endpoint.rolls_back = True
-    assert walk(pausing, tasks(endpoint), {}).error == "RolloutFailed"
+    assert walk(pausing, tasks(endpoint), {}).error == "RolloutRolledBack"
     assert endpoint.calls == [f"update to {NEW_CONFIG}"]
 
 

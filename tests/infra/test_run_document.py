@@ -23,6 +23,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "several backbones": {"tuning.backbones": "resnet50,resnet18"},
     "managed rules": {"debugger.mode": "managed"},
     "no rules": {"debugger.mode": "off"},
+    "guarded rollout": {"serving.mode": "realtime"},
     "no debug rule": {"debugger.rules": "CPUBottleneck", "debugger.block": ""},
 }
 RENAMED = ("manual approval and warm start", "fine-tuning")

@@ -401,3 +401,32 @@ def test_a_rule_that_sagemaker_does_not_know_blocks_only_where_this_project_eval
 def test_what_blocks_is_of_no_effect_without_a_debugger() -> None:
     off = settings(**{"debugger.mode": "off", "debugger.rules": "Overfit"}).debugger
     assert off.block == contract.BLOCKING_RULES
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"release.max_error_share": "0.1"},
+            "release.max_error_share=0.1 is no less than the first step of release.canary_percent=10",
+        ),
+        (
+            {"release.rollout": "linear", "release.linear_percent": "20", "release.max_error_share": "0.3"},
+            "release.linear_percent=20: if the new model failed every request, 20 % of all would fail",
+        ),
+        (
+            {"release.rollout": "linear", "release.linear_percent": "10", "release.bake_minutes": "30"},
+            "after each of the 10 steps of release.linear_percent=10 makes 300 minutes, and at most 240 are possible",
+        ),
+        ({"serving.mode": "serverless"}, "release.rollout cannot be set with serving.mode=serverless"),
+    ],
+)
+def test_a_rollout_that_cannot_be_guarded_is_refused(given: dict[str, str], told: str) -> None:
+    chosen = {"serving.mode": "realtime", "release.rollout": "canary", **given}
+    with pytest.raises(SettingsError, match=told):
+        settings(**chosen)
+
+
+def test_all_at_once_has_no_first_step_that_hides_an_error() -> None:
+    chosen = {"serving.mode": "realtime", "release.rollout": "all_at_once", "release.max_error_share": "0.9"}
+    assert settings(**chosen).release.bakes == 1

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from local.cloud.sagemaker import passed_roles
+from local.cloud.sagemaker import passed_roles, rollback_alarms
 
 __all__ = ["Permission", "Task", "needed", "parse"]
 
@@ -82,7 +82,11 @@ def needed(resource: str, parameters: Any, *, resource_arn: ResourceArn, account
 
     # a service's integration, with the resource that its parameters name
     if task.service == "sagemaker":
-        return _sagemaker(task, values, resource_arn)
+        alarms = [f"arn:aws:cloudwatch:{region}:{account}:alarm:{name}" for name in rollback_alarms(values)]
+        return [
+            *_sagemaker(task, values, resource_arn),
+            *(Permission("cloudwatch:DescribeAlarms", alarm) for alarm in alarms),
+        ]
     if task.service == "lambda" and task.operation == "Invoke":
         name = str(values.get("FunctionName", ""))
         arn = name if name.startswith("arn:") else f"arn:aws:lambda:{region}:{account}:function:{name}"

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from local.sagemaker.account.document import AccountDocument, DocumentError, Lingering, parse_document
+from local.sagemaker.account.document import AccountDocument, Answering, DocumentError, Lingering, parse_document
 from local.sagemaker.account.faults import Faults
 from local.sagemaker.account.quotas import Quotas
 from local.sagemaker.account.taken_names import TakenNames
@@ -61,6 +61,11 @@ class Account:
     def creating_seconds(self, endpoint: str) -> float:
         """Return the seconds that an endpoint stays Creating; 0 while the document is wrong."""
         return _seconds(self._readable().creating, "Endpoint", endpoint)
+
+    def answering(self, model: str) -> Answering | None:
+        """Return how a model's container answers; None if it is well, or the document is wrong."""
+        entries = self._readable().answering
+        return next((entry for entry in entries if fnmatchcase(model, entry.name)), None)
 
     def stopping_seconds(self, kind: str, job: str) -> float:
         """Return the seconds that a job stays Stopping after its programs have ended; 0 while the document is wrong."""

@@ -16,6 +16,7 @@ from local.sagemaker.account.operations import SERVICES, matching
 
 __all__ = [
     "AccountDocument",
+    "Answering",
     "DocumentError",
     "ErrorAnswer",
     "Fault",
@@ -25,7 +26,7 @@ __all__ = [
 
 QuotaDefaults = Literal["generous", "aws"]
 
-_MEMBERS: Final = ("faults", "quotas", "quota_defaults", "creating", "stopping")
+_MEMBERS: Final = ("faults", "quotas", "quota_defaults", "creating", "stopping", "answering")
 JOB_KINDS: Final = ("TrainingJob", "HyperParameterTuningJob", "ProcessingJob", "TransformJob")
 
 
@@ -86,6 +87,22 @@ class Lingering:
 
 
 @dataclass(frozen=True)
+class Answering:
+    """Models whose container answers late, or with an error.
+
+    Attributes:
+        name: name or pattern of the models; the first entry that fits a model decides, so that one that says nothing
+            else keeps a model well.
+        delay_seconds: seconds of the machine's clock that each answer comes later.
+        status: HTTP status of an error that is answered in place of the model; None for the model's own answer.
+    """
+
+    name: str
+    delay_seconds: float
+    status: int | None
+
+
+@dataclass(frozen=True)
 class AccountDocument:
     """The parts of the document; without one, nothing fails and the quotas are generous.
 
@@ -95,6 +112,7 @@ class AccountDocument:
         quota_defaults: "aws" for the numbers of a new account, "generous" for plenty of everything.
         creating: endpoints that stay Creating.
         stopping: jobs that stay Stopping.
+        answering: models that answer late, or with an error.
     """
 
     faults: tuple[Fault, ...] = ()
@@ -102,6 +120,7 @@ class AccountDocument:
     quota_defaults: QuotaDefaults = "generous"
     creating: tuple[Lingering, ...] = ()
     stopping: tuple[Lingering, ...] = ()
+    answering: tuple[Answering, ...] = ()
 
 
 def parse_document(text: str) -> AccountDocument:
@@ -130,6 +149,9 @@ def parse_document(text: str) -> AccountDocument:
         quota_defaults=defaults,
         creating=_lingering(members, "creating", kinds=("Endpoint",)),
         stopping=_lingering(members, "stopping", kinds=JOB_KINDS),
+        answering=tuple(
+            _answering(entry, f"answering[{index}]") for index, entry in enumerate(_list(members, "answering"))
+        ),
     )
 
 
@@ -211,6 +233,18 @@ def _lingering(members: Mapping[str, Any], member: str, *, kinds: tuple[str, ...
         name = _text(entry, "name", where) if "name" in entry else "*"
         found.append(Lingering(kind=kind, name=name, seconds=_number(entry, "seconds", where)))
     return tuple(found)
+
+
+def _answering(value: Any, where: str) -> Answering:
+    members = _members(value, where, known=("name", "delay_seconds", "status"), required=("name",))
+    status = int(_number(members, "status", where, whole=True)) if "status" in members else None
+    if status is not None and not 400 <= status <= 599:
+        raise DocumentError(f"{where}.status is {status}; expected an HTTP status of an error, from 400 to 599")
+    return Answering(
+        name=_text(members, "name", where),
+        delay_seconds=_number(members, "delay_seconds", where, default=0),
+        status=status,
+    )
 
 
 def _members(

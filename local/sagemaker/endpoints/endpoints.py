@@ -1,21 +1,24 @@
 """Endpoints: create them, update them blue/green with rollback, and delete them.
 
 Every production variant is one `serve` process here, whatever its InitialInstanceCount; DescribeEndpoint answers the
-count that was asked for. Traffic shifts all at once, whatever UpdateEndpoint's DeploymentConfig says, and its alarms
-have no effect: an update is rolled back if its container does not become healthy.
+count that was asked for. An update is rolled back if its container does not become healthy, or an alarm of its
+DeploymentConfig goes off while the requests shift to the new fleet (`local.sagemaker.endpoints.rollout`).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from local import clock
 from local.sagemaker.context import INTERNAL_ERROR, MAX_REASON, Context
+from local.sagemaker.endpoints.deployment import AT_ONCE, Rollout, is_excluded, rollout_of
+from local.sagemaker.endpoints.fleet import Fleet
 from local.sagemaker.endpoints.instance import Instance
-from local.sagemaker.endpoints.routing import choose
+from local.sagemaker.endpoints.rollout import play
+from local.sagemaker.endpoints.routing import Traffic
 from local.sagemaker.endpoints.serverless import ServerlessInstance
 from local.sagemaker.endpoints.variants import deployed_variant, pending_variant
 from local.sagemaker.errors import JobFailure, SageMakerError, validation
@@ -35,16 +38,18 @@ class Endpoints:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._lock = threading.Lock()
-        self._live: dict[str, list[Instance]] = {}
+        self._live: dict[str, Traffic] = {}
         self._threads: set[threading.Thread] = set()
 
     def create(self, parameters: Record) -> str:
         """Begin to create an endpoint, and return its ARN.
 
         Raises:
-            SageMakerError: the name is taken, or the configuration or one of its models does not exist.
+            SageMakerError: the name is taken, the configuration or one of its models does not exist, or the
+                DeploymentConfig is wrong. With nothing to shift requests from, it has no effect yet.
         """
-        deployment = self._deployment(parameters["EndpointName"], parameters["EndpointConfigName"])
+        fleet = self._fleet(parameters["EndpointName"], parameters["EndpointConfigName"])
+        rollout_of(parameters.get("DeploymentConfig"), fleet)
         members: dict[str, Any] = {"EndpointStatus": "Creating"}
         if "DeploymentConfig" in parameters:
             members["LastDeploymentConfig"] = parameters["DeploymentConfig"]
@@ -53,8 +58,8 @@ class Endpoints:
         name = record["EndpointName"]
         self._begin(
             name,
-            lambda: self._create(name, deployment),
-            give_up=lambda: self._fail(name, deployment, INTERNAL_ERROR),
+            lambda: self._create(name, fleet),
+            give_up=lambda: self._fail(name, fleet, INTERNAL_ERROR),
         )
         return str(record["EndpointArn"])
 
@@ -62,15 +67,17 @@ class Endpoints:
         """Begin to update an endpoint to another configuration, and return its ARN.
 
         Raises:
-            SageMakerError: there is no such endpoint or configuration, or the endpoint is not in service.
+            SageMakerError: there is no such endpoint or configuration, the endpoint is not in service, or the
+                DeploymentConfig is wrong or names an alarm that does not exist.
         """
         name, config_name = parameters["EndpointName"], parameters["EndpointConfigName"]
         self._check_not_in_progress(name)
-        deployment = self._deployment(name, config_name)
-        self._check_kind(name, deployment)
+        fleet = self._fleet(name, config_name)
+        self._check_kind(name, fleet)
+        rollout = self._rollout(parameters, fleet)
         pending = {
             "EndpointConfigName": config_name,
-            "ProductionVariants": [pending_variant(instance) for instance in deployment],
+            "ProductionVariants": [pending_variant(instance) for instance in fleet.instances],
             "StartTime": clock.time(),
         }
 
@@ -91,8 +98,8 @@ class Endpoints:
 
         self._begin(
             name,
-            lambda: self._update(name, deployment, config_name),
-            give_up=lambda: self._roll_back(name, deployment, INTERNAL_ERROR),
+            lambda: self._update(name, fleet, rollout),
+            give_up=lambda: self._roll_back(name, fleet, INTERNAL_ERROR),
         )
         return arn
 
@@ -108,29 +115,30 @@ class Endpoints:
             record["EndpointStatus"] = "Deleting"
         self._begin(name, lambda: self._delete(name), give_up=lambda: self._context.store.delete(ENDPOINT, name))
 
-    def enter(self, name: str, variant: str | None) -> Instance:
-        """Return an instance to answer a request. The caller must call its `leave` afterwards.
+    def enter(self, name: str, variant: str | None) -> tuple[Fleet, Instance]:
+        """Return an instance to answer a request, and its fleet. The caller must call its `leave` afterwards.
 
         Raises:
             SageMakerError: ValidationError, because no such endpoint or variant is in service.
         """
         with self._lock:
-            instances = self._live.get(name)
-            if not instances:
+            traffic = self._live.get(name)
+            if traffic is None:
                 raise SageMakerError(
                     "ValidationError", f"Endpoint {name} of account {self._context.host.account_id} not found."
                 )
-            instance = choose(instances, variant)
+            fleet, instance = traffic.choose(variant)
             instance.enter()
-            return instance
+            return fleet, instance
 
     def close(self) -> None:
         """End every instance at once, without waiting for requests in flight."""
         with self._lock:
-            instances = [instance for deployment in self._live.values() for instance in deployment]
+            fleets = [fleet for traffic in self._live.values() for fleet in traffic.fleets]
             self._live.clear()
             threads = list(self._threads)
-        _retire(instances, drain=False)
+        for fleet in fleets:
+            fleet.retire(drain=False)
         for thread in threads:
             thread.join(timeout=10)
 
@@ -139,26 +147,51 @@ class Endpoints:
         if record["EndpointStatus"] in _IN_PROGRESS:
             raise _in_progress(record)
 
-    def _check_kind(self, name: str, deployment: list[Instance]) -> None:
+    def _check_kind(self, name: str, fleet: Fleet) -> None:
         """Refuse to make a real-time endpoint serverless (developer guide, "Serverless Inference": exclusions)."""
-        with self._lock:
-            served = list(self._live.get(name, []))
-        if _is_serverless(deployment[0].variant) and any(not _is_serverless(instance.variant) for instance in served):
+        before = self._served(name)
+        if fleet.is_serverless and before is not None and not before.is_serverless:
             raise validation(
                 f"Cannot update the real-time endpoint {name} to a serverless one; delete it and create it anew."
             )
 
-    def _deployment(self, endpoint: str, config_name: str) -> list[Instance]:
+    def _served(self, name: str) -> Fleet | None:
+        """Return the fleet in service."""
+        with self._lock:
+            traffic = self._live.get(name)
+        return traffic.fleet if traffic is not None else None
+
+    def _rollout(self, parameters: Record, fleet: Fleet) -> Rollout:
+        """Return how an update shifts the requests; with RetainDeploymentConfig as the update before did.
+
+        Raises:
+            SageMakerError: ValidationException, because the DeploymentConfig is wrong or names a missing alarm.
+        """
+        config = parameters.get("DeploymentConfig")
+        if config is None and parameters.get("RetainDeploymentConfig"):
+            config = self._context.store.get(ENDPOINT, parameters["EndpointName"]).get("LastDeploymentConfig")
+        rollout = rollout_of(config, fleet)
+
+        states = self._context.host.alarm_states(rollout.alarms) if rollout.alarms else {}
+        if missing := [alarm for alarm in rollout.alarms if alarm not in states]:
+            raise validation(f"Could not find the alarms of AutoRollbackConfiguration: {', '.join(missing)}.")
+        before = self._served(parameters["EndpointName"])
+        return AT_ONCE if before is not None and is_excluded(fleet, before) else rollout
+
+    def _fleet(self, endpoint: str, config_name: str) -> Fleet:
         config = self._context.store.get(ENDPOINT_CONFIG, config_name)
-        return [
-            (ServerlessInstance if _is_serverless(variant) else Instance)(
-                self._context,
-                endpoint=endpoint,
-                variant=variant,
-                model=self._context.store.get(MODEL, variant["ModelName"]),
-            )
-            for variant in config["ProductionVariants"]
-        ]
+        return Fleet(
+            config_name,
+            [
+                (ServerlessInstance if "ServerlessConfig" in variant else Instance)(
+                    self._context,
+                    endpoint=endpoint,
+                    variant=variant,
+                    model=self._context.store.get(MODEL, variant["ModelName"]),
+                )
+                for variant in config["ProductionVariants"]
+            ],
+        )
 
     def _begin(self, name: str, work: Callable[[], None], *, give_up: Callable[[], None]) -> None:
         """Publish the endpoint's state, and do the work in a thread of its own.
@@ -189,54 +222,83 @@ class Endpoints:
             give_up()
             raise
 
-    def _create(self, name: str, deployment: list[Instance]) -> None:
-        reason = self._start(deployment)
+    def _create(self, name: str, fleet: Fleet) -> None:
+        reason = self._start(fleet)
         self._context.linger(lambda: self._context.account.creating_seconds(name))
         if reason is not None:
-            self._fail(name, deployment, reason)
+            self._fail(name, fleet, reason)
             return
-        self._serve(name, deployment)
+        self._serve(name, fleet)
 
-    def _update(self, name: str, deployment: list[Instance], config_name: str) -> None:
-        reason = self._start(deployment)
+    def _update(self, name: str, fleet: Fleet, rollout: Rollout) -> None:
+        reason = self._start(fleet)
+        if reason is None:
+            reason = self._shift(name, fleet, rollout)
         if reason is not None:
-            self._roll_back(name, deployment, reason)
+            self._roll_back(name, fleet, reason)
             return
-        with self._lock:
-            before = self._live.get(name, [])
-        self._serve(name, deployment, EndpointConfigName=config_name)
-        _retire(before)
+        before = self._served(name)
+        self._serve(name, fleet, EndpointConfigName=fleet.config_name)
+        if before is not None:
+            before.retire()
+
+    def _shift(self, name: str, fleet: Fleet, rollout: Rollout) -> str | None:
+        """Send more and more requests to the new fleet. Return the FailureReason if they have to go back."""
+
+        def shift(share: float, status: str) -> None:
+            with self._context.store.change(ENDPOINT, name) as record:
+                record["PendingDeploymentSummary"]["ProductionVariants"] = [
+                    pending_variant(instance, status) for instance in fleet.instances
+                ]
+                with self._lock:
+                    if name in self._live:
+                        self._live[name] = Traffic(self._live[name].fleet, new=fleet, share=share)
+
+        host = self._context.host
+        return play(rollout, shift=shift, alarm_states=host.alarm_states, closing=self._context.closing)
 
     def _delete(self, name: str) -> None:
         with self._lock:
-            instances = self._live.pop(name, [])
-        _retire(instances)
+            traffic = self._live.pop(name, None)
+        for fleet in traffic.fleets if traffic is not None else []:
+            fleet.retire()
         self._context.store.delete(ENDPOINT, name)
 
-    def _fail(self, name: str, deployment: list[Instance], reason: str) -> None:
+    def _fail(self, name: str, fleet: Fleet, reason: str) -> None:
         """Record that the endpoint could not be created."""
-        _retire(deployment, drain=False)
+        fleet.retire(drain=False)
         with self._context.store.change(ENDPOINT, name) as record:
             record |= {"EndpointStatus": "Failed", "FailureReason": reason}
         self._context.announce(ENDPOINT, name)
 
-    def _roll_back(self, name: str, deployment: list[Instance], reason: str) -> None:
-        """Record that the update failed, unless it has happened. The instances before it never stopped answering."""
+    def _roll_back(self, name: str, fleet: Fleet, reason: str) -> None:
+        """Send every request to the old fleet, which never stopped answering, and record that the update failed.
+
+        Does nothing if the update has happened.
+        """
         with self._lock:
-            if self._live.get(name) is deployment:
+            traffic = self._live.get(name)
+            if traffic is not None and traffic.fleet is fleet:
                 return
-        _retire(deployment, drain=False)
+            was_shifting = traffic is not None and traffic.new is fleet
+            if traffic is not None:
+                self._live[name] = Traffic(traffic.fleet)
+        if was_shifting:
+            with self._context.store.change(ENDPOINT, name) as record:
+                record["EndpointStatus"] = "RollingBack"
+            self._context.announce(ENDPOINT, name)
+
+        fleet.retire(drain=was_shifting)
         with self._context.store.change(ENDPOINT, name) as record:
             record.pop("PendingDeploymentSummary", None)
-            record |= {"EndpointStatus": "InService", "FailureReason": reason}
+            record |= {"EndpointStatus": "InService", "FailureReason": reason[:MAX_REASON]}
         self._context.announce(ENDPOINT, name)
 
-    def _start(self, deployment: list[Instance]) -> str | None:
+    def _start(self, fleet: Fleet) -> str | None:
         """Start every instance. Return the FailureReason if one fails."""
-        self._context.start_up("serverless_endpoint" if _is_serverless(deployment[0].variant) else "endpoint")
+        self._context.start_up("serverless_endpoint" if fleet.is_serverless else "endpoint")
         try:
-            for instance in deployment:
-                instance.start()
+            fleet.start()
             if self._context.closing.is_set():
                 raise JobFailure("The local SageMaker was stopped.")
         except JobFailure as failure:
@@ -248,29 +310,16 @@ class Endpoints:
             return INTERNAL_ERROR
         return None
 
-    def _serve(self, name: str, deployment: list[Instance], **members: Any) -> None:
-        """Send the endpoint's requests to these instances, and record that."""
-        variants = [deployed_variant(instance) for instance in deployment]
+    def _serve(self, name: str, fleet: Fleet, **members: Any) -> None:
+        """Send all of the endpoint's requests to this fleet, and record that."""
+        variants = [deployed_variant(instance) for instance in fleet.instances]
         with self._context.store.change(ENDPOINT, name) as record:
             record.pop("PendingDeploymentSummary", None)
             record.pop("FailureReason", None)
             record |= {**members, "EndpointStatus": "InService", "ProductionVariants": variants}
             with self._lock:
-                self._live[name] = deployment
+                self._live[name] = Traffic(fleet)
         self._context.announce(ENDPOINT, name)
-
-
-def _retire(instances: Sequence[Instance], *, drain: bool = True) -> None:
-    """End the instances; one that cannot be ended is logged and does not keep the others."""
-    for instance in instances:
-        try:
-            instance.retire(drain=drain)
-        except Exception:
-            _LOGGER.exception("an instance of variant %s was not ended", instance.variant["VariantName"])
-
-
-def _is_serverless(variant: Record) -> bool:
-    return "ServerlessConfig" in variant
 
 
 def _in_progress(record: Record) -> SageMakerError:

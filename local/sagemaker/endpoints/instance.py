@@ -135,6 +135,11 @@ class Instance:
             urllib3.exceptions.HTTPError: there was no answer for another reason.
         """
         limits = urllib3.Timeout(connect=5, read=timeout)
+        ailing = self._context.account.answering(self.variant["ModelName"])
+        if ailing is not None:
+            time.sleep(ailing.delay_seconds)
+            if ailing.status is not None:
+                return urllib3.HTTPResponse(b"an error of the account document", status=ailing.status)
         try:
             return self._post(body, headers, limits)
         except urllib3.exceptions.ProtocolError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -9,6 +10,7 @@ import urllib3
 
 from local.sagemaker.context import Context
 from local.sagemaker.endpoints.endpoints import Endpoints
+from local.sagemaker.endpoints.metrics import Timing, measure
 from local.sagemaker.errors import SageMakerError
 
 __all__ = ["invoke"]
@@ -38,13 +40,17 @@ def invoke(
         "Accept": given.get("accept", "*/*"),
         **{key: value for key, value in given.items() if key.startswith(_PREFIX)},
     }
-    instance = endpoints.enter(name, given.get("x-amzn-sagemaker-target-variant"))
+    began = time.perf_counter()
+    timing = Timing()
+    fleet, instance = endpoints.enter(name, given.get("x-amzn-sagemaker-target-variant"))
     status = 400  # a body that is too large
     try:
         instance.check_size(body)
         status = 500  # no answer
+        asked = time.perf_counter()
         answer = instance.request(body, forwarded, timeout=TIMEOUT)
         content = answer.data
+        timing.model = time.perf_counter() - asked
         status = answer.status
     except urllib3.exceptions.TimeoutError:
         raise _model_error(
@@ -58,7 +64,15 @@ def invoke(
         raise _model_error(context, name, 500, f"The container primary did not answer: {error}") from error
     finally:
         instance.leave()
-        _measure(context, name, instance.variant["VariantName"], status)
+        timing.whole = time.perf_counter() - began
+        measure(
+            context,
+            endpoint=name,
+            config=fleet.config_name,
+            variant=instance.variant,
+            status=status,
+            timing=timing,
+        )
 
     # pass its answer on
     if answer.status >= 300:
@@ -70,22 +84,6 @@ def invoke(
     if _CUSTOM_ATTRIBUTES in answer.headers:
         result[_CUSTOM_ATTRIBUTES] = answer.headers[_CUSTOM_ATTRIBUTES]
     return 200, result, content
-
-
-def _measure(context: Context, name: str, variant: str, status: int) -> None:
-    """Count the request in CloudWatch ("Monitor SageMaker AI with CloudWatch": endpoint invocation metrics).
-
-    The times that AWS measures beside these, such as ModelLatency, are not measured here.
-    """
-    context.host.measure(
-        namespace="AWS/SageMaker",
-        metrics={
-            "Invocations": 1,
-            "Invocation4XXErrors": int(400 <= status < 500),
-            "Invocation5XXErrors": int(status >= 500),
-        },
-        dimensions={"EndpointName": name, "VariantName": variant},
-    )
 
 
 def _model_error(context: Context, name: str, status: int, message: str) -> SageMakerError:

@@ -10,11 +10,12 @@ from local.sagemaker.endpoints.instance import Instance
 __all__ = ["deployed_variant", "pending_variant"]
 
 
-def pending_variant(instance: Instance) -> dict[str, Any]:
-    """Return a variant as PendingDeploymentSummary has it, before it is in service."""
+def pending_variant(instance: Instance, status: str = "Creating") -> dict[str, Any]:
+    """Return a variant as PendingDeploymentSummary has it, before it is in service alone."""
     variant = {
         "VariantName": instance.variant["VariantName"],
         "DesiredWeight": instance.variant.get("InitialVariantWeight", 1.0),
+        "VariantStatus": [{"Status": status, "StartTime": clock.time()}],
     }
     if "ServerlessConfig" in instance.variant:
         return {**variant, "DesiredServerlessConfig": instance.variant["ServerlessConfig"]}

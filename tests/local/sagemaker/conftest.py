@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class FakeHost:
         self.metrics: list[tuple[str, dict[str, float], dict[str, str]]] = []
         self.sessions: list[tuple[str, str]] = []
         self.forbidden: set[str] = set()
+        self.alarms: dict[str, str] = {}
 
     def credentials(self, role_arn: str, session_name: str) -> dict[str, str]:
         self.sessions.append((role_arn, session_name))
@@ -99,6 +100,9 @@ class FakeHost:
 
     def measure(self, *, namespace: str, metrics: Mapping[str, float], dimensions: Mapping[str, str]) -> None:
         self.metrics.append((namespace, dict(metrics), dict(dimensions)))
+
+    def alarm_states(self, names: Sequence[str]) -> Mapping[str, str]:
+        return {name: self.alarms[name] for name in names if name in self.alarms}
 
 
 @pytest.fixture

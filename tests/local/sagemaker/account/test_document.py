@@ -62,6 +62,11 @@ def test_defaults_of_a_fault() -> None:
         ({"quotas": {"sagemaker": {"ml.m5.huge for endpoint usage": 1}}}, "there is no quota"),
         ({"quotas": {"lambda": {"Concurrent executions": -1}}}, "expected a whole number from 0 up"),
         ({"creating": [{"name": "x"}]}, "creating[0] has no seconds"),
+        ({"answering": [{"status": 500}]}, "answering[0] has no name"),
+        (
+            {"answering": [{"name": "*", "status": 200}]},
+            "answering[0].status is 200; expected an HTTP",
+        ),
         ({"stopping": [{"kind": "Endpoint", "seconds": 1}]}, "kind is 'Endpoint'; expected TrainingJob"),
     ],
 )

@@ -229,7 +229,8 @@ def test_deleting_answers_the_request_in_flight_first(deployments: Deployments, 
     answers: list[dict[str, Any]] = []
     thread = threading.Thread(target=lambda: answers.append(deployments.invoke(b"slow")))
     thread.start()
-    instances = deployments.sagemaker._endpoints._live["endpoint"]  # no other sign of a request in flight
+    # no other sign of a request in flight
+    instances = deployments.sagemaker._endpoints._live["endpoint"].fleet.instances
     eventually(lambda: instances[0]._in_flight == 1)
     deployments.sagemaker.call("DeleteEndpoint", {"EndpointName": "endpoint"})
     assert deployments.describe()["EndpointStatus"] == "Deleting"
@@ -300,13 +301,29 @@ def test_every_request_is_counted(
     assert host.metrics == []
     with contextlib.suppress(SageMakerError):
         deployments.invoke(body)
-    assert host.metrics == [
-        (
-            "AWS/SageMaker",
-            {"Invocations": 1, "Invocation4XXErrors": errors_4xx, "Invocation5XXErrors": errors_5xx},
-            {"EndpointName": "endpoint", "VariantName": "AllTraffic"},
-        )
-    ]
+    variant = {"EndpointName": "endpoint", "VariantName": "AllTraffic"}
+    assert [dimensions for _, _, dimensions in host.metrics] == [variant, {**variant, "EndpointConfigName": "counted"}]
+    (namespace, metrics, _), (_, alike, _) = host.metrics
+    assert (namespace, metrics) == ("AWS/SageMaker", alike)
+    counts = {name: value for name, value in metrics.items() if not name.endswith("Latency")}
+    assert counts == {
+        "Invocations": 1,
+        "InvocationsPerInstance": 1,
+        "Invocation4XXErrors": errors_4xx,
+        "Invocation5XXErrors": errors_5xx,
+    }
+    assert ("ModelLatency" in metrics) == ("OverheadLatency" in metrics) == (body != b"die")
+
+
+def test_the_models_latency_is_in_microseconds(deployments: Deployments, host: FakeHost, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    deployments.config("slow", RELEASE_FILE=str(release))
+    deployments.create("slow")
+    threading.Timer(0.3, release.touch).start()
+    deployments.invoke(b"slow")
+    metrics = host.metrics[0][1]
+    assert metrics["ModelLatency"] >= 250_000
+    assert 0 <= metrics["OverheadLatency"] < metrics["ModelLatency"]
 
 
 def test_a_request_to_no_endpoint_is_not_counted(deployments: Deployments, host: FakeHost) -> None:

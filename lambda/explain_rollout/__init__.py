@@ -1,0 +1,1 @@
+"""ExplainRollout: says why SageMaker took a new model back during its rollout."""
