@@ -41,12 +41,12 @@ class AlarmText:
 
 
 _IN_A_ROLLOUT: Final = (
-    "If a rollout is going on (`whippet status`: Updating), SageMaker puts the model before back by itself, and the run "
-    "tells of it: there is nothing to do."
+    "If a rollout is going on (`whippet status`: Updating), SageMaker puts the model before back by itself, and the "
+    "run tells of it: there is nothing to do."
 )
 _ELSE_BACK: Final = (
-    "If not, the cause is the model in service or what it is asked: `whippet history` shows which models there were, and "
-    "`whippet rollback` puts the one before back."
+    "If not, the cause is the model in service or what it is asked: `whippet history` shows which models there were, "
+    "and `whippet rollback` puts the one before back."
 )
 
 ALARMS: Final[Mapping[Alarm, AlarmText]] = {
@@ -70,8 +70,8 @@ ALARMS: Final[Mapping[Alarm, AlarmText]] = {
         ),
     ),
     Alarm.ENDPOINT_UNKNOWN: AlarmText(
-        "An instance took more than the share release.max_unknown_share of its photos for unlike anything that the model "
-        "was trained on.",
+        "An instance took more than the share release.max_unknown_share of its photos for unlike anything that the "
+        "model was trained on.",
         (
             _IN_A_ROLLOUT,
             "If not, look at what is sent: other photos than those that the model was trained on, such as of another "

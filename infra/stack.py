@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_kms as kms
 from aws_cdk import region_info
 from constructs import Construct
 
 from contract import console_host
-from infra.alarms import AlarmMessages, Alarms
 from infra.api import Api
 from infra.batch_role import BatchRole
 from infra.budget import Budget
 from infra.cleanup import Cleanup
-from infra.dashboard import Dashboard
 from infra.dataset import Dataset
 from infra.encryption import Encryption
-from infra.endpoint_alarms import EndpointAlarms, alarm_names
 from infra.images import DebuggerImage, TrainingImage
 from infra.instances import fine_tuning_rate, has_local_storage
 from infra.job_role import TrainingRole
 from infra.key import build_key
+from infra.monitoring import Monitoring
 from infra.names import Names
 from infra.network import join_vpc
 from infra.notifications import Notifications
@@ -129,7 +126,7 @@ class WhippetStack(cdk.Stack):
             functions=functions,
         )
         workflow.node.add_dependency(registry)
-        TidyUp(
+        tidy_up = TidyUp(
             self,
             "TidyUp",
             names=names,
@@ -144,57 +141,25 @@ class WhippetStack(cdk.Stack):
         cleanup.resource.node.add_dependency(
             workflow, training_role, endpoint_role, batch_role, endpoint_logs, functions, registry
         )
+        background = [tidy_up.function.function]
         if record.hours is not None:
             pause = Pause(self, "Pause", names=names, record=record, hours=record.hours)
             cleanup.resource.node.add_dependency(pause)
-        self._monitor(names, dataset, settings, record, api, workflow, notifications)
+            background.append(pause.function.function)
+        Monitoring(
+            self,
+            "Monitoring",
+            names=names,
+            dataset=dataset,
+            settings=settings,
+            record=record,
+            api_function=api.function.function,
+            background=background,
+            state_machine=workflow.state_machine,
+            topic=notifications.topic,
+        )
         self._outputs(names, dataset, workflow, api, notifications, batch_role, record, encryption.key_arn)
         self._warnings(settings)
-
-    def _monitor(
-        self,
-        names: Names,
-        dataset: Dataset,
-        settings: Settings,
-        record: SleepRecord,
-        api: Api,
-        workflow: Workflow,
-        notifications: Notifications,
-    ) -> None:
-        """Watch what stands, as the settings say: alarms, who tells of them, and the dashboard."""
-        alarms: list[cloudwatch.IAlarm] = []
-        if alarm_names(settings, names):
-            alarms += EndpointAlarms(self, "EndpointAlarms", names=names, settings=settings.release).alarms.values()
-        messages = None
-        if alarms or settings.monitoring.alarms:
-            messages = AlarmMessages(self, "AlarmMessages", names=names, topic=notifications.topic)
-        if settings.monitoring.alarms and messages is not None:
-            # of the functions that nobody waits for; what a run calls, the run itself tells of
-            background = [messages.function.function]
-            pause = self.node.try_find_child("Pause")
-            if isinstance(pause, Pause):
-                background.append(pause.function.function)
-            made = Alarms(
-                self,
-                "Alarms",
-                names=names,
-                settings=settings.monitoring,
-                api_function=api.function.function,
-                background=background,
-                state_machine=workflow.state_machine,
-            )
-            alarms += made.alarms.values()
-        if settings.monitoring.dashboard:
-            Dashboard(
-                self,
-                "Dashboard",
-                names=names,
-                dataset=dataset,
-                record=record,
-                api_function=api.function.function,
-                state_machine=workflow.state_machine,
-                alarms=alarms,
-            )
 
     def _warnings(self, settings: Settings) -> None:
         """Say at synthesis what is allowed and hardly meant."""

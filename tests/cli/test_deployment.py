@@ -69,7 +69,7 @@ def test_the_local_cloud_is_bootstrapped_with_the_qualifier_that_is_given(
 
     monkeypatch.setattr(deployment, "STATE", tmp_path / "state")
     monkeypatch.setattr(deployment, "_cdk", lambda _, verb, *given, **__: calls.update({verb: given}))
-    monkeypatch.setattr(deployment.control, "refuse_real_aws", lambda _: None)
+    monkeypatch.setattr("cli.deployment.control.refuse_real_aws", lambda _: None)
     stack: Any = FakeStack(cloudformation=NoStack())
     stack.overrides, stack.environment = overrides, {}
     deployment.deploy(stack)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from itertools import product
+from functools import partial
 from typing import Any
 
 from tests.infra.asl_walker import Task, TaskError, Walk, walk
@@ -271,6 +272,10 @@ def job_failed(reason: str) -> TaskError:
     return TaskError("States.TaskFailed", json.dumps({"TrainingJobStatus": "Failed", "FailureReason": reason}))
 
 
+def _judged_again(_: Any, *, accepted: bool) -> dict[str, Any]:
+    return verdict(accepted=accepted)
+
+
 def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iterator[Walk]:
     """Walk the state machine on every kind of way there is, so that each Task is passed at least once."""
     endpoints = ((None, "", True), *product((OLD_CONFIG,), ("InService", "Failed"), (True, False)))
@@ -304,9 +309,9 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
     yield walk(definition, tasks(broken_one, mode=mode), {})
     # another model came into service meanwhile, and is better or not
     for accepted in (True, False):
-        overtaken = {
+        overtaken: dict[str, Callable[[dict[str, Any]], Any]] = {
             "Verdict": lambda _: verdict(in_service="whippet-dev-older"),
-            "VerdictAgain": lambda _, accepted=accepted: verdict(accepted=accepted),
+            "VerdictAgain": partial(_judged_again, accepted=accepted),
         }
         yield walk(definition, tasks(Endpoint(OLD_CONFIG), mode=mode, access=True) | overtaken, {})
     # alarms take the model back

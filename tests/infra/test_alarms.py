@@ -104,7 +104,7 @@ def test_the_dashboard_answers_its_questions(watched: Template) -> None:
 
 
 def test_the_widgets_function_reads_records_of_releases_only(watched: Template) -> None:
-    statements = [statement for name, statement in watched.statements() if name.startswith("DashboardModel")]
+    statements = [statement for name, statement in watched.statements() if name.startswith("MonitoringDashboardModel")]
     resources = {
         resource
         for statement in statements

@@ -73,7 +73,7 @@ def test_people_are_told(template: Template) -> None:
     allowed = [
         action
         for name, statement in template.statements()
-        if name.startswith("AlarmMessages")
+        if name.startswith("MonitoringAlarmMessages")
         for action in listed(statement["Action"])
         if not action.startswith("logs:")
     ]
@@ -83,4 +83,4 @@ def test_people_are_told(template: Template) -> None:
 def test_a_serverless_endpoint_has_none_and_nobody_to_tell_of_them(synthesise: Callable[..., Template]) -> None:
     serverless = synthesise(**{"serving.mode": "serverless"})
     assert not serverless.of_type("AWS::CloudWatch::Alarm")
-    assert not [name for name in serverless.resources if name.startswith("AlarmMessages")]
+    assert not [name for name in serverless.resources if name.startswith("MonitoringAlarmMessages")]

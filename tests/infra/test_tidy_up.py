@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import contract
 from tests.infra.template import ACCOUNT, REGION, Template, listed
 
 SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 
 
-def rule(template: Template) -> dict[str, object]:
-    (found,) = [item["Properties"] for item in template.of_type("AWS::Events::Rule").values()]
+def rule(template: Template) -> dict[str, Any]:
+    rules: list[dict[str, Any]] = [item["Properties"] for item in template.of_type("AWS::Events::Rule").values()]
+    (found,) = [each for each in rules if each.get("EventPattern", {}).get("source") == ["aws.states"]]
     return found
 
 

@@ -10,10 +10,9 @@ from ask_approval import handler as ask_approval
 
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import FakeS3, client_error
+from tests.fakes.topic import FakeTopic
 from tests.infra import fake_run
 from tests.infra.asl_walker import EXECUTION
-
-from .test_notify import FakeTopic
 
 EVENT = {
     "token": "token-1",

@@ -60,7 +60,7 @@ class Account:
         for name in (contract.Artefact.DATASET_SUMMARY, contract.Artefact.MANIFEST):
             self.s3.objects[f"runs/{EARLIER}/manifest/{name}"] = self.s3.objects[folder + name]
 
-    def check(self, *, execution: str = "run-2", **overrides: object) -> contract.Plan:
+    def check(self, *, execution: str = "run-2", **overrides: Any) -> contract.Plan:
         event: contract.CheckDatasetInput = {
             "overrides": overrides,
             "execution": execution,
@@ -70,7 +70,7 @@ class Account:
         }
         return check_dataset.handler(event, self.context)  # type: ignore[arg-type]
 
-    def retry(self, **overrides: object) -> contract.Plan:
+    def retry(self, **overrides: Any) -> contract.Plan:
         return self.check(retry_of=EARLIER, **overrides)
 
     def search(self, *, name: str = f"whippet-dev-{EARLIER}", status: str = "Completed") -> dict[str, Any]:

@@ -60,8 +60,8 @@ def test_what_a_run_tells_itself_is_not_told_twice(monkeypatch: pytest.MonkeyPat
 def test_an_alarm_that_a_person_made_is_told_in_its_own_words(
     monkeypatch: pytest.MonkeyPatch, context: Context
 ) -> None:
-    words = {"configuration": {"description": "The queue before the API is long."}}
-    (message,) = told(monkeypatch, context, "whippet-dev-my-queue", "ALARM", **words)
+    words = {"description": "The queue before the API is long."}
+    (message,) = told(monkeypatch, context, "whippet-dev-my-queue", "ALARM", configuration=words)
     assert message["Message"].startswith("whippet-dev-my-queue: The queue before the API is long.\n")
     (silent,) = told(monkeypatch, context, "whippet-dev-my-other", "ALARM")
     assert silent["Message"].startswith("whippet-dev-my-other\n")

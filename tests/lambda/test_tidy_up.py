@@ -138,6 +138,10 @@ class Environment:
         monkeypatch.setattr(tidy_up, "sns", self)
         self.hold(EXECUTION)
 
+    def served(self) -> str | None:
+        """The endpoint's configuration; None where there is no endpoint."""
+        return self.sagemaker.config
+
     def publish(self, **mail: str) -> None:
         self.mails.append(mail)
 
@@ -217,7 +221,7 @@ def test_its_model_package_is_rejected(environment: Environment, status: str) ->
 def test_the_endpoint_of_a_first_rollout_is_deleted(environment: Environment, status: str) -> None:
     environment.sagemaker.config, environment.sagemaker.status = OWN, status
     environment.end("DescribeRollout", DOCUMENT)
-    assert environment.sagemaker.config is None
+    assert environment.served() is None
     assert environment.sagemaker.calls[-3:] == [
         "delete endpoint",
         f"delete configuration {OWN}",
