@@ -29,6 +29,10 @@ class TaskError(Exception):
         self.error, self.cause = error, cause
 
 
+class StoppedError(Exception):
+    """Somebody stops the execution while a faked task is under way: no Retry and no Catch runs any more."""
+
+
 Task = Callable[[dict[str, Any]], Any]
 
 
@@ -41,7 +45,7 @@ class Walk:
     waited: float = 0
     """Seconds that Wait states and the pauses of Retry took, without jitter."""
     output: Any = None
-    """The data at the last state: the output of an execution that succeeded."""
+    """The data at the last state: the output of an execution that succeeded, the input of one that was stopped."""
     status: str = ""
     error: str = ""
     cause: str = ""
@@ -81,7 +85,11 @@ def walk(definition: Mapping[str, Any], tasks: Mapping[str, Task], start_input: 
             value = render(state["Parameters"], data) if "Parameters" in state else state.get("Result", data)
             data, name = place(state.get("ResultPath", "$"), data, value), state["Next"]
         else:
-            data, name = _task(name, state, data, tasks, result)
+            try:
+                data, name = _task(name, state, data, tasks, result)
+            except StoppedError:
+                result.status, result.output = "ABORTED", data
+                return result
     raise AssertionError(f"no end after {limit} states: … {' → '.join(result.path[-10:])}")
 
 

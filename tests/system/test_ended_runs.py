@@ -52,7 +52,7 @@ def start(system: System) -> dict[str, Any]:
     return described
 
 
-def until(ready: Callable[[], Any], *, seconds: float = 240) -> Any:
+def until(ready: Callable[[], Any], *, seconds: float = 900) -> Any:
     end = time.monotonic() + seconds
     while not (found := ready()):
         assert time.monotonic() < end, "it did not come in time"
@@ -138,6 +138,21 @@ def test_a_run_that_is_killed_while_it_replaces_a_model_leaves_that_in_service(s
     assert sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"] == "InService"
     assert approvals(system)[run_of(execution)] == "Rejected"
     assert own not in [item["ModelName"] for item in sagemaker.list_models()["Models"]]
+
+
+def test_a_run_that_was_stopped_is_gone_on_with_and_does_not_train_again(system: System) -> None:
+    stopped = run_of(system.last_execution())
+    jobs = system.client("sagemaker").list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
+    said = system.whippet("retry", stopped, settings=SETTINGS).stdout
+    assert "released on" in said
+    released = run_of(system.last_execution())
+    assert config(system) == contract.job_prefix(ENDPOINT, released)
+    assert len(system.client("sagemaker").list_training_jobs(MaxResults=100)["TrainingJobSummaries"]) == len(jobs)
+    model = system.client("sagemaker").describe_model(ModelName=config(system))
+    assert f"runs/{stopped}/training/" in model["PrimaryContainer"]["ModelDataUrl"]
+
+    other = system.whippet("run", "--input", json.dumps(INPUT | {"retry_of": stopped, "epochs": 7}), check=False)
+    assert f"run {stopped} cannot be gone on with, since these have changed: epochs" in other.stderr
 
 
 def test_a_destroy_afterwards_leaves_nothing(system: System) -> None:
