@@ -24,6 +24,7 @@ from local.cloud import (
     lambda_workers,
     model_package_groups,
     object_store,
+    permission_log,
     sagemaker,
     seam,
     service_limits,
@@ -129,6 +130,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         codebuild.apply(known)
         service_quotas.register(account)
         service_limits.apply(account)
+        permission_log.apply()
         # last, since it wraps what the others have put there
         faults.apply(account, port=port)
         asyncio.run(_serve(service, port=port, state=state, debugger_access=debugger_access))
