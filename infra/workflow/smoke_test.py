@@ -71,7 +71,10 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
         permissions=[
             Permission(
                 actions=["s3:GetObject"],
-                resources=[dataset.arn("runs/*"), dataset.arn(f"{dataset.readable_prefix}*")],
+                # the test photos' list and the photos, which a run may name anywhere in a bucket that the stack owns
+                resources=[dataset.arn("*")]
+                if dataset.owned
+                else [dataset.arn("runs/*"), dataset.arn(f"{dataset.prefix}*")],
                 reason=OBJECTS,
             ),
             Permission(actions=["sagemaker:InvokeEndpoint"], resources=[parts.names.endpoint_arn]),

@@ -28,6 +28,7 @@ from local.cloud import (
     lambda_workers,
     model_package_groups,
     object_store,
+    permission_log,
     sagemaker,
     seam,
     service_limits,
@@ -137,6 +138,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         service_limits.apply(account)
         embedded_metrics.apply()
         alarms.apply()
+        permission_log.apply()
         # last, since it wraps what the others have put there
         faults.apply(account, port=port)
         alarms.watch()

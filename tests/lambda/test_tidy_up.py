@@ -43,7 +43,7 @@ def test_its_model_package_is_rejected(environment: EndedAccount, status: str) -
 def test_the_endpoint_of_a_first_rollout_is_deleted(environment: EndedAccount, status: str) -> None:
     environment.sagemaker.config, environment.sagemaker.status = OWN, status
     environment.end("DescribeRollout", DOCUMENT)
-    assert environment.sagemaker.config is None
+    assert environment.served() is None
     assert environment.sagemaker.calls[-3:] == [
         "delete endpoint",
         f"delete configuration {OWN}",

@@ -11,7 +11,7 @@ from cli.target import ROOT
 __all__ = ["stated", "unstated"]
 
 STATED = {
-    r"log group /aws/sagemaker/(Training|Processing)Jobs": "the streams of the jobs in the log groups",
+    r"log group /aws/sagemaker/(Training|Processing|Transform)Jobs": "the streams of the jobs in the log groups",
     r"log stream whippet-dev-\S+": "the streams of the jobs in the log groups",
     r"role Whippet-dev-ApiRestCloudWatchRole\S+": "API Gateway's account-wide log role",
     r"rule StepFunctionsGetEventsForSageMaker\w+": "the EventBridge rules",
