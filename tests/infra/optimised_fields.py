@@ -6,7 +6,7 @@ no longer does, so this list is of fields that others have used. A field stands 
 
 - DATA_SCIENCE_SDK: github.com/aws/aws-step-functions-data-science-sdk-python, whose integration tests AWS runs against
   an account (tests/integ/test_sagemaker_steps.py), and the requests in its unit tests (tests/unit).
-- CDK: the tasks SageMakerCreateTrainingJob, …Model, …EndpointConfig, …Endpoint and …UpdateEndpoint of aws-cdk, with its
+- CDK: the tasks SageMakerCreateTrainingJob, …Model, …EndpointConfig and …Endpoint of aws-cdk, with its
   integration tests (integ.create-training-job, integ.call-sagemaker); `Environment` came with aws-cdk#18976, a
   container's with the task itself (ContainerDefinitionOptions.environmentVariables).
 - PUBLIC: definitions in public repositories: spot training with `Environment` on a GPU, and createProcessingJob with
@@ -112,7 +112,6 @@ SHOWN: Final[dict[str, set[str]]] = {
         "Tags.Value",
     },
     "createEndpoint": {"EndpointName", "EndpointConfigName", "Tags.Key", "Tags.Value"},
-    "updateEndpoint": {"EndpointName", "EndpointConfigName"},
 }
 """By call: paths of members, without the positions in lists. What is below a path is the caller's own, as in a map."""
 

@@ -1,0 +1,289 @@
+"""Guarded rollouts under load, on a local cloud whose clock runs fast: a good model, and three that are taken back.
+
+The tests of this file build on each other in their order. Nothing in them is measured against the machine's clock: how
+many requests there are depends on the machine, and so does how long a run takes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cli.digits import write_digits
+from infra.outputs import StackOutput
+from local import control
+from local.clock import SPEED_VARIABLE
+from tests.system.system import ENDPOINT, INPUT, System
+
+SPEED = 12
+"""A minute in five seconds: short enough to wait for a bake, and long enough for a minute's requests to be some."""
+SHORT = {**INPUT, "epochs": 2, "trials": 1, "trial_epochs": 1}
+"""Input of a run whose model need not be good, since it is taken back."""
+SHARE = 30
+"""Percent of the requests that go to the new model first."""
+CLIENTS = 6
+PAUSE_SECONDS = 0.3
+SETTINGS = {
+    "serving.mode": "realtime",
+    "release.canary_percent": str(SHARE),
+    "release.bake_minutes": "6",
+    "release.max_latency_ms": "10000",  # other tests run at the same time
+    # what is tested is the rollout, and the last model has other photos
+    "release.tolerance": "1",
+    "release.min_accuracy": "0",
+    "release.min_class_recall": "0",
+    # the clock runs fast for the jobs, too
+    "tuning.max_minutes": "1440",
+    "training.max_minutes": "1440",
+    "debugger.mode": "off",
+}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    state = tmp_path_factory.mktemp("rollout")
+    system = System(state, environment={SPEED_VARIABLE: str(SPEED)})
+    try:
+        system.whippet("up", settings=SETTINGS)
+        yield system
+    finally:
+        control.stop(state)
+        shutil.rmtree(state, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """The folder of digits, and one that was held out."""
+    folder = tmp_path_factory.mktemp("digits")
+    answers = write_digits(folder, train=30, held_out=1)
+    return folder / "photos", next(iter(answers)).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def mail(system: System) -> Iterator[list[str]]:
+    """The messages of the topic so far."""
+    sqs, sns = system.client("sqs"), system.client("sns")
+    queue = sqs.create_queue(QueueName="mail")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    topic = system.output(StackOutput.NOTIFICATION_TOPIC)
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+
+    messages: list[str] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.wait(0.5):
+            found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+            for message in found:
+                messages.append(message["Body"])
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    yield messages
+    done.set()
+    thread.join()
+
+
+@dataclass
+class Answered:
+    """What one request of the load saw."""
+
+    status: int
+    release: str
+    detail: str
+
+
+@dataclass
+class Load:
+    """Clients that ask the API again and again."""
+
+    seen: list[Answered] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[Answered]:
+        """The requests that failed, apart from 504: the API waits for 29 s of the machine's clock, however busy it is.
+
+        What the endpoint itself did not answer is in its metrics.
+        """
+        return [answer for answer in self.seen if answer.status not in (200, 504)]
+
+    @property
+    def releases(self) -> set[str]:
+        return {answer.release for answer in self.seen if answer.status == 200}
+
+
+@contextmanager
+def load(system: System, photo: bytes) -> Iterator[Load]:
+    """Ask about a photo, about ten times a second where the machine can."""
+    load, done, key = Load(), threading.Event(), system.key()
+
+    def ask() -> None:
+        while not done.wait(PAUSE_SECONDS):
+            answer = system.api("POST", "classify", photo, x_api_key=key, content_type="image/jpeg")
+            content = answer.json()
+            release = content["model"]["release"] if answer.status == 200 else ""
+            load.seen.append(Answered(answer.status, release, str(content.get("detail", ""))))
+
+    clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    try:
+        yield load
+    finally:
+        done.set()
+        for client in clients:
+            client.join()
+
+
+@contextmanager
+def ailing(system: System, **how: Any) -> Iterator[None]:
+    """Let every model answer so, but the one in service."""
+    entries = [{"name": served(system)}, {"name": "*", **how}]
+    file = system.state / "account.json"
+    file.with_suffix(".new").write_text(json.dumps({"answering": entries}))
+    file.with_suffix(".new").rename(file)
+    try:
+        yield
+    finally:
+        file.unlink()
+
+
+def errors(system: System) -> float:
+    """How many requests the endpoint has not answered well so far, by its own metrics."""
+    dimensions = [{"Name": "EndpointName", "Value": ENDPOINT}, {"Name": "VariantName", "Value": "AllTraffic"}]
+    found = system.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SageMaker",
+        MetricName="Invocation5XXErrors",
+        Dimensions=dimensions,
+        StartTime=0,
+        EndTime=time.time() + 30 * 24 * 3600,
+        Period=86_400,
+        Statistics=["Sum"],
+    )
+    return float(sum(point["Sum"] for point in found["Datapoints"]))
+
+
+def served(system: System) -> str:
+    return str(system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"])
+
+
+def taken_back(system: System, mail: list[str], *, alarm: str) -> None:
+    """Run once more, and check that its model is taken back by this alarm."""
+    before, told = served(system), len(mail)
+    result = system.whippet("run", "--input", json.dumps(SHORT), check=False, settings=SETTINGS)
+    execution = system.last_execution()
+    assert (execution["status"], execution["error"]) == ("FAILED", "RolloutRolledBack"), result.stderr
+    assert f"{ENDPOINT}-endpoint-{alarm} went off" in execution["cause"]
+
+    # what served serves on
+    sagemaker = system.client("sagemaker")
+    endpoint = sagemaker.describe_endpoint(EndpointName=ENDPOINT)
+    assert (endpoint["EndpointStatus"], endpoint["EndpointConfigName"]) == ("InService", before)
+    packages = sagemaker.list_model_packages(ModelPackageGroupName=ENDPOINT, SortOrder="Descending", MaxResults=1)
+    assert packages["ModelPackageSummaryList"][0]["ModelApprovalStatus"] == "Rejected"
+
+    # people are told of the run and of the alarm
+    def messages() -> str:
+        return "\n".join(mail[told:])
+
+    deadline = time.monotonic() + 60
+    while not ("taken back during the rollout" in messages() and f"endpoint-{alarm} went off at" in messages()):
+        assert time.monotonic() < deadline, messages()
+        time.sleep(0.2)
+
+
+def well_again(system: System) -> None:
+    """Wait until no alarm is on, as somebody would before the next run."""
+    cloudwatch = system.client("cloudwatch")
+    deadline = time.monotonic() + 120
+    while on := cloudwatch.describe_alarms(AlarmNamePrefix=ENDPOINT, StateValue="ALARM")["MetricAlarms"]:
+        assert time.monotonic() < deadline, on
+        time.sleep(0.5)
+
+
+def test_a_first_release_has_nothing_to_shift_from(system: System, digits: tuple[Path, bytes], mail: list[str]) -> None:
+    system.whippet("upload", str(digits[0]), settings=SETTINGS)
+    system.whippet("run", "--input", json.dumps(INPUT), settings=SETTINGS)
+    assert system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"] == "InService"
+
+
+def test_a_good_model_takes_over_and_no_request_fails(
+    system: System, digits: tuple[Path, bytes], mail: list[str]
+) -> None:
+    before = served(system)
+    with load(system, digits[1]) as asked:
+        system.whippet("run", "--input", json.dumps(INPUT), settings=SETTINGS)
+        after = served(system)
+        # the last answers are the new model's
+        count = len(asked.seen)
+        while len(asked.seen) < count + 2 * CLIENTS:
+            time.sleep(0.1)
+    assert asked.failed == []
+    assert errors(system) == 0
+    assert asked.releases == {before, after}
+    assert {answer.release for answer in asked.seen[count + CLIENTS :] if answer.status == 200} == {after}
+    changed = [answer.release for answer in asked.seen].index(after)
+    assert before in {answer.release for answer in asked.seen[changed:]}, "both models answered for a while"
+
+
+def test_a_model_that_fails_is_taken_back(system: System, digits: tuple[Path, bytes], mail: list[str]) -> None:
+    with load(system, digits[1]) as asked, ailing(system, status=500):
+        before = served(system)
+        taken_back(system, mail, alarm="errors")
+        count = len(asked.seen)
+        while len(asked.seen) < count + 2 * CLIENTS:
+            time.sleep(0.1)
+
+    # only requests of the canary failed, and none after the rollback
+    indices = [index for index, answer in enumerate(asked.seen) if answer in asked.failed]
+    first, last = indices[0], indices[-1]
+    assert last < count + CLIENTS
+    assert len(asked.failed) < 2 * SHARE / 100 * (last - first + 1) + 3
+    assert asked.releases == {before}
+    well_again(system)
+
+
+def test_a_model_that_is_too_slow_is_taken_back(system: System, digits: tuple[Path, bytes], mail: list[str]) -> None:
+    with load(system, digits[1]) as asked, ailing(system, delay_seconds=13):
+        taken_back(system, mail, alarm="latency")
+    assert asked.failed == []
+    well_again(system)
+
+
+def test_a_model_that_knows_nothing_is_taken_back(
+    system: System, digits: tuple[Path, bytes], mail: list[str], tmp_path: Path
+) -> None:
+    """A model of other photos: stripes, by which every digit is unlike all that it was trained on."""
+    rng = np.random.default_rng(0)
+    for digit in range(10):
+        for number in range(30):
+            pixels = np.zeros((28, 28, 3))
+            pixels[:, :: digit + 2] = rng.uniform(120, 255, size=3)
+            pixels = np.clip(pixels + rng.normal(0, 12, pixels.shape), 0, 255)
+            folder = tmp_path / "stripes" / str(digit)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.astype("uint8")).save(folder / f"{number:04d}.png")
+    bucket = system.client("s3")
+    for page in bucket.get_paginator("list_objects_v2").paginate(Bucket=system.bucket, Prefix="dataset/"):
+        for entry in page.get("Contents", []):
+            bucket.delete_object(Bucket=system.bucket, Key=entry["Key"])
+    system.whippet("upload", str(tmp_path / "stripes"), settings=SETTINGS)
+
+    with load(system, digits[1]) as asked:
+        taken_back(system, mail, alarm="unknown")
+    assert asked.failed == []
