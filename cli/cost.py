@@ -96,7 +96,8 @@ def overridden(settings: Settings, overrides: str) -> Settings:
         CliError: the input is not a JSON object, or a value in it is wrong.
     """
     given = read_overrides(overrides)
-    values = settings.model_dump()
+    # what was left to its default stays so: some settings may not be given beside others
+    values = settings.model_dump(exclude_unset=True)
     for key, (section, name) in {
         "trials": ("tuning", "trials"),
         "trial_epochs": ("tuning", "epochs"),
@@ -105,8 +106,9 @@ def overridden(settings: Settings, overrides: str) -> Settings:
         "views": ("training", "views"),
     }.items():
         if key in given:
-            values[section][name] = given[key]
-    values["tuning"]["parallel_trials"] = min(values["tuning"]["parallel_trials"], int(values["tuning"]["trials"] or 1))
+            values.setdefault(section, {})[name] = given[key]
+    if trials := given.get("trials"):
+        values["tuning"]["parallel_trials"] = min(settings.tuning.parallel_trials, int(trials))
     try:
         return Settings.model_validate(values)
     except ValueError as error:
