@@ -133,7 +133,7 @@ def test_no_run_releases_during_a_rollback() -> None:
         held.append(locked(stack))
         update(**request)
 
-    sagemaker.update_endpoint = seen  # type: ignore[method-assign, assignment]
+    sagemaker.update_endpoint = seen  # type: ignore[method-assign]
     rolled_back(stack)
     assert [(lock["holder"].split(" (")[0], lock["run"]) for lock in held] == [
         (f"whippet rollback by {IDENTITY}", "b-1")

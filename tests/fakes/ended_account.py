@@ -189,8 +189,19 @@ class EndedAccount:
             {"stateExitedEventDetails": {"name": "Before", "output": json.dumps(document)}},
         ]
         start, stop = (int(moment.timestamp() * 1000) for moment in (STARTED, STOPPED))
-        detail = {"executionArn": EXECUTION, "name": "first", "status": status, "startDate": start, "stopDate": stop}
+        detail: Any = {
+            "executionArn": EXECUTION,
+            "name": "first",
+            "status": status,
+            "startDate": start,
+            "stopDate": stop,
+        }
         return self.function({"detail": detail}, self.context)
+
+    @property
+    def serves(self) -> str | None:
+        """The endpoint's configuration; None where there is no endpoint."""
+        return self.sagemaker.config
 
     @property
     def holder(self) -> str:

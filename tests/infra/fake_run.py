@@ -300,9 +300,11 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
     broken_one.after_creation = "Failed"
     yield walk(definition, tasks(broken_one, mode=mode), {})
     # another model came into service meanwhile, and is better or not
-    for accepted in (True, False):
-        overtaken = {
-            "Verdict": lambda _: verdict(in_service="whippet-dev-older"),
-            "VerdictAgain": lambda _, accepted=accepted: verdict(accepted=accepted),
-        }
-        yield walk(definition, tasks(Endpoint(OLD_CONFIG), mode=mode, access=True) | overtaken, {})
+    for again in (verdict(), verdict(accepted=False)):
+        known = tasks(Endpoint(OLD_CONFIG), mode=mode, access=True)
+        known["Verdict"], known["VerdictAgain"] = _always(verdict(in_service="whippet-dev-older")), _always(again)
+        yield walk(definition, known, {})
+
+
+def _always(answer: Any) -> Task:
+    return lambda _: answer

@@ -8,13 +8,8 @@ from tests.infra.template import ACCOUNT, REGION, Template, listed
 SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 
 
-def rule(template: Template) -> dict[str, object]:
-    (found,) = [item["Properties"] for item in template.of_type("AWS::Events::Rule").values()]
-    return found
-
-
 def test_it_begins_with_every_end_of_a_run_that_is_no_success(template: Template) -> None:
-    assert template.value(rule(template)["EventPattern"]) == {
+    assert template.value(template.only("AWS::Events::Rule")["EventPattern"]) == {
         "source": ["aws.states"],
         "detail-type": ["Step Functions Execution Status Change"],
         "detail": {
