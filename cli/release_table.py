@@ -135,7 +135,7 @@ def _came(record: contract.Release) -> str:
     if record["kind"] == "released":
         return f"released: {record['why']}"
     if record["kind"] == "failed":
-        return f"back, as run {record['replaced']} failed its smoke test"
+        return f"back, as run {record['replaced']} did not pass its smoke test"
     return f"put back by {identity_name(record['by'])}"
 
 
@@ -143,7 +143,7 @@ def _went(following: contract.Release) -> str:
     if following["kind"] == "released":
         return f"replaced by run {following['run']}"
     if following["kind"] == "failed":
-        return f"failed its smoke test: {following['why']}"
+        return f"did not pass its smoke test: {following['why']}"
     to = f"rolled back to run {following['run']} by {identity_name(following['by'])}"
     return f"{to}: {following['why']}" if following["why"] else to
 

@@ -8,6 +8,7 @@ from contract.debugger import Evaluator
 from contract.hyperparameters import Hyperparameters
 
 __all__ = [
+    "BestTrainingJob",
     "FeaturesPlan",
     "HyperparameterTexts",
     "LearningRateRange",
@@ -124,6 +125,12 @@ class RulesPlan(TypedDict):
     """URI that SageMaker Debugger's hook writes to, where SageMaker evaluates the rules."""
 
 
+class BestTrainingJob(TypedDict):
+    """The best trial, as far as later states read it."""
+
+    TunedHyperParameters: NotRequired[HyperparameterTexts]
+
+
 class ReusedTraining(TypedDict):
     """A completed training of the run that is tried again."""
 
@@ -138,8 +145,8 @@ class ReusedWork(TypedDict):
     """What the run that is tried again left; a member is missing where it had not come so far."""
 
     run: str
-    best: NotRequired[HyperparameterTexts]
-    """The best values of its search."""
+    best: NotRequired[BestTrainingJob]
+    """The best trial of its search."""
     training: NotRequired[ReusedTraining]
 
 

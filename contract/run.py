@@ -11,11 +11,10 @@ from typing import Literal, NotRequired, TypedDict, final
 from contract.debugger import Evaluator
 from contract.decision import ApprovalStatus
 from contract.evaluation import Interval
-from contract.plan import HyperparameterTexts, Plan
+from contract.plan import BestTrainingJob, Plan
 
 __all__ = [
     "ApprovalAnswer",
-    "BestTrainingJob",
     "Count",
     "DebuggerState",
     "EndpointBefore",
@@ -64,12 +63,6 @@ class JobAttempt(TypedDict):
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------------
-
-
-class BestTrainingJob(TypedDict):
-    """The best trial, as far as later states read it."""
-
-    TunedHyperParameters: NotRequired[HyperparameterTexts]
 
 
 class TuningResult(TypedDict):

@@ -66,7 +66,7 @@ def _unless_searched(scope: RunScope, *, search: sfn.IChainable, following: sfn.
     reuse = sfn.Pass(
         scope,
         "ReuseBestValues",
-        parameters={"BestTrainingJob": {"TunedHyperParameters.$": "$.plan.reused.best"}},
+        parameters={"BestTrainingJob.$": "$.plan.reused.best"},
         result_path="$.tuning",
     )
     reuse.next(following)

@@ -83,7 +83,7 @@ def go_on_with(sagemaker: SageMakerClient, plan: contract.Plan, *, retried: Retr
     best = {} if tuning is None else tuning.get("BestTrainingJob", {}).get("TunedHyperParameters", {})
     if tuning is not None and best:
         different += _other_search(tuning, plan, retried.tuning)
-        reused["best"] = dict(best)
+        reused["best"] = contract.BestTrainingJob(TunedHyperParameters=dict(best))
         plan["tuning"]["job"] = tuning["HyperParameterTuningJobName"]
 
     # the model that was trained with them

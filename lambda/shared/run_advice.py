@@ -60,6 +60,6 @@ def how_to_go_on(run: str, error: str = "") -> list[str]:
     if error in _SAME_AGAIN:
         return []
     return [
-        f"What the run had completed is not lost: `whippet retry {run}` goes on with it, as does an execution with "
-        f'that run\'s input and "retry_of": "{run}".'
+        f"What the run had completed is not lost: `whippet retry {run}` goes on with it, as does an execution whose "
+        f'input has "retry_of": "{run}" beside what that run got.'
     ]

@@ -44,10 +44,10 @@ def test_each_time_in_service_has_its_row_the_newest_first() -> None:
         "↑ put back by assumed-role/Admin/jo",
         "↑ released:",
         "↓ rolled back to run a-1 by assumed-role/Admin/jo: [red] shirts",
-        "↑ back, as run b-1 failed its smoke test",
+        "↑ back, as run b-1 did not pass its smoke test",
         "↓ replaced by run c-1",
         "↑ released: Not worse.",
-        "↓ failed its smoke test: the endpoint refused every photo",
+        "↓ did not pass its smoke test: the endpoint refused every photo",
         "↑ released: Accurate enough.",
         "↓ replaced by run b-1",
     ]
@@ -87,13 +87,13 @@ def test_a_removed_first_endpoint_leaves_nobody_in_service() -> None:
     story = record(0, "released", "a-1", "") | record(1, "failed", "", "a-1", why="no")
     told = rows(ReleasedStack(ServingSageMaker(None, kept=()), story))
     assert [row for row in told if "serves" in row] == []
-    assert "↓ failed its smoke test: no" in told
+    assert "↓ did not pass its smoke test: no" in told
 
 
 def test_what_a_failure_quotes_does_nothing_to_the_terminal() -> None:
     story = record(0, "released", "a-1", "") | record(1, "failed", "", "a-1", why="it says\n\x1b[2Jnothing")
     told = rows(ReleasedStack(ServingSageMaker(None, kept=()), story))
-    assert "↓ failed its smoke test: it says \ufffd[2Jnothing" in told
+    assert "↓ did not pass its smoke test: it says \ufffd[2Jnothing" in told
 
 
 def test_scripts_get_the_same_as_json() -> None:

@@ -203,6 +203,11 @@ class EndedAccount:
         return self.sagemaker.config
 
     @property
+    def serves(self) -> str | None:
+        """The endpoint's configuration; None where there is no endpoint."""
+        return self.sagemaker.config
+
+    @property
     def holder(self) -> str:
         holder: str = json.loads(self.s3.objects[LOCK])["holder"]
         return holder

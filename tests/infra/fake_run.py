@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -272,10 +271,6 @@ def job_failed(reason: str) -> TaskError:
     return TaskError("States.TaskFailed", json.dumps({"TrainingJobStatus": "Failed", "FailureReason": reason}))
 
 
-def _judged_again(_: Any, *, accepted: bool) -> dict[str, Any]:
-    return verdict(accepted=accepted)
-
-
 def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iterator[Walk]:
     """Walk the state machine on every kind of way there is, so that each Task is passed at least once."""
     endpoints = ((None, "", True), *product((OLD_CONFIG,), ("InService", "Failed"), (True, False)))
@@ -308,13 +303,15 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
     broken_one.after_creation = "Failed"
     yield walk(definition, tasks(broken_one, mode=mode), {})
     # another model came into service meanwhile, and is better or not
-    for accepted in (True, False):
-        overtaken: dict[str, Callable[[dict[str, Any]], Any]] = {
-            "Verdict": lambda _: verdict(in_service="whippet-dev-older"),
-            "VerdictAgain": partial(_judged_again, accepted=accepted),
-        }
-        yield walk(definition, tasks(Endpoint(OLD_CONFIG), mode=mode, access=True) | overtaken, {})
+    for again in (verdict(), verdict(accepted=False)):
+        known = tasks(Endpoint(OLD_CONFIG), mode=mode, access=True)
+        known["Verdict"], known["VerdictAgain"] = _always(verdict(in_service="whippet-dev-older")), _always(again)
+        yield walk(definition, known, {})
     # alarms take the model back
     taken_back = Endpoint(OLD_CONFIG, serverless=False)
     taken_back.rolls_back = True
     yield walk(definition, tasks(taken_back, mode=mode), {})
+
+
+def _always(answer: Any) -> Task:
+    return lambda _: answer

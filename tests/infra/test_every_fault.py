@@ -29,7 +29,7 @@ ROLLBACK: Final = {"DescribeBeforeRollback", "DescribeRollback", "RemoveEndpoint
 """States that bring the endpoint back; where they fail, the message says that it is not."""
 
 UNFOLLOWED: Final = {"DescribeRollout"}
-"""A run that may not look at the endpoint does not learn whether its model serves; the message says which call failed."""
+"""A run that may not look at the endpoint does not learn whether its model serves; the message names the state."""
 
 REFUSED: Final = TaskError(
     "SageMaker.AmazonSageMakerException", "is not authorized to perform (Service: SageMaker; Status Code: 400)"
@@ -217,7 +217,7 @@ def test_a_run_that_is_stopped_anywhere_is_tidied_up(
     wrong = {}
     for case in cases:
 
-        def stop(account: SageMaker, task: Task, payload: dict[str, Any]) -> Any:
+        def stop(account: SageMaker, task: Task, payload: dict[str, Any], case: Case = case) -> Any:
             if moment == "after the call":
                 try:
                     task(payload)

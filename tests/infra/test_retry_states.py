@@ -21,7 +21,7 @@ TRAININGS = {"Train", "TrainManaged"}
 def reused(evaluator: str | None = None) -> dict[str, Any]:
     """What an earlier run left: the best values of its search, and the training of a kind."""
     training = {} if evaluator is None else {"training": TRAINED | {"evaluator": evaluator}}
-    return {"run": "old", "best": BEST, **training}
+    return {"run": "old", "best": {"TunedHyperParameters": BEST}, **training}
 
 
 def test_the_best_values_are_taken_and_not_searched_again(definition: dict[str, Any]) -> None:

@@ -60,7 +60,7 @@ class Account:
         for name in (contract.Artefact.DATASET_SUMMARY, contract.Artefact.MANIFEST):
             self.s3.objects[f"runs/{EARLIER}/manifest/{name}"] = self.s3.objects[folder + name]
 
-    def check(self, *, execution: str = "run-2", **overrides: Any) -> contract.Plan:
+    def check(self, *, execution: Any = "run-2", **overrides: object) -> contract.Plan:
         event: contract.CheckDatasetInput = {
             "overrides": overrides,
             "execution": execution,
@@ -144,7 +144,7 @@ def test_a_completed_search_is_not_made_again(account: Account) -> None:
     account.search()
     account.training(status="Failed")
     plan = account.retry()
-    assert plan["reused"] == {"run": EARLIER, "best": BEST}
+    assert plan["reused"] == {"run": EARLIER, "best": {"TunedHyperParameters": BEST}}
     assert plan["tuning"]["job"] == f"whippet-dev-{EARLIER}", "the report reads it"
     assert plan["training"]["job"] == f"whippet-dev-{NEW}-train"
 

@@ -43,7 +43,7 @@ def test_its_model_package_is_rejected(environment: EndedAccount, status: str) -
 def test_the_endpoint_of_a_first_rollout_is_deleted(environment: EndedAccount, status: str) -> None:
     environment.sagemaker.config, environment.sagemaker.status = OWN, status
     environment.end("DescribeRollout", DOCUMENT)
-    assert environment.served() is None
+    assert environment.serves is None
     assert environment.sagemaker.calls[-3:] == [
         "delete endpoint",
         f"delete configuration {OWN}",
@@ -75,13 +75,13 @@ def test_a_real_time_endpoint_that_was_being_replaced_comes_back(environment: En
 
 def test_an_endpoint_that_somebody_deleted_stays_deleted(environment: EndedAccount) -> None:
     environment.end("UpdateEndpoint", DOCUMENT | BEFORE)
-    assert environment.sagemaker.config is None
+    assert environment.serves is None
 
 
 def test_an_endpoint_that_the_run_had_not_changed_yet_is_left_alone(environment: EndedAccount) -> None:
     environment.sagemaker.config = OLD
     environment.end("CreateEndpointConfig", DOCUMENT)
-    assert environment.sagemaker.config == OLD
+    assert environment.serves == OLD
     assert f"delete model {OWN}" in environment.sagemaker.calls
     assert environment.records == []
 
@@ -91,7 +91,7 @@ def test_without_the_lock_nothing_of_the_release_is_touched(environment: EndedAc
     environment.hold("arn:another")
     environment.sagemaker.config = OWN
     environment.end("SmokeTest", DOCUMENT | BEFORE)
-    assert environment.sagemaker.config == OWN
+    assert environment.serves == OWN
     assert not [call for call in environment.sagemaker.calls if not call.startswith("stop")]
     assert environment.holder == "arn:another"
 
@@ -99,7 +99,7 @@ def test_without_the_lock_nothing_of_the_release_is_touched(environment: EndedAc
 def test_a_model_that_passed_its_smoke_test_stays(environment: EndedAccount) -> None:
     environment.sagemaker.config = OWN
     tidied = environment.end("Retire", DOCUMENT | BEFORE | {"smoke_test": {"photo": "1.jpg"}})
-    assert environment.sagemaker.config == OWN
+    assert environment.serves == OWN
     assert environment.sagemaker.packages["arn:1"][1] == "Approved"
     assert tidied is not None
     assert "stays in service" in tidied["done"][-1]
@@ -110,7 +110,7 @@ def test_a_run_that_was_stopped_during_its_rollback_is_rolled_back(environment: 
     environment.sagemaker.config = OWN
     failed = {"failure": {"SmokeTest": {"Error": "SmokeTestFailed", "Cause": "no"}}}
     environment.end("DescribeBeforeRollback", DOCUMENT | BEFORE | failed)
-    assert environment.sagemaker.config == OLD
+    assert environment.serves == OLD
 
 
 def test_a_run_that_told_of_its_failure_is_not_told_of_again(environment: EndedAccount) -> None:
@@ -158,7 +158,7 @@ def test_a_second_attempt_goes_on_where_the_first_ran_out_of_time(environment: E
     assert environment.holder == EXECUTION, "nobody else releases meanwhile"
     environment.context.remaining = 900_000
     environment.end("SmokeTest", DOCUMENT | BEFORE)
-    assert environment.sagemaker.config == OLD
+    assert environment.serves == OLD
     assert len(environment.mails) == 1
 
 
