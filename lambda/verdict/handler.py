@@ -45,7 +45,9 @@ def handler(event: contract.VerdictInput, context: LambdaContext) -> contract.Ve
     bucket, run = os.environ["BUCKET"], event["run"]
 
     # read what the training left, and the model in service
-    key = f"runs/{run}/training/{event['training_job']}/output/output.tar.gz"
+    # beside the model: the training may be that of the run which is tried again
+    folder = event["model"].removeprefix(f"s3://{bucket}/").rpartition("/")[0]
+    key = f"{folder}/output.tar.gz"
     files = unpack(s3, bucket=bucket, key=key, run=run)
     evaluation = evaluation_of(files, uri=f"s3://{bucket}/{key}")
     in_service = find_model_in_service(

@@ -62,6 +62,15 @@ def check(decision: dict[str, Any], name: str) -> dict[str, str]:
     return found  # type: ignore[no-any-return]
 
 
+def test_a_retry_is_judged_by_what_lies_beside_the_model_that_the_earlier_run_trained(judge: Any) -> None:
+    s3 = bucket()
+    folder = "runs/earlier-1/training/whippet-dev-earlier-1-train/output"
+    s3.objects[f"{folder}/output.tar.gz"] = s3.objects.pop(OUTPUT)
+    answer, decision = judge(s3, model=f"s3://data/{folder}/model.tar.gz")
+    assert (answer["accepted"], decision["run"]) == (True, "run-2")
+    assert "runs/run-2/results/evaluation.json" in s3.objects
+
+
 def test_the_first_good_model_is_accepted_with_everything_it_was_judged_by(judge: Any) -> None:
     answer, decision = judge(bucket())
     assert (answer["accepted"], answer["approval"], answer["test_accuracy"]) == (True, "Approved", 0.9)

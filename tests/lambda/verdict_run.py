@@ -16,7 +16,7 @@ OUTPUT = f"runs/{RUN}/training/whippet-dev-run-2-train/output/output.tar.gz"
 EVENT = {
     "run": RUN,
     "training_job": "whippet-dev-run-2-train",
-    "model": "s3://data/model.tar.gz",
+    "model": f"s3://data/runs/{RUN}/training/whippet-dev-run-2-train/output/model.tar.gz",
     "mode": "features",
     "debugger": "own",
 }

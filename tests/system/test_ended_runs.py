@@ -83,6 +83,12 @@ def config(system: System) -> str | None:
     return str(sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"])
 
 
+def configs(system: System) -> list[str]:
+    """The endpoint configurations that there are."""
+    found = system.client("sagemaker").list_endpoint_configs()["EndpointConfigs"]
+    return [str(item["EndpointConfigName"]) for item in found]
+
+
 def approvals(system: System) -> dict[str, str]:
     """The approval of each run's model package."""
     listed = system.client("sagemaker").list_model_packages(ModelPackageGroupName=ENDPOINT)["ModelPackageSummaryList"]
@@ -121,23 +127,26 @@ def test_a_run_that_is_killed_while_it_releases_is_taken_back_and_the_other_one_
 
     told = system.document(runs[killed], contract.Artefact.TIDIED)["done"]
     assert any(each.startswith(f"the endpoint {ENDPOINT} was deleted") for each in told), told
-    left = system.client("sagemaker").list_endpoint_configs()["EndpointConfigs"]
-    assert [item["EndpointConfigName"] for item in left] == [config(system)]
+    assert configs(system) == [config(system)]
 
 
 def test_a_run_that_is_killed_while_it_replaces_a_model_leaves_that_in_service(system: System) -> None:
-    before = config(system)
-    execution = start(system)
-    own = contract.job_prefix(ENDPOINT, run_of(execution))
-    sagemaker = system.client("sagemaker")
-    until(
-        lambda: any(item["EndpointConfigName"] == own for item in sagemaker.list_endpoint_configs()["EndpointConfigs"])
-    )
-    system.whippet("stop-run", settings=SETTINGS)
+    before, execution = config(system), start(system)
+    run = run_of(execution)
+    own = contract.job_prefix(ENDPOINT, run)
+    sagemaker, states = system.client("sagemaker"), system.client("stepfunctions")
+    until(lambda: own in configs(system))
+    states.stop_execution(executionArn=execution["executionArn"], cause="killed by the test")
+    s3, key = system.client("s3"), contract.tidied_key(run)
+    until(lambda: s3.list_objects_v2(Bucket=system.bucket, Prefix=key).get("KeyCount"))
+
     assert config(system) == before
-    assert sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"] == "InService"
-    assert approvals(system)[run_of(execution)] == "Rejected"
+    if before is not None:
+        assert sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"] == "InService"
+    assert approvals(system)[run] == "Rejected"
+    assert own not in configs(system)
     assert own not in [item["ModelName"] for item in sagemaker.list_models()["Models"]]
+    assert lock(system)["holder"] == contract.NO_HOLDER
 
 
 def test_a_run_that_was_stopped_is_gone_on_with_and_does_not_train_again(system: System) -> None:
@@ -151,7 +160,9 @@ def test_a_run_that_was_stopped_is_gone_on_with_and_does_not_train_again(system:
     model = system.client("sagemaker").describe_model(ModelName=config(system))
     assert f"runs/{stopped}/training/" in model["PrimaryContainer"]["ModelDataUrl"]
 
-    other = system.whippet("run", "--input", json.dumps(INPUT | {"retry_of": stopped, "epochs": 7}), check=False)
+    other = system.whippet(
+        "run", "--input", json.dumps(INPUT | {"retry_of": stopped, "epochs": 7}), check=False, settings=SETTINGS
+    )
     assert f"run {stopped} cannot be gone on with, since these have changed: epochs" in other.stderr
 
 
