@@ -109,6 +109,7 @@ CODE_OF = {
     "ApiFunction": "classify",
     "CleanupFunction": "cleanup",
     "PauseFunction": "pause",
+    "AlarmsNotice": "alarm_notice",
 }
 """The function's folder, by the beginning of its role's logical id; those of the run are called as their folders."""
 

@@ -32,9 +32,15 @@ def allowed(template: Template, policy: str) -> dict[str, set[str]]:
     return found
 
 
+def schedules(template: Template) -> dict[str, dict[str, Any]]:
+    """The rules with a schedule by their logical ids; the alarms have a rule, too."""
+    rules = template.of_type("AWS::Events::Rule")
+    return {name: rule["Properties"] for name, rule in rules.items() if "ScheduleExpression" in rule["Properties"]}
+
+
 def test_without_the_setting_nothing_of_it_is_there(synthesise: Callable[..., Template]) -> None:
     template = synthesise(**{"serving.mode": "realtime"})
-    assert not {*template.of_type("AWS::Events::Rule"), *template.of_type("AWS::SSM::Parameter")}
+    assert not {*schedules(template), *template.of_type("AWS::SSM::Parameter")}
     assert not [name for name in template.resources if name.startswith("Pause")]
     assert StackOutput.SLEEP_RECORD not in template.body["Outputs"]
     assert not WAKING & allowed(template, "Api").keys()
@@ -45,7 +51,7 @@ def test_without_the_setting_nothing_of_it_is_there(synthesise: Callable[..., Te
 
 
 def test_the_endpoint_is_looked_at_every_quarter_of_an_hour(paused: Template) -> None:
-    rule = paused.only("AWS::Events::Rule")
+    ((name, rule),) = schedules(paused).items()
     assert (rule["ScheduleExpression"], rule["State"]) == ("rate(15 minutes)", "ENABLED")
     (target,) = rule["Targets"]
     function = target["Arn"]["Fn::GetAtt"][0]
@@ -56,8 +62,9 @@ def test_the_endpoint_is_looked_at_every_quarter_of_an_hour(paused: Template) ->
         item["Properties"]
         for item in paused.of_type("AWS::Lambda::Permission").values()
         if item["Properties"]["Principal"] == "events.amazonaws.com"
+        and item["Properties"]["FunctionName"] == {"Fn::GetAtt": [function, "Arn"]}
     ]
-    assert permission["SourceArn"] == {"Fn::GetAtt": [next(iter(paused.of_type("AWS::Events::Rule"))), "Arn"]}
+    assert permission["SourceArn"] == {"Fn::GetAtt": [name, "Arn"]}
 
 
 def test_the_record_begins_with_nothing_and_no_setting_changes_it(
@@ -103,8 +110,8 @@ def test_who_asks_for_the_model_in_service_may_read_the_record(paused: Template,
 def test_the_clean_up_comes_before_the_record_and_the_function_go(paused: Template) -> None:
     (cleanup,) = paused.of_type("Custom::WhippetCleanup").values()
     assert cleanup["Properties"]["SleepRecord"] == "/whippet-dev/sleeping-model"
-    for kind in ("AWS::SSM::Parameter", "AWS::Events::Rule"):
-        assert next(iter(paused.of_type(kind))) in cleanup["DependsOn"]
+    for name in (*paused.of_type("AWS::SSM::Parameter"), *schedules(paused)):
+        assert name in cleanup["DependsOn"]
 
 
 def test_the_endpoints_tags_are_those_of_a_release(paused: Template) -> None:
