@@ -111,6 +111,8 @@ CODE_OF = {
     "CleanupFunction": "cleanup",
     "PauseFunction": "pause",
     "TidyUpFunction": "tidy_up",
+    "MonitoringAlarmMessagesFunction": "tell_alarm",
+    "MonitoringDashboardModel": "model_widget",
 }
 """The function's folder, by the beginning of its role's logical id; those of the run are called as their folders."""
 

@@ -71,6 +71,9 @@ def needed(resource: str, payload: dict[str, Any], *, repository: str, encrypted
         found |= {(f"sagemaker:{verb}{job}", arn) for verb in ("Describe", "Stop") for arn in arns}
         rule = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/StepFunctionsGetEventsForSageMaker{_EVENTS[job]}JobsRule"
         found |= {(f"events:{verb}", rule) for verb in ("PutTargets", "PutRule", "DescribeRule")}
+    rollback = payload.get("DeploymentConfig", {}).get("AutoRollbackConfiguration", {})
+    alarm = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm"
+    found |= {("cloudwatch:DescribeAlarms", f"{alarm}:{entry['AlarmName']}") for entry in rollback.get("Alarms", [])}
     if "Tags" in payload:
         # An endpoint's creation names its configuration, too, which is not tagged with it.
         found |= {(f"sagemaker:{verb}Tags", arns[0]) for verb in ("Add", "List")}

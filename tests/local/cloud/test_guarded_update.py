@@ -133,7 +133,7 @@ def test_an_alarm_on_real_requests_takes_the_new_model_back(
 
     def look() -> bool:
         described.append(sagemaker.describe_endpoint(EndpointName=endpoint))
-        return described[-1]["EndpointStatus"] == "InService"
+        return bool(described[-1]["EndpointStatus"] == "InService")
 
     with load(account, endpoint) as seen, ailing(account, **how):
         update(account, endpoint)
