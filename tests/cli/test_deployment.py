@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cli import deployment
+from local import control
 from tests.cli.stack import FakeStack
 from tests.fakes.s3 import client_error
 
@@ -69,7 +70,7 @@ def test_the_local_cloud_is_bootstrapped_with_the_qualifier_that_is_given(
 
     monkeypatch.setattr(deployment, "STATE", tmp_path / "state")
     monkeypatch.setattr(deployment, "_cdk", lambda _, verb, *given, **__: calls.update({verb: given}))
-    monkeypatch.setattr("cli.deployment.control.refuse_real_aws", lambda _: None)
+    monkeypatch.setattr(control, "refuse_real_aws", lambda _: None)
     stack: Any = FakeStack(cloudformation=NoStack())
     stack.overrides, stack.environment = overrides, {}
     deployment.deploy(stack)

@@ -51,8 +51,19 @@ def test_cfn_lint_has_nothing_to_say(assembly: Path) -> None:
         {},
         {"dataset.keep_at_destroy": "false", "debugger.mode": "own", "api.feedback": "true", **EVERY_FUNCTION},
         {"dataset.bucket": "photos-of-ours", "debugger.mode": "managed", "budget.ceiling": "100"},
+        {
+            "security.kms_key": "create",
+            "security.subnets": "subnet-01234567",
+            "security.security_groups": "sg-01234567",
+            **EVERY_FUNCTION,
+        },
     ],
-    ids=["default", "bucket not kept, own rules, feedback, asked", "existing bucket, managed rules, ceiling"],
+    ids=[
+        "default",
+        "bucket not kept, own rules, feedback, asked",
+        "existing bucket, managed rules, ceiling",
+        "own key, VPC",
+    ],
 )
 def test_cdk_nag_has_nothing_to_say(
     overrides: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthesise: Callable[..., object]
