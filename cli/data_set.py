@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import contract
 from cli.bursts import find_bursts, groups_file, rows_in_bucket
 from cli.findings import copy_lines, left_out_lines
 from cli.run import running
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["make_equal"]
 
+_LISTED: Final = 1000
+"""Objects that one request lists."""
+
 
 def make_equal(
     target: Target,
@@ -29,6 +33,7 @@ def make_equal(
     groups: bool,
     confirm: Callable[[int, str], None],
     console: Console,
+    plan: bool = False,
 ) -> None:
     """Make the data set in the bucket the same as a folder of photos.
 
@@ -39,6 +44,7 @@ def make_equal(
         groups: Find photos that were taken in one burst.
         confirm: Is called before objects are removed with how many and from where; may raise to stop.
         console: Where to print.
+        plan: Only say what would be done, and what its requests cost.
 
     Raises:
         CliError: a file cannot be read.
@@ -61,6 +67,17 @@ def make_equal(
     # only what differs
     contents = content_hashes(photos)
     changes = compare(s3, photos=photos, contents=contents, bucket=bucket, prefix=prefix, add=add)
+    if plan:
+        listed = len(changes.surplus) + changes.unchanged + len(changes.missing)
+        requests = (len(changes.missing) + listed / _LISTED) * contract.S3_WRITE_USD
+        console.print(
+            f"`whippet upload` makes s3://{bucket}/{prefix} the same: {len(changes.missing):,} uploaded, "
+            f"{changes.unchanged:,} unchanged, {len(changes.surplus):,} removed; about {requests:.2f} dollars of S3 "
+            f"requests ({contract.PRICES_NOTE})",
+            soft_wrap=True,
+        )
+        console.print("--plan: nothing was done")
+        return
     if changes.surplus:
         confirm(len(changes.surplus), f"s3://{bucket}/{prefix}")
     upload(s3, photos=photos, changes=changes, bucket=bucket, prefix=prefix, console=console)

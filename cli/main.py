@@ -221,6 +221,7 @@ def upload(
         bool, typer.Option(help="Find photos that were taken in one burst, which then stay in one split.")
     ] = True,
     yes: Annotated[bool, typer.Option("--yes", help="Remove photos in AWS without asking.")] = False,
+    plan: _Plan = False,
 ) -> None:
     """Make the data set in the bucket the same as FOLDER.
 
@@ -234,7 +235,7 @@ def upload(
         if target.cloud is None and not yes:
             typer.confirm(f"{surplus:,} objects in {where} are not in {folder}. Remove them?", abort=True)
 
-    make_equal(target, photos, add=add, groups=groups, confirm=confirm, console=console)
+    make_equal(target, photos, add=add, groups=groups, confirm=confirm, console=console, plan=plan)
 
 
 @typer_app.command()

@@ -167,6 +167,12 @@ def _stack(monkeypatch: pytest.MonkeyPatch, account: Account, _: Path) -> ReadOn
     return on(monkeypatch, Stack(account))
 
 
+def _folder(monkeypatch: pytest.MonkeyPatch, account: Account, folder: Path) -> ReadOnly:
+    (folder / "cat").mkdir()
+    (folder / "cat" / "new.jpg").write_bytes(jpeg("red"))
+    return on(monkeypatch, Stack(account))
+
+
 def _photos(monkeypatch: pytest.MonkeyPatch, _: Account, folder: Path) -> ReadOnly:
     (folder / "a.jpg").write_bytes(jpeg("red"))
     cloud = FakeCloud()
@@ -183,6 +189,7 @@ def _photos(monkeypatch: pytest.MonkeyPatch, _: Account, folder: Path) -> ReadOn
         (["run", "--input", '{"trials": 2}'], _stack, "2 of ml.m5.large at 0.115"),
         (["wake"], _sleeping, "it costs about 0.23 dollars an hour"),
         (["rollback"], _released, "changes the endpoint to the model of run b-1"),
+        (["upload", "FOLDER"], _folder, "1 uploaded, 0 unchanged, 40 removed; about 0.00 dollars"),
         (["classify", "FOLDER"], _photos, "at most about 0.02 dollars"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
