@@ -100,7 +100,6 @@ NOT_CALLED = {
         for verb in ("List", "Describe")
         for kind in ("Training", "Processing", "Transform")
     },
-    ("FunctionsCheckDataset", "sagemaker:ListHyperParameterTuningJobs"): "contract/recorded_jobs.py calls it, too",
 }
 """Actions that a role gets though no call in the code and no list names them, with the reason."""
 
