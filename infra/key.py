@@ -13,7 +13,7 @@ from infra.api import execution_log_group
 from infra.names import Names
 from infra.settings import SecuritySettings
 
-__all__ = ["build_key"]
+__all__ = ["PENDING_DAYS", "build_key", "description_of_key"]
 
 _PUBLISHERS: Final = {
     "cloudwatch.amazonaws.com": "arn:{partition}:cloudwatch:{region}:{account}:alarm:*",
@@ -25,8 +25,13 @@ _PUBLISHERS: Final = {
 Source: "Managing Amazon SNS encryption keys and costs", event sources from AWS services and confused deputies.
 """
 
-_PENDING: Final = cdk.Duration.days(30)
+PENDING_DAYS: Final = 30
 """How long a deletion can be taken back, the longest that KMS knows."""
+
+
+def description_of_key(prefix: str) -> str:
+    """Return the description by which the key of an environment is found when its stack is gone."""
+    return f"Encrypts what {prefix} stores"
 
 
 def build_key(scope: Construct, *, settings: SecuritySettings, names: Names) -> kms.IKey | None:
@@ -47,9 +52,9 @@ def _create(scope: Construct, settings: SecuritySettings, names: Names) -> kms.K
         scope,
         "Key",
         alias=f"alias/{names.prefix}",
-        description=f"Encrypts what {names.prefix} stores",
+        description=description_of_key(names.prefix),
         enable_key_rotation=True,
-        pending_window=_PENDING,
+        pending_window=cdk.Duration.days(PENDING_DAYS),
         # Without it nobody reads the photos that stay; a first deployment that fails leaves none, and schedules it.
         removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if keep else cdk.RemovalPolicy.DESTROY,
         policy=iam.PolicyDocument(

@@ -14,11 +14,12 @@ from botocore.exceptions import ClientError
 from cli import CliError
 from cli.deployment import BOOTSTRAP_STACK
 from cli.leftovers.leftover import Bill, Leftover, OwnNames, names
+from infra.key import PENDING_DAYS, description_of_key
 
 if TYPE_CHECKING:
     from cli.target import Target
 
-__all__ = ["data_buckets", "parts_of_stack", "shared_by_account", "written_logs"]
+__all__ = ["data_and_its_key", "parts_of_stack", "shared_by_account", "written_logs"]
 
 _JOB_LOGS: Final = tuple(f"/aws/sagemaker/{kind}Jobs" for kind in ("Training", "Processing", "Transform"))
 """SageMaker's log groups, which all jobs of the account share."""
@@ -174,8 +175,11 @@ def shared_by_account(target: Target) -> Iterator[Leftover]:
         )
 
 
-def data_buckets(target: Target) -> Iterator[Leftover]:
-    """Yield the buckets that stacks of the environment made and kept; never one that the settings name."""
+def data_and_its_key(target: Target) -> Iterator[Leftover]:
+    """Yield the buckets that stacks of the environment made and kept, and then the keys that they are encrypted with.
+
+    What the settings name, a bucket or a key, is none of them.
+    """
     s3, own = target.client("s3"), OwnNames.of(target)
     for name in names(s3, "list_buckets", "Buckets", "Name"):
         if not own.is_data_bucket(name) or name == target.settings.dataset.bucket:
@@ -188,6 +192,20 @@ def data_buckets(target: Target) -> Iterator[Leftover]:
                 bill="storage",
                 remove=partial(_delete_bucket, s3, name),
                 why="It holds the photos, the models and the results of the runs.",
+                is_data=True,
+            )
+
+    kms = target.client("kms")
+    for key in names(kms, "list_keys", "Keys", "KeyId"):
+        described = kms.describe_key(KeyId=key)["KeyMetadata"]
+        is_own = described.get("Description") == description_of_key(own.prefix)
+        if is_own and described["KeyState"] == "Enabled" and described["Arn"] != target.settings.security.kms_key:
+            yield Leftover(
+                kind="KMS key",
+                name=key,
+                bill="1 dollar a month",
+                remove=partial(kms.schedule_key_deletion, KeyId=key, PendingWindowInDays=PENDING_DAYS),
+                why=f"Photos that stay are encrypted with it. A deletion can be taken back for {PENDING_DAYS} days.",
                 is_data=True,
             )
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from rich.table import Table
 
 from cli import CliError
-from cli.leftovers.account import data_buckets, parts_of_stack, shared_by_account, written_logs
+from cli.leftovers.account import data_and_its_key, parts_of_stack, shared_by_account, written_logs
 from cli.leftovers.leftover import Leftover
 from cli.leftovers.sagemaker import in_sagemaker
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_json", "find_leftovers", "remove_leftovers", "show_leftovers"]
 
-_FINDERS = (in_sagemaker, parts_of_stack, written_logs, shared_by_account, data_buckets)
+_FINDERS = (in_sagemaker, parts_of_stack, written_logs, shared_by_account, data_and_its_key)
 """In the order of removal: what is paid for by the hour first, logs after what writes them, data at the end."""
 
 _SHOWN_OF_A_KIND = 5
@@ -85,7 +85,7 @@ def remove_leftovers(
     chosen = [leftover for leftover in found if leftover.remove and (data or not leftover.is_data)]
     staying = [leftover for leftover in found if leftover not in chosen]
     if chosen:
-        buckets = ", ".join(leftover.name for leftover in chosen if leftover.is_data)
+        buckets = ", ".join(leftover.name for leftover in chosen if leftover.kind == "bucket")
         what = f", and with all photos and models in them the buckets {buckets}" if buckets else ""
         confirm(f"Remove {len(chosen):,} leftovers of {target.settings.stack_name} {target.place}{what}?")
 

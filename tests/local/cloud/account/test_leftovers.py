@@ -143,6 +143,18 @@ def test_data_is_removed_by_a_word_of_its_own_and_never_a_bucket_of_the_settings
     assert left == [kept, "whippet-left2-datasetbucketf4a01d2e-abc123"]
 
 
+def test_the_key_goes_with_the_data_and_can_be_brought_back(strict: Documented, target: Target) -> None:
+    kms = strict.client("kms")
+    own = kms.create_key(Description="Encrypts what whippet-left stores")["KeyMetadata"]["KeyId"]
+    other = kms.create_key(Description="Encrypts what whippet-left2 stores")["KeyMetadata"]["KeyId"]
+    assert found(target)[f"KMS key {own}"].bill == "1 dollar a month"
+    assert f"stays: KMS key {own} (data stays without --data)" in removed(target)
+    removed(target, data=True)
+    states = [kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] for key in (own, other)]
+    assert states == ["PendingDeletion", "Enabled"]
+    assert not [name for name in found(target) if name.startswith("KMS key")]
+
+
 def test_a_bucket_that_the_settings_name_is_nobodys_leftover(strict: Documented, target: Target) -> None:
     own = "whippet-left-datasetbucketf4a01d2e-def456"
     strict.client("s3").create_bucket(Bucket=own)
