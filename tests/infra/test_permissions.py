@@ -86,10 +86,11 @@ def test_an_existing_bucket_is_used_and_read_below_the_prefix_only(synthesise: C
     }
     assert {resource.split("photos-of-ours/")[1] for resource in objects} == {
         *("shop/*", "runs/*", "features/*", "checkpoints/*", "debug/*", "batches/*"),
-        *("runs/*/decision.json", "runs/*/model.tar.gz"),
+        *("runs/*/decision.json", "runs/*/model.tar.gz", "runs/*/manifest/dataset.json", "runs/*/tidied.json"),
+        "releases/lock_whippet-dev.json",
     }
 
-    # CheckDataset finds the model in service and reads nothing else of the runs
+    # CheckDataset finds the model in service, and the data set of a run that is tried again, and reads nothing else
     of_runs = {
         resource.split("photos-of-ours/")[1]
         for name, item in template.statements()
@@ -97,7 +98,7 @@ def test_an_existing_bucket_is_used_and_read_below_the_prefix_only(synthesise: C
         for resource in listed(item["Resource"])
         if ":::photos-of-ours/runs/" in resource
     }
-    assert of_runs == {"runs/*/decision.json", "runs/*/model.tar.gz"}
+    assert of_runs == {"runs/*/decision.json", "runs/*/model.tar.gz", "runs/*/manifest/dataset.json"}
 
 
 @pytest.mark.parametrize("owner", ["Verdict", "TrainingRole"])
@@ -200,7 +201,7 @@ def test_neither_jobs_nor_the_endpoint_can_read_the_token_of_a_question(
             assert not any(fnmatch.fnmatchcase(question, resource) for resource in listed(item["Resource"])), name
 
 
-def test_only_the_run_itself_writes_who_served_when(template: Template) -> None:
+def test_only_the_run_and_what_tidies_up_after_it_write_who_served_when(template: Template) -> None:
     """Neither jobs nor the endpoint nor the API can make a bad model one to fall back to."""
     record = f"arn:aws:s3:::data-bucket/{contract.RELEASES_PREFIX}20261129T180211.123000Z_released_a-1_none.json"
     writers = {
@@ -209,5 +210,5 @@ def test_only_the_run_itself_writes_who_served_when(template: Template) -> None:
         if {"s3:PutObject", "s3:*"} & set(listed(item["Action"]))
         and any(fnmatch.fnmatchcase(record, resource) for resource in listed(item["Resource"]))
     }
-    assert len(writers) == 1
-    assert writers.pop().startswith("FunctionsRecordRelease")
+    assert len(writers) == 2
+    assert {name.partition("Policy")[0] for name in writers} == {"FunctionsRecordRelease", "TidyUpFunction"}
