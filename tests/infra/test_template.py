@@ -116,7 +116,7 @@ def test_every_function_of_a_run_knows_the_bucket_and_the_prefix(template: Templ
 
 
 def test_the_endpoints_log_group_is_the_one_sagemaker_writes_to(template: Template) -> None:
-    names = {item["Properties"].get("LogGroupName") for item in template.of_type("AWS::Logs::LogGroup").values()}
+    names = {str(item["Properties"].get("LogGroupName")) for item in template.of_type("AWS::Logs::LogGroup").values()}
     assert "/aws/sagemaker/Endpoints/whippet-dev" in names
 
 
