@@ -11,12 +11,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli import CliError, main
+from cli.commands import data
 from tests.fakes import doctor
 
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(main, "STATE", tmp_path / "state")
+    monkeypatch.setattr(data, "STATE", tmp_path / "state")
     return tmp_path / "state"
 
 

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli import CliError, deployment, main
+from cli.commands import machine, shared
 from cli.cost import overridden, planned_run
 from infra.outputs import StackOutput
 from infra.settings import Settings
@@ -60,8 +61,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Account:
 def on(monkeypatch: pytest.MonkeyPatch, stack: Any) -> ReadOnly:
     """Let the commands act on a stack that only answers."""
     target = ReadOnly(stack)
-    monkeypatch.setattr(main, "find_target", lambda **_: target)
-    monkeypatch.setattr(main, "read_settings", lambda *_: stack.settings)
+    monkeypatch.setattr(shared, "find_target", lambda **_: target)
+    monkeypatch.setattr(shared, "read_settings", lambda *_: stack.settings)
     return target
 
 
@@ -69,7 +70,7 @@ def test_before_anything_is_deployed_the_settings_say_what_a_run_costs(monkeypat
     def nothing(**_: Any) -> None:
         raise CliError("the local cloud is not running")
 
-    monkeypatch.setattr(main, "find_target", nothing)
+    monkeypatch.setattr(shared, "find_target", nothing)
     result = invoke("cost", "--photos", "4000", "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
@@ -146,7 +147,7 @@ def test_a_run_that_was_is_billed_by_its_records(account: Account, monkeypatch: 
 @pytest.fixture
 def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is deployed, and no local cloud is started."""
-    for module, name in ((deployment, "deploy"), (control, "start"), (main, "run_demo")):
+    for module, name in ((deployment, "deploy"), (control, "start"), (machine, "demo")):
         monkeypatch.setattr(module, name, lambda *_, name=name, **__: pytest.fail(f"--plan called {name}"))
 
 
@@ -225,7 +226,7 @@ def test_wake_and_batches_are_refused_above_the_ceiling(
 ) -> None:
     _sleeping(monkeypatch, account, tmp_path)
     stack: Any = Stack(account, serving={"mode": "realtime"}, budget={"ceiling": 100})
-    monkeypatch.setattr(main, "find_target", lambda **_: stack)
+    monkeypatch.setattr(shared, "find_target", lambda **_: stack)
     result = invoke("wake")
     assert isinstance(result.exception, CliError)
     assert "above budget.ceiling=100" in str(result.exception)
@@ -239,7 +240,7 @@ def test_with_a_ceiling_a_job_that_takes_twice_the_time_is_stopped(
     cloud: Any = FakeCloud()
     cloud.pace = 0
     clock = iter(range(0, 10**6, 300))
-    monkeypatch.setattr(main, "find_target", lambda **_: cloud)
+    monkeypatch.setattr(shared, "find_target", lambda **_: cloud)
     monkeypatch.setattr("cli.batch.classify.keep_ceiling", lambda *_: None)
     monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
     monkeypatch.setattr("time.sleep", lambda _: None)
@@ -260,7 +261,7 @@ def test_a_batch_claims_before_it_uploads(monkeypatch: pytest.MonkeyPatch, tmp_p
         seen.append((claim, set(cloud.s3.objects)))
         raise CliError("above budget.ceiling")
 
-    monkeypatch.setattr(main, "find_target", lambda **_: cloud)
+    monkeypatch.setattr(shared, "find_target", lambda **_: cloud)
     monkeypatch.setattr("cli.batch.classify.keep_ceiling", refuse)
     result = invoke("classify", str(tmp_path), "--output", str(tmp_path / "out"))
     assert isinstance(result.exception, CliError)

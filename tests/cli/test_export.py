@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import CliError, export, main
+from cli.commands import shared
 from infra.outputs import StackOutput
 from tests.cli.stack import FakeStack
 from tests.fakes.s3 import client_error
@@ -83,7 +84,7 @@ def exported(
     monkeypatch.setattr(
         stack, "output", lambda name: "whippet-dev" if name == StackOutput.ENDPOINT_NAME else output(name)
     )
-    monkeypatch.setattr(main, "find_target", lambda **_: stack)
+    monkeypatch.setattr(shared, "find_target", lambda **_: stack)
     return CliRunner().invoke(main.typer_app, ["export", str(folder)])
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 import contract
 from cli import CliError, main
+from cli.commands import data, shared
 from cli.feedback import review
 from infra.settings import Settings
 from tests.cli.stack import FakeStack
@@ -30,8 +31,8 @@ class Stack:
         self.fake.settings = Settings.model_validate({"api": {"feedback": True}})
         self.s3: FakeS3 = self.fake.client("s3")
         self.state = state
-        monkeypatch.setattr(main, "STATE", state)
-        monkeypatch.setattr(main, "find_target", lambda **_: self.fake)
+        monkeypatch.setattr(data, "STATE", state)
+        monkeypatch.setattr(shared, "find_target", lambda **_: self.fake)
 
     def send(self, photo: bytes, label: str, /, **more: Any) -> str:
         """Keep feedback as the API does; return its id."""

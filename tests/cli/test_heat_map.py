@@ -78,7 +78,7 @@ def test_the_command_asks_for_the_map_and_writes_it(
 
     monkeypatch.setattr(Api, "classify", classify)
     monkeypatch.setattr(Api, "of", lambda _: Api("http://api/", "key"))
-    monkeypatch.setattr("cli.main.find_target", lambda *_, **__: None)
+    monkeypatch.setattr("cli.commands.shared.find_target", lambda *_, **__: None)
     out = tmp_path / "out.svg"
 
     CliRunner().invoke(typer_app, ["classify", str(photo)])

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from cli import CliError, data_set, deployment, main
 from cli.api import Api
+from cli.commands import runs, shared
 from cli.upload import Changes
 from cli.watch import Outcome
 from contract import Answer, Prediction
@@ -41,7 +42,7 @@ def test_every_command_and_each_of_its_parameters_has_a_help_text(name: str) -> 
 def test_the_key_is_printed_alone_for_a_shell_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
     stack: Any = FakeStack()
     stack.api_key = "the key"
-    monkeypatch.setattr(main, "find_target", lambda **_: stack)
+    monkeypatch.setattr(shared, "find_target", lambda **_: stack)
     assert invoke("key").stdout == "the key\n"
 
 
@@ -52,7 +53,7 @@ def uploads(monkeypatch: pytest.MonkeyPatch) -> list[Changes]:
     stack.cloud, stack.dataset = None, ("data", "dataset/")
     changes = Changes(missing=(), surplus=("dataset/cat/old.jpg",), unchanged=1)
     done: list[Changes] = []
-    monkeypatch.setattr(main, "find_target", lambda **_: stack)
+    monkeypatch.setattr(shared, "find_target", lambda **_: stack)
     monkeypatch.setattr(data_set, "compare", lambda *_, **__: changes)
     monkeypatch.setattr(data_set, "upload", lambda *_, changes, **__: done.append(changes))
     return done
@@ -86,7 +87,7 @@ def test_yes_is_not_asked_and_the_changes_are_counted(uploads: list[Changes], fo
 
 def test_an_upload_under_a_running_run_warns(uploads: list[Changes], folder: str) -> None:
     assert "warning" not in invoke("upload", folder, "--yes").output
-    stack: Any = vars(main)["find_target"]()
+    stack: Any = vars(shared)["find_target"]()
     stack.clients["stepfunctions"].running = (EXECUTION,)
     assert f"warning: run {RUN} is going on and may yet read photos" in invoke("upload", folder, "--yes").output
 
@@ -127,8 +128,8 @@ def answered(*labels: str, reason: str = "") -> Answer:
 def test_names_and_log_lines_are_never_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     """A class `dress [old]` was shown as `dress`, and a log line with `[/old]` ended the command with a traceback."""
     line = "left out: dress/scan [/old].jpg: [bold] :smile: it is empty"
-    monkeypatch.setattr(main, "find_target", lambda **_: FakeStack())
-    monkeypatch.setattr(main, "run_lines", lambda *_, **__: [("job [/x]", line)])
+    monkeypatch.setattr(shared, "find_target", lambda **_: FakeStack())
+    monkeypatch.setattr(runs, "run_lines", lambda *_, **__: [("job [/x]", line)])
     assert invoke("logs", "run-7").output == f"job [/x] {line}\n"
 
     def classify(_: Api, photo: Path, **__: Any) -> Answer:
@@ -156,7 +157,7 @@ def test_one_photo_that_is_refused_does_not_keep_the_others_from_being_classifie
             raise CliError("bad.jpg is not a photo")
         return answered(*("whippet", "borzoi", "saluki")[:top])
 
-    monkeypatch.setattr(main, "find_target", lambda **_: None)
+    monkeypatch.setattr(shared, "find_target", lambda **_: None)
     monkeypatch.setattr(Api, "of", classmethod(lambda cls, _: cls("https://host/", "key")))
     monkeypatch.setattr(Api, "classify", classify)
     result = invoke("classify", "bad.jpg", "good.jpg", "--top", "2")
@@ -175,7 +176,7 @@ def classified(monkeypatch: pytest.MonkeyPatch, answer: Answer, *options: str) -
         asked.append(wanted)
         return answer
 
-    monkeypatch.setattr(main, "find_target", lambda **_: None)
+    monkeypatch.setattr(shared, "find_target", lambda **_: None)
     monkeypatch.setattr(Api, "of", classmethod(lambda cls, _: cls("https://host/", "key")))
     monkeypatch.setattr(Api, "classify", classify)
     return [line.split() for line in invoke("classify", "dog.jpg", *options).output.splitlines()], asked
@@ -217,7 +218,7 @@ def test_a_coverage_shows_the_whole_set_and_nothing_else(monkeypatch: pytest.Mon
 
 def test_a_run_that_released_its_model_tells_where_and_how_good_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     output = {"endpoint": "whippet-dev", "test_accuracy": 0.98765, "test_images": 40, "decision": "s3://data/d.json"}
-    main.conclude(Outcome(run="run-7", succeeded=True, output=output, error="SUCCEEDED", cause=""))
+    runs.conclude(Outcome(run="run-7", succeeded=True, output=output, error="SUCCEEDED", cause=""))
     printed = capsys.readouterr().out
     assert "released on whippet-dev: test accuracy 0.9877 on 40 photos; s3://data/d.json" in printed
 
@@ -256,7 +257,7 @@ def local_stack(monkeypatch: pytest.MonkeyPatch, **clients: Any) -> Any:
     stack.cloud = Cloud(port=4577, pid=1, state=Path("state"), access_key="AKIAOFTHISSTART", secret_key="it's")
     stack.environment = stack.cloud.environment()
     stack.stopped = []
-    monkeypatch.setattr(main, "find_target", lambda **_: stack)
+    monkeypatch.setattr(shared, "find_target", lambda **_: stack)
     monkeypatch.setattr(deployment, "destroy", lambda _: None)
     monkeypatch.setattr(control, "stop", stack.stopped.append)
     return stack

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import CliError, main
+from cli.commands import runs, shared
 from cli.report import ReportPage, fetch_report, report_uri
 from tests.cli.stack import RUN, FakeStack
 
@@ -26,8 +27,8 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return True
 
     monkeypatch.setattr(webbrowser, "open", open_in_browser)
-    monkeypatch.setattr(main, "STATE", tmp_path)
-    monkeypatch.setattr(main, "find_target", lambda **_: FakeStack(PAGES))
+    monkeypatch.setattr(runs, "STATE", tmp_path)
+    monkeypatch.setattr(shared, "find_target", lambda **_: FakeStack(PAGES))
     return addresses
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import contract
 from cli import CliError, main
+from cli.commands import runs, shared
 from cli.run import newest_run, start
 from cli.watch import Outcome
 from tests.cli.stack import STARTED, FakeStack, FakeStepFunctions
@@ -46,9 +47,9 @@ def rejected(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
     def run(stack: FakeStack) -> Any:
         outcome = Outcome(run="run-7", succeeded=False, output={}, error="ModelRejected", cause="Overfit at step 90")
-        monkeypatch.setattr(main, "find_target", lambda **_: stack)
-        monkeypatch.setattr(main, "start", lambda *_, **__: "arn")
-        monkeypatch.setattr(main, "watch", lambda *_, **__: outcome)
+        monkeypatch.setattr(shared, "find_target", lambda **_: stack)
+        monkeypatch.setattr(runs, "start", lambda *_, **__: "arn")
+        monkeypatch.setattr(runs, "watch", lambda *_, **__: outcome)
         monkeypatch.setattr("sys.argv", ["whippet", "run"])
         with pytest.raises(SystemExit) as ended:
             main.main()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cli import api, deployment, main, target
+from cli.commands import runs, shared, stack
 from cli.target import Target
 from infra.outputs import StackOutput
 from infra.settings import Settings
@@ -58,8 +59,8 @@ def gone(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
     cloud = Cloud(port=port, pid=1, state=tmp_path, access_key="AKIAOFTHISSTART", secret_key="secret")
     found = Target(settings=Settings(), overrides=(), environment=cloud.environment(), cloud=cloud)
     found.__dict__["outputs"] = OUTPUTS
-    monkeypatch.setattr(main, "find_target", lambda **_: found)
-    for module in (api, deployment, main, target):
+    monkeypatch.setattr(shared, "find_target", lambda **_: found)
+    for module in (api, deployment, main, runs, stack, target):
         monkeypatch.setattr(module, "STATE", tmp_path)
     monkeypatch.setattr(time, "sleep", lambda _: None)
     return found
@@ -120,7 +121,7 @@ def _fail_cdk(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_command_after_that_names_the_log_too(
     state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(main, "find_target", target.find_target)
+    monkeypatch.setattr(shared, "find_target", target.find_target)
     assert str(state / "cloud.log") in told(monkeypatch, capsys, "status")
 
 
@@ -132,5 +133,5 @@ def test_an_address_in_aws_that_does_not_answer_is_not_taken_for_the_local_cloud
     monkeypatch.setattr(Target, "endpoint_url", f"http://localhost:{port}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setattr(main, "find_target", lambda **_: there)
+    monkeypatch.setattr(shared, "find_target", lambda **_: there)
     assert told(monkeypatch, capsys, "key").startswith("AWS answered: ")

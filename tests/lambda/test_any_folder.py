@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import contract
 from cli import main
+from cli.commands import shared
 from contract import FolderError, read_folders
 from tests.cli.stack import FakeStack
 from tests.contract.test_folders import TREES
@@ -95,8 +96,7 @@ def ask(folder: Path, monkeypatch: pytest.MonkeyPatch, context: Context) -> Answ
     """Upload a folder and check it, and check all of its files."""
     stack: Any = FakeStack()
     stack.dataset = ("data", "dataset/")
-    monkeypatch.setattr(main, "find_target", lambda **_: stack)
-    monkeypatch.setattr(main, "STATE", folder.parent / ".state")
+    monkeypatch.setattr(shared, "find_target", lambda **_: stack)
     result = CliRunner().invoke(main.typer_app, ["upload", str(folder)], terminal_width=200)
     answer = Answer(uploaded=result.output, refused=str(result.exception or ""))
 

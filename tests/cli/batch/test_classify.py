@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from cli import CliError, main
 from cli.batch import classify
+from cli.commands import shared
 from tests.cli.batch.cloud import FakeCloud, jpeg
 
 Command = Callable[..., Result]
@@ -25,7 +26,7 @@ def cloud() -> FakeCloud:
 
 @pytest.fixture
 def command(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    monkeypatch.setattr(main, "find_target", lambda **_: cloud)
+    monkeypatch.setattr(shared, "find_target", lambda **_: cloud)
     monkeypatch.setattr(classify, "_POLL_SECONDS", 0.0)
     monkeypatch.setattr(classify, "_POLL_SECONDS_ON_AWS", 0.0)
     monkeypatch.setattr(classify, "_PHOTOS_A_POLL_SECOND", 1e9)

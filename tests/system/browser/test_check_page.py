@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import contract
 from cli import main
+from cli.commands import data
 from tests.fakes import doctor
 from tests.system.browser.conftest import OpenedPage
 
@@ -22,7 +23,7 @@ def page_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Callable[..., OpenedPage]
 ) -> Callable[[int], Page]:
     """Return a function that opens the page of a check with a finding of every kind, at a width."""
-    monkeypatch.setattr(main, "STATE", tmp_path / "state")
+    monkeypatch.setattr(data, "STATE", tmp_path / "state")
     names = [f"photo-{number}-{'x' * 120}.jpg" for number in range(len(contract.FINDING_KINDS))] + [HOSTILE]
     for folder in ("<b>cat</b>", "dog"):
         for name in names:

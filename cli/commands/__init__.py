@@ -1,0 +1,1 @@
+"""What the `whippet` command's verbs take and call, by subject; `cli/main.py` lists them."""
