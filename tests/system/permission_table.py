@@ -43,6 +43,14 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
     ("FunctionsRetire", "sagemaker:Delete*"): "the releases after the next: tests/system/test_whole_run.py",
     ("FunctionsCheckDataset", "sagemaker:DescribeEndpointConfig"): "the next run: tests/system/test_whole_run.py",
     ("ApiFunction", "s3:PutObject"): "feedback: tests/system/test_feedback.py",
+    ("TidyUpFunction", "*"): "a run that is stopped: tests/system/test_ended_runs.py, tests/infra/test_every_role.py",
+    ("FunctionsReleaseLock", "states:DescribeExecution"): "a held lock: tests/system/test_ended_runs.py",
+    ("FunctionsCheckDataset", "sagemaker:Describe*"): "a run that is tried again: tests/system/test_ended_runs.py",
+    # what an update with alarms does
+    ("FunctionsExplainRollout", "cloudwatch:*"): "a model taken back: tests/system/test_guarded_rollout.py",
+    ("WorkflowStateMachineRole", "cloudwatch:DescribeAlarms"): "an update: tests/system/test_guarded_rollout.py",
+    ("WorkflowStateMachineRole", "lambda:InvokeFunction *ExplainRollout*"): "a model taken back: the same",
+    ("MonitoringAlarmMessages", "sns:Publish"): "an alarm: tests/system/test_guarded_rollout.py",
 }
 """Permissions by role, action and, where it follows, resource, that this run does not need: who does, and its test."""
 

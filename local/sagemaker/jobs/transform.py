@@ -82,7 +82,11 @@ class TransformInstance(Instance):
         self, context: Context, *, job: Record, model: Record, options: TransformOptions, stopped: threading.Event
     ) -> None:
         name = job["TransformJobName"]
-        variant = {"VariantName": name, "ContainerStartupHealthCheckTimeoutInSeconds": _HEALTHY_WITHIN}
+        variant = {
+            "VariantName": name,
+            "ModelName": model["ModelName"],
+            "ContainerStartupHealthCheckTimeoutInSeconds": _HEALTHY_WITHIN,
+        }
         super().__init__(context, endpoint=name, variant=variant, model=model)
         self._base = context.root / "transform-jobs" / name / self._id
         self._job = job
