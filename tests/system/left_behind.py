@@ -13,6 +13,7 @@ __all__ = ["stated", "unstated"]
 STATED = {
     r"log group /aws/sagemaker/(Training|Processing|Transform)Jobs": "the streams of the jobs in the log groups",
     r"log stream whippet-dev-\S+": "the streams of the jobs in the log groups",
+    r"key Encrypts what whippet-dev stores": "a key that `security.kms_key=create` made",
     r"role Whippet-dev-ApiRestCloudWatchRole\S+": "API Gateway's account-wide log role",
     r"rule StepFunctionsGetEventsForSageMaker\w+": "the EventBridge rules",
     r"(training|tuning|processing) job whippet-dev-\S+": "the records of jobs",
@@ -67,6 +68,10 @@ def left(client: Callable[[str], Any]) -> Iterator[str]:
         for page in client(service).get_paginator(call).paginate():
             yield from (f"{kind} {item[name]}" for item in page[member])
     yield from (f"project {name}" for name in client("codebuild").list_projects()["projects"])
+    kms = client("kms")
+    for page in kms.get_paginator("list_keys").paginate():
+        described = [kms.describe_key(KeyId=item["KeyId"])["KeyMetadata"] for item in page["Keys"]]
+        yield from (f"key {key['Description']}" for key in described if key["KeyState"] == "Enabled")
     stacks = client("cloudformation").list_stacks()["StackSummaries"]
     yield from (f"stack {stack['StackName']}" for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE")
     logs = client("logs")
