@@ -202,7 +202,7 @@ def taken_back(system: System, mail: list[str], *, alarm: str) -> None:
         return "\n".join(mail[told:])
 
     deadline = time.monotonic() + 60
-    while not ("taken back during the rollout" in messages() and f"endpoint-{alarm} went off at" in messages()):
+    while not ("taken back during the rollout" in messages() and f"{ENDPOINT}-endpoint-{alarm}: " in messages()):
         assert time.monotonic() < deadline, messages()
         time.sleep(0.2)
 
