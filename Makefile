@@ -69,7 +69,7 @@ lint: setup ## ruff, mypy, formatting
 bench: setup ## measured side by side with what a user would pick instead
 	$(RUN) python -m benchmarks
 
-soak: setup ## the same run again and again on one local cloud, and half an hour of load on the endpoint's server
+soak: setup ## the same run again and again on one local cloud, rollouts under load, and half an hour of load on the server
 	$(RUN) pytest -s tests/system/soak
 	$(IN_INFERENCE) -m benchmarks.soak
 

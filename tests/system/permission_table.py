@@ -47,10 +47,10 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
     ("FunctionsReleaseLock", "states:DescribeExecution"): "a held lock: tests/system/test_ended_runs.py",
     ("FunctionsCheckDataset", "sagemaker:Describe*"): "a run that is tried again: tests/system/test_ended_runs.py",
     # what an update with alarms does
-    ("FunctionsExplainRollout", "cloudwatch:*"): "a model taken back: tests/system/test_guarded_rollout.py",
-    ("WorkflowStateMachineRole", "cloudwatch:DescribeAlarms"): "an update: tests/system/test_guarded_rollout.py",
+    ("FunctionsExplainRollout", "cloudwatch:*"): "a model taken back: tests/system/soak/test_guarded_rollout.py",
+    ("WorkflowStateMachineRole", "cloudwatch:DescribeAlarms"): "an update: tests/system/soak/test_guarded_rollout.py",
     ("WorkflowStateMachineRole", "lambda:InvokeFunction *ExplainRollout*"): "a model taken back: the same",
-    ("MonitoringAlarmMessages", "sns:Publish"): "an alarm: tests/system/test_guarded_rollout.py",
+    ("MonitoringAlarmMessages", "sns:Publish"): "an alarm: tests/system/soak/test_guarded_rollout.py",
 }
 """Permissions by role, action and, where it follows, resource, that this run does not need: who does, and its test."""
 
