@@ -43,6 +43,7 @@ SETTINGS = {
     "release.tolerance": "1",
     "release.min_accuracy": "0",
     "release.min_class_recall": "0",
+    "release.max_near_copies": "1",
     # the clock runs fast for the jobs, too
     "tuning.max_minutes": "1440",
     "training.max_minutes": "1440",
