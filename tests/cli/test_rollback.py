@@ -110,7 +110,6 @@ def test_what_serves_already_is_left_alone() -> None:
 # --- one at a time ----------------------------------------------------------------------------------------------------
 
 LOCK = release_lock_key("whippet-dev")
-NOW = datetime.now(UTC)
 
 
 def locked(stack: Any) -> ReleaseLock:
@@ -165,7 +164,7 @@ def test_a_rollback_waits_for_the_run_that_holds_the_lock(
 ) -> None:
     sagemaker = ServingSageMaker("c-1")
     stack = ReleasedStack(sagemaker, lock_of("arn:9"))
-    described = {"status": status} | ({} if ago is None else {"stopDate": NOW - ago})
+    described = {"status": status} | ({} if ago is None else {"stopDate": datetime.now(UTC) - ago})
     stack.clients["stepfunctions"].describe_execution = lambda **_: described
     if words is None:
         rolled_back(stack)
@@ -179,7 +178,8 @@ def test_a_rollback_waits_for_the_run_that_holds_the_lock(
 
 @pytest.mark.parametrize(("left", "refused"), [(timedelta(minutes=2), True), (timedelta(), False)])
 def test_another_commands_hold_lapses(left: timedelta, refused: bool) -> None:
-    stack = ReleasedStack(ServingSageMaker("c-1"), lock_of("whippet rollback by al", until=(NOW + left).isoformat()))
+    until = (datetime.now(UTC) + left).isoformat()
+    stack = ReleasedStack(ServingSageMaker("c-1"), lock_of("whippet rollback by al", until=until))
     if refused:
         with pytest.raises(CliError, match="whippet rollback by al puts the model of run d-1 into service"):
             rolled_back(stack)

@@ -32,6 +32,7 @@ def show(open_page: Callable[..., OpenedPage], tmp_path: Path, monkeypatch: pyte
     """Show a report; the test fails where the page complained of anything or loaded more than itself."""
     monkeypatch.setenv("BUCKET", "data")
     monkeypatch.setenv("NAME_PREFIX", "whippet-dev")
+    monkeypatch.setenv("PAUSE_AFTER_HOURS", "")
     from report import handler as report
 
     monkeypatch.setattr(report, "CHARTING_LIBRARY", LIBRARY)
