@@ -119,7 +119,7 @@ def locked(stack: Any) -> ReleaseLock:
 
 def lock_of(holder: str, *, until: str = "") -> dict[str, bytes]:
     """A lock in the bucket that somebody holds for run d-1, and the records."""
-    held = json.dumps(ReleaseLock(holder=holder, run="d-1", at=NOW.isoformat(), until=until)).encode()
+    held = json.dumps(ReleaseLock(holder=holder, run="d-1", at=datetime.now(UTC).isoformat(), until=until)).encode()
     return {LOCK: held, **record(0, "released", "b-1", ""), **record(1, "released", "c-1", "b-1")}
 
 
@@ -137,7 +137,7 @@ def test_no_run_releases_during_a_rollback() -> None:
     assert [(lock["holder"].split(" (")[0], lock["run"]) for lock in held] == [
         (f"whippet rollback by {IDENTITY}", "b-1")
     ]
-    assert datetime.fromisoformat(held[0]["until"]) > NOW
+    assert datetime.fromisoformat(held[0]["until"]) > datetime.now(UTC)
     assert locked(stack)["holder"] == NO_HOLDER
 
 
