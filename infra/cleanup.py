@@ -6,6 +6,7 @@ import aws_cdk as cdk
 from constructs import Construct
 
 from infra.dataset import Dataset
+from infra.job_permissions import stop_jobs
 from infra.names import Names
 from infra.pause import SleepRecord
 from infra.permissions import MODEL_VERSIONS, NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
@@ -43,7 +44,7 @@ class Cleanup(Construct):
             environment={},
             permissions=[
                 *_end_executions(state_machine, executions),
-                *_end_jobs(names),
+                *stop_jobs(names, "Training", "HyperParameterTuning", "Processing", "Transform"),
                 *_delete_models(names),
                 *record.write(),
                 *(_empty_bucket(dataset) if dataset.emptied_at_destroy else []),
@@ -83,32 +84,6 @@ def _end_executions(state_machine: str, executions: str) -> list[Permission]:
         Permission(actions=["states:ListExecutions"], resources=[state_machine]),
         Permission(
             actions=["states:StopExecution"], resources=[executions], reason="Every running execution is stopped."
-        ),
-    ]
-
-
-def _end_jobs(names: Names) -> list[Permission]:
-    return [
-        # Listing has no resources in IAM; the Lambda takes only what carries the environment's prefix.
-        Permission(
-            actions=[
-                "sagemaker:ListTrainingJobs",
-                "sagemaker:ListHyperParameterTuningJobs",
-                "sagemaker:ListProcessingJobs",
-                "sagemaker:ListTransformJobs",
-            ],
-            resources=["*"],
-            reason=NO_RESOURCES,
-        ),
-        Permission(
-            actions=[
-                "sagemaker:StopTrainingJob",
-                "sagemaker:StopHyperParameterTuningJob",
-                "sagemaker:StopProcessingJob",
-                "sagemaker:StopTransformJob",
-            ],
-            resources=names.of_runs("training-job", "hyper-parameter-tuning-job", "processing-job", "transform-job"),
-            reason=RUN_NAMES,
         ),
     ]
 

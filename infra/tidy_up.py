@@ -17,6 +17,7 @@ from constructs import Construct
 
 import contract
 from infra.dataset import Dataset
+from infra.job_permissions import stop_jobs
 from infra.names import Names
 from infra.pause import SleepRecord
 from infra.permissions import MODEL_VERSIONS, NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
@@ -44,6 +45,8 @@ class TidyUp(Construct):
         env: str,
     ) -> None:
         super().__init__(scope, construct_id)
+
+        # what it knows and may do
         self.function = PythonFunction(
             self,
             "Function",
@@ -62,7 +65,7 @@ class TidyUp(Construct):
                 Permission(
                     actions=["states:GetExecutionHistory"], resources=[names.executions_arn], reason=Names.EXECUTIONS
                 ),
-                *_stop_jobs(names),
+                *stop_jobs(names, "Training", "HyperParameterTuning", "Processing"),
                 *_withdraw(names),
                 *record.read(),
                 *_write(names, dataset),
@@ -70,6 +73,8 @@ class TidyUp(Construct):
             ],
             timeout=cdk.Duration.minutes(15),
         )
+
+        # how often it tries, and who hears of it if it never succeeds
         lambda_.CfnEventInvokeConfig(
             self,
             "Attempts",
@@ -81,6 +86,8 @@ class TidyUp(Construct):
                 on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=topic.topic_arn)
             ),
         )
+
+        # when it begins
         self.rule = events.Rule(
             self,
             "Ended",
@@ -95,29 +102,6 @@ class TidyUp(Construct):
             ),
             targets=[targets.LambdaFunction(self.function.function)],
         )
-
-
-def _stop_jobs(names: Names) -> list[Permission]:
-    return [
-        Permission(
-            actions=[
-                "sagemaker:ListTrainingJobs",
-                "sagemaker:ListHyperParameterTuningJobs",
-                "sagemaker:ListProcessingJobs",
-            ],
-            resources=["*"],
-            reason=NO_RESOURCES,
-        ),
-        Permission(
-            actions=[
-                "sagemaker:StopTrainingJob",
-                "sagemaker:StopHyperParameterTuningJob",
-                "sagemaker:StopProcessingJob",
-            ],
-            resources=names.of_runs("training-job", "hyper-parameter-tuning-job", "processing-job"),
-            reason=RUN_NAMES,
-        ),
-    ]
 
 
 def _withdraw(names: Names) -> list[Permission]:

@@ -63,6 +63,8 @@ def check_ceiling(
         change_usd=contract.change_usd(hourly, standing),
         fleet_usd_an_hour=max(hourly, standing),
     )
+
+    # claimed first and judged then, so that of two runs at once at most one begins
     held = contract.hold_claim(
         claim,
         ceiling=cost["ceiling"],
