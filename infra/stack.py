@@ -258,6 +258,7 @@ class WhippetStack(cdk.Stack):
         record: SleepRecord,
         key_arn: str | None,
     ) -> None:
+        # what every stack has
         arn = workflow.state_machine.state_machine_arn
         console = f"https://{self.region}.{self._console_host()}/states/home?region={self.region}"
         outputs = {
