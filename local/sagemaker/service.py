@@ -184,9 +184,9 @@ class SageMaker:
             "StopHyperParameterTuningJob": lambda p: self._tuning.stop(p["HyperParameterTuningJobName"]),
             "StopProcessingJob": lambda p: self._processing.stop(p["ProcessingJobName"]),
             "StopTransformJob": lambda p: self._transform.stop(p["TransformJobName"]),
-            "DeleteTrainingJob": lambda p: delete_job(context, TRAINING_JOB, p),
-            "DeleteHyperParameterTuningJob": lambda p: delete_job(context, TUNING_JOB, p),
-            "DeleteProcessingJob": lambda p: delete_job(context, PROCESSING_JOB, p),
+            "DeleteTrainingJob": lambda p: delete_job(context, TRAINING_JOB, p, [self._training, self._debugger]),
+            "DeleteHyperParameterTuningJob": lambda p: delete_job(context, TUNING_JOB, p, [self._tuning]),
+            "DeleteProcessingJob": lambda p: delete_job(context, PROCESSING_JOB, p, [self._processing]),
             "ListTrainingJobsForHyperParameterTuningJob": lambda p: list_trials(store, p),
             # endpoints
             "CreateModel": lambda p: {"ModelArn": create_model(context, p)},

@@ -123,6 +123,10 @@ class Debugger:
         if "DebugHookConfig" in record or _evaluated_rules(self._context, record):
             self._running.start(RuleRun(self._context, record))
 
+    def wait(self, name: str, timeout: float) -> bool:
+        """Wait until nothing runs for the job of this name, at most `timeout` seconds; whether that is so."""
+        return self._running.wait(name, timeout)
+
     def join(self, timeout: float) -> None:
         """Wait for the running evaluations to end, at most `timeout` seconds."""
         self._running.join(timeout)

@@ -159,12 +159,16 @@ class JobRun(ABC):
 
 
 class RunningJobs:
-    """The running jobs of one kind and their threads."""
+    """The running jobs of one kind and their threads.
+
+    They are kept by run and not by name: a record shows the end of its job before the job's thread is over, so that
+    somebody may delete it and start another job of the same name meanwhile.
+    """
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
         self._lock = threading.Lock()
-        self._runs: dict[str, tuple[JobRun, threading.Thread]] = {}
+        self._threads: dict[JobRun, threading.Thread] = {}
 
     def start(self, run: JobRun, *, on_end: Callable[[str], None] | None = None) -> None:
         """Run the job in a thread of its own, and call `on_end` with its name when it has ended."""
@@ -174,13 +178,13 @@ class RunningJobs:
                 run.run()
             finally:
                 with self._lock:
-                    del self._runs[run.name]
+                    del self._threads[run]
                 if on_end is not None:
                     on_end(run.name)
 
         thread = threading.Thread(target=work, name=f"{self._kind.path} {run.name}", daemon=True)
         with self._lock:
-            self._runs[run.name] = (run, thread)
+            self._threads[run] = thread
         thread.start()
 
     def check_limit(self) -> None:
@@ -190,7 +194,7 @@ class RunningJobs:
             SageMakerError: ResourceLimitExceeded, because `MAX_RUNNING` jobs run.
         """
         with self._lock:
-            count = len(self._runs)
+            count = len(self._threads)
         if count >= MAX_RUNNING:
             raise SageMakerError(
                 "ResourceLimitExceeded",
@@ -201,14 +205,25 @@ class RunningJobs:
     def request_stop(self, name: str) -> None:
         """Ask the job to stop; does nothing if it has just ended."""
         with self._lock:
-            entry = self._runs.get(name)
-        if entry is not None:
-            entry[0].stop_requested.set()
+            named = [run for run in self._threads if run.name == name]
+        for run in named:
+            run.stop_requested.set()
+
+    def wait(self, name: str, timeout: float) -> bool:
+        """Wait until the threads of the jobs of this name are over, at most `timeout` seconds; whether they are."""
+        with self._lock:
+            threads = [thread for run, thread in self._threads.items() if run.name == name]
+        _join(threads, timeout)
+        return not any(thread.is_alive() for thread in threads)
 
     def join(self, timeout: float) -> None:
         """Wait for all jobs to end, at most `timeout` seconds."""
         with self._lock:
-            threads = [thread for _, thread in self._runs.values()]
-        deadline = time.monotonic() + timeout
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            threads = list(self._threads.values())
+        _join(threads, timeout)
+
+
+def _join(threads: Sequence[threading.Thread], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))

@@ -67,6 +67,10 @@ class ProcessingJobs:
         self._context.announce(PROCESSING_JOB, name)
         self._running.request_stop(name)
 
+    def wait(self, name: str, timeout: float) -> bool:
+        """Wait until nothing runs for the job of this name, at most `timeout` seconds; whether that is so."""
+        return self._running.wait(name, timeout)
+
     def join(self, timeout: float) -> None:
         """Wait for the running jobs to end, at most `timeout` seconds."""
         self._running.join(timeout)
