@@ -17,6 +17,7 @@ from contract.dataset import *
 from contract.debugger import *
 from contract.decision import *
 from contract.evaluation import *
+from contract.events import *
 from contract.features import *
 from contract.feedback import *
 from contract.folders import *
