@@ -14,6 +14,7 @@ from typing import Any
 
 from local import clock
 from local.sagemaker.context import INTERNAL_ERROR, MAX_REASON, Context
+from local.sagemaker.endpoints.capture import summary
 from local.sagemaker.endpoints.deployment import AT_ONCE, Rollout, is_excluded, rollout_of
 from local.sagemaker.endpoints.fleet import Fleet
 from local.sagemaker.endpoints.instance import Instance
@@ -188,6 +189,7 @@ class Endpoints:
                     endpoint=endpoint,
                     variant=variant,
                     model=self._context.store.get(MODEL, variant["ModelName"]),
+                    capture=config.get("DataCaptureConfig"),
                 )
                 for variant in config["ProductionVariants"]
             ],
@@ -313,10 +315,13 @@ class Endpoints:
     def _serve(self, name: str, fleet: Fleet, **members: Any) -> None:
         """Send all of the endpoint's requests to this fleet, and record that."""
         variants = [deployed_variant(instance) for instance in fleet.instances]
+        config = fleet.instances[0].capture_config
+        captured = {"DataCaptureConfig": summary(config)} if config is not None else {}
         with self._context.store.change(ENDPOINT, name) as record:
             record.pop("PendingDeploymentSummary", None)
             record.pop("FailureReason", None)
-            record |= {**members, "EndpointStatus": "InService", "ProductionVariants": variants}
+            record.pop("DataCaptureConfig", None)
+            record |= {**members, **captured, "EndpointStatus": "InService", "ProductionVariants": variants}
             with self._lock:
                 self._live[name] = Traffic(fleet)
         self._context.announce(ENDPOINT, name)

@@ -13,6 +13,7 @@ from typing import Final
 import urllib3
 
 from local.sagemaker.context import Context
+from local.sagemaker.endpoints.capture import Capture
 from local.sagemaker.errors import JobFailure, SageMakerError
 from local.sagemaker.host import find_image
 from local.sagemaker.jobs.container import environment, localised, program_of
@@ -45,11 +46,21 @@ _MAX_RESTART_PAUSE: Final = 30.0
 class Instance:
     """Serve one production variant from `start` to `retire`, and start its container again if it ends."""
 
-    def __init__(self, context: Context, *, endpoint: str, variant: Record, model: Record) -> None:
+    def __init__(
+        self, context: Context, *, endpoint: str, variant: Record, model: Record, capture: Record | None = None
+    ) -> None:
         self.variant = variant
         self._context = context
         self._endpoint = endpoint
         self._role_arn = model["ExecutionRoleArn"]
+        self.capture_config = capture
+        self.capture = (
+            Capture(
+                context, capture, endpoint=endpoint, variant=variant["VariantName"], role_arn=model["ExecutionRoleArn"]
+            )
+            if capture is not None and capture.get("EnableCapture", True)
+            else None
+        )
         self._container: Record = model.get("PrimaryContainer") or model["Containers"][0]
         self._image = find_image(context.images, self._container["Image"])
         self._id = f"i-{secrets.token_hex(8)}"
@@ -162,6 +173,8 @@ class Instance:
         if program is not None:
             program.stop(_STOP_GRACE if drain and not self._context.closing.is_set() else 2.0)
         self._pool.close()
+        if self.capture is not None:
+            self.capture.flush()
         if self._log is not None:
             self._log.close()
         shutil.rmtree(self._base, ignore_errors=True)

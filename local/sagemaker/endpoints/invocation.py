@@ -77,6 +77,8 @@ def invoke(
     # pass its answer on
     if answer.status >= 300:
         raise _model_error(context, name, answer.status, content.decode("utf-8", "replace"))
+    if instance.capture is not None:
+        instance.capture.take(headers=given, body=body, answer_headers=answer.headers, answer=content)
     result = {
         "Content-Type": answer.headers.get("Content-Type", "application/octet-stream"),
         "x-Amzn-Invoked-Production-Variant": instance.variant["VariantName"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from local.sagemaker.context import Context
 from local.sagemaker.early_checks import check_model_data
+from local.sagemaker.endpoints.capture import check_capture
 from local.sagemaker.endpoints.serverless import check_serverless
 from local.sagemaker.errors import validation
 from local.sagemaker.host import find_image
@@ -13,7 +14,7 @@ from local.sagemaker.store import Record
 
 __all__ = ["create_endpoint_config", "create_model"]
 
-_UNSUPPORTED = ("DataCaptureConfig", "AsyncInferenceConfig", "ExplainerConfig", "ShadowProductionVariants")
+_UNSUPPORTED = ("AsyncInferenceConfig", "ExplainerConfig", "ShadowProductionVariants")
 
 
 def create_model(context: Context, parameters: Record) -> str:
@@ -94,6 +95,9 @@ def create_endpoint_config(context: Context, parameters: Record) -> str:
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) != len(names):
         raise validation(f"Variant names must be unique: {', '.join(names)}")
+
+    if "DataCaptureConfig" in parameters:
+        check_capture(parameters["DataCaptureConfig"], variants)
 
     # every variant names a model that exists, and what it runs on
     if any("ServerlessConfig" in variant for variant in variants):

@@ -35,8 +35,10 @@ class ServerlessInstance(Instance):
     The endpoint's creation starts it once, to see whether it can answer.
     """
 
-    def __init__(self, context: Context, *, endpoint: str, variant: Record, model: Record) -> None:
-        super().__init__(context, endpoint=endpoint, variant=variant, model=model)
+    def __init__(
+        self, context: Context, *, endpoint: str, variant: Record, model: Record, capture: Record | None = None
+    ) -> None:
+        super().__init__(context, endpoint=endpoint, variant=variant, model=model, capture=capture)
         self._concurrency = int(variant["ServerlessConfig"]["MaxConcurrency"])
         self._starting = threading.Lock()
         self._last = clock.monotonic()
