@@ -16,6 +16,7 @@ from contract.cost import *
 from contract.dataset import *
 from contract.debugger import *
 from contract.decision import *
+from contract.drift import *
 from contract.evaluation import *
 from contract.events import *
 from contract.features import *

@@ -12,8 +12,10 @@ from contract.jobs import Artefact
 __all__ = [
     "APPROVALS_PREFIX",
     "BATCHES_PREFIX",
+    "CAPTURE_PREFIX",
     "CHECKPOINTS_PREFIX",
     "CLAIMS_PREFIX",
+    "DRIFT_PREFIX",
     "FEATURES_PREFIX",
     "FEEDBACK_PREFIX",
     "JOBS_PREFIXES",
@@ -65,6 +67,12 @@ RELEASES_PREFIX: Final = "releases/"
 CLAIMS_PREFIX: Final = "claims/"
 """Key prefix of what runs and batches may come to cost, `<prefix><month>/<name>.json`, where there is a ceiling."""
 
+CAPTURE_PREFIX: Final = "captured/"
+"""Key prefix of captured answers, `<prefix><endpoint>/<variant>/yyyy/mm/dd/hh/`: S3 deletes them after some days."""
+
+DRIFT_PREFIX: Final = "drift/"
+"""Key prefix of what the checks of captured answers found."""
+
 OWN_PREFIXES: Final = (
     *JOBS_PREFIXES,
     APPROVALS_PREFIX,
@@ -73,6 +81,8 @@ OWN_PREFIXES: Final = (
     FEEDBACK_PREFIX,
     RELEASES_PREFIX,
     CLAIMS_PREFIX,
+    CAPTURE_PREFIX,
+    DRIFT_PREFIX,
 )
 """What the runs, batches and the API write below in the data bucket. No photos or weights of a user's belong there."""
 

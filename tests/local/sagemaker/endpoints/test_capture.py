@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,10 +17,10 @@ KEY = re.compile(r"captured/endpoint/AllTraffic/\d{4}/\d{2}/\d{2}/\d{2}/\d{2}-\d
 
 
 @pytest.fixture
-def deployments(sagemaker: SageMaker, s3: Any, bucket: str) -> Iterator[Deployments]:
+def deployments(sagemaker: SageMaker, s3: Any, bucket: str) -> Deployments:
     made = Deployments(sagemaker, s3, bucket)
     made.config("one")
-    yield made
+    return made
 
 
 def captured(made: Deployments, *, percent: int = 100, modes: tuple[str, ...] = ("Output",), **members: Any) -> None:
