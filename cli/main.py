@@ -31,6 +31,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "status": stack.show_status,
     "history": serving.history,
     "stop-run": runs.stop,
+    "drift": serving.show_drift,
     "rollback": serving.roll_back,
     "wake": serving.wake_endpoint,
     "classify": serving.classify,

@@ -26,6 +26,7 @@ class Alarm(StrEnum):
     BACKGROUND_ERRORS = "background-errors"
     RUN_FAILED = "run-failed"
     NO_REQUESTS = "no-requests"
+    DRIFT = "drift"
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,19 @@ ALARMS: Final[Mapping[Alarm, AlarmText]] = {
         (
             "`whippet classify PHOTO`: does the API answer?",
             "If it does, look at the callers: their address, their key, their network.",
+        ),
+    ),
+    Alarm.DRIFT: AlarmText(
+        "A check found that the endpoint's answers differ from those to the test photos by more than chance and by at "
+        "least monitoring.drift_share. The model may be less accurate than it was tested to be. It is not urgent: the "
+        "endpoint answers as before.",
+        (
+            "`whippet drift`: what differs, and since when?",
+            "Unknown photos and doubtful answers: look at what is sent. Add some of it to the data set, with labels, "
+            "and start a run.",
+            "Another class mix alone may be right: a season, a new shop. If it stays so, let the test photos follow "
+            "it, or leave class_mix out of monitoring.drift_measures.",
+            "If a release came shortly before, the check compares with its own test photos: `whippet history`.",
         ),
     ),
 }

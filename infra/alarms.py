@@ -21,6 +21,7 @@ from constructs import Construct
 import contract
 from contract import Alarm
 from infra.api import STAGE
+from infra.drift import drift_metric
 from infra.names import Names
 from infra.permissions import Permission
 from infra.python_function import PythonFunction
@@ -79,6 +80,15 @@ class Alarms(Construct):
                 threshold=1,
                 operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
                 missing=cloudwatch.TreatMissingData.BREACHING,
+            )
+
+        if settings.checks_drift:
+            # checks are hours apart, and a check that cannot tell puts nothing: the last one counts until the next
+            self._add(
+                Alarm.DRIFT,
+                drift_metric(names, contract.DRIFT_FOUND, period=_FIVE_MINUTES),
+                threshold=1,
+                missing=cloudwatch.TreatMissingData.IGNORE,
             )
 
         # the functions

@@ -13,12 +13,15 @@ from constructs import Construct
 import contract
 from infra.alarms import api_metric
 from infra.dataset import Dataset
+from infra.drift import drift_metric
 from infra.names import Names
 from infra.pause import SleepRecord
 from infra.permissions import OBJECTS, Permission
 from infra.python_function import PythonFunction
 
 __all__ = ["Dashboard"]
+
+_HOUR = cdk.Duration.hours(1)
 
 _WIDTH = 24
 """Columns of a CloudWatch dashboard."""
@@ -38,6 +41,7 @@ class Dashboard(Construct):
         api_function: lambda_.IFunction,
         state_machine: sfn.IStateMachine,
         alarms: Sequence[cloudwatch.IAlarm],
+        shows_drift: bool,
     ) -> None:
         super().__init__(scope, construct_id)
         self.function = self._model_function(names, dataset, record)
@@ -72,6 +76,22 @@ class Dashboard(Construct):
             ),
             _graph("How much? Requests", _api(names, "Count"), _endpoint(names, "Invocations", "Sum")),
         )
+
+        # has what is asked changed?
+        if shows_drift:
+            dashboard.add_widgets(
+                cloudwatch.GraphWidget(
+                    title="Drift: percent of the answers that differ from those to the test photos",
+                    left=[
+                        drift_metric(
+                            names, contract.DRIFT_METRICS[measure], period=_HOUR, label=contract.DRIFT_TITLES[measure]
+                        )
+                        for measure in contract.DRIFT_MEASURES
+                    ],
+                    width=_WIDTH,
+                    height=6,
+                )
+            )
 
         # which model?
         dashboard.add_widgets(

@@ -18,6 +18,7 @@ __all__ = ["Dataset"]
 FEATURES_DAYS = 90
 TENSORS_DAYS = 30
 """Rules are evaluated within hours; whoever wants to look at the tensors oneself has some weeks."""
+DRIFT_DAYS = 365
 CHECKPOINTS_DAYS = 7
 """A training writes a checkpoint every few minutes while it runs, and waits for spot capacity for a day at most."""
 
@@ -37,6 +38,7 @@ class Dataset(Construct):
         *,
         settings: DatasetSettings,
         feedback_days: int,
+        capture_days: int,
         upload_origins: Sequence[str] = (),
         key: kms.IKey | None = None,
     ) -> None:
@@ -46,7 +48,7 @@ class Dataset(Construct):
         self.readable_prefix = "" if self.owned else settings.prefix
         self.emptied_at_destroy = self.owned and not settings.keep_at_destroy
         self.bucket: s3.IBucket = (
-            self._build_bucket(settings, feedback_days, upload_origins, key)
+            self._build_bucket(settings, feedback_days, capture_days, upload_origins, key)
             if settings.bucket is None
             else s3.Bucket.from_bucket_name(self, "Bucket", settings.bucket)
         )
@@ -63,7 +65,12 @@ class Dataset(Construct):
         return f"{self.bucket.bucket_arn}/{key_pattern}"
 
     def _build_bucket(
-        self, settings: DatasetSettings, feedback_days: int, upload_origins: Sequence[str], key: kms.IKey | None
+        self,
+        settings: DatasetSettings,
+        feedback_days: int,
+        capture_days: int,
+        upload_origins: Sequence[str],
+        key: kms.IKey | None,
     ) -> s3.Bucket:
         keep = settings.keep_at_destroy
         bucket = s3.Bucket(
@@ -120,6 +127,20 @@ class Dataset(Construct):
                     id="old-feedback",
                     prefix=contract.FEEDBACK_PREFIX,
                     expiration=cdk.Duration.days(feedback_days),
+                    noncurrent_version_expiration=cdk.Duration.days(1),
+                ),
+                # Also where nothing is captured any more.
+                s3.LifecycleRule(
+                    id="old-captures",
+                    prefix=contract.CAPTURE_PREFIX,
+                    expiration=cdk.Duration.days(capture_days),
+                    noncurrent_version_expiration=cdk.Duration.days(1),
+                ),
+                # shares and histograms, no answers
+                s3.LifecycleRule(
+                    id="old-drift-checks",
+                    prefix=contract.DRIFT_PREFIX,
+                    expiration=cdk.Duration.days(DRIFT_DAYS),
                     noncurrent_version_expiration=cdk.Duration.days(1),
                 ),
                 # A job overwrites and deletes gigabytes an hour, and the bucket keeps them all as versions.

@@ -72,4 +72,5 @@ class Monitoring(Construct):
                 api_function=api_function,
                 state_machine=state_machine,
                 alarms=alarms,
+                shows_drift=settings.monitoring.checks_drift,
             )

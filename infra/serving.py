@@ -19,6 +19,7 @@ from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+import contract
 from infra.acknowledged import acknowledge, acknowledge_wildcards
 from infra.dataset import Dataset
 from infra.job_role import (
@@ -29,7 +30,7 @@ from infra.job_role import (
     write_logs_and_metrics,
 )
 from infra.names import Names
-from infra.permissions import NO_RESOURCES, Permission
+from infra.permissions import NO_RESOURCES, OBJECTS, Permission
 from infra.python_function import LOG_RETENTION, SERVICE_TIMEOUT, PythonFunction, make_readable
 
 __all__ = [
@@ -237,7 +238,7 @@ class ServingImage(Construct):
 
 
 class EndpointRole(Construct):
-    """Role of the endpoint: it reads the model, pulls its image, and writes its own log and metrics."""
+    """Role of the endpoint: it reads the model, pulls its image, writes its log, metrics and, by setting, answers."""
 
     def __init__(
         self,
@@ -247,11 +248,13 @@ class EndpointRole(Construct):
         dataset: Dataset,
         names: Names,
         repository_arn: str | None,
+        captures: bool = False,
         further: Sequence[Permission] = (),
     ) -> None:
         super().__init__(scope, construct_id)
         permissions = [
             *read_objects(dataset, ["runs/*"]),
+            *(_capture(dataset, names) if captures else []),
             *write_logs_and_metrics(
                 [names.endpoint_log_group], namespaces=["/aws/sagemaker/Endpoints"], create_groups=False
             ),
@@ -259,6 +262,12 @@ class EndpointRole(Construct):
             *further,
         ]
         self.role = sagemaker_role(self, permissions)
+
+
+def _capture(dataset: Dataset, names: Names) -> list[Permission]:
+    """Return the permission to write captured answers ("Capture data from real-time endpoint")."""
+    folder = contract.capture_folder(names.endpoint, names.variant)
+    return [Permission(actions=["s3:PutObject"], resources=[dataset.arn(f"{folder}*")], reason=OBJECTS)]
 
 
 class EndpointLogs(Construct):

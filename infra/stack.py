@@ -13,6 +13,7 @@ from infra.batch_role import BatchRole
 from infra.budget import Budget
 from infra.cleanup import Cleanup
 from infra.dataset import Dataset
+from infra.drift import DriftCheck
 from infra.encryption import Encryption
 from infra.images import DebuggerImage, TrainingImage
 from infra.instances import fine_tuning_rate, has_local_storage
@@ -50,6 +51,7 @@ class WhippetStack(cdk.Stack):
             "Dataset",
             settings=settings.dataset,
             feedback_days=settings.api.feedback_days,
+            capture_days=settings.monitoring.capture_days,
             upload_origins=settings.api.cors_origins,
             key=key,
         )
@@ -84,6 +86,7 @@ class WhippetStack(cdk.Stack):
             dataset=dataset,
             names=names,
             repository_arn=repository_arn,
+            captures=settings.monitoring.capture_percent > 0,
             further=[] if settings.serving.mode == "serverless" else join_vpc(settings.security),
         )
         batch_role = BatchRole(
@@ -146,6 +149,15 @@ class WhippetStack(cdk.Stack):
             pause = Pause(self, "Pause", names=names, record=record, hours=record.hours)
             cleanup.resource.node.add_dependency(pause)
             background.append(pause.function.function)
+        if settings.monitoring.checks_drift:
+            drift = DriftCheck(self, "Drift", names=names, dataset=dataset, settings=settings, record=record)
+            background.append(drift.function.function)
+            cdk.CfnOutput(
+                self,
+                StackOutput.DRIFT_FUNCTION.value,
+                value=drift.function.function.function_name,
+                description="The function that checks captured answers for drift",
+            )
         Monitoring(
             self,
             "Monitoring",

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.classify import check_options, classify_folder, classify_photos, is_folder
-from cli.commands.shared import Json, Plan, confirmation, console
+from cli.commands.shared import Json, Plan, confirmation, console, say
+from cli.drift import check_now, fetch_page, lines_about, read_check
 from cli.export import write_export
 from cli.model_in_service import find_model_in_service
 from cli.release_table import as_json, show_releases
 from cli.releases import find_releases
+from cli.report import open_report
 from cli.rollback import plan_rollback, rollback
+from cli.target import STATE
 from cli.wake import plan_wake, wake
 from contract import MAX_COVERAGE, MIN_COVERAGE
 
-__all__ = ["classify", "export", "history", "roll_back", "wake_endpoint"]
+__all__ = ["classify", "export", "history", "roll_back", "show_drift", "wake_endpoint"]
 
 
 def history(
@@ -32,6 +36,33 @@ def history(
         typer.echo(as_json(releases, last=last))
     else:
         show_releases(releases, last=last, console=console)
+
+
+def show_drift(
+    context: typer.Context,
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Make a check now, beside those of the schedule.")] = False,
+    machine_readable: Json = False,
+    show: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page, or only print where its file is.")
+    ] = True,
+) -> None:
+    """Show what the newest check of captured answers found: has what people send changed since the test?
+
+    Checks come every monitoring.drift_hours where monitoring.capture_percent is more than 0.
+    """
+    target = context.obj.target()
+    if check:
+        check_now(target)
+    if machine_readable:
+        typer.echo(json.dumps(read_check(target), indent=2))
+        return
+    for line in lines_about(read_check(target)):
+        say(line)
+    file = fetch_page(target, folder=STATE / "reports")
+    if show and not open_report(file):
+        console.print("no browser was found; open this file with one, here or on another machine:")
+    typer.echo(file)
 
 
 def roll_back(

@@ -363,6 +363,23 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _answers_can_be_captured(self) -> Settings:
+        """Refuse to capture where SageMaker cannot, and where nothing would delete what was captured."""
+        percent = self.monitoring.capture_percent
+        if percent and self.serving.mode == "serverless":
+            raise ValueError(
+                f"monitoring.capture_percent={percent} cannot be set with serving.mode=serverless: SageMaker captures "
+                "nothing of serverless endpoints; set it to 0, or set serving.mode=realtime"
+            )
+        if percent and self.dataset.bucket:
+            raise ValueError(
+                f"monitoring.capture_percent={percent} would keep answers in dataset.bucket={self.dataset.bucket}, "
+                "where nothing deletes them after monitoring.capture_days, as it is not the stack's own; set it to 0, "
+                "or empty dataset.bucket"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _rollout_is_guarded(self) -> Settings:
         """Refuse settings of the rollout where SageMaker has no guardrails."""
         given = sorted(set(RolloutSettings.model_fields) & self.release.model_fields_set)

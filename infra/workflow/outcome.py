@@ -96,10 +96,15 @@ def _report_function(scope: RunScope, parts: RunParts) -> PythonFunction:
         "Report",
         name="report",
         description="Writes the run's report, one page",
-        environment={"PAUSE_AFTER_HOURS": str(parts.sleep_record.hours or "")},
+        environment={
+            "CHECKS_DRIFT": "true" if parts.settings.monitoring.checks_drift else "false",
+            "PAUSE_AFTER_HOURS": str(parts.sleep_record.hours or ""),
+        },
         permissions=[
             # what the run left, and the page
             *read_objects(dataset, ["runs/*"]),
+            # what the newest check for drift found
+            *_newest_check(parts),
             Permission(
                 actions=["s3:PutObject"],
                 resources=[dataset.arn(f"runs/*/{page}") for page in pages],
@@ -124,6 +129,12 @@ def _report_function(scope: RunScope, parts: RunParts) -> PythonFunction:
         packages=_REPORT_PACKAGES,
         files=[_CHARTING_LIBRARY],
     )
+
+
+def _newest_check(parts: RunParts) -> list[Permission]:
+    if not parts.settings.monitoring.checks_drift:
+        return []
+    return [Permission(actions=["s3:GetObject"], resources=[parts.dataset.arn(contract.DRIFT_LATEST)])]
 
 
 def _notify_function(scope: RunScope, parts: RunParts) -> PythonFunction:

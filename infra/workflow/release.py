@@ -80,7 +80,12 @@ def release_phase(
         scope,
         "CreateEndpointConfig",
         call="createEndpointConfig",
-        payload={"EndpointConfigName.$": "$.plan.name", "ProductionVariants": [variant], "Tags": parts.tags},
+        payload={
+            "EndpointConfigName.$": "$.plan.name",
+            "ProductionVariants": [variant],
+            **_capture(parts),
+            "Tags": parts.tags,
+        },
     )
     go_on_where_done(scope, model, failure, says=[_EXISTS], following=config)
     go_on_where_done(scope, config, failure, says=[_EXISTS], following=look)
@@ -95,6 +100,24 @@ def _isolation(settings: Settings) -> dict[str, Any]:
     guide, "Serverless Inference", feature exclusions).
     """
     return {} if settings.serving.mode == "serverless" else {"EnableNetworkIsolation": True}
+
+
+def _capture(parts: RunParts) -> dict[str, Any]:
+    """Return which share of the answers SageMaker keeps; of the photos, only where a setting says so."""
+    monitoring = parts.settings.monitoring
+    if not monitoring.capture_percent:
+        return {}
+    modes = ["Output", *(["Input"] if monitoring.capture_photos else [])]
+    return {
+        "DataCaptureConfig": {
+            "EnableCapture": True,
+            "InitialSamplingPercentage": monitoring.capture_percent,
+            "DestinationS3Uri": parts.dataset.uri(contract.CAPTURE_PREFIX.rstrip("/")),
+            "CaptureOptions": [{"CaptureMode": mode} for mode in modes],
+            # what is neither JSON nor CSV is kept in base64
+            "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+        }
+    }
 
 
 def _machines(settings: Settings) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import contract
 from .page import Section, render
 from .run_context import RunContext
 from .run_files import RunFiles
-from .sections import cost, mistakes, origins, outcome, photos, quality, training_checks, trend, trials, unknown
+from .sections import cost, drift, mistakes, origins, outcome, photos, quality, training_checks, trend, trials, unknown
 
 __all__ = ["PAGES", "handler"]
 
@@ -40,6 +40,7 @@ PAGES: dict[str, tuple[str, tuple[Section, ...]]] = {
             Section("trend", "Over the runs", trend.trend),
             Section("unknown", "What it does not know", unknown.unknown),
             Section("dataset", "Data set", origins.dataset),
+            Section("drift", "Drift of what is asked", drift.drift, only_if=lambda run: run.checks_drift),
             # for engineers
             Section("calibration", "Calibration", quality.calibration, folded=True),
             Section("serving", "The served model", quality.serving, folded=True),
@@ -78,6 +79,7 @@ def handler(event: contract.EndInput, context: LambdaContext) -> contract.Report
         files=RunFiles(s3, bucket=bucket, run=name),
         sagemaker=sagemaker,
         stepfunctions=stepfunctions,
+        checks_drift=os.environ["CHECKS_DRIFT"] == "true",
         pause_after_hours=int(os.environ["PAUSE_AFTER_HOURS"] or 0) or None,
     )
 

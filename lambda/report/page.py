@@ -46,6 +46,8 @@ class Section:
     there is nothing to show."""
     folded: bool = False
     """Whether the section is closed until a person opens it."""
+    only_if: Callable[[RunContext], bool] = lambda _run: True
+    """Whether the page has the section."""
 
 
 def render(run: RunContext, sections: Sequence[Section], *, title: str, charting_library: str) -> str:
@@ -60,6 +62,8 @@ def render(run: RunContext, sections: Sequence[Section], *, title: str, charting
     bodies: list[dict[str, Any]] = []
     charts: dict[str, Any] = {}
     for section in sections:
+        if not section.only_if(run):
+            continue
         content = _content(run, section)
         bodies.append({"name": section.name, "title": section.title, "folded": section.folded, **content})
         charts |= content["charts"]

@@ -33,6 +33,8 @@ class RunContext:
     files: RunFiles
     sagemaker: SageMakerClient
     stepfunctions: SFNClient
+    checks_drift: bool = False
+    """Whether captured answers are checked for drift."""
     pause_after_hours: int | None = None
     """The setting serving.pause_after_hours."""
 

@@ -117,6 +117,15 @@ class RunFiles:
         return self._json(self._result(Artefact.PROFILE), contract.Profile)
 
     @cached_property
+    def drift(self) -> contract.DriftCheck:
+        """The newest check of captured answers, of the model that was in service then."""
+        # a listing, since S3 answers 403 for a missing object where only prefixes may be listed
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=contract.DRIFT_LATEST)
+        if not any(page.get("Contents") for page in pages):
+            raise Missing("No check of captured answers has been made yet.")
+        return self._json(contract.DRIFT_LATEST, contract.DriftCheck)
+
+    @cached_property
     def hook(self) -> contract.HookReport:
         """The report of the debugger hook."""
         return self._json(self._result(Artefact.HOOK_REPORT), contract.HookReport)

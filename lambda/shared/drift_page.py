@@ -43,11 +43,12 @@ p { max-width: 78ch; } .soft, figcaption { color: var(--soft); }
 .scroll { overflow-x: auto; }
 table { width: 100%; border-collapse: collapse; font-size: 14px; }
 th, td { padding: 6px 14px 6px 0; border-bottom: 1px solid var(--line); text-align: left; }
-.n { text-align: right; font-variant-numeric: tabular-nums; }
+.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 """
 
 _PICTURES_STYLE = """
-.drift { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 16px; margin: 16px 0; }
+.drift { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 16px; margin: 16px 0;
+  align-items: start; }
 .drift figure { margin: 0; padding: 12px; border: 1px solid var(--line); border-radius: 8px; background: var(--card); }
 .drift svg { display: block; width: 100%; height: auto; font: 12px system-ui, "Segoe UI", Roboto, sans-serif; }
 .drift i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; }
@@ -139,7 +140,7 @@ def _moment(text: str) -> str:
 
 
 def _p_value(value: float) -> str:
-    return "less than 0.01%" if value < 0.0001 else f"{value:.2%}"
+    return "&lt; 0.01%" if value < 0.0001 else f"{value:.2%}"
 
 
 def _classes(shares: Sequence[contract.ClassShare]) -> str:

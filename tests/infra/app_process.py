@@ -17,6 +17,7 @@ EVERY_FUNCTION = {
     "serving.mode": "realtime",
     "serving.pause_after_hours": "12",
     "monitoring.alarms": "true",
+    "monitoring.capture_percent": "100",
     "monitoring.dashboard": "true",
 }
 """The settings with which the stack holds every Lambda function there is."""

@@ -12,7 +12,12 @@ import contract
 from contract import ALARMS, Alarm
 from tests.infra.template import Template, listed
 
-WATCHED = {"monitoring.alarms": "true", "monitoring.dashboard": "true", "serving.mode": "realtime"}
+WATCHED = {
+    "monitoring.alarms": "true",
+    "monitoring.dashboard": "true",
+    "monitoring.capture_percent": "10",
+    "serving.mode": "realtime",
+}
 OF_THE_ENDPOINT = {Alarm.ENDPOINT_ERRORS, Alarm.ENDPOINT_LATENCY, Alarm.ENDPOINT_UNKNOWN}
 """These have limits in their descriptions, and a test file of their own."""
 
@@ -48,7 +53,7 @@ def test_none_is_paid_for_where_the_settings_want_none(synthesise: Callable[...,
     assert made(template) == {}
     assert template.of_type("AWS::CloudWatch::Dashboard") == {}
     assert made(synthesise(env="prod")).keys() == {
-        contract.alarm_name("whippet-prod", alarm) for alarm in Alarm if alarm is not Alarm.NO_REQUESTS
+        contract.alarm_name("whippet-prod", alarm) for alarm in Alarm if alarm not in (Alarm.NO_REQUESTS, Alarm.DRIFT)
     }
 
 
@@ -57,7 +62,7 @@ def test_they_look_at_metrics_that_aws_publishes(watched: Template) -> None:
         "AWS/ApiGateway": {"Count", "4XXError", "5XXError"},
         "AWS/Lambda": {"Errors", "Throttles"},
         "AWS/SageMaker": {"Invocations", "Invocation5XXErrors", "ModelLatency"},
-        contract.SERVING_NAMESPACE: {contract.UNKNOWN_SHARE},
+        contract.SERVING_NAMESPACE: {contract.UNKNOWN_SHARE, contract.DRIFT_FOUND},
         "AWS/States": {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"},
     }
     for name, alarm in made(watched).items():
@@ -77,8 +82,16 @@ def test_a_share_of_few_requests_is_no_alarm_and_silence_is_one_only_if_requests
     assert (errors["Threshold"], errors["EvaluationPeriods"]) == (0.05, 3)
     silence = alarms["whippet-dev-no-requests"]
     assert (silence["Period"], silence["TreatMissingData"], silence["Threshold"]) == (6 * 3600, "breaching", 1)
-    others = {alarm["TreatMissingData"] for name, alarm in alarms.items() if name != "whippet-dev-no-requests"}
+    others = {
+        alarm["TreatMissingData"] for name, alarm in alarms.items() if not name.endswith(("no-requests", "drift"))
+    }
     assert others == {"notBreaching"}
+
+
+def test_what_a_check_found_counts_until_the_next_check_that_can_tell(watched: Template) -> None:
+    drift = made(watched)["whippet-dev-drift"]
+    assert (drift["TreatMissingData"], drift["Threshold"], drift["Statistic"]) == ("ignore", 1, "Maximum")
+    assert drift["Dimensions"] == [{"Name": "EndpointName", "Value": "whippet-dev"}]
 
 
 def test_their_changes_come_to_the_function_that_tells_of_them(watched: Template) -> None:
@@ -94,7 +107,7 @@ def test_their_changes_come_to_the_function_that_tells_of_them(watched: Template
 def test_the_dashboard_answers_its_questions(watched: Template) -> None:
     body = json.loads(watched.value(watched.only("AWS::CloudWatch::Dashboard")["DashboardBody"]))
     titles = [widget["properties"].get("title", "") for widget in body["widgets"]]
-    for question in ("Is it well?", "How fast?", "How much?", "Which model?"):
+    for question in ("Is it well?", "How fast?", "How much?", "Drift", "Which model?"):
         assert any(title.startswith(question) for title in titles), question
     (status,) = [widget for widget in body["widgets"] if widget["type"] == "alarm"]
     assert len(status["properties"]["alarms"]) == len(Alarm)

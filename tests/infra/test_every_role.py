@@ -49,7 +49,8 @@ OF_A_MODEL = {
 OF_SERVICES = {
     # "Use checkpoints": what a script deletes there is deleted in S3
     "TrainingRole": OF_A_MODEL | {"s3:DeleteObject", "s3:PutObject"},
-    "EndpointRole": OF_A_MODEL,
+    # "Capture data from real-time endpoint": SageMaker writes captured answers
+    "EndpointRole": OF_A_MODEL | {"s3:PutObject"},
     # and what a transform job writes
     "BatchRole": OF_A_MODEL | {"s3:PutObject"},
     # "Create a CodeBuild service role": its source in S3 and its log
@@ -119,6 +120,7 @@ CODE_OF = {
     "ApiFunction": "classify",
     "CleanupFunction": "cleanup",
     "PauseFunction": "pause",
+    "DriftFunction": "check_drift",
     "TidyUpFunction": "tidy_up",
     "MonitoringAlarmMessagesFunction": "tell_alarm",
     "MonitoringDashboardModel": "model_widget",

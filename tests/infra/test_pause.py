@@ -33,9 +33,9 @@ def allowed(template: Template, policy: str) -> dict[str, set[str]]:
 
 
 def schedules(template: Template) -> dict[str, dict[str, Any]]:
-    """The properties of the rules with a schedule, by their logical ids."""
+    """The properties of the pause's rules with a schedule, by their logical ids."""
     rules = {name: item["Properties"] for name, item in template.of_type("AWS::Events::Rule").items()}
-    return {name: rule for name, rule in rules.items() if "ScheduleExpression" in rule}
+    return {name: rule for name, rule in rules.items() if "ScheduleExpression" in rule and name.startswith("Pause")}
 
 
 def test_without_the_setting_nothing_of_it_is_there(synthesise: Callable[..., Template]) -> None:

@@ -61,6 +61,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "READABLE_PREFIX": "",
         "SLEEP_RECORD": "",
         "PAUSE_AFTER_HOURS": "",
+        "CHECKS_DRIFT": "false",
         "COST_PLAN": "",
         "STATE_MACHINE_ARN": "arn:machine",
         "AWS_REGION": "us-east-1",

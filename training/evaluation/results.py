@@ -93,37 +93,44 @@ def write_predictions(
     folder: Path,
     probabilities: NDArray[np.float32],
     labels: NDArray[np.int64],
+    distances: NDArray[np.float32],
     *,
     paths: Sequence[str],
     classes: Sequence[str],
 ) -> None:
     """Write `test_predictions.csv`: the served model's prediction for every test photo, in the order of their paths.
 
-    Two models that were tested on the same photos can be compared photo by photo with it.
+    Two models that were tested on the same photos can be compared photo by photo with it, and what the endpoint
+    answers later with what it answers here.
 
     Args:
         folder: the job's output folder.
         probabilities: (N, classes), as served.
         labels: (N,)
+        distances: (N,), as served.
         paths: the photos' file names, (N,)
         classes: names of the classes.
     """
     predictions, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    answers = zip(paths, labels, predictions, confidence, distances, strict=True)
     write_prediction_table(
         folder / contract.Artefact.PREDICTIONS,
         (
-            (path, classes[label], classes[predicted], float(score))
-            for path, label, predicted, score in zip(paths, labels, predictions, confidence, strict=True)
+            (path, classes[label], classes[predicted], float(score), float(distance))
+            for path, label, predicted, score, distance in answers
         ),
     )
 
 
-def write_prediction_table(file: Path, rows: Iterable[tuple[str, str, str, float]]) -> None:
-    """Write path, label, predicted label and confidence of each photo, in the order of their paths."""
+def write_prediction_table(file: Path, rows: Iterable[tuple[str, str, str, float, float | None]]) -> None:
+    """Write path, label, predicted label, confidence and distance of each photo, in the order of their paths."""
     _write_table(
         file,
-        ["path", "label", "predicted", "confidence"],
-        sorted((path, label, predicted, f"{confidence:.6f}") for path, label, predicted, confidence in rows),
+        ["path", "label", "predicted", "confidence", "distance"],
+        sorted(
+            (path, label, predicted, f"{confidence:.6f}", "" if distance is None else f"{distance:.4f}")
+            for path, label, predicted, confidence, distance in rows
+        ),
     )
 
 

@@ -217,8 +217,9 @@ def evaluate_and_export(trained: TrainedModel, job: Job) -> contract.Evaluation:
     write_results(job.output_dir, evaluation, epochs=trained.history.epochs, kept=kept)
     write_predictions(
         job.output_dir,
-        tested.probabilities[choice.precision],
+        chosen.probabilities,
         tested.labels,
+        chosen.others["distance"],
         paths=tested.paths,
         classes=classes,
     )

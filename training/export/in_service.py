@@ -87,7 +87,7 @@ class ModelInService:
         write_prediction_table(
             output_dir / Artefact.IN_SERVICE_PREDICTIONS,
             (
-                (record["path"], classes[record["label"]], self.labels[predicted], confidence)
+                (record["path"], classes[record["label"]], self.labels[predicted], confidence, None)
                 for record, predicted, confidence in self._rows
             ),
         )

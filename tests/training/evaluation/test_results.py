@@ -81,12 +81,13 @@ def test_predictions_are_written_in_the_order_of_their_paths_with_the_classes_na
         tmp_path,
         np.array([[0.75, 0.25], [0.125, 0.875], [0.5, 0.5]], dtype=np.float32),
         np.array([0, 0, 1], dtype=np.int64),
+        np.array([0.5, 1.25, 0], dtype=np.float32),
         paths=["b/1.jpg", 'a/",1.jpg', "a/0.jpg"],
         classes=["a,b", "other"],
     )
     assert rows(tmp_path / contract.Artefact.PREDICTIONS) == [
-        ["path", "label", "predicted", "confidence"],
-        ['a/",1.jpg', "a,b", "other", "0.875000"],
-        ["a/0.jpg", "other", "a,b", "0.500000"],
-        ["b/1.jpg", "a,b", "a,b", "0.750000"],
+        ["path", "label", "predicted", "confidence", "distance"],
+        ['a/",1.jpg', "a,b", "other", "0.875000", "1.2500"],
+        ["a/0.jpg", "other", "a,b", "0.500000", "0.0000"],
+        ["b/1.jpg", "a,b", "a,b", "0.750000", "0.5000"],
     ]
