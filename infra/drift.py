@@ -120,7 +120,8 @@ def _tell() -> list[Permission]:
             actions=["events:PutEvents"],
             resources=[bus],
             conditions={
-                "StringEquals": {
+                # both are keys of several values, one of each entry of the request
+                "ForAllValues:StringEquals": {
                     "events:source": contract.EVENT_SOURCE,
                     "events:detail-type": contract.DRIFT_DETAIL_TYPE,
                 }

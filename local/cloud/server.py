@@ -19,6 +19,7 @@ from local.cloud import (
     clock,
     cloudformation,
     codebuild,
+    condition_keys,
     embedded_metrics,
     eventbridge,
     faults,
@@ -119,6 +120,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
     try:
         # change ministack before it serves its first request
         auth.apply()
+        condition_keys.apply()
         clock.apply()
         admit_one_administrator()
         sagemaker.register(service)

@@ -95,7 +95,7 @@ def test_the_check_reads_answers_and_puts_its_own_metrics_and_event_alone(captur
     assert found["cloudwatch:PutMetricData"]["Condition"] == namespace
     assert found["events:PutEvents"]["Resource"] == f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
     told = {"events:source": "whippet", "events:detail-type": "Drift Found"}
-    assert found["events:PutEvents"]["Condition"] == {"StringEquals": told}
+    assert found["events:PutEvents"]["Condition"] == {"ForAllValues:StringEquals": told}
 
 
 @pytest.mark.parametrize(
