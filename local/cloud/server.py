@@ -34,6 +34,7 @@ from local.cloud import (
     service_limits,
     service_quotas,
 )
+from local.cloud.autoscaling import service as autoscaling
 from local.cloud.gate import Gate, admit_one_administrator
 from local.cloud.host import MinistackHost
 from local.cloud.stepfunctions import integrations, jsonpaths
@@ -121,8 +122,9 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         auth.apply()
         clock.apply()
         admit_one_administrator()
-        sagemaker.register(service)
-        integrations.apply(service)
+        scaling = autoscaling.register(service)
+        sagemaker.register(service, scaling)
+        integrations.apply(service, scaling)
         jsonpaths.apply()
         object_store.apply()
         form_uploads.apply()
