@@ -11,6 +11,7 @@ import contract
 from cli import CliError
 from cli.endpoint import describe_endpoint, sleeping_model
 from cli.run import running
+from cli.scaling import may_scale_to
 from infra.cost import planned_jobs
 from infra.outputs import StackOutput
 
@@ -59,7 +60,7 @@ def keep_ceiling(target: Target, claim: contract.Claim) -> None:
 def hold(target: Target, claim: contract.Claim, *, only_look: bool = False) -> contract.HeldClaim:
     """Hold a claim against the month so far, with the endpoint that stands or sleeps; write it unless `only_look`."""
     config = standing_config(target)
-    standing = contract.config_usd_an_hour(config) if config is not None else 0.0
+    standing = contract.config_usd_an_hour(config, most=may_scale_to(target)) if config is not None else 0.0
     return contract.hold_claim(
         {**claim, "fleet_usd_an_hour": max(claim["fleet_usd_an_hour"], standing or 0.0)},
         ceiling=target.settings.budget.ceiling,

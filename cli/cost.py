@@ -13,6 +13,7 @@ import contract
 from cli import CliError
 from cli.ceiling import claim_of, hold, standing_config
 from cli.run import read_overrides
+from cli.scaling import may_scale_to
 from infra.cost import expected_seconds, fleet, planned_jobs
 from infra.settings import Settings
 
@@ -179,12 +180,16 @@ def month_line(held: contract.HeldClaim) -> str:
 def standing_line(target: Target | None, settings: Settings) -> str:
     """Return what the endpoint costs, in words: the one that stands or sleeps, else the one that a run would make."""
     config = None if target is None else standing_config(target)
-    fleets = contract.config_fleets(config) if config is not None else [each for each in [fleet(settings)] if each]
+    fleets = [each for each in [fleet(settings)] if each]
+    if target is not None and config is not None:
+        fleets = contract.config_fleets(config, most=may_scale_to(target))
     there = "" if config is not None else "none yet; a released one is "
     if not fleets:
         return f"the endpoint: {there}serverless, nothing while nobody asks"
     usd = _sum(contract.fleet_usd_an_hour(each) for each in fleets)
     machines = " and ".join(contract.machines_in_words(**each) for each in fleets)
+    if (most := max(each["instances"] for each in fleets)) > settings.release.instance_count and settings.scales:
+        machines = f"{settings.release.instance_count} to {most} instances, at most {machines}"
     if usd is None:
         return f"the endpoint: {there}{machines}"
     hours = settings.serving.pause_after_hours

@@ -26,6 +26,7 @@ from cli.release_check import refuse_other_kind, refuse_while_releasing
 from cli.release_lock import hold_release_lock
 from cli.releases import Releases, find_releases, numbers_of
 from cli.run import read_run_file, running
+from cli.scaling import may_scale_to, retained_instances, scale_again
 from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ def rollback(target: Target, run: str | None, *, reason: str, confirm: Callable[
         mark_packages(change.releases, old=change.old, new=change.new, by=identity, reason=change.reason)
         _record(change, at=described["LastModifiedTime"], by=identity)
     console.print(f"the model of run {change.new} is in service", highlight=False)
+    if scaling := scale_again(target):
+        console.print(scaling, highlight=False)
     ask_once(target, config=change.config)
     console.print("it has answered a request; `whippet history` shows who served when", highlight=False)
 
@@ -247,20 +250,27 @@ def _keep_ceiling(change: _Change) -> None:
 
 
 def _usd_an_hour(change: _Change) -> tuple[float, float]:
-    """Return what the endpoint costs an hour before and after; 0 for an unknown price or a serverless one."""
+    """Return what the endpoint costs an hour before and after, with the most instances that it may scale to.
+
+    0 stands for an unknown price or a serverless one.
+    """
     sagemaker, prefix = change.target.client("sagemaker"), change.target.settings.prefix
     old, new = (
         sagemaker.describe_endpoint_config(EndpointConfigName=contract.job_prefix(prefix, run))
         for run in (change.old, change.new)
     )
-    return contract.config_usd_an_hour(old) or 0.0, contract.config_usd_an_hour(new) or 0.0
+    most = max(
+        may_scale_to(change.target), change.target.settings.most_instances if change.target.settings.scales else 0
+    )
+    return contract.config_usd_an_hour(old, most=most) or 0.0, contract.config_usd_an_hour(new, most=most) or 0.0
 
 
 def _update(change: _Change) -> None:
     target = change.target
+    kept = retained_instances(target, old=str(change.releases.config), new=change.config)
     try:
         target.client("sagemaker").update_endpoint(
-            EndpointName=target.output(StackOutput.ENDPOINT_NAME), EndpointConfigName=change.config
+            EndpointName=target.output(StackOutput.ENDPOINT_NAME), EndpointConfigName=change.config, **kept
         )
     except ClientError as error:
         if "Cannot update in-progress" not in str(error):

@@ -11,6 +11,7 @@ import contract
 from cli import CliError
 from cli.ceiling import claim_of, hold, keep_ceiling
 from cli.endpoint import describe_endpoint, poll_seconds, sleeping_model
+from cli.scaling import scale_again
 from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _create(target: Target, *, console: Console) -> None:
     sagemaker, name = target.client("sagemaker"), target.output(StackOutput.ENDPOINT_NAME)
     try:
         config = sagemaker.describe_endpoint_config(EndpointConfigName=sleeping.config)
-        usd = contract.config_usd_an_hour(config) or 0.0
+        usd = contract.config_usd_an_hour(config, most=_most(target)) or 0.0
         keep_ceiling(target, claim_of("wake", f"wake-{sleeping.config}", fleet_usd_an_hour=usd))
         sagemaker.create_endpoint(
             **contract.wake_request(endpoint=name, config=sleeping.config, env=target.settings.env)
@@ -135,6 +136,11 @@ def _create(target: Target, *, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _most(target: Target) -> int:
+    """Return the most instances that the endpoint scales to once it is awake; 0 where it does not."""
+    return target.settings.most_instances if target.settings.scales else 0
 
 
 def _price(variant: dict[str, Any]) -> str:
@@ -169,3 +175,5 @@ def _follow(target: Target, *, console: Console) -> None:
             line.update(f"the endpoint starts, which takes about {contract.WAKING_MINUTES} minutes … {seconds:.0f} s")
             time.sleep(poll_seconds(target))
     console.print(f"the model serves after {seconds:.0f} s", highlight=False)
+    if scaling := scale_again(target):
+        console.print(scaling, highlight=False)

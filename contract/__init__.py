@@ -39,6 +39,7 @@ from contract.recorded_jobs import *
 from contract.releases import *
 from contract.rules import *
 from contract.run import *
+from contract.scaling import *
 from contract.serving_metrics import *
 from contract.sleep import *
 from contract.task_inputs import *

@@ -66,7 +66,7 @@ class PlannedJob(TypedDict):
 
 
 class Fleet(TypedDict):
-    """The machines of a real-time endpoint."""
+    """The machines of a real-time endpoint; of one that scales, the most."""
 
     instance_type: str
     instances: int
@@ -107,19 +107,24 @@ def fleet_usd_an_hour(fleet: Fleet | None) -> float | None:
     return None if hourly is None else hourly * fleet["instances"]
 
 
-def config_fleets(config: Mapping[str, Any]) -> list[Fleet]:
-    """Return the machines of DescribeEndpointConfig's answer, shadow variants included; none for a serverless one."""
+def config_fleets(config: Mapping[str, Any], *, most: int = 0) -> list[Fleet]:
+    """Return the machines of DescribeEndpointConfig's answer, shadow variants included; none for a serverless one.
+
+    Args:
+        config: The answer.
+        most: Instances that automatic scaling may give each variant; 0 where it does not scale.
+    """
     variants = [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]
     return [
-        Fleet(instance_type=each["InstanceType"], instances=each.get("InitialInstanceCount", 1))
+        Fleet(instance_type=each["InstanceType"], instances=max(most, each.get("InitialInstanceCount", 1)))
         for each in variants
         if each.get("InstanceType")
     ]
 
 
-def config_usd_an_hour(config: Mapping[str, Any]) -> float | None:
-    """Return what DescribeEndpointConfig's machines cost an hour; None for an unknown price."""
-    prices = [fleet_usd_an_hour(fleet) for fleet in config_fleets(config)]
+def config_usd_an_hour(config: Mapping[str, Any], *, most: int = 0) -> float | None:
+    """Return what DescribeEndpointConfig's machines cost an hour, `most` of them; None for an unknown price."""
+    prices = [fleet_usd_an_hour(fleet) for fleet in config_fleets(config, most=most)]
     known = [usd for usd in prices if usd is not None]
     return sum(known) if len(known) == len(prices) else None
 

@@ -17,12 +17,14 @@ __all__ = [
     "ApprovalAnswer",
     "Count",
     "DebuggerState",
+    "EndedScaling",
     "EndpointBefore",
     "EndpointDescription",
     "EndpointLook",
     "FollowedTraining",
     "HookConfiguration",
     "JobAttempt",
+    "KeptInstances",
     "LockAnswer",
     "ModelPackage",
     "Polls",
@@ -205,12 +207,28 @@ class ServedVariant(TypedDict):
 
     ServerlessConfig: NotRequired[dict[str, int]]
     """Not there where instances serve."""
+    InstanceType: NotRequired[str]
 
 
 class ServedConfig(TypedDict):
     """DescribeEndpointConfig's answer on the configuration in service before the release, as far as it is read."""
 
     ProductionVariants: list[ServedVariant]
+
+
+@final
+class EndedScaling(TypedDict):
+    """That the endpoint scales no more, until the run lets it."""
+
+    ended: str
+    """When, ISO 8601."""
+
+
+class KeptInstances(TypedDict):
+    """What an update does with the number of instances."""
+
+    keep: bool
+    """Whether it stays as scaling chose it; else it is the configuration's."""
 
 
 class EndpointDescription(TypedDict):
@@ -315,6 +333,11 @@ class RunDocument(TypedDict):
     """The endpoint at the last look."""
     before: EndpointBefore
     served: NotRequired[ServedConfig]
+    """Where the serving is serverless: what an update would have to replace."""
+    fleet: NotRequired[ServedConfig]
+    """Where the endpoint scales: the machines before the update."""
+    instances: NotRequired[KeptInstances]
+    scaling: NotRequired[EndedScaling | StateError]
     lookup: NotRequired[StateError]
     """Why a call on the endpoint, its model or its configuration was refused."""
     endpoint: NotRequired[EndpointDescription]

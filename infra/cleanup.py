@@ -11,6 +11,7 @@ from infra.names import Names
 from infra.pause import SleepRecord
 from infra.permissions import MODEL_VERSIONS, NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
 from infra.python_function import SERVICE_TIMEOUT, PythonFunction
+from infra.scaling import Scaling
 
 __all__ = ["Cleanup"]
 
@@ -31,6 +32,7 @@ class Cleanup(Construct):
         dataset: Dataset,
         state_machine_name: str,
         record: SleepRecord,
+        scaling: Scaling,
     ) -> None:
         super().__init__(scope, construct_id)
         state_machine = self._states_arn("stateMachine", state_machine_name)
@@ -47,6 +49,7 @@ class Cleanup(Construct):
                 *stop_jobs(names, "Training", "HyperParameterTuning", "Processing", "Transform"),
                 *_delete_models(names),
                 *record.write(),
+                *scaling.end(),
                 *(_empty_bucket(dataset) if dataset.emptied_at_destroy else []),
             ],
             timeout=cdk.Duration.minutes(15),

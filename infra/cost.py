@@ -25,10 +25,10 @@ def planned_jobs(settings: Settings) -> list[contract.PlannedJob]:
 
 
 def fleet(settings: Settings) -> contract.Fleet | None:
-    """Return the machines of the endpoint; None for a serverless one."""
+    """Return the most machines that the endpoint may have; None for a serverless one."""
     if settings.serving.mode == "serverless":
         return None
-    return contract.Fleet(instance_type=settings.release.instance_type, instances=settings.release.instance_count)
+    return contract.Fleet(instance_type=settings.release.instance_type, instances=settings.most_instances)
 
 
 def cost_plan(settings: Settings) -> contract.CostPlan | None:

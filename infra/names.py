@@ -8,6 +8,8 @@ from typing import ClassVar
 
 import aws_cdk as cdk
 
+import contract
+
 __all__ = ["Names"]
 
 PARTITION, REGION, ACCOUNT = cdk.Aws.PARTITION, cdk.Aws.REGION, cdk.Aws.ACCOUNT_ID
@@ -30,7 +32,7 @@ class Names:
     @property
     def variant(self) -> str:
         """Name of the endpoint's only variant; SageMaker guards an update only where it stays the same."""
-        return "AllTraffic"
+        return contract.ENDPOINT_VARIANT
 
     @staticmethod
     def alarm_arn(name: str) -> str:

@@ -19,6 +19,7 @@ import contract
 from infra.names import Names
 from infra.permissions import NO_RESOURCES, RUN_NAMES, Permission
 from infra.python_function import PythonFunction
+from infra.scaling import Scaling
 from infra.settings import Settings
 
 __all__ = ["Pause", "SleepRecord"]
@@ -77,7 +78,16 @@ class SleepRecord:
 class Pause(Construct):
     """The record, and the function that deletes an idle endpoint."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, names: Names, record: SleepRecord, hours: int) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        names: Names,
+        record: SleepRecord,
+        scaling: Scaling,
+        hours: int,
+    ) -> None:
         super().__init__(scope, construct_id)
 
         # An update of the parameter would set it back while a model sleeps: nothing of it depends on a setting.
@@ -93,6 +103,7 @@ class Pause(Construct):
                 "SLEEP_RECORD": record.name,
                 "STATE_MACHINE_ARN": names.state_machine_arn,
                 "PAUSE_AFTER_HOURS": str(hours),
+                "SCALING": scaling.variable,
             },
             permissions=[
                 Permission(
@@ -103,6 +114,9 @@ class Pause(Construct):
                 Permission(actions=["cloudwatch:GetMetricStatistics"], resources=["*"], reason=NO_RESOURCES),
                 *record.read(),
                 *record.write(),
+                # it scales no more while it sleeps, and again once it is awake
+                *scaling.end(),
+                *([Scaling.look(), *scaling.begin()] if scaling.plan else []),
             ],
             timeout=cdk.Duration.minutes(5),
         )

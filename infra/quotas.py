@@ -112,10 +112,9 @@ def _of_a_run(settings: Settings) -> Iterator[contract.QuotaNeed]:
     # the endpoint; the quotas of serverless ones count requests at once, of all of the account's
     if settings.serving.mode == "serverless":
         return
+    deciding = "scaling.max_instances" if settings.scales else "release.instance_count"
     for name in (f"{release.instance_type} for endpoint usage", "Number of instances across active endpoints"):
-        yield contract.QuotaNeed(
-            quota=name, phase="release", instances=release.instance_count, setting="release.instance_count"
-        )
+        yield contract.QuotaNeed(quota=name, phase="release", instances=settings.most_instances, setting=deciding)
 
 
 def _training(

@@ -25,6 +25,7 @@ from infra.network import join_vpc
 from infra.notifications import Notifications
 from infra.outputs import StackOutput
 from infra.pause import Pause, SleepRecord
+from infra.scaling import Scaling
 from infra.serving import EndpointLogs, EndpointRole, ModelRegistry, ServingImage, repository_of
 from infra.settings import Settings
 from infra.source_bundle import SourceBundle
@@ -45,6 +46,7 @@ class WhippetStack(cdk.Stack):
         )
         names = Names(settings.prefix)
         record = SleepRecord.of(settings, names)
+        scaling = Scaling.of(settings, names)
         key = build_key(self, settings=settings.security, names=names)
         dataset = Dataset(
             self,
@@ -119,6 +121,7 @@ class WhippetStack(cdk.Stack):
                 serving_repository_arn=repository_arn,
                 endpoint_role_arn=endpoint_role.role.role_arn,
                 sleep_record=record,
+                scaling=scaling,
                 protection=Protection(
                     settings=settings,
                     key_arn=encryption.key_arn,
@@ -136,17 +139,26 @@ class WhippetStack(cdk.Stack):
             dataset=dataset,
             topic=notifications.topic,
             record=record,
+            scaling=scaling,
             env=settings.env,
         )
 
         # at destroy, everything the clean-up needs is still there
-        cleanup = Cleanup(self, "Cleanup", names=names, dataset=dataset, state_machine_name=names.prefix, record=record)
+        cleanup = Cleanup(
+            self,
+            "Cleanup",
+            names=names,
+            dataset=dataset,
+            state_machine_name=names.prefix,
+            record=record,
+            scaling=scaling,
+        )
         cleanup.resource.node.add_dependency(
             workflow, training_role, endpoint_role, batch_role, endpoint_logs, functions, registry
         )
         background = [tidy_up.function.function]
         if record.hours is not None:
-            pause = Pause(self, "Pause", names=names, record=record, hours=record.hours)
+            pause = Pause(self, "Pause", names=names, record=record, scaling=scaling, hours=record.hours)
             cleanup.resource.node.add_dependency(pause)
             background.append(pause.function.function)
         if settings.monitoring.checks_drift:

@@ -22,6 +22,7 @@ from infra.names import Names
 from infra.pause import SleepRecord
 from infra.permissions import MODEL_VERSIONS, NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
 from infra.python_function import PythonFunction
+from infra.scaling import Scaling
 
 __all__ = ["TidyUp"]
 
@@ -42,6 +43,7 @@ class TidyUp(Construct):
         dataset: Dataset,
         topic: sns.Topic,
         record: SleepRecord,
+        scaling: Scaling,
         env: str,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -57,6 +59,7 @@ class TidyUp(Construct):
                 "ENDPOINT_NAME": names.endpoint,
                 "ENVIRONMENT": env,
                 "NAME_PREFIX": names.prefix,
+                "SCALING": scaling.variable,
                 "SLEEP_RECORD": record.name,
                 "TOPIC_ARN": topic.topic_arn,
             },
@@ -68,6 +71,7 @@ class TidyUp(Construct):
                 *stop_jobs(names, "Training", "HyperParameterTuning", "Processing"),
                 *_withdraw(names),
                 *record.read(),
+                *scaling.begin(),
                 *_write(names, dataset),
                 Permission(actions=["sns:Publish"], resources=[topic.topic_arn]),
             ],

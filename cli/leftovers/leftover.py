@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bill", "Finder", "Leftover", "OwnNames"]
 
-Bill = Literal["by the hour", "1 dollar a month", "storage", "nothing"]
+Bill = Literal["by the hour", "1 dollar a month", "0.20 dollars a month", "storage", "nothing"]
 """What is paid for a thing that nobody uses."""
 
 

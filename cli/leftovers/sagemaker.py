@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+import contract
 from cli import CliError
 from cli.leftovers.leftover import Leftover, OwnNames, names
 from infra.names import Names
@@ -57,6 +58,7 @@ def in_sagemaker(target: Target) -> Iterator[Leftover]:
         if name == endpoint:
             remove = partial(_delete_endpoint, client, name)
             yield Leftover(kind="endpoint", name=name, bill="by the hour", remove=remove)
+    yield from _scaling(target, endpoint)
     for kind in _JOBS:
         yield from _jobs(client, own, kind)
 
@@ -77,6 +79,23 @@ def in_sagemaker(target: Target) -> Iterator[Leftover]:
         if name == group:
             remove = partial(_delete_group, client, name)
             yield Leftover(kind="model package group", name=name, bill="nothing", remove=remove)
+
+
+def _scaling(target: Target, endpoint: str) -> Iterator[Leftover]:
+    """Yield what scales, or would scale, the endpoint: it outlives one that somebody deleted who may not end it."""
+    autoscaling = target.client("application-autoscaling")
+    if contract.registered_instances(autoscaling, endpoint=endpoint):
+        yield Leftover(
+            kind="scalable target",
+            name=contract.scalable_target(endpoint)["ResourceId"],
+            bill="0.20 dollars a month",
+            remove=partial(_end_scaling, autoscaling, endpoint),
+            why="Its two alarms go with it.",
+        )
+
+
+def _end_scaling(autoscaling: Any, endpoint: str) -> None:
+    contract.end_scaling(autoscaling, endpoint=endpoint)  # the endpoint's removal may have done so
 
 
 def _jobs(client: Any, own: OwnNames, kind: _JobKind) -> Iterator[Leftover]:

@@ -17,6 +17,7 @@ from infra.settings.debugger import DebuggerSettings
 from infra.settings.jobs import FeaturesSettings, TrainingSettings, TuningSettings
 from infra.settings.monitoring import MonitoringSettings
 from infra.settings.rollout import RolloutSettings
+from infra.settings.scaling import ScalingSettings
 from infra.settings.section import ONE_OR_MORE, EndpointInstanceType, Section
 from infra.settings.security import KEY_ARN, SecuritySettings
 
@@ -27,6 +28,7 @@ __all__ = [
     "DebuggerSettings",
     "MonitoringSettings",
     "ReleaseSettings",
+    "ScalingSettings",
     "SecuritySettings",
     "ServingSettings",
     "Settings",
@@ -261,6 +263,7 @@ class Settings(Section):
     debugger: DebuggerSettings = DebuggerSettings()
     release: ReleaseSettings = ReleaseSettings()
     serving: ServingSettings = ServingSettings()
+    scaling: ScalingSettings = ScalingSettings()
     batch: BatchSettings = BatchSettings()
     api: ApiSettings = ApiSettings()
     notifications: NotificationSettings = NotificationSettings()
@@ -274,6 +277,23 @@ class Settings(Section):
             raise ValueError(
                 "tuning.warm_start=true has no effect with training.mode=finetune: only trials on features can start "
                 "from earlier ones; set tuning.warm_start=false or training.mode=features"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_machines_scale(self) -> Settings:
+        most, fewest = self.scaling.max_instances, self.release.instance_count
+        if most is None:
+            return self
+        if self.serving.mode == "serverless":
+            raise ValueError(
+                f"scaling.max_instances={most} has no effect with serving.mode=serverless, where SageMaker scales by "
+                "itself up to serving.max_concurrency; empty scaling.max_instances, or set serving.mode=realtime"
+            )
+        if most < fewest:
+            raise ValueError(
+                f"scaling.max_instances={most} is below release.instance_count={fewest}, the fewest instances; raise "
+                "scaling.max_instances, lower release.instance_count, or empty scaling.max_instances"
             )
         return self
 
@@ -423,14 +443,25 @@ class Settings(Section):
             )
         hourly = contract.hourly_price(self.release.instance_type)
         if self.serving.mode == "realtime" and hourly is not None:
-            month = hourly * self.release.instance_count * contract.FULL_MONTH_HOURS
+            month = hourly * self.most_instances * contract.FULL_MONTH_HOURS
             if month > ceiling:
                 raise ValueError(
                     f"budget.ceiling={ceiling:g} is below what the endpoint alone costs in a month, {month:.2f} dollars"
-                    f" for {contract.machines_in_words(self.release.instance_type, self.release.instance_count)} "
+                    f" for {contract.machines_in_words(self.release.instance_type, self.most_instances)} "
                     f"({contract.PRICES_NOTE}); raise budget.ceiling, or set serving.mode=serverless"
+                    f"{', or lower scaling.max_instances' if self.scales else ''}"
                 )
         return self
+
+    @property
+    def scales(self) -> bool:
+        """Whether the endpoint's number of instances follows the requests."""
+        return self.most_instances > self.release.instance_count
+
+    @property
+    def most_instances(self) -> int:
+        """The most instances that a real-time endpoint may have."""
+        return self.scaling.max_instances or self.release.instance_count
 
     @property
     def processes(self) -> int:

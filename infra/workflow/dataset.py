@@ -13,6 +13,7 @@ from infra.dataset import Dataset
 from infra.permissions import NO_RESOURCES, OBJECTS, RUN_NAMES, Permission
 from infra.python_function import PythonFunction
 from infra.quotas import machines
+from infra.scaling import Scaling
 from infra.workflow.endpoint import POLLED
 from infra.workflow.payloads import RunParts
 from infra.workflow.task import FailureRoute, RunScope, lambda_task
@@ -150,6 +151,7 @@ def _keep_ceiling(parts: RunParts) -> list[Permission]:
             reason=RUN_NAMES,
         ),
         Permission(actions=["states:ListExecutions"], resources=[parts.names.state_machine_arn]),
+        Scaling.look(),
         Permission(actions=["s3:PutObject"], resources=[claims], reason=OBJECTS),
         # of a bucket that the stack owns, the function may list and read everything
         *([] if dataset.owned else [Permission(actions=["s3:GetObject"], resources=[claims], reason=OBJECTS)]),

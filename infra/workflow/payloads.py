@@ -16,6 +16,7 @@ from infra.images import DebuggerImage, TrainingImage
 from infra.instances import gpus
 from infra.names import Names
 from infra.pause import SleepRecord
+from infra.scaling import Scaling
 from infra.settings import Settings
 from infra.source_bundle import SourceBundle
 from infra.workflow.protection import Protection
@@ -52,6 +53,7 @@ class RunParts:
     """The ECR repository of the serving image; None for an image of another registry."""
     endpoint_role_arn: str
     sleep_record: SleepRecord
+    scaling: Scaling
     protection: Protection
 
     @property

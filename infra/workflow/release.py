@@ -41,6 +41,7 @@ from infra.workflow.endpoint import (
 )
 from infra.workflow.payloads import RunParts
 from infra.workflow.rolled_back import explain_rollout
+from infra.workflow.scaling import before_update, end_scaling, retained_instances
 from infra.workflow.task import ANY_ERROR, LOST_ANSWER, FailureRoute, RunScope, lambda_task, sagemaker_task
 
 __all__ = ["release_phase", "retire_phase"]
@@ -197,7 +198,7 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
         scope,
         "UpdateEndpoint",
         call="updateEndpoint",
-        payload={**new_config, **deployment_config(parts.settings, parts.names)},
+        payload={**new_config, **retained_instances(parts), **deployment_config(parts.settings, parts.names)},
         implied=_see_alarms(parts),
     )
     update.next(rollout)
@@ -215,9 +216,10 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
         )
         replace.next(wait)
         changes.append(replace)
-        remember.next(_unless_realtime(scope, update=update, replace=replace))
+        end = end_scaling(scope, parts, following=replace)
+        remember.next(_unless_realtime(scope, update=update, replace=end))
     else:
-        remember.next(update)
+        remember.next(before_update(scope, parts, update=update))
 
     taken = when_refused(
         scope,

@@ -74,6 +74,10 @@ class RunRole:
         for permission in implied:
             self._add(permission)
 
+    def may(self, permission: Permission) -> None:
+        """Register what a call to another service than SageMaker needs."""
+        self._add(permission)
+
     def grant(self, state_machine: sfn.StateMachine) -> None:
         """Grant everything that was registered to the state machine's role."""
         passed = Permission(

@@ -23,6 +23,7 @@ from infra.workflow.endpoint import (
 )
 from infra.workflow.payloads import RunParts
 from infra.workflow.record import record_task
+from infra.workflow.scaling import retained_instances
 from infra.workflow.task import ANY_ERROR, FailureRoute, RunScope, lambda_task, sagemaker_task
 
 __all__ = ["smoke_test_phase"]
@@ -116,7 +117,11 @@ def _roll_back(scope: RunScope, parts: RunParts, failure: FailureRoute, record: 
         scope,
         "RestoreEndpoint",
         call="updateEndpoint",
-        payload={"EndpointName": parts.names.endpoint, "EndpointConfigName.$": "$.before.config"},
+        payload={
+            "EndpointName": parts.names.endpoint,
+            "EndpointConfigName.$": "$.before.config",
+            **retained_instances(parts),
+        },
     )
     restore.next(watched)
     go_on_where_done(scope, restore, failure, says=[IN_PROGRESS], following=watched)

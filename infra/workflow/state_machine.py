@@ -17,6 +17,7 @@ from infra.workflow.outcome import outcome_phase
 from infra.workflow.payloads import RunParts
 from infra.workflow.record import record_function, record_task
 from infra.workflow.release import release_phase, retire_phase
+from infra.workflow.scaling import scaling_phase
 from infra.workflow.smoke_test import smoke_test_phase
 from infra.workflow.task import FailureRoute, RunScope
 from infra.workflow.time_limit import longest_run
@@ -73,10 +74,11 @@ def _phases(states: RunScope, parts: RunParts) -> sfn.Pass:
     # every run ends here, however it went
     lock = lock_function(states, parts)
     outcome = give_lock_back(states, function=lock, following=outcome_phase(states, parts=parts))
-    failure = FailureRoute(outcome)
+    endings = scaling_phase(states, parts=parts, following=outcome)
+    failure = FailureRoute(endings.failed)
 
     # is the model good enough? then put it into service
-    retire = retire_phase(states, parts=parts, following=outcome)
+    retire = retire_phase(states, parts=parts, following=endings.released)
     recorder = record_function(states, parts)
     smoke_test = smoke_test_phase(states, parts=parts, recorder=recorder, failure=failure, following=retire)
     record = record_task(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
@@ -38,6 +38,7 @@ def check_ceiling(
     s3: S3Client,
     sagemaker: SageMakerClient,
     states: SFNClient,
+    autoscaling: Any,
     bucket: str,
     name_prefix: str,
     endpoint: str,
@@ -54,7 +55,7 @@ def check_ceiling(
     # the local cloud's clock may be ahead of this machine's
     now = max(datetime.now(UTC), datetime.fromisoformat(started))
     hourly = contract.fleet_usd_an_hour(cost["fleet"]) or 0.0
-    standing = _standing_usd_an_hour(sagemaker, endpoint=endpoint, sleep_record=sleep_record)
+    standing = _standing_usd_an_hour(sagemaker, autoscaling, endpoint=endpoint, sleep_record=sleep_record)
     claim = contract.Claim(
         name=plan["run"],
         kind="run",
@@ -92,8 +93,8 @@ def _worst(cost: contract.CostPlan, plan: contract.Plan) -> float:
     return sum(usd for usd in amounts if usd is not None)
 
 
-def _standing_usd_an_hour(sagemaker: SageMakerClient, *, endpoint: str, sleep_record: str) -> float:
-    """Return what the endpoint's machines cost an hour, those of one that sleeps included; 0 where there is none."""
+def _standing_usd_an_hour(sagemaker: SageMakerClient, autoscaling: Any, *, endpoint: str, sleep_record: str) -> float:
+    """Return what the endpoint's machines cost an hour at most, of one that sleeps, too; 0 where there is none."""
     config = config_in_service(sagemaker, endpoint=endpoint, sleep_record=sleep_record)
     if config is None:
         return 0.0
@@ -104,7 +105,9 @@ def _standing_usd_an_hour(sagemaker: SageMakerClient, *, endpoint: str, sleep_re
         if is_missing_resource(error):
             return 0.0
         raise
-    return contract.config_usd_an_hour(answer) or 0.0
+    # how far it scales, whatever the settings say since
+    most = contract.registered_instances(autoscaling, endpoint=endpoint)
+    return contract.config_usd_an_hour(answer, most=most) or 0.0
 
 
 def _running(states: SFNClient, state_machine: str) -> list[str]:

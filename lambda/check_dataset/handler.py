@@ -102,6 +102,7 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
             s3=s3,
             sagemaker=sagemaker,
             states=states,
+            autoscaling=boto3.client("application-autoscaling"),
             bucket=bucket,
             name_prefix=name_prefix,
             endpoint=os.environ["ENDPOINT_NAME"],

@@ -9,7 +9,8 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from shared.custom_resource import CustomResourceEvent, Deadline, respond
 from shared.first_few import first_few
-from shared.patience import LONGEST_CALL_SECONDS, PATIENT
+from shared.patience import LONGEST_CALL_SECONDS, PATIENT, patiently
+from shared.scaling import end_scaling
 from shared.sleep_record import put_record
 
 from .bucket_emptying import empty_bucket
@@ -22,6 +23,7 @@ logger = Logger()
 s3 = boto3.client("s3", config=PATIENT)
 sagemaker = boto3.client("sagemaker", config=PATIENT)
 states = boto3.client("stepfunctions", config=PATIENT)
+autoscaling = boto3.client("application-autoscaling", config=PATIENT)
 POLL_SECONDS = 5.0
 """Time between two looks at the jobs and the endpoint."""
 
@@ -67,7 +69,10 @@ def _clean_up(properties: Mapping[str, str], deadline: Deadline) -> None:
     if properties["EmptyBucket"]:
         empty_bucket(s3, properties["EmptyBucket"], deadline)
 
+    # SageMaker has ended the endpoint's scaling with it, if nobody deleted it by hand without the permission to
     _wait(properties, prefix, deadline)
+    doing = f"ending the scaling of {endpoint}"
+    patiently(lambda: end_scaling(autoscaling, endpoint=endpoint), deadline=deadline, doing=doing)
     delete_endpoint_configs(sagemaker, prefix, deadline)
 
     # Until its configuration was deleted, a request that had read the record before could still create the endpoint.

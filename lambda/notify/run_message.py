@@ -65,6 +65,7 @@ def _failed(run: RunDocument, name: str, execution: str) -> Message:
         "",
         advice_on(error_name),
         *(how_to_go_on(name, error_name) if run.get("plan") else []),
+        *_scaling_lines(run),
         "",
         *_report_lines(run),
         f"Execution: {execution_link(execution)}",
@@ -100,7 +101,15 @@ def _release_lines(run: RunDocument) -> list[str]:
     retired = run.get("retired")
     if retired and "Error" in retired:
         lines.append(f"Superseded models could not be deleted: {_reason(retired)}")
-    return lines
+    return [*lines, *_scaling_lines(run)]
+
+
+def _scaling_lines(run: RunDocument) -> list[str]:
+    """Return what the run could not do about the endpoint's automatic scaling."""
+    scaling = run.get("scaling")
+    if not scaling or "Error" not in scaling:
+        return []
+    return [f"Automatic scaling of the endpoint could not be changed: {_reason(scaling)}"]
 
 
 def _reused_lines(plan: Plan) -> list[str]:

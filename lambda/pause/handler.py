@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypedDict
@@ -12,7 +13,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 from shared.aws_errors import is_being_changed, is_missing_resource
 from shared.patience import PATIENT
+from shared.scaling import end_scaling
 from shared.sleep_record import clear_stale_record, put_record, sleeping_config
+
+import contract
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.type_defs import DescribeEndpointOutputTypeDef
@@ -23,6 +27,7 @@ logger = Logger()
 sagemaker = boto3.client("sagemaker", config=PATIENT)
 states = boto3.client("stepfunctions", config=PATIENT)
 cloudwatch = boto3.client("cloudwatch", config=PATIENT)
+autoscaling = boto3.client("application-autoscaling", config=PATIENT)
 
 _FINE_HOURS: Final = 24
 _FINE_PERIOD: Final = 300
@@ -71,6 +76,7 @@ def _why_not(now: datetime, idle: timedelta) -> str | None:
     if any("CurrentServerlessConfig" in variant for variant in endpoint["ProductionVariants"]):
         return "the endpoint is serverless until the next release, and sleeps by itself"
     clear_stale_record(os.environ["SLEEP_RECORD"], since=endpoint["LastModifiedTime"])
+    _keep_scaling()
 
     # is it in use, or about to be?
     if now - endpoint["LastModifiedTime"] < idle:
@@ -83,6 +89,18 @@ def _why_not(now: datetime, idle: timedelta) -> str | None:
     # First the record, without which nobody would know what to bring back.
     put_record(os.environ["SLEEP_RECORD"], endpoint["EndpointConfigName"])
     return None if _delete(endpoint["EndpointName"]) else _CHANGED
+
+
+def _keep_scaling() -> None:
+    """Let an endpoint that has woken scale again; a run does so by itself.
+
+    Whoever woke it, a request or a person, could not: SageMaker had yet to start it.
+    """
+    plan: contract.ScalingPlan | None = json.loads(os.environ["SCALING"] or "null")
+    if plan is None or contract.registered_instances(autoscaling, endpoint=plan["endpoint"]) or _is_running():
+        return
+    contract.begin_scaling(autoscaling, plan)
+    logger.info("the endpoint scales again", extra={"plan": plan})
 
 
 def _make_way(endpoint: DescribeEndpointOutputTypeDef) -> str:
@@ -111,6 +129,8 @@ def _delete(name: str) -> bool:
         if is_being_changed(error) or is_missing_resource(error):
             return False
         raise
+    # where SageMaker has not done so with the deletion
+    end_scaling(autoscaling, endpoint=name)
     return True
 
 

@@ -66,6 +66,11 @@ class EndedRun:
         served = self.document.get("served")
         return served is not None and "ServerlessConfig" not in served["ProductionVariants"][0]
 
+    @property
+    def keeps_instances(self) -> bool:
+        """Whether its updates of the endpoint keep the number of instances that automatic scaling chose."""
+        return bool(self.document.get("instances", {}).get("keep"))
+
 
 def find_ended_run(states: SFNClient, *, name: str, execution: str, status: contract.EndStatus) -> EndedRun:
     """Return how far an execution came, from the newest events of its history."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 from shared.aws_errors import already_exists, is_being_changed, is_missing_resource
@@ -65,6 +65,7 @@ def take_back(
         OutOfTime: the endpoint is still changing.
     """
     before, said, updated = run.config_before, "", False
+    kept: Any = contract.retained_properties() if run.keeps_instances else {}
     doing = f"bringing the endpoint {endpoint} back to {before or 'nothing'}"
     while True:
         found = _describe(sagemaker, endpoint, deadline=deadline, doing=doing)
@@ -97,7 +98,7 @@ def take_back(
                 f"console, and update it to {before}, or delete it"
             )
         else:
-            updated = _try(lambda: sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=before))
+            updated = _try(lambda: sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=before, **kept))
             said = f"the endpoint {endpoint} went back to {before}: no smoke test had passed the run's model"
         deadline.pause(_POLL_SECONDS, doing)
 

@@ -6,6 +6,7 @@ of time: each step looks at what is there, so that a further attempt goes on whe
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime
 from typing import Final, TypedDict
@@ -15,7 +16,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from shared.custom_resource import Deadline
 from shared.notification import publish
-from shared.patience import LONGEST_CALL_SECONDS, PATIENT
+from shared.patience import LONGEST_CALL_SECONDS, PATIENT, patiently
 from shared.release_lock import give_back_lock, read_lock
 from shared.running_jobs import run_job_kinds, stop_jobs
 from shared.s3_objects import write_json
@@ -36,6 +37,7 @@ s3 = boto3.client("s3", config=PATIENT)
 sns = boto3.client("sns", config=PATIENT)
 sagemaker = boto3.client("sagemaker", config=PATIENT)
 states = boto3.client("stepfunctions", config=PATIENT)
+autoscaling = boto3.client("application-autoscaling", config=PATIENT)
 
 SETTLE_SECONDS: Final = 10.0
 """A call that was under way when the execution ended may still be carried out: what it makes is looked for after it."""
@@ -108,6 +110,7 @@ def _tidy_up(run: EndedRun, *, stopped: datetime, deadline: Deadline) -> contrac
 
     if run.passed_smoke_test:
         done.append(f"its model passed its smoke test and stays in service, with {own}")
+        done.append(_scale(deadline))
     else:
         done += _withdraw(run, own, endpoint, stopped=stopped, deadline=deadline)
     return contract.TidiedRun(
@@ -132,6 +135,8 @@ def _withdraw(run: EndedRun, own: str, endpoint: str, *, stopped: datetime, dead
         env = os.environ["ENVIRONMENT"]
         back = take_back(sagemaker, run, endpoint=endpoint, config=own, env=env, deadline=deadline)
         done.append(back.said)
+        if back.serves:
+            done.append(_scale(deadline))
         if back.said or run.recorded:
             _record(run, own, stopped=stopped)
         if own not in (back.serves, sleeping_config(os.environ["SLEEP_RECORD"])):
@@ -140,6 +145,16 @@ def _withdraw(run: EndedRun, own: str, endpoint: str, *, stopped: datetime, dead
     why = f"Its run ended before it was released: {run.status.lower().replace('_', ' ')} in {run.state or 'no state'}."
     done.append(reject_package(sagemaker, group=prefix, run=run.name, why=why, deadline=deadline))
     return done
+
+
+def _scale(deadline: Deadline) -> str:
+    """Let what serves scale, which the run may not have come to, and say so; empty without the setting."""
+    plan: contract.ScalingPlan | None = json.loads(os.environ["SCALING"] or "null")
+    if plan is None:
+        return ""
+    doing = f"letting the endpoint {plan['endpoint']} scale"
+    patiently(lambda: contract.begin_scaling(autoscaling, plan), deadline=deadline, doing=doing)
+    return f"the endpoint scales between {plan['min_instances']} and {plan['max_instances']} instances"
 
 
 def _record(run: EndedRun, own: str, *, stopped: datetime) -> None:

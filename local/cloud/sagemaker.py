@@ -11,11 +11,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from local.cloud import auth, seam
+from local.cloud.autoscaling.permissions import Need
+from local.cloud.autoscaling.service import Autoscaling, check
+from local.cloud.autoscaling.targets import AutoscalingError
 from local.cloud.registration import add_service
 from local.sagemaker import SageMaker, SageMakerError
 from local.sagemaker.errors import unknown_operation
 
-__all__ = ["AccessDeniedError", "passed_roles", "register", "rollback_alarms"]
+__all__ = ["AccessDeniedError", "call", "check_trust", "passed_roles", "register", "rollback_alarms"]
 
 _SERVICE: Final = "sagemaker"
 _PRINCIPAL: Final = "sagemaker.amazonaws.com"
@@ -65,8 +68,9 @@ def rollback_alarms(parameters: Mapping[str, Any]) -> list[str]:
 class SageMakerService:
     """The functions that ministack expects of a service's module: `handle_request`, and those that keep its state."""
 
-    def __init__(self, sagemaker: SageMaker) -> None:
+    def __init__(self, sagemaker: SageMaker, scaling: Autoscaling) -> None:
         self._sagemaker = sagemaker
+        self._scaling = scaling
 
     async def handle_request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, query_params: Mapping[str, list[str]]
@@ -91,8 +95,11 @@ class SageMakerService:
             for alarm in rollback_alarms(parameters):
                 _check_alarm(headers, query_params, alarm)
 
+            for need in self._scaling.needed_for_deletion(operation, parameters):
+                _check_need(headers, query_params, need)
+
             check_trust(operation, parameters)
-            result = await asyncio.to_thread(self._sagemaker.call, operation, parameters)
+            result = await asyncio.to_thread(call, self._sagemaker, self._scaling, operation, parameters)
             return 200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(result, default=_encode).encode()
         except SageMakerError as error:
             return _error_response(error)
@@ -106,6 +113,18 @@ class SageMakerService:
     def reset(self) -> None:
         """Refuse ministack's reset of all services, since jobs and endpoints are processes."""
         logger.warning("SageMaker cannot be reset; stop and start the local cloud to begin without its records")
+
+
+def call(sagemaker: SageMaker, scaling: Autoscaling, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Answer an operation, with what Application Auto Scaling has to do with it.
+
+    Raises:
+        SageMakerError: the API's error.
+    """
+    scaling.check_update(operation, parameters)
+    result = sagemaker.call(operation, parameters)
+    scaling.after(operation, parameters)
+    return result
 
 
 def check_trust(operation: str, parameters: Any) -> None:
@@ -125,12 +144,12 @@ def check_trust(operation: str, parameters: Any) -> None:
             )
 
 
-def register(sagemaker: SageMaker) -> None:
+def register(sagemaker: SageMaker, scaling: Autoscaling) -> None:
     """Add the service to ministack's tables: routing, persistence, and the names of IAM actions and resources."""
     actions = seam.module("core.iam_actions")
     seam.expect(actions, "_BOTOCORE_SERVICE_MAP")
     patterns = {"target_prefixes": ["SageMaker."], "host_patterns": [r"(api|runtime)\.sagemaker\."]}
-    add_service(_SERVICE, SageMakerService(sagemaker), patterns=patterns)
+    add_service(_SERVICE, SageMakerService(sagemaker, scaling), patterns=patterns)
     # InvokeEndpoint is a REST call: ministack finds its action by the path in botocore's model of the runtime API
     actions._BOTOCORE_SERVICE_MAP[_SERVICE] = ["sagemaker-runtime"]
     _name_resources(actions, sagemaker)
@@ -213,6 +232,13 @@ def _check_alarm(headers: Mapping[str, str], query_params: Mapping[str, list[str
             f"User: {denied.principal_arn} is not authorized to perform: cloudwatch:DescribeAlarms on resource: {arn} "
             "because no identity-based policy allows the cloudwatch:DescribeAlarms action",
         )
+
+
+def _check_need(headers: Mapping[str, str], query_params: Mapping[str, list[str]], need: Need) -> None:
+    try:
+        check(headers, query_params, need)
+    except AutoscalingError as error:
+        raise AccessDeniedError(error.code, error.message) from None
 
 
 def _parse(body: bytes) -> dict[str, Any]:

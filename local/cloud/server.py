@@ -35,6 +35,7 @@ from local.cloud import (
     service_limits,
     service_quotas,
 )
+from local.cloud.autoscaling import service as autoscaling
 from local.cloud.gate import Gate, admit_one_administrator
 from local.cloud.host import MinistackHost
 from local.cloud.stepfunctions import integrations, jsonpaths
@@ -123,8 +124,9 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         condition_keys.apply()
         clock.apply()
         admit_one_administrator()
-        sagemaker.register(service)
-        integrations.apply(service)
+        scaling = autoscaling.register(service)
+        sagemaker.register(service, scaling)
+        integrations.apply(service, scaling)
         jsonpaths.apply()
         object_store.apply()
         form_uploads.apply()

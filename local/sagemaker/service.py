@@ -154,6 +154,8 @@ class SageMaker:
             return self._context.store.arn(ENDPOINT, str(parameters.get("EndpointName", "")))
         if operation == "ListTrainingJobsForHyperParameterTuningJob":
             return self._context.store.arn(TUNING_JOB, str(parameters.get(TUNING_JOB.name_member, "")))
+        if operation == "UpdateEndpointWeightsAndCapacities":
+            return self._context.store.arn(ENDPOINT, str(parameters.get("EndpointName", "")))
         arn = registry_arn(self._context.store, operation, parameters)
         if arn is not None:
             return arn
@@ -193,6 +195,7 @@ class SageMaker:
             "CreateEndpointConfig": lambda p: {"EndpointConfigArn": create_endpoint_config(context, p)},
             "CreateEndpoint": lambda p: {"EndpointArn": self._endpoints.create(p)},
             "UpdateEndpoint": lambda p: {"EndpointArn": self._endpoints.update(p)},
+            "UpdateEndpointWeightsAndCapacities": lambda p: {"EndpointArn": self._endpoints.resize(p)},
             "DeleteModel": lambda p: store.delete(MODEL, p["ModelName"]),
             "DeleteEndpointConfig": lambda p: store.delete(ENDPOINT_CONFIG, p["EndpointConfigName"]),
             "DeleteEndpoint": lambda p: self._endpoints.delete(p["EndpointName"]),

@@ -45,6 +45,10 @@ class ServingSageMaker:
         """The runs whose model is there; `kept` are those whose configuration is."""
         self.real_time: tuple[str, ...] = ()
         """The runs whose configuration has instances."""
+        self.machines: dict[str, str] = {}
+        """Their instance types, where they are others than ml.m5.large."""
+        self.retained: dict[str, Any] = {}
+        """What the last update kept of the variant."""
         self.fails: str | None = None
         """Why SageMaker does not carry an update out."""
         self.refusal: Exception | None = None
@@ -73,7 +77,8 @@ class ServingSageMaker:
             self.status, self.pending = "InService", None
         return seen
 
-    def update_endpoint(self, *, EndpointName: str, EndpointConfigName: str) -> None:  # noqa: N803
+    def update_endpoint(self, *, EndpointName: str, EndpointConfigName: str, **retained: Any) -> None:  # noqa: N803
+        self.retained = retained
         assert EndpointName == "whippet-dev"
         if self.refusal is not None:
             raise self.refusal
@@ -83,7 +88,9 @@ class ServingSageMaker:
     def describe_endpoint_config(self, *, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803
         run = EndpointConfigName.removeprefix("whippet-dev-")
         machines: dict[str, Any] = (
-            {"InstanceType": "ml.m5.large"} if run in self.real_time else {"ServerlessConfig": {}}
+            {"InstanceType": self.machines.get(run, "ml.m5.large")}
+            if run in self.real_time
+            else {"ServerlessConfig": {}}
         )
         return {"ProductionVariants": [machines]}
 

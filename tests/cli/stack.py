@@ -8,6 +8,7 @@ from typing import Any
 
 from infra.outputs import StackOutput
 from infra.settings import Settings
+from tests.fakes.autoscaling import FakeAutoscaling
 from tests.fakes.s3 import FakeS3, client_error
 
 __all__ = ["EXECUTION", "RUN", "STARTED", "FakeLogs", "FakeStack", "FakeStepFunctions", "GroupedLogs", "question"]
@@ -29,7 +30,13 @@ class FakeStack:
         self.settings = Settings()
         self.place = "on this machine"
         self.outputs: dict[str, str] = {}
-        self.clients = {"s3": FakeS3(objects), "stepfunctions": FakeStepFunctions(), **clients}
+        self.autoscaling = FakeAutoscaling()
+        self.clients = {
+            "s3": FakeS3(objects),
+            "stepfunctions": FakeStepFunctions(),
+            "application-autoscaling": self.autoscaling,
+            **clients,
+        }
 
     def client(self, service: str) -> Any:
         return self.clients[service]

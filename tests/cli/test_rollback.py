@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+import contract
 from cli import CliError
 from cli.release_lock import hold_release_lock
 from cli.rollback import rollback
 from contract import NO_HOLDER, ReleaseChange, ReleaseLock, release_lock_key
 from infra.outputs import StackOutput
+from infra.settings import Settings
 from tests.cli.released import BEGIN, IDENTITY, Execution, ReleasedStack, ServingSageMaker, record
+from tests.fakes.autoscaling import PLAN
 from tests.fakes.s3 import client_error
 from tests.fakes.ssm import RECORD, FakeParameter
 
@@ -395,3 +398,52 @@ def test_times_are_the_endpoints_own_and_not_this_machines() -> None:
     stack = ReleasedStack(ServingSageMaker("c-1"))
     rolled_back(stack)
     assert newest_record(stack)[1]["at"] == (BEGIN + timedelta(hours=10)).isoformat()
+
+
+def scaled_stack(sagemaker: ServingSageMaker) -> Any:
+    """A stack whose endpoint scales, all of whose releases are real-time."""
+    stack: Any = ReleasedStack(sagemaker)
+    stack.settings = Settings.model_validate({"serving": {"mode": "realtime"}, "scaling": {"max_instances": 4}})
+    sagemaker.real_time = ("a-1", "b-1", "c-1")
+    stack.autoscaling.register_scalable_target(**contract.scalable_range(PLAN))
+    stack.autoscaling.calls.clear()
+    return stack
+
+
+def test_an_endpoint_that_scales_keeps_its_instances() -> None:
+    sagemaker = ServingSageMaker("c-1")
+    stack = scaled_stack(sagemaker)
+    said = rolled_back(stack)
+    assert sagemaker.retained == contract.retained_properties()
+    assert stack.autoscaling.calls == ["scale 1 to 4"], "it was never ended"
+    assert "it scales between 1 and 4 instances" in said
+
+
+def test_other_machines_scale_again_once_they_serve() -> None:
+    sagemaker = ServingSageMaker("c-1")
+    sagemaker.machines = {"b-1": "ml.c5.large"}
+    stack = scaled_stack(sagemaker)
+    rolled_back(stack)
+    assert sagemaker.retained == contract.retained_properties()
+    assert stack.autoscaling.calls == ["scale no more", "scale 1 to 4"]
+
+
+def test_without_scaling_an_update_keeps_nothing() -> None:
+    sagemaker = ServingSageMaker("c-1")
+    stack: Any = ReleasedStack(sagemaker)
+    rolled_back(stack)
+    assert (sagemaker.retained, stack.autoscaling.calls) == ({}, [])
+
+
+def test_scaling_that_is_refused_is_told_after_the_model_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    sagemaker = ServingSageMaker("c-1")
+    stack = scaled_stack(sagemaker)
+    denied = client_error("AccessDeniedException", "is not authorized")
+
+    def refuse(**_: Any) -> None:
+        raise denied
+
+    monkeypatch.setattr(stack.autoscaling, "put_scaling_policy", refuse)
+    with pytest.raises(CliError, match=r"the model serves, and the endpoint does not scale: .*not authorized"):
+        rolled_back(stack)
+    assert newest_record(stack)[1]["run"] == "b-1"

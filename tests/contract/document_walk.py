@@ -17,7 +17,8 @@ from botocore.model import ServiceModel, Shape, StructureShape
 from contract import RunDocument, RunResult
 from tests.contract.document_types import EACH, Path, Types, branches, fits, in_shape, is_value_of, type_of
 
-_SAGEMAKER = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+_SERVICES = {"sagemaker": "sagemaker", "applicationautoscaling": "application-autoscaling"}
+"""Names of botocore's models, by the names of Step Functions' integrations."""
 _CONTEXT = {
     "$$.Execution.Id",
     "$$.Execution.Name",
@@ -361,8 +362,17 @@ def _operation(resource: str) -> str:
     return call[0].upper() + call[1:]
 
 
+@cache
+def _service(name: str) -> ServiceModel:
+    return ServiceModel(Loader().load_service_model(_SERVICES[name], "service-2"), name)
+
+
+def _model(resource: str) -> ServiceModel:
+    return _service(resource.split(":")[-2])
+
+
 def _input(resource: str) -> Shape | None:
-    return _SAGEMAKER.operation_model(_operation(resource).removesuffix(".sync")).input_shape
+    return _model(resource).operation_model(_operation(resource).removesuffix(".sync")).input_shape
 
 
 def _output(resource: str) -> Shape:
@@ -370,7 +380,7 @@ def _output(resource: str) -> Shape:
     name = _operation(resource)
     if name.endswith(".sync"):
         name = name.removesuffix(".sync").replace("Create", "Describe")
-    shape = _SAGEMAKER.operation_model(name).output_shape
+    shape = _model(resource).operation_model(name).output_shape
     assert isinstance(shape, StructureShape)
     return shape
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import contract
+from tests.fakes.autoscaling import FakeAutoscaling
 from tests.fakes.s3 import FakeS3, client_error
 
 __all__ = ["ENDPOINT", "Account", "Job"]
@@ -61,6 +62,9 @@ class Account:
         self.configs: dict[str, tuple[str, int]] = {}
         self.endpoint: dict[str, Any] | None = None
         self.fleets: list[Fleet] = []
+        self.most_instances = 0
+        """Where the endpoint scales: how many instances it has, whoever asks; it is never fewer here."""
+        self.autoscaling = FakeAutoscaling()
         self.requests: list[datetime] = []
         self.record: tuple[str, datetime] | None = None
         self.context: Any = None
@@ -274,14 +278,18 @@ class Account:
 
     def _new_fleet(self, config: str) -> None:
         kind, count = self.configs[config]
-        self.fleets.append(Fleet((contract.hourly_price(kind) or 0.0) * count, self.now))
+        instances = max(count, self.most_instances)
+        self.fleets.append(Fleet((contract.hourly_price(kind) or 0.0) * instances, self.now))
 
     def _in_service(self, endpoint: dict[str, Any]) -> None:
         if self.endpoint is endpoint:
             endpoint.update(EndpointStatus="InService", LastModifiedTime=self.now)
+            if self.most_instances:
+                target = contract.scalable_target(ENDPOINT)
+                self.autoscaling.registered = {**target, "MaxCapacity": self.most_instances}
 
     def _gone(self) -> None:
-        self.endpoint = None
+        self.endpoint, self.autoscaling.registered = None, None
         self.fleets[-1].end = self.now
 
     # --- CloudWatch and SSM

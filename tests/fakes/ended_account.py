@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import contract
+from tests.fakes.autoscaling import FakeAutoscaling
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import FakeS3, client_error
 
@@ -40,6 +41,7 @@ _VARIABLES = {
     "ENDPOINT_NAME": "whippet-dev",
     "ENVIRONMENT": "dev",
     "NAME_PREFIX": "whippet-dev",
+    "SCALING": "",
     "SLEEP_RECORD": "",
     "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:topic",
 }
@@ -59,6 +61,8 @@ class _SageMaker:
         }
         self.packages = {"arn:2": ["Run other", "Approved"], "arn:1": [f"Run {RUN}", "Approved"]}
         self.calls: list[str] = []
+        self.kept: dict[str, Any] = {}
+        """What the last update kept of the variant."""
         self.stays = False
         """Whether SageMaker does not carry updates out."""
 
@@ -110,7 +114,8 @@ class _SageMaker:
         self.calls.append(f"create {EndpointConfigName}")
         self.config, self.status = EndpointConfigName, "Creating"
 
-    def update_endpoint(self, *, EndpointName: str, EndpointConfigName: str) -> None:  # noqa: N803
+    def update_endpoint(self, *, EndpointName: str, EndpointConfigName: str, **kept: Any) -> None:  # noqa: N803
+        self.kept = kept
         self.calls.append(f"update to {EndpointConfigName}")
         self.status, self.pending = "Updating", EndpointConfigName
 
@@ -150,7 +155,8 @@ class EndedAccount:
 
         self.function = tidy_up.handler
         self.history: list[dict[str, Any]] = []
-        for name in ("s3", "sagemaker"):
+        self.autoscaling = FakeAutoscaling(self.sagemaker.calls)
+        for name in ("s3", "sagemaker", "autoscaling"):
             monkeypatch.setattr(tidy_up, name, getattr(self, name))
         monkeypatch.setattr(tidy_up, "states", self)
         monkeypatch.setattr(tidy_up, "sns", self)

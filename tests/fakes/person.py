@@ -24,7 +24,9 @@ from cli.batch.price import batch_cost
 from cli.ceiling import claim_of, keep_ceiling
 from cli.wake import wake
 from infra.cost import cost_plan, fleet, planned_jobs
+from infra.names import Names
 from infra.outputs import StackOutput
+from infra.scaling import Scaling
 from infra.settings import Settings
 from tests.fakes.account import ENDPOINT, Account, Job
 from tests.fakes.lambda_context import Context
@@ -72,7 +74,8 @@ class _Target:
     outputs: dict[str, str] = field(default_factory=lambda: {StackOutput.SLEEP_RECORD: RECORD})
 
     def client(self, service: str) -> Any:
-        return self.account.s3 if service == "s3" else self.account
+        others = {"s3": self.account.s3, "application-autoscaling": self.account.autoscaling}
+        return others.get(service, self.account)
 
     def output(self, name: StackOutput) -> str:
         return {
@@ -118,6 +121,7 @@ class _Person:
                 s3=self.account.s3,  # type: ignore[arg-type]
                 sagemaker=self.account,  # type: ignore[arg-type]
                 states=self.account,  # type: ignore[arg-type]
+                autoscaling=self.account.autoscaling,
                 bucket="data",
                 name_prefix=PREFIX,
                 endpoint=ENDPOINT,
@@ -265,6 +269,7 @@ def _aws(account: Account) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict("os.environ", environment))
         for module in (pause, cleanup):
+            stack.enter_context(mock.patch.object(module, "autoscaling", account.autoscaling))
             for name in {"sagemaker", "states", "cloudwatch", "s3"} & set(vars(module)):
                 stack.enter_context(mock.patch.object(module, name, account.s3 if name == "s3" else account))
         stack.enter_context(mock.patch.object(boto3, "client", client))
@@ -285,9 +290,14 @@ def live(seed: int, *, actions: int = 60) -> Life:
             "instance_type": rng.choice(["ml.c5.2xlarge", "ml.g5.xlarge", "ml.g5.12xlarge"]),
         },
     }
+    if seed % 3 == 0:
+        sections["scaling"] = {"max_instances": 2 + seed % 4}
     settings = _with_ceiling(sections, rng)
     account = Account(BEGIN + timedelta(days=rng.uniform(0, 28)))
-    with _aws(account), mock.patch.dict("os.environ", PAUSE_AFTER_HOURS=str(settings.serving.pause_after_hours)):
+    scaling = Scaling.of(settings, Names(PREFIX))
+    account.most_instances = settings.most_instances if scaling.plan else 0
+    variables = {"PAUSE_AFTER_HOURS": str(settings.serving.pause_after_hours), "SCALING": scaling.variable}
+    with _aws(account), mock.patch.dict("os.environ", variables):
         person = _Person(account, settings, rng)
         kinds: list[Callable[[], object]] = [
             person.start, person.stop, person.kill, person.ask, person.wake, person.classify, person.forget,

@@ -16,6 +16,7 @@ EVERY_FUNCTION = {
     "release.approval": "manual",
     "serving.mode": "realtime",
     "serving.pause_after_hours": "12",
+    "scaling.max_instances": "4",
     "monitoring.alarms": "true",
     "monitoring.capture_percent": "100",
     "monitoring.dashboard": "true",

@@ -99,6 +99,12 @@ class Endpoint:
         self.calls: list[str] = []
         self.rolls_back = False
         self.after_creation = "InService"
+        self.machine = "ml.m5.large"
+        """Instance type of the configuration in service before the run, where it is not serverless."""
+        self.scales = False
+        """Whether it is a scalable target."""
+        self.requests: list[dict[str, Any]] = []
+        """Its updates and those of its scaling."""
         self.reason: str | None = None
 
     def look(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -118,8 +124,24 @@ class Endpoint:
         return seen
 
     def describe_config(self, payload: dict[str, Any]) -> dict[str, Any]:
-        machines = {"ServerlessConfig": {"MemorySizeInMB": 3072}} if self.serverless else {"InitialInstanceCount": 1}
+        machines = {"InitialInstanceCount": 1, "InstanceType": self.machine}
+        if self.serverless:
+            machines = {"ServerlessConfig": {"MemorySizeInMB": 3072}}
         return {**payload, "ProductionVariants": [{"VariantName": "AllTraffic", **machines}]}
+
+    def begin_scaling(self, payload: dict[str, Any]) -> dict[str, Any]:
+        if self.config is None:
+            raise TaskError("ApplicationAutoScaling.ValidationException", "Could not find endpoint")
+        self.requests.append(payload)
+        self.scales = True
+        return {"ScalableTargetARN": "arn"}
+
+    def end_scaling(self, payload: dict[str, Any]) -> dict[str, Any]:
+        self.requests.append(payload)
+        if not self.scales:
+            raise TaskError("ApplicationAutoScaling.ObjectNotFoundException", "No scalable target registered")
+        self.scales = False
+        return {}
 
     def create(self, payload: dict[str, Any]) -> dict[str, Any]:
         if self.config is not None:
@@ -132,6 +154,7 @@ class Endpoint:
         if self.status != "InService":
             raise TaskError("SageMaker.AmazonSageMakerException", 'Cannot update in-progress endpoint "arn:…".')
         self.calls.append(f"update to {payload['EndpointConfigName']}")
+        self.requests.append(payload)
         if not self.rolls_back:
             self.config = payload["EndpointConfigName"]
         self.status = "Updating"
@@ -141,7 +164,7 @@ class Endpoint:
         if self.config is None:
             raise NOT_FOUND
         self.calls.append("delete")
-        self.status = "Deleting"
+        self.status, self.scales = "Deleting", False
         return {}
 
 
@@ -248,7 +271,7 @@ def tasks(
         "DescribeEndpoint": endpoint.describe,
         "CreateEndpoint": endpoint.create,
         "UpdateEndpoint": endpoint.update,
-        "DescribeServedConfig": endpoint.describe_config,
+        **dict.fromkeys(("DescribeServedConfig", "DescribeFleet"), endpoint.describe_config),
         **dict.fromkeys(("DeleteBrokenEndpoint", "DeleteRealtimeEndpoint", "DeleteFailedEndpoint"), endpoint.delete),
         "DescribeRollout": endpoint.describe,
         "ExplainRollout": answer(ROLLED_BACK),
@@ -259,6 +282,9 @@ def tasks(
         "DescribeRollback": endpoint.describe,
         **dict.fromkeys(("RecordRelease", "RecordRollback"), answer({"key": "releases/record.json"})),
         "Retire": answer({"configs": [], "models": []}),
+        "EndScaling": endpoint.end_scaling,
+        "BeginScaling": endpoint.begin_scaling,
+        "PutScalingPolicy": answer({"PolicyARN": "arn", "Alarms": []}),
         "GiveLockBack": answer({"held": False, "holder": ""}),
         "Report": answer(REPORT),
         "Notify": notify,
@@ -311,6 +337,10 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
     taken_back = Endpoint(OLD_CONFIG, serverless=False)
     taken_back.rolls_back = True
     yield walk(definition, tasks(taken_back, mode=mode), {})
+    # another instance type
+    others = Endpoint(OLD_CONFIG, serverless=False)
+    others.scales, others.machine = True, "ml.c5.large"
+    yield walk(definition, tasks(others, mode=mode), {})
 
 
 def _always(answer: Any) -> Task:

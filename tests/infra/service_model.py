@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape, StructureShape
 from botocore.validate import ParamValidator
 
-_MODEL = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+
+@cache
+def _model(service: str) -> ServiceModel:
+    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
 
 
-def problems(call: str, payload: dict[str, Any]) -> list[str]:
-    """Everything that is wrong with a SageMaker request; `call` as Step Functions writes it."""
-    shape = _MODEL.operation_model(call[0].upper() + call[1:].removesuffix(".sync")).input_shape
+def problems(call: str, payload: dict[str, Any], *, service: str = "sagemaker") -> list[str]:
+    """Everything that is wrong with a request; `call` as Step Functions writes it, `service` as botocore names it."""
+    shape = _model(service).operation_model(call[0].upper() + call[1:].removesuffix(".sync")).input_shape
     assert shape is not None
     report = ParamValidator().validate(payload, shape)
     return ([report.generate_report()] if report.has_errors() else []) + _constraints(shape, payload, call)
@@ -56,7 +60,15 @@ def _size(shape: Shape, size: float, place: str) -> list[str]:
 
 def _in_python(pattern: str) -> str:
     """Python's regular expressions have no Unicode properties; these cover what the model's own need."""
-    for java, python in ((r"\p{L}", r"\w"), (r"\p{M}", ""), (r"\p{N}", r"\d"), (r"\p{Z}", r"\s")):
+    # characters outside of the basic plane are one range in Python, and two of surrogates in Java
+    pattern = pattern.replace(r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
+    for java, python in (
+        (r"\p{L}", r"\w"),
+        (r"\p{M}", ""),
+        (r"\p{N}", r"\d"),
+        (r"\p{Z}", r"\s"),
+        (r"\p{Print}", "[ -~]"),
+    ):
         pattern = pattern.replace(java, python)
     pattern = pattern.replace(r"\p{S}", r"$+<=>^`|~").replace(r"\p{P}", r"!-/:-@\[-_{}")
     return re.sub(r"\$\{\d+,\d+\}$", "", pattern)  # a length after the end, which "min" and "max" tell, too

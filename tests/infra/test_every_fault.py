@@ -19,7 +19,10 @@ from tests.infra.asl_walker import StoppedError, Task, TaskError, Walk, walk
 from tests.infra.fake_run import JOBS, NEW_CONFIG, OLD_CONFIG, Endpoint, Rules, job_failed, tasks, verdict
 from tests.infra.fake_sagemaker import Fault, SageMaker, lost_answer, quota, timed_out
 
-NOT_NEEDED: Final = {"DescribeServedConfig", "GiveLockBack", "RecordRelease", "RecordRollback", "Report", "Retire"}
+NOT_NEEDED: Final = {
+    *("BeginScaling", "DescribeFleet", "DescribeServedConfig", "EndScaling", "GiveLockBack", "PutScalingPolicy"),
+    *("RecordRelease", "RecordRollback", "Report", "Retire"),
+}
 """States without which a release counts."""
 
 OTHERWISE: Final = {"DescribeInService", "TrainManaged"}
@@ -47,9 +50,22 @@ class Way:
     answers: dict[str, Any] = field(default_factory=dict)
     planned: dict[str, Any] = field(default_factory=dict)
     serverless: bool = True
+    machine: str = ""
+    """Where the settings let the endpoint scale: its instance type before the run."""
+    rolls_back: bool = False
+    """Whether an alarm takes the update back."""
 
     def endpoint(self) -> Endpoint:
-        return Endpoint(self.before, self.status, serverless=self.serverless)
+        endpoint = Endpoint(self.before, self.status, serverless=self.serverless)
+        endpoint.rolls_back = self.rolls_back
+        endpoint.scales, endpoint.machine = bool(self.machine), self.machine or endpoint.machine
+        return endpoint
+
+    @property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        asks = {"release.approval": "manual"} if self.asks else {}
+        scales = {"serving.mode": "realtime", "scaling.max_instances": "4"} if self.machine else {}
+        return tuple((asks | scales).items())
 
     def account(self, endpoint: Endpoint, faults: dict[str, list[Fault]] | None = None) -> SageMaker:
         known = tasks(endpoint, **self.planned) | {name: _answer(value) for name, value in self.answers.items()}
@@ -79,6 +95,10 @@ WAYS: Final = {
     "overtaken by a better one": Way(answers={"Verdict": OVERTAKEN, "VerdictAgain": verdict(accepted=False)}),
     "a person's yes": Way(asks=True, answers={"Verdict": verdict(approval="PendingManualApproval")}),
     "a person's no": Way(asks=True, answers={"AskApproval": TaskError("ModelRejected", "no")}),
+    "scales": Way(serverless=False, machine="ml.m5.large"),
+    "scales on other machines": Way(serverless=False, machine="ml.c5.large"),
+    "scales, and is taken back": Way(serverless=False, machine="ml.c5.large", rolls_back=True),
+    "scales, and is rolled back": Way(serverless=False, machine="ml.c5.large", answers=SMOKE),
     "nobody answers": Way(asks=True, answers={"AskApproval": TaskError("States.Timeout", "")}),
 }
 
@@ -99,18 +119,27 @@ class Case:
 
     @property
     def is_lambda(self) -> bool:
-        return "sagemaker:" not in self.definition["States"][self.state]["Resource"]
+        return ":states:::aws-sdk:" not in self.resource and ":states:::sagemaker:" not in self.resource
+
+    @property
+    def is_scaling(self) -> bool:
+        return ":applicationautoscaling:" in self.resource
+
+    @property
+    def resource(self) -> str:
+        resource: str = self.definition["States"][self.state]["Resource"]
+        return resource
 
 
 @pytest.fixture(scope="module")
 def cases(synthesise: Callable[..., Any]) -> list[Case]:
     """A case for every Task state, on the first way that passes it; those that stop a job are passed in a time-out."""
     machines = {
-        asks: synthesise(**({"release.approval": "manual"} if asks else {})).definition() for asks in (False, True)
+        settings: synthesise(**dict(settings)).definition() for settings in {way.settings for way in WAYS.values()}
     }
     found: dict[str, Case] = {}
     for way in WAYS.values():
-        definition = machines[way.asks]
+        definition = machines[way.settings]
         clean = walk(definition, way.account(way.endpoint()).tasks, {})
         for state in dict.fromkeys(name for name, _ in clean.payloads):
             found.setdefault(state, Case(state, way, definition, clean))
@@ -129,12 +158,19 @@ def broken_promises(case: Case, ended: Walk, endpoint: Endpoint, account: SageMa
         yield "no reason is told"  # that of Notify the tidy-up tells
     if "TakeReleaseLock" in ended.path and case.state != "TakeReleaseLock" and "GiveLockBack" not in ended.path:
         yield "the lock is kept"
+    if case.way.machine and not endpoint.scales and not _may_fail_to_scale(case):
+        yield "it scales no more"
     expected = NEW_CONFIG if ended.status == "SUCCEEDED" or case.state == "Notify" else case.way.before
     gone = case.way.before if case.way.status == "InService" else None
     serves = None if endpoint.status == "Deleting" else endpoint.config
     told = (case.state in ROLLBACK and f"Then {case.state}" in ended.cause) or case.state in UNFOLLOWED
     if serves not in (expected, gone) and not told:
         yield f"{serves} serves"
+
+
+def _may_fail_to_scale(case: Case) -> bool:
+    """Whether the fault hits what lets the endpoint scale, which the message then tells."""
+    return case.state == "BeginScaling"
 
 
 def report(kind: str, count: int, wrong: dict[str, list[str]]) -> None:
@@ -148,7 +184,7 @@ def test_what_passes_leads_to_the_same_end(cases: list[Case], kind: str) -> None
     wrong: dict[str, list[str]] = {}
     count = 0
     for case in cases:
-        if kind == "quota" and case.is_lambda:
+        if kind == "quota" and (case.is_lambda or case.is_scaling):
             continue
         count += 1
         ended, endpoint, account = case.run(_passing(kind, case))
@@ -167,6 +203,8 @@ def _passing(kind: str, case: Case) -> Fault:
         return lost_answer
     if kind == "lost answer" and not case.is_lambda:
         return _carried_out
+    if case.is_scaling:
+        return _raising(TaskError("ApplicationAutoScaling.ApplicationAutoScalingException", "Rate exceeded"))
     of_lambda = {"throttling": "Lambda.TooManyRequestsException", "lost answer": "Lambda.SdkClientException"}
     error = of_lambda[kind] if case.is_lambda else "SageMaker.AmazonSageMakerException"
     return _raising(TaskError(error, "Rate exceeded (Status Code: 400; Error Code: ThrottlingException)"))
@@ -175,7 +213,8 @@ def _passing(kind: str, case: Case) -> Fault:
 def _carried_out(_: SageMaker, task: Task, payload: dict[str, Any]) -> Any:
     """The call is carried out, and its answer gets lost."""
     task(payload)
-    raise TaskError("SageMaker.SdkClientException", "Unable to execute HTTP request: The server failed to respond")
+    service = "ApplicationAutoScaling" if "ScalableDimension" in payload else "SageMaker"
+    raise TaskError(f"{service}.SdkClientException", "Unable to execute HTTP request: The server failed to respond")
 
 
 def _raising(error: TaskError) -> Fault:

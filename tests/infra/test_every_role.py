@@ -88,11 +88,29 @@ NOT_GRANTED = {
 }
 """Actions of AWS's lists that a role does not get, with the reason."""
 
+_ENDED = {"application-autoscaling:DeregisterScalableTarget", "cloudwatch:DeleteAlarms"}
+_BEGUN = {
+    *("application-autoscaling:RegisterScalableTarget", "application-autoscaling:PutScalingPolicy"),
+    *("sagemaker:DescribeEndpointConfig", "sagemaker:UpdateEndpointWeightsAndCapacities"),
+    *("cloudwatch:PutMetricAlarm", "cloudwatch:DescribeAlarms", "iam:CreateServiceLinkedRole"),
+}
+"""What automatic scaling needs, apart from a look at the endpoint, which these functions take themselves."""
+
 NOT_CALLED = {
     ("TrainingRole", "s3:AbortMultipartUpload"): "an upload of a large model that fails is taken back",
     ("TrainingRole", "s3:GetBucketLocation"): "of AmazonSageMakerFullAccess; the toolkit's S3 transfer may ask for it",
     ("ApiFunction", "sagemaker:AddTags"): "CreateEndpoint with tags asks for it",
     ("TidyUpFunction", "sagemaker:AddTags"): "CreateEndpoint with tags asks for it",
+    **{
+        (role, action): "contract/scaling.py calls it, or AWS asks it of who does (infra/scaling.py)"
+        for role, actions in {
+            "CleanupFunction": _ENDED,
+            "PauseFunction": {*_ENDED, *_BEGUN, "application-autoscaling:DescribeScalableTargets"},
+            "TidyUpFunction": _BEGUN | {"cloudwatch:DeleteAlarms"},
+            "FunctionsCheckDataset": {"application-autoscaling:DescribeScalableTargets"},
+        }.items()
+        for action in actions
+    },
     ("FunctionsVerdict", "s3:ListBucket"): "without it S3 answers 403 for a file that a run did not write, not 404",
     **{
         ("FunctionsCheckDataset", f"sagemaker:{verb}{kind}Job{'s' if verb == 'List' else ''}"): (

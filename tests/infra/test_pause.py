@@ -14,6 +14,16 @@ from tests.infra.template import ACCOUNT, REGION, Template, listed
 
 ENDPOINT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/whippet-dev"
 RECORD = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/whippet-dev/sleeping-model"
+SCALING = [
+    f"application-autoscaling:{call}"
+    for call in ("RegisterScalableTarget", "PutScalingPolicy", "DeregisterScalableTarget")
+]
+ALARMS = ["cloudwatch:PutMetricAlarm", "cloudwatch:DescribeAlarms", "cloudwatch:DeleteAlarms"]
+ALARM_NAMES = "TargetTracking-endpoint/whippet-dev/variant/AllTraffic-*"
+LINKED_ROLE = (
+    "aws-service-role/sagemaker.application-autoscaling.amazonaws.com/"
+    "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+)
 WAKING = {"sagemaker:CreateEndpoint", "sagemaker:AddTags", "ssm:GetParameter"}
 
 
@@ -85,6 +95,13 @@ def test_the_pause_function_may_delete_the_endpoint_and_nothing_that_brings_it_b
         "cloudwatch:GetMetricStatistics": {"*"},
         "ssm:GetParameter": {RECORD},
         "ssm:PutParameter": {RECORD},
+        # what sleeps scales no more, what has woken does again
+        **dict.fromkeys(SCALING, {f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/*"}),
+        "application-autoscaling:DescribeScalableTargets": {"*"},
+        "sagemaker:UpdateEndpointWeightsAndCapacities": {ENDPOINT},
+        "sagemaker:DescribeEndpointConfig": {f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint-config/whippet-dev-*"},
+        **dict.fromkeys(ALARMS, {f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{ALARM_NAMES}"}),
+        "iam:CreateServiceLinkedRole": {f"arn:aws:iam::{ACCOUNT}:role/{LINKED_ROLE}"},
     }
 
 

@@ -51,6 +51,8 @@ def needed(resource: str, payload: dict[str, Any], *, repository: str, encrypted
     """
     if ":function:" in resource:
         return {("lambda:InvokeFunction", resource)}
+    if ":applicationautoscaling:" in resource:
+        return of_scaling(resource.rsplit(":", 1)[1])
     call = resource.rsplit(":", 1)[1]
     action = call[0].upper() + call[1:].removesuffix(".sync")
     arns = [f"{_SAGEMAKER}:{kind}/{payload[member]}" for member, kind in _NAMED.items() if member in payload]
@@ -80,6 +82,33 @@ def needed(resource: str, payload: dict[str, Any], *, repository: str, encrypted
     if encrypted:
         found |= of_kms(action)
     return found | {("iam:PassRole", role) for role in passed_roles(payload)}
+
+
+def of_scaling(call: str) -> Needed:
+    """What Application Auto Scaling asks for.
+
+    Source: its user guide, "Permissions required for API actions on target services and CloudWatch".
+    """
+    place = f"{REGION}:{ACCOUNT}"
+    target = f"arn:aws:application-autoscaling:{place}:scalable-target/0123abcd"
+    alarm = f"arn:aws:cloudwatch:{place}:alarm:TargetTracking-endpoint/whippet-dev/variant/AllTraffic-AlarmHigh-1"
+    role = "sagemaker.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+    own = {(f"application-autoscaling:{call[0].upper()}{call[1:]}", target)}
+    return (
+        own
+        | {
+            "registerScalableTarget": {
+                ("sagemaker:DescribeEndpoint", f"{_SAGEMAKER}:endpoint/whippet-dev"),
+                ("sagemaker:UpdateEndpointWeightsAndCapacities", f"{_SAGEMAKER}:endpoint/whippet-dev"),
+                ("sagemaker:DescribeEndpointConfig", f"{_SAGEMAKER}:endpoint-config/whippet-dev-run-1"),
+                ("iam:CreateServiceLinkedRole", f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{role}"),
+            },
+            "putScalingPolicy": {
+                (f"cloudwatch:{action}", alarm) for action in ("PutMetricAlarm", "DescribeAlarms", "DeleteAlarms")
+            },
+            "deregisterScalableTarget": {("cloudwatch:DeleteAlarms", alarm)},
+        }[call]
+    )
 
 
 def of_kms(action: str) -> Needed:

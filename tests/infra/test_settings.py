@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 import contract
 from infra.instances import fine_tuning_rate
+from infra.quotas import machines
 from infra.settings import Settings, SettingsError
 from infra.stack import WhippetStack
 from tests.infra.app_process import cdk_context
@@ -223,6 +224,18 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
             "serving.pause_after_hours=12 has no effect with serving.mode=serverless: a serverless endpoint sleeps by "
             "itself",
         ),
+        (
+            {"serving.mode": "serverless", "scaling.max_instances": "4"},
+            "scaling.max_instances=4 has no effect with serving.mode=serverless, where SageMaker scales by itself",
+        ),
+        (
+            {"serving.mode": "realtime", "release.instance_count": "3", "scaling.max_instances": "2"},
+            "scaling.max_instances=2 is below release.instance_count=3, the fewest instances; raise",
+        ),
+        (
+            {"serving.mode": "realtime", "scaling.max_instances": "3", "budget.ceiling": "100"},
+            "below what the endpoint alone costs in a month, 256.68 dollars for 3 of ml.m5.large",
+        ),
         ({"serving.mode": "realtime", "serving.pause_after_hours": "0"}, "serving.pause_after_hours='0'"),
         ({"serving.mode": "realtime", "serving.pause_after_hours": "721"}, "serving.pause_after_hours='721'"),
     ],
@@ -430,3 +443,14 @@ def test_a_rollout_that_cannot_be_guarded_is_refused(given: dict[str, str], told
 def test_all_at_once_has_no_first_step_that_hides_an_error() -> None:
     chosen = {"serving.mode": "realtime", "release.rollout": "all_at_once", "release.max_error_share": "0.9"}
     assert settings(**chosen).release.bakes == 1
+
+
+@pytest.mark.parametrize(("most", "scales"), [("", False), ("2", False), ("3", True)])
+def test_an_endpoint_scales_where_it_may_have_more_instances_than_the_fewest(most: str, scales: bool) -> None:
+    chosen = settings(**{"serving.mode": "realtime", "release.instance_count": "2", "scaling.max_instances": most})
+    assert chosen.scales is scales
+    assert chosen.most_instances == max(2, int(most or 0))
+    fleet_quota = [need for need in machines(chosen)["quotas"] if need["phase"] == "release"]
+    assert {(need["instances"], need["setting"]) for need in fleet_quota} == {
+        (3, "scaling.max_instances") if scales else (2, "release.instance_count")
+    }

@@ -58,6 +58,7 @@ def test_api_answers_that_nobody_needs_leave_the_data_alone(definition: dict[str
         "UpdateEndpoint",
         "DeleteBrokenEndpoint",
         "DeleteRealtimeEndpoint",
+        "EndScaling",
         "RemoveEndpoint",
         "RestoreEndpoint",
         "RejectFailedModel",

@@ -13,6 +13,7 @@ import contract
 from infra.cost import cost_plan
 from infra.settings import Settings
 from tests.fakes.account import Account, Job
+from tests.fakes.autoscaling import PLAN
 from tests.fakes.person import live
 
 NOW = datetime(2099, 3, 10, tzinfo=UTC)
@@ -35,6 +36,7 @@ def check(account: Account, *, run: str = "run-1", ceiling: float = 40, ready: b
         s3=fake.s3,
         sagemaker=fake,
         states=fake,
+        autoscaling=fake.autoscaling,
         bucket="data",
         name_prefix="whippet-dev",
         endpoint="whippet-dev",
@@ -115,6 +117,15 @@ def test_an_endpoint_counts_for_the_whole_month(account: Account) -> None:
     account.advance(timedelta(hours=1))
     with pytest.raises(CeilingReached, match=r"the endpoint for a whole month at 0\.115 an hour 85\.56"):
         check(account, ceiling=100)
+
+
+def test_an_endpoint_that_scales_counts_with_the_most_instances_that_it_may_have(account: Account) -> None:
+    account.configs["whippet-dev-run-0"] = ("ml.m5.large", 1)
+    account.create_endpoint(EndpointName="whippet-dev", EndpointConfigName="whippet-dev-run-0")
+    account.advance(timedelta(hours=1))
+    account.autoscaling.register_scalable_target(**contract.scalable_range(PLAN))
+    with pytest.raises(CeilingReached, match=r"the endpoint for a whole month at 0\.460 an hour 342\.24"):
+        check(account, ceiling=300)
 
 
 @pytest.mark.parametrize("seed", range(40))

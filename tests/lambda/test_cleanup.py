@@ -10,7 +10,9 @@ from cleanup import bucket_emptying
 from cleanup import handler as cleanup
 from shared.custom_resource import Deadline
 
+import contract
 from contract import NOTHING_SLEEPS
+from tests.fakes.autoscaling import PLAN, FakeAutoscaling
 from tests.fakes.cloudformation import event
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import client_error
@@ -148,6 +150,13 @@ def account(monkeypatch: pytest.MonkeyPatch, context: Context, pauses: list[floa
     fake = Account(context)
     for client in ("s3", "sagemaker", "states"):
         monkeypatch.setattr(cleanup, client, fake)
+    return fake
+
+
+@pytest.fixture(autouse=True)
+def autoscaling(account: Account, monkeypatch: pytest.MonkeyPatch) -> FakeAutoscaling:
+    fake = FakeAutoscaling(account.calls)
+    monkeypatch.setattr(cleanup, "autoscaling", fake)
     return fake
 
 
@@ -354,3 +363,13 @@ def test_objects_that_stay_are_named(account: Account, context: Context, monkeyp
     deadline = Deadline(context, longest_call_seconds=0)  # type: ignore[arg-type]
     with pytest.raises(bucket_emptying.BucketNotEmptied, match="k1 in data stays: locked"):
         bucket_emptying.empty_bucket(account, "data", deadline)  # type: ignore[arg-type]
+
+
+def test_a_scalable_target_without_its_endpoint_goes_too(
+    destroy: Callable[..., dict[str, Any]], account: Account, autoscaling: FakeAutoscaling
+) -> None:
+    """Whoever deleted the endpoint by hand may not have been allowed to deregister it."""
+    autoscaling.register_scalable_target(**contract.scalable_range(PLAN))
+    account.endpoint = None
+    assert destroy()["Status"] == "SUCCESS"
+    assert autoscaling.registered is None

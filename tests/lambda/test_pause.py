@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 from pause import handler as pause
 
+import contract
 from contract import NOTHING_SLEEPS
+from tests.fakes.autoscaling import PLAN, FakeAutoscaling
 from tests.fakes.lambda_context import Context
 from tests.fakes.s3 import client_error
 from tests.fakes.ssm import FakeParameter
@@ -79,6 +82,14 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Account:
         monkeypatch.setattr(pause, client, fake)
     monkeypatch.setenv("STATE_MACHINE_ARN", "arn:machine")
     monkeypatch.setenv("PAUSE_AFTER_HOURS", str(HOURS))
+    monkeypatch.setenv("SCALING", "")
+    return fake
+
+
+@pytest.fixture(autouse=True)
+def autoscaling(account: Account, monkeypatch: pytest.MonkeyPatch) -> FakeAutoscaling:
+    fake = FakeAutoscaling(account.calls)
+    monkeypatch.setattr(pause, "autoscaling", fake)
     return fake
 
 
@@ -216,3 +227,39 @@ def test_a_late_event_counts_what_has_happened_since(account: Account, record: F
     account.requests = {"AllTraffic": [(now - timedelta(minutes=2), 1.0)]}
     late: pause.ScheduledEvent = {"time": (now - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")}
     assert not pause.handler(late, context)["paused"]  # type: ignore[arg-type]
+
+
+def test_what_sleeps_scales_no_more(account: Account, autoscaling: FakeAutoscaling, look: Look) -> None:
+    autoscaling.register_scalable_target(**contract.scalable_range(PLAN))
+    account.calls.clear()
+    assert look()["paused"]
+    assert account.calls == [f"record {SERVED}", "delete whippet-dev", "scale no more"]
+
+
+def test_an_endpoint_that_has_woken_scales_again(
+    account: Account, autoscaling: FakeAutoscaling, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALING", json.dumps(PLAN))
+    account.changed = NOW - timedelta(minutes=5)
+    look()
+    assert account.calls == ["scale 1 to 4"]
+    assert autoscaling.policy == contract.scaling_policy(PLAN)
+    look()
+    assert account.calls == ["scale 1 to 4"], "what scales is left alone"
+
+
+def test_a_run_begins_the_scaling_itself(account: Account, look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCALING", json.dumps(PLAN))
+    account.changed, account.running = NOW - timedelta(minutes=5), ["run-2"]
+    look()
+    assert account.calls == []
+
+
+@pytest.mark.parametrize("status", ["Creating", "Updating", None])
+def test_only_an_endpoint_in_service_begins_to_scale(
+    account: Account, look: Look, status: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALING", json.dumps(PLAN))
+    account.status = status
+    look()
+    assert account.calls == []

@@ -9,6 +9,7 @@ from shared.custom_resource import OutOfTime
 from tidy_up.endpoint import EndpointNotRestored
 
 import contract
+from tests.fakes.autoscaling import PLAN
 from tests.fakes.ended_account import BEFORE, DOCUMENT, EXECUTION, OLD, OWN, RUN, EndedAccount
 from tests.fakes.lambda_context import Context
 
@@ -168,3 +169,35 @@ def test_an_earlier_model_that_sagemaker_does_not_bring_back_is_an_error(environ
     with pytest.raises(EndpointNotRestored, match=f"update it to {OLD}"):
         environment.end("SmokeTest", DOCUMENT | BEFORE)
     assert environment.sagemaker.calls.count(f"update to {OLD}") == 1
+
+
+def scaled(environment: EndedAccount, monkeypatch: pytest.MonkeyPatch) -> EndedAccount:
+    monkeypatch.setenv("SCALING", json.dumps(PLAN))
+    return environment
+
+
+def test_a_model_that_goes_back_scales_again(environment: EndedAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run may have ended the scaling for an update to another instance type."""
+    scaled(environment, monkeypatch).sagemaker.config = OWN
+    tidied = environment.end("SmokeTest", DOCUMENT | BEFORE | {"instances": {"keep": True}})
+    assert tidied is not None
+    assert environment.served() == OLD
+    assert environment.sagemaker.kept == contract.retained_properties()
+    assert environment.autoscaling.policy == contract.scaling_policy(PLAN)
+    assert "the endpoint scales between 1 and 4 instances" in tidied["done"]
+
+
+def test_a_model_that_passed_its_smoke_test_scales(environment: EndedAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    scaled(environment, monkeypatch).sagemaker.config = OWN
+    smoke = {"smoke_test": {"photo": "cat/1.jpg"}}
+    assert environment.end("Retire", DOCUMENT | BEFORE | smoke) is not None
+    assert environment.autoscaling.registered == contract.scalable_range(PLAN)
+
+
+def test_what_a_stopped_run_did_not_touch_does_not_begin_to_scale(
+    environment: EndedAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaled(environment, monkeypatch).hold("another run")
+    environment.sagemaker.config = OLD
+    environment.end("Train", DOCUMENT | BEFORE)
+    assert environment.autoscaling.registered is None

@@ -46,6 +46,9 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
     ("TidyUpFunction", "*"): "a run that is stopped: tests/system/test_ended_runs.py, tests/infra/test_every_role.py",
     ("FunctionsReleaseLock", "states:DescribeExecution"): "a held lock: tests/system/test_ended_runs.py",
     ("FunctionsCheckDataset", "sagemaker:Describe*"): "a run that is tried again: tests/system/test_ended_runs.py",
+    # automatic scaling
+    ("WorkflowStateMachineRole", "application-autoscaling:*"): "an update: tests/infra/test_scaling_states.py",
+    ("*", "cloudwatch:DeleteAlarms"): "an endpoint that scales: tests/local/cloud/test_autoscaling.py",
     # what an update with alarms does
     ("FunctionsExplainRollout", "cloudwatch:*"): "a model taken back: tests/system/soak/test_guarded_rollout.py",
     ("WorkflowStateMachineRole", "cloudwatch:DescribeAlarms"): "an update: tests/system/soak/test_guarded_rollout.py",

@@ -40,7 +40,20 @@ VPC = {
     "SecurityGroupIds": ["sg-0123456789abcdef0"],
 }
 ALLOWED = [
-    *("s3", "sagemaker", "logs", "cloudwatch", "ecr", "states", "events", "sns", "ssm", "lambda", "iam:PassRole"),
+    *(
+        "application-autoscaling",
+        "s3",
+        "sagemaker",
+        "logs",
+        "cloudwatch",
+        "ecr",
+        "states",
+        "events",
+        "sns",
+        "ssm",
+        "lambda",
+        "iam:PassRole",
+    ),
     *("servicequotas", "xray", "codebuild", "kms", "ec2"),
 ]
 """What the boundary has to allow (docs/security.md)."""

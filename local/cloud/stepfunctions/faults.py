@@ -15,13 +15,14 @@ from local.sagemaker import SageMakerError
 from local.sagemaker.account import DocumentError, FaultError, Faults, LostAnswerError
 from local.sagemaker.account.operations import SERVICES, service_model
 
-__all__ = ["apply", "sagemaker_call"]
+__all__ = ["apply", "error_name", "sagemaker_call"]
 
 _T = TypeVar("_T")
 
 _LOST: Final = "Unable to execute HTTP request: The target server failed to respond"
 
 _BOTO3_NAMES: Final = {
+    "applicationautoscaling": "application-autoscaling",
     "cloudwatchlogs": "logs",
     "eventbridge": "events",
     "sfn": "stepfunctions",
@@ -64,7 +65,7 @@ def apply(states: Any, faults: Faults) -> None:
             return faults.through(service, operation, lambda: invoke(resource, input_data))
         except FaultError as error:
             cause = errors.cause(error.message, code=error.code, status=error.status, sdk=sdk)
-            raise states._ExecutionError(_name(service, error.code, sdk=sdk), cause) from None
+            raise states._ExecutionError(error_name(service, error.code, sdk=sdk), cause) from None
         except LostAnswerError:
             raise states._ExecutionError(f"{_prefix(service, sdk=sdk)}.SdkClientException", _LOST) from None
         except DocumentError as error:
@@ -84,7 +85,7 @@ def _called(resource: str) -> tuple[str, str] | None:
     return (service, task.operation) if service in SERVICES else None
 
 
-def _name(service: str, code: str, *, sdk: bool) -> str:
+def error_name(service: str, code: str, *, sdk: bool) -> str:
     """Return the name of an error as Catch and Retry match it."""
     prefix = _prefix(service, sdk=sdk)
     if code in {shape.name for shape in service_model(service).error_shapes}:

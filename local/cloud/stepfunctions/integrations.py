@@ -10,6 +10,9 @@ from typing import Any, Final
 
 from local import clock
 from local.cloud import seam
+from local.cloud.autoscaling.service import Autoscaling
+from local.cloud.autoscaling.targets import AutoscalingError
+from local.cloud.sagemaker import call as call_sagemaker
 from local.cloud.sagemaker import check_trust
 from local.cloud.stepfunctions import attempt, definitions, errors, executions, faults, permissions, roles, tokens
 from local.sagemaker import SageMaker, SageMakerError
@@ -31,7 +34,7 @@ _MAX_PAYLOAD_BYTES: Final = 256 * 1024
 """Quota of Step Functions: the input or output of a state."""
 
 
-def apply(sagemaker: SageMaker) -> None:
+def apply(sagemaker: SageMaker, scaling: Autoscaling) -> None:
     """Replace parts of ministack's interpreter.
 
     Raises:
@@ -42,10 +45,10 @@ def apply(sagemaker: SageMaker) -> None:
     _check_definitions(states)
     executions.apply(states)
     _follow_executions(states)
-    _add_integrations(states, sagemaker)
+    _add_integrations(states, sagemaker, scaling)
     # before the permissions, which are checked first
     faults.apply(states, sagemaker.account.faults)
-    roles.apply(states, sagemaker)
+    roles.apply(states, sagemaker, scaling)
     tokens.apply(states)
 
 
@@ -145,7 +148,7 @@ def _time_out(states: Any, execution: dict[str, Any]) -> None:
     states._emit_execution_status_event(execution)
 
 
-def _add_integrations(states: Any, sagemaker: SageMaker) -> None:
+def _add_integrations(states: Any, sagemaker: SageMaker, scaling: Autoscaling) -> None:
     """Add the resources `arn:aws:states:::sagemaker:…` and `arn:aws:states:::aws-sdk:sagemaker:…`."""
     dispatch = seam.expect(states, "_SERVICE_DISPATCH")
     sdk_call = seam.expect(states, "_invoke_aws_sdk_integration", "resource", "input_data")
@@ -161,7 +164,7 @@ def _add_integrations(states: Any, sagemaker: SageMaker) -> None:
                 states,
                 sagemaker.account.faults,
                 task.operation,
-                lambda: sagemaker.call(task.operation, parameters),
+                lambda: call_sagemaker(sagemaker, scaling, task.operation, parameters),
             )
         except SageMakerError as error:
             raise states._ExecutionError(
@@ -174,10 +177,21 @@ def _add_integrations(states: Any, sagemaker: SageMaker) -> None:
             return _wait(states, sagemaker, kind, str(parameters[f"{kind}Name"]))
         return errors.shown(task.operation, result, sdk=task.sdk)
 
+    def scale(operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return scaling.call(operation, parameters)
+        except AutoscalingError as error:
+            cause = errors.cause(error.message, code=error.code, status=400, sdk=True)
+            raise states._ExecutionError(
+                faults.error_name("application-autoscaling", error.code, sdk=True), cause
+            ) from None
+
     def invoke_sdk(resource: str, input_data: dict[str, Any]) -> Any:
         task = permissions.parse(resource)
         if task and task.service == "sagemaker":
             return call(resource, input_data)
+        if task and task.service == permissions.AUTOSCALING:
+            return scale(task.operation, input_data)
         return sdk_call(resource, input_data)
 
     for operation in _OPTIMIZED:

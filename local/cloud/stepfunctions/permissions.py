@@ -16,7 +16,10 @@ from typing import Any, Final
 
 from local.cloud.sagemaker import passed_roles, rollback_alarms
 
-__all__ = ["Permission", "Task", "needed", "parse"]
+__all__ = ["AUTOSCALING", "Permission", "Task", "needed", "parse"]
+
+AUTOSCALING: Final = "applicationautoscaling"
+"""Application Auto Scaling's name in a `Resource`."""
 
 ResourceArn = Callable[[str, dict[str, Any]], str]
 

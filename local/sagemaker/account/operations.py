@@ -13,6 +13,7 @@ __all__ = ["SERVICES", "matching", "service_model"]
 
 SERVICES: Final = (
     "apigateway",
+    "application-autoscaling",
     "cloudformation",
     "cloudwatch",
     "codebuild",

@@ -1,8 +1,9 @@
 """Endpoints: create them, update them blue/green with rollback, and delete them.
 
-Every production variant is one `serve` process here, whatever its InitialInstanceCount; DescribeEndpoint answers the
-count that was asked for. An update is rolled back if its container does not become healthy, or an alarm of its
-DeploymentConfig goes off while the requests shift to the new fleet (`local.sagemaker.endpoints.rollout`).
+Every production variant is one `serve` process here, however many instances it has; DescribeEndpoint answers the count
+that was asked for (`local.sagemaker.endpoints.capacity`). An update is rolled back if its container does not become
+healthy, or an alarm of its DeploymentConfig goes off while the requests shift to the new fleet
+(`local.sagemaker.endpoints.rollout`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from local import clock
 from local.sagemaker.context import INTERNAL_ERROR, MAX_REASON, Context
+from local.sagemaker.endpoints.capacity import check_capacities, mark_desired, resize, retain
 from local.sagemaker.endpoints.capture import summary
 from local.sagemaker.endpoints.deployment import AT_ONCE, Rollout, is_excluded, rollout_of
 from local.sagemaker.endpoints.fleet import Fleet
@@ -75,6 +77,7 @@ class Endpoints:
         self._check_not_in_progress(name)
         fleet = self._fleet(name, config_name)
         self._check_kind(name, fleet)
+        retain(parameters, fleet, self._served(name))
         rollout = self._rollout(parameters, fleet)
         pending = {
             "EndpointConfigName": config_name,
@@ -102,6 +105,31 @@ class Endpoints:
             lambda: self._update(name, fleet, rollout),
             give_up=lambda: self._roll_back(name, fleet, INTERNAL_ERROR),
         )
+        return arn
+
+    def resize(self, parameters: Record) -> str:
+        """Begin to change weights and instance counts of an endpoint in service, and return its ARN.
+
+        Raises:
+            SageMakerError: there is no such endpoint or variant, or it is not in service.
+        """
+        name = parameters["EndpointName"]
+        self._check_not_in_progress(name)
+        fleet, wanted = self._served(name), parameters["DesiredWeightsAndCapacities"]
+        check_capacities(wanted, fleet)
+        with self._context.store.change(ENDPOINT, name) as record:
+            if record["EndpointStatus"] != "InService" or fleet is None:
+                raise validation(f'Cannot update endpoint "{record["EndpointArn"]}" because it is not InService.')
+            record["EndpointStatus"] = "Updating"
+            mark_desired(record["ProductionVariants"], wanted)
+            arn = str(record["EndpointArn"])
+
+        def work() -> None:
+            if resize(fleet, wanted):
+                self._context.start_up("endpoint")
+            self._serve(name, fleet)
+
+        self._begin(name, work, give_up=lambda: self._serve(name, fleet))
         return arn
 
     def delete(self, name: str) -> None:

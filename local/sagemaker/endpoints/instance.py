@@ -50,6 +50,10 @@ class Instance:
         self, context: Context, *, endpoint: str, variant: Record, model: Record, capture: Record | None = None
     ) -> None:
         self.variant = variant
+        self.count = int(variant.get("InitialInstanceCount", 1))
+        """Instances that it stands for: one process, however many are asked for."""
+        self.weight = float(variant.get("InitialVariantWeight", 1.0))
+        """Its share of the requests beside the other variants'."""
         self._context = context
         self._endpoint = endpoint
         self._role_arn = model["ExecutionRoleArn"]

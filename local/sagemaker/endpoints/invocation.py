@@ -69,7 +69,7 @@ def invoke(
             context,
             endpoint=name,
             config=fleet.config_name,
-            variant=instance.variant,
+            instance=instance,
             status=status,
             timing=timing,
         )

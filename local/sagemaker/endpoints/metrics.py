@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from local.sagemaker.context import Context
-from local.sagemaker.store import Record
+from local.sagemaker.endpoints.instance import Instance
 
 __all__ = ["Timing", "measure"]
 
@@ -26,12 +26,11 @@ class Timing:
     model: float | None = None
 
 
-def measure(context: Context, *, endpoint: str, config: str, variant: Record, status: int, timing: Timing) -> None:
+def measure(context: Context, *, endpoint: str, config: str, instance: Instance, status: int, timing: Timing) -> None:
     """Count a request. Latencies are in microseconds, and only those of requests that the model answered count."""
-    instances = int(variant.get("InitialInstanceCount", 1))
     metrics: dict[str, float] = {
         "Invocations": 1,
-        "InvocationsPerInstance": 1 / instances,
+        "InvocationsPerInstance": 1 / instance.count,
         "Invocation4XXErrors": int(400 <= status < 500),
         "Invocation5XXErrors": int(status >= 500),
     }
@@ -39,6 +38,6 @@ def measure(context: Context, *, endpoint: str, config: str, variant: Record, st
         metrics["ModelLatency"] = _MICROSECONDS * timing.model
         metrics["OverheadLatency"] = _MICROSECONDS * max(0.0, timing.whole - timing.model)
 
-    names = {"EndpointName": endpoint, "VariantName": variant["VariantName"]}
+    names = {"EndpointName": endpoint, "VariantName": instance.variant["VariantName"]}
     for dimensions in (names, {**names, "EndpointConfigName": config}):
         context.host.measure(namespace="AWS/SageMaker", metrics=metrics, dimensions=dimensions)

@@ -50,7 +50,7 @@ def _variant(instances: Sequence[Instance], variant: str | None) -> Instance:
             if instance.variant["VariantName"] == variant:
                 return instance
         raise SageMakerError("ValidationError", f"Variant {variant} not found for Request")
-    weights = [float(instance.variant.get("InitialVariantWeight", 1.0)) for instance in instances]
+    weights = [instance.weight for instance in instances]
     if sum(weights) <= 0:
         return instances[0]
     return random.choices(instances, weights)[0]  # noqa: S311 - traffic, not a secret

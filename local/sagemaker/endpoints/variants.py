@@ -14,21 +14,21 @@ def pending_variant(instance: Instance, status: str = "Creating") -> dict[str, A
     """Return a variant as PendingDeploymentSummary has it, before it is in service alone."""
     variant = {
         "VariantName": instance.variant["VariantName"],
-        "DesiredWeight": instance.variant.get("InitialVariantWeight", 1.0),
+        "DesiredWeight": instance.weight,
         "VariantStatus": [{"Status": status, "StartTime": clock.time()}],
     }
     if "ServerlessConfig" in instance.variant:
         return {**variant, "DesiredServerlessConfig": instance.variant["ServerlessConfig"]}
     return {
         **variant,
-        "DesiredInstanceCount": instance.variant.get("InitialInstanceCount", 1),
+        "DesiredInstanceCount": instance.count,
         "InstanceType": instance.variant.get("InstanceType"),
     }
 
 
 def deployed_variant(instance: Instance) -> dict[str, Any]:
     """Return a variant in service."""
-    weight = instance.variant.get("InitialVariantWeight", 1.0)
+    weight = instance.weight
     variant = {
         "VariantName": instance.variant["VariantName"],
         "DeployedImages": [
@@ -40,5 +40,4 @@ def deployed_variant(instance: Instance) -> dict[str, Any]:
     if "ServerlessConfig" in instance.variant:
         config = instance.variant["ServerlessConfig"]
         return {**variant, "CurrentServerlessConfig": config, "DesiredServerlessConfig": config}
-    count = instance.variant.get("InitialInstanceCount", 1)
-    return {**variant, "CurrentInstanceCount": count, "DesiredInstanceCount": count}
+    return {**variant, "CurrentInstanceCount": instance.count, "DesiredInstanceCount": instance.count}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
+import contract
 from cli import CliError
 from cli.leftovers import sagemaker as sagemaker_leftovers
 from cli.leftovers.command import as_json, find_leftovers, remove_leftovers, show_leftovers
@@ -258,3 +259,24 @@ def test_the_list_names_a_few_of_each_kind_and_json_all(target: Target) -> None:
 )
 def test_names(asks: Callable[[OwnNames, str], bool], name: str, *, is_own: bool) -> None:
     assert asks(OwnNames("whippet-left", "Whippet-left"), name) is is_own
+
+
+def test_a_scalable_target_outlives_its_endpoint_and_is_removed(
+    strict: Documented, target: Target, jobs_role: str
+) -> None:
+    make_model(strict, jobs_role, f"{OWN}-scaled")
+    sagemaker, autoscaling = strict.client("sagemaker"), strict.client("application-autoscaling")
+    sagemaker.create_endpoint(EndpointName=OWN, EndpointConfigName=f"{OWN}-scaled")
+    until(lambda: sagemaker.describe_endpoint(EndpointName=OWN), lambda seen: seen["EndpointStatus"] == "InService")
+    plan = contract.ScalingPlan(
+        endpoint=OWN, min_instances=1, max_instances=2, invocations=9.0, in_cooldown=300, out_cooldown=300
+    )
+    contract.begin_scaling(autoscaling, plan)
+
+    left = found(target)[f"scalable target endpoint/{OWN}/variant/AllTraffic"]
+    assert left.bill == "0.20 dollars a month"
+    text = removed(target)
+    assert f"removing scalable target endpoint/{OWN}/variant/AllTraffic ..." in text
+    assert contract.registered_instances(autoscaling, endpoint=OWN) == 0
+    alarms = strict.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"TargetTracking-endpoint/{OWN}/")
+    assert alarms["MetricAlarms"] == []
