@@ -17,6 +17,7 @@ from contract.dataset import *
 from contract.debugger import *
 from contract.decision import *
 from contract.evaluation import *
+from contract.events import *
 from contract.features import *
 from contract.feedback import *
 from contract.folders import *
@@ -37,7 +38,9 @@ from contract.recorded_jobs import *
 from contract.releases import *
 from contract.rules import *
 from contract.run import *
+from contract.schedule import *
 from contract.serving_metrics import *
 from contract.sleep import *
 from contract.task_inputs import *
 from contract.tidied import *
+from contract.triggers import *

@@ -28,5 +28,7 @@ class StackOutput(StrEnum):
     """Only where the API takes keys (`api.auth`)."""
     API_KEY_COMMAND = "ApiKeyCommand"
     """The AWS CLI command that prints the key's value."""
+    READY_OBJECT = "ReadyObject"
+    """S3 URI of the object whose upload starts a run; only with `triggers.ready_object`."""
     SLEEP_RECORD = "SleepRecord"
     """The SSM parameter that says which model sleeps; only with `serving.pause_after_hours`."""

@@ -8,10 +8,13 @@ SmokeTest ─ passed → `following`
                 └ refused, or changing for hours → …failed
 
 A rollout whose end the run does not see takes the same way (`infra.workflow.release`), without a record: its model was
-never recorded as released. SageMaker neither updates nor deletes an endpoint that is changing, so its end is waited for.
+never recorded as released. SageMaker neither updates nor deletes an endpoint that is changing, so the end of a change
+is waited for.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_stepfunctions as sfn
@@ -34,7 +37,11 @@ from infra.workflow.task import ANY_ERROR, FailureRoute, RunScope, lambda_task, 
 
 __all__ = ["roll_back_phase", "smoke_test_phase"]
 
-_UNFINISHED = (
+_PAUSE: Final = cdk.Duration.minutes(2)
+"""Before every look at a change that is hours late but the first ones, so that all of a run fit into an execution's
+history."""
+
+_UNFINISHED: Final = (
     "Look at the endpoint in the SageMaker console: it may still serve the model that no smoke test has passed. The "
     "configuration to go back to is {}, with UpdateEndpoint."
 )
@@ -143,7 +150,7 @@ def _roll_back(
         cause="States.Format('The endpoint was changing for two further hours, in which SageMaker lets nobody bring it "
         f"back. {_UNFINISHED}', $.before.config)",
     )
-    wait = poll(scope, "EndOfChange", member="settling", look=describe, too_long=late)
+    wait = poll(scope, "EndOfChange", member="settling", look=describe, too_long=late, pause=_PAUSE)
     remove = sagemaker_task(
         scope, "RemoveEndpoint", call="deleteEndpoint", payload={"EndpointName": parts.names.endpoint}
     )

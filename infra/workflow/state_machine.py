@@ -90,9 +90,7 @@ def _phases(states: RunScope, parts: RunParts) -> sfn.Pass:
         why="$.verdict.cause",
         following=smoke_test,
     )
-    following: sfn.State = release_phase(
-        states, parts=parts, failure=failure, roll_back=roll_back, following=record
-    )
+    following: sfn.State = release_phase(states, parts=parts, failure=failure, roll_back=roll_back, following=record)
 
     # one run after another, each judged beside what then serves
     judge = verdict_function(states, parts)

@@ -18,6 +18,9 @@ EVERY_FUNCTION = {
     "serving.pause_after_hours": "12",
     "monitoring.alarms": "true",
     "monitoring.dashboard": "true",
+    "triggers.ready_object": "true",
+    "triggers.schedule": "cron(0 3 ? * SUN *)",
+    "triggers.drift": "true",
 }
 """The settings with which the stack holds every Lambda function there is."""
 

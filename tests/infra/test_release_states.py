@@ -223,7 +223,7 @@ class Slow(Endpoint):
 def test_a_model_whose_rollout_ends_after_the_run_gave_up_is_taken_back(
     definition: dict[str, Any], before: str | None, change: str
 ) -> None:
-    endpoint = Slow(before, looks=400)
+    endpoint = Slow(before, looks=320)
     result = walk(definition, tasks(endpoint), {}, limit=4000)
     assert (result.status, result.error) == ("FAILED", "RolloutNotFinished")
     assert endpoint.calls[1:] == [change]
@@ -233,7 +233,7 @@ def test_a_model_whose_rollout_ends_after_the_run_gave_up_is_taken_back(
 
 
 def test_a_rollout_that_sagemaker_takes_back_after_the_run_gave_up_is_left_alone(definition: dict[str, Any]) -> None:
-    endpoint = Slow(OLD_CONFIG, looks=400, ends_with=OLD_CONFIG)
+    endpoint = Slow(OLD_CONFIG, looks=320, ends_with=OLD_CONFIG)
     result = walk(definition, tasks(endpoint), {}, limit=4000)
     assert result.error == "RolloutNotFinished"
     assert (endpoint.config, len(endpoint.calls)) == (OLD_CONFIG, 1)
