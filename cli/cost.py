@@ -14,7 +14,7 @@ from cli import CliError
 from cli.ceiling import claim_of, hold, standing_config
 from cli.run import read_overrides
 from cli.scaling import may_scale_to
-from infra.cost import expected_seconds, fleet, planned_jobs
+from infra.cost import expected_seconds, fleet, planned_jobs, triggered_runs
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -157,11 +157,29 @@ def show_plan(target: Target | None, cost: RunCost, *, machine_readable: bool, c
         "(give --photos N); at the limit: every job takes as long as it may; at most: in all "
         f"{contract.JOB_ATTEMPTS} attempts, each failing at the very end",
         f"what stands: {standing}",
+        *_triggered_lines(cost),
     ]
     if held is not None:
         lines.append(month_line(held))
     for line in (*lines, NOT_COUNTED):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _triggered_lines(cost: RunCost) -> list[str]:
+    """Return the line on the runs that nobody starts by hand; none without triggers."""
+    runs = triggered_runs(cost.settings)
+    if not runs:
+        return []
+    said = [f"{name}, {'each time' if times is None else f'{times} a month'}" for name, times in runs.items()]
+    line = f"what starts runs by itself, at most: {'; '.join(said)}"
+    counted = sum(times for times in runs.values() if times is not None)
+    if counted and cost.worst_usd is not None:
+        worst = counted * cost.worst_usd
+        expected = "" if cost.expected_usd is None else f", expected {counted * cost.expected_usd:.2f}"
+        line += f": {counted} runs, {worst:.2f} a month at worst{expected}"
+        if cost.settings.budget.ceiling is not None:
+            line += f", and no run that could take the month above budget.ceiling={cost.settings.budget.ceiling:g}"
+    return [line]
 
 
 def month_line(held: contract.HeldClaim) -> str:
@@ -239,6 +257,7 @@ def _plan_json(cost: RunCost, held: contract.HeldClaim | None, standing: str) ->
         "once_usd": cost.once_usd,
         "worst_usd": cost.worst_usd,
         "standing": standing,
+        "triggered_runs_a_month": triggered_runs(cost.settings),
         "month": month,
         "prices": _NOTE,
     }

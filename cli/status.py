@@ -73,7 +73,7 @@ def _decision(target: Target, run: str) -> dict[str, Any] | None:
 
 
 def _runs(target: Target) -> Table:
-    table = Table("run", "status", "started", "took", "error", box=None, padding=(0, 2, 0, 0))
+    table = Table("run", "status", "started", "by", "took", "error", box=None, padding=(0, 2, 0, 0))
     stepfunctions = target.client("stepfunctions")
     executions = stepfunctions.list_executions(
         stateMachineArn=target.output(StackOutput.STATE_MACHINE_ARN), maxResults=RUNS_SHOWN
@@ -87,5 +87,5 @@ def _runs(target: Target) -> Table:
             error = described.get("error", "")
         started = execution["startDate"].astimezone().strftime("%Y-%m-%d %H:%M:%S")
         run = contract.run_id(execution["name"], started=execution["startDate"])
-        table.add_row(run, execution["status"], started, took, error)
+        table.add_row(run, execution["status"], started, contract.trigger_of(execution["name"]) or "", took, error)
     return table

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cli import CliError
 from cli.checksums import held_under_kms, sha256
 from cli.photos import Photos, media_type
-from contract import FolderError, read_folders
+from contract import READY_FILE, FolderError, read_folders
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,7 +78,7 @@ def compare(
     kept = {path: key for path, key in differing.items() if key in held}
     same = held_under_kms(s3, photos=photos, bucket=bucket, keys=kept)
     missing = tuple(path for path in differing if path not in same)
-    surplus = () if add else tuple(sorted(held.keys() - wanted.keys()))
+    surplus = () if add else tuple(sorted(held.keys() - wanted.keys() - {prefix + READY_FILE}))
     return Changes(missing, surplus, len(wanted) - len(missing))
 
 

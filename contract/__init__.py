@@ -40,7 +40,9 @@ from contract.releases import *
 from contract.rules import *
 from contract.run import *
 from contract.scaling import *
+from contract.schedule import *
 from contract.serving_metrics import *
 from contract.sleep import *
 from contract.task_inputs import *
 from contract.tidied import *
+from contract.triggers import *

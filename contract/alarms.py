@@ -27,6 +27,7 @@ class Alarm(StrEnum):
     RUN_FAILED = "run-failed"
     NO_REQUESTS = "no-requests"
     DRIFT = "drift"
+    TRIGGER_FAILED = "trigger-failed"
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,9 @@ ALARMS: Final[Mapping[Alarm, AlarmText]] = {
         ),
     ),
     Alarm.BACKGROUND_ERRORS: AlarmText(
-        "A function failed that works in the background: it pauses an idle endpoint, tidies up after a run, or sends "
-        "messages. What it should have done may not be done, such as the deletion of an endpoint that costs money.",
+        "A function failed that works in the background: it pauses an idle endpoint, tidies up after a run, starts a "
+        "run for an event, or sends messages. What it should have done may not be done, such as the deletion of an "
+        "endpoint that costs money.",
         (
             "Look at the functions' logs for lines of the level ERROR, those of the function whose metric Errors is "
             "above 0 first.",
@@ -153,6 +155,17 @@ ALARMS: Final[Mapping[Alarm, AlarmText]] = {
             "Another class mix alone may be right: a season, a new shop. If it stays so, let the test photos follow "
             "it, or leave class_mix out of monitoring.drift_measures.",
             "If a release came shortly before, the check compares with its own test photos: `whippet history`.",
+        ),
+    ),
+    Alarm.TRIGGER_FAILED: AlarmText(
+        "EventBridge could not hand an event that should start a run to the function that starts it, and has given up: "
+        "the upload of READY, the schedule, or drift.",
+        (
+            "`whippet status`: which run was started last? Start the one that is missing: `whippet run`.",
+            "The rules whippet-ENV-ready and whippet-ENV-drift invoke the function by its policy, the schedule "
+            "whippet-ENV by its role: was either changed by hand? `cdk deploy` brings them back.",
+            "CloudWatch's metric FailedInvocations of AWS/Events by RuleName, or InvocationDroppedCount of "
+            "AWS/Scheduler, says which of them failed and when.",
         ),
     ),
 }

@@ -8,6 +8,7 @@ __all__ = [
     "FOUND_GROUPS_FILE",
     "GROUPS_FILE",
     "PHOTO_SUFFIXES",
+    "READY_FILE",
     "SPLITS",
     "SPLIT_FOLDERS",
     "ClassSummary",
@@ -37,6 +38,9 @@ PHOTO_SUFFIXES: Final = frozenset(
 GROUPS_FILE: Final = "groups.csv"
 """Name of the file, at the top of a data set, that says which photos belong together: columns `path` and `group`."""
 
+READY_FILE: Final = "READY"
+"""Name of the object, at the top of a data set, whose upload says that all photos are there
+(`triggers.ready_object`)."""
 
 FOUND_GROUPS_FILE: Final = ".whippet-groups.csv"
 """Name of the file of the same form in which `whippet upload` says which photos it found to belong together; it counts

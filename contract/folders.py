@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from contract.class_names import check_class_names, shown
-from contract.dataset import FOUND_GROUPS_FILE, GROUPS_FILE, PHOTO_SUFFIXES, LeftOut, SplitName
+from contract.dataset import FOUND_GROUPS_FILE, GROUPS_FILE, PHOTO_SUFFIXES, READY_FILE, LeftOut, SplitName
 from contract.folder_levels import Branch, branches, check_class_level, check_split_level, listed, split_of
 
 __all__ = ["DatasetFolders", "FolderPhoto", "is_photo_name", "is_system_file", "read_folders", "why_no_photo"]
@@ -86,6 +86,8 @@ def read_folders(files: Iterable[tuple[str, int]], *, place: str) -> DatasetFold
     for path, size in files:
         if path.endswith("/"):
             continue  # an empty object that stands for a folder, as the S3 console makes it
+        if path == READY_FILE:
+            continue  # it says that the photos are there, and is none
         if path == GROUPS_FILE:
             has_groups = True
             continue

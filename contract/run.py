@@ -183,6 +183,8 @@ class Polls(TypedDict):
     endpoint: Count
     refused: Count
     rollout: Count
+    settling: Count
+    """Before a rollback."""
     rollback: Count
 
 

@@ -50,6 +50,7 @@ class Alarms(Construct):
         api_function: lambda_.IFunction,
         background: Sequence[lambda_.IFunction],
         state_machine: sfn.IStateMachine,
+        failed_deliveries: Mapping[str, cloudwatch.IMetric],
     ) -> None:
         super().__init__(scope, construct_id)
         self._names = names
@@ -102,6 +103,8 @@ class Alarms(Construct):
             for name in ("failed", "aborted")
         } | {"late": state_machine.metric("ExecutionsTimedOut", statistic="Sum", period=_FIVE_MINUTES)}
         self._add(Alarm.RUN_FAILED, _sum(failed), threshold=1)
+        if failed_deliveries:
+            self._add(Alarm.TRIGGER_FAILED, _sum(failed_deliveries), threshold=1)
 
     def _add(
         self,

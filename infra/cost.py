@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -9,12 +10,14 @@ import contract
 from infra.instances import fine_tuning_rate, gpus, virtual_cpus
 from infra.settings import Settings
 
-__all__ = ["cost_plan", "expected_seconds", "fleet", "planned_jobs"]
+__all__ = ["cost_plan", "expected_seconds", "fleet", "planned_jobs", "triggered_runs"]
 
 _TRAINING_SHARE: Final = 0.7
 """Of the photos, about; the others validate and test."""
 _SIZE: Final = 224
 """Side in pixels of the photos that the rates were measured with."""
+_LONGEST_MONTH: Final = 31
+"""Days."""
 _HEAD_SECONDS: Final = 60
 """A head is trained on features within a minute, and so is the debugger's rules' job done."""
 
@@ -36,6 +39,19 @@ def cost_plan(settings: Settings) -> contract.CostPlan | None:
     if settings.budget.ceiling is None:
         return None
     return contract.CostPlan(ceiling=settings.budget.ceiling, jobs=planned_jobs(settings), fleet=fleet(settings))
+
+
+def triggered_runs(settings: Settings) -> dict[contract.Trigger, int | None]:
+    """Return how many runs a month each trigger of the settings starts at most; None where people decide on it."""
+    chosen = settings.triggers
+    found: dict[contract.Trigger, int | None] = {}
+    if chosen.ready_object:
+        found["ready"] = None
+    if chosen.schedule is not None:
+        found["schedule"] = contract.runs_a_month(chosen.schedule)
+    if chosen.drift:
+        found["drift"] = math.ceil(_LONGEST_MONTH / chosen.drift_days)
+    return found
 
 
 def expected_seconds(settings: Settings, job: contract.PlannedJob, *, photos: int) -> float | None:

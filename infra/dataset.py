@@ -40,9 +40,11 @@ class Dataset(Construct):
         feedback_days: int,
         capture_days: int,
         upload_origins: Sequence[str] = (),
+        sends_events: bool = False,
         key: kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
+        self._sends_events = sends_events
         self.prefix = settings.prefix
         self.owned = settings.bucket is None
         self.readable_prefix = "" if self.owned else settings.prefix
@@ -152,6 +154,13 @@ class Dataset(Construct):
                 ),
             ],
         )
+        if self._sends_events:
+            # CloudFormation's own property: that of the construct would take a function with permissions on any bucket
+            resource = bucket.node.default_child
+            assert isinstance(resource, s3.CfnBucket)  # noqa: S101 (what a Bucket always has)
+            resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+                event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+            )
         if upload_origins:
             # scripts of pages that may call the API may POST its forms, which the function has signed
             bucket.add_cors_rule(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
@@ -25,6 +25,7 @@ class Monitoring(Construct):
     """The endpoint's alarms, which rollouts need, those of everything else, and the dashboard.
 
     `background` are the functions that nobody waits for: what a run calls, the run itself tells of.
+    `failed_deliveries` are the metrics of events that did not reach the function that starts runs.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Monitoring(Construct):
         background: Sequence[lambda_.IFunction],
         state_machine: sfn.IStateMachine,
         topic: sns.ITopic,
+        failed_deliveries: Mapping[str, cloudwatch.IMetric],
     ) -> None:
         super().__init__(scope, construct_id)
         alarms: list[cloudwatch.IAlarm] = []
@@ -59,6 +61,7 @@ class Monitoring(Construct):
                 api_function=api_function,
                 background=background,
                 state_machine=state_machine,
+                failed_deliveries=failed_deliveries,
             )
             alarms += made.alarms.values()
 

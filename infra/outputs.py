@@ -30,5 +30,7 @@ class StackOutput(StrEnum):
     """The AWS CLI command that prints the key's value."""
     DRIFT_FUNCTION = "DriftFunction"
     """The function that checks captured answers; only with `monitoring.capture_percent`."""
+    READY_OBJECT = "ReadyObject"
+    """S3 URI of the object whose upload starts a run; only with `triggers.ready_object`."""
     SLEEP_RECORD = "SleepRecord"
     """The SSM parameter that says which model sleeps; only with `serving.pause_after_hours`."""

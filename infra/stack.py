@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_kms as kms
 from aws_cdk import region_info
 from constructs import Construct
 
+import contract
 from contract import console_host
 from infra.api import Api
 from infra.batch_role import BatchRole
@@ -30,6 +34,7 @@ from infra.serving import EndpointLogs, EndpointRole, ModelRegistry, ServingImag
 from infra.settings import Settings
 from infra.source_bundle import SourceBundle
 from infra.tidy_up import TidyUp
+from infra.triggers import Triggers
 from infra.workflow.payloads import RunParts
 from infra.workflow.protection import Protection
 from infra.workflow.state_machine import Workflow
@@ -55,6 +60,7 @@ class WhippetStack(cdk.Stack):
             feedback_days=settings.api.feedback_days,
             capture_days=settings.monitoring.capture_days,
             upload_origins=settings.api.cors_origins,
+            sends_events=settings.triggers.ready_object,
             key=key,
         )
         encryption = self._encryption(settings, key, dataset)
@@ -170,6 +176,21 @@ class WhippetStack(cdk.Stack):
                 value=drift.function.function.function_name,
                 description="The function that checks captured answers for drift",
             )
+        failed_deliveries: Mapping[str, cloudwatch.IMetric] = {}
+        if settings.triggers.any:
+            triggers = Triggers(
+                self,
+                "Triggers",
+                names=names,
+                dataset=dataset,
+                topic=notifications.topic,
+                settings=settings,
+                key_arn=encryption.key_arn,
+            )
+            # destroyed first: no run is started while the clean-up ends those that go on
+            triggers.node.add_dependency(cleanup.resource, workflow)
+            background.append(triggers.function.function)
+            failed_deliveries = triggers.failed_deliveries
         Monitoring(
             self,
             "Monitoring",
@@ -181,8 +202,12 @@ class WhippetStack(cdk.Stack):
             background=background,
             state_machine=workflow.state_machine,
             topic=notifications.topic,
+            failed_deliveries=failed_deliveries,
         )
         self._outputs(names, dataset, workflow, api, notifications, batch_role, record, encryption.key_arn)
+        if settings.triggers.ready_object:
+            ready = dataset.uri(f"{dataset.prefix}{contract.READY_FILE}")
+            cdk.CfnOutput(self, StackOutput.READY_OBJECT.value, value=ready, description="Whose upload starts a run")
         self._warnings(settings)
 
     def _warnings(self, settings: Settings) -> None:
@@ -230,6 +255,15 @@ class WhippetStack(cdk.Stack):
                 "whippet:endpoint-outside-vpc",
                 "security.subnets holds the jobs, and not the endpoint: serving.mode=serverless knows no VPC. Set "
                 "serving.mode=realtime for an endpoint in it",
+            )
+
+        # a bucket whose events are not the stack's to switch on
+        if settings.triggers.ready_object and settings.dataset.bucket is not None:
+            cdk.Annotations.of(self).add_warning_v2(
+                "whippet:events-of-an-existing-bucket",
+                f"triggers.ready_object=true hears of no upload until dataset.bucket={settings.dataset.bucket} sends "
+                "its events to EventBridge, which a stack cannot switch on for a bucket that is not its own: do so in "
+                "the S3 console (Properties, Amazon EventBridge), or as docs/triggers.md says",
             )
 
         # a question that reaches nobody

@@ -15,6 +15,7 @@ from cli.commands.shared import Plan, confirmation, console, say
 from cli.data_set import make_equal
 from cli.feedback.command import apply_list, review_inbox
 from cli.photos import find_photos
+from cli.ready import put_ready, ready_object
 from cli.target import STATE
 
 __all__ = ["check", "feedback", "upload"]
@@ -74,6 +75,10 @@ def upload(
     groups: Annotated[
         bool, typer.Option(help="Find photos that were taken in one burst, which then stay in one split.")
     ] = True,
+    ready: Annotated[
+        bool,
+        typer.Option("--ready", help="Upload the object READY at the end, which starts a run (triggers.ready_object)."),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Remove photos in AWS without asking.")] = False,
     plan: Plan = False,
 ) -> None:
@@ -89,7 +94,12 @@ def upload(
     def confirm(surplus: int, where: str) -> None:
         ask(f"{surplus:,} objects in {where} are not in {folder}. Remove them?")
 
+    # refused before anything is uploaded
+    place = ready_object(target) if ready else None
     make_equal(target, photos, add=add, groups=groups, confirm=confirm, console=console, plan=plan)
+    if place is not None and not plan:
+        put_ready(target, place)
+        say(f"{place} was uploaded: a run begins in a moment, as `whippet status` shows")
 
 
 def feedback(

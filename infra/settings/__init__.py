@@ -20,6 +20,7 @@ from infra.settings.rollout import RolloutSettings
 from infra.settings.scaling import ScalingSettings
 from infra.settings.section import ONE_OR_MORE, EndpointInstanceType, Section
 from infra.settings.security import KEY_ARN, SecuritySettings
+from infra.settings.triggers import TriggersSettings
 
 __all__ = [
     "ApiSettings",
@@ -270,6 +271,7 @@ class Settings(Section):
     monitoring: MonitoringSettings = MonitoringSettings()
     security: SecuritySettings = SecuritySettings()
     budget: BudgetSettings = BudgetSettings()
+    triggers: TriggersSettings = TriggersSettings()
 
     @model_validator(mode="after")
     def _warm_start_fits(self) -> Settings:

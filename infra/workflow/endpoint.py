@@ -33,7 +33,7 @@ IN_PROGRESS: Final = "*Cannot update in-progress*"
 LOOKUP: Final = "$.lookup"
 """Where the error of a refused call on the endpoint stands."""
 
-POLLED: Final = ("lock", "endpoint", "refused", "rollout", "rollback")
+POLLED: Final = ("lock", "endpoint", "refused", "rollout", "settling", "rollback")
 """What is asked for again and again, as members of `$.polls`, which count how often."""
 
 PATIENCE: Final = cdk.Duration.hours(2)

@@ -8,7 +8,8 @@
                                           ├ this run's configuration (its update's answer got lost) ─┤
                                           └ broken → DeleteBrokenEndpoint → WaitForEndpoint          │
     SmokeTest ← the new configuration serves ← DescribeRollout ⇄ WaitForRollout ←────────────────────┘
-                                                   └ the old one does → ExplainRollout (`infra.workflow.rolled_back`)
+                                                   ├ the old one does → ExplainRollout (`infra.workflow.rolled_back`)
+                                                   └ no end, or none to be seen → the rollback (`…smoke_test`)
 
 With `serving.pause_after_hours`, an endpoint that failed at its creation is deleted, since a model may sleep behind it.
 SageMaker leaves the old configuration in service when an update fails, so `DescribeRollout` compares names. Every name
@@ -54,13 +55,14 @@ _REFUSED_PATIENCE: Final = cdk.Duration.minutes(5)
 
 
 def release_phase(
-    scope: RunScope, *, parts: RunParts, failure: FailureRoute, following: sfn.IChainable
+    scope: RunScope, *, parts: RunParts, failure: FailureRoute, roll_back: sfn.State, following: sfn.IChainable
 ) -> sfn.CustomState:
     """CreateModel → … → `following` once the endpoint serves the new configuration; return CreateModel.
 
-    `$.before` is then what the endpoint was before the release, with `""` for no configuration.
+    `$.before` is then what the endpoint was before the release, with `""` for no configuration. `roll_back` takes a
+    rollout whose end the run does not see, since the model may come into service all the same.
     """
-    rollout = _follow_rollout(scope, parts, failure, following)
+    rollout = _follow_rollout(scope, parts, failure, roll_back, following)
     look = _enter_service(scope, parts, failure, rollout)
 
     # the model and the configuration of this run, which carry its name
@@ -275,17 +277,20 @@ def _created_in_place(scope: RunScope, *, create: sfn.CustomState, nothing: sfn.
     return choice
 
 
-def _follow_rollout(scope: RunScope, parts: RunParts, failure: FailureRoute, following: sfn.IChainable) -> sfn.Choice:
+def _follow_rollout(
+    scope: RunScope, parts: RunParts, failure: FailureRoute, roll_back: sfn.State, following: sfn.IChainable
+) -> sfn.Choice:
     """Wait until the new configuration serves → `following`, or until it is clear that it will not."""
+    unfollowed = FailureRoute(roll_back)
     describe = describe_endpoint(scope, parts, "DescribeRollout", result_path="$.endpoint")
-    failure.catch(describe)
-    late = failure.fail(
+    unfollowed.catch(describe)
+    late = unfollowed.fail(
         scope,
         "RolloutNotFinished",
         error="RolloutNotFinished",
         cause=f"The endpoint {parts.names.endpoint} did not finish its change to the new configuration within two "
-        "hours beside its bakes. The previous model, if there was one, serves until it has. Look at the endpoint and "
-        f"its log {parts.names.endpoint_log_group}; once it is InService, start the execution again.",
+        "hours beside its bakes. The new model is kept out of service. Look at the endpoint and its log "
+        f"{parts.names.endpoint_log_group}; once it is InService, start the execution again.",
     )
     bakes = parts.settings.serving.mode == "realtime"
     baking = cdk.Duration.minutes(parts.settings.release.baking_minutes if bakes else 0)

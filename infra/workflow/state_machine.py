@@ -18,7 +18,7 @@ from infra.workflow.payloads import RunParts
 from infra.workflow.record import record_function, record_task
 from infra.workflow.release import release_phase, retire_phase
 from infra.workflow.scaling import scaling_phase
-from infra.workflow.smoke_test import smoke_test_phase
+from infra.workflow.smoke_test import roll_back_phase, smoke_test_phase
 from infra.workflow.task import FailureRoute, RunScope
 from infra.workflow.time_limit import longest_run
 from infra.workflow.training import training_phase
@@ -80,7 +80,8 @@ def _phases(states: RunScope, parts: RunParts) -> sfn.Pass:
     # is the model good enough? then put it into service
     retire = retire_phase(states, parts=parts, following=endings.released)
     recorder = record_function(states, parts)
-    smoke_test = smoke_test_phase(states, parts=parts, recorder=recorder, failure=failure, following=retire)
+    roll_back = roll_back_phase(states, parts=parts, recorder=recorder, failure=failure)
+    smoke_test = smoke_test_phase(states, parts=parts, roll_back=roll_back, following=retire)
     record = record_task(
         states,
         "RecordRelease",
@@ -91,7 +92,7 @@ def _phases(states: RunScope, parts: RunParts) -> sfn.Pass:
         why="$.verdict.cause",
         following=smoke_test,
     )
-    following: sfn.State = release_phase(states, parts=parts, failure=failure, following=record)
+    following: sfn.State = release_phase(states, parts=parts, failure=failure, roll_back=roll_back, following=record)
 
     # one run after another, each judged beside what then serves
     judge = verdict_function(states, parts)

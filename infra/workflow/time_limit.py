@@ -30,7 +30,7 @@ def longest_run(parts: RunParts) -> cdk.Duration:
     asked = cdk.Duration.hours(settings.release.approval_hours)
 
     # the features job, the training (once more where SageMaker Debugger fails it late), the rules by SageMaker and here
-    seconds = [training] * 3 + [rules] * 3 + [asked, _TUNING, _RETRIES, LOCK_PATIENCE] + [PATIENCE] * 3
+    seconds = [training] * 3 + [rules] * 3 + [asked, _TUNING, _RETRIES, LOCK_PATIENCE] + [PATIENCE] * 4
     seconds.append(cdk.Duration.minutes(settings.release.baking_minutes))
     total = sum(duration.to_seconds() for duration in seconds)
     return cdk.Duration.seconds(min(total, _YEAR.to_seconds()))

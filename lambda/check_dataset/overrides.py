@@ -20,8 +20,12 @@ _PREFIX = re.compile(r"^([A-Za-z0-9._-]+/)+$")
 _PASSED_OVER = re.compile(r"Comment|AWS_STEP_FUNCTIONS_\w+")
 """Keys that Step Functions' console and a parent state machine add; they say nothing to a run."""
 
-_EVENT = {"detail-type", "source", "detail"}
-"""Members of every EventBridge event (EventBridge user guide, "Event structure")."""
+_EVENT = frozenset(
+    ("version", "id", "detail-type", "source", "account", "time", "region", "resources", "detail", "replay-name")
+)
+"""Members of an EventBridge event, of a rule or of the Scheduler (EventBridge user guide, "Event structure")."""
+
+_EVERY_EVENT = frozenset(("id", "detail-type", "source", "detail"))
 
 _RUN = re.compile(r"[a-z0-9][a-z0-9-]{0,10}")
 """`contract.run_id`"""
@@ -78,13 +82,12 @@ def resolve(settings: Mapping[str, Any], overrides: Any, *, readable_prefix: str
             f"the input is {_kind(overrides)}, but it must be a JSON object; give {{}} to take every setting as it is"
         )
 
-    # refuse what the input may not say
+    # what starts a run says by what it was started; a whole event overrides no setting, whatever its detail has
     overrides = {key: value for key, value in overrides.items() if not _PASSED_OVER.fullmatch(key)}
-    if set(overrides) >= _EVENT:
-        raise InvalidInput(
-            f"the input is an EventBridge event ({overrides['detail-type']}), which overrides no setting; give the "
-            'rule\'s target the constant input {} (see "A schedule" in docs/settings.md)'
-        )
+    if _EVERY_EVENT <= set(overrides) <= _EVENT:
+        overrides = {}
+
+    # refuse what the input may not say
     dataset, tuning, training = settings["dataset"], settings["tuning"], settings["training"]
     _refuse_mode(overrides, training["mode"])
     unknown = sorted(set(overrides) - set(KNOWN))

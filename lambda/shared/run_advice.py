@@ -36,8 +36,9 @@ ADVICE = {
     "instance_type, or a later start.",
     "JobNotStopped": "Look at the job in the SageMaker console, and stop it there if it still runs.",
     "EndpointBusy": "The model in service was left alone. Start the execution again once the endpoint is InService.",
-    "RolloutNotFinished": "Look at the endpoint in the SageMaker console and at its log group "
-    "/aws/sagemaker/Endpoints; start the execution again once it is InService.",
+    "RolloutNotFinished": "No model that was not tried stays in service, unless the reason above says so. Look at the "
+    "endpoint in the SageMaker console and at its log group /aws/sagemaker/Endpoints; start the execution again once "
+    "it is InService.",
     "SageMaker.ResourceLimitExceededException": "Raise the quota named above in Service Quotas, or choose another "
     "instance_type in the settings.",
 }

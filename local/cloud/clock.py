@@ -1,6 +1,6 @@
 """Let what waits in ministack, and what is compared with it, follow the local cloud's clock.
 
-These are state machines, schedules and queues, and the times of metrics and of parameters.
+These are state machines, schedules and queues, and the times of metrics, of parameters and of objects.
 """
 
 from __future__ import annotations
@@ -38,6 +38,11 @@ def apply() -> None:
     seam.expect(states, "_sleep_until", "iso_ts")
     states.now_iso = now_iso
     states._sleep_until = _sleep_until
+
+    # whether photos have changed since a run began is read from both times
+    objects = seam.module("services.s3")
+    seam.expect(objects, "now_iso")
+    objects.now_iso = now_iso
 
     parameters = seam.module("services.ssm")
     seam.expect(parameters, "_now_epoch")

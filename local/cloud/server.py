@@ -31,6 +31,7 @@ from local.cloud import (
     object_store,
     permission_log,
     sagemaker,
+    scheduler,
     seam,
     service_limits,
     service_quotas,
@@ -133,6 +134,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         lambda_.apply()
         lambda_workers.apply(workers)
         eventbridge.apply()
+        scheduler.apply()
         cloudformation.apply()
         model_package_groups.apply(service)
         budgets.apply()

@@ -81,6 +81,27 @@ def test_before_anything_is_deployed_the_settings_say_what_a_run_costs(monkeypat
     assert "nothing while nobody asks" in found["standing"]
 
 
+def test_what_starts_runs_by_itself_is_counted_at_worst(monkeypatch: pytest.MonkeyPatch, account: Account) -> None:
+    triggers = {"ready_object": True, "schedule": "cron(0 3 ? * SUN *)", "drift": True, "drift_days": 10}
+    on(monkeypatch, Stack(account, triggers=triggers, budget={"ceiling": 500}))
+    cost = planned_run(Settings(), photos=40)
+    assert cost.worst_usd is not None
+    assert cost.expected_usd is not None
+    told = " ".join(invoke("cost").output.split())
+    assert (
+        "what starts runs by itself, at most: ready, each time; schedule, 5 a month; drift, 4 a month: 9 runs, "
+        f"{9 * cost.worst_usd:.2f} a month at worst, expected {9 * cost.expected_usd:.2f}, and no run that could take "
+        "the month above budget.ceiling=500"
+    ) in told
+    found = json.loads(invoke("cost", "--json").stdout)
+    assert found["triggered_runs_a_month"] == {"ready": None, "schedule": 5, "drift": 4}
+
+
+def test_without_triggers_nothing_starts_by_itself(monkeypatch: pytest.MonkeyPatch, account: Account) -> None:
+    on(monkeypatch, Stack(account))
+    assert "by itself" not in invoke("cost").output
+
+
 def test_without_photos_nothing_is_expected_and_the_worst_case_is_known() -> None:
     cost = planned_run(Settings(), photos=None)
     assert cost.expected_usd is None

@@ -85,6 +85,23 @@ def test_yes_is_not_asked_and_the_changes_are_counted(uploads: list[Changes], fo
     assert "must end in .avif, .bmp, .gif, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp: notes.txt" in printed
 
 
+def test_ready_is_uploaded_last_where_it_starts_a_run(uploads: list[Changes], folder: str) -> None:
+    stack: Any = vars(shared)["find_target"]()
+    refused = invoke("upload", folder, "--yes", "--ready")
+    assert refused.exit_code == 1
+    assert "--ready has no effect, as no upload starts a run here" in " ".join(refused.output.split())
+    assert uploads == [], "it is refused before anything is uploaded"
+
+    stack.outputs["ReadyObject"] = "s3://data/dataset/READY"
+    planned = invoke("upload", folder, "--yes", "--ready", "--plan")
+    assert planned.exit_code == 0, planned.output
+    assert "dataset/READY" not in stack.clients["s3"].objects
+    done = invoke("upload", folder, "--yes", "--ready")
+    assert done.exit_code == 0, done.output
+    assert stack.clients["s3"].objects["dataset/READY"] == b""
+    assert "s3://data/dataset/READY was uploaded: a run begins in a moment" in " ".join(done.output.split())
+
+
 def test_an_upload_under_a_running_run_warns(uploads: list[Changes], folder: str) -> None:
     assert "warning" not in invoke("upload", folder, "--yes").output
     stack: Any = vars(shared)["find_target"]()

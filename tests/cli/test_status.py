@@ -124,3 +124,10 @@ def test_runs_are_listed_with_the_error_of_those_that_failed() -> None:
     lines = shown(None)
     assert any(line.startswith(f"{name('run-9')} RUNNING") and not line.endswith(" s") for line in lines)
     assert any(line.startswith(f"{name('run-8')} FAILED") and line.endswith("90 s ModelRejected") for line in lines)
+
+
+def test_a_run_that_no_person_started_says_what_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = contract.triggered_name("ready", "an upload")
+    monkeypatch.setitem(EXECUTIONS[0], "name", ready)
+    (line,) = [line for line in shown(None) if line.startswith(f"{name(ready)} RUNNING")]
+    assert line.endswith(" ready")

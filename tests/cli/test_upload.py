@@ -97,6 +97,14 @@ def test_the_bucket_holds_what_the_folder_holds(photos: Photos) -> None:
     }
 
 
+def test_the_object_ready_is_neither_sent_nor_removed(photos: Photos) -> None:
+    bucket = Bucket()
+    bucket.objects = {"dataset/READY": b""}
+    (photos.folder / "READY").write_bytes(b"here, too")
+    assert _sync(bucket, find_photos(photos.folder)) == (3, 0, 0)
+    assert bucket.objects["dataset/READY"] == b""
+
+
 def test_a_second_upload_sends_nothing(photos: Photos) -> None:
     bucket = Bucket()
     _sync(bucket, photos)

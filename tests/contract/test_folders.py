@@ -230,3 +230,10 @@ def test_every_file_is_a_photo_or_named_whatever_the_order(files: list[tuple[str
     shuffled = list(files)
     rng.shuffle(shuffled)
     assert outcome(shuffled) == outcome(files)
+
+
+def test_the_object_that_says_that_the_photos_are_there_is_none_of_them() -> None:
+    folders = read("cat/1.jpg", "dog/2.jpg", "READY", "cat/READY")
+    assert [photo.path for photo in folders.photos] == ["cat/1.jpg", "dog/2.jpg"]
+    assert [file["path"] for file in folders.left_out] == ["cat/READY"], "only right below the data set's folder"
+    assert [photo.label for photo in read("READY/1.jpg", "dog/2.jpg").photos] == ["READY", "dog"]

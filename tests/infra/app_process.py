@@ -20,6 +20,9 @@ EVERY_FUNCTION = {
     "monitoring.alarms": "true",
     "monitoring.capture_percent": "100",
     "monitoring.dashboard": "true",
+    "triggers.ready_object": "true",
+    "triggers.schedule": "cron(0 3 ? * SUN *)",
+    "triggers.drift": "true",
 }
 """The settings with which the stack holds every Lambda function there is."""
 

@@ -10,21 +10,16 @@ import pytest
 
 import contract
 from contract import ALARMS, Alarm
+from tests.infra.app_process import EVERY_FUNCTION
 from tests.infra.template import Template, listed
 
-WATCHED = {
-    "monitoring.alarms": "true",
-    "monitoring.dashboard": "true",
-    "monitoring.capture_percent": "10",
-    "serving.mode": "realtime",
-}
 OF_THE_ENDPOINT = {Alarm.ENDPOINT_ERRORS, Alarm.ENDPOINT_LATENCY, Alarm.ENDPOINT_UNKNOWN}
 """These have limits in their descriptions, and a test file of their own."""
 
 
 @pytest.fixture(scope="module")
 def watched(synthesise: Callable[..., Template]) -> Template:
-    return synthesise(**WATCHED, **{"monitoring.expect_requests_hours": "6"})
+    return synthesise(**EVERY_FUNCTION, **{"monitoring.expect_requests_hours": "6"})
 
 
 def made(template: Template) -> dict[str, dict[str, Any]]:
@@ -53,7 +48,8 @@ def test_none_is_paid_for_where_the_settings_want_none(synthesise: Callable[...,
     assert made(template) == {}
     assert template.of_type("AWS::CloudWatch::Dashboard") == {}
     assert made(synthesise(env="prod")).keys() == {
-        contract.alarm_name("whippet-prod", alarm) for alarm in Alarm if alarm not in (Alarm.NO_REQUESTS, Alarm.DRIFT)
+        contract.alarm_name("whippet-prod", alarm)
+        for alarm in set(Alarm) - {Alarm.NO_REQUESTS, Alarm.DRIFT, Alarm.TRIGGER_FAILED}
     }
 
 
@@ -64,6 +60,8 @@ def test_they_look_at_metrics_that_aws_publishes(watched: Template) -> None:
         "AWS/SageMaker": {"Invocations", "Invocation5XXErrors", "ModelLatency"},
         contract.SERVING_NAMESPACE: {contract.UNKNOWN_SHARE, contract.DRIFT_FOUND},
         "AWS/States": {"ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"},
+        "AWS/Events": {"FailedInvocations"},
+        "AWS/Scheduler": {"InvocationDroppedCount"},
     }
     for name, alarm in made(watched).items():
         looked_at = metrics(alarm)

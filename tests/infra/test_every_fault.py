@@ -31,9 +31,6 @@ OTHERWISE: Final = {"DescribeInService", "TrainManaged"}
 ROLLBACK: Final = {"DescribeBeforeRollback", "DescribeRollback", "RemoveEndpoint", "RestoreEndpoint"}
 """States that bring the endpoint back; where they fail, the message says that it is not."""
 
-UNFOLLOWED: Final = {"DescribeRollout"}
-"""A run that may not look at the endpoint does not learn whether its model serves; the message names the state."""
-
 REFUSED: Final = TaskError(
     "SageMaker.AmazonSageMakerException", "is not authorized to perform (Service: SageMaker; Status Code: 400)"
 )
@@ -163,7 +160,7 @@ def broken_promises(case: Case, ended: Walk, endpoint: Endpoint, account: SageMa
     expected = NEW_CONFIG if ended.status == "SUCCEEDED" or case.state == "Notify" else case.way.before
     gone = case.way.before if case.way.status == "InService" else None
     serves = None if endpoint.status == "Deleting" else endpoint.config
-    told = (case.state in ROLLBACK and f"Then {case.state}" in ended.cause) or case.state in UNFOLLOWED
+    told = case.state in ROLLBACK and f"Then {case.state}" in ended.cause
     if serves not in (expected, gone) and not told:
         yield f"{serves} serves"
 

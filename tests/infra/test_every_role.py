@@ -53,6 +53,8 @@ OF_SERVICES = {
     "EndpointRole": OF_A_MODEL | {"s3:PutObject"},
     # and what a transform job writes
     "BatchRole": OF_A_MODEL | {"s3:PutObject"},
+    # "Set up the execution role" (EventBridge Scheduler)
+    "TriggersSchedule": {"lambda:InvokeFunction"},
     # "Create a CodeBuild service role": its source in S3 and its log
     "ServingImageBuildRole": {
         "logs:CreateLogGroup",
@@ -140,6 +142,7 @@ CODE_OF = {
     "PauseFunction": "pause",
     "DriftFunction": "check_drift",
     "TidyUpFunction": "tidy_up",
+    "TriggersFunction": "start_run",
     "MonitoringAlarmMessagesFunction": "tell_alarm",
     "MonitoringDashboardModel": "model_widget",
 }

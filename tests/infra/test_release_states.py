@@ -202,6 +202,62 @@ def test_a_rollback_leaves_another_runs_model_alone(definition: dict[str, Any]) 
     assert endpoint.config == "whippet-dev-other"
 
 
+class Slow(Endpoint):
+    """An endpoint whose change by a run ends only after so many looks; `ends_with` is what it then serves."""
+
+    def __init__(self, config: str | None, *, looks: int, ends_with: str = NEW_CONFIG) -> None:
+        super().__init__(config)
+        self.looks, self.ends_with = looks, ends_with
+
+    def describe(self, payload: dict[str, Any]) -> dict[str, Any]:
+        changing = self.calls and self.status in ("Creating", "Updating")
+        if not changing or len(self.calls) > 1:
+            return super().describe(payload)
+        self.looks -= 1
+        if self.looks <= 0:
+            self.status, self.config = "InService", self.ends_with
+        return self.look(payload)
+
+
+@pytest.mark.parametrize(("before", "change"), [(None, "delete"), (OLD_CONFIG, f"update to {OLD_CONFIG}")])
+def test_a_model_whose_rollout_ends_after_the_run_gave_up_is_taken_back(
+    definition: dict[str, Any], before: str | None, change: str
+) -> None:
+    endpoint = Slow(before, looks=320)
+    result = walk(definition, tasks(endpoint), {}, limit=4000)
+    assert (result.status, result.error) == ("FAILED", "RolloutNotFinished")
+    assert endpoint.calls[1:] == [change]
+    assert "SmokeTest" not in result.path
+    assert recorded(result) == [], "it was never recorded as released"
+    assert dict(result.payloads)["RejectFailedModel"]["ModelApprovalStatus"] == "Rejected"
+
+
+def test_a_rollout_that_sagemaker_takes_back_after_the_run_gave_up_is_left_alone(definition: dict[str, Any]) -> None:
+    endpoint = Slow(OLD_CONFIG, looks=320, ends_with=OLD_CONFIG)
+    result = walk(definition, tasks(endpoint), {}, limit=4000)
+    assert result.error == "RolloutNotFinished"
+    assert (endpoint.config, len(endpoint.calls)) == (OLD_CONFIG, 1)
+    assert dict(result.payloads)["RejectFailedModel"]["ModelApprovalStatus"] == "Rejected"
+
+
+def test_a_rollout_that_does_not_end_in_two_further_hours_is_told(definition: dict[str, Any]) -> None:
+    result = walk(definition, tasks(Slow(OLD_CONFIG, looks=10_000)), {}, limit=8000)
+    assert result.error == "RolloutNotFinished"
+    assert "Then RollbackNotBegun failed, too" in result.cause
+    assert f"to go back to is {OLD_CONFIG}, with UpdateEndpoint" in result.cause
+
+
+@pytest.mark.parametrize(("before", "change"), [(None, "delete"), (OLD_CONFIG, f"update to {OLD_CONFIG}")])
+def test_a_model_whose_rollout_may_not_be_looked_at_does_not_come_into_service(
+    definition: dict[str, Any], before: str | None, change: str
+) -> None:
+    endpoint = Endpoint(before)
+    refusal = TaskError("SageMaker.AmazonSageMakerException", "is not authorized to perform")
+    result = walk(definition, tasks(endpoint, broken={"DescribeRollout": refusal}), {})
+    assert "is not authorized" in result.cause
+    assert endpoint.calls[1:] == [change]
+
+
 def test_a_release_that_fails_while_a_model_sleeps_leaves_its_name_free(pausing: dict[str, Any]) -> None:
     """The next request then wakes the model that slept."""
     endpoint = Endpoint()

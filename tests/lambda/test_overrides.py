@@ -118,13 +118,53 @@ def test_what_the_console_and_a_parent_execution_add_to_the_input_is_passed_over
     assert resolved({"epochs": 3, **added}) == resolved({"epochs": 3})
 
 
-def test_an_event_as_input_is_told_to_give_a_constant_one() -> None:
-    event = {
-        "version": "0", "id": "1", "detail-type": "Scheduled Event", "source": "aws.events", "account": "123456789012",
-        "time": "2026-11-28T00:00:00Z", "region": "eu-west-1", "resources": [], "detail": {},
-    }  # fmt: skip
-    with pytest.raises(InvalidInput, match=r"an EventBridge event \(Scheduled Event\).* the constant input \{\}"):
-        resolved(event)
+EVENT: dict[str, Any] = {
+    "version": "0",
+    "id": "1",
+    "detail-type": "Scheduled Event",
+    "source": "aws.events",
+    "account": "123456789012",
+    "time": "2026-11-29T03:00:00Z",
+    "region": "eu-west-1",
+    "resources": ["arn:aws:events:eu-west-1:123456789012:rule/weekly"],
+    "detail": {},
+}
+READY = EVENT | {
+    "detail-type": "Object Created",
+    "source": "aws.s3",
+    "detail": {"bucket": {"name": "data"}, "object": {"key": "dataset/READY"}},
+}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"Comment": "Insert your JSON here"},
+        {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:aws:states:eu-west-1:123456789012:execution:parent:1"},
+        EVENT,
+        EVENT | {"source": "aws.scheduler", "detail": "{}"},
+        EVENT | {"replay-name": "again", "detail": {"epochs": 3}},
+        READY,
+        READY | {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn", "Comment": "from a parent"},
+    ],
+    ids=["console", "parent", "schedule", "scheduler", "replay", "upload", "parent with an event"],
+)
+def test_what_starts_a_run_may_say_so_in_the_input(given: dict[str, Any]) -> None:
+    assert resolved(given) == resolved({})
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"retry-of": "0ab1c2d3-e4"}, "retry-of"),
+        ({"comment": "by hand"}, "comment"),
+        ({"detail": {"epochs": 3}}, "detail"),
+        (EVENT | {"epoch": 3}, "epoch"),
+    ],
+)
+def test_any_other_unknown_key_is_refused(given: dict[str, Any], key: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"unknown key in the input: .*\b{key}\b"):
+        resolved(given)
 
 
 def test_batches_that_the_processes_cannot_share_are_refused() -> None:

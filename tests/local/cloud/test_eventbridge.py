@@ -50,8 +50,15 @@ class Rule:
             "detail": {"stateMachineArn": [self.machine], "status": ["ABORTED", "FAILED", "TIMED_OUT"]},
         }
         events = account.client("events")
-        events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+        rule = events.put_rule(Name=name, EventPattern=json.dumps(pattern))["RuleArn"]
         events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": function}])
+        self.functions.add_permission(
+            FunctionName=name,
+            StatementId="rule",
+            Action="lambda:InvokeFunction",
+            Principal="events.amazonaws.com",
+            SourceArn=rule,
+        )
 
     def events(self, count: int) -> list[dict[str, Any]]:
         """The events of the function's invocations, once there are so many."""

@@ -1,0 +1,1 @@
+"""StartRun: starts a run for an event, once, and not beside one for the same photos."""
