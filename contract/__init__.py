@@ -38,6 +38,7 @@ from contract.releases import *
 from contract.rules import *
 from contract.run import *
 from contract.serving_metrics import *
+from contract.shadow import *
 from contract.sleep import *
 from contract.task_inputs import *
 from contract.tidied import *

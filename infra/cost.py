@@ -35,7 +35,12 @@ def cost_plan(settings: Settings) -> contract.CostPlan | None:
     """Return what CheckDataset holds against budget.ceiling; None without a ceiling."""
     if settings.budget.ceiling is None:
         return None
-    return contract.CostPlan(ceiling=settings.budget.ceiling, jobs=planned_jobs(settings), fleet=fleet(settings))
+    return contract.CostPlan(
+        ceiling=settings.budget.ceiling,
+        jobs=planned_jobs(settings),
+        fleet=fleet(settings),
+        shadow_minutes=settings.release.shadow_minutes,
+    )
 
 
 def expected_seconds(settings: Settings, job: contract.PlannedJob, *, photos: int) -> float | None:

@@ -113,8 +113,10 @@ def _of_a_run(settings: Settings) -> Iterator[contract.QuotaNeed]:
     if settings.serving.mode == "serverless":
         return
     for name in (f"{release.instance_type} for endpoint usage", "Number of instances across active endpoints"):
+        # a shadow stands beside the fleet that an update starts
+        fleets = 1 if release.shadow_minutes is None else 2
         yield contract.QuotaNeed(
-            quota=name, phase="release", instances=release.instance_count, setting="release.instance_count"
+            quota=name, phase="release", instances=fleets * release.instance_count, setting="release.instance_count"
         )
 
 
@@ -145,7 +147,7 @@ def _managed_rules(settings: Settings) -> int:
 
 
 def _at_most(item: contract.QuotaNeed, settings: Settings) -> int:
-    """Return the instances at once: of all parallel trials, and of both fleets while an endpoint is updated."""
+    """Return the instances at once: of all parallel trials, and with the fleet in service while it is updated."""
     if item["phase"] == "trials":
         return item["instances"] * min(settings.tuning.parallel_trials, settings.tuning.trials)
-    return item["instances"] * (2 if item["phase"] == "release" else 1)
+    return item["instances"] + (settings.release.instance_count if item["phase"] == "release" else 0)

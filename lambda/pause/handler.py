@@ -14,6 +14,8 @@ from shared.aws_errors import is_being_changed, is_missing_resource
 from shared.patience import PATIENT
 from shared.sleep_record import clear_stale_record, put_record, sleeping_config
 
+import contract
+
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.type_defs import DescribeEndpointOutputTypeDef
 
@@ -81,7 +83,7 @@ def _why_not(now: datetime, idle: timedelta) -> str | None:
         return f"requests in this time: {requests:.0f}"
 
     # First the record, without which nobody would know what to bring back.
-    put_record(os.environ["SLEEP_RECORD"], endpoint["EndpointConfigName"])
+    put_record(os.environ["SLEEP_RECORD"], contract.shadowed_config(endpoint["EndpointConfigName"]))
     return None if _delete(endpoint["EndpointName"]) else _CHANGED
 
 

@@ -110,7 +110,13 @@ class _SageMaker:
         self.calls.append(f"create {EndpointConfigName}")
         self.config, self.status = EndpointConfigName, "Creating"
 
-    def update_endpoint(self, *, EndpointName: str, EndpointConfigName: str) -> None:  # noqa: N803
+    def update_endpoint(
+        self,
+        *,
+        EndpointName: str,  # noqa: N803
+        EndpointConfigName: str,  # noqa: N803
+        RetainAllVariantProperties: bool = False,  # noqa: N803
+    ) -> None:
         self.calls.append(f"update to {EndpointConfigName}")
         self.status, self.pending = "Updating", EndpointConfigName
 

@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "managed rules": {"debugger.mode": "managed"},
     "no rules": {"debugger.mode": "off"},
     "guarded rollout": {"serving.mode": "realtime"},
+    "shadow": {"serving.mode": "realtime", "release.shadow_minutes": "30"},
     "no debug rule": {"debugger.rules": "CPUBottleneck", "debugger.block": ""},
 }
 RENAMED = ("manual approval and warm start", "fine-tuning")

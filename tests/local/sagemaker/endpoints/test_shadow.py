@@ -109,7 +109,7 @@ def test_nobody_can_ask_it(deployments: Deployments) -> None:
     shadowed(deployments)
     deployments.update("shadowed")
     with pytest.raises(SageMakerError, match="Variant Shadow not found"):
-        deployments.invoke(**{"x-amzn-sagemaker-target-variant": "Shadow"})
+        deployments.invoke(b"photo", **{"x-amzn-sagemaker-target-variant": "Shadow"})
 
 
 SERVERLESS = {
