@@ -85,7 +85,7 @@ class RunCost:
             "run",
             "planned",
             worst_usd=self.worst_usd or 0.0,
-            change_usd=contract.change_usd(hourly),
+            change_usd=contract.change_usd(hourly, shadow_minutes=self.settings.release.shadow_minutes),
             fleet_usd_an_hour=hourly,
         )
 
@@ -158,6 +158,7 @@ def show_plan(target: Target | None, cost: RunCost, *, machine_readable: bool, c
         f"{contract.JOB_ATTEMPTS} attempts, each failing at the very end",
         f"what stands: {standing}",
         *_triggered_lines(cost),
+        *shadow_lines(cost.settings),
     ]
     if held is not None:
         lines.append(month_line(held))
@@ -180,6 +181,17 @@ def _triggered_lines(cost: RunCost) -> list[str]:
         if cost.settings.budget.ceiling is not None:
             line += f", and no run that could take the month above budget.ceiling={cost.settings.budget.ceiling:g}"
     return [line]
+
+
+def shadow_lines(settings: Settings) -> list[str]:
+    """Return the line on what a shadow costs before each rollout; none where the settings ask for none."""
+    minutes, machines = settings.release.shadow_minutes, fleet(settings)
+    if minutes is None or machines is None:
+        return []
+    usd = contract.fleet_usd_an_hour(machines)
+    named = contract.machines_in_words(**machines)
+    amount = "" if usd is None else f", {usd * minutes / 60:.2f} and the minutes in which it comes and goes"
+    return [f"the shadow before a release (release.shadow_minutes={minutes}): {named} more{amount}"]
 
 
 def month_line(held: contract.HeldClaim) -> str:

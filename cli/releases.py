@@ -90,7 +90,7 @@ def find_releases(target: Target, *, described: dict[str, Any] | None = None) ->
     prefix = target.settings.prefix
     described = described or describe_endpoint(target)
     awake = described is not None and contract.has_model(described["EndpointStatus"])
-    config = described["EndpointConfigName"] if described is not None and awake else None
+    config = contract.shadowed_config(described["EndpointConfigName"]) if described is not None and awake else None
     if config is None and (sleeping := sleeping_model(target)) is not None:
         config = sleeping.config
     return Releases(

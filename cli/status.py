@@ -58,10 +58,12 @@ def _endpoint(target: Target) -> str:
 
 
 def _model(target: Target, config: str) -> str:
-    run = config.removeprefix(contract.job_prefix(target.settings.prefix, ""))
+    run = contract.shadowed_config(config).removeprefix(contract.job_prefix(target.settings.prefix, ""))
+    shadow = contract.shadow_of(config)
     decision = _decision(target, run)
     quality = f", test accuracy {decision['test_accuracy']:.4f}" if decision else ""
-    return f"model of run {run}{quality}"
+    beside = f", and that of run {shadow} gets copies of the requests as its shadow" if shadow else ""
+    return f"model of run {run}{quality}{beside}"
 
 
 def _decision(target: Target, run: str) -> dict[str, Any] | None:

@@ -42,6 +42,7 @@ from contract.run import *
 from contract.scaling import *
 from contract.schedule import *
 from contract.serving_metrics import *
+from contract.shadow import *
 from contract.sleep import *
 from contract.task_inputs import *
 from contract.tidied import *

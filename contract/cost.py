@@ -80,6 +80,8 @@ class CostPlan(TypedDict):
     jobs: list[PlannedJob]
     fleet: Fleet | None
     """None where the endpoint is serverless."""
+    shadow_minutes: int | None
+    """How long a new model is a shadow before its rollout; None where it is none."""
 
 
 def machine_usd(instance_type: str, *, seconds: float) -> float | None:
@@ -129,6 +131,11 @@ def config_usd_an_hour(config: Mapping[str, Any], *, most: int = 0) -> float | N
     return sum(known) if len(known) == len(prices) else None
 
 
-def change_usd(*usd_an_hour: float) -> float:
-    """Return what the second fleet costs at most while an endpoint changes between fleets of these prices."""
-    return CHANGE_HOURS * max(usd_an_hour)
+def change_usd(*usd_an_hour: float, shadow_minutes: int | None = None) -> float:
+    """Return what further fleets cost at most while an endpoint changes between fleets of these prices.
+
+    A shadow comes and goes by a change each, two hours long at most (`PATIENCE` in infra/workflow/endpoint.py), in
+    which it costs beside the second fleet.
+    """
+    shadow_hours = 0.0 if shadow_minutes is None else shadow_minutes / 60 + 2 * CHANGE_HOURS
+    return (CHANGE_HOURS + shadow_hours) * max(usd_an_hour)

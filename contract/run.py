@@ -12,8 +12,10 @@ from contract.debugger import Evaluator
 from contract.decision import ApprovalStatus
 from contract.evaluation import Interval
 from contract.plan import BestTrainingJob, Plan
+from contract.shadow import ShadowState
 
 __all__ = [
+    "AlarmsBefore",
     "ApprovalAnswer",
     "Count",
     "DebuggerState",
@@ -182,6 +184,9 @@ class Polls(TypedDict):
     lock: Count
     endpoint: Count
     refused: Count
+    alarms: Count
+    shadow: Count
+    shadow_end: Count
     rollout: Count
     settling: Count
     """Before a rollback."""
@@ -240,6 +245,15 @@ class EndpointDescription(TypedDict):
     EndpointConfigName: str
     EndpointStatus: str
     FailureReason: NotRequired[str]
+
+
+@final
+class AlarmsBefore(TypedDict):
+    """LookAtAlarms' answer: whether an alarm of the rollout is on before it, because of the model in service."""
+
+    on: bool
+    said: str
+    """Which one, why, and what to do; empty where none is."""
 
 
 class RolloutEnd(TypedDict):
@@ -343,6 +357,8 @@ class RunDocument(TypedDict):
     lookup: NotRequired[StateError]
     """Why a call on the endpoint, its model or its configuration was refused."""
     endpoint: NotRequired[EndpointDescription]
+    alarms: NotRequired[AlarmsBefore | StateError]
+    shadow: NotRequired[ShadowState]
     rollout: NotRequired[RolloutEnd]
     smoke_test: NotRequired[SmokeTestResult]
     recorded: NotRequired[RecordedChange | StateError]

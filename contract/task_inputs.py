@@ -14,6 +14,7 @@ __all__ = [
     "CheckDatasetInput",
     "EndInput",
     "ExplainRolloutInput",
+    "JudgeShadowInput",
     "RecordReleaseInput",
     "ReleaseLockInput",
     "RetireInput",
@@ -74,6 +75,15 @@ class ExplainRolloutInput(TypedDict):
     endpoint: EndpointDescription
     begun: str
     """When the run set about to update the endpoint, ISO 8601."""
+
+
+class JudgeShadowInput(TypedDict):
+    """JudgeShadow's input."""
+
+    begun: str
+    """When the shadow stood, ISO 8601."""
+    until: str
+    """When its time was over, ISO 8601."""
 
 
 class SmokeTestInput(TypedDict):

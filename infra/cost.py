@@ -38,7 +38,12 @@ def cost_plan(settings: Settings) -> contract.CostPlan | None:
     """Return what CheckDataset holds against budget.ceiling; None without a ceiling."""
     if settings.budget.ceiling is None:
         return None
-    return contract.CostPlan(ceiling=settings.budget.ceiling, jobs=planned_jobs(settings), fleet=fleet(settings))
+    return contract.CostPlan(
+        ceiling=settings.budget.ceiling,
+        jobs=planned_jobs(settings),
+        fleet=fleet(settings),
+        shadow_minutes=settings.release.shadow_minutes,
+    )
 
 
 def triggered_runs(settings: Settings) -> dict[contract.Trigger, int | None]:

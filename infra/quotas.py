@@ -114,7 +114,11 @@ def _of_a_run(settings: Settings) -> Iterator[contract.QuotaNeed]:
         return
     deciding = "scaling.max_instances" if settings.scales else "release.instance_count"
     for name in (f"{release.instance_type} for endpoint usage", "Number of instances across active endpoints"):
-        yield contract.QuotaNeed(quota=name, phase="release", instances=settings.most_instances, setting=deciding)
+        # a shadow stands beside the fleet that an update starts
+        shadow = 0 if release.shadow_minutes is None else release.instance_count
+        yield contract.QuotaNeed(
+            quota=name, phase="release", instances=settings.most_instances + shadow, setting=deciding
+        )
 
 
 def _training(
@@ -144,7 +148,7 @@ def _managed_rules(settings: Settings) -> int:
 
 
 def _at_most(item: contract.QuotaNeed, settings: Settings) -> int:
-    """Return the instances at once: of all parallel trials, and of both fleets while an endpoint is updated."""
+    """Return the instances at once: of all parallel trials, and with the fleet in service while it is updated."""
     if item["phase"] == "trials":
         return item["instances"] * min(settings.tuning.parallel_trials, settings.tuning.trials)
-    return item["instances"] * (2 if item["phase"] == "release" else 1)
+    return item["instances"] + (settings.release.instance_count if item["phase"] == "release" else 0)

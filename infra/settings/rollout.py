@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from infra.settings.section import Section
+from infra.settings.shadow import ShadowSettings
 
 __all__ = ["RolloutSettings"]
 
@@ -16,7 +16,7 @@ _LONGEST_BAKES = 240
 (Step Functions quota), and a deployment into 8 hours (MaximumExecutionTimeoutInSeconds)."""
 
 
-class RolloutSettings(Section):
+class RolloutSettings(ShadowSettings):
     """How a real-time endpoint changes to a new model."""
 
     rollout: Literal["canary", "linear", "all_at_once"] = Field(
@@ -82,6 +82,17 @@ class RolloutSettings(Section):
                 f"release.bake_minutes={self.bake_minutes} after each of the {self.bakes} steps of "
                 f"release.linear_percent={self.linear_percent} makes {self.baking_minutes} minutes, and at most "
                 f"{_LONGEST_BAKES} are possible; lower release.bake_minutes or raise release.linear_percent"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shadow_can_be_judged(self) -> RolloutSettings:
+        """Refuse a shadow that nothing is asked of."""
+        if self.shadow_minutes is not None and not self.has_alarm:
+            raise ValueError(
+                f"release.shadow_minutes={self.shadow_minutes} tries a model that no limit could refuse; give "
+                "release.max_error_share, release.max_latency_ms or release.max_unknown_share, or empty "
+                "release.shadow_minutes"
             )
         return self
 

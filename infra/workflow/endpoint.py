@@ -12,6 +12,7 @@ from infra.workflow.payloads import RunParts
 from infra.workflow.task import ANY_ERROR, TRANSIENT, FailureRoute, RunScope, sagemaker_task
 
 __all__ = [
+    "EXISTS",
     "IN_PROGRESS",
     "LOOKUP",
     "NOT_THERE",
@@ -27,13 +28,20 @@ __all__ = [
 NOT_THERE: Final = "*Could not find*"
 """How SageMaker words a missing endpoint; the exception itself is only a ValidationException."""
 
+EXISTS: Final = "*Cannot create already existing*"
+"""How SageMaker refuses to create a model, a configuration or an endpoint of a name that it has."""
+
 IN_PROGRESS: Final = "*Cannot update in-progress*"
 """How SageMaker refuses a change of an endpoint that is changing."""
 
 LOOKUP: Final = "$.lookup"
 """Where the error of a refused call on the endpoint stands."""
 
-POLLED: Final = ("lock", "endpoint", "refused", "rollout", "settling", "rollback")
+POLLED: Final = (
+    *("lock", "endpoint", "refused", "alarms"),
+    *("shadow", "shadow_end"),
+    *("rollout", "settling", "rollback"),
+)
 """What is asked for again and again, as members of `$.polls`, which count how often."""
 
 PATIENCE: Final = cdk.Duration.hours(2)

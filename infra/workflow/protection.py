@@ -92,7 +92,9 @@ class Protection:
 
     def _endpoint_config(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         # No key where a variant has no disk for it: a serverless one, or one with local storage, which is refused.
-        variants: Sequence[Mapping[str, Any]] = payload["ProductionVariants"]
+        # Beside a shadow, the production variant is that of an earlier release, which a path names.
+        given = (payload.get(member, []) for member in ("ProductionVariants", "ShadowProductionVariants"))
+        variants: Sequence[Mapping[str, Any]] = [variant for variants in given for variant in variants]
         disks = all("InstanceType" in one and not has_local_storage(one["InstanceType"]) for one in variants)
         request = {**payload, "KmsKeyId": self.key_arn} if self.key_arn and disks else dict(payload)
         if self.objects_key_arn and "DataCaptureConfig" in payload:

@@ -3,7 +3,8 @@
     CreateModel → CreateEndpointConfig → DescribeEndpoint ─ nothing there ─────────→ CreateEndpoint ─┐
                                           │   ↑                                                      │
                                           │   └ WaitForEndpoint (another run, or a deletion)         │
-                                          ├ InService → RememberEndpoint → UpdateEndpoint ───────────┤
+                                          ├ InService → RememberEndpoint → … → UpdateEndpoint ───────┤
+                                          │    (… of a real-time one: `infra.workflow.before_rollout`)
                                           │    (to turn serverless: DeleteRealtimeEndpoint → WaitForEndpoint)
                                           ├ this run's configuration (its update's answer got lost) ─┤
                                           └ broken → DeleteBrokenEndpoint → WaitForEndpoint          │
@@ -28,8 +29,11 @@ import contract
 from infra.endpoint_alarms import alarm_names
 from infra.permissions import NO_RESOURCES, RUN_NAMES, Permission
 from infra.settings import Settings
+from infra.workflow.before_rollout import before_rollout, nothing_to_shadow
+from infra.workflow.capture import capture_config
 from infra.workflow.deployment import deployment_config
 from infra.workflow.endpoint import (
+    EXISTS,
     IN_PROGRESS,
     LOOKUP,
     NOT_THERE,
@@ -47,23 +51,27 @@ from infra.workflow.task import ANY_ERROR, LOST_ANSWER, FailureRoute, RunScope, 
 
 __all__ = ["release_phase", "retire_phase"]
 
-_EXISTS = "*Cannot create already existing*"
-"""How SageMaker refuses to create a model, a configuration or an endpoint of a name that it has."""
-
 _REFUSED_PATIENCE: Final = cdk.Duration.minutes(5)
 """How long a description of the endpoint may be refused, apart from a missing endpoint."""
 
 
 def release_phase(
-    scope: RunScope, *, parts: RunParts, failure: FailureRoute, roll_back: sfn.State, following: sfn.IChainable
+    scope: RunScope,
+    *,
+    parts: RunParts,
+    failure: FailureRoute,
+    reject: sfn.State,
+    roll_back: sfn.State,
+    following: sfn.IChainable,
 ) -> sfn.CustomState:
     """CreateModel → … → `following` once the endpoint serves the new configuration; return CreateModel.
 
-    `$.before` is then what the endpoint was before the release, with `""` for no configuration. `roll_back` takes a
-    rollout whose end the run does not see, since the model may come into service all the same.
+    `$.before` is then what the endpoint was before the release, with `""` for no configuration. `reject` takes a model
+    that is refused before its rollout, and `roll_back` a rollout whose end the run does not see, since the model may
+    come into service all the same.
     """
     rollout = _follow_rollout(scope, parts, failure, roll_back, following)
-    look = _enter_service(scope, parts, failure, rollout)
+    look = _enter_service(scope, parts, failure, reject, rollout)
 
     # the model and the configuration of this run, which carry its name
     model = sagemaker_task(
@@ -86,12 +94,12 @@ def release_phase(
         payload={
             "EndpointConfigName.$": "$.plan.name",
             "ProductionVariants": [variant],
-            **_capture(parts),
+            **capture_config(parts),
             "Tags": parts.tags,
         },
     )
-    go_on_where_done(scope, model, failure, says=[_EXISTS], following=config)
-    go_on_where_done(scope, config, failure, says=[_EXISTS], following=look)
+    go_on_where_done(scope, model, failure, says=[EXISTS], following=config)
+    go_on_where_done(scope, config, failure, says=[EXISTS], following=look)
     model.next(config).next(look)
     return model
 
@@ -103,24 +111,6 @@ def _isolation(settings: Settings) -> dict[str, Any]:
     guide, "Serverless Inference", feature exclusions).
     """
     return {} if settings.serving.mode == "serverless" else {"EnableNetworkIsolation": True}
-
-
-def _capture(parts: RunParts) -> dict[str, Any]:
-    """Return which share of the answers SageMaker keeps; of the photos, only where a setting says so."""
-    monitoring = parts.settings.monitoring
-    if not monitoring.capture_percent:
-        return {}
-    modes = ["Output", *(["Input"] if monitoring.capture_photos else [])]
-    return {
-        "DataCaptureConfig": {
-            "EnableCapture": True,
-            "InitialSamplingPercentage": monitoring.capture_percent,
-            "DestinationS3Uri": parts.dataset.uri(contract.CAPTURE_PREFIX.rstrip("/")),
-            "CaptureOptions": [{"CaptureMode": mode} for mode in modes],
-            # what is neither JSON nor CSV is kept in base64
-            "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
-        }
-    }
 
 
 def _machines(settings: Settings) -> dict[str, Any]:
@@ -139,7 +129,9 @@ def _machines(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, rollout: sfn.IChainable) -> sfn.CustomState:
+def _enter_service(
+    scope: RunScope, parts: RunParts, failure: FailureRoute, reject: sfn.State, rollout: sfn.IChainable
+) -> sfn.CustomState:
     """Look at the endpoint and then create, update, delete or wait for it; return DescribeEndpoint."""
     describe = describe_endpoint(
         scope,
@@ -169,7 +161,8 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
         result_path="$.before",
     )
     create = sagemaker_task(scope, "CreateEndpoint", call="createEndpoint", payload={**new_config, "Tags": parts.tags})
-    nothing.next(create).next(rollout)
+    nothing.next(nothing_to_shadow(scope, parts, following=create))
+    create.next(rollout)
     is_serverless = parts.settings.serving.mode == "serverless"
     not_described = failure.fail(scope, "EndpointNotDescribed", error=f"{LOOKUP}.Error", cause=f"{LOOKUP}.Cause")
     missing = when_refused(
@@ -221,12 +214,13 @@ def _enter_service(scope: RunScope, parts: RunParts, failure: FailureRoute, roll
         end = end_scaling(scope, parts, following=replace)
         remember.next(_unless_realtime(scope, update=update, replace=end))
     else:
-        remember.next(before_update(scope, parts, update=update))
+        begin = before_update(scope, parts, update=update)
+        remember.next(before_rollout(scope, parts, reject=reject, again=describe, following=begin))
 
     taken = when_refused(
         scope,
         "EndpointTaken?",
-        says=[IN_PROGRESS, _EXISTS, NOT_THERE],
+        says=[IN_PROGRESS, EXISTS, NOT_THERE],
         then=wait,
         otherwise=failure.fail(scope, "EndpointRefused", error=f"{LOOKUP}.Error", cause=f"{LOOKUP}.Cause"),
         comment="If another run was quicker, or a first call was carried out without an answer, look again.",

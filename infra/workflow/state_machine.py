@@ -92,11 +92,13 @@ def _phases(states: RunScope, parts: RunParts) -> sfn.Pass:
         why="$.verdict.cause",
         following=smoke_test,
     )
-    following: sfn.State = release_phase(states, parts=parts, failure=failure, roll_back=roll_back, following=record)
+    reject = reject_model(states, failure=failure)
+    following: sfn.State = release_phase(
+        states, parts=parts, failure=failure, reject=reject, roll_back=roll_back, following=record
+    )
 
     # one run after another, each judged beside what then serves
     judge = verdict_function(states, parts)
-    reject = reject_model(states, failure=failure)
     asks = settings.release.approval == "manual"
     if asks:
         following = approve_model(states, failure=failure, following=following)

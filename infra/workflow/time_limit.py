@@ -32,5 +32,8 @@ def longest_run(parts: RunParts) -> cdk.Duration:
     # the features job, the training (once more where SageMaker Debugger fails it late), the rules by SageMaker and here
     seconds = [training] * 3 + [rules] * 3 + [asked, _TUNING, _RETRIES, LOCK_PATIENCE] + [PATIENCE] * 4
     seconds.append(cdk.Duration.minutes(settings.release.baking_minutes))
+    if settings.release.shadow_minutes is not None:
+        # the shadow comes, stands and goes
+        seconds += [PATIENCE, cdk.Duration.minutes(settings.release.shadow_minutes), PATIENCE]
     total = sum(duration.to_seconds() for duration in seconds)
     return cdk.Duration.seconds(min(total, _YEAR.to_seconds()))

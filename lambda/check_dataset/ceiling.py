@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ClientError
 from shared.aws_errors import is_missing_resource
-from shared.in_service import config_in_service
+from shared.in_service import standing_config
 
 import contract
 
@@ -61,7 +61,7 @@ def check_ceiling(
         kind="run",
         at=now.isoformat(),
         worst_usd=_worst(cost, plan),
-        change_usd=contract.change_usd(hourly, standing),
+        change_usd=contract.change_usd(hourly, standing, shadow_minutes=cost["shadow_minutes"]),
         fleet_usd_an_hour=max(hourly, standing),
     )
 
@@ -95,7 +95,7 @@ def _worst(cost: contract.CostPlan, plan: contract.Plan) -> float:
 
 def _standing_usd_an_hour(sagemaker: SageMakerClient, autoscaling: Any, *, endpoint: str, sleep_record: str) -> float:
     """Return what the endpoint's machines cost an hour at most, of one that sleeps, too; 0 where there is none."""
-    config = config_in_service(sagemaker, endpoint=endpoint, sleep_record=sleep_record)
+    config = standing_config(sagemaker, endpoint=endpoint, sleep_record=sleep_record)
     if config is None:
         return 0.0
     try:

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from shared.aws_errors import error_code, is_missing_endpoint, is_missing_resource
 
-from contract import REQUEST_ID, Answer, Health, ServingMode
+from contract import REQUEST_ID, Answer, Health, ServingMode, shadowed_config
 
 from .endpoint_failures import FAILED_TO_START, NONE_YET, NOT_READY, may_pass, problem_of
 from .problems import Problem
@@ -103,7 +103,8 @@ class ClassifierEndpoint:
         # An endpoint that is updated serves its old model until the new one is ready.
         if described["EndpointStatus"] not in ("InService", "Updating", "SystemUpdating", "RollingBack"):
             raise self._not_serving(described["EndpointStatus"])
-        found: Health = {"status": "ok", "endpoint": self.name, "release": described.get("EndpointConfigName", "")}
+        release = shadowed_config(described.get("EndpointConfigName", ""))
+        found: Health = {"status": "ok", "endpoint": self.name, "release": release}
         if described["EndpointStatus"] == "InService":
             found["since"] = described["LastModifiedTime"].isoformat(timespec="seconds")
         return found

@@ -16,6 +16,9 @@ __all__ = ["Message", "compose", "report_of"]
 _HEADLINES = {
     "ModelRejected": "run {name} rejected its model",
     "RolloutRolledBack": "run {name} had its model taken back during the rollout",
+    "ShadowFailed": "run {name} had its model refused as a shadow",
+    "TooFewShadowRequests": "run {name} got too few requests to judge its model as a shadow",
+    "AlarmIsOn": "run {name} did not release its model: an alarm was on already",
     "TooFewTestPhotos": "run {name} has too few test photos to decide on its model",
 }
 
@@ -95,6 +98,8 @@ def _release_lines(run: RunDocument) -> list[str]:
         *verdict["reasons"],
         f"Smoke test: {smoke_test['photo']} was classified as {smoke_test['predicted']} ({smoke_test['score']:.2f}).",
     ]
+    if shadow := run.get("shadow"):
+        lines.append(shadow["verdict"]["said"] if "verdict" in shadow else shadow["said"])
     recorded = run.get("recorded")
     if recorded and "Error" in recorded:
         lines.append(f"whippet history lacks this release, whose record could not be written: {_reason(recorded)}")

@@ -87,7 +87,7 @@ def _why_not(now: datetime, idle: timedelta) -> str | None:
         return f"requests in this time: {requests:.0f}"
 
     # First the record, without which nobody would know what to bring back.
-    put_record(os.environ["SLEEP_RECORD"], endpoint["EndpointConfigName"])
+    put_record(os.environ["SLEEP_RECORD"], contract.shadowed_config(endpoint["EndpointConfigName"]))
     return None if _delete(endpoint["EndpointName"]) else _CHANGED
 
 

@@ -30,6 +30,16 @@ ADVICE = {
     "limit: release.max_error_share, release.max_latency_ms or release.max_unknown_share. If it was on before the "
     "rollout, the model in service is the cause: put an earlier one back with `whippet rollback`, or empty the limit "
     "for one deployment.",
+    "AlarmIsOn": "The model in service was left alone. Once no alarm is on, `whippet retry` of this run releases its "
+    "model without training it again.",
+    "ShadowFailed": "No caller got an answer of this model: the model in service was left alone, and the new one is "
+    "Rejected in the model registry. Look at the endpoint's log group /aws/sagemaker/Endpoints, at the streams of "
+    "Shadow.",
+    "TooFewShadowRequests": "That is neither a pass nor a refusal, and the model in service was left alone. Raise "
+    "release.shadow_minutes or release.shadow_percent, lower release.shadow_requests, or empty release.shadow_minutes "
+    "to do without a shadow; then deploy.",
+    "ShadowNotFinished": "The model in service was left alone. Look at the endpoint in the SageMaker console.",
+    "ShadowNotRemoved": "Look at the endpoint in the SageMaker console: its shadow variant costs as long as it stands.",
     "NoTrialSucceeded": "Look at the trials' logs in /aws/sagemaker/TrainingJobs.",
     "States.Timeout": "The run waited no longer, and stopped the job that it was waiting for, if there was one. A job "
     "that worked needs a higher setting max_minutes or a larger instance; one that waited for a machine needs another "

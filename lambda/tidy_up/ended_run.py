@@ -56,6 +56,17 @@ class EndedRun:
         return before
 
     @property
+    def shadow(self) -> contract.ShadowState | None:
+        """The shadow that the run may have given the model in service; None where it gave none."""
+        shadow: contract.ShadowState | None = self.document.get("shadow")
+        return shadow if shadow is not None and shadow["config"] else None
+
+    @property
+    def left_shadow(self) -> bool:
+        """Whether the run told that it could not take its shadow away."""
+        return "ShadowNotRemoved" in self.document.get("failure", {})
+
+    @property
     def recorded(self) -> bool:
         """Whether a record says that its model came into service."""
         return "recorded" in self.document

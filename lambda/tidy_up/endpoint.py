@@ -42,6 +42,8 @@ class TakenBack:
     """A sentence without a full stop; empty where the run had changed nothing."""
     serves: str
     """The endpoint configuration in service now; empty where there is none."""
+    answered: bool = True
+    """Whether the run's model may have answered callers: a shadow's does not."""
 
 
 def take_back(
@@ -64,7 +66,8 @@ def take_back(
         EndpointNotRestored: the endpoint is broken, or serves the run's model again after its update.
         OutOfTime: the endpoint is still changing.
     """
-    before, said, updated = run.config_before, "", False
+    before, said, updated, answered = run.config_before, "", False, True
+    shadow = run.shadow["config"] if run.shadow is not None else None
     kept: Any = contract.retained_properties() if run.keeps_instances else {}
     doing = f"bringing the endpoint {endpoint} back to {before or 'nothing'}"
     while True:
@@ -77,15 +80,25 @@ def take_back(
             deadline.pause(_POLL_SECONDS, doing)
             continue
         if found is None:
-            return TakenBack(said, "")
+            return TakenBack(said, "", answered)
 
         # it comes to rest by itself
         status, serves = found
         if status in _CHANGING:
             deadline.pause(_POLL_SECONDS, f"waiting for the endpoint {endpoint}, which is {status}")
             continue
+        if serves == shadow and status == "InService":
+            # the shadow costs, and a further attempt to take it away may be needed
+            _try(
+                lambda: sagemaker.update_endpoint(
+                    EndpointName=endpoint, EndpointConfigName=before, RetainAllVariantProperties=True
+                )
+            )
+            said, answered = f"the endpoint {endpoint} has no shadow of the run's model any more", False
+            deadline.pause(_POLL_SECONDS, doing)
+            continue
         if serves != config:
-            return TakenBack(said, serves)
+            return TakenBack(said, serves, answered)
 
         # it serves a model that no smoke test has passed
         if not before or (run.replaces_realtime and status != "InService"):

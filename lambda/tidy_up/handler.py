@@ -26,7 +26,7 @@ import contract
 
 from .earlier_attempt import read_tidied
 from .ended_run import EndedRun, find_ended_run
-from .endpoint import take_back
+from .endpoint import TakenBack, take_back
 from .message import message_of
 from .remains import delete_model, reject_package
 
@@ -88,6 +88,10 @@ def handler(event: StatusChange, context: LambdaContext) -> contract.TidiedRun |
             publish(sns, topic_arn=os.environ["TOPIC_ARN"], subject=subject, text=text)
             write_json(s3, bucket=bucket, key=contract.tidied_key(name), value=tidied)
 
+    elif run.left_shadow:
+        deadline = Deadline(context, longest_call_seconds=LONGEST_CALL_SECONDS, advice=_ADVICE)
+        _take_back(run, deadline=deadline)
+
     # the next run may release
     key = contract.release_lock_key(os.environ["NAME_PREFIX"])
     give_back_lock(s3, bucket=bucket, key=key, holder=run.execution, at=stopped.isoformat())
@@ -96,8 +100,7 @@ def handler(event: StatusChange, context: LambdaContext) -> contract.TidiedRun |
 
 
 def _tidy_up(run: EndedRun, *, stopped: datetime, deadline: Deadline) -> contract.TidiedRun:
-    prefix, endpoint = os.environ["NAME_PREFIX"], os.environ["ENDPOINT_NAME"]
-    own = contract.job_prefix(prefix, run.name)
+    own = contract.job_prefix(os.environ["NAME_PREFIX"], run.name)
     deadline.pause(SETTLE_SECONDS, f"waiting for the last calls of run {run.name}")
 
     # what costs money comes first
@@ -112,7 +115,7 @@ def _tidy_up(run: EndedRun, *, stopped: datetime, deadline: Deadline) -> contrac
         done.append(f"its model passed its smoke test and stays in service, with {own}")
         done.append(_scale(deadline))
     else:
-        done += _withdraw(run, own, endpoint, stopped=stopped, deadline=deadline)
+        done += _withdraw(run, own, stopped=stopped, deadline=deadline)
     return contract.TidiedRun(
         run=run.name,
         execution=run.execution,
@@ -124,7 +127,13 @@ def _tidy_up(run: EndedRun, *, stopped: datetime, deadline: Deadline) -> contrac
     )
 
 
-def _withdraw(run: EndedRun, own: str, endpoint: str, *, stopped: datetime, deadline: Deadline) -> list[str]:
+def _take_back(run: EndedRun, *, deadline: Deadline) -> TakenBack:
+    own = contract.job_prefix(os.environ["NAME_PREFIX"], run.name)
+    endpoint, env = os.environ["ENDPOINT_NAME"], os.environ["ENVIRONMENT"]
+    return take_back(sagemaker, run, endpoint=endpoint, config=own, env=env, deadline=deadline)
+
+
+def _withdraw(run: EndedRun, own: str, *, stopped: datetime, deadline: Deadline) -> list[str]:
     """Take a model back that no smoke test has passed, and return what was done."""
     bucket, prefix = os.environ["BUCKET"], os.environ["NAME_PREFIX"]
     done: list[str] = []
@@ -132,13 +141,14 @@ def _withdraw(run: EndedRun, own: str, endpoint: str, *, stopped: datetime, dead
     # only who holds the lock has changed the endpoint, and may do so
     lock = read_lock(s3, bucket=bucket, key=contract.release_lock_key(prefix))
     if lock is not None and lock[0]["holder"] == run.execution:
-        env = os.environ["ENVIRONMENT"]
-        back = take_back(sagemaker, run, endpoint=endpoint, config=own, env=env, deadline=deadline)
+        back = _take_back(run, deadline=deadline)
         done.append(back.said)
         if back.serves:
             done.append(_scale(deadline))
-        if back.said or run.recorded:
+        if (back.said and back.answered) or run.recorded:
             _record(run, own, stopped=stopped)
+        if run.shadow is not None:
+            delete_model(sagemaker, run.shadow["model"], config=run.shadow["config"], deadline=deadline)
         if own not in (back.serves, sleeping_config(os.environ["SLEEP_RECORD"])):
             delete_model(sagemaker, own, deadline=deadline)
 

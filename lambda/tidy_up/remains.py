@@ -54,9 +54,13 @@ def _package(
     return patiently(find, deadline=deadline, doing=doing)
 
 
-def delete_model(sagemaker: SageMakerClient, name: str, *, deadline: Deadline) -> None:
-    """Delete the run's endpoint configuration and its entry of a model, which nothing serves; they may not exist."""
+def delete_model(sagemaker: SageMakerClient, name: str, *, config: str | None = None, deadline: Deadline) -> None:
+    """Delete an entry of a model and its endpoint configuration, which nothing serves; they may not exist.
+
+    `config` is the configuration's name, where it is not the model's.
+    """
+    config = config or name
     call_unless_gone(
-        sagemaker.delete_endpoint_config, EndpointConfigName=name, deadline=deadline, doing=f"deleting {name}"
+        sagemaker.delete_endpoint_config, EndpointConfigName=config, deadline=deadline, doing=f"deleting {config}"
     )
     call_unless_gone(sagemaker.delete_model, ModelName=name, deadline=deadline, doing=f"deleting the model {name}")

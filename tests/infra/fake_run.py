@@ -97,7 +97,8 @@ class Endpoint:
         self.serverless = serverless
         """Whether the configuration in service before the run is."""
         self.calls: list[str] = []
-        self.rolls_back = False
+        self.rolls_back: bool | str = False
+        """Whether SageMaker rolls updates back: every one, or those to this configuration."""
         self.after_creation = "InService"
         self.machine = "ml.m5.large"
         """Instance type of the configuration in service before the run, where it is not serverless."""
@@ -155,7 +156,7 @@ class Endpoint:
             raise TaskError("SageMaker.AmazonSageMakerException", 'Cannot update in-progress endpoint "arn:…".')
         self.calls.append(f"update to {payload['EndpointConfigName']}")
         self.requests.append(payload)
-        if not self.rolls_back:
+        if self.rolls_back not in (True, payload["EndpointConfigName"]):
             self.config = payload["EndpointConfigName"]
         self.status = "Updating"
         return {"EndpointArn": "arn"}
@@ -273,6 +274,13 @@ def tasks(
         "UpdateEndpoint": endpoint.update,
         **dict.fromkeys(("DescribeServedConfig", "DescribeFleet"), endpoint.describe_config),
         **dict.fromkeys(("DeleteBrokenEndpoint", "DeleteRealtimeEndpoint", "DeleteFailedEndpoint"), endpoint.delete),
+        "LookAtAlarms": answer({"on": False, "said": ""}),
+        "DescribeBeforeShadow": endpoint.describe_config,
+        **dict.fromkeys(("CreateShadowModel", "CreateShadowConfig"), answer({})),
+        **dict.fromkeys(("DeleteShadowModel", "DeleteShadowConfig"), answer({})),
+        **dict.fromkeys(("AddShadow", "RemoveShadow"), endpoint.update),
+        **dict.fromkeys(("DescribeShadow", "DescribeShadowEnd"), endpoint.describe),
+        "JudgeShadow": answer({"outcome": "passed", "said": "As a shadow it got a copy of 1,204 requests."}),
         "DescribeRollout": endpoint.describe,
         "ExplainRollout": answer(ROLLED_BACK),
         "SmokeTest": answer(smoke),

@@ -16,7 +16,12 @@ Fault = Callable[["SageMaker", Task, dict[str, Any]], Any]
 """What a call does instead: it gets the account, the task and the payload."""
 
 _NAMES: Final = ("TrainingJobName", "HyperParameterTuningJobName", "ProcessingJobName")
-_MADE: Final = {"CreateModel": "ModelName", "CreateEndpointConfig": "EndpointConfigName"}
+_MADE: Final = {
+    "CreateModel": "ModelName",
+    "CreateEndpointConfig": "EndpointConfigName",
+    "CreateShadowModel": "ModelName",
+    "CreateShadowConfig": "EndpointConfigName",
+}
 
 
 class SageMaker:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+import contract
 from tests.fakes.ended_account import EXECUTION, OLD, RUN, EndedAccount
 from tests.fakes.lambda_context import Context
 from tests.infra.asl_walker import StoppedError, Task, TaskError, Walk, walk
@@ -21,7 +22,7 @@ from tests.infra.fake_sagemaker import Fault, SageMaker, lost_answer, quota, tim
 
 NOT_NEEDED: Final = {
     *("BeginScaling", "DescribeFleet", "DescribeServedConfig", "EndScaling", "GiveLockBack", "PutScalingPolicy"),
-    *("RecordRelease", "RecordRollback", "Report", "Retire"),
+    *("DeleteShadowConfig", "DeleteShadowModel", "LookAtAlarms", "RecordRelease", "RecordRollback", "Report", "Retire"),
 }
 """States without which a release counts."""
 
@@ -30,6 +31,11 @@ OTHERWISE: Final = {"DescribeInService", "TrainManaged"}
 
 ROLLBACK: Final = {"DescribeBeforeRollback", "DescribeRollback", "RemoveEndpoint", "RestoreEndpoint"}
 """States that bring the endpoint back; where they fail, the message says that it is not."""
+
+SHADOW_END: Final = {"DescribeShadowEnd", "RemoveShadow"}
+"""States that take the shadow away: they are tried for two hours, and then the message says that it still stands."""
+
+SHADOW_CONFIG: Final = contract.shadow_config(OLD_CONFIG, "run-1")
 
 REFUSED: Final = TaskError(
     "SageMaker.AmazonSageMakerException", "is not authorized to perform (Service: SageMaker; Status Code: 400)"
@@ -44,13 +50,14 @@ class Way:
     before: str | None = OLD_CONFIG
     status: str = "InService"
     asks: bool = False
+    shadow: bool = False
     answers: dict[str, Any] = field(default_factory=dict)
     planned: dict[str, Any] = field(default_factory=dict)
     serverless: bool = True
     machine: str = ""
     """Where the settings let the endpoint scale: its instance type before the run."""
-    rolls_back: bool = False
-    """Whether an alarm takes the update back."""
+    rolls_back: bool | str = False
+    """Whether an alarm takes updates back: every one, or those to this configuration."""
 
     def endpoint(self) -> Endpoint:
         endpoint = Endpoint(self.before, self.status, serverless=self.serverless)
@@ -62,7 +69,8 @@ class Way:
     def settings(self) -> tuple[tuple[str, str], ...]:
         asks = {"release.approval": "manual"} if self.asks else {}
         scales = {"serving.mode": "realtime", "scaling.max_instances": "4"} if self.machine else {}
-        return tuple((asks | scales).items())
+        shadow = {"serving.mode": "realtime", "release.shadow_minutes": "30"} if self.shadow else {}
+        return tuple((asks | scales | shadow).items())
 
     def account(self, endpoint: Endpoint, faults: dict[str, list[Fault]] | None = None) -> SageMaker:
         known = tasks(endpoint, **self.planned) | {name: _answer(value) for name, value in self.answers.items()}
@@ -96,6 +104,8 @@ WAYS: Final = {
     "scales on other machines": Way(serverless=False, machine="ml.c5.large"),
     "scales, and is taken back": Way(serverless=False, machine="ml.c5.large", rolls_back=True),
     "scales, and is rolled back": Way(serverless=False, machine="ml.c5.large", answers=SMOKE),
+    "a shadow": Way(shadow=True, serverless=False),
+    "a shadow, and then rolled back": Way(shadow=True, serverless=False, rolls_back=NEW_CONFIG),
     "nobody answers": Way(asks=True, answers={"AskApproval": TaskError("States.Timeout", "")}),
 }
 
@@ -112,7 +122,7 @@ class Case:
     def run(self, *faults: Fault) -> tuple[Walk, Endpoint, SageMaker]:
         endpoint = self.way.endpoint()
         account = self.way.account(endpoint, {self.state: list(faults)})
-        return walk(self.definition, account.tasks, {}, limit=2000), endpoint, account
+        return walk(self.definition, account.tasks, {}, limit=20_000), endpoint, account
 
     @property
     def is_lambda(self) -> bool:
@@ -161,7 +171,8 @@ def broken_promises(case: Case, ended: Walk, endpoint: Endpoint, account: SageMa
     gone = case.way.before if case.way.status == "InService" else None
     serves = None if endpoint.status == "Deleting" else endpoint.config
     told = case.state in ROLLBACK and f"Then {case.state}" in ended.cause
-    if serves not in (expected, gone) and not told:
+    stands = case.state in SHADOW_END and (serves, ended.error) == (SHADOW_CONFIG, "ShadowNotRemoved")
+    if serves not in (expected, gone) and not told and not stands:
         yield f"{serves} serves"
 
 
@@ -235,7 +246,8 @@ def test_what_does_not_pass_ends_the_run_with_its_reason(cases: list[Case], kind
             "job failure": _raising(job_failed("AlgorithmError: out of memory")),
             "time-out": timed_out if is_job else _raising(TaskError("States.Timeout", "")),
         }[kind]
-        ended, endpoint, account = case.run(*[fault] * (1 if is_job and kind == "time-out" else 200))
+        times = 2000 if case.state in SHADOW_END else 1 if is_job and kind == "time-out" else 200
+        ended, endpoint, account = case.run(*[fault] * times)
         found = list(broken_promises(case, ended, endpoint, account))
         goes_on = case.state in NOT_NEEDED or (case.state in OTHERWISE and not (is_job and kind != "API error"))
         expected = case.clean.status if goes_on else "FAILED"

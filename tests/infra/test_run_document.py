@@ -25,6 +25,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "no rules": {"debugger.mode": "off"},
     "guarded rollout": {"serving.mode": "realtime"},
     "scaling": {"serving.mode": "realtime", "scaling.max_instances": "4"},
+    "shadow": {"serving.mode": "realtime", "release.shadow_minutes": "30"},
     "no debug rule": {"debugger.rules": "CPUBottleneck", "debugger.block": ""},
 }
 RENAMED = ("manual approval and warm start", "fine-tuning")

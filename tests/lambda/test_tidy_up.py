@@ -201,3 +201,46 @@ def test_what_a_stopped_run_did_not_touch_does_not_begin_to_scale(
     environment.sagemaker.config = OLD
     environment.end("Train", DOCUMENT | BEFORE)
     assert environment.autoscaling.registered is None
+
+
+SHADOW_CONFIG, SHADOW_MODEL = contract.shadow_config(OLD, RUN), contract.shadow_model(OWN)
+SHADOWED = DOCUMENT | BEFORE | {"shadow": {"config": SHADOW_CONFIG, "model": SHADOW_MODEL, "said": ""}}
+
+
+@pytest.mark.parametrize("status", ["Updating", "InService"])
+def test_a_shadow_is_taken_away(environment: EndedAccount, status: str) -> None:
+    environment.sagemaker.config, environment.sagemaker.status = SHADOW_CONFIG, status
+    tidied = environment.end("ShadowTime", SHADOWED)
+    assert (environment.sagemaker.config, environment.sagemaker.status) == (OLD, "InService")
+    assert environment.sagemaker.calls[-4:] == [
+        f"delete configuration {SHADOW_CONFIG}",
+        f"delete model {SHADOW_MODEL}",
+        f"delete configuration {OWN}",
+        f"delete model {OWN}",
+    ]
+    assert tidied is not None
+    assert "the endpoint whippet-dev has no shadow of the run's model any more" in tidied["done"]
+    assert environment.sagemaker.packages["arn:1"][1] == "Rejected"
+    assert not environment.records, "its model answered nobody"
+
+
+def test_a_shadow_that_had_gone_leaves_the_model_in_service_alone(environment: EndedAccount) -> None:
+    environment.sagemaker.config = OLD
+    environment.end("UpdateEndpoint", SHADOWED)
+    assert environment.serves == OLD
+    assert not [call for call in environment.sagemaker.calls if call.startswith("update")]
+
+
+def test_a_shadow_that_the_run_could_not_take_away_is_tried_again(environment: EndedAccount) -> None:
+    """The run told of it itself and gave the lock back."""
+    environment.sagemaker.config = SHADOW_CONFIG
+    environment.hold("")
+    failure = {"ShadowNotRemoved": {"Error": "ShadowNotRemoved", "Cause": "…"}}
+    told = SHADOWED | {"failure": failure, "outcome": {"status": "failed"}}
+    assert environment.end("Failed", told, status="FAILED") is None
+    assert environment.sagemaker.config == OLD
+
+    # and nothing of a run that told of another failure
+    environment.sagemaker.config = SHADOW_CONFIG
+    environment.end("Failed", told | {"failure": {"Verdict": {"Error": "…", "Cause": "…"}}}, status="FAILED")
+    assert environment.sagemaker.config == SHADOW_CONFIG

@@ -1,8 +1,8 @@
 """Endpoints: create them, update them blue/green with rollback, and delete them.
 
-Every production variant is one `serve` process here, however many instances it has; DescribeEndpoint answers the count
-that was asked for (`local.sagemaker.endpoints.capacity`). An update is rolled back if its container does not become
-healthy, or an alarm of its DeploymentConfig goes off while the requests shift to the new fleet
+Every variant is one `serve` process here, however many instances it has; DescribeEndpoint answers the count that was
+asked for (`local.sagemaker.endpoints.capacity`). An update is rolled back if its container does not become healthy, or
+an alarm of its DeploymentConfig goes off while the requests shift to the new fleet
 (`local.sagemaker.endpoints.rollout`).
 """
 
@@ -23,6 +23,7 @@ from local.sagemaker.endpoints.instance import Instance
 from local.sagemaker.endpoints.rollout import play
 from local.sagemaker.endpoints.routing import Traffic
 from local.sagemaker.endpoints.serverless import ServerlessInstance
+from local.sagemaker.endpoints.shadow import SHADOWS, shadow_members
 from local.sagemaker.endpoints.variants import deployed_variant, pending_variant
 from local.sagemaker.errors import JobFailure, SageMakerError, validation
 from local.sagemaker.resources import ENDPOINT, ENDPOINT_CONFIG, MODEL
@@ -82,6 +83,7 @@ class Endpoints:
         pending = {
             "EndpointConfigName": config_name,
             "ProductionVariants": [pending_variant(instance) for instance in fleet.instances],
+            **shadow_members([pending_variant(shadow) for shadow in fleet.shadows]),
             "StartTime": clock.time(),
         }
 
@@ -209,9 +211,9 @@ class Endpoints:
 
     def _fleet(self, endpoint: str, config_name: str) -> Fleet:
         config = self._context.store.get(ENDPOINT_CONFIG, config_name)
-        return Fleet(
-            config_name,
-            [
+
+        def instances(member: str) -> list[Instance]:
+            return [
                 (ServerlessInstance if "ServerlessConfig" in variant else Instance)(
                     self._context,
                     endpoint=endpoint,
@@ -219,9 +221,10 @@ class Endpoints:
                     model=self._context.store.get(MODEL, variant["ModelName"]),
                     capture=config.get("DataCaptureConfig"),
                 )
-                for variant in config["ProductionVariants"]
-            ],
-        )
+                for variant in config.get(member) or []
+            ]
+
+        return Fleet(config_name, instances("ProductionVariants"), instances(SHADOWS))
 
     def _begin(self, name: str, work: Callable[[], None], *, give_up: Callable[[], None]) -> None:
         """Publish the endpoint's state, and do the work in a thread of its own.
@@ -349,6 +352,8 @@ class Endpoints:
             record.pop("PendingDeploymentSummary", None)
             record.pop("FailureReason", None)
             record.pop("DataCaptureConfig", None)
+            record.pop(SHADOWS, None)
+            record |= shadow_members([deployed_variant(shadow) for shadow in fleet.shadows])
             record |= {**members, **captured, "EndpointStatus": "InService", "ProductionVariants": variants}
             with self._lock:
                 self._live[name] = Traffic(fleet)

@@ -1,4 +1,4 @@
-"""A fleet: the instances that serve one endpoint configuration, one for each of its production variants."""
+"""A fleet: the instances that serve one endpoint configuration, one for each of its variants."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ class Fleet:
     Args:
         config_name: name of the endpoint configuration.
         instances: one for each of its production variants.
+        shadows: one for each of its shadow variants.
     """
 
-    def __init__(self, config_name: str, instances: Sequence[Instance]) -> None:
+    def __init__(self, config_name: str, instances: Sequence[Instance], shadows: Sequence[Instance] = ()) -> None:
         self.config_name = config_name
         self.instances = list(instances)
+        self.shadows = list(shadows)
 
     @property
     def is_serverless(self) -> bool:
@@ -41,7 +43,7 @@ class Fleet:
             JobFailure: an instance's model could not be read, or it did not answer /ping in time.
             SageMakerError: an image's program does not exist.
         """
-        for instance in self.instances:
+        for instance in (*self.instances, *self.shadows):
             instance.start()
 
     def retire(self, *, drain: bool = True) -> None:
@@ -49,7 +51,7 @@ class Fleet:
 
         A second call does nothing.
         """
-        for instance in self.instances:
+        for instance in (*self.instances, *self.shadows):
             try:
                 instance.retire(drain=drain)
             except Exception:

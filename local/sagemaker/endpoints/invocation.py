@@ -11,6 +11,7 @@ import urllib3
 from local.sagemaker.context import Context
 from local.sagemaker.endpoints.endpoints import Endpoints
 from local.sagemaker.endpoints.metrics import Timing, measure
+from local.sagemaker.endpoints.shadow import mirror
 from local.sagemaker.errors import SageMakerError
 
 __all__ = ["invoke"]
@@ -47,6 +48,7 @@ def invoke(
     try:
         instance.check_size(body)
         status = 500  # no answer
+        mirror(context, fleet, endpoint=name, body=body, headers=forwarded)
         asked = time.perf_counter()
         answer = instance.request(body, forwarded, timeout=TIMEOUT)
         content = answer.data

@@ -6,6 +6,7 @@ from local.sagemaker.context import Context
 from local.sagemaker.early_checks import check_model_data
 from local.sagemaker.endpoints.capture import check_capture
 from local.sagemaker.endpoints.serverless import check_serverless
+from local.sagemaker.endpoints.shadow import SHADOWS, check_shadow
 from local.sagemaker.errors import validation
 from local.sagemaker.host import find_image
 from local.sagemaker.registry import package_key
@@ -14,7 +15,7 @@ from local.sagemaker.store import Record
 
 __all__ = ["create_endpoint_config", "create_model"]
 
-_UNSUPPORTED = ("AsyncInferenceConfig", "ExplainerConfig", "ShadowProductionVariants")
+_UNSUPPORTED = ("AsyncInferenceConfig", "ExplainerConfig")
 
 
 def create_model(context: Context, parameters: Record) -> str:
@@ -91,7 +92,8 @@ def create_endpoint_config(context: Context, parameters: Record) -> str:
         if parameters.get(name):
             raise validation(f"The local SageMaker does not support {name}; leave it out.")
 
-    variants = parameters["ProductionVariants"]
+    production, shadows = parameters["ProductionVariants"], parameters.get(SHADOWS) or []
+    variants = [*production, *shadows]
     names = [variant["VariantName"] for variant in variants]
     if len(set(names)) != len(names):
         raise validation(f"Variant names must be unique: {', '.join(names)}")
@@ -100,6 +102,8 @@ def create_endpoint_config(context: Context, parameters: Record) -> str:
         check_capture(parameters["DataCaptureConfig"], variants)
 
     # every variant names a model that exists, and what it runs on
+    if shadows:
+        check_shadow(production, shadows)
     if any("ServerlessConfig" in variant for variant in variants):
         check_serverless(variants)
     for variant in variants:

@@ -7,11 +7,12 @@ many requests there are depends on the machine, and so does how long a run takes
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.machine import describe, today
+from benchmarks.rollouts import Measured, RolloutFigures, table, write
 from cli.digits import write_digits
 from infra.outputs import StackOutput
 from local import control
 from local.clock import SPEED_VARIABLE
+from tests.system.soak.rollout_watch import errors_of, watching
 from tests.system.system import ENDPOINT, INPUT, System
 
 SPEED = 12
@@ -32,12 +36,13 @@ SHORT = {**INPUT, "epochs": 2, "trials": 1, "trial_epochs": 1}
 """Input of a run whose model need not be good, since it is taken back."""
 SHARE = 30
 """Percent of the requests that go to the new model first."""
+BAKE_MINUTES = 6
 CLIENTS = 6
 PAUSE_SECONDS = 0.3
 SETTINGS = {
     "serving.mode": "realtime",
     "release.canary_percent": str(SHARE),
-    "release.bake_minutes": "6",
+    "release.bake_minutes": str(BAKE_MINUTES),
     "release.max_latency_ms": "10000",  # other tests run at the same time
     # what is tested is the rollout, and the last model has other photos
     "release.tolerance": "1",
@@ -98,6 +103,26 @@ def mail(system: System) -> Iterator[list[str]]:
     yield messages
     done.set()
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def figures() -> Iterator[list[RolloutFigures]]:
+    """What each test has measured; written into docs/rollout.md where WHIPPET_WRITE_FIGURES asks for it."""
+    rows: list[RolloutFigures] = []
+    load_before = os.getloadavg()[0]
+    yield rows
+    found = Measured(
+        machine=describe(),
+        date=today(),
+        load=load_before,
+        speed=SPEED,
+        canary_percent=SHARE,
+        bake_seconds=60 * BAKE_MINUTES,
+        rows=rows,
+    )
+    print(f"\n{table(found)}")
+    if os.environ.get("WHIPPET_WRITE_FIGURES"):
+        write(found)
 
 
 @dataclass
@@ -164,19 +189,39 @@ def ailing(system: System, **how: Any) -> Iterator[None]:
         file.unlink()
 
 
-def errors(system: System) -> float:
-    """How many requests the endpoint has not answered well so far, by its own metrics."""
-    dimensions = [{"Name": "EndpointName", "Value": ENDPOINT}, {"Name": "VariantName", "Value": "AllTraffic"}]
-    found = system.client("cloudwatch").get_metric_statistics(
-        Namespace="AWS/SageMaker",
-        MetricName="Invocation5XXErrors",
-        Dimensions=dimensions,
-        StartTime=0,
-        EndTime=time.time() + 30 * 24 * 3600,
-        Period=86_400,
-        Statistics=["Sum"],
+@contextmanager
+def measured(
+    system: System, figures: list[RolloutFigures], mail: list[str], photo: bytes, model: str
+) -> Iterator[Load]:
+    """Ask about a photo while a model is released, and keep what happened."""
+    told, before = len(mail), served(system)
+    with watching(system) as watch, load(system, photo) as asked:
+        yield asked
+    seconds = time.monotonic() - watch.begun
+    execution = system.last_execution()
+    released = execution["status"] == "SUCCEEDED"
+    inside = 0 if released else int(errors_of(system, watch.new)) if watch.new != before else 0
+    taken_back = not released and watch.baking is not None and watch.back is not None
+    subjects = {line for message in mail[told:] for line in message.splitlines() if line.startswith(("Run ", ENDPOINT))}
+    figures.append(
+        RolloutFigures(
+            model=model,
+            ended="released" if released else execution["error"],
+            requests=len(asked.seen),
+            per_second=len(asked.seen) / seconds,
+            failed_inside=inside,
+            failed_outside=max(0, len(asked.failed) - inside),
+            back_after=SPEED * ((watch.back or 0) - (watch.baking or 0)) if taken_back else None,
+            told="; ".join(sorted(_short(line) for line in subjects)),
+        )
     )
-    return float(sum(point["Sum"] for point in found["Datapoints"]))
+
+
+def _short(line: str) -> str:
+    """The message's first line, without names of runs."""
+    if line.startswith("Run "):
+        return "run " + line.removeprefix("Run ").partition(" ")[2].rstrip(".").partition(" for ")[0]
+    return "alarm " + line.removeprefix(f"{ENDPOINT}-").partition(":")[0]
 
 
 def served(system: System) -> str:
@@ -224,10 +269,10 @@ def test_a_first_release_has_nothing_to_shift_from(system: System, digits: tuple
 
 
 def test_a_good_model_takes_over_and_no_request_fails(
-    system: System, digits: tuple[Path, bytes], mail: list[str]
+    system: System, digits: tuple[Path, bytes], mail: list[str], figures: list[RolloutFigures]
 ) -> None:
     before = served(system)
-    with load(system, digits[1]) as asked:
+    with measured(system, figures, mail, digits[1], "good") as asked:
         system.whippet("run", "--input", json.dumps(INPUT), settings=SETTINGS)
         after = served(system)
         # the last answers are the new model's
@@ -235,15 +280,17 @@ def test_a_good_model_takes_over_and_no_request_fails(
         while len(asked.seen) < count + 2 * CLIENTS:
             time.sleep(0.1)
     assert asked.failed == []
-    assert errors(system) == 0
+    assert errors_of(system) == 0
     assert asked.releases == {before, after}
     assert {answer.release for answer in asked.seen[count + CLIENTS :] if answer.status == 200} == {after}
     changed = [answer.release for answer in asked.seen].index(after)
     assert before in {answer.release for answer in asked.seen[changed:]}, "both models answered for a while"
 
 
-def test_a_model_that_fails_is_taken_back(system: System, digits: tuple[Path, bytes], mail: list[str]) -> None:
-    with load(system, digits[1]) as asked, ailing(system, status=500):
+def test_a_model_that_fails_is_taken_back(
+    system: System, digits: tuple[Path, bytes], mail: list[str], figures: list[RolloutFigures]
+) -> None:
+    with measured(system, figures, mail, digits[1], "answers 500") as asked, ailing(system, status=500):
         before = served(system)
         taken_back(system, mail, alarm="errors")
         count = len(asked.seen)
@@ -259,32 +306,87 @@ def test_a_model_that_fails_is_taken_back(system: System, digits: tuple[Path, by
     well_again(system)
 
 
-def test_a_model_that_is_too_slow_is_taken_back(system: System, digits: tuple[Path, bytes], mail: list[str]) -> None:
-    with load(system, digits[1]) as asked, ailing(system, delay_seconds=13):
+def test_a_model_that_is_too_slow_is_taken_back(
+    system: System, digits: tuple[Path, bytes], mail: list[str], figures: list[RolloutFigures]
+) -> None:
+    with measured(system, figures, mail, digits[1], "takes 13 s") as asked, ailing(system, delay_seconds=13):
         taken_back(system, mail, alarm="latency")
     assert asked.failed == []
     well_again(system)
 
 
 def test_a_model_that_knows_nothing_is_taken_back(
-    system: System, digits: tuple[Path, bytes], mail: list[str], tmp_path: Path
+    system: System, digits: tuple[Path, bytes], mail: list[str], figures: list[RolloutFigures], tmp_path: Path
 ) -> None:
     """A model of other photos: stripes, by which every digit is unlike all that it was trained on."""
+    replace_photos(system, _stripes(tmp_path / "stripes"))
+    with measured(system, figures, mail, digits[1], "takes every photo for unknown") as asked:
+        taken_back(system, mail, alarm="unknown")
+    assert asked.failed == []
+    well_again(system)
+
+
+SHADOW = {**SETTINGS, "release.shadow_minutes": str(BAKE_MINUTES), "release.shadow_requests": "20"}
+
+
+@pytest.mark.parametrize(("model", "how"), [("answers 500", {"status": 500}), ("takes every photo for unknown", {})])
+def test_a_shadow_that_does_not_pass_answers_nobody(
+    system: System,
+    digits: tuple[Path, bytes],
+    mail: list[str],
+    figures: list[RolloutFigures],
+    model: str,
+    how: dict[str, Any],
+) -> None:
+    """The photos are still the stripes, whose model knows no digit."""
+    system.whippet("up", settings=SHADOW)
+    before, errors = served(system), errors_of(system)
+    with (
+        measured(system, figures, mail, digits[1], f"{model}, as a shadow") as asked,
+        ailing(system, **how) if how else nullcontext(),
+    ):
+        system.whippet("run", "--input", json.dumps(SHORT), check=False, settings=SHADOW)
+    execution = system.last_execution()
+    assert execution["error"] == "ShadowFailed", execution["cause"]
+    assert asked.failed == []
+    assert asked.releases == {before}
+    assert errors_of(system) == errors
+    assert served(system) == before
+    assert "ShadowProductionVariants" not in system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+
+
+def test_a_shadow_that_passes_is_rolled_out(
+    system: System, digits: tuple[Path, bytes], mail: list[str], figures: list[RolloutFigures]
+) -> None:
+    replace_photos(system, digits[0])
+    system.whippet("up", settings=SHADOW)
+    before = served(system)
+    with measured(system, figures, mail, digits[1], "good, as a shadow first") as asked:
+        system.whippet("run", "--input", json.dumps(INPUT), settings=SHADOW)
+    assert asked.failed == []
+    assert asked.releases == {before, served(system)}
+    configs = system.client("sagemaker").list_endpoint_configs(NameContains="shadow")["EndpointConfigs"]
+    models = system.client("sagemaker").list_models(NameContains="shadow")["Models"]
+    assert (configs, models) == ([], [])
+
+
+def replace_photos(system: System, folder: Path) -> None:
+    """Let the data set be this folder's photos."""
+    bucket = system.client("s3")
+    for page in bucket.get_paginator("list_objects_v2").paginate(Bucket=system.bucket, Prefix="dataset/"):
+        for entry in page.get("Contents", []):
+            bucket.delete_object(Bucket=system.bucket, Key=entry["Key"])
+    system.whippet("upload", str(folder), settings=SETTINGS)
+
+
+def _stripes(root: Path) -> Path:
     rng = np.random.default_rng(0)
     for digit in range(10):
         for number in range(30):
             pixels = np.zeros((28, 28, 3))
             pixels[:, :: digit + 2] = rng.uniform(120, 255, size=3)
             pixels = np.clip(pixels + rng.normal(0, 12, pixels.shape), 0, 255)
-            folder = tmp_path / "stripes" / str(digit)
+            folder = root / str(digit)
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels.astype("uint8")).save(folder / f"{number:04d}.png")
-    bucket = system.client("s3")
-    for page in bucket.get_paginator("list_objects_v2").paginate(Bucket=system.bucket, Prefix="dataset/"):
-        for entry in page.get("Contents", []):
-            bucket.delete_object(Bucket=system.bucket, Key=entry["Key"])
-    system.whippet("upload", str(tmp_path / "stripes"), settings=SETTINGS)
-
-    with load(system, digits[1]) as asked:
-        taken_back(system, mail, alarm="unknown")
-    assert asked.failed == []
+    return root
