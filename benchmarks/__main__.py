@@ -43,7 +43,7 @@ MODULES = {
     "serving": "training",
     "cold_start": "app",
     "hostile": "inference",
-    "overload": "inference",
+    "overload": "training",
     "idle": "app",
     "bill": "app",
     "cases": "app",

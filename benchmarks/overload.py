@@ -1,4 +1,8 @@
-"""What the server does when ten times what it can answer comes, when workers are killed, and what threads bring."""
+"""What the server does when ten times what it can answer comes, when workers are killed, and what threads bring.
+
+The model is that of benchmarks/serving.py: ResNet50 at 224 pixels, int8. How much room refusals leave to answers
+depends on what an answer costs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,8 +22,8 @@ from PIL import Image
 from benchmarks.http_load import exchange
 from benchmarks.result import Result, emit
 from benchmarks.server import Server, serving
+from benchmarks.serving import OURS, write_models
 from benchmarks.timing import median
-from tests.inference.conftest import write_model
 
 CONNECTIONS, TIMES = 64, 10
 SECONDS, QUICK_SECONDS = 20.0, 3.0
@@ -141,7 +146,7 @@ def threads(model: Path, *, seconds: float) -> Result:
     measured: dict[str, list[float]] = {"1": [], str(cores): []}
     for _ in range(2):
         for workers, rates in measured.items():
-            with serving(model, SAGEMAKER_MODEL_SERVER_WORKERS=workers) as server:
+            with serving(model, python=str(OURS), SAGEMAKER_MODEL_SERVER_WORKERS=workers) as server:
                 _seconds_of_one(server)
                 rates.append(asyncio.run(load(server, connections=4, seconds=seconds)).goodput)
     ours, peer = median(measured[str(cores)]), median(measured["1"])
@@ -164,10 +169,10 @@ def _bounded(name: str, unit: str, value: float, most: float, beside: dict[str, 
 def run(*, quick: bool) -> list[Result]:
     """Return the results."""
     seconds = QUICK_SECONDS if quick else SECONDS
-    given = os.environ.get("BENCH_MODEL")
     with tempfile.TemporaryDirectory() as folder:
-        model = Path(given) if given else write_model(Path(folder))
-        with serving(model) as server:
+        with redirect_stdout(sys.stderr):
+            model = write_models(Path(folder))["int8"]
+        with serving(model, python=str(OURS)) as server:
             results = [*overload(server, seconds=seconds), killed(server, seconds=seconds)]
         return [*results, threads(model, seconds=seconds)]
 
