@@ -46,6 +46,9 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
     ("TidyUpFunction", "*"): "a run that is stopped: tests/system/test_ended_runs.py, tests/infra/test_every_role.py",
     ("FunctionsReleaseLock", "states:DescribeExecution"): "a held lock: tests/system/test_ended_runs.py",
     ("FunctionsCheckDataset", "sagemaker:Describe*"): "a run that is tried again: tests/system/test_ended_runs.py",
+    # what a check does that finds something, and a run after it
+    ("DriftFunction", "events:PutEvents"): "drift that is found: tests/local/cloud/test_drift.py",
+    ("FunctionsReport", "s3:GetObject *drift/latest.json"): "a run after a check: tests/lambda/test_report_drift.py",
     # what an update with alarms does
     ("FunctionsExplainRollout", "cloudwatch:*"): "a model taken back: tests/system/soak/test_guarded_rollout.py",
     ("WorkflowStateMachineRole", "cloudwatch:DescribeAlarms"): "an update: tests/system/soak/test_guarded_rollout.py",
