@@ -59,6 +59,7 @@ def read_captured(
     *,
     bucket: str,
     folder: str,
+    release: str,
     run: str,
     now: datetime,
     every: timedelta,
@@ -73,7 +74,8 @@ def read_captured(
         s3: The client.
         bucket: The data bucket.
         folder: `contract.capture_folder`
-        run: The run whose model is in service.
+        release: The endpoint configuration in service. A run that was tried again serves a model of another run.
+        run: Its run, by which answers are known that name no release.
         now: When the check is made.
         every: How often checks are made.
         oldest: How far back answers are kept.
@@ -100,7 +102,7 @@ def read_captured(
                 found.is_sample = True
                 return found
             files, read_bytes = files + 1, read_bytes + size
-            _read_file(s3, bucket, key, run=run, found=found)
+            _read_file(s3, bucket, key, release=release, run=run, found=found)
     return found
 
 
@@ -126,7 +128,7 @@ def _hour(key: str, folder: str) -> datetime | None:
         return None
 
 
-def _read_file(s3: S3Client, bucket: str, key: str, *, run: str, found: Captured) -> None:
+def _read_file(s3: S3Client, bucket: str, key: str, *, release: str, run: str, found: Captured) -> None:
     for line in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_lines():
         if not line.strip():
             continue
@@ -136,13 +138,14 @@ def _read_file(s3: S3Client, bucket: str, key: str, *, run: str, found: Captured
             likeliest = answer["predictions"][0]
             label, score, distance = str(likeliest["label"]), float(likeliest["score"]), answer.get("distance")
             moment = datetime.fromisoformat(entry["eventMetadata"]["inferenceTime"])
-            trained_by = answer["model"]["run"]
+            model = answer["model"]
+            is_this = model["release"] == release if "release" in model else model["run"] == run
             distance = None if distance is None else float(distance)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             found.unreadable += 1
             logger.debug("a captured line is no answer", extra={"key": key, "error": repr(error)})
             continue
-        if trained_by != run:
+        if not is_this:
             found.others += 1
             continue
         found.answers.add(label, score, distance)

@@ -108,6 +108,7 @@ def _check(now: datetime, context: LambdaContext) -> contract.DriftCheck:
         s3,
         bucket=os.environ["BUCKET"],
         folder=contract.capture_folder(endpoint, os.environ["VARIANT_NAME"]),
+        release=config,
         run=run,
         now=now,
         every=timedelta(hours=int(os.environ["DRIFT_HOURS"])),

@@ -81,10 +81,12 @@ def line(answer: dict[str, Any] | str, *, at: datetime = NOW, encoding: str = "J
     return json.dumps({"captureData": {"endpointOutput": output}, "eventMetadata": metadata, "eventVersion": "0"})
 
 
-def answer(label: str, *, score: float = 0.75, distance: float | None = 0.7, run: str = RUN) -> dict[str, Any]:
+def answer(
+    label: str, *, score: float = 0.75, distance: float | None = 0.7, run: str = RUN, release: str | None = None
+) -> dict[str, Any]:
     predictions = [{"label": label, "score": score}]
     known = None if distance is None else distance <= 1
-    model = {"run": run, "test_accuracy": 0.9}
+    model = {"run": run, "test_accuracy": 0.9} | ({} if release is None else {"release": release})
     # the label of an unknown photo may be null
     return {
         "label": None,
@@ -212,6 +214,15 @@ def test_answers_of_other_models_and_lines_that_are_none_do_not_count(account: A
     account.capture(["{}"], name="other.txt")
     found = check(context)
     assert (found["answers"], found["others"], found["unreadable"]) == (205, 40, 7)
+
+
+def test_a_model_that_another_run_trained_is_known_by_its_release(account: Account, context: Context) -> None:
+    """A run that is tried again releases the model of the run that failed."""
+    ours = [line(answer("a", run="run-0", release="whippet-dev-run-1")) for _ in range(150)]
+    others = [line(answer("a", release="whippet-dev-run-0")) for _ in range(20)]
+    account.capture([*ours, *others])
+    found = check(context)
+    assert (found["answers"], found["others"]) == (150, 20)
 
 
 def test_answers_in_base64_are_read(account: Account, context: Context) -> None:

@@ -49,6 +49,9 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
     # automatic scaling
     ("WorkflowStateMachineRole", "application-autoscaling:*"): "an update: tests/infra/test_scaling_states.py",
     ("*", "cloudwatch:DeleteAlarms"): "an endpoint that scales: tests/local/cloud/test_autoscaling.py",
+    # what a check does that finds something, and a run after it
+    ("DriftFunction", "events:PutEvents"): "drift that is found: tests/local/cloud/test_drift.py",
+    ("FunctionsReport", "s3:GetObject *drift/latest.json"): "a run after a check: tests/lambda/test_report_drift.py",
     # what an update with alarms does
     ("FunctionsExplainRollout", "cloudwatch:*"): "a model taken back: tests/system/soak/test_guarded_rollout.py",
     ("WorkflowStateMachineRole", "cloudwatch:DescribeAlarms"): "an update: tests/system/soak/test_guarded_rollout.py",

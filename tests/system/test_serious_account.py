@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import urllib3
 
+import contract
 from cli.digits import write_digits
 from infra.outputs import StackOutput
 from local import control
@@ -34,6 +35,7 @@ SETTINGS = {
     "debugger.mode": "own",
     "serving.mode": "realtime",
     "api.feedback": "true",
+    "monitoring.capture_percent": "100",
 }
 VPC = {
     "Subnets": ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
@@ -170,6 +172,22 @@ def test_photos_and_feedback_pass_through_the_encrypted_bucket(system: System, d
     assert answer.status == 200, answer.data
     assert system.api("GET", "health", x_api_key=system.key()).status == 200
     log.end("api")
+
+
+def test_answers_are_captured_with_the_key_and_can_be_checked(
+    system: System, digit: Path, key: str, log: PermissionLog
+) -> None:
+    s3 = system.client("s3")
+    found = s3.list_objects_v2(Bucket=system.bucket, Prefix=f"captured/{ENDPOINT}/AllTraffic/").get("Contents", [])
+    assert found, "two photos have been classified"
+    for item in found:
+        assert s3.head_object(Bucket=system.bucket, Key=item["Key"])["SSEKMSKeyId"] == key
+    for _ in range(2):  # the second reads what the first has written
+        check = json.loads(system.whippet("drift", "--check", "--json", settings=SETTINGS).stdout)
+    assert (check["verdict"], check["unreadable"]) == ("too_few", 0)
+    assert check["answers"] > 0
+    assert check["test_photos"] >= contract.FEWEST_TEST_PHOTOS
+    log.end("drift")
 
 
 def test_a_batch_has_the_key_and_the_vpc_too(
