@@ -96,11 +96,11 @@ def test_the_pause_function_may_delete_the_endpoint_and_nothing_that_brings_it_b
         "ssm:GetParameter": {RECORD},
         "ssm:PutParameter": {RECORD},
         # what sleeps scales no more, what has woken does again
-        **dict.fromkeys(SCALING, {f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/*"}),
+        **{call: {f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/*"} for call in SCALING},
         "application-autoscaling:DescribeScalableTargets": {"*"},
         "sagemaker:UpdateEndpointWeightsAndCapacities": {ENDPOINT},
         "sagemaker:DescribeEndpointConfig": {f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint-config/whippet-dev-*"},
-        **dict.fromkeys(ALARMS, {f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{ALARM_NAMES}"}),
+        **{call: {f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{ALARM_NAMES}"} for call in ALARMS},
         "iam:CreateServiceLinkedRole": {f"arn:aws:iam::{ACCOUNT}:role/{LINKED_ROLE}"},
     }
 
