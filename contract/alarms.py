@@ -67,8 +67,8 @@ ALARMS: Final[Mapping[Alarm, AlarmText]] = {
         (
             _IN_A_ROLLOUT,
             _ELSE_BACK,
-            "If there are more requests than usual (dashboard, How much?), raise release.instance_count and start a "
-            "run.",
+            "If there are more requests than usual (dashboard, How much?), raise release.instance_count or "
+            "scaling.max_instances, and start a run.",
         ),
     ),
     Alarm.ENDPOINT_UNKNOWN: AlarmText(

@@ -131,7 +131,8 @@ ON_EVERYTHING = {
 """Actions that IAM could restrict to resources and that are allowed on all, with the reason."""
 
 NOT_DEPENDED_ON = {
-    "servicequotas:ListServiceQuotas": "of older services it asks themselves; SageMaker's quotas are its own"
+    "application-autoscaling:RegisterScalableTarget": "it tags only where the request has tags, and none has",
+    "servicequotas:ListServiceQuotas": "of older services it asks themselves; SageMaker's quotas are its own",
 }
 """Actions whose dependent actions are not needed, with the reason."""
 

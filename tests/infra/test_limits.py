@@ -77,11 +77,19 @@ def test_every_sagemaker_call_waits_for_what_passes(machine: dict[str, Any]) -> 
 
 
 def test_every_function_is_called_again_where_it_was_throttled_for_a_minute(machine: dict[str, Any]) -> None:
-    functions = [(name, state) for name, state in tasks(machine) if "sagemaker:" not in state["Resource"]]
+    functions = [(name, state) for name, state in tasks(machine) if ":function:" in state["Resource"]]
     assert {"CheckDataset", "Verdict", "SmokeTest", "Retire", "Report", "Notify"} <= {name for name, _ in functions}
     for name, state in functions:
         for error in ("TooManyRequestsException", "ServiceException", "SdkClientException"):
             assert sum(pauses(state, f"Lambda.{error}")) >= 60, name
+
+
+def test_every_call_about_scaling_waits_for_what_passes(machine: dict[str, Any]) -> None:
+    calls = [(name, state) for name, state in tasks(machine) if ":applicationautoscaling:" in state["Resource"]]
+    assert calls
+    for name, state in calls:
+        for error in ("ApplicationAutoScalingException", "ConcurrentUpdateException", "SdkClientException"):
+            assert sum(pauses(state, f"ApplicationAutoScaling.{error}")) >= 60, name
 
 
 def test_every_job_may_take_longer_for_its_state_than_for_sagemaker_and_is_then_stopped(
