@@ -104,7 +104,9 @@ class System:
 
     def started(self, count: int = 1) -> list[dict[str, Any]]:
         """The executions, once there are so many."""
-        return until(lambda: {"found": self.executions}, lambda seen: len(seen["found"]) >= count)["found"]
+        seen = until(lambda: {"found": self.executions}, lambda found: len(found["found"]) >= count)
+        executions: list[dict[str, Any]] = seen["found"]
+        return executions
 
 
 def test_uploading_ready_starts_one_run_and_another_when_photos_have_changed(account: Account, archive: bytes) -> None:
