@@ -89,7 +89,7 @@ def test_ready_is_uploaded_last_where_it_starts_a_run(uploads: list[Changes], fo
     stack: Any = vars(shared)["find_target"]()
     refused = invoke("upload", folder, "--yes", "--ready")
     assert refused.exit_code == 1
-    assert "--ready has no effect, as no upload starts a run here" in " ".join(refused.output.split())
+    assert "--ready has no effect, as no upload starts a run here" in str(refused.exception)
     assert uploads == [], "it is refused before anything is uploaded"
 
     stack.outputs["ReadyObject"] = "s3://data/dataset/READY"

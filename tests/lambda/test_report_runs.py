@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from contract import run_id
-from tests.fakes.report_files import EARLIER, RUN, START
+from contract import run_id, triggered_name
+from tests.fakes.report_files import EARLIER, EXECUTION, RUN, START
 from tests.fakes.report_page import Parsed
 from tests.fakes.report_run import FakeStepFunctions, changed, files
 from tests.fakes.s3 import client_error
@@ -113,3 +113,10 @@ def test_the_recall_of_each_class_is_drawn_with_its_interval(write: Any) -> None
     ranges = [attributes for _, attributes in page.tags if attributes.get("class") == "range"]
     assert len(ranges) == 10
     assert all(attributes["title"].endswith("to 100%") for attributes in ranges if attributes["title"])
+
+
+def test_a_run_that_no_person_started_says_what_did(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Started by" not in Parsed(write(files())).sections["provenance"]
+    name = triggered_name("drift", "an event")
+    monkeypatch.setattr("tests.fakes.report_run.EXECUTION", f"{EXECUTION.rpartition(':')[0]}:{name}")
+    assert "Started by drift" in " ".join(Parsed(write(files())).sections["provenance"].split())

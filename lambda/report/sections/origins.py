@@ -34,6 +34,7 @@ def provenance(run: RunContext) -> dict[str, Any]:
     facts = {
         "Run": run.name,
         "Execution": run.execution,
+        "Started by": contract.trigger_of(run.execution.rsplit(":", 1)[-1]),
         "Features job": features["job"] if features and not features["ready"] else None,
         "Features": features["uri"] if features else None,
         "Tuning job": plan["tuning"]["job"] if plan else None,

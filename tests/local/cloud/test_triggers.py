@@ -104,15 +104,15 @@ class System:
 
     def started(self, count: int = 1) -> list[dict[str, Any]]:
         """The executions, once there are so many."""
-        seen = until(lambda: {"found": self.executions}, lambda seen: len(seen["found"]) >= count)
-        found: list[dict[str, Any]] = seen["found"]
-        return found
+        seen = until(lambda: {"found": self.executions}, lambda found: len(found["found"]) >= count)
+        executions: list[dict[str, Any]] = seen["found"]
+        return executions
 
 
-def test_uploading_ready_starts_one_run_and_another_when_photos_have_changed(
-    account: Account, name: str, archive: bytes
-) -> None:
+def test_uploading_ready_starts_one_run_and_another_when_photos_have_changed(account: Account, archive: bytes) -> None:
+    name = "ready-photos"
     system, s3 = System(account, name, archive), account.client("s3")
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}})
     ready = {"bucket": {"name": [name]}, "object": {"key": ["dataset/READY"]}}
     rule = system.rule({"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": ready})
@@ -136,7 +136,13 @@ def test_uploading_ready_starts_one_run_and_another_when_photos_have_changed(
     assert len(system.executions) == 1
     s3.put_object(Bucket=name, Key="dataset/cat/2.jpg", Body=b"another photo")
     s3.put_object(Bucket=name, Key="dataset/READY", Body=b"")
-    assert [contract.trigger_of(each["name"]) for each in system.started(2)] == ["ready", "ready"]
+    system.started(2)
+
+    # a photo that is deleted is a change, too
+    time.sleep(1.1)
+    s3.delete_object(Bucket=name, Key="dataset/cat/1.jpg")
+    s3.put_object(Bucket=name, Key="dataset/READY", Body=b"")
+    assert [contract.trigger_of(each["name"]) for each in system.started(3)] == ["ready"] * 3
 
 
 def test_a_schedule_starts_a_run_by_its_role_and_none_beside_it(fast: Account, archive: bytes) -> None:
