@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cli.target import Target
 
-__all__ = ["RunCost", "overridden", "planned_run", "show_plan", "show_run", "standing_line"]
+__all__ = ["RunCost", "overridden", "planned_run", "shadow_lines", "show_plan", "show_run", "standing_line"]
 
 _NOTE: Final = f"{contract.PRICES_NOTE}; other regions cost up to {contract.OTHER_REGIONS:g} times as much"
 NOT_COUNTED: Final = (

@@ -67,6 +67,11 @@ class Definition:
         """Tell whether a state waits until somebody answers with its task token."""
         return self._action(state).endswith(".waitForTaskToken")
 
+    def told_wait(self, state: str) -> str:
+        """Return what a state says that only waits, and is worth telling; empty for any other."""
+        found = self._states.get(state, {})
+        return str(found.get("Comment", "")) if found.get("Type") == "Wait" else ""
+
     def is_between(self, state: str, *, first: str, end: str) -> bool:
         """Tell whether a state is `first` or can follow it, and is neither `end` nor can follow that."""
         return state in self._reached_from(first) - self._reached_from(end)

@@ -109,6 +109,8 @@ class _Progress:
 
     def _enter(self, state: str, event: dict[str, Any]) -> None:
         self.state, self.latest = state, ""
+        if state not in self.entered and (told := self.definition.told_wait(state)):
+            self._print(told)
         self.entered.setdefault(state, event["timestamp"].timestamp())
         waits = self.definition.waits_for_job(state)
         self.job = self.definition.job(state, self.history.input_of(event)) if waits else None

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as bench
+from benchmarks import rollouts
 from benchmarks.http_load import Answered, ask
 from benchmarks.report import merged, rendered, table
 from benchmarks.result import Result, cost_share, emit, speed_up
@@ -223,3 +224,10 @@ def test_a_load_tells_of_a_server_that_hangs_up() -> None:
         threading.Thread(target=hang_up, daemon=True).start()
         with pytest.raises(ConnectionResetError, match="before the end of an answer"):
             asked(listening.getsockname()[1], [b"x"], requests=1, connections=1)
+
+
+def test_the_table_of_rollouts_is_the_measured_one() -> None:
+    measured = json.loads(rollouts.RESULTS.read_text())
+    document = rollouts.DOCUMENT.read_text()
+    assert rollouts.page(document, measured) == document
+    assert len(measured["rows"]) >= 4

@@ -236,7 +236,13 @@ def _judge(scope: RunScope, parts: RunParts, minutes: int, end: sfn.CustomState)
     FailureRoute(end).catch(judge)
     judge.next(end)
 
-    wait = sfn.Wait(scope, "ShadowTime", time=sfn.WaitTime.duration(cdk.Duration.minutes(minutes)))
+    wait = sfn.Wait(
+        scope,
+        "ShadowTime",
+        time=sfn.WaitTime.duration(cdk.Duration.minutes(minutes)),
+        comment=f"for {minutes} minutes the new model is a shadow: it gets copies of the requests, and nobody gets its "
+        "answers",
+    )
     begin = sfn.Pass(scope, "BeginShadow", parameters={"at.$": "$$.State.EnteredTime"}, result_path=f"{_SHADOW}.begun")
     begin.next(wait).next(judge)
     return begin

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from cli import CliError, deployment, main
 from cli.commands import machine, shared
-from cli.cost import overridden, planned_run
+from cli.cost import overridden, planned_run, shadow_lines
 from infra.outputs import StackOutput
 from infra.settings import Settings
 from local import control
@@ -100,6 +100,16 @@ def test_what_starts_runs_by_itself_is_counted_at_worst(monkeypatch: pytest.Monk
 def test_without_triggers_nothing_starts_by_itself(monkeypatch: pytest.MonkeyPatch, account: Account) -> None:
     on(monkeypatch, Stack(account))
     assert "by itself" not in invoke("cost").output
+
+
+def test_a_shadow_before_each_release_is_told_and_claimed() -> None:
+    sections = {"serving": {"mode": "realtime"}, "release": {"shadow_minutes": 60}}
+    shadow, plain = (Settings.model_validate(each) for each in (sections, {"serving": {"mode": "realtime"}}))
+    assert shadow_lines(plain) == []
+    (line,) = shadow_lines(shadow)
+    assert "(release.shadow_minutes=60): one ml.m5.large at 0.115 more" in line
+    more = [planned_run(each, photos=None).claim()["change_usd"] for each in (shadow, plain)]
+    assert more[0] - more[1] == pytest.approx(0.115 * 9)
 
 
 def test_without_photos_nothing_is_expected_and_the_worst_case_is_known() -> None:

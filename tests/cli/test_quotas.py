@@ -87,3 +87,9 @@ def test_an_update_of_the_endpoint_needs_both_fleets_and_a_search_all_parallel_t
     assert prod["Concurrent executions"] == 100
     own_image = Settings.model_validate({"release": {"image_uri": "registry/image:1"}})
     assert "codebuild" not in {need.service for need in needs(own_image)}
+
+
+def test_a_shadow_needs_instances_beside_both_fleets() -> None:
+    sections: dict[str, Any] = {"serving": {"mode": "realtime"}, "release": {"instance_count": 2, "shadow_minutes": 30}}
+    found = {need.quota: need.need for need in needs(Settings.model_validate(sections))}
+    assert found["ml.m5.large for endpoint usage"] == found["Number of instances across active endpoints"] == 6

@@ -86,6 +86,12 @@ def test_a_model_whose_decision_is_gone_is_still_named() -> None:
     assert "endpoint whippet-dev: InService, model of run run-7" in shown("whippet-dev-run-7")
 
 
+def test_a_shadow_is_named_beside_the_model_that_answers() -> None:
+    lines = shown(contract.shadow_config("whippet-dev-run-7", "run-8"))
+    said = "model of run run-7, and that of run run-8 gets copies of the requests as its shadow"
+    assert f"endpoint whippet-dev: InService, {said}" in lines
+
+
 def test_before_the_first_release_there_is_no_endpoint() -> None:
     assert "endpoint whippet-dev: not created yet, as no run has released a model" in shown(None)
 

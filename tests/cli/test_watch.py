@@ -30,6 +30,8 @@ STATES = {
     "Fit": _job_state("createTrainingJob", "TrainingJobName", "$.plan.training.job"),
     "Judge": _job_state("createProcessingJob", "ProcessingJobName", "$.plan.rules.job"),
     "Look": {"Resource": "arn:aws:states:::aws-sdk:sagemaker:describeTrainingJob"},
+    "Stand": {"Type": "Wait", "Seconds": 1800, "Comment": "for 30 minutes the new model is a shadow"},
+    "Pause": {"Type": "Wait", "Seconds": 5},
     "Ask": {"Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken"},
 }
 
@@ -199,6 +201,11 @@ def test_a_tuning_job_that_does_not_exist_yet_is_waited_for() -> None:
 def test_a_run_that_waits_for_approval_says_how_to_answer() -> None:
     _, lines = watched([("Entered", "Ask")], status="FAILED", error="ApprovalTimedOut")
     assert any(f"`whippet approve {RUN}`" in line and f"whippet approve {RUN} --reject" in line for line in lines)
+
+
+def test_a_wait_that_has_a_word_to_say_is_told_once() -> None:
+    _, lines = watched([("Entered", "Pause"), ("Entered", "Stand"), ("Entered", "Stand")])
+    assert lines[1:] == ["for 30 minutes the new model is a shadow"]
 
 
 def test_a_state_that_polls_is_printed_once() -> None:

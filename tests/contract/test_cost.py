@@ -145,3 +145,9 @@ def test_without_a_price_no_ceiling_can_be_kept() -> None:
     held = contract.HeldClaim(claim("run-2", worst=5), contract.MonthSoFar(unknown=("ml.x9.large",)), "us-east-1", 100)
     assert held.refusal is not None
     assert "the price of ml.x9.large" in held.refusal
+
+
+def test_a_shadow_costs_its_time_and_two_further_changes() -> None:
+    plain = contract.change_usd(0.2, 0.1)
+    assert plain == pytest.approx(0.2 * contract.CHANGE_HOURS)
+    assert contract.change_usd(0.2, 0.1, shadow_minutes=30) == pytest.approx(plain + 0.2 * (0.5 + 8))
