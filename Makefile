@@ -7,6 +7,7 @@
 # .envs/tools     uv, which makes the others
 # .envs/conformance  AWS's SageMaker SDK, a judge of the API; `make conformance` alone makes it
 # .envs/checkov      a judge of the template; `make conformance` alone makes it
+# .envs/microburst   a judge of the commands, which injects faults; `make conformance` alone makes it
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -56,9 +57,10 @@ test: setup ## every test that needs no more than the set-up
 	$(SIDE_BY_SIDE) test-runs test-training test-app test-cloud test-sagemaker test-inference
 
 # The SDK's own code warns as Python reads it, which would end its import where warnings are errors.
-conformance: setup .envs/conformance/.ready .envs/checkov/.ready ## AWS's SageMaker SDK on the local cloud, Schemathesis on the API, checkov on the template (0.9 GB more on the disk)
+conformance: setup .envs/conformance/.ready .envs/checkov/.ready .envs/microburst/.ready ## AWS's SageMaker SDK on the local cloud, Schemathesis on the API, checkov on the template, microburst on the commands (1 GB more on the disk)
 	.envs/conformance/bin/python -m pytest -W ignore tests/conformance
 	$(RUN) pytest tests/infra/test_checkov.py
+	$(RUN) pytest -s tests/system/faults
 
 platforms: setup ## ask the package index for every lock on every promised platform
 	$(RUN) pytest --numprocesses $(JOBS) tests/locks
@@ -69,8 +71,9 @@ lint: setup ## ruff, mypy, formatting
 bench: setup ## measured side by side with what a user would pick instead
 	$(RUN) python -m benchmarks
 
-soak: setup ## the same run again and again on one local cloud, rollouts under load, and half an hour of load on the server
+soak: setup ## the same run again and again on one local cloud, rollouts under load, every fault at every call of every command, and half an hour of load on the server
 	$(RUN) pytest -s tests/system/soak
+	WHIPPET_EVERY_FAULT=true $(RUN) pytest -s tests/system/faults
 	$(IN_INFERENCE) -m benchmarks.soak
 
 synth: setup ## the CloudFormation template, in cdk.out
@@ -89,7 +92,7 @@ clean: stop ## remove everything that was made here
 	rm -rf .venv .envs .whippet node_modules cdk.out
 
 locks: $(UV) ## compile locks/*.in anew
-	cd locks && for e in tools app cloud training inference inference-test conformance checkov; do \
+	cd locks && for e in tools app cloud training inference inference-test conformance checkov microburst; do \
 		also=; for k in excludes overrides; do test ! -e $$e.$$k || also="$$also --$$k $$e.$$k"; done; \
 		../$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $$also $$e.in -o $$e.txt; done
 	$(RUN) npm install --package-lock-only --omit-lockfile-registry-resolved

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from cli import CliError
-from cli.run import read_run_file
+from cli.aws_errors import was_asked_again
+from cli.run import find_execution, read_run_file
 from contract import Artefact
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ MAX_CAUSE = 32_768
 """The longest cause that SendTaskFailure takes, in characters."""
 _NOT_WAITING = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 """Step Functions' errors for a token that no task waits for any more."""
+
+
+_WAITS = ".waitForTaskToken"
+"""What the resource of a task ends with that a person answers."""
+_LOOKED_AT = 100
+"""Newest events of an execution among which the answer is looked for."""
 
 
 def answer(target: Target, *, run: str, rejection: str | None) -> None:
@@ -51,6 +58,9 @@ def answer(target: Target, *, run: str, rejection: str | None) -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] not in _NOT_WAITING:
             raise
+        # the first attempt of this request may have brought the answer, and what was said to it got lost
+        if was_asked_again(error) and _was_taken(target, run, rejection=rejection):
+            return
         raise CliError(_why_not(run, question)) from None
 
 
@@ -63,6 +73,18 @@ def _question(target: Target, run: str) -> dict[str, Any]:
         )
     question: dict[str, Any] = json.loads(content)
     return question
+
+
+def _was_taken(target: Target, run: str, *, rejection: str | None) -> bool:
+    """Return whether the run's execution went on with this answer."""
+    history = target.client("stepfunctions").get_execution_history(
+        executionArn=find_execution(target, run)["executionArn"], reverseOrder=True, maxResults=_LOOKED_AT
+    )
+    for event in history["events"]:
+        approved, rejected = event.get("taskSucceededEventDetails"), event.get("taskFailedEventDetails")
+        if _WAITS in (approved or rejected or {}).get("resource", ""):
+            return rejection is None if approved else rejected["cause"] == (rejection or "")[:MAX_CAUSE]
+    return False
 
 
 def _why_not(run: str, question: dict[str, Any]) -> str:

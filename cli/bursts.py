@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 from PIL import ExifTags, Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cli.aws_errors import read_object
 from cli.photos import Photos
 from contract import FOUND_GROUPS_FILE
 
@@ -86,7 +87,7 @@ def groups_file(groups: Mapping[str, str]) -> dict[Path, bytes]:
 def rows_in_bucket(s3: Any, *, bucket: str, prefix: str, without: Iterable[str]) -> dict[str, str]:
     """Return the groups of earlier uploads to a data set, but for the photos that are uploaded now."""
     try:
-        body = s3.get_object(Bucket=bucket, Key=prefix + FOUND_GROUPS_FILE)["Body"].read()
+        body = read_object(s3, bucket=bucket, key=prefix + FOUND_GROUPS_FILE)
     except ClientError as error:
         if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
             return {}

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+import urllib3
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from cli import CliError
@@ -48,8 +49,8 @@ _VERBS: dict[str, Callable[..., None]] = {
 }
 """The verbs in the order in which `whippet --help` lists them."""
 
-_NO_ANSWER = (BotoConnectionError, HTTPClientError)
-"""What botocore raises when a request gets no answer, or only a part of one."""
+_NO_ANSWER = (BotoConnectionError, HTTPClientError, IncompleteReadError, urllib3.exceptions.HTTPError)
+"""What the SDK raises when a request gets no answer, or only a part of one; urllib3's own within a streamed body."""
 
 typer_app = typer.Typer(
     no_args_is_help=True,
@@ -89,17 +90,21 @@ def main() -> None:
     except (CliError, control.CloudError) as error:
         print_error("error:", error)
         sys.exit(1)
-    except (BotoCoreError, ClientError) as error:
-        if isinstance(error, _NO_ANSWER) and (reason := _silence(error)):
-            print_error("error:", reason)
-        else:
-            print_error("AWS answered:", error)
+    except ClientError as error:
+        print_error("AWS answered:", error)
+        sys.exit(1)
+    except _NO_ANSWER as error:
+        reason = _silence(error)
+        print_error("error:", reason) if reason else print_error("AWS did not answer:", error)
+        sys.exit(1)
+    except BotoCoreError as error:
+        print_error("error:", error)
         sys.exit(1)
 
 
-def _silence(error: BotoCoreError) -> str | None:
+def _silence(error: Exception) -> str | None:
     """Return what to tell about a request without an answer if it went to a local cloud that is gone."""
-    url = error.kwargs.get("endpoint_url", "")
+    url = error.kwargs.get("endpoint_url", "") if isinstance(error, BotoCoreError) else ""
     return control.silence(STATE) if is_on_this_machine(url) or (not url and control.died(STATE)) else None
 
 

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
+from cli.aws_errors import read_object
 from cli.endpoint import describe_endpoint, sleeping_model
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ModelInService:
         """
         bucket, _, key = self.archive.removeprefix("s3://").partition("/")
         try:
-            body = target.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            body = read_object(target.client("s3"), bucket=bucket, key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchKey":
                 raise

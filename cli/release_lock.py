@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
+from cli.aws_errors import read_object_with_etag
 from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
@@ -71,11 +72,11 @@ class _Lock:
         """
         if self._write(self._wanted(), IfNoneMatch="*"):
             return
-        found = self._s3.get_object(**self._object)
-        lock: contract.ReleaseLock = json.loads(found["Body"].read())
+        body, etag = self._read()
+        lock: contract.ReleaseLock = json.loads(body)
         if (held := self._held(lock)) is not None:
             raise CliError(held)
-        if not self._write(self._wanted(), IfMatch=found["ETag"]):
+        if not self._write(self._wanted(), IfMatch=etag):
             raise CliError("somebody else has just begun to put a model into service: `whippet status` says who")
 
     def keep(self) -> None:
@@ -144,8 +145,16 @@ class _Lock:
                 **self._object, Body=body, ContentType="application/json", **condition
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] in _REFUSED:
-                return False
-            raise
+            if error.response["Error"]["Code"] not in _REFUSED:
+                raise
+            # the write before it may have been this very one, whose answer got lost
+            found, etag = self._read()
+            if found == body:
+                self._etag = etag
+            return found == body
         self._etag = written["ETag"]
         return True
+
+    def _read(self) -> tuple[bytes, str]:
+        """Return the lock's content and its ETag."""
+        return read_object_with_etag(self._s3, bucket=self._object["Bucket"], key=self._object["Key"])

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import contract
+from cli.aws_errors import read_object
 from cli.endpoint import describe_endpoint, sleeping_model
 from cli.run import read_run_file
 from infra.outputs import StackOutput
@@ -71,8 +72,8 @@ class Releases:
 
     def record(self, change: contract.ReleaseChange) -> contract.Release:
         """Return the record of a change."""
-        found = self.target.client("s3").get_object(Bucket=self.target.output(StackOutput.DATA_BUCKET), Key=change.key)
-        record: contract.Release = json.loads(found["Body"].read())
+        bucket = self.target.output(StackOutput.DATA_BUCKET)
+        record: contract.Release = json.loads(read_object(self.target.client("s3"), bucket=bucket, key=change.key))
         return record
 
     def released(self, run: str) -> contract.ReleaseChange | None:

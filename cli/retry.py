@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import contract
 from cli import CliError
-from infra.outputs import StackOutput
+from cli.run import find_execution
 
 if TYPE_CHECKING:
     from cli.target import Target
@@ -21,7 +20,7 @@ def retry_input(target: Target, run: str) -> str:
     Raises:
         CliError: there is no such run, or it goes on, or it released its model.
     """
-    execution = _find(target, run)
+    execution = find_execution(target, run)
     if execution["status"] == "RUNNING":
         raise CliError(f"run {run} is still going on: stop it first, with `whippet stop-run {run}`, or let it end")
     if execution["status"] == "SUCCEEDED":
@@ -31,24 +30,3 @@ def retry_input(target: Target, run: str) -> str:
     described = target.client("stepfunctions").describe_execution(executionArn=execution["executionArn"])
     given: dict[str, Any] = json.loads(described["input"])
     return json.dumps({**given, "retry_of": run})
-
-
-def _find(target: Target, run: str) -> dict[str, Any]:
-    """Return the execution of a run, as ListExecutions describes it.
-
-    Raises:
-        CliError: Step Functions has none.
-    """
-    asked = {"stateMachineArn": target.output(StackOutput.STATE_MACHINE_ARN)}
-    while True:
-        page = target.client("stepfunctions").list_executions(**asked)
-        for execution in page["executions"]:
-            if contract.run_id(execution["name"], started=execution["startDate"]) == run:
-                found: dict[str, Any] = execution
-                return found
-        if not page.get("nextToken"):
-            raise CliError(
-                f"there is no run {run} {target.place}, or it ended more than 90 days ago: `whippet status` lists the "
-                "newest runs"
-            )
-        asked["nextToken"] = page["nextToken"]

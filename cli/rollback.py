@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
+from cli.aws_errors import was_asked_again
 from cli.ceiling import claim_of, keep_ceiling
 from cli.check import printable
 from cli.endpoint import describe_endpoint, poll_seconds, sleeping_model
@@ -159,7 +160,7 @@ def _find_change(target: Target, run: str | None, reason: str) -> _Change | None
     # an earlier command was interrupted during the update
     new = _chosen(releases, run)
     change = _Change(releases, old, new, reason, updating=_is_changing(described), done=False)
-    pending = described.get("PendingDeploymentSummary", {}).get("EndpointConfigName")
+    pending = _pending(described)
     if change.updating and pending != change.config:
         raise CliError(
             f"the endpoint is {described['EndpointStatus']}{f' to {pending}' if pending else ''}: a run or somebody "
@@ -171,6 +172,12 @@ def _find_change(target: Target, run: str | None, reason: str) -> _Change | None
             "run with `whippet run`, which creates it anew"
         )
     return change
+
+
+def _pending(described: dict[str, Any] | None) -> str | None:
+    """Return the configuration that an endpoint changes to; None where it changes to none."""
+    summary: dict[str, str] = (described or {}).get("PendingDeploymentSummary", {})
+    return summary.get("EndpointConfigName")
 
 
 def _is_changing(described: dict[str, Any]) -> bool:
@@ -275,6 +282,9 @@ def _update(change: _Change) -> None:
     except ClientError as error:
         if "Cannot update in-progress" not in str(error):
             raise
+        # the first attempt of this request has begun it, and its answer got lost
+        if was_asked_again(error) and _pending(describe_endpoint(target)) == change.config:
+            return
         raise CliError(
             "the endpoint is being changed by now, by a run or by somebody else: try again once `whippet status` says "
             "InService"

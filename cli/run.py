@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
+from cli.aws_errors import read_object, was_asked_again
 from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
@@ -16,7 +18,16 @@ if TYPE_CHECKING:
 
     from cli.target import Target
 
-__all__ = ["newest_run", "read_overrides", "read_run_file", "run_file", "running", "running_executions", "start"]
+__all__ = [
+    "find_execution",
+    "newest_run",
+    "read_overrides",
+    "read_run_file",
+    "run_file",
+    "running",
+    "running_executions",
+    "start",
+]
 
 
 def start(target: Target, *, overrides: str) -> str:
@@ -32,8 +43,17 @@ def start(target: Target, *, overrides: str) -> str:
     given = read_overrides(overrides)
     stepfunctions = target.client("stepfunctions")
     arn = target.output(StackOutput.STATE_MACHINE_ARN)
-    execution: str = stepfunctions.start_execution(stateMachineArn=arn, input=json.dumps(given))["executionArn"]
-    return execution
+
+    # the name makes a request that is made again the same run: without one, a lost answer would start a second
+    name = str(uuid.uuid4())
+    try:
+        started = stepfunctions.start_execution(stateMachineArn=arn, name=name, input=json.dumps(given))
+    except ClientError as error:
+        # it has ended by the time of the second attempt
+        if error.response["Error"]["Code"] != "ExecutionAlreadyExists" or not was_asked_again(error):
+            raise
+        return f"{arn.replace(':stateMachine:', ':execution:')}:{name}"
+    return str(started["executionArn"])
 
 
 def read_overrides(text: str) -> dict[str, Any]:
@@ -89,6 +109,27 @@ def running_executions(target: Target) -> Iterator[dict[str, Any]]:
         asked["nextToken"] = page["nextToken"]
 
 
+def find_execution(target: Target, run: str) -> dict[str, Any]:
+    """Return the execution of a run, as ListExecutions describes it.
+
+    Raises:
+        CliError: Step Functions has none.
+    """
+    asked = {"stateMachineArn": target.output(StackOutput.STATE_MACHINE_ARN)}
+    while True:
+        page = target.client("stepfunctions").list_executions(**asked)
+        for execution in page["executions"]:
+            if contract.run_id(execution["name"], started=execution["startDate"]) == run:
+                found: dict[str, Any] = execution
+                return found
+        if not page.get("nextToken"):
+            raise CliError(
+                f"there is no run {run} {target.place}, or it ended more than 90 days ago: `whippet status` lists the "
+                "newest runs"
+            )
+        asked["nextToken"] = page["nextToken"]
+
+
 def run_file(target: Target, *, run: str, name: str) -> tuple[str, str]:
     """Return the bucket and the key of a file that a run writes, whether it is there or not."""
     key = contract.approval_key(run) if name == contract.Artefact.APPROVAL else f"runs/{run}/{name}"
@@ -99,9 +140,8 @@ def read_run_file(target: Target, *, run: str, name: str) -> bytes | None:
     """Return the content of a file that a run writes, or None if the run did not write it."""
     bucket, key = run_file(target, run=run, name=name)
     try:
-        content: bytes = target.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        return read_object(target.client("s3"), bucket=bucket, key=key)
     except ClientError as error:
         if error.response["Error"]["Code"] == "NoSuchKey":
             return None
         raise
-    return content

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 import contract
+from cli.aws_errors import was_asked_again
 from infra.instances import has_local_storage
 from infra.outputs import StackOutput
 
@@ -85,23 +86,28 @@ class BatchJobs:
         """
         self._make_model(model)
         settings = self.target.settings.batch
-        self._sagemaker.create_transform_job(
-            TransformJobName=self.name(attempt),
-            ModelName=self.model_name,
-            BatchStrategy="SingleRecord",
-            MaxConcurrentTransforms=contract.BATCH_CONCURRENCY,
-            MaxPayloadInMB=contract.BATCH_PAYLOAD_MB,
-            ModelClientConfig={"InvocationsTimeoutInSeconds": _SECONDS, "InvocationsMaxRetries": _RETRIES},
-            Environment={contract.ServingVariable.BATCH_PARAMETERS: parameters},
-            TransformInput={
-                "DataSource": {"S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": manifest}},
-                "ContentType": "application/x-image",
-                "SplitType": "None",
-            },
-            TransformOutput={"S3OutputPath": answers.rstrip("/"), "Accept": "application/json", **self._written()},
-            TransformResources={"InstanceType": settings.instance_type, "InstanceCount": 1, **self._disk()},
-            Tags=contract.environment_tags(self.target.settings.env),
-        )
+        try:
+            self._sagemaker.create_transform_job(
+                TransformJobName=self.name(attempt),
+                ModelName=self.model_name,
+                BatchStrategy="SingleRecord",
+                MaxConcurrentTransforms=contract.BATCH_CONCURRENCY,
+                MaxPayloadInMB=contract.BATCH_PAYLOAD_MB,
+                ModelClientConfig={"InvocationsTimeoutInSeconds": _SECONDS, "InvocationsMaxRetries": _RETRIES},
+                Environment={contract.ServingVariable.BATCH_PARAMETERS: parameters},
+                TransformInput={
+                    "DataSource": {"S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": manifest}},
+                    "ContentType": "application/x-image",
+                    "SplitType": "None",
+                },
+                TransformOutput={"S3OutputPath": answers.rstrip("/"), "Accept": "application/json", **self._written()},
+                TransformResources={"InstanceType": settings.instance_type, "InstanceCount": 1, **self._disk()},
+                Tags=contract.environment_tags(self.target.settings.env),
+            )
+        except ClientError as error:
+            # the first attempt of this request has made it, and its answer got lost
+            if error.response["Error"]["Code"] != "ResourceInUse" or not was_asked_again(error):
+                raise
 
     def _written(self) -> dict[str, str]:
         """Return the key of the answers, which the bucket's own would not be."""

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
+from cli.aws_errors import read_object
 from cli.batch.photos import BatchPhoto, Source
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class BatchStore:
         """Return the names of the photos that an attempt was asked about; none where it got no list."""
         key = contract.batch_manifest_key(self.batch, attempt)
         try:
-            names: list[str] = json.loads(self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())[1:]
+            names: list[str] = json.loads(read_object(self._s3, bucket=self.bucket, key=key))[1:]
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchKey":
                 raise
@@ -144,7 +145,7 @@ class BatchStore:
 
         def get(item: tuple[str, str]) -> tuple[str, Any]:
             name, key = item
-            return name, json.loads(self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+            return name, json.loads(read_object(self._s3, bucket=self.bucket, key=key))
 
         with ThreadPoolExecutor(_THREADS) as threads:
             yield from threads.map(get, keys.items())

@@ -73,6 +73,13 @@ def _run(target: Target, *, overrides: str, wait: bool) -> None:
     except KeyboardInterrupt:
         console.print("the run goes on; `whippet status` shows when it has ended")
         raise typer.Exit(130) from None
+    except (BotoCoreError, ClientError):
+        console.print(
+            f"the run could not be followed, and goes on: {execution}; `whippet status` shows how it ends",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise
 
     try:
         uri = report_uri(target, run=outcome.run)

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
+from cli.aws_errors import read_object
 
 __all__ = ["Inbox"]
 
@@ -87,12 +88,11 @@ class Inbox:
 
     def _object(self, key: str) -> bytes | None:
         try:
-            body: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            return read_object(self.s3, bucket=self.bucket, key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("NoSuchKey", "404"):
                 raise
             return None
-        return body
 
 
 def _is_content(body: bytes, record: contract.Feedback) -> bool:

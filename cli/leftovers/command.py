@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Table
 
 from cli import CliError
+from cli.aws_errors import is_gone
 from cli.leftovers.account import data_and_its_key, parts_of_stack, shared_by_account, written_logs
 from cli.leftovers.leftover import Leftover
 from cli.leftovers.sagemaker import in_sagemaker
@@ -96,7 +97,11 @@ def remove_leftovers(
         console.print(f"removing {leftover} ...", highlight=False, soft_wrap=True)
         try:
             leftover.remove()
-        except (ClientError, CliError) as error:
+        except ClientError as error:
+            # somebody was quicker, or an earlier attempt of this request, whose answer got lost
+            if not is_gone(error):
+                problems.append(f"{leftover}: {error}")
+        except (BotoCoreError, CliError) as error:
             problems.append(f"{leftover}: {error}")
 
     console.print(f"removed: {len(chosen) - len(problems):,}", highlight=False)

@@ -55,8 +55,9 @@ class FakeStepFunctions:
         self.answers: list[dict[str, str]] = []
         self.inputs: list[str] = []
 
-    def start_execution(self, *, stateMachineArn: str, input: str) -> dict[str, Any]:  # noqa: N803, A002
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, Any]:  # noqa: N803, A002
         assert stateMachineArn == "arn:machine"
+        assert name, "without a name, a request that is made again starts a second run"
         self.inputs.append(input)
         return {"executionArn": "arn:execution"}
 

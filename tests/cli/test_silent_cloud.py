@@ -134,4 +134,4 @@ def test_an_address_in_aws_that_does_not_answer_is_not_taken_for_the_local_cloud
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setattr(shared, "find_target", lambda **_: there)
-    assert told(monkeypatch, capsys, "key").startswith("AWS answered: ")
+    assert told(monkeypatch, capsys, "key").startswith("AWS did not answer: ")
