@@ -15,6 +15,7 @@
 With `serving.pause_after_hours`, an endpoint that failed at its creation is deleted, since a model may sleep behind it.
 SageMaker leaves the old configuration in service when an update fails, so `DescribeRollout` compares names. Every name
 that a run gives is its own, so what already exists under it was made by this run, by a call whose answer got lost.
+Before an update, `infra.workflow.scaling` looks at what it does to automatic scaling.
 """
 
 from __future__ import annotations

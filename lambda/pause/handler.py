@@ -97,10 +97,17 @@ def _keep_scaling() -> None:
     Whoever woke it, a request or a person, could not: SageMaker had yet to start it.
     """
     plan: contract.ScalingPlan | None = json.loads(os.environ["SCALING"] or "null")
-    if plan is None or contract.registered_instances(autoscaling, endpoint=plan["endpoint"]) or _is_running():
+    if plan is None:
         return
-    contract.begin_scaling(autoscaling, plan)
-    logger.info("the endpoint scales again", extra={"plan": plan})
+    try:
+        if contract.registered_instances(autoscaling, endpoint=plan["endpoint"]) or _is_running():
+            return
+        contract.begin_scaling(autoscaling, plan)
+    except ClientError:
+        # an endpoint that does not scale still has to fall asleep
+        logger.exception("the endpoint does not scale")
+    else:
+        logger.info("the endpoint scales again", extra={"plan": plan})
 
 
 def _make_way(endpoint: DescribeEndpointOutputTypeDef) -> str:

@@ -14,6 +14,8 @@ from typing import Final, TypedDict
 import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import ClientError
+from shared.aws_errors import error_message
 from shared.custom_resource import Deadline
 from shared.notification import publish
 from shared.patience import LONGEST_CALL_SECONDS, PATIENT, patiently
@@ -163,7 +165,12 @@ def _scale(deadline: Deadline) -> str:
     if plan is None:
         return ""
     doing = f"letting the endpoint {plan['endpoint']} scale"
-    patiently(lambda: contract.begin_scaling(autoscaling, plan), deadline=deadline, doing=doing)
+    try:
+        patiently(lambda: contract.begin_scaling(autoscaling, plan), deadline=deadline, doing=doing)
+    except ClientError as error:
+        # people are to hear of the run all the same
+        logger.exception("the endpoint does not scale")
+        return f"the endpoint {plan['endpoint']} does not scale until the next release: {error_message(error)}"
     return f"the endpoint scales between {plan['min_instances']} and {plan['max_instances']} instances"
 
 

@@ -33,6 +33,8 @@ class FakeAutoscaling:
         self.calls = [] if calls is None else calls
         self.registered: dict[str, Any] | None = None
         self.policy: dict[str, Any] | None = None
+        self.refusal: Exception | None = None
+        """What every call is answered with, if given."""
         self.exceptions = SimpleNamespace(ObjectNotFoundException=NotFoundError)
         self._model = Session().get_service_model("application-autoscaling")
 
@@ -67,3 +69,5 @@ class FakeAutoscaling:
         assert shape is not None
         report = ParamValidator().validate(request, shape)
         assert not report.has_errors(), report.generate_report()
+        if self.refusal is not None:
+            raise self.refusal

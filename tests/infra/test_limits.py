@@ -77,7 +77,11 @@ def test_every_sagemaker_call_waits_for_what_passes(machine: dict[str, Any]) -> 
 
 
 def test_every_function_is_called_again_where_it_was_throttled_for_a_minute(machine: dict[str, Any]) -> None:
-    functions = [(name, state) for name, state in tasks(machine) if ":function:" in state["Resource"]]
+    functions = [
+        (name, state)
+        for name, state in tasks(machine)
+        if ":function:" in state["Resource"] or ":lambda:" in state["Resource"]
+    ]
     assert {"CheckDataset", "Verdict", "SmokeTest", "Retire", "Report", "Notify"} <= {name for name, _ in functions}
     for name, state in functions:
         for error in ("TooManyRequestsException", "ServiceException", "SdkClientException"):

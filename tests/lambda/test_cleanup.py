@@ -373,3 +373,10 @@ def test_a_scalable_target_without_its_endpoint_goes_too(
     account.endpoint = None
     assert destroy()["Status"] == "SUCCESS"
     assert autoscaling.registered is None
+
+
+def test_a_boundary_that_does_not_know_scaling_stops_no_destroy(
+    destroy: Callable[..., dict[str, Any]], autoscaling: FakeAutoscaling
+) -> None:
+    autoscaling.refusal = client_error("AccessDeniedException", "is not authorized to perform")
+    assert destroy()["Status"] == "SUCCESS"

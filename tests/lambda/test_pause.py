@@ -263,3 +263,12 @@ def test_only_an_endpoint_in_service_begins_to_scale(
     account.status = status
     look()
     assert account.calls == []
+
+
+def test_scaling_that_cannot_begin_keeps_nothing_awake(
+    account: Account, autoscaling: FakeAutoscaling, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALING", json.dumps(PLAN))
+    autoscaling.refusal = client_error("AccessDeniedException", "not authorized")
+    assert look()["paused"]
+    assert account.calls == [f"record {SERVED}", "delete whippet-dev"]

@@ -12,6 +12,7 @@ import contract
 from tests.fakes.autoscaling import PLAN
 from tests.fakes.ended_account import BEFORE, DOCUMENT, EXECUTION, OLD, OWN, RUN, EndedAccount
 from tests.fakes.lambda_context import Context
+from tests.fakes.s3 import client_error
 
 
 @pytest.fixture
@@ -201,6 +202,14 @@ def test_what_a_stopped_run_did_not_touch_does_not_begin_to_scale(
     environment.sagemaker.config = OLD
     environment.end("Train", DOCUMENT | BEFORE)
     assert environment.autoscaling.registered is None
+
+
+def test_scaling_that_cannot_begin_is_told(environment: EndedAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    scaled(environment, monkeypatch).sagemaker.config = OWN
+    environment.autoscaling.refusal = client_error("AccessDeniedException", "is not authorized")
+    environment.end("SmokeTest", DOCUMENT | BEFORE)
+    (mail,) = environment.mails
+    assert "the endpoint whippet-dev does not scale until the next release: is not authorized" in mail["Message"]
 
 
 SHADOW_CONFIG, SHADOW_MODEL = contract.shadow_config(OLD, RUN), contract.shadow_model(OWN)
