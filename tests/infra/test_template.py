@@ -159,8 +159,13 @@ def test_the_registry_holds_a_group_of_the_environment(template: Template) -> No
 
 
 def test_outputs_are_the_agreed_ones(template: Template) -> None:
-    not_always = {StackOutput.SLEEP_RECORD, StackOutput.KMS_KEY_ARN, StackOutput.DRIFT_FUNCTION}
-    assert set(template.body["Outputs"]) == {output.value for output in StackOutput} - not_always
+    by_setting = {
+        StackOutput.SLEEP_RECORD,
+        StackOutput.KMS_KEY_ARN,
+        StackOutput.READY_OBJECT,
+        StackOutput.DRIFT_FUNCTION,
+    }
+    assert set(template.body["Outputs"]) == {output.value for output in StackOutput} - by_setting
     url = template.value(template.body["Outputs"][StackOutput.API_URL]["Value"])
     assert url.startswith("https://")
     assert url.endswith("/")
