@@ -18,6 +18,7 @@ EVERY_FUNCTION = {
     "serving.pause_after_hours": "12",
     "monitoring.alarms": "true",
     "monitoring.dashboard": "true",
+    "release.shadow_minutes": "30",
 }
 """The settings with which the stack holds every Lambda function there is."""
 
