@@ -15,6 +15,7 @@ from typing import Final, Literal, NotRequired, TypedDict
 
 from contract.evaluation import Interval
 from contract.names import RELEASES_PREFIX, job_prefix
+from contract.shadow import shadowed_config
 
 __all__ = ["ChangeKind", "Release", "ReleaseChange", "release_lineage", "released_run"]
 
@@ -81,8 +82,8 @@ class ReleaseChange:
 
 
 def released_run(config: str, *, prefix: str) -> str:
-    """Return the run that made an endpoint configuration, or the configuration's own name if no run did."""
-    return config.removeprefix(job_prefix(prefix, ""))
+    """Return the run whose model a configuration serves, or the configuration's own name if no run made it."""
+    return shadowed_config(config).removeprefix(job_prefix(prefix, ""))
 
 
 def release_lineage(changes: Iterable[ReleaseChange]) -> list[str]:

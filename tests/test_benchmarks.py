@@ -226,8 +226,39 @@ def test_a_load_tells_of_a_server_that_hangs_up() -> None:
             asked(listening.getsockname()[1], [b"x"], requests=1, connections=1)
 
 
-def test_the_table_of_rollouts_is_the_measured_one() -> None:
-    measured = json.loads(rollouts.RESULTS.read_text())
+def test_a_measurement_of_rollouts_takes_the_place_of_the_one_before() -> None:
+    """The page is that of docs/rollout.md, with its marks."""
+    row = rollouts.RolloutFigures(
+        model="answers 500",
+        ended="RolloutRolledBack",
+        requests=1234,
+        per_second=9.87,
+        failed_inside=12,
+        failed_outside=0,
+        back_after=118.4,
+        told="run had its model taken back",
+    )
+    measured = rollouts.Measured(
+        machine="a machine",
+        date="2026-01-01",
+        load=1.0,
+        speed=12,
+        canary_percent=30,
+        bake_seconds=360,
+        rows=[row, {**row, "model": "good", "ended": "released", "back_after": None}],
+    )
     document = rollouts.DOCUMENT.read_text()
-    assert rollouts.page(document, measured) == document
-    assert len(measured["rows"]) >= 4
+    page = rollouts.page(document, measured)
+    assert (
+        "| answers 500 | RolloutRolledBack | 1,234 (9.9) | 12 | 0 | 118 s of 360 | run had its model taken back |"
+        in page
+    )
+    assert "| good | released | 1,234 (9.9) | 12 | 0 |  | run had its model taken back |" in page
+    once_more = rollouts.page(page, {**measured, "rows": [row]})
+    assert "| good |" not in once_more
+    assert (
+        once_more.partition("## When a model is taken back")[2]
+        == document.partition("## When a model is taken back")[2]
+    )
+    if rollouts.RESULTS.exists():
+        assert rollouts.page(document, json.loads(rollouts.RESULTS.read_text())) == document

@@ -81,16 +81,17 @@ def shadow_phase(
         call="describeEndpointConfig",
         payload={"EndpointConfigName.$": "$.before.config"},
         result_path=f"{_SHADOW}.served",
-        result_selector={"ProductionVariants.$": "$.ProductionVariants"},
     )
     refused.catch(describe)
     not_shadowed = sfn.Pass(
         scope,
         "NotShadowed",
-        result=sfn.Result.from_string(
-            "It was no shadow before: only a model that serves alone, on instances, can have one."
-        ),
-        result_path=f"{_SHADOW}.said",
+        parameters={
+            "config": "",
+            "model": "",
+            "said": "It was no shadow before: only a model that serves alone, on instances, can have one.",
+        },
+        result_path=_SHADOW,
     )
     not_shadowed.next(following)
     variants = f"{_SHADOW}.served.ProductionVariants"

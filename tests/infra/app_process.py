@@ -23,6 +23,7 @@ EVERY_FUNCTION = {
     "triggers.ready_object": "true",
     "triggers.schedule": "cron(0 3 ? * SUN *)",
     "triggers.drift": "true",
+    "release.shadow_minutes": "30",
 }
 """The settings with which the stack holds every Lambda function there is."""
 

@@ -56,6 +56,8 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
     ("FunctionsExplainRollout", "cloudwatch:*"): "a model taken back: tests/system/soak/test_guarded_rollout.py",
     ("WorkflowStateMachineRole", "cloudwatch:DescribeAlarms"): "an update: tests/system/soak/test_guarded_rollout.py",
     ("WorkflowStateMachineRole", "lambda:InvokeFunction *ExplainRollout*"): "a model taken back: the same",
+    ("FunctionsLookAtAlarms", "cloudwatch:*"): "an update: tests/system/soak/test_guarded_rollout.py",
+    ("WorkflowStateMachineRole", "lambda:InvokeFunction *LookAtAlarms*"): "an update: the same",
     ("MonitoringAlarmMessages", "sns:Publish"): "an alarm: tests/system/soak/test_guarded_rollout.py",
 }
 """Permissions by role, action and, where it follows, resource, that this run does not need: who does, and its test."""
