@@ -92,7 +92,7 @@ def _approve(*options: str, ends: str) -> Callable[[Stand, str, Path], Prepared]
         execution, run = stand.ask(cell)
 
         def answered() -> bool:
-            return stand.account.finished(execution)["status"] == ends
+            return bool(stand.account.finished(execution)["status"] == ends)
 
         def begun() -> bool:
             return stand.status(execution) != "RUNNING"
