@@ -18,10 +18,8 @@ from cli.digits import write_digits
 from infra.outputs import StackOutput
 from local import control
 from local.clock import SPEED_VARIABLE
-from local.cloud.permission_log import VARIABLE
 from tests.system.left_behind import unstated
-from tests.system.permission_table import PermissionLog, granted, unproved
-from tests.system.system import ENDPOINT, INPUT, STACK, System, run_of
+from tests.system.system import ENDPOINT, INPUT, System, run_of
 
 SETTINGS = {
     "debugger.mode": "off",
@@ -32,15 +30,9 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> PermissionLog:
-    """The permissions that the roles use."""
-    return PermissionLog(tmp_path_factory.mktemp("log") / "permissions.jsonl")
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory, log: PermissionLog) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     state = tmp_path_factory.mktemp("ended")
-    system = System(state, environment={SPEED_VARIABLE: "10", VARIABLE: str(log.file)})
+    system = System(state, environment={SPEED_VARIABLE: "10"})
     try:
         system.whippet("up", settings=SETTINGS)
         folder = tmp_path_factory.mktemp("digits")
@@ -172,12 +164,6 @@ def test_a_run_that_was_stopped_is_gone_on_with_and_does_not_train_again(system:
         "run", "--input", json.dumps(INPUT | {"retry_of": stopped, "epochs": 7}), check=False, settings=SETTINGS
     )
     assert f"run {stopped} cannot be gone on with, since these have changed: epochs" in other.stderr
-
-
-def test_what_others_do_not_need_is_needed_here(system: System, log: PermissionLog) -> None:
-    log.end("ended")
-    permissions = granted(system.client("iam"), prefix=STACK)
-    assert unproved(permissions, log, test="tests/system/test_ended_runs.py") == []
 
 
 def test_a_destroy_afterwards_leaves_nothing(system: System) -> None:
