@@ -10,7 +10,7 @@ import urllib3
 from botocore.exceptions import ClientError, ResponseStreamingError
 
 import contract
-from cli import CliError, aws_errors
+from cli import CliError
 from cli.approve import answer
 from cli.aws_errors import is_gone, read_object
 from cli.release_lock import hold_release_lock
@@ -52,7 +52,7 @@ CUTS = [ResponseStreamingError(error="IncompleteRead"), urllib3.exceptions.Proto
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aws_errors.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr("cli.aws_errors.time.sleep", lambda _seconds: None)
 
 
 @pytest.mark.parametrize("error", CUTS, ids=lambda error: type(error).__name__)

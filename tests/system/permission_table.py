@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["Granted", "PermissionLog", "explanation", "granted", "lost_calls", "table"]
+__all__ = ["Granted", "PermissionLog", "explanation", "granted", "lost_calls", "table", "unproved"]
 
 ELSEWHERE: Mapping[tuple[str, str], str] = {
     # what AWS's services ask for, and the local cloud does not
@@ -129,13 +129,38 @@ def lost_calls(
 
 def explanation(permission: Granted, *, stack: str = "Whippet-dev") -> str | None:
     """Return who needs a permission that the run did not need; None if nobody is known to."""
+    return next((reason for row, reason in ELSEWHERE.items() if _is_of_row(permission, row, stack=stack)), None)
+
+
+def _is_of_row(permission: Granted, row: tuple[str, str], *, stack: str) -> bool:
+    name, action = row
+    pattern = action if " " in action else f"{action} *"
+    asked = f"{permission.action} {permission.resource}"
     role = permission.role.removeprefix(f"{stack}-")
-    for (name, action), reason in ELSEWHERE.items():
-        pattern = action if " " in action else f"{action} *"
-        asked = f"{permission.action} {permission.resource}"
-        if fnmatch.fnmatchcase(role, f"{name}*") and fnmatch.fnmatchcase(asked, pattern):
-            return reason
-    return None
+    return fnmatch.fnmatchcase(role, f"{name}*") and fnmatch.fnmatchcase(asked, pattern)
+
+
+def unproved(
+    permissions: Sequence[Granted], log: PermissionLog, *, test: str, stack: str = "Whippet-dev"
+) -> list[tuple[str, str]]:
+    """Return the rows of `ELSEWHERE` that name a test of whose calls none would be refused without them.
+
+    Args:
+        permissions: What the roles may do in that test's account.
+        log: The calls that they made there.
+        test: The test's path, as the rows name it.
+        stack: The stack's name.
+    """
+    rows = [row for row, reason in ELSEWHERE.items() if test in reason]
+    return [
+        row
+        for row in rows
+        if not any(
+            lost_calls(permission, permissions, log.phases)
+            for permission in permissions
+            if _is_of_row(permission, row, stack=stack)
+        )
+    ]
 
 
 def table(permissions: Sequence[Granted], log: PermissionLog, *, stack: str) -> str:

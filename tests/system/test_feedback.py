@@ -18,16 +18,24 @@ from PIL import Image
 import contract
 from infra.outputs import StackOutput
 from local import control
+from local.cloud.permission_log import VARIABLE
 from tests.system.left_behind import unstated
-from tests.system.system import System
+from tests.system.permission_table import PermissionLog, granted, unproved
+from tests.system.system import STACK, System
 
 FEEDBACK = {"api.feedback": "true", "api.feedback_days": "7"}
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> PermissionLog:
+    """The permissions that the roles use."""
+    return PermissionLog(tmp_path_factory.mktemp("log") / "permissions.jsonl")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, log: PermissionLog) -> Iterator[System]:
     state = tmp_path_factory.mktemp("feedback")
-    system = System(state)
+    system = System(state, environment={VARIABLE: str(log.file)})
     try:
         system.whippet("up", settings=FEEDBACK)
         yield system
@@ -113,6 +121,12 @@ def test_confirmed_photos_are_in_the_data_set_and_nothing_waits(system: System, 
     again = system.whippet("feedback", "--apply", str(review / "feedback.csv"), settings=FEEDBACK).stdout
     assert "0 photos; 0 rejected, 3 no longer waiting" in again
     assert keys(system, prefix) == found
+
+
+def test_what_others_do_not_need_is_needed_here(system: System, log: PermissionLog) -> None:
+    log.end("feedback")
+    permissions = granted(system.client("iam"), prefix=STACK)
+    assert unproved(permissions, log, test="tests/system/test_feedback.py") == []
 
 
 def test_destroy_takes_what_still_waits(system: System) -> None:

@@ -28,8 +28,8 @@ class Prepared:
     """Whether something is done that its user has to know of, where the command failed."""
     tells: str = ""
     """What a command that failed must have said then."""
-    repeatable: bool = True
-    """Whether the same command again goes on with it; another run is another run."""
+    repeatable: bool = False
+    """Whether it changes something and the same command again goes on with it; another run is another run."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,6 @@ def _starting(stand: Stand, cell: str, arguments: list[str], *, before: int = 0)
         done=lambda: len(stand.executions(cell)) == before + 1,
         begun=lambda: len(stand.executions(cell)) > before,
         tells=":execution:",
-        repeatable=False,
     )
 
 
@@ -84,7 +83,9 @@ def _stop_run(stand: Stand, cell: str, _folder: Path) -> Prepared:
     def stopped() -> bool:
         return stand.status(execution) == "ABORTED"
 
-    return Prepared(["stop-run", run, "--reason", "a test"], done=stopped, begun=stopped, tells="was stopped")
+    return Prepared(
+        ["stop-run", run, "--reason", "a test"], done=stopped, begun=stopped, tells="was stopped", repeatable=True
+    )
 
 
 def _approve(*options: str, ends: str) -> Callable[[Stand, str, Path], Prepared]:
@@ -92,12 +93,12 @@ def _approve(*options: str, ends: str) -> Callable[[Stand, str, Path], Prepared]
         execution, run = stand.ask(cell)
 
         def answered() -> bool:
-            return stand.account.finished(execution)["status"] == ends
+            return bool(stand.account.finished(execution)["status"] == ends)
 
         def begun() -> bool:
             return stand.status(execution) != "RUNNING"
 
-        return Prepared(["approve", run, *options], done=answered, begun=begun, tells="answer")
+        return Prepared(["approve", run, *options], done=answered, begun=begun, tells="answer", repeatable=True)
 
     return prepare
 
@@ -121,7 +122,9 @@ def _photos(folder: Path, cell: str) -> tuple[Path, str]:
 def _upload(stand: Stand, cell: str, folder: Path) -> Prepared:
     photos, name = _photos(folder, cell)
     return Prepared(
-        ["upload", str(photos), "--add", "--no-groups"], done=lambda: f"dataset/shirt/{name}" in stand.keys("dataset/")
+        ["upload", str(photos), "--add", "--no-groups"],
+        done=lambda: f"dataset/shirt/{name}" in stand.keys("dataset/"),
+        repeatable=True,
     )
 
 
@@ -157,7 +160,7 @@ def _feedback(stand: Stand, cell: str, folder: Path) -> Prepared:
         inbox = stand.keys(contract.FEEDBACK_PREFIX)
         return len(copies) == 1 and f"dataset/shirt/{copies[0].name}" in stand.keys("dataset/") and not inbox & {*keys}
 
-    return Prepared(["feedback", "--apply", str(folder / "feedback.csv")], done=done)
+    return Prepared(["feedback", "--apply", str(folder / "feedback.csv")], done=done, repeatable=True)
 
 
 def _classify_one(_stand: Stand, cell: str, folder: Path) -> Prepared:
@@ -173,7 +176,7 @@ def _classify_folder(stand: Stand, cell: str, folder: Path) -> Prepared:
         lines = (folder / "answers.jsonl").read_text().splitlines()
         return [json.loads(line)["label"] for line in lines] == ["shirt"]
 
-    return Prepared(["classify", str(photos / "shirt"), "--output", str(answers), "--yes"], done=done)
+    return Prepared(["classify", str(photos / "shirt"), "--output", str(answers), "--yes"], done=done, repeatable=True)
 
 
 def _export(_stand: Stand, _cell: str, folder: Path) -> Prepared:
@@ -196,7 +199,9 @@ def _rollback(stand: Stand, _cell: str, _folder: Path) -> Prepared:
     def begun() -> bool:
         return stand.config() == contract.job_prefix(stand.prefix, RELEASES[0])
 
-    return Prepared(["rollback", "--yes"], done=done, begun=begun, tells="the endpoint changes to the model of run")
+    return Prepared(
+        ["rollback", "--yes"], done=done, begun=begun, tells="the endpoint changes to the model of run", repeatable=True
+    )
 
 
 def lock_is_held(stand: Stand) -> bool:
@@ -213,7 +218,7 @@ def _wake(stand: Stand, _cell: str, _folder: Path) -> Prepared:
     def done() -> bool:
         return stand.config() == contract.job_prefix(stand.prefix, RELEASES[-1])
 
-    return Prepared(["wake"], done=done, begun=done, tells="wake")
+    return Prepared(["wake"], done=done, begun=done, tells="wake", repeatable=True)
 
 
 def _remove_leftovers(stand: Stand, cell: str, _folder: Path) -> Prepared:
@@ -229,7 +234,7 @@ def _remove_leftovers(stand: Stand, cell: str, _folder: Path) -> Prepared:
         models = sagemaker.list_models(NameContains="whippet-gone")["Models"]
         return not models
 
-    return Prepared(["leftovers", "--remove"], done=done)
+    return Prepared(["leftovers", "--remove"], done=done, repeatable=True)
 
 
 VERBS = (
