@@ -20,7 +20,7 @@ from infra.dataset import Dataset
 from infra.drift import DriftCheck
 from infra.encryption import Encryption
 from infra.images import DebuggerImage, TrainingImage
-from infra.instances import fine_tuning_rate, has_local_storage
+from infra.instances import has_local_storage
 from infra.job_role import TrainingRole
 from infra.key import build_key
 from infra.monitoring import Monitoring
@@ -33,6 +33,7 @@ from infra.scaling import Scaling
 from infra.serving import EndpointLogs, EndpointRole, ModelRegistry, ServingImage, repository_of
 from infra.settings import Settings
 from infra.source_bundle import SourceBundle
+from infra.synthesis_warnings import add_warnings
 from infra.tidy_up import TidyUp
 from infra.triggers import Triggers
 from infra.workflow.payloads import RunParts
@@ -208,72 +209,7 @@ class WhippetStack(cdk.Stack):
         if settings.triggers.ready_object:
             ready = dataset.uri(f"{dataset.prefix}{contract.READY_FILE}")
             cdk.CfnOutput(self, StackOutput.READY_OBJECT.value, value=ready, description="Whose upload starts a run")
-        self._warnings(settings)
-
-    def _warnings(self, settings: Settings) -> None:
-        """Say at synthesis what is allowed and hardly meant."""
-        # a training that would take days
-        training, tuning = settings.training, settings.tuning
-        rate = fine_tuning_rate(training.instance_type)
-        if training.mode == "finetune" and rate is not None:
-            photos = 60 * rate * min(tuning.max_minutes / tuning.epochs, training.max_minutes / training.epochs)
-            cdk.Annotations.of(self).add_warning_v2(
-                "whippet:fine-tuning-without-gpu",
-                f"training.mode=finetune on {training.instance_type}, which has no GPU, trains about {rate:g} photos a "
-                f"second with a ResNet50 at 224 pixels: more than {photos:.0f} training photos would reach the time "
-                "limits tuning.max_minutes or training.max_minutes. Set training.instance_type to a type with a GPU "
-                "such as ml.g5.xlarge, or train on features (training.mode=features)",
-            )
-
-        # what everybody may do
-        if settings.api.auth == "none":
-            cdk.Annotations.of(self).add_warning_v2(
-                "whippet:open-api",
-                "api.auth=none answers everybody who knows the URL, and api.daily_quota, which is a key's, limits "
-                f"nobody: up to api.rate={settings.api.rate:g} requests a second are paid for. Set api.auth to api_key "
-                "or iam, or lower api.rate",
-            )
-            if settings.serving.pause_after_hours is not None:
-                cdk.Annotations.of(self).add_warning_v2(
-                    "whippet:open-to-waking",
-                    "api.auth=none lets everybody who knows the URL wake the endpoint, which then costs its machines' "
-                    f"price for at least {settings.serving.pause_after_hours} hours (serving.pause_after_hours). Set "
-                    "api.auth to api_key or iam",
-                )
-            if settings.api.feedback:
-                cdk.Annotations.of(self).add_warning_v2(
-                    "whippet:open-feedback",
-                    "api.feedback=true with api.auth=none lets everybody who knows the URL store photos in your "
-                    f"bucket, up to api.rate={settings.api.rate:g} a second, for "
-                    f"api.feedback_days={settings.api.feedback_days} days. Set api.auth to api_key, whose "
-                    "api.daily_quota bounds it, or lower api.rate",
-                )
-
-        # a network that the endpoint is not in
-        if settings.security.in_vpc and settings.serving.mode == "serverless":
-            cdk.Annotations.of(self).add_warning_v2(
-                "whippet:endpoint-outside-vpc",
-                "security.subnets holds the jobs, and not the endpoint: serving.mode=serverless knows no VPC. Set "
-                "serving.mode=realtime for an endpoint in it",
-            )
-
-        # a bucket whose events are not the stack's to switch on
-        if settings.triggers.ready_object and settings.dataset.bucket is not None:
-            cdk.Annotations.of(self).add_warning_v2(
-                "whippet:events-of-an-existing-bucket",
-                f"triggers.ready_object=true hears of no upload until dataset.bucket={settings.dataset.bucket} sends "
-                "its events to EventBridge, which a stack cannot switch on for a bucket that is not its own: do so in "
-                "the S3 console (Properties, Amazon EventBridge), or as docs/triggers.md says",
-            )
-
-        # a question that reaches nobody
-        if settings.release.approval == "manual" and settings.notifications.email is None:
-            cdk.Annotations.of(self).add_warning_v2(
-                "whippet:nobody-is-asked",
-                "release.approval=manual asks nobody, since notifications.email is empty: set it, subscribe to the "
-                "topic of the output NotificationTopic, or look for runs that wait with `whippet status`; "
-                "`whippet approve RUN` answers",
-            )
+        add_warnings(self, settings)
 
     def _encryption(self, settings: Settings, key: kms.IKey | None, dataset: Dataset) -> Encryption:
         """Let everything that follows be encrypted with the key, and every role use it as far as it must."""

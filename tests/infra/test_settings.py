@@ -454,3 +454,11 @@ def test_an_endpoint_scales_where_it_may_have_more_instances_than_the_fewest(mos
     assert {(need["instances"], need["setting"]) for need in fleet_quota} == {
         (3, "scaling.max_instances") if scales else (2, "release.instance_count")
     }
+
+
+def test_runs_that_wait_for_drift_which_nothing_looks_for_are_told(tmp_path: Path) -> None:
+    waiting = {"triggers.drift": "true"}
+    checked = waiting | {"serving.mode": "realtime", "monitoring.capture_percent": "10"}
+    assert "nothing checks for drift" in warnings(waiting, tmp_path / "unchecked")
+    assert "nothing checks for drift" in warnings(checked | {"monitoring.drift_hours": ""}, tmp_path / "captured")
+    assert "nothing checks" not in warnings(checked, tmp_path / "checked")
