@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["Granted", "PermissionLog", "explanation", "granted", "lost_calls", "table", "unproved"]
+__all__ = ["Granted", "PermissionLog", "explanation", "granted", "lost_calls", "table", "unneeded", "unproved"]
 
 ELSEWHERE: Mapping[tuple[str, str], str] = {
     # what AWS's services ask for, and the local cloud does not
@@ -161,6 +161,12 @@ def unproved(
             if _is_of_row(permission, row, stack=stack)
         )
     ]
+
+
+def unneeded(permissions: Sequence[Granted], log: PermissionLog, *, role: str) -> list[Granted]:
+    """Return the permissions of a role, by its name's beginning, that no call needs and no row explains."""
+    idle = [item for item in permissions if not lost_calls(item, permissions, log.phases)]
+    return [item for item in idle if item.role.startswith(role) and explanation(item) is None]
 
 
 def table(permissions: Sequence[Granted], log: PermissionLog, *, stack: str) -> str:

@@ -19,7 +19,9 @@ from cli.digits import write_digits
 from infra.outputs import StackOutput
 from local import control
 from local.clock import SPEED_VARIABLE
+from local.cloud.permission_log import VARIABLE
 from tests.system.left_behind import unstated
+from tests.system.permission_table import PermissionLog, granted, unneeded
 from tests.system.system import ENDPOINT, INPUT, STACK, System
 
 SPEED = 240
@@ -35,9 +37,15 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> PermissionLog:
+    """The permissions that the roles use."""
+    return PermissionLog(tmp_path_factory.mktemp("log") / "permissions.jsonl")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, log: PermissionLog) -> Iterator[System]:
     state = tmp_path_factory.mktemp("pause")
-    system = System(state, environment={SPEED_VARIABLE: str(SPEED)})
+    system = System(state, environment={SPEED_VARIABLE: str(SPEED), VARIABLE: str(log.file)})
     try:
         system.whippet("up", settings=SETTINGS)
         yield system
@@ -117,6 +125,15 @@ def test_a_photo_wakes_the_model(system: System, photo: Path, answer: dict[str, 
     until(lambda: status(system) == "InService")
     assert ask(system, photo) == (200, answer)
     until(lambda: record(system) == contract.NOTHING_SLEEPS)
+
+
+def test_the_pause_function_may_do_no_more_than_it_does(
+    system: System, answer: dict[str, Any], log: PermissionLog
+) -> None:
+    log.end("pause")
+    permissions, role = granted(system.client("iam"), prefix=STACK), f"{STACK}-PauseFunction"
+    assert any(permission.role.startswith(role) for permission in permissions)
+    assert unneeded(permissions, log, role=role) == []
 
 
 def test_a_destroy_while_it_wakes_leaves_nothing(system: System, answer: dict[str, Any]) -> None:

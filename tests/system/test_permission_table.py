@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.system import permission_table
-from tests.system.permission_table import Granted, PermissionLog, lost_calls, table, unproved
+from tests.system.permission_table import Granted, PermissionLog, lost_calls, table, unneeded, unproved
 
 READ = Granted("r", "s3:GetObject", "arn:aws:s3:::b/runs/*")
 WIDER = Granted("r", "s3:GetObject", "arn:aws:s3:::b/*")
@@ -36,6 +36,8 @@ def test_a_row_that_names_a_test_is_proved_by_a_call_that_needs_its_permission(m
     log = PermissionLog(Path("log"), phases={CALL: "run"})
     publish = Granted("r", "sns:Publish", "*")
     assert unproved([READ, publish], log, test="tests/a.py") == [("r", "sns:*")]
+    monkeypatch.setattr(permission_table, "ELSEWHERE", {})
+    assert unneeded([READ, publish], log, role="r") == [publish]
 
 
 def test_a_call_belongs_to_the_phase_in_which_it_came_first(tmp_path: Path) -> None:

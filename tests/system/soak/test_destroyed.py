@@ -7,6 +7,7 @@ is listed through the APIs, and nothing is there but what README names.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -240,6 +241,16 @@ def somebody_has_deleted_things(stack: Destroyed) -> None:
     logs.delete_log_group(logGroupName=group)
 
 
+def left(stack: Destroyed) -> list[str]:
+    """What is in the account and neither in README's list nor an artefact of this cloud.
+
+    A tidy-up that a run's end started may end after its log group was deleted. ministack's Lambda then makes the group
+    anew; AWS's asks the function's role, which has no logs:CreateLogGroup (infra/python_function.py).
+    """
+    late = re.compile(rf"log group /aws/cloudformation/{STACK}/TidyUpFunctionLogs\w+")
+    return [item for item in unstated(stack.system.client) if not late.fullmatch(item)]
+
+
 @pytest.mark.parametrize(
     "situation",
     [
@@ -258,11 +269,11 @@ def test_a_destroy_leaves_nothing_whatever_the_situation(
 ) -> None:
     situation(stack)
     stack.destroy()
-    assert unstated(stack.system.client) == []
+    assert left(stack) == []
 
 
 def test_the_cdks_own_destroy_does_the_same(stack: Destroyed) -> None:
     a_run_goes_on(stack)
     stack.serve(stack.release("first-1"))
     stack.system.destroy()
-    assert unstated(stack.system.client) == []
+    assert left(stack) == []
