@@ -56,11 +56,8 @@ check: setup ## while editing: linters, and every test that needs no local cloud
 test: setup ## every test that needs no more than the set-up
 	$(SIDE_BY_SIDE) test-runs test-training test-app test-cloud test-sagemaker test-inference
 
-# The SDK's own code warns as Python reads it, which would end its import where warnings are errors.
 conformance: setup .envs/conformance/.ready .envs/checkov/.ready .envs/microburst/.ready ## AWS's SageMaker SDK on the local cloud, Schemathesis on the API, checkov on the template, microburst on the commands (1 GB more on the disk)
-	.envs/conformance/bin/python -m pytest -W ignore tests/conformance
-	$(RUN) pytest tests/infra/test_checkov.py
-	$(RUN) pytest -s tests/system/faults
+	$(SIDE_BY_SIDE) test-sdk test-faults test-checkov
 
 platforms: setup ## ask the package index for every lock on every promised platform
 	$(RUN) pytest --numprocesses $(JOBS) tests/locks
@@ -71,7 +68,7 @@ lint: setup ## ruff, mypy, formatting
 bench: setup ## measured side by side with what a user would pick instead
 	$(RUN) python -m benchmarks
 
-soak: setup ## the same run again and again on one local cloud, rollouts under load, every fault at every call of every command, and half an hour of load on the server
+soak: setup .envs/microburst/.ready ## the same run again and again on one local cloud, rollouts under load, every fault at every call of every command, and half an hour of load on the server
 	$(RUN) pytest -s tests/system/soak
 	WHIPPET_EVERY_FAULT=true $(RUN) pytest -s tests/system/faults
 	$(IN_INFERENCE) -m benchmarks.soak
@@ -116,7 +113,7 @@ lint-inference: setup
 
 # test-app takes the folders from pyproject.toml. Those of test-cloud and test-sagemaker start local clouds whose images are
 # toy programs; those of test-runs drive whole systems as a user does, each file on a local cloud of its own.
-.PHONY: test-app test-training test-inference test-cloud test-sagemaker test-runs
+.PHONY: test-app test-training test-inference test-cloud test-sagemaker test-runs test-sdk test-faults test-checkov
 test-app: setup
 	$(RUN) pytest $(SPREAD)
 
@@ -134,6 +131,16 @@ test-sagemaker: setup
 
 test-runs: setup
 	$(RUN) pytest $(SPREAD) tests/system/test_*.py
+
+# The SDK's own code warns as Python reads it, which would end its import where warnings are errors.
+test-sdk: .envs/conformance/.ready
+	.envs/conformance/bin/python -m pytest -W ignore tests/conformance
+
+test-faults: .envs/microburst/.ready
+	$(RUN) pytest -s tests/system/faults
+
+test-checkov: .envs/checkov/.ready
+	$(RUN) pytest tests/infra/test_checkov.py
 
 $(UV): locks/tools.txt
 	@test -n "$(PYTHON)" || { echo "whippet needs Python 3.11, 3.12 or 3.13 on the PATH and found none: install one, or run make PYTHON=/path/to/python"; exit 1; }

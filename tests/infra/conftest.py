@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -49,29 +50,43 @@ def _code_copied_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Template]:
-    """Give a function: `synthesise(**{"env": "prod"})` is the template of cdk.json with these `-c` overrides."""
+    """Give a function: `synthesise(**{"env": "prod"})` is the template of cdk.json with these `-c` overrides.
+
+    It is synthesised once for all processes of the tests.
+    """
     import aws_cdk as cdk
 
     from infra.settings import Settings
     from infra.stack import WhippetStack
 
     known: dict[str, Template] = {}
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
 
     def build(**overrides: str) -> Template:
-        key = json.dumps(overrides, sort_keys=True)
-        if key not in known:
-            context = cdk_context() | overrides
-            settings = Settings.from_context(context)
+        context = cdk_context() | overrides
+        settings = Settings.from_context(context)
+        of_cdk = {name: value for name, value in context.items() if name.startswith("@aws-cdk")}
+        key = sha256(json.dumps([settings.model_dump(mode="json"), of_cdk], sort_keys=True).encode()).hexdigest()
+        if key in known:
+            return known[key]
+
+        # another process may have synthesised it
+        made = shared / f"template-{key}.json"
+        if not made.exists():
             app = cdk.App(
                 # Only the template is looked at: its assets are hashed but not copied.
-                context={name: value for name, value in context.items() if name.startswith("@aws-cdk")}
-                | {"aws:cdk:disable-asset-staging": True},
+                context={**of_cdk, "aws:cdk:disable-asset-staging": True},
                 outdir=str(tmp_path_factory.mktemp("cdk")),
                 analytics_reporting=False,
             )
             stack = WhippetStack(app, settings=settings)
-            assembly = app.synth()
-            known[key] = Template(assembly.get_stack_artifact(stack.artifact_id).template)
+            body = app.synth().get_stack_artifact(stack.artifact_id).template
+            part = made.with_suffix(f".{os.getpid()}")
+            part.write_text(json.dumps(body), encoding="utf-8")
+            part.replace(made)
+        known[key] = Template(json.loads(made.read_text(encoding="utf-8")))
         return known[key]
 
     return build
