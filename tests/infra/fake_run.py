@@ -343,7 +343,7 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
         yield walk(definition, known, {})
     # alarms take the model back
     taken_back = Endpoint(OLD_CONFIG, serverless=False)
-    taken_back.rolls_back = True
+    taken_back.rolls_back = NEW_CONFIG
     yield walk(definition, tasks(taken_back, mode=mode), {})
     # another instance type
     others = Endpoint(OLD_CONFIG, serverless=False)

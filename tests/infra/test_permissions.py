@@ -32,6 +32,8 @@ def test_wildcards_in_resources_only_end_a_name_of_this_system(template: Templat
         ":::data-bucket/",
         ":log-stream:",
         f":::{ASSETS}/",
+        ":scalable-target/",  # their ids are AWS's; the policies have conditions
+        ":alarm:TargetTracking-endpoint/whippet-dev/variant/",
     )
     files = tuple(f"runs/*/{artefact}" for artefact in contract.Artefact)
     for name, statement in template.statements():

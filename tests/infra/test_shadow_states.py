@@ -62,7 +62,8 @@ def test_a_shadow_gets_copies_beside_the_model_in_service(definition: dict[str, 
     payloads = dict(result.payloads)
     config = payloads["CreateShadowConfig"]
     assert config["EndpointConfigName"] == SHADOW_CONFIG
-    assert config["ProductionVariants"] == [{"VariantName": "AllTraffic", "InitialInstanceCount": 1}]
+    served_variant = {"VariantName": "AllTraffic", "InitialInstanceCount": 1, "InstanceType": endpoint.machine}
+    assert config["ProductionVariants"] == [served_variant]
     (shadow,) = config["ShadowProductionVariants"]
     assert shadow["ModelName"] == f"{NEW_CONFIG}-shadow" == payloads["CreateShadowModel"]["ModelName"]
     assert (shadow["VariantName"], shadow["InitialVariantWeight"]) == ("Shadow", 0.4)

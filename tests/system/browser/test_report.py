@@ -33,6 +33,7 @@ def show(open_page: Callable[..., OpenedPage], tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("BUCKET", "data")
     monkeypatch.setenv("NAME_PREFIX", "whippet-dev")
     monkeypatch.setenv("PAUSE_AFTER_HOURS", "")
+    monkeypatch.setenv("CHECKS_DRIFT", "false")
     from report import handler as report
 
     monkeypatch.setattr(report, "CHARTING_LIBRARY", LIBRARY)
