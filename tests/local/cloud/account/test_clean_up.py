@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.client import BaseClient
 
 # sets what the functions need of an environment, before they are imported
 from tests.fakes.lambda_context import Context
@@ -36,8 +37,9 @@ class Hurried(Context):
 @pytest.fixture
 def destroy(strict: Documented, name: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """Have the clean-up of the environment `name` deleted, and return what it answers to CloudFormation."""
-    for attribute, service in (("s3", "s3"), ("sagemaker", "sagemaker"), ("states", "stepfunctions")):
-        monkeypatch.setattr(cleanup, attribute, strict.client(service))
+    clients = {name: item for name, item in vars(cleanup).items() if isinstance(item, BaseClient)}
+    for attribute, client in clients.items():
+        monkeypatch.setattr(cleanup, attribute, strict.client(client.meta.service_model.service_name))
     monkeypatch.setattr(cleanup, "POLL_SECONDS", 0.2)
 
     def delete(*, seconds: float, bucket: str = "") -> dict[str, Any]:
