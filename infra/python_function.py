@@ -13,6 +13,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from infra.acknowledged import acknowledge, acknowledge_wildcards
@@ -152,6 +153,28 @@ class PythonFunction(Construct):
         )
         acknowledge_wildcards(policy, permissions)
         return policy
+
+    def tell_failures(self, scope: Construct, topic: sns.ITopic) -> None:
+        """Tell the topic, as Lambda words it, of an event for which the function has failed in every attempt.
+
+        The function needs a permission of its own to publish. Lambda makes at most three attempts of an asynchronous
+        invocation.
+
+        Args:
+            scope: What the function is a part of.
+            topic: Who hears of it.
+        """
+        lambda_.CfnEventInvokeConfig(
+            scope,
+            "Attempts",
+            function_name=self.function.function_name,
+            qualifier="$LATEST",
+            maximum_retry_attempts=2,
+            maximum_event_age_in_seconds=6 * 3600,
+            destination_config=lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
+                on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=topic.topic_arn)
+            ),
+        )
 
     @property
     def arn(self) -> str:

@@ -6,12 +6,9 @@ alone that have told of their failure themselves, since they have also tidied up
 
 from __future__ import annotations
 
-from typing import Final
-
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -25,10 +22,6 @@ from infra.python_function import PythonFunction
 from infra.scaling import Scaling
 
 __all__ = ["TidyUp"]
-
-_FURTHER_ATTEMPTS: Final = 2
-"""The most that Lambda makes of an asynchronous invocation; with the first they have 45 minutes for an endpoint that
-must come to rest before it can be changed."""
 
 
 class TidyUp(Construct):
@@ -78,18 +71,8 @@ class TidyUp(Construct):
             timeout=cdk.Duration.minutes(15),
         )
 
-        # how often it tries, and who hears of it if it never succeeds
-        lambda_.CfnEventInvokeConfig(
-            self,
-            "Attempts",
-            function_name=self.function.function.function_name,
-            qualifier="$LATEST",
-            maximum_retry_attempts=_FURTHER_ATTEMPTS,
-            maximum_event_age_in_seconds=6 * 3600,
-            destination_config=lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
-                on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=topic.topic_arn)
-            ),
-        )
+        # its attempts have 45 minutes for an endpoint that must come to rest before it can be changed
+        self.function.tell_failures(self, topic)
 
         # when it begins
         self.rule = events.Rule(

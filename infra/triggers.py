@@ -14,7 +14,6 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
 from constructs import Construct
@@ -27,9 +26,6 @@ from infra.python_function import PythonFunction
 from infra.settings import Settings
 
 __all__ = ["Triggers"]
-
-_FURTHER_ATTEMPTS: Final = 2
-"""The most that Lambda makes of an asynchronous invocation."""
 
 _DELIVERY: Final = cdk.Duration.hours(24)
 """How long EventBridge and its Scheduler try to invoke the function: their longest, since a late run is a run."""
@@ -74,17 +70,7 @@ class Triggers(Construct):
             timeout=cdk.Duration.minutes(5),
         )
         # what fails for good is told, as Lambda words it
-        lambda_.CfnEventInvokeConfig(
-            self,
-            "Attempts",
-            function_name=self.function.function.function_name,
-            qualifier="$LATEST",
-            maximum_retry_attempts=_FURTHER_ATTEMPTS,
-            maximum_event_age_in_seconds=6 * 3600,
-            destination_config=lambda_.CfnEventInvokeConfig.DestinationConfigProperty(
-                on_failure=lambda_.CfnEventInvokeConfig.OnFailureProperty(destination=topic.topic_arn)
-            ),
-        )
+        self.function.tell_failures(self, topic)
 
         if chosen.ready_object:
             self._rule(

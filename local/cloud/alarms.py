@@ -19,6 +19,7 @@ from local import clock
 from local.cloud import seam
 from local.cloud.alarm_state import COMPARISONS, EXTRA_PERIODS, state_of
 from local.cloud.metric_math import Expression, ExpressionError
+from local.cloud.named_resources import Request, name_resources
 
 __all__ = ["apply", "watch"]
 
@@ -229,25 +230,21 @@ def _check_metrics(queries: Sequence[Mapping[str, Any]]) -> None:
 
 def _name_resources() -> None:
     """Tell ministack's IAM which alarm a request is about, where its body is CBOR, as boto3 writes it."""
-    actions = seam.module("core.iam_actions")
     responses = seam.module("core.responses")
-    original = seam.expect(actions, "extract_resource_arn", "service", "method", "path", "headers", "body")
 
-    def extract_resource_arn(
-        service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any, **named: Any
-    ) -> str:
-        if service == "monitoring" and "cbor" in str(headers.get("content-type", "")):
-            try:
-                asked = importlib.import_module("cbor2").loads(body)
-                names = [asked["AlarmName"]] if "AlarmName" in asked else asked.get("AlarmNames") or ()
-            except (ValueError, TypeError):
-                names = ()  # the service itself refuses an unreadable body
-            # a request about several alarms is held against the first
-            place = f"{responses.get_region()}:{responses.get_account_id()}"
-            return f"arn:aws:cloudwatch:{place}:alarm:{names[0]}" if names else "*"
-        return str(original(service, method, path, headers, body, *rest, **named))
+    def resource_of(request: Request) -> str | None:
+        if "cbor" not in str(request.headers.get("content-type", "")):
+            return None
+        try:
+            asked = importlib.import_module("cbor2").loads(request.body)
+            names = [asked["AlarmName"]] if "AlarmName" in asked else asked.get("AlarmNames") or ()
+        except (ValueError, TypeError):
+            names = ()  # the service itself refuses an unreadable body
+        # a request about several alarms is held against the first
+        place = f"{responses.get_region()}:{responses.get_account_id()}"
+        return f"arn:aws:cloudwatch:{place}:alarm:{names[0]}" if names else "*"
 
-    actions.extract_resource_arn = extract_resource_arn
+    name_resources("monitoring", resource_of)
 
 
 def _accept_metric_math(cloudwatch: Any) -> None:

@@ -14,6 +14,7 @@ from local.cloud import auth, seam
 from local.cloud.autoscaling.permissions import Need
 from local.cloud.autoscaling.service import Autoscaling, check
 from local.cloud.autoscaling.targets import AutoscalingError
+from local.cloud.named_resources import Request, name_resources
 from local.cloud.registration import add_service
 from local.sagemaker import SageMaker, SageMakerError
 from local.sagemaker.errors import unknown_operation
@@ -152,7 +153,7 @@ def register(sagemaker: SageMaker, scaling: Autoscaling) -> None:
     add_service(_SERVICE, SageMakerService(sagemaker, scaling), patterns=patterns)
     # InvokeEndpoint is a REST call: ministack finds its action by the path in botocore's model of the runtime API
     actions._BOTOCORE_SERVICE_MAP[_SERVICE] = ["sagemaker-runtime"]
-    _name_resources(actions, sagemaker)
+    _name_resources(sagemaker)
     _keep_content_types(seam.module("app"))
 
 
@@ -170,34 +171,20 @@ def _keep_content_types(app: Any) -> None:
     app.fix_success_content_type = fix_success_content_type
 
 
-def _name_resources(actions: Any, sagemaker: SageMaker) -> None:
+def _name_resources(sagemaker: SageMaker) -> None:
     """Tell ministack's IAM which resource a SageMaker request needs a permission for."""
-    signature = ("service", "method", "path", "headers", "body", "query_params", "region", "account_id")
-    original = seam.expect(actions, "extract_resource_arn", *signature)
 
-    def extract_resource_arn(
-        service: str,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        query_params: Any,
-        region: str,
-        account_id: str,
-    ) -> str:
-        if service != _SERVICE:
-            return str(original(service, method, path, headers, body, query_params, region, account_id))
-        invocation = _INVOCATIONS.fullmatch(path)
+    def resource_of(request: Request) -> str:
+        invocation = _INVOCATIONS.fullmatch(request.path)
         if invocation:
-            return str(sagemaker.resource_arn("InvokeEndpoint", {"EndpointName": invocation[1]}))
-        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+            return sagemaker.resource_arn("InvokeEndpoint", {"EndpointName": invocation[1]})
         try:
-            return str(sagemaker.resource_arn(operation, _parse(body)))
+            return sagemaker.resource_arn(request.operation, _parse(request.body))
         except SageMakerError:
             # the service itself refuses an unreadable body or an unknown operation
             return "*"
 
-    actions.extract_resource_arn = extract_resource_arn
+    name_resources(_SERVICE, resource_of)
 
 
 def _check_pass_role(headers: Mapping[str, str], query_params: Mapping[str, list[str]], role: str) -> None:

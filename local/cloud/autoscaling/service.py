@@ -14,6 +14,7 @@ from local.cloud import seam
 from local.cloud.autoscaling.permissions import CONTEXT, Need, needed, needed_for_deletion
 from local.cloud.autoscaling.targets import DIMENSION, NAMESPACE, AutoscalingError, Policy, Target, Targets
 from local.cloud.autoscaling.tracking import Tracking
+from local.cloud.named_resources import Request, name_resources
 from local.cloud.registration import add_service
 from local.sagemaker import SageMaker, SageMakerError
 
@@ -235,37 +236,20 @@ def check(headers: Mapping[str, str], query_params: Mapping[str, list[str]], nee
 def _name_resources(autoscaling: Autoscaling) -> None:
     """Tell ministack's IAM which target a request is about, and the values of its condition keys."""
     actions = seam.module("core.iam_actions")
-    signature = ("service", "method", "path", "headers", "body", "query_params", "region", "account_id")
-    resource = seam.expect(actions, "extract_resource_arn", *signature)
     context = seam.expect(actions, "request_tag_context", "service", "iam_action", "body", "params")
 
-    def own_need(headers: Mapping[str, str], body: bytes) -> Need | None:
+    def resource_of(request: Request) -> str:
         try:
-            parameters = json.loads(body or b"{}")
+            parameters = json.loads(request.body or b"{}")
         except ValueError:
-            return None  # the service itself refuses an unreadable body
-        return next(needed(headers.get("x-amz-target", "").rpartition(".")[2], parameters, autoscaling.targets))
-
-    def extract_resource_arn(
-        service: str,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        query_params: Any,
-        region: str,
-        account_id: str,
-    ) -> str:
-        if service != _SERVICE:
-            return str(resource(service, method, path, headers, body, query_params, region, account_id))
-        need = own_need(headers, body)
-        return need.resource if need else "*"
+            return "*"  # the service itself refuses an unreadable body
+        return next(needed(request.operation, parameters, autoscaling.targets)).resource
 
     def request_tag_context(service: str, iam_action: str, body: bytes, params: Any) -> dict[str, Any]:
         keys: dict[str, Any] = context(service, iam_action, body, params)
         return {**keys, **CONTEXT} if service == _SERVICE and ":Describe" not in iam_action else keys
 
-    actions.extract_resource_arn = extract_resource_arn
+    name_resources(_SERVICE, resource_of)
     actions.request_tag_context = request_tag_context
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from local import clock
 from local.cloud import seam
+from local.cloud.named_resources import Request, name_resources
 from local.cloud.stepfunctions import attempt
 
 __all__ = ["apply"]
@@ -85,18 +86,13 @@ def _refuse_late_tokens(states: Any, machines: Mapping[str, str]) -> None:
 
 def _name_resources(machines: Mapping[str, str]) -> None:
     """Authorise sending a token on the state machine that issued it, as `grant_task_response` of the CDK grants it."""
-    actions = seam.module("core.iam_actions")
-    signature = ("service", "method", "path", "headers", "body", "query_params", "region", "account_id")
-    original = seam.expect(actions, "extract_resource_arn", *signature)
 
-    def extract_resource_arn(
-        service: str, method: str, path: str, headers: Mapping[str, str], body: bytes, *rest: Any, **named: Any
-    ) -> str:
-        if service == "states" and headers.get("x-amz-target", "").rpartition(".")[2] in _SENDERS:
-            try:
-                return machines.get(str(json.loads(body)["taskToken"]), "*")
-            except (ValueError, KeyError, TypeError):
-                return "*"  # the service itself refuses the request
-        return str(original(service, method, path, headers, body, *rest, **named))
+    def resource_of(request: Request) -> str | None:
+        if request.operation not in _SENDERS:
+            return None
+        try:
+            return machines.get(str(json.loads(request.body)["taskToken"]), "*")
+        except (ValueError, KeyError, TypeError):
+            return "*"  # the service itself refuses the request
 
-    actions.extract_resource_arn = extract_resource_arn
+    name_resources("states", resource_of)
