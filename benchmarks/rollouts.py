@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Final, TypedDict
 
-__all__ = ["DOCUMENT", "RESULTS", "Measured", "RolloutFigures", "page", "table", "write"]
+__all__ = ["DOCUMENT", "RESULTS", "Measured", "RolloutFigures", "merged", "page", "table", "write"]
 
 ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "rollouts.json"
@@ -38,12 +38,12 @@ class RolloutFigures(TypedDict):
 
 
 class Measured(TypedDict):
-    """All releases of one session, and where they were measured."""
+    """Releases under the same conditions, and where they were measured."""
 
     machine: str
     date: str
     load: float
-    """Load average of the minute before, of other programs."""
+    """Load average of the minute before, of other programs; the highest of several sessions."""
     speed: float
     """How many times as fast as the machine's clock that of the cloud was."""
     canary_percent: int
@@ -80,7 +80,28 @@ def page(document: str, measured: Measured) -> str:
     return f"{before}{_BEGIN}\n{table(measured)}\n{_END}{after}"
 
 
+def merged(earlier: Measured | None, measured: Measured) -> Measured:
+    """Return a measurement with the earlier rows of what it has not measured, where both had the same conditions."""
+    if earlier is None or _conditions(earlier) != _conditions(measured):
+        return measured
+    new = {row["model"]: row for row in measured["rows"]}
+    rows = [new.pop(row["model"], row) for row in earlier["rows"]]
+    return {**measured, "load": max(earlier["load"], measured["load"]), "rows": [*rows, *new.values()]}
+
+
+def _conditions(measured: Measured) -> tuple[object, ...]:
+    return (
+        measured["machine"],
+        measured["date"],
+        measured["speed"],
+        measured["canary_percent"],
+        measured["bake_seconds"],
+    )
+
+
 def write(measured: Measured) -> None:
     """Keep a measurement, and put it into the document."""
+    if RESULTS.exists():
+        measured = merged(json.loads(RESULTS.read_text(encoding="utf-8")), measured)
     RESULTS.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     DOCUMENT.write_text(page(DOCUMENT.read_text(encoding="utf-8"), measured), encoding="utf-8")

@@ -260,5 +260,12 @@ def test_a_measurement_of_rollouts_takes_the_place_of_the_one_before() -> None:
         once_more.partition("## When a model is taken back")[2]
         == document.partition("## When a model is taken back")[2]
     )
+    # a session that measures some of it again replaces those rows, and under other conditions all of them
+    again: rollouts.Measured = {**measured, "load": 0.5, "rows": [{**row, "requests": 99}]}
+    both = rollouts.merged(measured, again)
+    assert [(each["model"], each["requests"]) for each in both["rows"]] == [("answers 500", 99), ("good", 1234)]
+    assert both["load"] == 1.0
+    assert rollouts.merged({**measured, "speed": 6}, again) == again
+    assert rollouts.merged(None, again) == again
     if rollouts.RESULTS.exists():
         assert rollouts.page(document, json.loads(rollouts.RESULTS.read_text())) == document

@@ -118,12 +118,15 @@ def test_a_renamed_path_is_noticed(synthesise: Any, settings: str) -> None:
     template = synthesise(**SETTINGS[settings])
     definition = template.definition()
     types = Types()
+    # states that are alike in both settings are renamed in the first one
+    tried = {} if settings == RENAMED[0] else synthesise(**SETTINGS[RENAMED[0]]).definition()["States"]
+    own = {name: state for name, state in definition["States"].items() if state != tried.get(name)}
     # the same path in the same role is renamed at the first of its places only
     changes: dict[tuple[str, bool], tuple[Any, ...]] = {}
-    for place, text in places(definition):
+    for place, text in places({"States": own}):
         for wrong in misspelt(text):
             changes.setdefault((wrong, place[-1] == "ResultPath"), place)
-    assert len(changes) > 100
+    assert len(changes) > (100 if not tried else 10)
     unnoticed = [
         f"{place}: {wrong}"
         for (wrong, _), place in changes.items()

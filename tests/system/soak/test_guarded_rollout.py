@@ -53,6 +53,7 @@ SETTINGS = {
     "tuning.max_minutes": "1440",
     "training.max_minutes": "1440",
     "debugger.mode": "off",
+    "api.daily_quota": "1000000",  # of all that is asked here
 }
 
 
