@@ -26,6 +26,7 @@ __all__ = [
     "MAX_SCANS",
     "MAX_SEGMENTS",
     "MAX_STRIPS",
+    "MAX_STRIP_BYTES",
     "LimitError",
     "check_file",
     "check_opened",
@@ -57,6 +58,8 @@ _MAX_ENTRIES: Final = 4_096
 """Entries of a TIFF's first directory; programs write some dozen."""
 MAX_STRIPS: Final = 50_000
 """Strips or tiles of a TIFF: a row each, for the tallest pictures."""
+MAX_STRIP_BYTES: Final = 100_000_000
+"""Of a compressed TIFF's strip or tile, unpacked: its decoder holds a whole one beside the picture."""
 _USUAL_TILE: Final = 4_096
 """Side in pixels that a TIFF's tiles may have whatever the picture's; programs write 128 to 1,024."""
 
@@ -113,6 +116,8 @@ def check_opened(image: Image.Image, data: bytes) -> None:
             f"the image has {image.width} x {image.height} pixels, and {image.format} may have {MAX_COPIED_PIXELS:,}; "
             "send a smaller one, or a JPEG"
         )
+    if tiles and tiles[0][0] == "libtiff":
+        _check_strips(image, data)
     is_jpeg = image.format in ("JPEG", "MPO")
     codes = [code for code, _ in markers(data)] if is_jpeg else []
     scans = codes.count(START_OF_SCAN)
@@ -130,6 +135,18 @@ def check_opened(image: Image.Image, data: bytes) -> None:
         )
     if is_jpeg and image.info.get("progressive"):
         _check_coefficients(image)
+
+
+def _check_strips(image: Image.Image, data: bytes) -> None:
+    across, down = _tile(_tiff_entries(data))
+    # Pillow opens only numbers of bits that it knows
+    bits = sum(image.tag_v2.get(_BITS, (1,)))  # type: ignore[attr-defined]
+    size = across * down * bits // 8
+    if size > MAX_STRIP_BYTES:
+        raise LimitError(
+            f"the TIFF has strips or tiles of {size:,} bytes, more than the {MAX_STRIP_BYTES:,} allowed; save it with "
+            "smaller ones, or as PNG"
+        )
 
 
 def _check_coefficients(image: Image.Image) -> None:
@@ -218,6 +235,7 @@ _UNITS: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11
 """Bytes of each type of a TIFF's values."""
 _WIDTH, _HEIGHT, _COMPRESSION, _STRIP_OFFSETS, _STRIP_ROWS = 256, 257, 259, 273, 278
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS = 322, 323, 324
+_BITS = 258
 _JPEG_IN_TIFF: Final = (6, 7)
 
 
@@ -239,9 +257,7 @@ def _check_tiff(data: bytes) -> None:
         raise LimitError(f"the TIFF has {strips:,} strips or tiles, more than the {MAX_STRIPS:,} allowed; save it anew")
 
     # a decoder makes room for a whole tile or strip, however small the picture is
-    tile = (_value(entries, _TILE_WIDTH, 0), _value(entries, _TILE_HEIGHT, 0))
-    if _TILE_OFFSETS not in entries:
-        tile = (width, min(_value(entries, _STRIP_ROWS, height), height))
+    tile = _tile(entries)
     if tile[0] > max(width, _USUAL_TILE) or tile[1] > max(height, _USUAL_TILE):
         raise LimitError(
             f"the TIFF's tiles have {tile[0]:,} x {tile[1]:,} pixels, and the picture has {width:,} x {height:,}; save "
@@ -255,6 +271,14 @@ def _check_tiff(data: bytes) -> None:
     scans = data.count(bytes([0xFF, START_OF_SCAN])) if _value(entries, _COMPRESSION, 1) in _JPEG_IN_TIFF else 0
     if scans > MAX_SCANS + strips:
         raise LimitError(f"the TIFF's JPEG has {scans:,} scans, more than the {MAX_SCANS} allowed; save it anew")
+
+
+def _tile(entries: dict[int, _Entry]) -> tuple[int, int]:
+    """Return width and height of a tile, or of a strip."""
+    if _TILE_OFFSETS in entries:
+        return _value(entries, _TILE_WIDTH, 0), _value(entries, _TILE_HEIGHT, 0)
+    height = _value(entries, _HEIGHT, 0)
+    return _value(entries, _WIDTH, 0), min(_value(entries, _STRIP_ROWS, height), height)
 
 
 def _value(entries: dict[int, _Entry], tag: int, missing: int) -> int:

@@ -154,6 +154,22 @@ def test_refuses_a_tiff_of_very_many_strips_or_entries() -> None:
     assert "65,535 entries" in refused(tiffs.tiff(entries, bytes(9), count=65_535))
 
 
+@pytest.mark.parametrize("mode", ["I", "I;16", "RGB"])
+def test_refuses_a_compressed_tiff_whose_decoder_would_hold_it_whole(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = noise(64, 64, "L").convert("I").convert(mode)
+    whole = 64 * 64 * {"I": 4, "I;16": 2, "RGB": 3}[mode]
+    one, four = ({"compression": "tiff_adobe_deflate", "strip_size": whole // parts} for parts in (1, 4))
+    monkeypatch.setattr(file_limits, "MAX_STRIP_BYTES", whole)
+    assert decode(encoded(picture, "TIFF", **one)).size == (64, 64)
+    monkeypatch.setattr(file_limits, "MAX_STRIP_BYTES", whole - 1)
+    assert f"strips or tiles of {whole:,} bytes" in refused(encoded(picture, "TIFF", **one))
+    assert decode(encoded(picture, "TIFF", **four)).size == (64, 64)
+    # what is not compressed is read as it lies
+    assert decode(encoded(picture, "TIFF", compression="raw", strip_size=whole)).size == (64, 64)
+
+
 def test_refuses_jpeg_scans_in_a_tiff() -> None:
     data = encoded(noise(300, 300, "L"), "TIFF", compression="jpeg")
     assert decode(data).size == (300, 300)
