@@ -197,10 +197,13 @@ def test_the_model_in_service_is_run_on_the_new_test_photos(
     embedded.start(channels=channels, model="next", **HYPERPARAMETERS)
     train.main()
     own, old = (
-        (output / name).read_text(encoding="utf-8")
+        list(csv.DictReader((output / name).read_text(encoding="utf-8").splitlines()))
         for name in (contract.Artefact.PREDICTIONS, contract.Artefact.IN_SERVICE_PREDICTIONS)
     )
-    assert len(own.splitlines()) == len(old.splitlines()) == 13
+    assert len(own) == len(old) == 12
+    # distances are measured of the new model alone
+    assert all(row.pop("distance") for row in own)
+    assert not any(row.pop("distance") for row in old)
     assert (own == old) is same
     said = json.loads((output / contract.Artefact.IN_SERVICE).read_text(encoding="utf-8"))
     assert said == {"run": "r1", "labels": list(CLASSES), "why": ""}
