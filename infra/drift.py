@@ -38,6 +38,8 @@ class DriftCheck(Construct):
         monitoring = settings.monitoring
         if monitoring.drift_hours is None:
             raise ValueError("monitoring.drift_hours is empty: there is nothing to schedule")
+
+        # what it compares, and may do
         self.function = PythonFunction(
             self,
             "Function",
@@ -65,6 +67,8 @@ class DriftCheck(Construct):
             timeout=cdk.Duration.minutes(10),
             memory_mib=1024,
         )
+
+        # how often it does
         events.Rule(
             self,
             "Schedule",

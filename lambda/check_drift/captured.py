@@ -83,16 +83,21 @@ def read_captured(
     """
     found = Captured()
     read_bytes = files = 0
+
+    # day by day, the newest first
     for day in _days(now, now - oldest):
         is_recent = day + timedelta(days=1) > now - every
         if not is_recent and len(found.answers) >= ENOUGH_ANSWERS:
             break
         for key, size in _keys(s3, bucket, folder, day):
+            # older files only as long as there are too few answers
             hour = _hour(key, folder)
             if hour is None or hour > now:
                 continue
             if hour + timedelta(hours=1) <= now - every and len(found.answers) >= ENOUGH_ANSWERS:
                 continue
+
+            # within the bounds of one check
             if (
                 files >= MOST_FILES
                 or read_bytes + size > MOST_BYTES

@@ -280,6 +280,7 @@ def _aws(account: Account) -> Iterator[None]:
 
 def live(seed: int, *, actions: int = 60) -> Life:
     """Let a person do things at random for some weeks, then destroy everything, and tell what it cost."""
+    # what is deployed, with a ceiling that allows it
     rng = random.Random(seed)
     sections: dict[str, Any] = {
         "serving": {"mode": "realtime", "pause_after_hours": rng.choice([1, 12, 48])},
@@ -298,6 +299,7 @@ def live(seed: int, *, actions: int = 60) -> Life:
     account.most_instances = settings.most_instances if scaling.plan else 0
     variables = {"PAUSE_AFTER_HOURS": str(settings.serving.pause_after_hours), "SCALING": scaling.variable}
     with _aws(account), mock.patch.dict("os.environ", variables):
+        # some weeks of a person's life
         person = _Person(account, settings, rng)
         kinds: list[Callable[[], object]] = [
             person.start, person.stop, person.kill, person.ask, person.wake, person.classify, person.forget,

@@ -79,6 +79,7 @@ def endpoint(account: Account, name: str, bucket: str) -> str:
 @pytest.fixture
 def check(account: Account, name: str, bucket: str, tmp_path: Path) -> Callable[[], dict[str, Any]]:
     """Invoke the function, whose role may do what the stack's may."""
+    # as whom
     objects, folder = f"arn:aws:s3:::{bucket}", contract.capture_folder(name, "AllTraffic")
     tested = contract.result_key("*", contract.Artefact.PREDICTIONS)
     prefixes = [f"{folder}*", tested, contract.DRIFT_LATEST]
@@ -101,6 +102,8 @@ def check(account: Account, name: str, bucket: str, tmp_path: Path) -> Callable[
             },
         ),
     )
+
+    # the code, as it is deployed
     stage_function("check_drift", tmp_path)
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as opened:
