@@ -207,6 +207,7 @@ def _follow(scope: RunScope, parts: RunParts, ending: FailureRoute, *, following
 
 def _judge(scope: RunScope, parts: RunParts, minutes: int, end: sfn.CustomState) -> sfn.Pass:
     """BeginShadow → ShadowTime → JudgeShadow → `end`, also where it cannot be judged; return BeginShadow."""
+    # who judges, and by what
     release = parts.settings.release
     limits = {
         "MAX_ERROR_SHARE": release.max_error_share,
@@ -237,6 +238,7 @@ def _judge(scope: RunScope, parts: RunParts, minutes: int, end: sfn.CustomState)
     FailureRoute(end).catch(judge)
     judge.next(end)
 
+    # when it does
     wait = sfn.Wait(
         scope,
         "ShadowTime",
