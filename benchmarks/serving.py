@@ -7,7 +7,8 @@ The peers' environment is made by
     .envs/tools/bin/uv pip install --python .envs/serving-peers/bin/python fastapi uvicorn litserve \\
         python-multipart onnxruntime pillow
 
-All servers stand at once, and are asked in turns. A server's CPU time is that of all its processes.
+All servers stand at once, and are asked in turns. A server's CPU time is that of all its processes. The bare model runs
+in as many processes at once as a server has workers busy.
 """
 
 from __future__ import annotations
@@ -16,24 +17,23 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 import torch
 
 import contract
+from benchmarks.bare_model import BareModel, bare_model
 from benchmarks.head import DATA, ROOT, photo_files
 from benchmarks.http_load import ask
 from benchmarks.result import Result, emit
 from benchmarks.server import Server, serving, started
 from benchmarks.timing import interleave, median
-from inference.classifier import Classifier as Served
-from inference.invocation import ClassifyRequest
 from training.export.onnx_export import export
 from training.export.quantization import quantize
 from training.model.classifier import Classifier
@@ -44,6 +44,8 @@ from training.preprocess import plain_view
 PHOTOS, IMAGE_SIZE, CLASSES = "clothing10", 224, 10
 PEERS = Path(os.environ.get("WHIPPET_SERVING_PEERS") or ROOT / ".envs" / "serving-peers" / "bin" / "python")
 OURS = ROOT / ".envs" / "inference" / "bin" / "python"
+WORKERS = len(os.sched_getaffinity(0))
+"""Processes in which our server classifies, one for each core."""
 FORM = "multipart/form-data; boundary=form"
 """What the peers take: LitServe reads JSON or forms, and FastAPI's tutorial takes files as forms."""
 CONNECTIONS = (1, 4, 16)
@@ -113,12 +115,13 @@ def _round(server: Server, bodies: list[bytes], measured: Measured, *, requests:
     return spent
 
 
-def _bare(model: Served, bodies: list[bytes], *, requests: int) -> float:
-    """Return the CPU milliseconds of a photo that is decoded and classified in this process."""
-    before = time.process_time()
-    for number in range(requests):
-        model.classify(ClassifyRequest(bodies[number % len(bodies)], top_k=5))
-    return (time.process_time() - before) * 1000 / requests
+def _bare(model: BareModel, *, requests: int) -> float:
+    """Return the CPU milliseconds of a photo, in as many processes at once as a server works in, by connections.
+
+    Cores share caches and memory, and some of them more than that: two that are busy take longer for a photo each.
+    """
+    at_once = [min(connections, WORKERS) for connections in CONNECTIONS]
+    return mean(model.cpu_milliseconds(requests // each, processes=each) for each in at_once)
 
 
 def _peer(name: str, model: Path, port: int) -> list[str]:
@@ -127,7 +130,8 @@ def _peer(name: str, model: Path, port: int) -> list[str]:
 
 def measure(*, rounds: int, requests: int) -> tuple[dict[str, float], dict[str, Measured]]:
     """Return the bare model's CPU milliseconds a photo by precision, and what each server did."""
-    bodies = [photo.read_bytes() for photo in photo_files(PHOTOS, "test")[:40]]
+    photos = photo_files(PHOTOS, "test")[:40]
+    bodies = [photo.read_bytes() for photo in photos]
     part = b'--form\r\nContent-Disposition: form-data; name="image"; filename="photo.jpg"\r\n\r\n'
     forms = [part + body + b"\r\n--form--\r\n" for body in bodies]
     with tempfile.TemporaryDirectory() as name, ExitStack() as servers:
@@ -142,7 +146,8 @@ def measure(*, rounds: int, requests: int) -> tuple[dict[str, float], dict[str, 
 
         for precision, folder in folders.items():
             stand(f"ours {precision}", servers.enter_context(serving(folder, python=str(OURS))), bodies)
-            ways[precision] = partial(_bare, Served(folder, threads=1), bodies, requests=requests)
+            bare = servers.enter_context(bare_model(folder, photos, python=OURS, processes=WORKERS))
+            ways[precision] = partial(_bare, bare, requests=requests)
         for peer in ("fastapi", "litserve"):
             command = partial(_peer, peer, folders["float32"] / contract.Artefact.MODEL)
             stand(peer, servers.enter_context(started(command, {})), forms, FORM)
@@ -167,7 +172,8 @@ def results(bare: dict[str, float], found: dict[str, Measured]) -> list[Result]:
     return [
         Result(
             name="serving_int8",
-            unit="CPU milliseconds a request, int8, decoding and HTTP included",
+            unit="CPU milliseconds a request, int8, decoding and HTTP included; the model alone runs in as many "
+            "processes at once as the server has workers",
             ours=cpu[int8],
             peers={"the model alone": bare["int8"], "LitServe, float32": cpu["litserve"]},
             ratio=bare["int8"] / cpu[int8],

@@ -29,6 +29,7 @@ from inference.metrics import Metrics
 from inference.parameters import request_id
 from inference.pool import BusyError, Pool
 from inference.problems import problem_body
+from inference.refusals import Refusals
 
 __all__ = ["create", "create_app"]
 
@@ -56,6 +57,7 @@ def create_app(pool: Pool, *, metrics: Metrics, endpoint: str | None = None, bat
             `contract.BatchProblem`: any other one would fail the job.
     """
     bodies = Bodies()
+    refusals = Refusals()
 
     async def ping(_request: Request) -> Response:
         return Response(status_code=200 if pool.is_healthy else 503)
@@ -71,7 +73,8 @@ def create_app(pool: Pool, *, metrics: Metrics, endpoint: str | None = None, bat
         try:
             worker = await pool.take(arrived=arrived, gone=lambda: asyncio.ensure_future(_gone(request)))
         except BusyError as error:
-            raise Problem(503, f"the model is busy: {error}; send it again in a second") from None
+            refusals.add(_id(request), str(error))
+            return _response(503, problem_body(503, f"the model is busy: {error}; send it again in a second"))
         if worker is None:
             metrics.abandon()
             return Response(status_code=499)
@@ -100,6 +103,7 @@ def create_app(pool: Pool, *, metrics: Metrics, endpoint: str | None = None, bat
             for task in beside:
                 task.cancel()
             await pool.close()
+            refusals.write()
 
     def refused(request: Request, status: int, body: bytes) -> Response:
         _log.info("request %s refused: %d %s", _id(request), status, json.loads(body)["detail"])

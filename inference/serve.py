@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 
 from inference.classifier import Classifier, ModelError
@@ -52,6 +52,7 @@ def main() -> None:
         address=host,
         port=port,
         interface=Interfaces.ASGI,
+        loop=Loops.uvloop,
         workers=1,
         workers_kill_timeout=_SHUTDOWN_SECONDS,
         respawn_failed_workers=True,

@@ -194,6 +194,46 @@ def test_another_path_or_method_is_told_the_right_one(app: Running, method: str,
     check_problem(call(app, method, path), status=status, detail="GET /ping or POST /invocations")
 
 
+class NoRoom(Pool):
+    """Workers before which nothing may wait."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, waiting=0)
+
+
+def test_refusals_for_want_of_room_are_one_line_a_second_with_every_id(
+    model_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(app: Running, request: str) -> None:
+        headers = {CUSTOM_ATTRIBUTES: f"request_id={request}"}
+        response = call(app, "POST", "/invocations", content=picture(), headers=headers)
+        check_problem(response, status=503, detail="0 requests wait already")
+        assert response.headers["retry-after"] == "1"
+
+    with (
+        caplog.at_level("INFO", logger="inference"),
+        ThreadPoolExecutor(1) as threads,
+        running(model_folder, kind=NoRoom) as app,
+    ):
+        (worker,) = app.pool._running
+        os.kill(worker.pid, signal.SIGSTOP)
+        first = threads.submit(invoke, app, picture())
+        while app.pool.busy == 0:
+            time.sleep(0.01)
+        refused(app, "a")
+        refused(app, "b")
+        while "refused" not in caplog.text:
+            time.sleep(0.01)
+        refused(app, "c")
+        os.kill(worker.pid, signal.SIGCONT)
+        assert first.result().status_code == 200
+    lines = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert lines == [
+        "2 requests refused: 503 0 requests wait already: a, b",
+        "1 requests refused: 503 0 requests wait already: c",
+    ]
+
+
 @pytest.mark.parametrize(
     ("attributes", "logged"),
     [("request_id=0f3c-1;top_k=3", "0f3c-1"), ("top_k=3; request_id=a", "a"), ("", "-"), ("request_id=a b", "-")],
