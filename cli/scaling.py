@@ -8,9 +8,8 @@ from botocore.exceptions import ClientError
 
 import contract
 from cli import CliError
-from infra.names import Names
 from infra.outputs import StackOutput
-from infra.scaling import Scaling
+from infra.scaling_plan import scaling_plan
 
 if TYPE_CHECKING:
     from cli.target import Target
@@ -44,7 +43,7 @@ def scale_again(target: Target) -> str:
     Raises:
         CliError: AWS refuses; the model serves all the same.
     """
-    plan = Scaling.of(target.settings, Names(target.settings.prefix)).plan
+    plan = scaling_plan(target.settings)
     if plan is None:
         return ""
     try:

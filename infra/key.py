@@ -12,8 +12,9 @@ from constructs import Construct
 from infra.api import execution_log_group
 from infra.names import Names
 from infra.settings import SecuritySettings
+from infra.settings.security import KEY_PENDING_DAYS
 
-__all__ = ["PENDING_DAYS", "build_key", "description_of_key"]
+__all__ = ["build_key"]
 
 _PUBLISHERS: Final = {
     "cloudwatch.amazonaws.com": "arn:{partition}:cloudwatch:{region}:{account}:alarm:*",
@@ -24,14 +25,6 @@ _PUBLISHERS: Final = {
 
 Source: "Managing Amazon SNS encryption keys and costs", event sources from AWS services and confused deputies.
 """
-
-PENDING_DAYS: Final = 30
-"""How long a deletion can be taken back, the longest that KMS knows."""
-
-
-def description_of_key(prefix: str) -> str:
-    """Return the description by which the key of an environment is found when its stack is gone."""
-    return f"Encrypts what {prefix} stores"
 
 
 def build_key(scope: Construct, *, settings: SecuritySettings, names: Names) -> kms.IKey | None:
@@ -52,9 +45,9 @@ def _create(scope: Construct, settings: SecuritySettings, names: Names) -> kms.K
         scope,
         "Key",
         alias=f"alias/{names.prefix}",
-        description=description_of_key(names.prefix),
+        description=names.key_description,
         enable_key_rotation=True,
-        pending_window=cdk.Duration.days(PENDING_DAYS),
+        pending_window=cdk.Duration.days(KEY_PENDING_DAYS),
         # Without it nobody reads the photos that stay; a first deployment that fails leaves none, and schedules it.
         removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if keep else cdk.RemovalPolicy.DESTROY,
         policy=iam.PolicyDocument(

@@ -6,13 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
-import aws_cdk as cdk
-
 import contract
 
 __all__ = ["Names"]
-
-PARTITION, REGION, ACCOUNT = cdk.Aws.PARTITION, cdk.Aws.REGION, cdk.Aws.ACCOUNT_ID
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,12 @@ class Names:
     @staticmethod
     def alarm_arn(name: str) -> str:
         """Return the ARN of an alarm."""
-        return f"arn:{PARTITION}:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"
+        return _arn("cloudwatch", f"alarm:{name}")
+
+    @property
+    def key_description(self) -> str:
+        """Description of the environment's KMS key, by which it is found when its stack is gone."""
+        return f"Encrypts what {self.prefix} stores"
 
     @property
     def endpoint_log_group(self) -> str:
@@ -86,22 +87,22 @@ class Names:
     @property
     def sleep_record_arn(self) -> str:
         """ARN of that parameter."""
-        return f"arn:{PARTITION}:ssm:{REGION}:{ACCOUNT}:parameter{self.sleep_record}"
+        return _arn("ssm", f"parameter{self.sleep_record}")
 
     @property
     def state_machine_arn(self) -> str:
         """ARN of the state machine, for a permission of what is part of it."""
-        return f"arn:{PARTITION}:states:{REGION}:{ACCOUNT}:stateMachine:{self.prefix}"
+        return _arn("states", f"stateMachine:{self.prefix}")
 
     @property
     def executions_arn(self) -> str:
         """ARN pattern of the state machine's executions."""
-        return f"arn:{PARTITION}:states:{REGION}:{ACCOUNT}:execution:{self.prefix}:*"
+        return _arn("states", f"execution:{self.prefix}:*")
 
     @staticmethod
     def log_group_arns(log_group: str) -> list[str]:
         """Return the ARN of a log group and the ARN pattern of its streams."""
-        arn = f"arn:{PARTITION}:logs:{REGION}:{ACCOUNT}:log-group:{log_group}"
+        arn = _arn("logs", f"log-group:{log_group}")
         return [arn, f"{arn}:log-stream:*"]
 
     @staticmethod
@@ -110,8 +111,15 @@ class Names:
 
         Source: "IAM policies for calling SageMaker AI with Step Functions" (Step Functions developer guide).
         """
-        return f"arn:{PARTITION}:events:{REGION}:{ACCOUNT}:rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule"
+        return _arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule")
+
+
+def _arn(service: str, resource: str) -> str:
+    # The command line asks for names alone, and need not start CDK, which starts Node.js.
+    from aws_cdk import Aws
+
+    return f"arn:{Aws.PARTITION}:{service}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{resource}"
 
 
 def _sagemaker(resource: str) -> str:
-    return f"arn:{PARTITION}:sagemaker:{REGION}:{ACCOUNT}:{resource}"
+    return _arn("sagemaker", resource)

@@ -15,6 +15,7 @@ import aws_cdk as cdk
 import contract
 from infra.names import Names
 from infra.permissions import NO_RESOURCES, RUN_NAMES, Permission
+from infra.scaling_plan import scaling_plan
 from infra.settings import Settings
 
 __all__ = ["Scaling"]
@@ -44,20 +45,7 @@ class Scaling:
     @classmethod
     def of(cls, settings: Settings, names: Names) -> Scaling:
         """Return how the endpoint of an environment scales."""
-        if not settings.scales:
-            return cls(names, None)
-        scaling = settings.scaling
-        return cls(
-            names,
-            contract.ScalingPlan(
-                endpoint=names.endpoint,
-                min_instances=settings.release.instance_count,
-                max_instances=settings.most_instances,
-                invocations=scaling.invocations_per_instance,
-                in_cooldown=scaling.in_cooldown_seconds,
-                out_cooldown=scaling.out_cooldown_seconds,
-            ),
-        )
+        return cls(names, scaling_plan(settings))
 
     @property
     def variable(self) -> str:

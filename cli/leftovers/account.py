@@ -14,7 +14,8 @@ from botocore.exceptions import ClientError
 from cli import CliError
 from cli.deployment import BOOTSTRAP_STACK
 from cli.leftovers.leftover import Bill, Leftover, OwnNames, names
-from infra.key import PENDING_DAYS, description_of_key
+from infra.names import Names
+from infra.settings.security import KEY_PENDING_DAYS
 
 if TYPE_CHECKING:
     from cli.target import Target
@@ -198,14 +199,15 @@ def data_and_its_key(target: Target) -> Iterator[Leftover]:
     kms = target.client("kms")
     for key in names(kms, "list_keys", "Keys", "KeyId"):
         described = kms.describe_key(KeyId=key)["KeyMetadata"]
-        is_own = described.get("Description") == description_of_key(own.prefix)
+        is_own = described.get("Description") == Names(own.prefix).key_description
         if is_own and described["KeyState"] == "Enabled" and described["Arn"] != target.settings.security.kms_key:
             yield Leftover(
                 kind="KMS key",
                 name=key,
                 bill="1 dollar a month",
-                remove=partial(kms.schedule_key_deletion, KeyId=key, PendingWindowInDays=PENDING_DAYS),
-                why=f"Photos that stay are encrypted with it. A deletion can be taken back for {PENDING_DAYS} days.",
+                remove=partial(kms.schedule_key_deletion, KeyId=key, PendingWindowInDays=KEY_PENDING_DAYS),
+                why="Photos that stay are encrypted with it. "
+                f"A deletion can be taken back for {KEY_PENDING_DAYS} days.",
                 is_data=True,
             )
 

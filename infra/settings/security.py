@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
 from infra.settings.section import ONE_OR_MORE, Section
 
-__all__ = ["KEY_ARN", "SecuritySettings"]
+__all__ = ["KEY_ARN", "KEY_PENDING_DAYS", "SecuritySettings"]
 
 KEY_ARN = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}"
 """Pattern of a key's ARN. An alias would not do: a policy's resource has to be the key itself."""
+
+KEY_PENDING_DAYS: Final = 30
+"""How long a key's deletion can be taken back, the longest that KMS knows."""
 
 _Subnet = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")]
 _SecurityGroup = Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]
@@ -31,7 +34,8 @@ class SecuritySettings(Section):
     key_at_destroy: Literal["keep", "delete"] = Field(
         default="keep",
         description="What becomes of a key that the stack created when it is destroyed: it is kept, or its deletion is "
-        "scheduled in 30 days, which needs dataset.keep_at_destroy=false, as nobody could read the photos any more.",
+        f"scheduled in {KEY_PENDING_DAYS} days, which needs dataset.keep_at_destroy=false, as nobody could read the "
+        "photos any more.",
     )
     subnets: Annotated[tuple[_Subnet, ...], ONE_OR_MORE] = Field(
         default=(),

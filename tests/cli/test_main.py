@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def test_every_command_and_each_of_its_parameters_has_a_help_text(name: str) -> 
     assert command.help
     for parameter in command.params:
         assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+def test_no_command_starts_cdk_before_it_has_to() -> None:
+    """CDK starts Node.js, which takes seconds and may warn of its own age."""
+    program = "import sys, cli.main; print(sorted({'aws_cdk', 'constructs', 'jsii'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_the_key_is_printed_alone_for_a_shell_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
