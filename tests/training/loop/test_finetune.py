@@ -90,6 +90,24 @@ def test_a_large_batch_is_cut_where_memory_ends() -> None:
     assert micro_batch(Plain(), batch_size=512, image_size=32, device=ALONE.device, precision=None) == 512
 
 
+def test_a_gpus_memory_is_also_for_what_training_keeps_of_every_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients, momentum, the average and what processes exchange come after the images' share is measured."""
+    network = torch.nn.Linear(1000, 1000, bias=False)
+    kept = 4 * 4_000_000
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr("training.model.compute._bytes_of_an_image", lambda *_, **__: 1_000_000)
+
+    def images(*, free: int) -> int:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, free))
+        return micro_batch(network, batch_size=512, image_size=224, device=torch.device("cuda"), precision=None)
+
+    assert images(free=kept + 100_000_000) == 70
+    assert images(free=kept) == 1
+    assert images(free=10**12) == 512
+    network.requires_grad_(False)
+    assert images(free=100_000_000) == 70, "nothing is kept of a weight that is not trained"
+
+
 def test_compiled_stages_compute_the_same(photos: Workspace) -> None:
     start(photos)
     backbone, _ = load_backbone(BACKBONE, image_size=IMAGE_SIZE)
