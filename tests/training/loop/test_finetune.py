@@ -229,12 +229,12 @@ def test_two_processes_train_and_evaluate_as_one(photos: Workspace) -> None:
     photos.write_manifest([record for record in records_of(photos) if record["path"] != "red/15.jpg"])
     (photos.root / "dataset/red/14.jpg").write_bytes(b"no photo")
     photos.monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(photos.folder("checkpoints").parent))
-    start_pretrained(photos, epochs=2)
+    start_pretrained(photos, epochs=2, batch_size=32)
     two, log_of_two = run_training(photos, processes=2, keeping=True)
     one, log_of_one = run_training(photos, processes=1)
     assert list((photos.root / "checkpoints").iterdir()) == [], "a job that has its results keeps nothing"
     assert "2 x cpu" in log_of_two
-    assert log_of_two.count("batch norm takes its statistics from 6 photos of each process together") == 1
+    assert log_of_two.count("batch norm takes its statistics from 16 photos of each process together") == 1
     assert "batch norm takes" not in log_of_one
     assert log_of_two.count("epoch 2/2:") == 1
     assert "resumed at epoch 3" in log_of_one
@@ -274,6 +274,27 @@ def test_a_fine_tuning_of_imbalanced_classes_weighs_them_and_says_why(
         assert ("classes are weighted in the loss (imbalance 6.0:1" in log) == (wanted == "auto")
         losses[wanted] = found(log, "train:loss")
     assert losses["auto"] != losses["none"]
+
+
+@pytest.mark.parametrize(("batch_size", "parts", "learnt"), [(32, 32, True), (32, 16, False), (12, 12, False)])
+def test_statistics_of_few_photos_do_not_replace_the_pretrained_ones(
+    photos: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    batch_size: int,
+    parts: int,
+    learnt: bool,
+) -> None:
+    """However few a batch has, or go through the network at once since no more fit."""
+    monkeypatch.setattr(finetune, "micro_batch", lambda *_, **__: parts)
+    values = start(photos, batch_size=batch_size, epochs=1, ema=0.0)
+    before = load_backbone(BACKBONE, image_size=IMAGE_SIZE)[0].network.state_dict()
+    after = weights_of(finetune.train(values).classifier)
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert ("conv1.1.running_mean" in changed) == learnt
+    assert "conv1.1.bias" in changed, "what it does with the statistics is trained all the same"
+    said = f"batch norm keeps the pretrained statistics: {parts} photos together are too few for others"
+    assert (said in capsys.readouterr().out) == (not learnt)
 
 
 def test_batches_of_a_photo_go_through_the_whole_job(photos: Workspace) -> None:
