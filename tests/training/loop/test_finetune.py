@@ -23,8 +23,9 @@ from torchvision import models
 import contract
 from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
 from tests.training.loop.fine_tunings import Plain, found, start, start_pretrained
-from training import train, trial
+from training import features, train, trial
 from training.data.manifest import read_photo
+from training.embedding.store import read_index
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
 from training.loop import finetune
 from training.model.backbones import Backbone
@@ -341,6 +342,22 @@ def test_a_fine_tuning_reads_the_head_to_begin_with_from_the_features(
     monkeypatch.setattr(Backbone, "forward", counted)
     finetune.run_trial(values)
     assert sum(seen) == 36 + 12, "an epoch of the training photos, and the validation photos once"
+
+
+def test_its_features_and_its_network_are_of_the_weights_that_torchvision_recommends(workspace: Workspace) -> None:
+    """Those of a head on features are of the plain recipe's, which see photos otherwise (A-57)."""
+    workspace.fill(each=10)
+    name = "mobilenet_v3_large"
+    workspace.write_weights(name)
+    resized = {}
+    for mode in contract.MODES:
+        if mode == "features":
+            workspace.start(channels=("dataset", "manifest", "weights"), model="features", backbone=name)
+            features.main()
+        else:
+            finetune.run_trial(start(workspace, backbone=name, epochs=1))
+        resized[mode] = read_index(workspace.root / "features")[1]["resize"]
+    assert resized == {"features": round(IMAGE_SIZE * 256 / 224), "finetune": round(IMAGE_SIZE * 232 / 224)}
 
 
 def test_features_of_another_network_are_refused(photos: Workspace) -> None:
