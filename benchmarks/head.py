@@ -1,4 +1,4 @@
-"""The finished head beside scikit-learn's logistic regression and k-NN, on the same features and splits.
+"""The finished head beside scikit-learn's logistic regression and k-NN and the usual script's head, on the same splits.
 
 Real photos lie beside the checkout (`clothing10`; `grocery16`, whose test photos were taken in other stores); without
 them, scikit-learn's digits alone are measured. The splits into training and validation differ by seed. The peers learn
@@ -20,10 +20,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 import contract
+from benchmarks.baseline import BASELINE
 from benchmarks.result import Result, emit
-from benchmarks.tuning_accuracy import CPU
+from benchmarks.tuning_accuracy import CPU, EPOCHS, TRIALS, values_of_trials
 from training.embedding.embedder import Embedder, views_of
 from training.embedding.store import SplitFeatures
 from training.evaluation.calibration import fit_temperature, softmax
@@ -111,7 +113,7 @@ def measure(name: str, *, seeds: int) -> Measured:
         if name == "digits" or not peers:
             # of photos, the peers learn from the same ones whatever the seed
             peers = _peers(features)
-        probabilities = {**_ours(features, seed=seed), **peers}
+        probabilities = {**_ours(features, seed=seed), BASELINE: _baseline(features, seed=seed), **peers}
         found.append({way: Scored.of(each, features.test_labels) for way, each in probabilities.items()})
         print(
             name,
@@ -195,6 +197,43 @@ def _ours(features: Features, *, seed: int) -> dict[str, Probabilities]:
             )
         found[way] = served(done.head, done.held_out_logits, done.held_out_labels)
     return found
+
+
+def _baseline(features: Features, *, seed: int) -> Probabilities:
+    """Return what the usual script's head gives, a linear layer on the backbone's last level, trained by Adam.
+
+    It has our augmented views in place of its own random crops. Of `TRIALS` short trainings, and of the epochs of the
+    long one with the best trial's values, those with the highest validation accuracy count; nothing is calibrated.
+    """
+    last = slice(sum(features.levels[:-1]), None)
+    held = held_out(features.learnt_labels, seed=seed)
+    views = torch.from_numpy(np.ascontiguousarray(features.learnt[1:, ~held, last]))
+    labels = torch.from_numpy(features.learnt_labels[~held])
+    validation = torch.from_numpy(np.ascontiguousarray(features.learnt[0, held, last]))
+    of_validation = torch.from_numpy(features.learnt_labels[held])
+    test = torch.from_numpy(np.ascontiguousarray(features.test[0, :, last]))
+    every = torch.arange(len(labels))
+
+    def trained(rate: float, size: int, *, epochs: int) -> tuple[float, torch.Tensor]:
+        """Return the accuracy of the best epoch, and its logits of the test photos."""
+        head = nn.Linear(views.shape[2], 1 + int(labels.max()))
+        optimizer = torch.optim.Adam(head.parameters(), lr=rate)
+        found = []
+        for _ in range(epochs):
+            seen = views[torch.randint(len(views), (len(labels),)), every]
+            for picked in torch.split(torch.randperm(len(labels)), size):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(head(seen[picked]), labels[picked]).backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+            with torch.no_grad():
+                correct = head(validation).argmax(dim=1) == of_validation
+                found.append((float(correct.float().mean()), head(test)))
+        return max(found, key=lambda epoch: epoch[0])
+
+    torch.manual_seed(seed)
+    values = max(values_of_trials(seed, TRIALS), key=lambda each: trained(*each, epochs=EPOCHS)[0])
+    _, logits = trained(*values, epochs=contract.Hyperparameters().epochs)
+    return softmax(logits.numpy())
 
 
 def _peers(features: Features) -> dict[str, Probabilities]:

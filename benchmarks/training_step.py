@@ -145,6 +145,7 @@ def fine_tuning(loader: PhotoLoader, *, observer: Observer | None = None) -> Fin
     return FineTuning(
         whole,
         trained=trained,
+        statistics=True,
         train=loader,
         validation=loader,
         hyperparameters=contract.Hyperparameters(mode="finetune", batch_size=BATCH, learning_rate=0.01, epochs=1000),

@@ -31,6 +31,7 @@ __all__ = [
     "best_of_trials",
     "embed",
     "of_records",
+    "values_of_trials",
 ]
 
 TRIALS, EPOCHS, VIEWS = 8, 5, 4
@@ -72,7 +73,7 @@ def best_of_trials(
 ) -> float:
     """Return the best validation accuracy of our trials."""
     best = 0.0
-    for rate, size in _values_of_trials(seed, trials):
+    for rate, size in values_of_trials(seed, trials):
         values = contract.Hyperparameters(epochs=EPOCHS, learning_rate=rate, batch_size=size, seed=seed)
         head = new_head(train.features, levels=levels, classes=classes)
         for epoch in fit(head, train=train, validation=validation, hyperparameters=values):
@@ -111,7 +112,7 @@ def of_records(features: NDArray[np.float32], records: Records) -> SplitFeatures
     )
 
 
-def _values_of_trials(seed: int, trials: int) -> list[tuple[float, int]]:
+def values_of_trials(seed: int, trials: int) -> list[tuple[float, int]]:
     """Learning rates on a logarithmic scale, and batch sizes; the same for the baseline and for ours."""
     rng = np.random.default_rng([seed, 77])
     return [(float(10 ** rng.uniform(-3, -1)), int(rng.choice(contract.BATCH_SIZES))) for _ in range(trials)]
@@ -128,7 +129,7 @@ def _baseline_best_of_trials(
     """Train a linear layer with Adam; `crops` has the features of each epoch's crops, (epochs, images, dim)."""
     torch.manual_seed(seed)
     best = 0.0
-    for rate, size in _values_of_trials(seed, TRIALS):
+    for rate, size in values_of_trials(seed, TRIALS):
         head = nn.Linear(crops.shape[2], int(labels.max()) + 1)
         optimizer = torch.optim.Adam(head.parameters(), lr=rate)
         for features in torch.from_numpy(crops):

@@ -13,7 +13,7 @@ import contract
 from .run_context import RunContext
 from .sagemaker_jobs import described, seconds_between
 
-__all__ = ["Range", "Trial", "Tuning", "read_tuning"]
+__all__ = ["Range", "Ties", "Trial", "Tuning", "read_tuning"]
 
 _EDGE = 0.05
 """Part of a range at either end, on the scale of the search, that counts as its edge."""
@@ -87,6 +87,26 @@ class Tuning:
         if best is None:
             return []
         return [searched for searched in self.ranges if searched.at_edge(best.values[searched.name])]
+
+    def ties(self, error: float) -> Ties | None:
+        """Return how many trials lie within this standard error of the best one's loss; None if there are no others."""
+        best = next((trial for trial in self.with_objective() if trial.job == self.best), None)
+        others = [trial.objective for trial in self.with_objective() if trial.job != self.best]
+        if best is None or not others:
+            return None
+        within = sum(other - best.objective <= error for other in others)  # type: ignore[operator]
+        return Ties(within=within, others=len(others), error=error)
+
+
+@dataclass(frozen=True)
+class Ties:
+    """How many trials can hardly be told from the best one."""
+
+    within: int
+    """Of the other trials, those whose loss is within one standard error of the best trial's."""
+    others: int
+    error: float
+    """The standard error."""
 
 
 def read_tuning(run: RunContext) -> Tuning:

@@ -191,6 +191,53 @@ def test_a_best_trial_at_the_edge_of_a_range_is_said(write: Any, best: dict[str,
     assert (said[1] if said else "") == edges
 
 
+class OfLosses(FakeSageMaker):
+    """A search by the validation loss, 0.5 at best; other trials lie these distances behind, and the fourth failed."""
+
+    def __init__(self, *behind: float) -> None:
+        super().__init__(trials=1 + len(behind))
+        self._losses = [0.5, *(0.5 + distance for distance in behind)]
+
+    def describe_hyper_parameter_tuning_job(self, **named: Any) -> dict[str, Any]:
+        answer = super().describe_hyper_parameter_tuning_job(**named)
+        objective = {"MetricName": "validation:loss", "Type": "Minimize"}
+        answer["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"] = objective
+        answer["BestTrainingJob"] = {"TrainingJobName": self._trials()[0]["TrainingJobName"]}
+        return answer
+
+    def _trials(self) -> list[dict[str, Any]]:
+        trials = super()._trials()
+        for trial, loss in zip(trials, self._losses, strict=True):
+            if "FinalHyperParameterTuningJobObjectiveMetric" in trial:
+                trial["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] = loss
+        return trials
+
+
+@pytest.mark.parametrize(
+    ("behind", "said"),
+    [
+        ((0.039, 0.0, 0.0, 0.7), "2 of the 3 others lie within one standard error of the best trial's loss (0.04,"),
+        ((0.039, 0.9), "1 of the 2 others lies within one standard error"),
+        ((0.041, 0.9), "None of the 2 others lies within one standard error"),
+        ((), ""),
+    ],
+)
+def test_the_best_trial_is_judged_with_the_standard_error_of_its_loss(
+    write: Any, behind: tuple[float, ...], said: str
+) -> None:
+    history = b"epoch,train_loss,validation_loss,validation_loss_error,validation_accuracy,kept\n1,1,0.5,0.04,0.9,1"
+    objects = files() | {f"runs/{RUN}/results/history.csv": history}
+    tuning = Parsed(write(objects, sagemaker=OfLosses(*behind))).sections["tuning"]
+    assert said in tuning
+    assert ("one standard error" in tuning) == bool(said)
+    # an accuracy has no such error, nor does a run whose training left no history
+    assert "one standard error" not in Parsed(write(objects)).sections["tuning"]
+    del objects[f"runs/{RUN}/results/history.csv"]
+    without = Parsed(write(objects, sagemaker=OfLosses(*behind))).sections["tuning"]
+    assert "one standard error" not in without
+    assert "Bayesian search" in without
+
+
 def test_the_trials_show_their_backbones_where_these_were_searched(write: Any) -> None:
     backbones = ("resnet18", "resnet50")
 

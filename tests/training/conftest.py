@@ -52,8 +52,8 @@ class Workspace:
 
     def start(self, *, channels: tuple[str, ...], model: str = "model", **hyperparameters: Any) -> Path:
         """Set the SM_ variables of a job; returns its model folder. Before a fine-tuning, run its features job."""
-        if hyperparameters.get("mode") == "finetune" and "features" not in channels:
-            names = {field for field in contract.FEATURE_HYPERPARAMETERS if field in hyperparameters}
+        if hyperparameters.get("mode") == "finetune" and "features" not in (*channels, model):
+            names = {field for field in (*contract.FEATURE_HYPERPARAMETERS, "mode") if field in hyperparameters}
             shutil.rmtree(self.root / "features", ignore_errors=True)
             self.start(channels=channels, model="features", **{name: hyperparameters[name] for name in names})
             features.main()

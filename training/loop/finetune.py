@@ -27,7 +27,7 @@ from training.loop.instrumented import instrumented_training
 from training.loop.prediction import Predicted, predict
 from training.loop.probe import probed_head
 from training.model.backbones import Backbone
-from training.model.batch_norm import needs_synchronising, synchronise
+from training.model.batch_norm import StatisticsOf, statistics_of, synchronise
 from training.model.classifier import Classifier
 from training.model.compute import (
     compile_stages,
@@ -52,6 +52,12 @@ __all__ = ["FineTuned", "run_trial", "train"]
 
 _PLAIN_BATCH: Final = 64
 """Photos that go through the network at once where nothing is learnt from them."""
+
+_STATISTICS: Final[dict[StatisticsOf, str]] = {
+    "together": "batch norm takes its statistics from {images} photos of each process together",
+    "pretrained": "batch norm keeps the pretrained statistics: {every} photos together are too few for others",
+}
+"""What the log says of a whole network's statistics where they are not simply those of a batch."""
 
 
 @dataclass(frozen=True)
@@ -240,19 +246,22 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
         )
         micro = min(group.gather(micro))  # as many parts in every process, which may exchange statistics in each
 
-        # statistics of few photos are taken together; that exchange is not for the compiler
-        together = not values.unfreeze_from and needs_synchronising(processes=group.size, images=micro)
-        if together:
+        # A few late stages, on mostly few photos, lose more by statistics of batches than they win (measured in
+        # docs/training.md); a whole network follows its photos. What processes exchange is not for the compiler.
+        taken = statistics_of(backbone.network, processes=group.size, images=micro)
+        if values.unfreeze_from and taken != "none":
+            taken = "pretrained"
+        if taken == "together":
             synchronise(backbone.network)
-            if group.is_main:
-                print(f"batch norm takes its statistics from {micro} photos of each process together", flush=True)
         elif compiling_pays(device=group.device, photos=len(photos.manifest.records["train"]), epochs=values.epochs):
-            _compile(network, trained=trained, values=values, group=group, precision=precision)
+            statistics = taken == "own"
+            _compile(network, trained=trained, statistics=statistics, values=values, group=group, precision=precision)
 
         counts = photos.manifest.training_counts
         tuning = FineTuning(
             network,
             trained=trained,
+            statistics=taken in ("own", "together"),
             train=train_photos,
             validation=photos.plain("validation"),
             hyperparameters=values,
@@ -267,6 +276,8 @@ def _set_up(values: contract.Hyperparameters, *, job: str, profiler: Profiler | 
                 _description(values, backbone, trained=trained, group=group, precision=precision, micro=micro),
                 flush=True,
             )
+            if not values.unfreeze_from and taken in _STATISTICS:
+                print(_STATISTICS[taken].format(images=micro, every=group.size * micro), flush=True)
             if reason := contract.class_weights_reason(counts, wanted=values.class_weights):
                 print(reason, flush=True)
         yield _Setup(
@@ -285,6 +296,7 @@ def _compile(
     network: Network,
     *,
     trained: list[str],
+    statistics: bool,
     values: contract.Hyperparameters,
     group: Group,
     precision: torch.dtype | None,
@@ -293,7 +305,7 @@ def _compile(
     backbone = network.backbone
     every = stages(backbone.network)
     compile_stages(backbone.network, stages=every, watched=backbone.middle, backend="inductor")
-    set_training(backbone.network, trained=trained, statistics=not values.unfreeze_from)
+    set_training(backbone.network, trained=trained, statistics=statistics)
     eager_if_compiling_fails(
         network,
         stages=[backbone.network.get_submodule(stage) for stage in every],

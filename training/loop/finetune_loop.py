@@ -55,6 +55,7 @@ class FineTuning:
         network: Network,
         *,
         trained: list[str],
+        statistics: bool,
         train: PhotoLoader,
         validation: PhotoLoader,
         hyperparameters: contract.Hyperparameters,
@@ -69,6 +70,8 @@ class FineTuning:
         Args:
             network: trained in place, on the group's device.
             trained: the stages of its backbone that are trained.
+            statistics: whether batch norm in them takes statistics from what goes through it; else the pretrained
+                ones stay.
             train: this process's share of the training photos, in random views.
             validation: this process's share of the validation photos, as they are.
             hyperparameters: of the job.
@@ -78,7 +81,8 @@ class FineTuning:
             class_weights: how much the classes count in the training's loss, (classes,); None where all count alike.
             observer: measures the phases and saves tensors.
         """
-        self.model, self._trained, self._train, self._validation = network, trained, train, validation
+        self.model, self._trained, self._statistics = network, trained, statistics
+        self._train, self._validation = train, validation
         self._values, self._group, self._precision, self._micro = hyperparameters, group, precision, micro_batch
         self._class_weights = None if class_weights is None else class_weights.to(group.device)
         self._observer = observer or Observer()
@@ -116,9 +120,7 @@ class FineTuning:
 
     def take_steps(self) -> Iterator[None]:
         """Take the steps of the epoch that are left; yield after each."""
-        # A few late stages, on mostly few photos, lose more by statistics of small batches than they win (measured in
-        # docs/training.md); a whole network follows its photos.
-        set_training(self.model.backbone.network, trained=self._trained, statistics=not self._values.unfreeze_from)
+        set_training(self.model.backbone.network, trained=self._trained, statistics=self._statistics)
 
         self._train.set_epoch(self.epoch - 1, start_batch=self.step)
         self._seen.zero_()

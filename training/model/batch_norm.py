@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed.nn import functional as differentiable
 
-__all__ = ["needs_synchronising", "running_statistics", "synchronise"]
+__all__ = ["StatisticsOf", "running_statistics", "statistics_of", "synchronise"]
+
+StatisticsOf = Literal["own", "together", "pretrained", "none"]
+"""Whose statistics batch norm takes in training: of what goes through a process at once, of what goes through all
+processes together, or none, so that the pretrained ones stay; and a network without batch norm."""
 
 _ENOUGH: Final = 32
-"""Images whose statistics are good enough alone: fewer cost accuracy (Wu and He, 2018: "Group Normalization")."""
+"""Images whose statistics are good enough: fewer cost accuracy (Wu and He, 2018: "Group Normalization"), and of few the
+pretrained statistics are better (docs/training.md)."""
 
 
-def needs_synchronising(*, processes: int, images: int) -> bool:
-    """Return whether batch norm should be synchronised where so many images go through a process's network at once."""
-    return processes > 1 and images < _ENOUGH
+def statistics_of(network: nn.Module, *, processes: int, images: int) -> StatisticsOf:
+    """Return whose statistics are best where so many images go through each process's network at once."""
+    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
+        return "none"
+    if images >= _ENOUGH:
+        return "own"
+    return "together" if processes * images >= _ENOUGH else "pretrained"
 
 
 def synchronise(network: nn.Module) -> None:

@@ -29,6 +29,8 @@ _RECOMPILE_LIMIT: Final = 64
 _PROBE_IMAGES: Final = 4
 _SHARE_OF_MEMORY: Final = 0.7
 """Of the GPU's free memory; the rest is for what the allocator cannot use and for the loader's batches."""
+_KEPT_OF_A_WEIGHT: Final = 4
+"""What training allocates for each weight later on: gradient, momentum, average, and the processes' exchange."""
 
 
 def fast_bfloat16(device: torch.device) -> bool:
@@ -56,7 +58,7 @@ def micro_batch(
 ) -> int:
     """Return how many images go through the network at once, so that a batch of any size fits.
 
-    On a GPU it is measured: what a few images take, against what is free.
+    On a GPU it is measured: what a few images take, against what is free beside all that is kept of the weights.
     """
     if device.type != "cuda":
         return max(1, min(batch_size, _CPU_PIXELS // image_size**2))
@@ -64,6 +66,7 @@ def micro_batch(
         each = _bytes_of_an_image(network, image_size=image_size, device=device, precision=precision)
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(device)
+    free -= _KEPT_OF_A_WEIGHT * sum(weight.nbytes for weight in network.parameters() if weight.requires_grad)
     return max(1, min(batch_size, int(_SHARE_OF_MEMORY * free / each)))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import contract
+
 from ..run_context import RunContext
 from ..run_files import Missing
-from ..tuning_job import Range, Trial, Tuning, read_tuning
+from ..tuning_job import Range, Ties, Trial, Tuning, read_tuning
 from .importance import MIN_TRIALS, Importance, importance
 
 __all__ = ["tuning"]
@@ -23,11 +26,27 @@ def tuning(run: RunContext) -> dict[str, Any]:
     measured = [found for searched in search.ranges if (found := _importance(searched, shown))]
     return {
         "tuning": search,
+        "ties": _ties(run, search),
         "edges": [searched.label for searched in search.edges()],
         "importance": sorted(measured, key=lambda entry: -entry.explained),
         "min_trials": MIN_TRIALS,
         "charts": {"trials": _chart(search, shown)} if shown else {},
     }
+
+
+def _ties(run: RunContext, search: Tuning) -> Ties | None:
+    """Return how many trials tie, by the standard error of the training's loss on the same validation photos.
+
+    SageMaker keeps a trial's objective and not its error. An accuracy's objective has none in the training's history.
+    """
+    if search.objective != contract.OBJECTIVES["loss"].metric.name:
+        return None
+    try:
+        rows = run.files.history
+    except Missing:
+        return None
+    (error,) = [float(row["validation_loss_error"]) for row in rows if row["kept"] == "1"]
+    return search.ties(error) if math.isfinite(error) else None
 
 
 def _importance(searched: Range, trials: Sequence[Trial]) -> Importance | None:

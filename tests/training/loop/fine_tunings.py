@@ -63,6 +63,7 @@ def tuning_of(
     batch_size: int = 12,
     parts: int = 5,
     class_weights: torch.Tensor | None = None,
+    precision: torch.dtype | None = None,
 ) -> FineTuning:
     """A fine-tuning of a network with 8 features, `body`, which sees `parts` images at once."""
     manifest = read_manifest(workspace.root / "manifest")
@@ -85,11 +86,12 @@ def tuning_of(
     return FineTuning(
         network,
         trained=freeze(body, until=""),
+        statistics=True,
         train=train,
         validation=validation,
         hyperparameters=values,
         group=ALONE,
-        precision=None,
+        precision=precision,
         micro_batch=parts,
         class_weights=class_weights,
     )

@@ -23,8 +23,9 @@ from torchvision import models
 import contract
 from tests.training.conftest import BACKBONE, CLASSES, IMAGE_SIZE, Workspace
 from tests.training.loop.fine_tunings import Plain, found, start, start_pretrained
-from training import train, trial
+from training import features, train, trial
 from training.data.manifest import read_photo
+from training.embedding.store import read_index
 from training.export.evaluate_and_export import Job, TrainedModel, evaluate_and_export
 from training.loop import finetune
 from training.model.backbones import Backbone
@@ -88,6 +89,24 @@ def test_a_large_batch_is_cut_where_memory_ends() -> None:
     parts = micro_batch(Plain(), batch_size=512, image_size=224, device=ALONE.device, precision=None)
     assert 1 <= parts < 512
     assert micro_batch(Plain(), batch_size=512, image_size=32, device=ALONE.device, precision=None) == 512
+
+
+def test_a_gpus_memory_is_also_for_what_training_keeps_of_every_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients, momentum, the average and what processes exchange come after the images' share is measured."""
+    network = torch.nn.Linear(1000, 1000, bias=False)
+    kept = 4 * 4_000_000
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr("training.model.compute._bytes_of_an_image", lambda *_, **__: 1_000_000)
+
+    def images(*, free: int) -> int:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, free))
+        return micro_batch(network, batch_size=512, image_size=224, device=torch.device("cuda"), precision=None)
+
+    assert images(free=kept + 100_000_000) == 70
+    assert images(free=kept) == 1
+    assert images(free=10**12) == 512
+    network.requires_grad_(False)
+    assert images(free=100_000_000) == 70, "nothing is kept of a weight that is not trained"
 
 
 def test_compiled_stages_compute_the_same(photos: Workspace) -> None:
@@ -211,12 +230,12 @@ def test_two_processes_train_and_evaluate_as_one(photos: Workspace) -> None:
     photos.write_manifest([record for record in records_of(photos) if record["path"] != "red/15.jpg"])
     (photos.root / "dataset/red/14.jpg").write_bytes(b"no photo")
     photos.monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(photos.folder("checkpoints").parent))
-    start_pretrained(photos, epochs=2)
+    start_pretrained(photos, epochs=2, batch_size=32)
     two, log_of_two = run_training(photos, processes=2, keeping=True)
     one, log_of_one = run_training(photos, processes=1)
     assert list((photos.root / "checkpoints").iterdir()) == [], "a job that has its results keeps nothing"
     assert "2 x cpu" in log_of_two
-    assert log_of_two.count("batch norm takes its statistics from 6 photos of each process together") == 1
+    assert log_of_two.count("batch norm takes its statistics from 16 photos of each process together") == 1
     assert "batch norm takes" not in log_of_one
     assert log_of_two.count("epoch 2/2:") == 1
     assert "resumed at epoch 3" in log_of_one
@@ -256,6 +275,27 @@ def test_a_fine_tuning_of_imbalanced_classes_weighs_them_and_says_why(
         assert ("classes are weighted in the loss (imbalance 6.0:1" in log) == (wanted == "auto")
         losses[wanted] = found(log, "train:loss")
     assert losses["auto"] != losses["none"]
+
+
+@pytest.mark.parametrize(("batch_size", "parts", "learnt"), [(32, 32, True), (32, 16, False), (12, 12, False)])
+def test_statistics_of_few_photos_do_not_replace_the_pretrained_ones(
+    photos: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    batch_size: int,
+    parts: int,
+    learnt: bool,
+) -> None:
+    """However few a batch has, or go through the network at once since no more fit."""
+    monkeypatch.setattr(finetune, "micro_batch", lambda *_, **__: parts)
+    values = start(photos, batch_size=batch_size, epochs=1, ema=0.0)
+    before = load_backbone(BACKBONE, image_size=IMAGE_SIZE)[0].network.state_dict()
+    after = weights_of(finetune.train(values).classifier)
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert ("conv1.1.running_mean" in changed) == learnt
+    assert "conv1.1.bias" in changed, "what it does with the statistics is trained all the same"
+    said = f"batch norm keeps the pretrained statistics: {parts} photos together are too few for others"
+    assert (said in capsys.readouterr().out) == (not learnt)
 
 
 def test_batches_of_a_photo_go_through_the_whole_job(photos: Workspace) -> None:
@@ -302,6 +342,22 @@ def test_a_fine_tuning_reads_the_head_to_begin_with_from_the_features(
     monkeypatch.setattr(Backbone, "forward", counted)
     finetune.run_trial(values)
     assert sum(seen) == 36 + 12, "an epoch of the training photos, and the validation photos once"
+
+
+def test_its_features_and_its_network_are_of_the_weights_that_torchvision_recommends(workspace: Workspace) -> None:
+    """Those of a head on features are of the plain recipe's, which see photos otherwise (A-57)."""
+    workspace.fill(each=10)
+    name = "mobilenet_v3_large"
+    workspace.write_weights(name)
+    resized = {}
+    for mode in contract.MODES:
+        if mode == "features":
+            workspace.start(channels=("dataset", "manifest", "weights"), model="features", backbone=name)
+            features.main()
+        else:
+            finetune.run_trial(start(workspace, backbone=name, epochs=1))
+        resized[mode] = read_index(workspace.root / "features")[1]["resize"]
+    assert resized == {"features": round(IMAGE_SIZE * 256 / 224), "finetune": round(IMAGE_SIZE * 232 / 224)}
 
 
 def test_features_of_another_network_are_refused(photos: Workspace) -> None:

@@ -69,6 +69,40 @@ def test_a_fine_tuning_step_weighs_the_classes(photos: Workspace) -> None:
     assert not torch.allclose(weighted, plain, rtol=1e-2)
 
 
+def test_float16_trains_to_the_loss_of_float32(photos: Workspace) -> None:
+    """On GPUs without bfloat16; a CPU computes in it, too."""
+    losses = {}
+    for precision in (None, torch.float16):
+        tuning = tuning_of(photos, start(photos, ema=0.0, mixup=0.0), body=Plain(), precision=precision)
+        assert tuning._scaler.is_enabled() == (precision is not None)
+        for epoch in (1, 2, 3):
+            tuning.begin_epoch(epoch)
+            for _ in tuning.take_steps():
+                pass
+        losses[precision] = tuning.train_loss()
+    assert losses[torch.float16] == pytest.approx(losses[None], rel=0.01)
+
+
+def test_a_step_whose_gradients_float16_cannot_hold_changes_no_weight(photos: Workspace) -> None:
+    tuning = tuning_of(photos, start(photos, ema=0.0), body=Plain(), precision=torch.float16)
+    (batch, *_) = on_device(tuning._train, ALONE.device)
+    tuning.take_step(batch)  # the scaler begins with its first loss
+    before = {name: value.clone() for name, value in tuning.model.state_dict().items()}
+    tuning._scaler._scale.fill_(2.0**60)  # type: ignore[union-attr]
+    tuning.take_step(batch)
+    for name, value in tuning.model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert tuning._scaler.get_scale() == 2.0**59
+    # an interrupted training goes on with the scale that it had
+    other = tuning_of(photos, start(photos, ema=0.0), body=Plain(), precision=torch.float16)
+    tuning._scaler.update(1024.0)
+    other.restore(tuning.state())
+    assert other._scaler.get_scale() == 1024
+    other.take_step(batch)
+    assert not torch.equal(other.model.head.linear.weight, before["head.linear.weight"])
+    assert np.isfinite(other.train_loss())
+
+
 class Asking(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what makes a CPU wait for its GPU: a value that Python looks at, and shapes that depend on values."""
 

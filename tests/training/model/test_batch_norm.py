@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from training.model import batch_norm
-from training.model.batch_norm import needs_synchronising
+from training.model.batch_norm import statistics_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -94,10 +94,25 @@ def test_two_processes_have_the_statistics_and_gradients_of_one_with_the_whole_b
 
 
 @pytest.mark.parametrize(
-    ("processes", "images", "expected"), [(8, 2, True), (2, 31, True), (2, 32, False), (1, 2, False)]
+    ("processes", "images", "expected"),
+    [
+        (1, 32, "own"),
+        (2, 32, "own"),
+        (2, 31, "together"),
+        (8, 4, "together"),
+        (8, 3, "pretrained"),
+        (1, 31, "pretrained"),
+    ],
 )
-def test_only_few_images_of_several_processes_are_taken_together(processes: int, images: int, expected: bool) -> None:
-    assert needs_synchronising(processes=processes, images=images) == expected
+def test_statistics_are_taken_where_enough_images_are_seen_together(processes: int, images: int, expected: str) -> None:
+    network = nn.Sequential(nn.BatchNorm2d(4))
+    assert statistics_of(network, processes=processes, images=images) == expected
+
+
+@pytest.mark.parametrize("images", [2, 64])
+def test_a_network_without_batch_norm_has_no_statistics(images: int) -> None:
+    """So a transformer is compiled however few photos each of its processes has."""
+    assert statistics_of(nn.Sequential(nn.LayerNorm(4)), processes=8, images=images) == "none"
 
 
 def test_timms_batch_norm_with_its_activation_is_synchronised_too(monkeypatch: pytest.MonkeyPatch) -> None:
