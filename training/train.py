@@ -27,7 +27,7 @@ from training.export.onnx_model import OnnxModel
 from training.finishing.cross_validation import calibrated_losses
 from training.finishing.finish import Finished, finish
 from training.finishing.group_accuracy import group_accuracy, groups_of
-from training.loop.head_loop import fit
+from training.loop.head_loop import fit, head_logits
 from training.loop.history import History, epoch_line
 from training.loop.instrumented import instrumented_training
 from training.model.backbones import Backbone
@@ -108,7 +108,8 @@ def _fine_tuned(
     finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=values)
 
     # both as they would be served, on photos that neither learnt from
-    head_loss = float(calibrated_losses(finished.held_out_logits[-len(validation.labels) :], validation.labels).mean())
+    of_head = head_logits(finished.validated_head, validation)
+    head_loss = float(calibrated_losses(of_head, validation.labels).mean())
     network_loss = float(calibrated_losses(tuned.validation.logits, tuned.validation.labels).mean())
     comparison: contract.FineTuningComparison = {
         "served": network_loss <= head_loss,

@@ -13,7 +13,8 @@ from scipy.optimize import minimize
 
 import contract
 from training.embedding.store import SplitFeatures
-from training.evaluation.calibration import fit_temperature
+from training.evaluation.calibration import fit_temperature, softmax
+from training.evaluation.coverage import lowest_score
 from training.finishing import cross_validation, rows
 from training.finishing import finish as finish_module
 from training.finishing.cross_validation import Choice
@@ -212,6 +213,15 @@ def test_the_logits_that_the_temperature_is_fitted_on_are_of_photos_held_out() -
     assert sorted(result.held_out_labels) == sorted(np.concatenate([split.labels for split in splits]))
 
 
+def test_a_handful_of_photos_has_held_out_scores_too() -> None:
+    data = Data(noise=1.0, middle=1.0, images=4)
+    train, validation = data.split(seed=0), data.split(seed=1, views=1)
+    result = finished(train, validation, head=new_head(train.features, levels=LEVELS, classes=4))
+    assert np.isfinite(result.held_out_logits).all()
+    assert (np.abs(result.held_out_logits).sum(axis=1) > 0).all()
+    np.testing.assert_array_equal(result.held_out_labels, np.concatenate([train.labels, validation.labels]))
+
+
 def test_features_that_do_not_fit_in_memory_give_the_same_head(monkeypatch: pytest.MonkeyPatch) -> None:
     data = Data(noise=1.5, middle=1.0)
     train, validation = data.split(seed=0), data.split(seed=1, views=1)
@@ -247,7 +257,7 @@ def test_penalties_chosen_on_a_share_of_the_photos_are_weakened_for_all_of_them(
     monkeypatch.setattr(finish_module, "cross_validate", cross_validated)
     monkeypatch.setattr(finish_module, "solve", solved)
     finished(train, validation, head=new_head(train.features, levels=LEVELS, classes=4))
-    assert fitted == [each.penalty / 2 for each in tried[0].members] * 2
+    assert fitted == [each.penalty / 2 for each in tried[0].members] * 2, "nor is a fold of all photos fitted then"
 
 
 def test_the_served_head_gives_the_mean_of_its_members_calibrated_logits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +279,8 @@ def test_the_served_head_gives_the_mean_of_its_members_calibrated_logits(monkeyp
 
     plain = torch.from_numpy(np.asarray(validation.features[0]))
     expected = np.zeros((len(validation.labels), 4))
-    for member, solution in zip(choice.members, solutions[3:], strict=True):
+    # the first three are of the training photos alone, and those after the next three of the folds
+    for member, solution in zip(choice.members, solutions[3:6], strict=True):
         scale = head.scale * level_factors(LEVELS, weights=member.level_weights)
         expected += solution.logits((plain - head.mean) * scale).numpy() / member.temperature / 3
     np.testing.assert_allclose(head_logits(result.head, validation), expected, atol=1e-4)
@@ -282,3 +293,25 @@ def test_the_log_says_what_was_chosen_and_by_how_much(capsys: pytest.CaptureFixt
     assert "of 4 weights of the features, each with the best of 8 penalties in 3-fold cross-validation" in log
     assert "on 120 training photos: calibrated loss" in log
     assert "kept: the logistic regression, which learns from them too" in log
+
+
+def test_sets_of_labels_hold_the_right_one_as_often_as_the_held_out_photos_promise() -> None:
+    """Heads that learnt from much less than the served one are less sure, and their scores promise too little."""
+    data = Data(noise=1.0, middle=1.0, images=30)
+    realised = []
+    for seed in range(12):
+        train, validation = data.split(seed=10 * seed), data.split(seed=10 * seed + 1, images=10, views=1)
+        test = data.split(seed=10 * seed + 2, images=1000, views=1)
+        result = finished(train, validation, head=new_head(train.features, levels=LEVELS, classes=4), seed=seed)
+        temperature = fit_temperature(result.held_out_logits, result.held_out_labels)
+        held, served = (
+            softmax(logits / temperature)[np.arange(len(labels)), labels].astype(np.float64)
+            for logits, labels in (
+                (result.held_out_logits, result.held_out_labels),
+                (head_logits(result.head, test), test.labels),
+            )
+        )
+        lowest = lowest_score(held, level=0.8)
+        assert lowest is not None
+        realised.append(float((served >= lowest).mean()))
+    assert np.mean(realised) == pytest.approx(0.8, abs=0.025)
