@@ -105,7 +105,14 @@ def _fine_tuned(
     train, validation = read_split(folder, "train"), read_split(folder, "validation")
     head = new_head(train.features, levels=index["levels"], classes=len(index["classes"]))
     values = replace(hyperparameters, label_smoothing=0.0)
-    finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=values)
+    finished = finish(
+        head,
+        train=train,
+        validation=validation,
+        levels=index["levels"],
+        hyperparameters=values,
+        groups=groups_of([train, validation], records=chain(*manifest.records.values())),
+    )
 
     # both as they would be served, on photos that neither learnt from
     of_head = head_logits(finished.validated_head, validation)
@@ -184,7 +191,14 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
 
     # finish the head of the kept epoch
     head.load_state_dict(history.weights)
-    finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=hyperparameters)
+    finished = finish(
+        head,
+        train=train,
+        validation=validation,
+        levels=index["levels"],
+        hyperparameters=hyperparameters,
+        groups=groups_of([train, validation], records=chain(*manifest.records.values())),
+    )
     distance = fit_distance(train.features, train.labels, levels=index["levels"], seed=hyperparameters.seed)
     trained = _with_head(finished, backbone=backbone, distance=distance, history=history)
     return replace(trained, **_across_splits(finished, folder, manifest, hyperparameters))
