@@ -74,7 +74,14 @@ def check_folder(folder: Path, *, state: Path, console: Console) -> Path:
     thumbnails: dict[str, str] = json.loads((output / contract.Artefact.THUMBNAILS).read_text(encoding="ascii"))
 
     write_list(output / "check.csv", check=check, folder=folder)
-    (output / "check.html").write_text(page(check, thumbnails=thumbnails, folder=folder), encoding="utf-8")
+    html = page(
+        check,
+        thumbnails=thumbnails,
+        folder=folder,
+        remarks=[printable(remark) for remark in photos.found.remarks],
+        left_out=[(printable(file["path"]), printable(file["reason"])) for file in photos.found.left_out],
+    )
+    (output / "check.html").write_text(html, encoding="utf-8")
     (output / contract.Artefact.THUMBNAILS).unlink()
     left_out = [*photos.found.remarks, *left_out_lines(photos.found, state=state)]
     _print(check, left_out=left_out, folder=folder, output=output, console=console)

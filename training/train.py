@@ -27,7 +27,7 @@ from training.export.onnx_model import OnnxModel
 from training.finishing.cross_validation import calibrated_losses
 from training.finishing.finish import Finished, finish
 from training.finishing.group_accuracy import group_accuracy, groups_of
-from training.loop.head_loop import fit
+from training.loop.head_loop import fit, head_logits
 from training.loop.history import History, epoch_line
 from training.loop.instrumented import instrumented_training
 from training.model.backbones import Backbone
@@ -105,10 +105,18 @@ def _fine_tuned(
     train, validation = read_split(folder, "train"), read_split(folder, "validation")
     head = new_head(train.features, levels=index["levels"], classes=len(index["classes"]))
     values = replace(hyperparameters, label_smoothing=0.0)
-    finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=values)
+    finished = finish(
+        head,
+        train=train,
+        validation=validation,
+        levels=index["levels"],
+        hyperparameters=values,
+        groups=groups_of([train, validation], records=chain(*manifest.records.values())),
+    )
 
     # both as they would be served, on photos that neither learnt from
-    head_loss = float(calibrated_losses(finished.held_out_logits[-len(validation.labels) :], validation.labels).mean())
+    of_head = head_logits(finished.validated_head, validation)
+    head_loss = float(calibrated_losses(of_head, validation.labels).mean())
     network_loss = float(calibrated_losses(tuned.validation.logits, tuned.validation.labels).mean())
     comparison: contract.FineTuningComparison = {
         "served": network_loss <= head_loss,
@@ -183,7 +191,14 @@ def _trained_head(hyperparameters: contract.Hyperparameters, *, manifest: Manife
 
     # finish the head of the kept epoch
     head.load_state_dict(history.weights)
-    finished = finish(head, train=train, validation=validation, levels=index["levels"], hyperparameters=hyperparameters)
+    finished = finish(
+        head,
+        train=train,
+        validation=validation,
+        levels=index["levels"],
+        hyperparameters=hyperparameters,
+        groups=groups_of([train, validation], records=chain(*manifest.records.values())),
+    )
     distance = fit_distance(train.features, train.labels, levels=index["levels"], seed=hyperparameters.seed)
     trained = _with_head(finished, backbone=backbone, distance=distance, history=history)
     return replace(trained, **_across_splits(finished, folder, manifest, hyperparameters))

@@ -108,6 +108,21 @@ def test_what_was_found_is_printed_with_the_way_to_act_on_it(
     assert f"--apply {written(state) / 'check.csv'}" in printed
 
 
+def test_the_page_names_what_was_left_out_and_what_is_remarkable_about_the_folders(
+    folder: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("IMG_1.HEIC", *(f"{number}<b>.txt" for number in range(7))):
+        (folder / "cat" / name).write_text("no photo")
+    (folder / "train").mkdir()
+    (folder / "train" / "a.jpg").write_text("a class that is called like a split")
+    doctor.install(tmp_path / "envs", monkeypatch)
+    assert whippet(folder).exit_code == 0
+    page = (written(state) / "check.html").read_text(encoding="utf-8")
+    assert "train counts as a class" in page
+    assert "HEIC is not read; convert it to JPEG" in page
+    assert all(f"cat/{name}" in page for name in ("IMG_1.HEIC", "6&lt;b&gt;.txt"))
+
+
 def test_a_second_check_leaves_the_list_that_a_person_works_on(checked: Path, folder: Path, state: Path) -> None:
     decide(checked, {"cat/a.jpg": "aside"})
     before = checked.read_bytes()

@@ -39,8 +39,8 @@ PENALTIES: Final = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
 
 FOLDS: Final = 3
 
-_TOLERANCE: Final = 1e-4
-"""Of a candidate's fit. A finer one takes twice the time, and moved the held-out loss of clothing10 by 0.0003."""
+FOLD_TOLERANCE: Final = 1e-4
+"""Of a fold's fit. A finer one takes twice the time, and moved the held-out loss of clothing10 by 0.0003."""
 
 _LOGITS: Final = 1_000_000
 """Logits of all rows, which the time of a fit grows with: 20,000 photos of ten classes in five views."""
@@ -178,10 +178,10 @@ def calibrated_losses(
     return losses if class_weights is None else losses * class_weights.numpy()[labels]
 
 
-def folds(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+def folds(labels: NDArray[np.int64], rng: np.random.Generator, *, number: int = FOLDS) -> NDArray[np.int64]:
     """Return the fold of each photo, (images,): photos are dealt out class by class, so each fold has its share."""
     fold_of = np.empty(len(labels), dtype=np.int64)
-    fold_of[np.lexsort((rng.random(len(labels)), labels))] = np.arange(len(labels)) % FOLDS
+    fold_of[np.lexsort((rng.random(len(labels)), labels))] = np.arange(len(labels)) % number
     return fold_of
 
 
@@ -215,7 +215,7 @@ def _path(
             penalty=penalty,
             label_smoothing=label_smoothing,
             class_weights=of_classes,
-            tolerance=_TOLERANCE,
+            tolerance=FOLD_TOLERANCE,
         )
         logits.append(solution.logits(plain).numpy())
     return np.stack(logits)

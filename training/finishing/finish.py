@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 import contract
 from training.data.class_weights import class_counts, class_weights
 from training.embedding.store import SplitFeatures
-from training.finishing.cross_validation import Candidate, calibrated_losses, cross_validate
-from training.finishing.group_accuracy import HeadSettings
+from training.finishing.cross_validation import (
+    FOLD_TOLERANCE,
+    Candidate,
+    calibrated_losses,
+    cross_validate,
+    folds,
+)
+from training.finishing.group_accuracy import FEWEST_GROUPS, HeadSettings, numbered, unit_folds
 from training.finishing.rows import Photos, Rows
 from training.loop.head_loop import head_logits
 from training.loop.history import Scores, scores_of, standard_error
@@ -33,6 +39,10 @@ _MARGIN: Final = 3.0
 
 _TOLERANCE: Final = 1e-7
 
+_FOLDS: Final = 10
+"""In which the chosen settings are fitted once more: heads that learnt from nine tenths of the photos are about as sure
+as the served one, which sets of labels with a promise need (docs/decisions/unknown.md)."""
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -45,7 +55,7 @@ class Finished:
     validated_head: Head
     """The head before it learnt from the validation photos too: what else is to be decided on them is decided by it."""
     held_out_logits: NDArray[np.float32]
-    """(images, classes): logits of photos that the head which gave them had not learnt from."""
+    """(images, classes): of training and validation photos, by heads that had not learnt from them."""
     held_out_labels: NDArray[np.int64]
     """(images,)"""
     settings: HeadSettings
@@ -60,6 +70,7 @@ def finish(
     levels: Sequence[int],
     hyperparameters: contract.Hyperparameters,
     weights: Sequence[Sequence[float]] | None = None,
+    groups: Sequence[str] = (),
 ) -> Finished:
     """Return the better of the trained head and the best logistic regression on the same features.
 
@@ -76,6 +87,8 @@ def finish(
         levels: sizes of the parts of a feature vector.
         hyperparameters: the training's.
         weights: the candidates for the levels' weights, if not those of `cross_validate`.
+        groups: of each training photo and each validation photo, an empty text where it has none: the photos of a group
+            are held out together.
     """
     choice = cross_validate(trained, train=train, levels=levels, hyperparameters=hyperparameters, weights=weights)
     print(choice.description, flush=True)
@@ -86,7 +99,9 @@ def finish(
     scales = [trained.scale * level_factors(levels, weights=each.level_weights) for each in choice.members]
     photos = [Photos.every(train)]
 
-    def fitted(photos: Sequence[Photos], *, starts: Sequence[Solution]) -> list[Solution]:
+    def fitted(
+        photos: Sequence[Photos], *, starts: Sequence[Solution], tolerance: float = _TOLERANCE
+    ) -> list[Solution]:
         return [
             solve(
                 Rows(photos, mean=trained.mean, scale=scale),
@@ -94,12 +109,13 @@ def finish(
                 penalty=each.penalty * choice.share,
                 label_smoothing=hyperparameters.label_smoothing,
                 class_weights=of_classes,
-                tolerance=_TOLERANCE,
+                tolerance=tolerance,
             )
             for each, scale, start in zip(choice.members, scales, starts, strict=True)
         ]
 
-    alone = fitted(photos, starts=[Solution.zero(classes=classes, dim=dim)] * len(choice.members))
+    zeros = [Solution.zero(classes=classes, dim=dim)] * len(choice.members)
+    alone = fitted(photos, starts=zeros)
     finished = _averaged(trained, choice.members, solutions=alone, levels=levels)
 
     # beside the trained head, on the validation photos, calibrated as they would be served
@@ -132,15 +148,49 @@ def finish(
 
     # learn from the validation photos too
     both = fitted([*photos, Photos.every(validation, views=1)], starts=alone)
+
+    def held_out() -> NDArray[np.float32]:
+        """Return the logits of all photos in the plain view, each by a head like the served one that lacks its fold.
+
+        All of these start from none: a head that had learnt from a photo would remember it.
+        """
+        splits = [(train, train.features.shape[0]), (validation, 1)]
+        every = np.concatenate([split.labels for split, _ in splits])
+        fold_of = _held_out_folds(every, groups=groups, seed=hyperparameters.seed)
+        parts = np.split(fold_of, [len(train.labels)])
+        logits = np.zeros((len(every), classes), dtype=np.float32)
+        for fold in np.unique(fold_of):
+            learnt = [
+                Photos(split, np.flatnonzero(part != fold), views)
+                for (split, views), part in zip(splits, parts, strict=True)
+            ]
+            solutions = fitted(learnt, starts=zeros, tolerance=FOLD_TOLERANCE)
+            head = _averaged(trained, choice.members, solutions=solutions, levels=levels)
+            of_head = np.concatenate([head_logits(head, split) for split, _ in splits])
+            logits[fold_of == fold] = of_head[fold_of == fold]
+        return logits
+
+    # of many photos, of which a part was tried, even two thirds of that part make a head that is hardly less sure
+    logits = held_out() if choice.share == 1 else np.concatenate([choice.logits, after])
     return Finished(
         head=_averaged(trained, choice.members, solutions=both, levels=levels),
         validation=scores["finished"],
         validation_images=len(labels),
         validated_head=finished,
-        held_out_logits=np.concatenate([choice.logits, after]),
+        held_out_logits=logits,
         held_out_labels=np.concatenate([choice.labels, labels]),
         settings=settings,
     )
+
+
+def _held_out_folds(labels: NDArray[np.int64], *, groups: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """Return the fold of each photo, (images,): groups stay whole, where every class has enough of them for that."""
+    rng = np.random.default_rng(seed)
+    if any(groups):
+        units = numbered(groups)
+        if min(len(np.unique(units[labels == label])) for label in np.unique(labels)) >= FEWEST_GROUPS:
+            return unit_folds(units, labels, rng=rng, number=_FOLDS)
+    return folds(labels, rng, number=_FOLDS)
 
 
 def _averaged(

@@ -24,7 +24,7 @@ from training.evaluation.look_alikes import look_alikes
 from training.finishing.rows import Photos, Rows
 from training.model.logistic_regression import Solution, solve
 
-__all__ = ["HeadSettings", "group_accuracy", "groups_of"]
+__all__ = ["FEWEST_GROUPS", "HeadSettings", "group_accuracy", "groups_of", "numbered", "unit_folds"]
 
 FOLDS: Final = 5
 
@@ -34,7 +34,7 @@ _MOST: Final = 8_000
 _MOST_A_CLASS: Final = 1_000
 """Photos of a class: all pairs of them are compared."""
 
-_FEWEST_GROUPS: Final = 3
+FEWEST_GROUPS: Final = 3
 """Groups of each class without which whole groups cannot be held out: a fold would hold nearly all of a class."""
 
 _TOLERANCE: Final = 1e-4
@@ -112,12 +112,12 @@ def group_accuracy(
     source, group_of = _grouped([groups[at] for at in pool.chosen], pool=pool)
     count = int(group_of.max()) + 1
     of_class = [len(np.unique(group_of[labels == label])) for label in np.unique(labels)]
-    if count == len(labels) or min(of_class) < _FEWEST_GROUPS:
+    if count == len(labels) or min(of_class) < FEWEST_GROUPS:
         return None
 
     # the same photos held out in both ways
     right = {
-        by: _right(pool, _folds(units, labels, rng=rng), settings=settings, classes=classes)
+        by: _right(pool, unit_folds(units, labels, rng=rng), settings=settings, classes=classes)
         for by, units in (("group", group_of), ("photo", np.arange(len(labels))))
     }
     accuracy = float(right["group"].mean())
@@ -133,7 +133,7 @@ def group_accuracy(
 
 def _chosen(labels: NDArray[np.int64], rng: np.random.Generator) -> Positions:
     """Return the positions of all photos, or of a random part of those of large classes and of many photos."""
-    most = min(_MOST_A_CLASS, max(_MOST // (int(labels.max()) + 1), 2 * _FEWEST_GROUPS))
+    most = min(_MOST_A_CLASS, max(_MOST // (int(labels.max()) + 1), 2 * FEWEST_GROUPS))
     parts = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -144,22 +144,29 @@ def _chosen(labels: NDArray[np.int64], rng: np.random.Generator) -> Positions:
 def _grouped(groups: Sequence[str], *, pool: _Pool) -> tuple[_Source, NDArray[np.int64]]:
     """Return where the groups come from, and the number of each photo's group; one without a group is its own."""
     if any(groups):
-        names = [group or f"\0{at}" for at, group in enumerate(groups)]
-        numbers: Mapping[str, int] = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        return "groups", np.array([numbers[name] for name in names], dtype=np.int64)
+        return "groups", numbered(groups)
     every = np.ones(len(pool.chosen), dtype=bool)
     rows = [part.split.features[np.zeros(len(part.images), dtype=np.int64), part.images] for part in pool.photos(every)]
     return "look-alikes", look_alikes(unit(np.concatenate(rows)), pool.labels)
 
 
-def _folds(units: NDArray[np.int64], labels: NDArray[np.int64], *, rng: np.random.Generator) -> NDArray[np.int64]:
+def numbered(groups: Sequence[str]) -> NDArray[np.int64]:
+    """Return the number of each photo's group, from 0 on without a gap; a photo without a group is one of its own."""
+    names = [group or f"\0{at}" for at, group in enumerate(groups)]
+    numbers: Mapping[str, int] = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], dtype=np.int64)
+
+
+def unit_folds(
+    units: NDArray[np.int64], labels: NDArray[np.int64], *, rng: np.random.Generator, number: int = FOLDS
+) -> NDArray[np.int64]:
     """Return the fold of each photo, (photos,): units stay whole, the largest are dealt out first.
 
     Each goes to the fold that has the fewest photos of its classes so far.
     """
     sizes = np.bincount(units)
     members = np.split(np.argsort(units, kind="stable"), np.cumsum(sizes)[:-1])
-    dealt = np.zeros((FOLDS, int(labels.max()) + 1))
+    dealt = np.zeros((number, int(labels.max()) + 1))
     fold_of = np.zeros(len(units), dtype=np.int64)
     for unit_ in np.lexsort((rng.random(len(sizes)), -sizes)):
         of_classes, counts = np.unique(labels[members[unit_]], return_counts=True)

@@ -13,7 +13,8 @@ from scipy.optimize import minimize
 
 import contract
 from training.embedding.store import SplitFeatures
-from training.evaluation.calibration import fit_temperature
+from training.evaluation.calibration import fit_temperature, softmax
+from training.evaluation.coverage import lowest_score
 from training.finishing import cross_validation, rows
 from training.finishing import finish as finish_module
 from training.finishing.cross_validation import Choice
@@ -65,6 +66,7 @@ def finished(
     levels: list[int] = LEVELS,
     seed: int = 0,
     class_weights: str = "none",
+    groups: list[str] | None = None,
 ) -> Finished:
     return finish(
         head or trained_head(train, validation=validation),
@@ -72,6 +74,7 @@ def finished(
         validation=validation,
         levels=levels,
         hyperparameters=contract.Hyperparameters(seed=seed, class_weights=class_weights),
+        groups=groups or [],
     )
 
 
@@ -212,6 +215,15 @@ def test_the_logits_that_the_temperature_is_fitted_on_are_of_photos_held_out() -
     assert sorted(result.held_out_labels) == sorted(np.concatenate([split.labels for split in splits]))
 
 
+def test_a_handful_of_photos_has_held_out_scores_too() -> None:
+    data = Data(noise=1.0, middle=1.0, images=4)
+    train, validation = data.split(seed=0), data.split(seed=1, views=1)
+    result = finished(train, validation, head=new_head(train.features, levels=LEVELS, classes=4))
+    assert np.isfinite(result.held_out_logits).all()
+    assert (np.abs(result.held_out_logits).sum(axis=1) > 0).all()
+    np.testing.assert_array_equal(result.held_out_labels, np.concatenate([train.labels, validation.labels]))
+
+
 def test_features_that_do_not_fit_in_memory_give_the_same_head(monkeypatch: pytest.MonkeyPatch) -> None:
     data = Data(noise=1.5, middle=1.0)
     train, validation = data.split(seed=0), data.split(seed=1, views=1)
@@ -247,7 +259,7 @@ def test_penalties_chosen_on_a_share_of_the_photos_are_weakened_for_all_of_them(
     monkeypatch.setattr(finish_module, "cross_validate", cross_validated)
     monkeypatch.setattr(finish_module, "solve", solved)
     finished(train, validation, head=new_head(train.features, levels=LEVELS, classes=4))
-    assert fitted == [each.penalty / 2 for each in tried[0].members] * 2
+    assert fitted == [each.penalty / 2 for each in tried[0].members] * 2, "nor is a fold of all photos fitted then"
 
 
 def test_the_served_head_gives_the_mean_of_its_members_calibrated_logits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +281,8 @@ def test_the_served_head_gives_the_mean_of_its_members_calibrated_logits(monkeyp
 
     plain = torch.from_numpy(np.asarray(validation.features[0]))
     expected = np.zeros((len(validation.labels), 4))
-    for member, solution in zip(choice.members, solutions[3:], strict=True):
+    # the first three are of the training photos alone, and those after the next three of the folds
+    for member, solution in zip(choice.members, solutions[3:6], strict=True):
         scale = head.scale * level_factors(LEVELS, weights=member.level_weights)
         expected += solution.logits((plain - head.mean) * scale).numpy() / member.temperature / 3
     np.testing.assert_allclose(head_logits(result.head, validation), expected, atol=1e-4)
@@ -282,3 +295,61 @@ def test_the_log_says_what_was_chosen_and_by_how_much(capsys: pytest.CaptureFixt
     assert "of 4 weights of the features, each with the best of 8 penalties in 3-fold cross-validation" in log
     assert "on 120 training photos: calibrated loss" in log
     assert "kept: the logistic regression, which learns from them too" in log
+
+
+def test_sets_of_labels_hold_the_right_one_as_often_as_the_held_out_photos_promise() -> None:
+    """Heads that learnt from much less than the served one are less sure, and their scores promise too little."""
+    data = Data(noise=1.0, middle=1.0, images=30)
+    realised = []
+    for seed in range(12):
+        train, validation = data.split(seed=10 * seed), data.split(seed=10 * seed + 1, images=10, views=1)
+        test = data.split(seed=10 * seed + 2, images=1000, views=1)
+        result = finished(train, validation, head=new_head(train.features, levels=LEVELS, classes=4), seed=seed)
+        temperature = fit_temperature(result.held_out_logits, result.held_out_labels)
+        held, served = (
+            softmax(logits / temperature)[np.arange(len(labels)), labels].astype(np.float64)
+            for logits, labels in (
+                (result.held_out_logits, result.held_out_labels),
+                (head_logits(result.head, test), test.labels),
+            )
+        )
+        lowest = lowest_score(held, level=0.8)
+        assert lowest is not None
+        realised.append(float((served >= lowest).mean()))
+    assert np.mean(realised) == pytest.approx(0.8, abs=0.025)
+
+
+def _in_bursts(split: SplitFeatures, *, size: int) -> SplitFeatures:
+    """A split in which every photo is a burst of `size` that look almost the same."""
+    features = np.repeat(np.asarray(split.features), size, axis=1)
+    features += 0.05 * np.random.default_rng(0).normal(size=features.shape).astype(np.float32)
+    labels = np.repeat(split.labels, size)
+    return SplitFeatures(features, labels, [""] * len(labels))
+
+
+def test_no_photo_of_a_group_is_scored_by_a_head_that_learnt_from_the_others_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With random labels, whoever had seen a photo of the same burst would be right about all of it."""
+    monkeypatch.setattr(finish_module, "_MARGIN", np.inf)  # an untrained head, which is never sure, would be better
+    data, rng = Data(noise=1.0, middle=1.0, images=30, views=1), np.random.default_rng(3)
+    splits = []
+    for seed, images in ((0, 30), (1, 10)):
+        one = data.split(seed=seed, images=images)
+        splits.append(_in_bursts(SplitFeatures(one.features, rng.integers(4, size=images), one.paths), size=5))
+    groups = [f"burst {at // 5}" for at in range(200)]
+    head = new_head(splits[0].features, levels=LEVELS, classes=4)
+    right = {}
+    for given in ("groups", "none"):
+        result = finished(*splits, head=head, groups=groups if given == "groups" else None)
+        right[given] = (result.held_out_logits.argmax(axis=1) == result.held_out_labels).mean()
+    assert right["groups"] < 0.5 < right["none"]
+
+
+def test_a_class_of_two_groups_is_held_out_photo_by_photo() -> None:
+    data = Data(noise=0.3, middle=1.0, views=1)
+    train, validation = data.split(seed=0), data.split(seed=1)
+    groups = [f"{label} {at % 2}" for at, label in enumerate([*train.labels, *validation.labels])]
+    head = new_head(train.features, levels=LEVELS, classes=4)
+    one, other = (finished(train, validation, head=head, groups=given) for given in (groups, None))
+    np.testing.assert_array_equal(one.held_out_logits, other.held_out_logits)

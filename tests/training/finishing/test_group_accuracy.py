@@ -107,7 +107,7 @@ def test_no_fold_divides_a_unit_and_all_have_their_share() -> None:
     units: NDArray[np.int64] = rng.integers(0, 60, 300)
     units = np.unique(units, return_inverse=True)[1]
     labels = units % 3
-    fold_of = module._folds(units, labels, rng=rng)
+    fold_of = module.unit_folds(units, labels, rng=rng)
     assert all(len(np.unique(fold_of[units == unit])) == 1 for unit in np.unique(units))
     assert len(np.unique(fold_of)) == FOLDS
     for label in range(3):
