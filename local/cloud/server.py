@@ -28,6 +28,7 @@ from local.cloud import (
     lambda_,
     lambda_workers,
     model_package_groups,
+    object_keys,
     object_store,
     permission_log,
     sagemaker,
@@ -130,6 +131,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         integrations.apply(service, scaling)
         jsonpaths.apply()
         object_store.apply()
+        object_keys.apply()
         form_uploads.apply()
         lambda_.apply()
         lambda_workers.apply(workers)
