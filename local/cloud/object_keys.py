@@ -98,16 +98,19 @@ class _Keys:
             return
 
         used: list[tuple[str, str | None]] = []
-        if method == "GET" and action in ("GetObject", "GetObjectVersion"):
-            used.append((_READ, self._of_object(bucket, name, self._parameter(query, "versionId"))))
+        if action in ("GetObject", "GetObjectVersion"):
+            found = self._object(bucket, name, self._parameter(query, "versionId"))
+            asks_checksum = headers.get("x-amz-checksum-mode", "").upper() == "ENABLED" and bool(found.get("checksums"))
+            if method == "GET" or asks_checksum:
+                used.append((_READ, _key_of(found)))
         if action == "PutObject":
             upload = self._uploads.get(self._parameter(query, "uploadId"))
             if upload is None:
                 used.append((_WRITE, self._written(headers, bucket)))
             elif method == "PUT":
-                used.append((_READ, upload.get("preserved_headers", {}).get(_KEY_ID)))
+                used.append((_READ, _key_of(upload)))
             if source := headers.get("x-amz-copy-source"):
-                used.append((_READ, self._of_source(source)))
+                used.append((_READ, _key_of(self._source(source))))
         yield from ((asked, arn) for asked, key in used if (arn := self._arn(key)))
 
     def of_form(self, fields: dict[str, str], bucket: str) -> str | None:
@@ -120,20 +123,25 @@ class _Keys:
         key: str | None = (stored or {}).get(_KEY_ID)
         return key
 
-    def _of_source(self, source: str) -> str | None:
+    def _source(self, source: str) -> Mapping[str, Any]:
         place, _, query = source.partition("?")
         bucket, _, name = unquote(place).lstrip("/").partition("/")
-        return self._of_object(bucket, name, query.removeprefix("versionId="))
+        return self._object(bucket, name, query.removeprefix("versionId="))
 
-    def _of_object(self, bucket: str, name: str, version: str) -> str | None:
-        found = self._buckets.get(bucket, {}).get("objects", {}).get(name, {})
+    def _object(self, bucket: str, name: str, version: str) -> Mapping[str, Any]:
+        """Return what is known of an object, or of an earlier version; nothing of one that is not there."""
         if version:
             history = self._histories.get((bucket, name)) or ()
-            found = next((each for each in history if each["version_id"] == version), {})
-        key: str | None = (found.get("preserved_headers") or {}).get(_KEY_ID)
-        return key
+            return next((each for each in history if each["version_id"] == version), {})
+        return self._buckets.get(bucket, {}).get("objects", {}).get(name) or {}
 
     def _arn(self, key: str | None) -> str | None:
         """Return the ARN of a key that is named by its id, ARN or alias; None for a key that the account has not."""
         record = self._resolve(key) if key else None
         return str(record["Arn"]) if record else None
+
+
+def _key_of(record: Mapping[str, Any]) -> str | None:
+    """Return the key that an object or an upload was written with, as its request named it."""
+    key: str | None = (record.get("preserved_headers") or {}).get(_KEY_ID)
+    return key

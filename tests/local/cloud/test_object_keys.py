@@ -67,6 +67,8 @@ def test_without_the_key_an_object_is_seen_and_neither_read_nor_written(
 ) -> None:
     s3 = client(account, name)
     assert s3.head_object(Bucket=bucket, Key="a")["ServerSideEncryption"] == "aws:kms"
+    with pytest.raises(ClientError, match="403"):  # what a HEAD is refused with has no body
+        s3.head_object(Bucket=bucket, Key="a", ChecksumMode="ENABLED")
     with refused("kms:Decrypt"):
         s3.get_object(Bucket=bucket, Key="a")
     with refused("kms:GenerateDataKey"):
@@ -81,6 +83,7 @@ def test_who_may_decrypt_reads_and_who_may_make_data_keys_writes(
 ) -> None:
     reader = client(account, f"{name}-reader", allow("kms:Decrypt", key))
     assert reader.get_object(Bucket=bucket, Key="a")["Body"].read() == b"content"
+    assert "ChecksumCRC32" in reader.head_object(Bucket=bucket, Key="a", ChecksumMode="ENABLED")
     with refused("kms:GenerateDataKey"):
         reader.put_object(Bucket=bucket, Key="b", Body=b"content")
 
