@@ -36,6 +36,7 @@ from local.cloud import (
     seam,
     service_limits,
     service_quotas,
+    topic_keys,
 )
 from local.cloud.autoscaling import service as autoscaling
 from local.cloud.gate import Gate, admit_one_administrator
@@ -132,6 +133,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         jsonpaths.apply()
         object_store.apply()
         object_keys.apply()
+        topic_keys.apply()
         form_uploads.apply()
         lambda_.apply()
         lambda_workers.apply(workers)

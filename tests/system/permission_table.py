@@ -2,7 +2,7 @@
 
 What the whole run does not need has a row in one of three tables: `BY_CALLS` is proved by calls of another test,
 `BY_CODE` by a unit test of the way on which the call is, and `BY_AWS` holds what AWS's services alone ask for (KMS for
-the topic, disks and grants, VPCs, image pulls, logs, metrics and traces that a service writes, Step Functions' own
+disks and grants, VPCs, image pulls, logs, metrics and traces that a service writes, Step Functions' own
 rules, the registry's look at a model): the local cloud does not ask for it, and no call here can prove it.
 """
 
@@ -110,9 +110,7 @@ BY_AWS: Mapping[str, Rows] = {
         ("*", "kms:CreateGrant"): "SageMaker encrypts disks and the endpoint",
         ("*", "kms:DescribeKey"): "SageMaker looks at the key",
         ("*", "kms:Encrypt"): "SageMaker encrypts results",
-        ("FunctionsAskApproval", "kms:Decrypt"): "SNS asks for the topic's key",
-        ("FunctionsNotify", "kms:*"): "SNS asks for the topic's key",
-        ("MonitoringAlarmMessages", "kms:*"): "SNS asks for the topic's key",
+        ("MonitoringAlarmMessages", "kms:*"): "SNS asks for the topic's key, of an alarm in an account with a key",
         ("TidyUpFunction", "kms:*"): "S3 and SNS ask, of a run that is stopped in an account with a key",
     },
     "tests/infra/test_protected_payloads.py": {("*", "ec2:*"): "SageMaker joins the VPC"},
