@@ -29,6 +29,10 @@ def apply() -> None:
     # check what `role_may` and `role_trusts` use of ministack
     evaluator = seam.module("core.iam_evaluator")
     seam.expect(evaluator, "evaluate", "ctx", "policies")
+    seam.expect(evaluator, "_resource_policy", "service", "resource_arn")
+    seam.expect(
+        evaluator, "combine_resource_policy", "identity", "ctx", "policy", "owner_account", "required", "limits"
+    )
     seam.expect(evaluator, "_gather_role_policies", "role_name", "account_id")
     seam.expect(evaluator, "_permissions_boundary", "store", "name", "account_id")
     seam.expect(
@@ -56,6 +60,8 @@ def role_may(
 ) -> str | None:
     """Return None if the role's policies and boundary allow the action on the resource, else AWS's refusal.
 
+    Of a KMS key its own policy counts, too.
+
     Args:
         role_arn: the role.
         action: such as `sagemaker:CreateModel`.
@@ -70,19 +76,20 @@ def role_may(
     # evaluate the role's policies for a session of the role
     account = responses.get_account_id()
     caller = f"arn:aws:sts::{account}:assumed-role/{role_name(role_arn)}/{session}"
-    result = evaluator.evaluate(
-        evaluator.EvalContext(
-            principal_arn=caller,
-            principal_type="AssumedRole",
-            principal_account=account,
-            action=action,
-            resource_arn=resource,
-            region=responses.get_region(),
-            service_context=dict(context or {}),
-        ),
-        evaluator._gather_role_policies(role_name(role_arn), account),
-        *evaluator._permissions_boundary(seam.module("services.iam")._roles, role_name(role_arn), account),
+    asked = evaluator.EvalContext(
+        principal_arn=caller,
+        principal_type="AssumedRole",
+        principal_account=account,
+        action=action,
+        resource_arn=resource,
+        region=responses.get_region(),
+        service_context=dict(context or {}),
     )
+    policies = evaluator._gather_role_policies(role_name(role_arn), account)
+    limits = evaluator._permissions_boundary(seam.module("services.iam")._roles, role_name(role_arn), account)
+    result = evaluator.evaluate(asked, policies, *limits)
+    if action.startswith("kms:") and (of_key := evaluator._resource_policy("kms", resource)):
+        result = evaluator.combine_resource_policy(result, asked, *of_key, required=True, limits=limits)
 
     if result.decision == "Allow":
         return None

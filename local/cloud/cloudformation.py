@@ -22,6 +22,7 @@ def apply() -> None:
     _request_validators(
         _handler(handlers, "AWS::ApiGateway::RequestValidator"), _handler(handlers, "AWS::ApiGateway::Method")
     )
+    _topics(_handler(handlers, "AWS::SNS::Topic"))
     boundaries.apply(_handler(handlers, "AWS::IAM::Role"))
     function_checks.apply(_handler(handlers, "AWS::Lambda::Function"))
     _state_machines(provisioners, _handler(handlers, "AWS::StepFunctions::StateMachine"))
@@ -80,6 +81,31 @@ def _buckets(handler: dict[str, Any]) -> None:
         return name, attributes
 
     handler.update(create=create_bucket, update=update_bucket)
+
+
+def _topics(handler: dict[str, Any]) -> None:
+    """Keep the key of an AWS::SNS::Topic."""
+    topics = seam.expect(seam.module("services.sns"), "_topics")
+    create: Handler = handler["create"]
+    update: Handler = handler["update"]
+
+    # a property that the template does not have (any more) is removed
+    def keep_key(arn: str, properties: Mapping[str, Any]) -> None:
+        topics[arn]["attributes"]["KmsMasterKeyId"] = properties.get("KmsMasterKeyId", "")
+
+    def create_topic(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+        arn, attributes = create(logical_id, properties, stack_name)
+        keep_key(arn, properties)
+        return arn, attributes
+
+    def update_topic(
+        physical_id: str, old: dict[str, Any], new: dict[str, Any], stack_name: str, *rest: Any
+    ) -> tuple[str, dict[str, Any]]:
+        arn, attributes = update(physical_id, old, new, stack_name, *rest)
+        keep_key(arn, new)
+        return arn, attributes
+
+    handler.update(create=create_topic, update=update_topic)
 
 
 def _request_validators(validator: dict[str, Any], method: dict[str, Any]) -> None:

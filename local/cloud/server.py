@@ -28,6 +28,7 @@ from local.cloud import (
     lambda_,
     lambda_workers,
     model_package_groups,
+    object_keys,
     object_store,
     permission_log,
     sagemaker,
@@ -35,6 +36,7 @@ from local.cloud import (
     seam,
     service_limits,
     service_quotas,
+    topic_keys,
 )
 from local.cloud.autoscaling import service as autoscaling
 from local.cloud.gate import Gate, admit_one_administrator
@@ -130,6 +132,8 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         integrations.apply(service, scaling)
         jsonpaths.apply()
         object_store.apply()
+        object_keys.apply()
+        topic_keys.apply()
         form_uploads.apply()
         lambda_.apply()
         lambda_workers.apply(workers)

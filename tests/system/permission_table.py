@@ -1,4 +1,10 @@
-"""Each permission of a stack's roles beside the calls that a whole run made: which were needed, and in which phase."""
+"""Each permission of a stack's roles beside the calls that a whole run made: which were needed, and in which phase.
+
+What the whole run does not need has a row in one of three tables: `BY_CALLS` is proved by calls of another test,
+`BY_CODE` by a unit test of the way on which the call is, and `BY_AWS` holds what AWS's services alone ask for (KMS for
+disks and grants, VPCs, image pulls, logs, metrics and traces that a service writes, Step Functions' own
+rules, the registry's look at a model): the local cloud does not ask for it, and no call here can prove it.
+"""
 
 from __future__ import annotations
 
@@ -10,57 +16,140 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["Granted", "PermissionLog", "explanation", "granted", "lost_calls", "table", "unneeded", "unproved"]
+from tests.infra.function_calls import ROOT
+from tests.infra.test_every_role import fits
 
-ELSEWHERE: Mapping[tuple[str, str], str] = {
-    # what AWS's services ask for, and the local cloud does not
-    ("*", "kms:*"): "S3, SNS and SageMaker ask KMS: tests/infra/test_encryption.py",
-    ("*", "ec2:*"): "SageMaker joins the VPC: tests/infra/test_protected_payloads.py",
-    ("*", "ecr:*"): "SageMaker pulls the image: tests/infra/test_every_role.py",
-    ("*", "logs:*"): "the services write their logs: tests/infra/test_every_role.py",
-    ("*", "cloudwatch:PutMetricData"): "SageMaker writes its metrics: tests/infra/test_every_role.py",
-    ("*", "xray:*"): "Lambda and Step Functions write traces: tests/infra/test_every_role.py",
-    ("ServingImageBuildRole", "*"): "the build is CodeBuild's own: tests/infra/test_every_role.py",
-    ("WorkflowStateMachineRole", "events:*"): "Step Functions makes its rules: tests/infra/test_role.py",
-    ("WorkflowStateMachineRole", "sagemaker:ListTags"): "Step Functions' optimised calls: tests/infra/test_role.py",
-    ("TrainingRole", "s3:GetBucketLocation"): "the toolkit may ask for it: tests/infra/test_every_role.py",
-    ("TrainingRole", "s3:AbortMultipartUpload"): "of an upload that fails: tests/infra/test_every_role.py",
-    ("EndpointRole", "s3:ListBucket"): "of AWS's list for a model: tests/infra/test_every_role.py",
-    ("BatchRole", "s3:ListBucket"): "of AWS's list for a model: tests/infra/test_every_role.py",
-    ("WorkflowStateMachineRole", "s3:*"): "the registry looks at it: tests/infra/test_implied_permissions.py",
-    # what another run than this one does
-    ("FunctionsVerdict", "s3:ListBucket"): "a missing file is not refused: tests/infra/test_every_role.py",
-    ("BatchRole", "s3:GetObject *dataset/*"): "a batch of the data set's photos: tests/infra/test_batch_role.py",
-    ("TrainingRole", "s3:DeleteObject"): "a checkpoint is replaced: tests/local/sagemaker/jobs/test_training.py",
-    ("WorkflowStateMachineRole", "sagemaker:DeleteEndpoint"): "a broken endpoint: tests/infra/test_release_states.py",
-    ("WorkflowStateMachineRole", "sagemaker:UpdateEndpoint"): "the next release: tests/system/test_whole_run.py",
-    ("WorkflowStateMachineRole", "sagemaker:UpdateModelPackage"): "a failed smoke test: tests/infra/test_role.py",
-    ("TrainingRole", "s3:PutObject *debug/*"): "SageMaker Debugger's tensors: tests/system/test_debugger_ways.py",
-    ("ServingImageBuilder", "codebuild:*"): "a build that takes its time: tests/lambda/test_build_image.py",
-    ("WorkflowStateMachineRole", "sagemaker:DescribeEndpointConfig"): "a served one: tests/infra/test_role.py",
-    ("CleanupFunction", "sagemaker:Stop*"): "a destroy during a run: tests/system/test_whole_run.py",
-    ("CleanupFunction", "states:StopExecution"): "a destroy during a run: tests/system/test_whole_run.py",
-    ("FunctionsRetire", "sagemaker:Delete*"): "the releases after the next: tests/system/test_whole_run.py",
-    ("FunctionsCheckDataset", "sagemaker:DescribeEndpointConfig"): "the next run: tests/system/test_whole_run.py",
-    ("ApiFunction", "s3:PutObject"): "feedback: tests/system/test_feedback.py",
-    ("TidyUpFunction", "*"): "a run that is stopped: tests/system/test_ended_runs.py, tests/infra/test_every_role.py",
-    ("FunctionsReleaseLock", "states:DescribeExecution"): "a held lock: tests/system/test_ended_runs.py",
-    ("FunctionsCheckDataset", "sagemaker:Describe*"): "a run that is tried again: tests/system/test_ended_runs.py",
-    # automatic scaling
-    ("WorkflowStateMachineRole", "application-autoscaling:*"): "an update: tests/infra/test_scaling_states.py",
-    ("*", "cloudwatch:DeleteAlarms"): "an endpoint that scales: tests/local/cloud/test_autoscaling.py",
-    # what a check does that finds something, and a run after it
-    ("DriftFunction", "events:PutEvents"): "drift that is found: tests/local/cloud/test_drift.py",
-    ("FunctionsReport", "s3:GetObject *drift/latest.json"): "a run after a check: tests/lambda/test_report_drift.py",
-    # what an update with alarms does
-    ("FunctionsExplainRollout", "cloudwatch:*"): "a model taken back: tests/system/soak/test_guarded_rollout.py",
-    ("WorkflowStateMachineRole", "cloudwatch:DescribeAlarms"): "an update: tests/system/soak/test_guarded_rollout.py",
-    ("WorkflowStateMachineRole", "lambda:InvokeFunction *ExplainRollout*"): "a model taken back: the same",
-    ("FunctionsLookAtAlarms", "cloudwatch:*"): "an update: tests/system/soak/test_guarded_rollout.py",
-    ("WorkflowStateMachineRole", "lambda:InvokeFunction *LookAtAlarms*"): "an update: the same",
-    ("MonitoringAlarmMessages", "sns:Publish"): "an alarm: tests/system/soak/test_guarded_rollout.py",
+__all__ = [
+    "BY_AWS",
+    "BY_CALLS",
+    "BY_CODE",
+    "ELSEWHERE",
+    "Granted",
+    "PermissionLog",
+    "explanation",
+    "granted",
+    "lost_calls",
+    "superfluous",
+    "table",
+    "unneeded",
+    "unproved",
+]
+
+Rows = Mapping[tuple[str, str], str]
+"""Permissions by role, action and, where it follows, resource, each with who needs it."""
+
+BY_CALLS: Mapping[str, Rows] = {
+    "tests/system/test_whole_run.py": {
+        ("WorkflowStateMachineRole", "sagemaker:UpdateEndpoint"): "the next release",
+        ("WorkflowStateMachineRole", "sagemaker:DescribeEndpointConfig"): "the next release",
+    },
+    "tests/system/test_ended_runs.py": {
+        ("TidyUpFunction", "s3:*"): "a run that is stopped",
+        ("TidyUpFunction", "sns:Publish"): "a run that is stopped",
+        ("TidyUpFunction", "states:*"): "a run that is stopped",
+        ("TidyUpFunction", "sagemaker:List*"): "a run that is stopped",
+        ("TidyUpFunction", "sagemaker:DeleteEndpoint*"): "a run that is stopped in its release",
+        ("TidyUpFunction", "sagemaker:DeleteModel"): "a run that is stopped in its release",
+        ("TidyUpFunction", "sagemaker:DescribeEndpoint"): "a run that is stopped in its release",
+        ("TidyUpFunction", "sagemaker:UpdateModelPackage"): "a run that is stopped in its release",
+        ("TidyUpFunction", "sagemaker:UpdateEndpoint *:endpoint/*"): "a run that is stopped in its release",
+        ("FunctionsReleaseLock", "states:DescribeExecution"): "a held lock",
+        ("FunctionsCheckDataset", "sagemaker:DescribeTrainingJob"): "a run that is tried again",
+        ("FunctionsCheckDataset", "sagemaker:DescribeHyperParameterTuningJob"): "a run that is tried again",
+        ("FunctionsRetire", "sagemaker:Delete*"): "an older release",
+    },
+    "tests/system/test_debugger_ways.py": {
+        ("TrainingRole", "s3:PutObject *debug/*"): "SageMaker Debugger's tensors",
+    },
+    "tests/system/test_feedback.py": {("ApiFunction", "s3:PutObject *feedback/*"): "feedback"},
+    "tests/local/cloud/test_drift.py": {("DriftFunction", "events:PutEvents"): "drift that is found"},
+    "tests/local/cloud/test_autoscaling.py": {
+        ("WorkflowStateMachineRole", "application-autoscaling:DeregisterScalableTarget"): "other instances",
+        ("TidyUpFunction", "application-autoscaling:RegisterScalableTarget"): "a run that ended the scaling is stopped",
+        ("TidyUpFunction", "application-autoscaling:PutScalingPolicy"): "a run that ended the scaling is stopped",
+        ("TidyUpFunction", "cloudwatch:*"): "a run that ended the scaling is stopped",
+        ("TidyUpFunction", "iam:CreateServiceLinkedRole"): "a run that ended the scaling is stopped",
+        (
+            "TidyUpFunction",
+            "sagemaker:UpdateEndpointWeightsAndCapacities",
+        ): "a run that ended the scaling is stopped",
+    },
+    "tests/system/soak/test_guarded_rollout.py": {
+        ("FunctionsExplainRollout", "cloudwatch:*"): "a model taken back",
+        ("WorkflowStateMachineRole", "cloudwatch:DescribeAlarms *:alarm:whippet-dev-*"): "an update",
+        ("WorkflowStateMachineRole", "lambda:InvokeFunction *ExplainRollout*"): "a model taken back",
+        ("FunctionsLookAtAlarms", "cloudwatch:*"): "an update",
+        ("WorkflowStateMachineRole", "lambda:InvokeFunction *LookAtAlarms*"): "an update",
+        ("MonitoringAlarmMessages", "sns:Publish"): "an alarm",
+    },
+    "tests/system/soak/test_destroyed.py": {
+        ("CleanupFunction", "sagemaker:StopTrainingJob"): "a destroy during a run",
+        ("CleanupFunction", "states:StopExecution"): "a destroy during a run",
+    },
 }
-"""Permissions by role, action and, where it follows, resource, that this run does not need: who does, and its test."""
+"""Proved by calls: the test named asserts with `unproved` that the local cloud would refuse it one without each."""
+
+BY_CODE: Mapping[str, Rows] = {
+    "tests/infra/test_batch_role.py": {("BatchRole", "s3:GetObject *dataset/*"): "a batch of the data set's photos"},
+    "tests/lambda/test_build_image.py": {
+        ("ServingImageBuilder", "codebuild:BatchGetBuilds"): "a build that takes its time",
+        ("ServingImageBuilder", "codebuild:StopBuild"): "a build that takes too long",
+    },
+    "tests/lambda/test_cleanup.py": {
+        ("CleanupFunction", "sagemaker:Stop*"): "a job of another kind goes on",
+    },
+    "tests/lambda/test_tidy_up.py": {
+        ("TidyUpFunction", "sagemaker:Stop*"): "a job that Step Functions has not stopped",
+        ("TidyUpFunction", "sagemaker:CreateEndpoint"): "a real-time endpoint that was being replaced",
+    },
+}
+"""A call on a way that no whole run takes: the unit test named goes that way, against a stub that asks no IAM."""
+
+BY_AWS: Mapping[str, Rows] = {
+    "tests/infra/test_encryption.py": {
+        ("*", "kms:CreateGrant"): "SageMaker encrypts disks and the endpoint",
+        ("*", "kms:DescribeKey"): "SageMaker looks at the key",
+        ("*", "kms:Encrypt"): "SageMaker encrypts results",
+        ("MonitoringAlarmMessages", "kms:*"): "SNS asks for the topic's key, of an alarm in an account with a key",
+        ("TidyUpFunction", "kms:*"): "S3 and SNS ask, of a run that is stopped in an account with a key",
+    },
+    "tests/infra/test_protected_payloads.py": {("*", "ec2:*"): "SageMaker joins the VPC"},
+    "tests/infra/test_every_role.py": {
+        ("*", "ecr:*"): "SageMaker pulls the image",
+        ("*", "logs:*"): "the services write their logs",
+        ("*", "cloudwatch:PutMetricData"): "SageMaker writes its metrics",
+        ("*", "xray:*"): "Lambda and Step Functions write traces",
+        ("ServingImageBuildRole", "*"): "the build is CodeBuild's own",
+        ("TrainingRole", "s3:GetBucketLocation"): "the toolkit may ask for it",
+        ("TrainingRole", "s3:AbortMultipartUpload"): "of an upload that fails",
+        ("EndpointRole", "s3:ListBucket"): "of AWS's list for a model",
+        ("BatchRole", "s3:ListBucket"): "of AWS's list for a model",
+        ("FunctionsVerdict", "s3:ListBucket"): "without it S3 says of a missing file that it is refused",
+        ("TidyUpFunction", "sagemaker:AddTags"): "CreateEndpoint with tags asks for it",
+        ("TidyUpFunction", "sagemaker:UpdateEndpoint *:endpoint-config/*"): "the call asks for it on both",
+    },
+    "tests/infra/test_role.py": {
+        ("WorkflowStateMachineRole", "events:*"): "Step Functions makes its rules",
+        ("WorkflowStateMachineRole", "sagemaker:ListTags"): "Step Functions' optimised calls",
+        ("WorkflowStateMachineRole", "kms:Decrypt"): "the registry looks at the model",
+        ("TidyUpFunction", "sagemaker:DescribeEndpointConfig"): "Application Auto Scaling looks at the instances",
+    },
+    "tests/infra/test_implied_permissions.py": {
+        ("WorkflowStateMachineRole", "s3:*"): "the registry looks at the model"
+    },
+}
+"""What AWS's services ask for and the local cloud does not, so that AWS alone can prove it.
+
+The test named holds the role to AWS's documents, schemas or permission lists.
+"""
+
+ELSEWHERE: Rows = {
+    row: f"{why}: {test}"
+    for group in (BY_CALLS, BY_CODE, BY_AWS)
+    for test, rows in group.items()
+    for row, why in rows.items()
+}
+"""Permissions that the run of tests/system/test_serious_account.py does not need: who does, and its test."""
 
 
 @dataclass(frozen=True, order=True)
@@ -97,14 +186,17 @@ class PermissionLog:
 
 
 def granted(iam: Any, *, prefix: str) -> list[Granted]:
-    """What the inline policies of the roles with this prefix allow."""
+    """Return what the inline policies of the roles with this prefix allow.
+
+    A statement of several actions and resources also pairs what IAM never asks together; these pairs are left out.
+    """
     found: list[Granted] = []
     for page in iam.get_paginator("list_roles").paginate():
         for name in (role["RoleName"] for role in page["Roles"] if role["RoleName"].startswith(prefix)):
             for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
                 document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
                 found += _of_document(name, json.loads(unquote(document)) if isinstance(document, str) else document)
-    return sorted(set(found))
+    return sorted({permission for permission in found if fits(permission.resource, permission.action)})
 
 
 def _of_document(role: str, document: Mapping[str, Any]) -> Iterator[Granted]:
@@ -142,31 +234,44 @@ def _is_of_row(permission: Granted, row: tuple[str, str], *, stack: str) -> bool
 
 def unproved(
     permissions: Sequence[Granted], log: PermissionLog, *, test: str, stack: str = "Whippet-dev"
-) -> list[tuple[str, str]]:
-    """Return the rows of `ELSEWHERE` that name a test of whose calls none would be refused without them.
+) -> list[tuple[str, str] | Granted]:
+    """Return what `BY_CALLS` says of a test and its calls do not show.
+
+    These are rows that no permission has, and permissions of a row without which no call would be refused, unless a row
+    of another test is about them, too.
 
     Args:
         permissions: What the roles may do in that test's account.
         log: The calls that they made there.
-        test: The test's path, as the rows name it.
+        test: The test's file, which `BY_CALLS` names.
         stack: The stack's name.
     """
-    rows = [row for row, reason in ELSEWHERE.items() if test in reason]
+    rows = BY_CALLS[Path(test).resolve().relative_to(ROOT).as_posix()]
+    others = [row for row in ELSEWHERE if row not in rows]
+    idle = [item for item in permissions if not lost_calls(item, permissions, log.phases)]
     return [
-        row
-        for row in rows
-        if not any(
-            lost_calls(permission, permissions, log.phases)
-            for permission in permissions
-            if _is_of_row(permission, row, stack=stack)
-        )
+        *(row for row in rows if not any(_is_of_row(item, row, stack=stack) for item in permissions)),
+        *(
+            item
+            for item in idle
+            if any(_is_of_row(item, row, stack=stack) for row in rows)
+            and not any(_is_of_row(item, row, stack=stack) for row in others)
+        ),
     ]
 
 
-def unneeded(permissions: Sequence[Granted], log: PermissionLog, *, role: str) -> list[Granted]:
-    """Return the permissions of a role, by its name's beginning, that no call needs and no row explains."""
+def unneeded(permissions: Sequence[Granted], log: PermissionLog, *, role: str = "") -> list[Granted]:
+    """Return the permissions of the roles whose names begin so that no call needs and no row explains."""
     idle = [item for item in permissions if not lost_calls(item, permissions, log.phases)]
     return [item for item in idle if item.role.startswith(role) and explanation(item) is None]
+
+
+def superfluous(
+    permissions: Sequence[Granted], log: PermissionLog, *, stack: str = "Whippet-dev"
+) -> list[tuple[str, str]]:
+    """Return the rows of `ELSEWHERE` that explain no permission, since each one is needed or not there."""
+    idle = [item for item in permissions if not lost_calls(item, permissions, log.phases)]
+    return [row for row in ELSEWHERE if not any(_is_of_row(item, row, stack=stack) for item in idle)]
 
 
 def table(permissions: Sequence[Granted], log: PermissionLog, *, stack: str) -> str:

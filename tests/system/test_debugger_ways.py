@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,15 +15,22 @@ import pytest
 import contract
 from cli.digits import write_digits
 from local import control
-from tests.system.system import ENDPOINT, INPUT, System, run_of
-
-PATIENCE_SECONDS = 300
+from local.cloud.permission_log import VARIABLE
+from tests.system.approval import run_and_answer
+from tests.system.permission_table import PermissionLog, granted, unproved
+from tests.system.system import ENDPOINT, INPUT, STACK, System, run_of
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> PermissionLog:
+    """The permissions that the roles use."""
+    return PermissionLog(tmp_path_factory.mktemp("log") / "permissions.jsonl")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, log: PermissionLog) -> Iterator[System]:
     state = tmp_path_factory.mktemp("debugger-ways")
-    system = System(state, environment={"WHIPPET_DEBUGGER_ACCESS": "true"})
+    system = System(state, environment={"WHIPPET_DEBUGGER_ACCESS": "true", VARIABLE: str(log.file)})
     try:
         write_digits(state, train=60, held_out=1)
         system.whippet("up", settings={"debugger.mode": "managed"})
@@ -84,7 +89,7 @@ def test_rules_of_our_own_say_the_same_and_a_person_may_refuse(
 ) -> None:
     system.whippet("up", settings={"debugger.mode": "own", "release.approval": "manual"})
     before = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"]
-    ended, said = _run_and_answer(system, "--reject", "the zeros look odd")
+    ended, said = run_and_answer(system, "--reject", "the zeros look odd", asked=waits_for_a_person)
     assert ended == 1
     assert "the model was rejected" in said
     assert "the zeros look odd" in said
@@ -101,7 +106,7 @@ def test_auto_uses_sagemakers_rules_where_it_may_and_a_person_may_approve(
 ) -> None:
     system.whippet("up", settings={"debugger.mode": "auto", "release.approval": "manual"})
     before = system.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"]
-    ended, said = _run_and_answer(system)
+    ended, said = run_and_answer(system, asked=waits_for_a_person)
     assert ended == 0, said
     judged["auto"] = results(system)
     assert of_the_training(judged["auto"]) == of_the_training(judged["managed"])
@@ -116,47 +121,8 @@ def test_an_answered_question_is_answered_once(system: System) -> None:
     assert "answered" in again.stderr
 
 
-def _run_and_answer(system: System, *answer: str) -> tuple[int, str]:
-    """Start a run and answer its question; return the exit status of `whippet run` and its output."""
-    run = subprocess.Popen(
-        system.command("run", "--input", json.dumps(INPUT)),
-        env=system.variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        name = _asked(system, process=run)
-        assert _newest_package(system)["ModelApprovalStatus"] == "PendingManualApproval"
-        system.whippet("approve", name, *answer)
-        said, _ = run.communicate(timeout=PATIENCE_SECONDS)
-        return run.returncode, said
-    finally:
-        run.kill()
-        run.wait()
-
-
-def _asked(system: System, *, process: subprocess.Popen[str]) -> str:
-    """Wait until the run asks for approval, and return its name."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    stepfunctions = system.client("stepfunctions")
-    while time.monotonic() < deadline and process.poll() is None:
-        execution = system.last_execution()
-        if execution["status"] == "RUNNING":
-            history = stepfunctions.get_execution_history(executionArn=execution["executionArn"], maxResults=1000)
-            entered = [event.get("stateEnteredEventDetails", {}).get("name") for event in history["events"]]
-            name = run_of(execution)
-            if "AskApproval" in entered and _stored(system, contract.approval_key(name)):
-                return name
-        time.sleep(1)
-    raise AssertionError(
-        f"the run asked nothing: {process.communicate()[0] if process.poll() is not None else 'in time'}"
-    )
-
-
-def _stored(system: System, key: str) -> bool:
-    bucket = system.bucket
-    return bool(system.client("s3").list_objects_v2(Bucket=bucket, Prefix=key)["KeyCount"])
+def waits_for_a_person(system: System) -> None:
+    assert _newest_package(system)["ModelApprovalStatus"] == "PendingManualApproval"
 
 
 def _newest_package(system: System) -> dict[str, Any]:
@@ -166,3 +132,9 @@ def _newest_package(system: System) -> dict[str, Any]:
     )["ModelPackageSummaryList"]
     described: dict[str, Any] = sagemaker.describe_model_package(ModelPackageName=packages[0]["ModelPackageArn"])
     return described
+
+
+def test_what_others_do_not_need_is_needed_here(system: System, log: PermissionLog) -> None:
+    log.end("runs")
+    permissions = granted(system.client("iam"), prefix=STACK)
+    assert unproved(permissions, log, test=__file__) == []

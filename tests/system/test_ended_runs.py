@@ -18,8 +18,11 @@ from cli.digits import write_digits
 from infra.outputs import StackOutput
 from local import control
 from local.clock import SPEED_VARIABLE
+from local.cloud.permission_log import VARIABLE
+from tests.local.cloud.conftest import SERVING_IMAGE
 from tests.system.left_behind import unstated
-from tests.system.system import ENDPOINT, INPUT, System, run_of
+from tests.system.permission_table import Granted, PermissionLog, granted, table, unproved
+from tests.system.system import ENDPOINT, INPUT, STACK, System, run_of
 
 SETTINGS = {
     "debugger.mode": "off",
@@ -27,21 +30,43 @@ SETTINGS = {
     "tuning.max_minutes": "1440",
     "training.max_minutes": "1440",
 }
+OLDER = f"{ENDPOINT}-older"
+"""A release from before all runs of this file."""
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> PermissionLog:
+    """The permissions that the roles use."""
+    return PermissionLog(tmp_path_factory.mktemp("log") / "permissions.jsonl")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, log: PermissionLog) -> Iterator[System]:
     state = tmp_path_factory.mktemp("ended")
-    system = System(state, environment={SPEED_VARIABLE: "10"})
+    system = System(state, environment={SPEED_VARIABLE: "10", VARIABLE: str(log.file)})
     try:
         system.whippet("up", settings=SETTINGS)
         folder = tmp_path_factory.mktemp("digits")
         write_digits(folder, train=30, held_out=1)
         system.whippet("upload", str(folder / "photos"), settings=SETTINGS)
+        leave_older_release(system)
         yield system
     finally:
         control.stop(state)
         shutil.rmtree(state, ignore_errors=True)
+
+
+def leave_older_release(system: System) -> None:
+    """Make a model and its configuration, as they stay of a release that another one has followed."""
+    sagemaker, iam = system.client("sagemaker"), system.client("iam")
+    (role,) = (
+        role["Arn"] for role in iam.list_roles()["Roles"] if role["RoleName"].startswith(f"{STACK}-EndpointRole")
+    )
+    sagemaker.create_model(ModelName=OLDER, ExecutionRoleArn=role, PrimaryContainer={"Image": SERVING_IMAGE})
+    variant = {"VariantName": "AllTraffic", "ModelName": OLDER, "InstanceType": "ml.m5.large"}
+    sagemaker.create_endpoint_config(
+        EndpointConfigName=OLDER, ProductionVariants=[variant | {"InitialInstanceCount": 1}]
+    )
 
 
 def start(system: System) -> dict[str, Any]:
@@ -127,7 +152,7 @@ def test_a_run_that_is_killed_while_it_releases_is_taken_back_and_the_other_one_
 
     told = system.document(runs[killed], contract.Artefact.TIDIED)["done"]
     assert any(each.startswith(f"the endpoint {ENDPOINT} was deleted") for each in told), told
-    assert configs(system) == [config(system)]
+    assert set(configs(system)) == {config(system), OLDER}
 
 
 def test_a_run_that_is_killed_while_it_replaces_a_model_leaves_that_in_service(system: System) -> None:
@@ -156,6 +181,7 @@ def test_a_run_that_was_stopped_is_gone_on_with_and_does_not_train_again(system:
     assert "released on" in said
     released = run_of(system.last_execution())
     assert config(system) == contract.job_prefix(ENDPOINT, released)
+    assert OLDER not in configs(system), "it is older than the release before"
     assert len(system.client("sagemaker").list_training_jobs(MaxResults=100)["TrainingJobSummaries"]) == len(jobs)
     model = system.client("sagemaker").describe_model(ModelName=config(system))
     assert f"runs/{stopped}/training/" in model["PrimaryContainer"]["ModelDataUrl"]
@@ -166,6 +192,18 @@ def test_a_run_that_was_stopped_is_gone_on_with_and_does_not_train_again(system:
     assert f"run {stopped} cannot be gone on with, since these have changed: epochs" in other.stderr
 
 
-def test_a_destroy_afterwards_leaves_nothing(system: System) -> None:
+@pytest.fixture(scope="module")
+def permissions(system: System) -> list[Granted]:
+    """What the roles of the stack may do, while it stands."""
+    return granted(system.client("iam"), prefix=STACK)
+
+
+def test_a_destroy_afterwards_leaves_nothing(system: System, permissions: list[Granted]) -> None:
     system.destroy()
     assert unstated(system.client) == []
+
+
+def test_what_others_do_not_need_is_needed_here(permissions: list[Granted], log: PermissionLog) -> None:
+    log.end("destroy")
+    print(table(permissions, log, stack=STACK))
+    assert unproved(permissions, log, test=__file__) == []

@@ -126,7 +126,7 @@ def test_confirmed_photos_are_in_the_data_set_and_nothing_waits(system: System, 
 def test_what_others_do_not_need_is_needed_here(system: System, log: PermissionLog) -> None:
     log.end("feedback")
     permissions = granted(system.client("iam"), prefix=STACK)
-    assert unproved(permissions, log, test="tests/system/test_feedback.py") == []
+    assert unproved(permissions, log, test=__file__) == []
 
 
 def test_destroy_takes_what_still_waits(system: System) -> None:

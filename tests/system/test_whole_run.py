@@ -27,15 +27,23 @@ import contract
 from cli.digits import write_digits
 from infra.outputs import StackOutput
 from local import control
+from local.cloud.permission_log import VARIABLE
 from tests.system.browser.chromium import chromium
 from tests.system.left_behind import LOCAL_ONLY, left, unstated
-from tests.system.system import ENDPOINT, INPUT, OVERRIDES, System, run_of
+from tests.system.permission_table import Granted, PermissionLog, granted, table, unproved
+from tests.system.system import ENDPOINT, INPUT, OVERRIDES, STACK, System, run_of
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> PermissionLog:
+    """The permissions that the roles use."""
+    return PermissionLog(tmp_path_factory.mktemp("log") / "permissions.jsonl")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, log: PermissionLog) -> Iterator[System]:
     state = tmp_path_factory.mktemp("whole-run")
-    system = System(state)
+    system = System(state, environment={VARIABLE: str(log.file)})
     try:
         system.whippet("up")
         yield system
@@ -327,7 +335,10 @@ def test_a_second_run_reuses_the_features_and_updates_the_endpoint(system: Syste
     assert compared["old_accuracy"] == pytest.approx(compared["test_accuracy"]), "as its own run had measured"
 
 
-def test_a_rollback_puts_the_first_model_back_within_a_minute(system: System, picture: bytes) -> None:
+def test_a_rollback_puts_the_first_model_back_within_a_minute(
+    system: System, picture: bytes, log: PermissionLog
+) -> None:
+    log.end("runs")
     second, first = json.loads(system.whippet("history", "--json").stdout)
     assert (second["now"], first["now"]) == ("serves", "can be put back")
     assert first["until"] == second["since"]
@@ -338,6 +349,7 @@ def test_a_rollback_puts_the_first_model_back_within_a_minute(system: System, pi
     assert f"the model of run {first['run']} is in service" in said
     answer = system.api("POST", "classify", picture, x_api_key=system.key(), content_type="image/jpeg")
     assert answer.json()["model"]["run"] == first["run"]
+    log.end("rollback")
 
     packages = system.aws("sagemaker", "list-model-packages", "--model-package-group-name", ENDPOINT)
     assert {
@@ -434,7 +446,13 @@ def test_status_and_logs_tell_what_happened(system: System) -> None:
     assert "epoch" in system.whippet("logs").stdout
 
 
-def test_destroy_leaves_nothing_behind_but_what_readme_lists(system: System) -> None:
+@pytest.fixture(scope="module")
+def permissions(system: System) -> list[Granted]:
+    """What the roles of the stack may do, while it stands."""
+    return granted(system.client("iam"), prefix=STACK)
+
+
+def test_destroy_leaves_nothing_behind_but_what_readme_lists(system: System, permissions: list[Granted]) -> None:
     bucket = system.output(StackOutput.DATA_BUCKET)
     system.destroy()
     # the endpoint's last lines did not make its log group again (A-19)
@@ -453,3 +471,9 @@ def test_leftovers_removes_the_rest_but_what_the_cdk_keeps(system: System) -> No
     rest = [item for item in left(system.client) if not any(re.fullmatch(each, item) for each in kept_by_local_cloud)]
     assert [item for item in rest if mine.match(item)] == []
     assert json.loads(system.whippet("leftovers", "--json").stdout)[-1]["name"] == "CDKToolkit"
+
+
+def test_what_others_do_not_need_is_needed_here(permissions: list[Granted], log: PermissionLog) -> None:
+    log.end("destroy")
+    print(table(permissions, log, stack=STACK))
+    assert unproved(permissions, log, test=__file__) == []

@@ -16,6 +16,8 @@ import pytest
 from botocore.config import Config
 
 from local import control
+from local.cloud.permission_log import VARIABLE
+from tests.system.permission_table import PermissionLog
 
 WAIT_SECONDS = 60
 TRAINING_IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch:2.13-cpu-amzn2023-sagemaker"
@@ -27,6 +29,12 @@ class Account:
     """Clients of one running local cloud, as its administrator unless other keys are given."""
 
     cloud: control.Cloud
+
+    def permission_log(self) -> PermissionLog:
+        """The permissions that the roles have used so far."""
+        log = PermissionLog(_log_file(self.cloud.state))
+        log.end("so far")
+        return log
 
     def client(self, service: str, **credentials: str) -> Any:
         keys = credentials or {
@@ -243,12 +251,17 @@ def running_cloud(state: Path, programs: Path, **variables: str) -> Iterator[Acc
     """Yield an account of a local cloud that was started with these variables, and stop it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WHIPPET_ENVIRONMENTS", str(programs))
+        patch.setenv(VARIABLE, str(_log_file(state)))
         patch.setenv("WHIPPET_DEBUGGER_ACCESS", "false")
         for name, value in variables.items():
             patch.setenv(name, value)
         cloud = control.start(state)
     yield Account(cloud)
     control.stop(state)
+
+
+def _log_file(state: Path) -> Path:
+    return state.with_name(f"{state.name}-permissions.jsonl")
 
 
 def training_job(job: str, *, role: str, bucket: str) -> dict[str, Any]:

@@ -14,6 +14,8 @@ import contract
 from local.clock import SPEED_VARIABLE
 from tests.local.cloud.conftest import SERVING_IMAGE, Account, allow, running_cloud, until
 from tests.local.cloud.test_guarded_update import load
+from tests.system.permission_table import granted, unproved
+from tests.system.system import STACK
 
 SPEED: Final = 120
 """A minute in half a second."""
@@ -118,6 +120,11 @@ def test_the_same_permissions_count_for_a_client(account: Account, endpoint: str
     with pytest.raises(ClientError, match="not authorized to perform: application-autoscaling:DescribeScalableTargets"):
         contract.registered_instances(client, endpoint="scaled")
 
+    role = account.role(f"{STACK}-TidyUpFunction-begins", "lambda.amazonaws.com", *policy_without())
+    client = account.client("application-autoscaling", **account.assume(role))
+    client.register_scalable_target(**contract.scalable_range(PLAN))
+    client.put_scaling_policy(**contract.scaling_policy(PLAN))
+
 
 def test_instances_follow_the_requests(account: Account, endpoint: str) -> None:
     role = account.role("scales", "states.amazonaws.com", *policy_without())
@@ -177,7 +184,8 @@ def test_a_deletion_ends_the_scaling_for_whoever_may(account: Account, endpoint:
     with pytest.raises(ClientError, match="DeregisterScalableTarget"):
         account.client("sagemaker", **account.assume(lacking)).delete_endpoint(EndpointName="scaled")
 
-    assert account.run("deleted", account.role("deletes", states, *policy_without()), delete)["status"] == "SUCCEEDED"
+    deletes = account.role(f"{STACK}-WorkflowStateMachineRole-deletes", states, *policy_without())
+    assert account.run("deleted", deletes, delete)["status"] == "SUCCEEDED"
     client = account.client("application-autoscaling")
     assert contract.registered_instances(client, endpoint="scaled") == 0
     left = account.client("cloudwatch").describe_alarms(AlarmNamePrefix="TargetTracking-")["MetricAlarms"]
@@ -200,3 +208,9 @@ def test_what_is_not_there_is_told_as_aws_tells_it(account: Account, endpoint: s
             MinCapacity=1,
             MaxCapacity=2,
         )
+
+
+def test_what_a_whole_run_does_not_need_is_needed_here(account: Account, endpoint: str) -> None:
+    """The stack's roles have the same permissions and names that begin so."""
+    permissions = granted(account.client("iam"), prefix=STACK)
+    assert unproved(permissions, account.permission_log(), test=__file__) == []

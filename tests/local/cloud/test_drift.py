@@ -14,6 +14,8 @@ import pytest
 import contract
 from infra.python_function import stage_function
 from tests.local.cloud.conftest import SERVING_IMAGE, Account, until
+from tests.system.permission_table import granted, unproved
+from tests.system.system import STACK
 
 RUN = "run-1"
 
@@ -84,7 +86,7 @@ def check(account: Account, name: str, bucket: str, tmp_path: Path) -> Callable[
     tested = contract.result_key("*", contract.Artefact.PREDICTIONS)
     prefixes = [f"{folder}*", tested, contract.DRIFT_LATEST]
     role = account.role(
-        f"{name}-check",
+        f"{STACK}-DriftFunction-{name}",
         "lambda.amazonaws.com",
         statement("sagemaker:DescribeEndpoint", f"arn:aws:sagemaker:us-east-1:000000000000:endpoint/{name}"),
         *(statement("s3:GetObject", f"{objects}/{prefix}") for prefix in prefixes),
@@ -191,6 +193,10 @@ def test_drift_is_found_in_captured_answers_counted_and_told(
     assert (told["source"], told["detail-type"]) == ("whippet", "Drift Found")
     assert told["detail"]["release"] == RUN
     account.client("sagemaker").delete_endpoint(EndpointName=endpoint)
+
+    # the stack's role has the same permissions and a name that begins so
+    permissions = granted(account.client("iam"), prefix=f"{STACK}-DriftFunction")
+    assert unproved(permissions, account.permission_log(), test=__file__) == []
 
 
 def test_metrics_and_events_of_other_names_are_refused(account: Account, name: str) -> None:

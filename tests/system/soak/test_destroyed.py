@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from cli.digits import write_digits
 from infra.outputs import StackOutput
 from local import control
 from local.clock import SPEED_VARIABLE
+from local.cloud.permission_log import VARIABLE
 from tests.local.cloud.conftest import SERVING_IMAGE
 from tests.system.left_behind import unstated
+from tests.system.permission_table import Granted, PermissionLog, granted, unproved
 from tests.system.system import ENDPOINT, STACK, System
 
 SPEED = 10
@@ -61,6 +63,10 @@ class Destroyed:
     fails: Path
     """While this file is there, a job fails; otherwise it takes an hour."""
     photos: Path
+    log: PermissionLog
+    """The permissions that the roles use."""
+    permissions: set[Granted] = field(default_factory=set)
+    """What the roles of the stacks so far could do."""
 
     def deploy(self) -> None:
         """Deploy the stack, unless it stands."""
@@ -79,6 +85,7 @@ class Destroyed:
         )
 
     def destroy(self) -> None:
+        self.permissions.update(granted(self.system.client("iam"), prefix=STACK))
         cloudformation = self.system.client("cloudformation")
         cloudformation.delete_stack(StackName=STACK)
         cloudformation.get_waiter("stack_delete_complete").wait(
@@ -148,13 +155,15 @@ def destroyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Destroyed]:
         (folder / name).chmod(0o755)
     (folder / "serve.py").write_text(_SERVE)
     (folder / "cloud").symlink_to(Path(control.__file__).parents[1] / ".envs" / "cloud")
-    system = System(state, environment={SPEED_VARIABLE: str(SPEED), "WHIPPET_ENVIRONMENTS": str(folder)})
+    log = PermissionLog(folder / "permissions.jsonl")
+    variables = {SPEED_VARIABLE: str(SPEED), "WHIPPET_ENVIRONMENTS": str(folder), VARIABLE: str(log.file)}
+    system = System(state, environment=variables)
     write_digits(folder / "digits", train=30, held_out=1)
     try:
         system.whippet("up", settings=SETTINGS)
         found = system.client("cloudformation").get_template(StackName=STACK)["TemplateBody"]
         template = found if isinstance(found, str) else json.dumps(found)
-        yield Destroyed(system, template, fails, folder / "digits" / "photos")
+        yield Destroyed(system, template, fails, folder / "digits" / "photos", log)
     finally:
         control.stop(state)
         shutil.rmtree(state, ignore_errors=True)
@@ -277,3 +286,8 @@ def test_the_cdks_own_destroy_does_the_same(stack: Destroyed) -> None:
     stack.serve(stack.release("first-1"))
     stack.system.destroy()
     assert left(stack) == []
+
+
+def test_what_a_whole_run_does_not_need_is_needed_here(destroyed: Destroyed) -> None:
+    destroyed.log.end("destroys")
+    assert unproved(sorted(destroyed.permissions), destroyed.log, test=__file__) == []

@@ -27,8 +27,10 @@ from cli.digits import write_digits
 from infra.outputs import StackOutput
 from local import control
 from local.clock import SPEED_VARIABLE
+from local.cloud.permission_log import VARIABLE
+from tests.system.permission_table import PermissionLog, granted, unproved
 from tests.system.soak.rollout_watch import errors_of, watching
-from tests.system.system import ENDPOINT, INPUT, System
+from tests.system.system import ENDPOINT, INPUT, STACK, System
 
 SPEED = 12
 """A minute in five seconds: short enough to wait for a bake, and long enough for a minute's requests to be some."""
@@ -58,9 +60,15 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> PermissionLog:
+    """The permissions that the roles use."""
+    return PermissionLog(tmp_path_factory.mktemp("log") / "permissions.jsonl")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, log: PermissionLog) -> Iterator[System]:
     state = tmp_path_factory.mktemp("rollout")
-    system = System(state, environment={SPEED_VARIABLE: str(SPEED)})
+    system = System(state, environment={SPEED_VARIABLE: str(SPEED), VARIABLE: str(log.file)})
     try:
         system.whippet("up", settings=SETTINGS)
         yield system
@@ -325,6 +333,12 @@ def test_a_model_that_knows_nothing_is_taken_back(
         taken_back(system, mail, alarm="unknown")
     assert asked.failed == []
     well_again(system)
+
+
+def test_what_a_whole_run_does_not_need_is_needed_here(system: System, log: PermissionLog) -> None:
+    log.end("rollouts")
+    permissions = granted(system.client("iam"), prefix=STACK)
+    assert unproved(permissions, log, test=__file__) == []
 
 
 SHADOW = {**SETTINGS, "release.shadow_minutes": str(BAKE_MINUTES), "release.shadow_requests": "20"}

@@ -1,0 +1,69 @@
+"""A run that asks a person, and the person's answer by `whippet approve`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+
+import contract
+from infra.outputs import StackOutput
+from tests.system.system import INPUT, System, run_of
+
+__all__ = ["run_and_answer"]
+
+PATIENCE_SECONDS = 300
+
+
+def run_and_answer(
+    system: System,
+    *answer: str,
+    settings: Mapping[str, str] | None = None,
+    asked: Callable[[System], None] = lambda system: None,
+) -> tuple[int, str]:
+    """Start a run and answer its question; return the exit status of `whippet run` and its output.
+
+    Args:
+        system: Where; its setting `release.approval` is `manual`.
+        answer: Arguments of `whippet approve`; none approve.
+        settings: Of the commands.
+        asked: Called while the run waits for the answer.
+    """
+    run = subprocess.Popen(
+        system.command("run", "--input", json.dumps(INPUT), settings=settings),
+        env=system.variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        name = _asked(system, process=run)
+        asked(system)
+        system.whippet("approve", name, *answer, settings=settings)
+        said, _ = run.communicate(timeout=PATIENCE_SECONDS)
+        return run.returncode, said
+    finally:
+        run.kill()
+        run.wait()
+
+
+def _asked(system: System, *, process: subprocess.Popen[str]) -> str:
+    """Wait until the run asks for approval, and return its name."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    stepfunctions, machine = system.client("stepfunctions"), system.output(StackOutput.STATE_MACHINE_ARN)
+    while time.monotonic() < deadline and process.poll() is None:
+        for execution in stepfunctions.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]:
+            history = stepfunctions.get_execution_history(executionArn=execution["executionArn"], maxResults=1000)
+            entered = [event.get("stateEnteredEventDetails", {}).get("name") for event in history["events"]]
+            name = run_of(execution)
+            if "AskApproval" in entered and _stored(system, contract.approval_key(name)):
+                return name
+        time.sleep(1)
+    raise AssertionError(
+        f"the run asked nothing: {process.communicate()[0] if process.poll() is not None else 'in time'}"
+    )
+
+
+def _stored(system: System, key: str) -> bool:
+    return bool(system.client("s3").list_objects_v2(Bucket=system.bucket, Prefix=key)["KeyCount"])
