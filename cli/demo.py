@@ -6,7 +6,6 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from rich.rule import Rule
 from rich.table import Table
 
 from cli import CliError, deployment
@@ -17,6 +16,7 @@ from cli.digits import write_digits
 from cli.photos import find_photos
 from cli.run import start
 from cli.target import STATE, find_target
+from cli.terminal import print_heading
 from cli.watch import watch
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ def demo(console: Console, *, env: str, overrides: tuple[str, ...]) -> None:
         CliError: a step failed, or at most half of the held-out pictures were recognised.
     """
     begin = time.monotonic()
-    console.print(Rule("1. Start the local cloud and deploy the stack, as in AWS", align="left"))
+    print_heading(console, "1. Start the local cloud and deploy the stack, as in AWS")
     target = find_target(profile=None, region=None, env=env, overrides=(*OVERRIDES, *overrides), start=True)
     deployment.deploy(target)
 
-    console.print(Rule("2. Upload 4,000 handwritten digits in class folders", align="left"))
+    print_heading(console, "2. Upload 4,000 handwritten digits in class folders")
     folder = STATE / "demo"
     held_out = write_digits(folder, train=PHOTOS_PER_CLASS, held_out=HELD_OUT_PER_CLASS)
     make_equal(
@@ -64,12 +64,12 @@ def demo(console: Console, *, env: str, overrides: tuple[str, ...]) -> None:
         console=console,
     )
 
-    console.print(Rule("3. Run the state machine", align="left"))
+    print_heading(console, "3. Run the state machine")
     outcome = watch(target, execution=start(target, overrides=json.dumps(INPUT)), console=console)
     if not outcome.succeeded:
         raise CliError(f"the run failed: {outcome.error}: {outcome.cause}\n`whippet logs` prints its jobs' logs")
 
-    console.print(Rule("4. Classify pictures that the model has never seen, through the API", align="left"))
+    print_heading(console, "4. Classify pictures that the model has never seen, through the API")
     api = Api.of(target)
     correct = _classify(api, held_out, console)
     took = time.monotonic() - begin
@@ -85,9 +85,9 @@ def demo(console: Console, *, env: str, overrides: tuple[str, ...]) -> None:
             f"cloud, {STATE / 'cloud.log'}"
         )
 
-    console.print(Rule("The same call from a shell", align="left"))
+    print_heading(console, "The same call from a shell")
     console.print(curl_command(api, next(iter(held_out))), highlight=False, soft_wrap=True, markup=False)
-    console.print(Rule("Where to go from here", align="left"))
+    print_heading(console, "Where to go from here")
     console.print(_NEXT.format(state=STATE), highlight=False, markup=False)
 
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from cli import CliError, data_set, deployment, main
+from cli import CliError, data_set, deployment, main, terminal
 from cli.api import Api
 from cli.commands import runs, shared
 from cli.upload import Changes
@@ -171,6 +171,19 @@ def test_every_console_of_the_commands_prints_text() -> None:
     commands = Path(main.__file__).parent
     made = [file.name for file in commands.rglob("*.py") if re.search(r"(?<!new_)\bConsole\(", file.read_text())]
     assert made == ["terminal.py"]
+
+
+def test_a_line_that_goes_into_a_file_is_not_broken_and_a_heading_is_no_longer_than_a_screen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    path = "/".join(["a folder with a long name"] * 20)
+    terminal.new_console().print(path)
+    terminal.print_heading(terminal.new_console(), "1. Deploy")
+    line, heading = capsys.readouterr().out.splitlines()
+    assert line == path
+    assert heading.startswith("1. Deploy ──")
+    assert len(heading) == 100
 
 
 def test_one_photo_that_is_refused_does_not_keep_the_others_from_being_classified(
