@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -187,7 +187,7 @@ def test_two_deliveries_at_once_start_one_run(world: World, monkeypatch: pytest.
     assert len(world.states.executions) == 1
 
 
-ALL = {"ready": ready, "schedule": schedule, "drift": drift}
+ALL: dict[str, Callable[[], dict[str, Any]]] = {"ready": ready, "schedule": schedule, "drift": drift}
 
 
 @pytest.mark.parametrize("first", ALL)
