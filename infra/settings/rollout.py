@@ -13,7 +13,7 @@ __all__ = ["RolloutSettings"]
 
 _LONGEST_BAKES = 240
 """Minutes of all bakes together: a deployment has to fit into 8 hours (MaximumExecutionTimeoutInSeconds), with the
-hours that SageMaker may take beside them, and the looks at it into an execution's history (`infra.workflow.endpoint`)."""
+hours that SageMaker may take beside them."""
 
 
 class RolloutSettings(ShadowSettings):
