@@ -2,10 +2,10 @@
 
 import sys
 
-import aws_cdk as cdk
-
-from infra.settings import Settings, SettingsError
+from infra.settings import Settings, SettingsError  # first: the package chooses the Node.js of the CDK
 from infra.stack import WhippetStack
+
+import aws_cdk as cdk  # isort: skip
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["as_json", "identity_name", "show_releases"]
 
 
+_STARTED_BY: Final = {
+    "ready": f", from a run that the upload of {contract.READY_FILE} started",
+    "schedule": ", from a run that the schedule started",
+    "drift": ", from a run that drift started",
+    "retry": ", from a run that went on with run {}",
+    "call": "",
+}
+"""What started a released model's run, in words: nothing for a person, the console, or any other caller."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Period:
     """A time in which one run's model served."""
@@ -29,6 +39,9 @@ class _Period:
     until: datetime | None
     run: str
     numbers: ModelNumbers | None
+    started_by: str
+    """What started its run: `ready`, `schedule`, `drift`, `retry`, or `call` for a person or another program; empty
+    where the record tells of no run's release."""
     came: str
     """Why it came into service."""
     went: str
@@ -89,6 +102,7 @@ def _periods(releases: Releases, last: int) -> list[_Period]:
             until=following.at if following else None,
             run=change.run,
             numbers=numbers[change.run],
+            started_by=_started_by(record),
             came=_came(record),
             went=_went(following_record) if following_record else "",
             now=_now(releases, change, is_newest=newest[change.run] is change),
@@ -111,6 +125,7 @@ def _periods(releases: Releases, last: int) -> list[_Period]:
                 until=None,
                 run=run,
                 numbers=numbers_of(releases, run),
+                started_by="",
                 came=came,
                 went="",
                 now=_serving(releases),
@@ -131,9 +146,19 @@ def _serving(releases: Releases) -> str:
     return "sleeps" if releases.asleep else "serves"
 
 
+def _started_by(record: contract.Release) -> str:
+    """Return what started the run of a release, as `_STARTED_BY` names it; empty for another change."""
+    if record["kind"] != "released":
+        return ""
+    if "retry_of" in record:
+        return "retry"
+    return contract.trigger_of(record["by"].rsplit(":", 1)[-1]) or "call"
+
+
 def _came(record: contract.Release) -> str:
     if record["kind"] == "released":
-        return f"released: {record['why']}"
+        how = _STARTED_BY[_started_by(record)].format(record.get("retry_of", ""))
+        return f"released{how}: {record['why']}"
     if record["kind"] == "failed":
         return f"back, as run {record['replaced']} did not pass its smoke test"
     return f"put back by {identity_name(record['by'])}"

@@ -47,6 +47,8 @@ class Release(TypedDict):
     """ARN of the execution, or of the identity that called `whippet rollback`."""
     why: str
     """What the verdict said, what failed, or the reason that was given."""
+    retry_of: NotRequired[str]
+    """The run with which a released model's run went on; missing where it began anew."""
     test_accuracy: NotRequired[float]
     """Of a released model, as are the next two."""
     test_images: NotRequired[int]

@@ -63,6 +63,7 @@ class Triggers(Construct):
                 "BUCKET": dataset.bucket.bucket_name,
                 "DATASET_PREFIX": dataset.prefix,
                 "DRIFT_DAYS": str(chosen.drift_days),
+                "START_LOCK": contract.start_lock_key(names.prefix),
                 "STATE_MACHINE_ARN": names.state_machine_arn,
                 "TOPIC_ARN": topic.topic_arn,
             },
@@ -167,16 +168,14 @@ def _permissions(names: Names, dataset: Dataset, topic: sns.Topic, *, photos: bo
     return [
         Permission(actions=["states:StartExecution", "states:ListExecutions"], resources=[names.state_machine_arn]),
         Permission(actions=["sns:Publish"], resources=[topic.topic_arn]),
+        # does the run go on that another event has just started, and which photos does it read?
+        Permission(
+            actions=["s3:GetObject", "s3:PutObject"], resources=[dataset.arn(contract.start_lock_key(names.prefix))]
+        ),
+        Permission(actions=["states:DescribeExecution"], resources=[names.executions_arn], reason=Names.EXECUTIONS),
         *(
-            [
-                # which photos does the run read that goes on, and have they changed since?
-                Permission(
-                    actions=["states:DescribeExecution"], resources=[names.executions_arn], reason=Names.EXECUTIONS
-                ),
-                Permission(
-                    actions=["s3:ListBucketVersions"], resources=[dataset.bucket.bucket_arn], conditions=changes
-                ),
-            ]
+            # have they changed since?
+            [Permission(actions=["s3:ListBucketVersions"], resources=[dataset.bucket.bucket_arn], conditions=changes)]
             if photos
             else []
         ),

@@ -12,8 +12,8 @@ from infra.settings.shadow import ShadowSettings
 __all__ = ["RolloutSettings"]
 
 _LONGEST_BAKES = 240
-"""Minutes of all bakes together: a run's looks at the endpoint have to fit into an execution's history of 25,000 events
-(Step Functions quota), and a deployment into 8 hours (MaximumExecutionTimeoutInSeconds)."""
+"""Minutes of all bakes together: a deployment has to fit into 8 hours (MaximumExecutionTimeoutInSeconds), with the
+hours that SageMaker may take beside them."""
 
 
 class RolloutSettings(ShadowSettings):

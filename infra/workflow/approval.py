@@ -14,7 +14,7 @@ import contract
 from infra.permissions import OBJECTS, Permission
 from infra.python_function import PythonFunction
 from infra.workflow.payloads import RunParts
-from infra.workflow.task import FailureRoute, RunScope, callback_task, sagemaker_task
+from infra.workflow.task import FailureRoute, RunScope, callback_task, sagemaker_task, text_key
 
 __all__ = ["approval_phase", "approve_model", "reject_model"]
 
@@ -77,8 +77,9 @@ def approve_model(scope: RunScope, *, failure: FailureRoute, following: sfn.ICha
 
 
 def reject_model(scope: RunScope, *, failure: FailureRoute) -> sfn.CustomState:
-    """RejectModel → …failed; return RejectModel, which takes a model that its verdict had accepted out of the way."""
-    reject = _update(scope, "RejectModel", status="Rejected", failure=failure)
+    """RejectModel → …failed; return RejectModel, which takes back the approval that the verdict gave."""
+    said = "States.Format('Run {} did not release it: its report says why.', $.plan.run)"
+    reject = _update(scope, "RejectModel", status="Rejected", failure=failure, description=said)
     reject.next(failure.handler)
     return reject
 
@@ -112,7 +113,7 @@ def _update(
         payload={
             "ModelPackageArn.$": "$.package.arn",
             "ModelApprovalStatus": status,
-            **({"ApprovalDescription": description} if description else {}),
+            **({text_key("ApprovalDescription", description): description} if description else {}),
         },
     )
     failure.catch(state)

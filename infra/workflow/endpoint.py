@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -22,6 +23,7 @@ __all__ = [
     "go_on_where_done",
     "is_busy",
     "poll",
+    "suited_pause",
     "when_refused",
 ]
 
@@ -52,8 +54,8 @@ _FIRST_PAUSE: Final = cdk.Duration.seconds(5)
 """Before each of the first looks: a deletion is quick, and so is everything in the local cloud."""
 
 _PAUSE: Final = cdk.Duration.seconds(25)
-"""Before every later look, so that all of a run fit into an execution's history of 25,000 events (Step Functions
-quota)."""
+"""Before every later look of a wait of `PATIENCE`. A longer wait has longer pauses, and so no more looks: all of a run
+have to fit into an execution's history of 25,000 events (Step Functions quota)."""
 
 _BUSY: Final = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
@@ -92,7 +94,7 @@ def poll(
     look: sfn.IChainable,
     too_long: sfn.IChainable,
     patience: cdk.Duration = PATIENCE,
-    pause: cdk.Duration = _PAUSE,
+    pause: cdk.Duration | None = None,
 ) -> sfn.Choice:
     """Return the first of the states that wait and `look` again, and go to `too_long` when patience is at its end.
 
@@ -103,8 +105,9 @@ def poll(
         look: The state that looks again.
         too_long: The state that ends the wait.
         patience: How long to wait altogether.
-        pause: How long to wait before every look but the first ones.
+        pause: How long to wait before every look but the first ones; None suits the patience.
     """
+    pause = pause or suited_pause(patience, pause=_PAUSE, usual=PATIENCE)
     times = f"$.polls.{member}.times"
     wait = sfn.Wait(scope, f"WaitFor{name}", time=sfn.WaitTime.duration(_FIRST_PAUSE))
     wait_longer = sfn.Wait(scope, f"WaitLongerFor{name}", time=sfn.WaitTime.duration(pause))
@@ -123,6 +126,12 @@ def poll(
     patient.when(sfn.Condition.number_less_than(times, _FIRST_LOOKS), wait)
     patient.when(sfn.Condition.number_greater_than_equals(times, limit), too_long).otherwise(wait_longer)
     return patient
+
+
+def suited_pause(patience: cdk.Duration, *, pause: cdk.Duration, usual: cdk.Duration) -> cdk.Duration:
+    """Return the pause with which a wait takes no more looks than a wait of the `usual` length with this `pause`."""
+    longer = max(1, patience.to_seconds() / usual.to_seconds())
+    return cdk.Duration.seconds(math.ceil(pause.to_seconds() * longer))
 
 
 def when_refused(

@@ -9,6 +9,7 @@ from aws_cdk import aws_stepfunctions as sfn
 
 from contract import hook_collections
 from infra.workflow.debugger import REPORT_RULE, tensor_rules
+from infra.workflow.endpoint import suited_pause
 from infra.workflow.payloads import RunParts
 from infra.workflow.task import FailureRoute, RunScope, sagemaker_task
 
@@ -17,7 +18,10 @@ __all__ = ["debugger_not_offered", "managed_request", "managed_rules"]
 _TENSORS = "/opt/ml/output/tensors"
 """`DebugHookConfig.LocalPath`: the service's default."""
 _PROFILING_MILLISECONDS = 500
-_POLL_SECONDS = 20
+_PAUSE = cdk.Duration.seconds(20)
+_USUAL_WAIT = cdk.Duration.minutes(30)
+"""The longest wait with these pauses: a longer one has longer pauses, so that all of a run fit into an execution's
+history of 25,000 events (Step Functions quota)."""
 _NOT_FINAL = ("InProgress", "Stopping")
 _EVALUATED = "*IssuesFound*"
 """In the final status of a rule that was evaluated: NoIssuesFound or IssuesFound."""
@@ -109,7 +113,9 @@ def _rules_done(
     """CountLooks → RulesDone? → WaitForRules, or where the statuses lead; return CountLooks."""
     # look again after a pause; each look is counted, for the time limit
     minutes = parts.settings.debugger.max_minutes
-    wait = sfn.Wait(scope, "WaitForRules", time=sfn.WaitTime.duration(cdk.Duration.seconds(_POLL_SECONDS)))
+    patience = cdk.Duration.minutes(minutes)
+    pause = suited_pause(patience, pause=_PAUSE, usual=_USUAL_WAIT)
+    wait = sfn.Wait(scope, "WaitForRules", time=sfn.WaitTime.duration(pause))
     wait.next(describe)
     count = sfn.Pass(
         scope,
@@ -136,7 +142,8 @@ def _rules_done(
             for status in _NOT_FINAL
         )
     )
-    too_long = sfn.Condition.number_greater_than_equals("$.debugger.looks", minutes * 60 // _POLL_SECONDS)
+    looks = patience.to_seconds() // pause.to_seconds()
+    too_long = sfn.Condition.number_greater_than_equals("$.debugger.looks", looks)
     evaluated = sfn.Condition.string_matches("$.rule_statuses.tensor", _EVALUATED)
 
     done = sfn.Choice(scope, "RulesDone?")

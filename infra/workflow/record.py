@@ -64,6 +64,7 @@ def record_task(
             "config.$": config,
             "replaced.$": replaced,
             "execution.$": "$$.Execution.Id",
+            "overrides.$": "$.overrides",
             "why.$": why,
             "verdict.$": "$.verdict",
         },

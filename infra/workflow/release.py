@@ -46,11 +46,14 @@ from infra.workflow.endpoint import (
     when_refused,
 )
 from infra.workflow.payloads import RunParts
-from infra.workflow.rolled_back import explain_rollout
+from infra.workflow.rolled_back import explain_rollout, reject_after_rollout
 from infra.workflow.scaling import before_update, end_scaling, retained_instances
 from infra.workflow.task import ANY_ERROR, LOST_ANSWER, FailureRoute, RunScope, lambda_task, sagemaker_task
 
 __all__ = ["release_phase", "retire_phase"]
+
+_FAILED: Final = "Its rollout failed, so that it did not come into service: the run's report says why."
+"""What the registry says of it, which takes 1,024 characters: SageMaker's own reason may have more."""
 
 _REFUSED_PATIENCE: Final = cdk.Duration.minutes(5)
 """How long a description of the endpoint may be refused, apart from a missing endpoint."""
@@ -60,7 +63,7 @@ def release_phase(
     scope: RunScope,
     *,
     parts: RunParts,
-    failure: FailureRoute,
+    ending: FailureRoute,
     reject: sfn.State,
     roll_back: sfn.State,
     following: sfn.IChainable,
@@ -68,10 +71,11 @@ def release_phase(
     """CreateModel → … → `following` once the endpoint serves the new configuration; return CreateModel.
 
     `$.before` is then what the endpoint was before the release, with `""` for no configuration. `reject` takes a model
-    that is refused before its rollout, and `roll_back` a rollout whose end the run does not see, since the model may
-    come into service all the same.
+    whose rollout does not begin, `ending` one whose rollout failed, once its approval is taken back, and `roll_back` a
+    rollout whose end the run does not see, since the model may come into service all the same.
     """
-    rollout = _follow_rollout(scope, parts, failure, roll_back, following)
+    failure = FailureRoute(reject)
+    rollout = _follow_rollout(scope, parts, ending, roll_back, following)
     look = _enter_service(scope, parts, failure, reject, rollout)
 
     # the model and the configuration of this run, which carry its name
@@ -291,9 +295,10 @@ def _follow_rollout(
     baking = cdk.Duration.minutes(parts.settings.release.baking_minutes if bakes else 0)
     wait = poll(scope, "Rollout", member="rollout", look=describe, too_long=late, patience=PATIENCE.plus(baking))
 
-    # why does it not serve?
-    explained = failure.fail(scope, "RolloutFailed", error="RolloutFailed", cause="$.endpoint.FailureReason")
-    unexplained = failure.fail(
+    # why does it not serve? the registry would go on showing it as approved
+    failed_rollout = FailureRoute(reject_after_rollout(scope, "RejectFailedRollout", said=_FAILED, failure=failure))
+    explained = failed_rollout.fail(scope, "RolloutFailed", error="RolloutFailed", cause="$.endpoint.FailureReason")
+    unexplained = failed_rollout.fail(
         scope,
         "RolloutLeftOldModel",
         error="RolloutFailed",

@@ -13,25 +13,33 @@ from infra.permissions import Permission
 from infra.workflow.payloads import RunParts
 from infra.workflow.task import ANY_ERROR, FailureRoute, RunScope, lambda_task, sagemaker_task
 
-__all__ = ["explain_rollout"]
+__all__ = ["explain_rollout", "reject_after_rollout"]
+
+
+def reject_after_rollout(scope: RunScope, name: str, *, said: str, failure: FailureRoute) -> sfn.CustomState:
+    """Return the state that takes the approval back which the registry shows → …failed; `said` is its reason."""
+    reject = sagemaker_task(
+        scope,
+        name,
+        call="updateModelPackage",
+        payload={
+            "ModelPackageArn.$": "$.package.arn",
+            "ModelApprovalStatus": "Rejected",
+            "ApprovalDescription": said,
+        },
+    )
+    failure.catch(reject)
+    reject.next(failure.handler)
+    return reject
 
 
 def explain_rollout(
     scope: RunScope, parts: RunParts, failure: FailureRoute, *, unexplained: sfn.IChainable
 ) -> sfn.CustomState:
     """ExplainRollout → … → failed, or `unexplained` where the alarms could not be asked; return ExplainRollout."""
-    reject = sagemaker_task(
-        scope,
-        "RejectRolledBack",
-        call="updateModelPackage",
-        payload={
-            "ModelPackageArn.$": "$.package.arn",
-            "ModelApprovalStatus": "Rejected",
-            "ApprovalDescription": "It was taken back during its rollout.",
-        },
+    reject = reject_after_rollout(
+        scope, "RejectRolledBack", said="It was taken back during its rollout.", failure=failure
     )
-    failure.catch(reject)
-    reject.next(failure.handler)
 
     # the run's failure stands before one of the registry
     rolled_back = sfn.Pass(

@@ -5,7 +5,7 @@ SmokeTest ─ passed → `following`
                 │ ↑ ⇅                    ├ nothing served before → RemoveEndpoint ─→ Tried? ─ no ───↑
                 │ │ WaitForEndOfChange   └ RestoreEndpoint → WaitForRollback ⇄ DescribeRollback     │
                 │ └ a rollout without an end                             └→ Tried? → RecordRollback ┘
-                └ refused, or changing for hours → …failed
+                └ refused, or changing for hours → RejectFailedModel
 
 A rollout whose end the run does not see takes the same way (`infra.workflow.release`), without a record: its model was
 never recorded as released. SageMaker neither updates nor deletes an endpoint that is changing, so the end of a change
@@ -33,6 +33,7 @@ from infra.workflow.endpoint import (
 )
 from infra.workflow.payloads import RunParts
 from infra.workflow.record import record_task
+from infra.workflow.rolled_back import reject_after_rollout
 from infra.workflow.scaling import retained_instances
 from infra.workflow.task import ANY_ERROR, FailureRoute, RunScope, lambda_task, sagemaker_task
 
@@ -75,7 +76,12 @@ def roll_back_phase(
     It takes out of service what this run put there, and nothing else: another run may have come in between. `recorder`
     writes down that a model was taken back.
     """
-    reject = _reject(scope, failure)
+    reject = reject_after_rollout(
+        scope,
+        "RejectFailedModel",
+        said="No smoke test has passed it: it was taken out of service, or the run's report says why it could not be.",
+        failure=failure,
+    )
     record = record_task(
         scope,
         "RecordRollback",
@@ -88,7 +94,7 @@ def roll_back_phase(
     )
     tried = sfn.Choice(scope, "Tried?", comment="Only a model that was tried was recorded as released.")
     tried.when(sfn.Condition.is_present("$.failure.SmokeTest"), record).otherwise(reject)
-    return _roll_back(scope, parts, failure, reject=reject, following=tried)
+    return _roll_back(scope, parts, FailureRoute(reject), reject=reject, following=tried)
 
 
 def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
@@ -111,23 +117,6 @@ def _function(scope: RunScope, parts: RunParts) -> PythonFunction:
         ],
         timeout=cdk.Duration.minutes(5),
     )
-
-
-def _reject(scope: RunScope, failure: FailureRoute) -> sfn.CustomState:
-    """Return the state that takes the approval back which the registry shows, so that nobody deploys the model."""
-    reject = sagemaker_task(
-        scope,
-        "RejectFailedModel",
-        call="updateModelPackage",
-        payload={
-            "ModelPackageArn.$": "$.package.arn",
-            "ModelApprovalStatus": "Rejected",
-            "ApprovalDescription": "No smoke test has passed it, and it was taken out of service.",
-        },
-    )
-    failure.catch(reject)
-    reject.next(failure.handler)
-    return reject
 
 
 def _roll_back(

@@ -94,14 +94,14 @@ def _phases(states: RunScope, parts: RunParts) -> sfn.Pass:
     )
     reject = reject_model(states, failure=failure)
     following: sfn.State = release_phase(
-        states, parts=parts, failure=failure, reject=reject, roll_back=roll_back, following=record
+        states, parts=parts, ending=failure, reject=reject, roll_back=roll_back, following=record
     )
 
     # one run after another, each judged beside what then serves
     judge = verdict_function(states, parts)
     asks = settings.release.approval == "manual"
     if asks:
-        following = approve_model(states, failure=failure, following=following)
+        following = approve_model(states, failure=FailureRoute(reject), following=following)
     following = turn_phase(states, parts=parts, judge=judge, lock=lock, reject=reject, following=following)
     if asks:
         following = approval_phase(states, parts=parts, failure=failure, reject=reject, following=following)

@@ -25,6 +25,7 @@ __all__ = [
     "callback_task",
     "lambda_task",
     "sagemaker_task",
+    "text_key",
 ]
 
 ANY_ERROR = ["States.ALL"]
@@ -135,7 +136,7 @@ class FailureRoute:
 
     def fail(self, scope: Construct, name: str, *, error: str, cause: str) -> sfn.Pass:
         """Return a state that fails the run; each text may be a JSONPath or an intrinsic function."""
-        details = {_key("Error", error): error, _key("Cause", cause): cause}
+        details = {text_key("Error", error): error, text_key("Cause", cause): cause}
         state = sfn.Pass(scope, name, parameters=details, result_path=f"$.failure.{name}")
         state.next(self.handler)
         return state
@@ -148,7 +149,8 @@ class FailureRoute:
         return failed
 
 
-def _key(name: str, value: str) -> str:
+def text_key(name: str, value: str) -> str:
+    """Return the key of a text that may be a JSONPath or an intrinsic function."""
     return f"{name}.$" if value.startswith(("$", "States.Format")) else name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import datetime
 
 import boto3
@@ -43,6 +44,9 @@ def handler(event: contract.RecordReleaseInput, context: LambdaContext) -> contr
         record["test_accuracy"] = verdict["test_accuracy"]
         record["test_images"] = verdict["test_images"]
         record["test_accuracy_interval"] = verdict["test_accuracy_interval"]
+        earlier = event["overrides"].get("retry_of") if isinstance(event["overrides"], Mapping) else None
+        if earlier is not None:
+            record["retry_of"] = earlier
 
     write_json(s3, bucket=os.environ["BUCKET"], key=change.key, value=record)
     logger.info("recorded", extra={"key": change.key})

@@ -19,6 +19,7 @@ from shared.notification import publish
 
 import contract
 
+from .claim import Claims
 from .event import TriggerEvent, read_event
 from .reasons import Reason, going_on, why_not
 
@@ -46,10 +47,19 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> contract.Trigge
     told, machine = read_event(event), os.environ["STATE_MACHINE_ARN"]
     logger.append_keys(trigger=told.trigger, execution=told.name)
 
-    # EventBridge may deliver an event twice
-    running = going_on(states, machine)
-    started = next((each["executionArn"] for each in running if each["name"] == told.name), None)
-    if started is None:
+    # another event may have come within the same second
+    claims = Claims(s3, states, bucket=os.environ["BUCKET"], key=os.environ["START_LOCK"], machine=machine)
+    started = None
+    while started is None:
+        last = claims.last_started()
+        running = going_on(states, machine)
+        if last is not None and last["name"] not in {each["name"] for each in running}:
+            running.insert(0, last)
+
+        # EventBridge may deliver an event twice
+        started = next((each["executionArn"] for each in running if each["name"] == told.name), None)
+        if started is not None:
+            break
         reason = why_not(
             told,
             running,
@@ -63,7 +73,8 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> contract.Trigge
         if reason is not None:
             _tell(told, reason)
             return contract.TriggerOutcome(trigger=told.trigger, execution="", why_not=reason.text)
-        started = _start(told, machine)
+        if claims.take(told.name):
+            started = _start(told, machine)
     logger.info("the event has its run", extra={"arn": started, "why": told.comment})
     return contract.TriggerOutcome(trigger=told.trigger, execution=started, why_not="")
 

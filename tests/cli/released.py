@@ -20,11 +20,12 @@ RUNS = ("a-1", "b-1", "c-1")
 IDENTITY = "arn:aws:sts::123456789012:assumed-role/Admin/jo"
 
 
-def record(hours: float, kind: ChangeKind, run: str, replaced: str, *, why: str = "") -> dict[str, bytes]:
+def record(hours: float, kind: ChangeKind, run: str, replaced: str, *, why: str = "", **more: str) -> dict[str, bytes]:
     """A record in the bucket; a released model has 0.9 of 100 test photos right."""
     change = ReleaseChange(BEGIN + timedelta(hours=hours), kind, run, replaced)
     by = IDENTITY if kind == "rolled-back" else f"arn:execution:{run}"
     content = Release(at=change.at.isoformat(), kind=kind, run=run, replaced=replaced, by=by, why=why)
+    content.update(more)  # type: ignore[typeddict-item]
     if kind == "released":
         content["test_accuracy"], content["test_images"] = 0.9, 100
         content["test_accuracy_interval"] = {"low": 0.8256, "high": 0.9448, "level": 0.95}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+import contract
 from cli.release_table import as_json, identity_name, show_releases
 from cli.releases import find_releases
 from infra.outputs import StackOutput
@@ -58,6 +59,31 @@ def test_what_serves_and_what_can_be_put_back_is_marked_once() -> None:
     assert [row.endswith("serves") for row in shown(stack, "a-1")][:3] == [True, False, False]
     assert shown(stack, "c-1")[0].endswith("0.9000 (0.8256 to 0.9448) on 100 photos can be put back")
     assert shown(stack, "b-1")[0].endswith("on 100 photos")
+
+
+TRIGGERS: dict[contract.Trigger, str] = {"ready": "the upload of READY", "schedule": "the schedule", "drift": "drift"}
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "words"),
+    [
+        ({"by": "arn:execution:a-1"}, "call", "↑ released: Good."),
+        *(
+            (
+                {"by": f"arn:execution:{contract.triggered_name(trigger, 'an event')}"},
+                trigger,
+                f"↑ released, from a run that {what} started: Good.",
+            )
+            for trigger, what in TRIGGERS.items()
+        ),
+        ({"retry_of": "z-9"}, "retry", "↑ released, from a run that went on with run z-9: Good."),
+    ],
+    ids=lambda value: value if isinstance(value, str) and " " not in value else "",
+)
+def test_what_started_the_run_is_told(more: dict[str, str], kind: str, words: str) -> None:
+    stack: Any = ReleasedStack(ServingSageMaker("a-1"), record(0, "released", "a-1", "", why="Good.", **more))
+    assert words in rows(stack)
+    assert json.loads(as_json(find_releases(stack), last=20))[0]["started_by"] == kind
 
 
 def test_only_the_last_changes_are_read() -> None:

@@ -262,7 +262,10 @@ def tasks(
         "RegisterModel": answer({"ModelPackageArn": PACKAGE}),
         "AskApproval": answer({"approved": True}),
         **dict.fromkeys(
-            ("ApproveModel", "RejectModel", "ExpireApproval", "RejectFailedModel", "RejectRolledBack"),
+            (
+                *("ApproveModel", "RejectModel", "ExpireApproval"),
+                *("RejectFailedModel", "RejectRolledBack", "RejectFailedRollout"),
+            ),
             answer({"ModelPackageArn": PACKAGE}),
         ),
         "CreateModel": answer({"ModelArn": "arn"}),

@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import pytest
+from annotated_types import Le
+from pydantic import ValidationError
 
+from infra.settings import ReleaseSettings
+from infra.settings.debugger import DebuggerSettings
+from infra.settings.rollout import RolloutSettings
+from infra.settings.section import Section
 from tests.infra.app_process import EVERY_FUNCTION
 from tests.infra.optimised_fields import SHOWN, UNSHOWN
 from tests.infra.template import Template
+
+
+def highest(section: type[Section], setting: str) -> int:
+    """The highest value that a setting takes."""
+    (bound,) = (each.le for each in section.model_fields[setting].metadata if isinstance(each, Le))
+    assert isinstance(bound, int)
+    return bound
+
+
+def longest_rollout() -> dict[str, str]:
+    """The settings with which a rollout bakes longest, of all that are accepted."""
+    minutes = highest(RolloutSettings, "bake_minutes")
+    accepted: list[RolloutSettings] = []
+    for percent in range(1, highest(RolloutSettings, "linear_percent") + 1):
+        with contextlib.suppress(ValidationError):
+            accepted.append(RolloutSettings(rollout="linear", linear_percent=percent, bake_minutes=minutes))
+    chosen = max(accepted, key=lambda each: each.baking_minutes)
+    return {
+        "release.rollout": "linear",
+        "release.linear_percent": str(chosen.linear_percent),
+        "release.bake_minutes": str(chosen.bake_minutes),
+    }
+
 
 SETTINGS: dict[str, dict[str, str]] = {
     "default": {},
@@ -19,7 +49,15 @@ SETTINGS: dict[str, dict[str, str]] = {
     "fine-tuning": {"training.mode": "finetune", "training.spot": "true", "training.max_minutes": "7200"},
     "managed": {"debugger.mode": "managed", "env": "prod"},
     "pausing": EVERY_FUNCTION,
+    "longest": {
+        **EVERY_FUNCTION,
+        **longest_rollout(),
+        "release.shadow_minutes": str(highest(RolloutSettings, "shadow_minutes")),
+        "release.approval_hours": str(highest(ReleaseSettings, "approval_hours")),
+        "debugger.max_minutes": str(highest(DebuggerSettings, "max_minutes")),
+    },
 }
+"""The last has the longest waits that the settings take."""
 
 YEAR = 365 * 24 * 3600
 LONGEST_TUNING = 30 * 24 * 3600

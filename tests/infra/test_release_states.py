@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from cli.definition import Definition
 from cli.release_check import FIRST_OF_END, FIRST_OF_RELEASE
 from tests.infra.asl_walker import TaskError, Walk, walk
 from tests.infra.fake_run import NEW_CONFIG, OLD_CONFIG, PACKAGE, Endpoint, tasks
+from tests.infra.template import Template
 
 
 def test_the_first_run_creates_the_endpoint(definition: dict[str, Any]) -> None:
@@ -110,6 +112,40 @@ def test_an_update_that_sagemaker_rolled_back_fails_the_run(definition: dict[str
     endpoint.rolls_back, endpoint.reason = True, "The container did not pass the ping health check."
     result = walk(definition, tasks(endpoint), {})
     assert "ping health check" in result.cause
+    package = dict(result.payloads)["RejectFailedRollout"]
+    assert (package["ModelPackageArn"], package["ModelApprovalStatus"]) == (PACKAGE, "Rejected")
+    assert package["ApprovalDescription"].startswith("Its rollout failed")
+
+
+@pytest.mark.parametrize("settings", [{}, {"serving.mode": "realtime", "release.approval": "manual"}], ids=str)
+@pytest.mark.parametrize("smoke_test", [None, "wrong shape"])
+def test_no_failed_run_leaves_its_package_approved(
+    synthesise: Callable[..., Template], settings: dict[str, str], smoke_test: str | None
+) -> None:
+    """Whichever call fails once the model is registered, the registry shows it as rejected, and says why."""
+    definition = synthesise(**settings).definition()
+    failing = {"SmokeTest": TaskError("SmokeTestFailed", smoke_test)} if smoke_test else {}
+    tried = 0
+    for before in (None, OLD_CONFIG):
+
+        def run(broken: dict[str, TaskError], before: str | None = before) -> Walk:
+            endpoint = Endpoint(before, serverless=settings == {})
+            return walk(definition, tasks(endpoint, broken=failing | broken), {})
+
+        path = run({}).path
+        later = path[path.index("RegisterModel") + 1 : path.index("Report")]
+        calls = [name for name in later if definition["States"][name]["Type"] == "Task"]
+        for name in calls:
+            if name.startswith("Reject"):
+                continue
+            result = run({name: TaskError("SageMaker.SageMakerException", "not authorized")})
+            if result.status == "SUCCEEDED":
+                continue
+            tried += 1
+            (package,) = [payload for state, payload in result.payloads if state.startswith("Reject")]
+            assert package["ModelApprovalStatus"] == "Rejected", name
+            assert 0 < len(package["ApprovalDescription"]) <= 1024, name
+    assert tried > 10
 
 
 def test_a_failed_smoke_test_brings_the_previous_model_back(definition: dict[str, Any]) -> None:

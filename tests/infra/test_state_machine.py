@@ -62,6 +62,7 @@ def test_api_answers_that_nobody_needs_leave_the_data_alone(definition: dict[str
         "RemoveEndpoint",
         "RestoreEndpoint",
         "RejectFailedModel",
+        "RejectFailedRollout",
         "RejectModel",
         "Rules",
         "RulesOnTensors",

@@ -18,6 +18,7 @@ EVENT: dict[str, Any] = {
     "config": "whippet-dev-run-2",
     "replaced": "whippet-dev-run-1",
     "execution": "arn:execution",
+    "overrides": {},
     "why": "Good.",
     "verdict": verdict(),
 }
@@ -34,6 +35,13 @@ def written(bucket: FakeS3, context: Context, **changes: Any) -> tuple[str, dict
     event: Any = {**EVENT, **changes}
     answer = record_release.handler(event, context)  # type: ignore[arg-type]
     return answer["key"], json.loads(bucket.objects[answer["key"]])
+
+
+@pytest.mark.parametrize(("given", "earlier"), [({"retry_of": "run-0"}, "run-0"), ({"Comment": "x"}, None), ([], None)])
+def test_the_run_that_was_gone_on_with_is_recorded(
+    bucket: FakeS3, context: Context, given: Any, earlier: str | None
+) -> None:
+    assert written(bucket, context, overrides=given)[1].get("retry_of") == earlier
 
 
 def test_a_release_is_recorded_with_its_numbers(bucket: FakeS3, context: Context) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from start_run import handler as start_run
+from start_run.claim import Claims
 from start_run.event import UnknownEventError
 
 import contract
 from tests.fakes.lambda_context import Context
-from tests.fakes.s3 import client_error
+from tests.fakes.s3 import FakeS3, client_error
 from tests.fakes.topic import FakeTopic
 
+KEY = contract.start_lock_key("whippet-dev")
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:whippet-dev"
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -78,7 +80,10 @@ class States:
         return self.executions[0]
 
     def describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
-        return next(each for each in self.executions if each["executionArn"] == executionArn)
+        for each in self.executions:
+            if each["executionArn"] == executionArn:
+                return each
+        raise client_error("ExecutionDoesNotExist", f"Execution Does Not Exist: '{executionArn}'")
 
     def get_paginator(self, operation: str) -> States:
         assert operation == "list_executions"
@@ -96,10 +101,11 @@ class States:
         return [contract.trigger_of(each["name"]) or "a person" for each in self.executions]
 
 
-class Versions:
-    """The versions and delete markers of the bucket."""
+class Versions(FakeS3):
+    """The versions and delete markers of the bucket, beside its objects."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.versions: list[tuple[str, datetime]] = [("dataset/cat/1.jpg", NOW - timedelta(days=3))]
         self.markers: list[tuple[str, datetime]] = []
 
@@ -134,6 +140,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         "BUCKET": "data",
         "DATASET_PREFIX": "dataset/",
         "DRIFT_DAYS": "7",
+        "START_LOCK": KEY,
         "STATE_MACHINE_ARN": MACHINE,
         "TOPIC_ARN": "arn:topic",
     }.items():
@@ -178,6 +185,62 @@ def test_two_deliveries_at_once_start_one_run(world: World, monkeypatch: pytest.
     monkeypatch.setattr(start_run, "going_on", lambda *_: [])
     assert world.tell(ready()) == world.tell(ready())
     assert len(world.states.executions) == 1
+
+
+ALL: dict[str, Callable[[], dict[str, Any]]] = {"ready": ready, "schedule": schedule, "drift": drift}
+
+
+@pytest.mark.parametrize("first", ALL)
+@pytest.mark.parametrize("second", ALL)
+def test_two_events_of_the_same_second_start_one_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+) -> None:
+    """Neither sees the other's execution in the list; the second comes between the first's look and its start."""
+    monkeypatch.setattr(start_run, "going_on", lambda *_: [])
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    outcomes: list[contract.TriggerOutcome] = []
+    put = world.s3.put_object
+
+    def meanwhile(**written: Any) -> dict[str, Any]:
+        """What the first is about to write comes too late."""
+        monkeypatch.setattr(world.s3, "put_object", put)
+        outcomes.append(world.tell(ALL[second]()))
+        return put(**written)
+
+    monkeypatch.setattr(world.s3, "put_object", meanwhile)
+    outcomes.append(world.tell(ALL[first]()))
+    assert len(world.states.executions) == 1
+    assert [bool(each["execution"]) for each in outcomes] == [True, first == second]
+    if first != second:
+        assert "goes on" in outcomes[1]["why_not"]
+
+
+def test_a_start_that_another_is_about_to_make_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = contract.triggered_name("ready", "another upload")
+    Claims(world.s3, world.states, bucket="data", key=KEY, machine=MACHINE).take(name)  # type: ignore[arg-type]
+    monkeypatch.setattr("time.sleep", lambda _: world.states.add(name, started=NOW))
+    assert "goes on" in world.tell(schedule())["why_not"]
+    assert world.states.started == ["ready"]
+
+
+def test_the_claim_of_one_that_was_killed_before_its_start_lapses(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = datetime.now(UTC) - contract.START_HOLD
+    world.s3.objects[KEY] = json.dumps({"name": "schedule-killed", "at": old.isoformat()}).encode()
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("nobody is waited for"))
+    world.tell(drift())
+    assert world.states.started == ["drift"]
+
+
+def test_a_claim_that_may_not_be_written_fails_the_function(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: Any) -> None:
+        raise client_error("AccessDenied", "is not authorized to perform: s3:PutObject", status=403)
+
+    monkeypatch.setattr(world.s3, "put_object", refuse)
+    with pytest.raises(Exception, match="not authorized"):
+        world.tell(ready())
+    assert world.states.executions == []
 
 
 def test_each_upload_starts_a_run_of_its_own(world: World) -> None:

@@ -48,12 +48,13 @@ class System:
         wait = {"Wait": {"Type": "Wait", "Seconds": 86_400, "End": True}}
         self.machine = account.state_machine(name, account.role(f"{name}-states", "states.amazonaws.com"), wait)
         topic = account.client("sns").create_topic(Name=name)["TopicArn"]
-        actions = ("states:*", "s3:ListBucketVersions", "sns:Publish", "logs:*")
+        actions = ("states:*", "s3:ListBucketVersions", "s3:GetObject", "s3:PutObject", "sns:Publish", "logs:*")
         role = account.role(f"{name}-function", "lambda.amazonaws.com", *(allow(each, "*") for each in actions))
         variables = {
             "BUCKET": name,
             "DATASET_PREFIX": "dataset/",
             "DRIFT_DAYS": "7",
+            "START_LOCK": contract.start_lock_key(name),
             "STATE_MACHINE_ARN": self.machine,
             "TOPIC_ARN": topic,
             "POWERTOOLS_SERVICE_NAME": "start_run",
