@@ -41,7 +41,8 @@ class Claims:
     """The claim of one environment, as one invocation sees it."""
 
     def __init__(self, s3: S3Client, states: SFNClient, *, bucket: str, key: str, machine: str) -> None:
-        self._s3, self._states = s3, states
+        self._s3 = s3
+        self._states = states
         self._bucket, self._key, self._machine = bucket, key, machine
         self._etag: str | None = None
 

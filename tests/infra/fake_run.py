@@ -338,7 +338,7 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
     # the first endpoint does not start
     broken_one = Endpoint()
     broken_one.after_creation = "Failed"
-    yield walk(definition, tasks(broken_one, mode=mode), {})
+    yield walk(definition, tasks(broken_one, mode=mode, access=True), {})
     # another model came into service meanwhile, and is better or not
     for again in (verdict(), verdict(accepted=False)):
         known = tasks(Endpoint(OLD_CONFIG), mode=mode, access=True)
@@ -347,7 +347,7 @@ def every_walk(definition: Mapping[str, Any], *, mode: str = "features") -> Iter
     # alarms take the model back
     taken_back = Endpoint(OLD_CONFIG, serverless=False)
     taken_back.rolls_back = NEW_CONFIG
-    yield walk(definition, tasks(taken_back, mode=mode), {})
+    yield walk(definition, tasks(taken_back, mode=mode, access=True), {})
     # another instance type
     others = Endpoint(OLD_CONFIG, serverless=False)
     others.scales, others.machine = True, "ml.c5.large"

@@ -96,6 +96,7 @@ WAYS: Final = {
     "rolled back to nothing": Way(before=None, answers=SMOKE),
     "broken endpoint": Way(status="Failed"),
     "real-time endpoint": Way(serverless=False),
+    "taken back": Way(rolls_back=True),
     "overtaken": Way(answers={"Verdict": OVERTAKEN}),
     "overtaken by a better one": Way(answers={"Verdict": OVERTAKEN, "VerdictAgain": verdict(accepted=False)}),
     "a person's yes": Way(asks=True, answers={"Verdict": verdict(approval="PendingManualApproval")}),
