@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from contract.debugger import Evaluator
 from contract.lock import LockAction
@@ -105,7 +105,7 @@ class RecordReleaseInput(TypedDict):
     """The one in service before; empty where there was none."""
     execution: str
     """The execution's ARN."""
-    overrides: Any
+    overrides: object
     """The execution's input."""
     why: str
     verdict: Verdict
