@@ -123,7 +123,7 @@ class Api(Construct):
         # what is before it: routes, errors of API Gateway's own, and the key
         self.rest = self._build_rest(names, api)
         self._add_routes(api)
-        add_problems(self.rest, origins=api.cors_origins)
+        add_problems(self.rest, auth=api.auth, origins=api.cors_origins)
         self.key = self._build_key(names, api) if api.auth == "api_key" else None
 
     @property

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from aws_cdk import aws_apigateway as apigateway
 
+from infra.settings.api import ApiAuth
+
 __all__ = ["PROBLEMS", "add_problems"]
 
 _NO_ROUTE = (
@@ -29,7 +31,7 @@ PROBLEMS: dict[str, tuple[str, str, str]] = {
         "Request too large",
         "An image may have 4.5 MB (serverless: 4 MB), and 3.5 MB in base64 as JSON: make it smaller, or POST /uploads.",
     ),
-    "THROTTLED": ("429", "Too many requests", "The key's rate is exceeded: wait a second and try again."),
+    "THROTTLED": ("429", "Too many requests", "The API's rate is exceeded: wait a second and try again."),
     "QUOTA_EXCEEDED": (
         "429",
         "Quota exceeded",
@@ -60,16 +62,42 @@ A body may hold the variables for mapping templates alone ("Variables for data t
 status is none of them, so that the two defaults, which stand for several, leave it out (RFC 9457 allows that).
 """
 
+_OF_SIGNED_REQUESTS: dict[str, tuple[str, str, str]] = {
+    "ACCESS_DENIED": (
+        "403",
+        "Access denied",
+        "The identity that signed the request may not use the API: allow it execute-api:Invoke.",
+    ),
+    "MISSING_AUTHENTICATION_TOKEN": (
+        "403",
+        "Not signed, or no such route",
+        "Sign the request with Signature Version 4 for the service execute-api, as whippet classify does. GET "
+        "/openapi.json lists the routes.",
+    ),
+    "EXPIRED_TOKEN": ("403", "Access denied", "The request's signature has expired: sign it anew, by the right time."),
+    "INVALID_SIGNATURE": (
+        "403",
+        "Access denied",
+        "The request's signature is wrong: sign the method, path, query, headers and body that are sent, for the "
+        "service execute-api and the API's Region.",
+    ),
+}
+"""What is said instead where callers sign (`api.auth=iam`).
+
+API Gateway has one error for a missing signature and a missing route ("Gateway response types for API Gateway").
+"""
+
 _RETRY_AFTER: dict[str, dict[str, str]] = {
     kind: {"Retry-After": "'1'"} for kind in ("THROTTLED", "INTEGRATION_TIMEOUT")
 }
 """Header of the errors after which the same request may succeed, in seconds."""
 
 
-def add_problems(rest: apigateway.RestApi, *, origins: Sequence[str]) -> None:
+def add_problems(rest: apigateway.RestApi, *, auth: ApiAuth, origins: Sequence[str]) -> None:
     """Let the API answer its own errors as problem details, which web pages of these origins may read."""
     cross_origin = _cross_origin(origins)
-    for kind, (status, title, detail) in PROBLEMS.items():
+    problems = PROBLEMS | _OF_SIGNED_REQUESTS if auth == "iam" else PROBLEMS
+    for kind, (status, title, detail) in problems.items():
         body: dict[str, str | int] = {
             "type": "about:blank",
             "title": title,

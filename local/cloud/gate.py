@@ -4,8 +4,8 @@ Whatever a developer's browser shows can send requests to 127.0.0.1, and so can 
 create and invoke a Lambda function runs code as the developer, so a request has to pass here before ministack sees it:
 it names this server as its host (against DNS rebinding), comes from no foreign web page (`Origin`, `Sec-Fetch-Site`),
 and carries the access key ID of the administrator, an IAM user or a role's session. The stack's own API is open, as on
-AWS: API keys or IAM guard it there. So are forms that upload to a bucket, whose key is in the form: see
-`form_uploads`.
+AWS: API keys or IAM guard it there, and it says itself which web pages may call it (CORS). So are forms that upload to a
+bucket, whose key is in the form: see `form_uploads`.
 """
 
 from __future__ import annotations
@@ -86,10 +86,14 @@ class Gate:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         path, method = scope["path"], scope["method"]
 
-        # Is it meant for this server, and does no foreign page send it?
+        # Is it meant for this server, or for the API, which judges for itself?
         host = headers.get("host", "")
         if host not in self._hosts:
             return f"the request is for host {host!r}, not for this server; use http://127.0.0.1:PORT"
+        if path.startswith(_API_PATH):
+            return None
+
+        # Does no foreign page send it?
         origin = headers.get("origin")
         if origin is not None and origin.removeprefix("http://") not in self._hosts:
             return f"a web page of {origin} may not call the local cloud"
@@ -97,7 +101,7 @@ class Gate:
             return "a web page of another origin may not call the local cloud"
 
         # Is it one that needs no key, or is its key known?
-        if path.startswith(_API_PATH) or (path in (IDENTITY_PATH, HEALTH_PATH) and method == "GET"):
+        if path in (IDENTITY_PATH, HEALTH_PATH) and method == "GET":
             return None
         if path.startswith(_CUSTOM_RESOURCE_PATH) and method == "PUT":
             return None

@@ -217,6 +217,19 @@ def test_api_gateways_own_refusals_are_problem_details(template: Template) -> No
     } == statuses  # fmt: skip
 
 
+def test_a_caller_who_has_to_sign_is_not_told_of_keys_or_routes_alone(synthesise: Callable[..., Template]) -> None:
+    """API Gateway has one error for a missing signature and a missing route."""
+    responses = gateway_responses(synthesise(**{"api.auth": "iam"}))
+    said = {kind: rendered(response["ResponseTemplates"]["application/json"]) for kind, response in responses.items()}
+    unsigned = said["MISSING_AUTHENTICATION_TOKEN"]
+    assert (unsigned["status"], unsigned["title"]) == (403, "Not signed, or no such route")
+    assert responses["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"] == "403"
+    for kind in ("EXPIRED_TOKEN", "INVALID_SIGNATURE"):
+        assert "sign" in said[kind]["detail"]
+        assert "key" not in said[kind]["detail"]
+    assert said["RESOURCE_NOT_FOUND"]["status"] == 404
+
+
 def test_a_request_too_many_is_told_when_to_come_back(template: Template) -> None:
     """A used up quota is none of them: it comes back the next day."""
     waits = {

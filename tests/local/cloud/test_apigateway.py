@@ -38,6 +38,15 @@ def test_bytes_pass_through_unchanged_both_ways(api: Api, content_type: str | No
     assert answer.headers["Content-Type"] == "application/octet-stream"
 
 
+@pytest.mark.parametrize("headers", [{"Origin": "https://photos.example"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_a_web_page_of_another_origin_reaches_the_api_which_decides_itself(
+    account: Account, front_door: dict[str, str], headers: dict[str, str]
+) -> None:
+    url = account.cloud.api_url(front_door["Api"], "v1") + "open"
+    answer = http.request("POST", url, body=b"photo", headers=headers | {"Content-Type": "image/jpeg"})
+    assert (answer.status, answer.data) == (200, b"otohp")
+
+
 @pytest.mark.parametrize("key", [None, "another"])
 def test_a_missing_or_unknown_key_is_refused_in_the_words_of_the_template(api: Api, key: str | None) -> None:
     answer = api.post("guarded", key=key)
