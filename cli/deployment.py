@@ -51,6 +51,9 @@ def deploy(target: Target) -> None:
 
         assembly = STATE / "cdk.out"
         _cdk(target, "synth", "--quiet", "--output", str(assembly), *_context(target))
+        if target.cloud is not None:  # elsewhere the CDK prints them itself
+            for warning in _warnings(assembly, target.settings.stack_name):
+                print(f"warning: {warning}", file=sys.stderr)
         approval = "never" if target.cloud is not None else "broadening"
         _cdk(target, "deploy", "--app", str(assembly), "--require-approval", approval, target.settings.stack_name)
 
@@ -73,6 +76,18 @@ def other_stacks(target: Target) -> list[str]:
     pages = target.client("cloudformation").get_paginator("describe_stacks").paginate()
     names = {stack["StackName"] for page in pages for stack in page["Stacks"] if "DELETE" not in stack["StackStatus"]}
     return sorted(name for name in names - {target.settings.stack_name} if not name.startswith(BOOTSTRAP_STACK))
+
+
+def _warnings(assembly: Path, stack: str) -> list[str]:
+    """Return what the app warned of when it was synthesised.
+
+    Source: cloud assembly schema, `ArtifactManifest.metadata` and `additionalMetadataFile`.
+    """
+    artifact = json.loads((assembly / "manifest.json").read_text(encoding="utf-8"))["artifacts"][stack]
+    beside = artifact.get("additionalMetadataFile")
+    more = json.loads((assembly / beside).read_text(encoding="utf-8")) if beside else {}
+    entries = [entry for found in (artifact.get("metadata", {}), more) for each in found.values() for entry in each]
+    return [entry["data"].partition(" [ack: ")[0] for entry in entries if entry["type"] == "aws:cdk:warning"]
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,32 @@ def test_a_second_deployment_waits_for_the_first(
     assert steps == ["first synth", "first deploy", "second synth", "second deploy"]
 
 
+@pytest.mark.parametrize("beside", [True, False], ids=["in a file of its own", "in the manifest"])
+def test_what_the_app_warns_of_is_said_on_the_local_cloud_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], beside: bool
+) -> None:
+    """The CDK's output is kept for failures there."""
+    warned = {"type": "aws:cdk:warning", "data": "api.auth=none answers everybody [ack: whippet:open-api]"}
+    metadata = {"/Whippet-dev": [{"type": "aws:cdk:creationStack", "data": ["app.py"]}, warned]}
+
+    def cdk(_: Any, verb: str, *arguments: str, **__: Any) -> None:
+        if verb == "synth":
+            assembly = Path(arguments[arguments.index("--output") + 1])
+            assembly.mkdir()
+            (assembly / "more.json").write_text(json.dumps(metadata))
+            artifact = {"additionalMetadataFile": "more.json"} if beside else {"metadata": metadata}
+            (assembly / "manifest.json").write_text(json.dumps({"artifacts": {"Whippet-dev": artifact}}))
+
+    monkeypatch.setattr(deployment, "STATE", tmp_path / "state")
+    monkeypatch.setattr(deployment, "_cdk", cdk)
+    monkeypatch.setattr(deployment, "_is_bootstrapped", lambda *_: True)
+    monkeypatch.setattr(control, "refuse_real_aws", lambda _: None)
+    stack: Any = FakeStack()
+    stack.overrides, stack.environment = (), {}
+    deployment.deploy(stack)
+    assert capsys.readouterr().err == "warning: api.auth=none answers everybody\n"
+
+
 @pytest.mark.parametrize(
     ("overrides", "arguments"),
     [
@@ -70,6 +97,7 @@ def test_the_local_cloud_is_bootstrapped_with_the_qualifier_that_is_given(
 
     monkeypatch.setattr(deployment, "STATE", tmp_path / "state")
     monkeypatch.setattr(deployment, "_cdk", lambda _, verb, *given, **__: calls.update({verb: given}))
+    monkeypatch.setattr(deployment, "_warnings", lambda *_: [])
     monkeypatch.setattr(control, "refuse_real_aws", lambda _: None)
     stack: Any = FakeStack(cloudformation=NoStack())
     stack.overrides, stack.environment = overrides, {}
