@@ -4,8 +4,8 @@ Whatever a developer's browser shows can send requests to 127.0.0.1, and so can 
 create and invoke a Lambda function runs code as the developer, so a request has to pass here before ministack sees it:
 it names this server as its host (against DNS rebinding), comes from no foreign web page (`Origin`, `Sec-Fetch-Site`),
 and carries the access key ID of the administrator, an IAM user or a role's session. The stack's own API is open, as on
-AWS: API keys or IAM guard it there, and it says itself which web pages may call it (CORS). So are forms that upload to a
-bucket, whose key is in the form: see `form_uploads`.
+AWS: API keys or IAM guard it there, and it says itself which web pages may call it (CORS). So are forms that upload to
+a bucket, whose key is in the form: see `form_uploads`.
 """
 
 from __future__ import annotations
