@@ -15,6 +15,7 @@ import contract
 from training.data.class_weights import class_counts, class_weights
 from training.embedding.store import SplitFeatures
 from training.evaluation.calibration import fit_temperature
+from training.finishing.group_accuracy import FEWEST_GROUPS, numbered, unit_folds
 from training.finishing.rows import MEMORY, Photos, Rows
 from training.loop.history import photo_losses, standard_error
 from training.model.head import Head, level_factors
@@ -86,6 +87,7 @@ def cross_validate(
     levels: Sequence[int],
     hyperparameters: contract.Hyperparameters,
     weights: Sequence[Sequence[float]] | None = None,
+    groups: Sequence[str] = (),
 ) -> Choice:
     """Choose the weights of the middle levels and their penalties by the loss on photos that are held out in turn.
 
@@ -98,6 +100,7 @@ def cross_validate(
         levels: sizes of the parts of a feature vector.
         hyperparameters: the training's.
         weights: of each level, the candidates; if not given, those of `MIDDLE_WEIGHTS` for all but the last level.
+        groups: see `folds`.
     """
     if weights is None:
         weights = [[middle] * (len(levels) - 1) + [1.0] for middle in MIDDLE_WEIGHTS[-1 if len(levels) == 1 else 0 :]]
@@ -106,7 +109,7 @@ def cross_validate(
     images = _sample(train, rng, classes=classes)
     labels = train.labels[images]
     of_classes = class_weights(class_counts(train.labels, classes=classes), wanted=hyperparameters.class_weights)
-    fold_of = folds(labels, rng)
+    fold_of = folds(labels, rng, groups=[groups[image] for image in images] if groups else ())
 
     def held_out(level_weights: Sequence[float]) -> NDArray[np.float32]:
         """Return every photo's logits by heads that learnt from the other folds, (penalties, images, classes)."""
@@ -178,8 +181,22 @@ def calibrated_losses(
     return losses if class_weights is None else losses * class_weights.numpy()[labels]
 
 
-def folds(labels: NDArray[np.int64], rng: np.random.Generator, *, number: int = FOLDS) -> NDArray[np.int64]:
-    """Return the fold of each photo, (images,): photos are dealt out class by class, so each fold has its share."""
+def folds(
+    labels: NDArray[np.int64], rng: np.random.Generator, *, number: int = FOLDS, groups: Sequence[str] = ()
+) -> NDArray[np.int64]:
+    """Return the fold of each photo, (images,): photos are dealt out class by class, so each fold has its share.
+
+    Args:
+        labels: (images,)
+        rng: deals them out.
+        number: of folds.
+        groups: of each photo, an empty text where it has none. A group stays whole, where every class has enough of
+            them for that: a head that had learnt from photos of a burst would know the others of it.
+    """
+    if any(groups):
+        units = numbered(groups)
+        if min(len(np.unique(units[labels == label])) for label in np.unique(labels)) >= FEWEST_GROUPS:
+            return unit_folds(units, labels, rng=rng, number=number)
     fold_of = np.empty(len(labels), dtype=np.int64)
     fold_of[np.lexsort((rng.random(len(labels)), labels))] = np.arange(len(labels)) % number
     return fold_of

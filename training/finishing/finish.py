@@ -25,7 +25,7 @@ from training.finishing.cross_validation import (
     cross_validate,
     folds,
 )
-from training.finishing.group_accuracy import FEWEST_GROUPS, HeadSettings, numbered, unit_folds
+from training.finishing.group_accuracy import HeadSettings
 from training.finishing.rows import Photos, Rows
 from training.loop.head_loop import head_logits
 from training.loop.history import Scores, scores_of, standard_error
@@ -90,7 +90,14 @@ def finish(
         groups: of each training photo and each validation photo, an empty text where it has none: the photos of a group
             are held out together.
     """
-    choice = cross_validate(trained, train=train, levels=levels, hyperparameters=hyperparameters, weights=weights)
+    choice = cross_validate(
+        trained,
+        train=train,
+        levels=levels,
+        hyperparameters=hyperparameters,
+        weights=weights,
+        groups=groups[: len(train.labels)],
+    )
     print(choice.description, flush=True)
 
     # the logistic regressions with these settings, on the training photos alone
@@ -156,7 +163,7 @@ def finish(
         """
         splits = [(train, train.features.shape[0]), (validation, 1)]
         every = np.concatenate([split.labels for split, _ in splits])
-        fold_of = _held_out_folds(every, groups=groups, seed=hyperparameters.seed)
+        fold_of = folds(every, np.random.default_rng(hyperparameters.seed), number=_FOLDS, groups=groups)
         parts = np.split(fold_of, [len(train.labels)])
         logits = np.zeros((len(every), classes), dtype=np.float32)
         for fold in np.unique(fold_of):
@@ -181,16 +188,6 @@ def finish(
         held_out_labels=np.concatenate([choice.labels, labels]),
         settings=settings,
     )
-
-
-def _held_out_folds(labels: NDArray[np.int64], *, groups: Sequence[str], seed: int) -> NDArray[np.int64]:
-    """Return the fold of each photo, (images,): groups stay whole, where every class has enough of them for that."""
-    rng = np.random.default_rng(seed)
-    if any(groups):
-        units = numbered(groups)
-        if min(len(np.unique(units[labels == label])) for label in np.unique(labels)) >= FEWEST_GROUPS:
-            return unit_folds(units, labels, rng=rng, number=_FOLDS)
-    return folds(labels, rng, number=_FOLDS)
 
 
 def _averaged(

@@ -330,7 +330,10 @@ def _in_bursts(split: SplitFeatures, *, size: int) -> SplitFeatures:
 def test_no_photo_of_a_group_is_scored_by_a_head_that_learnt_from_the_others_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With random labels, whoever had seen a photo of the same burst would be right about all of it."""
+    """With random labels, whoever had seen a photo of the same burst would be right about all of it.
+
+    So would a choice of the penalty by such heads be for the weakest.
+    """
     monkeypatch.setattr(finish_module, "_MARGIN", np.inf)  # an untrained head, which is never sure, would be better
     data, rng = Data(noise=1.0, middle=1.0, images=30, views=1), np.random.default_rng(3)
     splits = []
@@ -339,11 +342,13 @@ def test_no_photo_of_a_group_is_scored_by_a_head_that_learnt_from_the_others_of_
         splits.append(_in_bursts(SplitFeatures(one.features, rng.integers(4, size=images), one.paths), size=5))
     groups = [f"burst {at // 5}" for at in range(200)]
     head = new_head(splits[0].features, levels=LEVELS, classes=4)
-    right = {}
+    right, strength = {}, {}
     for given in ("groups", "none"):
         result = finished(*splits, head=head, groups=groups if given == "groups" else None)
         right[given] = (result.held_out_logits.argmax(axis=1) == result.held_out_labels).mean()
+        strength[given] = result.settings.strength
     assert right["groups"] < 0.5 < right["none"]
+    assert strength["groups"] > 10 * strength["none"]
 
 
 def test_a_class_of_two_groups_is_held_out_photo_by_photo() -> None:
