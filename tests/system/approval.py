@@ -11,7 +11,7 @@ import contract
 from infra.outputs import StackOutput
 from tests.system.system import INPUT, System, run_of
 
-__all__ = ["run_and_answer"]
+__all__ = ["run_and_answer", "wait_for_question"]
 
 PATIENCE_SECONDS = 300
 
@@ -38,21 +38,28 @@ def run_and_answer(
         text=True,
     )
     try:
-        name = _asked(system, process=run)
+        name = wait_for_question(system, goes_on=lambda: run.poll() is None)
         asked(system)
         system.whippet("approve", name, *answer, settings=settings)
         said, _ = run.communicate(timeout=PATIENCE_SECONDS)
         return run.returncode, said
+    except AssertionError as error:
+        run.kill()
+        raise AssertionError(f"{error}: {run.communicate()[0]}") from None
     finally:
         run.kill()
         run.wait()
 
 
-def _asked(system: System, *, process: subprocess.Popen[str]) -> str:
-    """Wait until the run asks for approval, and return its name."""
+def wait_for_question(system: System, *, goes_on: Callable[[], bool] = lambda: True) -> str:
+    """Wait until the run asks for approval, and return its name.
+
+    Raises:
+        AssertionError: it asks nothing in time, or does not go on.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     stepfunctions, machine = system.client("stepfunctions"), system.output(StackOutput.STATE_MACHINE_ARN)
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and goes_on():
         for execution in stepfunctions.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]:
             history = stepfunctions.get_execution_history(executionArn=execution["executionArn"], maxResults=1000)
             entered = [event.get("stateEnteredEventDetails", {}).get("name") for event in history["events"]]
@@ -60,9 +67,7 @@ def _asked(system: System, *, process: subprocess.Popen[str]) -> str:
             if "AskApproval" in entered and _stored(system, contract.approval_key(name)):
                 return name
         time.sleep(1)
-    raise AssertionError(
-        f"the run asked nothing: {process.communicate()[0] if process.poll() is not None else 'in time'}"
-    )
+    raise AssertionError("the run asked nothing")
 
 
 def _stored(system: System, key: str) -> bool:

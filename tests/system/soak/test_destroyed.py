@@ -253,10 +253,11 @@ def somebody_has_deleted_things(stack: Destroyed) -> None:
 def left(stack: Destroyed) -> list[str]:
     """What is in the account and neither in README's list nor an artefact of this cloud.
 
-    A tidy-up that a run's end started may end after its log group was deleted. ministack's Lambda then makes the group
-    anew; AWS's asks the function's role, which has no logs:CreateLogGroup (infra/python_function.py).
+    A tidy-up that a run's end started, and the look of every quarter of an hour whether the endpoint is asked, may end
+    after their log groups were deleted. ministack's Lambda then makes the group anew; AWS's asks the function's role,
+    which has no logs:CreateLogGroup (infra/python_function.py).
     """
-    late = re.compile(rf"log group /aws/cloudformation/{STACK}/TidyUpFunctionLogs\w+")
+    late = re.compile(rf"log group /aws/cloudformation/{STACK}/(TidyUp|Pause)FunctionLogs\w+")
     return [item for item in unstated(stack.system.client) if not late.fullmatch(item)]
 
 
