@@ -7,7 +7,6 @@ is listed through the APIs, and nothing is there but what README names.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 import time
@@ -24,7 +23,7 @@ from local import control
 from local.clock import SPEED_VARIABLE
 from local.cloud.permission_log import VARIABLE
 from tests.local.cloud.conftest import SERVING_IMAGE
-from tests.system.left_behind import unstated
+from tests.system.left_behind import unstated_after_runs
 from tests.system.permission_table import Granted, PermissionLog, granted, unproved
 from tests.system.system import ENDPOINT, STACK, System
 
@@ -250,17 +249,6 @@ def somebody_has_deleted_things(stack: Destroyed) -> None:
     logs.delete_log_group(logGroupName=group)
 
 
-def left(stack: Destroyed) -> list[str]:
-    """What is in the account and neither in README's list nor an artefact of this cloud.
-
-    A tidy-up that a run's end started, and the look of every quarter of an hour whether the endpoint is asked, may end
-    after their log groups were deleted. ministack's Lambda then makes the group anew; AWS's asks the function's role,
-    which has no logs:CreateLogGroup (infra/python_function.py).
-    """
-    late = re.compile(rf"log group /aws/cloudformation/{STACK}/(TidyUp|Pause)FunctionLogs\w+")
-    return [item for item in unstated(stack.system.client) if not late.fullmatch(item)]
-
-
 @pytest.mark.parametrize(
     "situation",
     [
@@ -279,14 +267,14 @@ def test_a_destroy_leaves_nothing_whatever_the_situation(
 ) -> None:
     situation(stack)
     stack.destroy()
-    assert left(stack) == []
+    assert unstated_after_runs(stack.system.client) == []
 
 
 def test_the_cdks_own_destroy_does_the_same(stack: Destroyed) -> None:
     a_run_goes_on(stack)
     stack.serve(stack.release("first-1"))
     stack.system.destroy()
-    assert left(stack) == []
+    assert unstated_after_runs(stack.system.client) == []
 
 
 def test_what_a_whole_run_does_not_need_is_needed_here(destroyed: Destroyed) -> None:

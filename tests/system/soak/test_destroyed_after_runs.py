@@ -15,7 +15,7 @@ from infra.outputs import StackOutput
 from local import control
 from local.clock import SPEED_VARIABLE
 from tests.system.approval import wait_for_question
-from tests.system.left_behind import unstated
+from tests.system.left_behind import unstated_after_runs
 from tests.system.system import INPUT, System
 
 PATIENCE_SECONDS = 600
@@ -86,11 +86,11 @@ def test_a_destroy_after_a_run_that_failed_leaves_nothing(cloud: System, service
     finally:
         (cloud.state / "account.json").unlink()
     cloud.destroy()
-    assert unstated(cloud.client) == []
+    assert unstated_after_runs(cloud.client) == []
 
 
 def test_a_destroy_while_a_run_waits_for_a_person_leaves_nothing(cloud: System) -> None:
     start(cloud, settings={"release.approval": "manual"})
     wait_for_question(cloud)
     cloud.destroy()
-    assert unstated(cloud.client) == []
+    assert unstated_after_runs(cloud.client) == []
