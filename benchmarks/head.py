@@ -321,11 +321,14 @@ def features_of(
     )
     backbone, _ = load_backbone(values.backbone, image_size=image_size)
     levels = backbone.level_sizes(image_size=image_size)
+
+    # those of an earlier benchmark
     kept = KEPT / f"{name}-{image_size}-{contract.FEATURES_VERSION}.npy"
     if kept.exists():
         stored: NDArray[np.float32] = np.load(kept)
         return stored, levels
 
+    # photo by photo, in all views
     embedder, parts = Embedder(backbone, CPU, "float32"), []
     for file in files:
         record: contract.ImageRecord = {

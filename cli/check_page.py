@@ -32,6 +32,7 @@ def page(
         remarks: on its folders.
         left_out: path and reason of every file that is no photo of the data set.
     """
+    # a section for each kind of finding that there is
     findings = check["findings"]
     sections = [
         {
@@ -44,6 +45,7 @@ def page(
         for kind, meaning in contract.FINDING_KINDS.items()
         if (of_kind := [finding for finding in findings if finding["kind"] == kind])
     ]
+
     return render(
         "check.html.jinja",
         folder=folder.resolve().name,

@@ -108,6 +108,8 @@ def poll(
         pause: How long to wait before every look but the first ones; None suits the patience.
     """
     pause = pause or suited_pause(patience, pause=_PAUSE, usual=PATIENCE)
+
+    # wait, a short time at first, and count the looks
     times = f"$.polls.{member}.times"
     wait = sfn.Wait(scope, f"WaitFor{name}", time=sfn.WaitTime.duration(_FIRST_PAUSE))
     wait_longer = sfn.Wait(scope, f"WaitLongerFor{name}", time=sfn.WaitTime.duration(pause))
@@ -120,6 +122,7 @@ def poll(
     wait.next(count).next(look)
     wait_longer.next(count)
 
+    # as many looks as the patience lasts
     left = patience.to_seconds() - _FIRST_LOOKS * _FIRST_PAUSE.to_seconds()
     limit = _FIRST_LOOKS + int(left // pause.to_seconds())
     patient = sfn.Choice(scope, f"{name}Late?")

@@ -54,6 +54,7 @@ def record_task(
         why: JSONPath of the reason.
         following: The state after it.
     """
+    # what changed, when, and by which run
     record = lambda_task(
         scope,
         function,
@@ -70,6 +71,8 @@ def record_task(
         },
         result_path="$.recorded",
     )
+
+    # a record that cannot be written keeps nothing from going on
     record.add_catch(following, errors=ANY_ERROR, result_path="$.recorded")
     record.next(following)
     return record

@@ -66,11 +66,14 @@ def tuning_of(
     precision: torch.dtype | None = None,
 ) -> FineTuning:
     """A fine-tuning of a network with 8 features, `body`, which sees `parts` images at once."""
-    manifest = read_manifest(workspace.root / "manifest")
+    # the network
     head = Head(mean=torch.zeros(8), scale=torch.ones(8), classes=3)
     half = Statistics(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     usual = Preprocessing.usual(values.image_size)
     network = Network(backbone=Backbone(network=body, middle=None, statistics=half, preprocessing=usual), head=head)
+
+    # its photos
+    manifest = read_manifest(workspace.root / "manifest")
     train, validation = (
         PhotoLoader(
             records=manifest.records[split],
