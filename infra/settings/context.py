@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -42,7 +43,7 @@ def from_context(model: type[_Model], context: Mapping[str, Any]) -> _Model:
         if _is_cdks_own(key):
             continue
         if not dot or section not in model.model_fields:
-            raise SettingsError(f"unknown setting -c {key}={value}; {_known_settings(model)}")
+            raise SettingsError(f"unknown setting -c {key}={value}; {_nearest(key, model)}")
         if isinstance(chosen := values.setdefault(section, {}), dict):
             chosen[name] = _from_text(value)
 
@@ -66,13 +67,28 @@ def _from_text(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if "," in value else value
 
 
-def _known_settings(model: type[BaseModel]) -> str:
-    names = []
+def _nearest(key: str, model: type[BaseModel]) -> str:
+    """Say which settings may have been meant by a name that is none: there are too many to list them all."""
+    sections: dict[str, list[str]] = {}
     for section, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names += [f"{section}.{name}" for name in kind.model_fields]
-    return f"known are env, {', '.join(names)}"
+            sections[section] = list(kind.model_fields)
+    section, _, name = key.rpartition(".")
+
+    # names written alike in its section, or in one written alike; the same names in others
+    found = []
+    alike = [section] if section in sections else get_close_matches(section, sections)
+    for other, names in sections.items():
+        near = get_close_matches(name, names) if other in alike else []
+        found += [f"{other}.{each}" for each in names if each in (section, name, *near)]
+    if found:
+        said = f"did you mean {' or '.join(found)}? "
+    elif section in sections:
+        said = f"{section} has {', '.join(sections[section])}; "
+    else:
+        said = ""
+    return f"{said}`whippet settings` lists them all"
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
@@ -80,7 +96,7 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{place}: there is no such setting; {_known_settings(model)}")
+            lines.append(f"{place}: there is no such setting; {_nearest(place, model)}")
         elif problem["type"] == "value_error":
             lines.append(f"{place}: {problem['ctx']['error']!s}")
         else:

@@ -134,9 +134,16 @@ def test_the_longest_environment_still_fits_into_a_tuning_jobs_name() -> None:
             "average_mirrored=true contradicts flip=false",
         ),
         ({"env": "test"}, "env='test' is not an environment of cdk.json, which has dev, prod"),
-        ({"trainig.epochs": "3"}, "unknown setting -c trainig.epochs=3; known are env, dataset.bucket"),
-        ({"epochs": "3"}, "unknown setting -c epochs=3"),
-        ({"training.epoch": "3"}, "training.epoch: there is no such setting"),
+        (
+            {"trainig.epochs": "3"},
+            "unknown setting -c trainig.epochs=3; did you mean tuning.epochs or training.epochs or"
+            " training.warmup_epochs? `whippet settings` lists them all",
+        ),
+        ({"epochs": "3"}, "unknown setting -c epochs=3; did you mean tuning.epochs or training.epochs?"),
+        ({"feedback.enabled": "true"}, "did you mean api.feedback?"),
+        ({"zzz": "3"}, "unknown setting -c zzz=3; `whippet settings` lists them all"),
+        ({"training.epoch": "3"}, "training.epoch: there is no such setting; did you mean training.epochs"),
+        ({"api.zzz": "3"}, "api.zzz: there is no such setting; api has auth, cors_origins, rate, "),
         ({"dataset.prefix": "debug/photos/"}, "dataset.prefix=debug/photos/ lies where the runs keep their own files"),
         ({"dataset.prefix": "feedback/"}, "dataset.prefix=feedback/ lies where the runs keep their own files"),
         (
