@@ -5,7 +5,8 @@ create and invoke a Lambda function runs code as the developer, so a request has
 it names this server as its host (against DNS rebinding), comes from no foreign web page (`Origin`, `Sec-Fetch-Site`),
 and carries the access key ID of the administrator, an IAM user or a role's session. The stack's own API is open, as on
 AWS: API keys or IAM guard it there, and it says itself which web pages may call it (CORS). So are forms that upload to
-a bucket, whose key is in the form: see `form_uploads`.
+a bucket, whose key is in the form (see `form_uploads`): the bucket's CORS rules say which pages' scripts may read the
+answer, and send more than a form.
 """
 
 from __future__ import annotations
@@ -74,23 +75,26 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
             return
 
-        refusal = self._refusal(scope)
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        judges_pages = scope["path"].startswith(_API_PATH) or self._is_form_for_bucket(scope, headers)
+        refusal = self._refusal(scope, headers, judges_pages=judges_pages)
         if refusal:
             await _forbid(send, refusal, scope)
             return
-        own_headers = scope["path"].startswith(_API_PATH)
-        await self._application(scope, receive, send if own_headers else _without_cors(send))
+        await self._application(scope, receive, send if judges_pages else _without_cors(send))
 
-    def _refusal(self, scope: Scope) -> str | None:
-        """Say why the request may not pass; None if it may."""
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    def _refusal(self, scope: Scope, headers: Mapping[str, str], *, judges_pages: bool) -> str | None:
+        """Say why the request may not pass; None if it may.
+
+        `judges_pages`: whether what it is for says itself which web pages may call it.
+        """
         path, method = scope["path"], scope["method"]
 
-        # Is it meant for this server, or for the API, which judges for itself?
+        # Is it meant for this server, and for what judges for itself?
         host = headers.get("host", "")
         if host not in self._hosts:
             return f"the request is for host {host!r}, not for this server; use http://127.0.0.1:PORT"
-        if path.startswith(_API_PATH):
+        if judges_pages:
             return None
 
         # Does no foreign page send it?
@@ -107,8 +111,6 @@ class Gate:
             return None
         if path.startswith(("/_ministack/", "/_localstack/")):
             return "the local cloud is not steered by requests; use `whippet down` and `whippet up`"
-        if method == "POST" and not scope["query_string"] and self._is_form_for_bucket(path, headers):
-            return None
         key = self._access_key(headers, parse_qs(scope["query_string"].decode("latin-1")))
         if not key or not isinstance(self._resolve(key), self._resolved):
             return (
@@ -117,11 +119,15 @@ class Gate:
             )
         return None
 
-    def _is_form_for_bucket(self, path: str, headers: Mapping[str, str]) -> bool:
-        """Return whether a request is a form for a bucket, which S3 itself judges by the signature in it."""
+    def _is_form_for_bucket(self, scope: Scope, headers: Mapping[str, str]) -> bool:
+        """Return whether a request is a form for a bucket, which S3 judges by its signature, or its preflight."""
+        if scope["query_string"] or self._bucket(scope["path"].strip("/")) is None:
+            return False
+        if scope["method"] == "OPTIONS":
+            return headers.get("access-control-request-method") == "POST"
         is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
         leads_elsewhere = headers.keys() & {"authorization", "x-amz-target"}
-        return is_form and not leads_elsewhere and self._bucket(path.strip("/")) is not None
+        return scope["method"] == "POST" and is_form and not leads_elsewhere
 
 
 async def _forbid(send: Send, message: str, scope: Scope) -> None:

@@ -83,3 +83,44 @@ def test_a_form_opens_nothing_else(account: Account, bucket: str, form: dict[str
         assert post(url, form["fields"], PHOTO).status == 403
     targeted = {"X-Amz-Target": "AWSStepFunctions.ListStateMachines"}
     assert post(form["url"], form["fields"], PHOTO, **targeted).status == 403
+
+
+@pytest.fixture
+def page(account: Account, bucket: str) -> str:
+    """The origin of a page whose scripts may send forms to the bucket."""
+    origin = "https://photos.example.com"
+    rule = {"AllowedMethods": ["POST"], "AllowedOrigins": [origin], "AllowedHeaders": ["*"]}
+    account.client("s3").put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+    return origin
+
+
+def test_scripts_of_a_named_page_may_upload_and_read_the_answer(
+    account: Account, bucket: str, form: dict[str, Any], page: str
+) -> None:
+    wanted = {"Origin": page, "Sec-Fetch-Site": "cross-site"}
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    preflight = http.request("OPTIONS", form["url"], headers={**wanted, **asked})
+    answer = post(form["url"], form["fields"], PHOTO, **wanted)
+    assert (preflight.status, answer.status) == (200, 204)
+    assert preflight.headers["Access-Control-Allow-Methods"] == "POST"
+    assert {each.headers["Access-Control-Allow-Origin"] for each in (preflight, answer)} == {page}
+    assert keys_in(account, bucket) == ["uploads/photo"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null"])
+def test_scripts_of_another_page_read_nothing(
+    account: Account, bucket: str, form: dict[str, Any], page: str, origin: str
+) -> None:
+    asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    preflight = http.request("OPTIONS", form["url"], headers=asked)
+    answer = post(form["url"], form["fields"], PHOTO, Origin=origin)
+    assert preflight.status == 403
+    assert not [
+        name for each in (preflight, answer) for name in each.headers if name.lower().startswith("access-control-")
+    ]
+
+
+def test_a_preflight_opens_nothing_else(account: Account, bucket: str, form: dict[str, Any], page: str) -> None:
+    asked = {"Origin": page, "Access-Control-Request-Method": "PUT"}
+    for url in (form["url"], f"{form['url']}?cors", f"{account.cloud.endpoint_url}/no-such-bucket"):
+        assert http.request("OPTIONS", url, headers=asked).status == 403
