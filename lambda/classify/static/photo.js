@@ -25,8 +25,12 @@ async function preparePhoto(file) {
 
   const bitmap = await decode(file);
   if (!bitmap) {
-    if (file.size <= MOST_BYTES) return {blob: file, width: 0, height: 0};
-    throw new PhotoError("This browser cannot read the file, and it has too many bytes to send it as it is. Save it as JPEG.");
+    if (file.size > MOST_BYTES) {
+      throw new PhotoError("This browser cannot read the file, and it has too many bytes to send it as it is. Save it as JPEG.");
+    }
+    // the endpoint says whether one that ends early is whole, which it could not if it was encoded again
+    const image = await show(file);
+    return {blob: file, width: image?.naturalWidth ?? 0, height: image?.naturalHeight ?? 0};
   }
   try {
     const {width, height} = bitmap;
@@ -45,6 +49,20 @@ async function decode(file) {
     return await createImageBitmap(file, {imageOrientation: "from-image"});
   } catch {
     return null;
+  }
+}
+
+/** Return the picture as browsers show it even if the file ends early; null where this browser cannot read it. */
+async function show(file) {
+  const image = new Image();
+  image.src = URL.createObjectURL(file);
+  try {
+    await image.decode();
+    return image;
+  } catch {
+    return null;
+  } finally {
+    URL.revokeObjectURL(image.src);
   }
 }
 
@@ -78,10 +96,10 @@ async function encode(canvas) {
 
 /** Return a small picture for the history, as a data: URL. */
 async function thumbnail(photo) {
-  const bitmap = photo.width && await decode(photo.blob);
-  if (!bitmap) return "";
-  const scale = Math.min(1, 320 / Math.max(bitmap.width, bitmap.height));
-  const canvas = draw(bitmap, Math.max(1, Math.round(bitmap.width * scale)), Math.max(1, Math.round(bitmap.height * scale)));
-  bitmap.close();
+  const picture = photo.width && (await decode(photo.blob) ?? await show(photo.blob));
+  if (!picture) return "";
+  const scale = Math.min(1, 320 / Math.max(picture.width, picture.height));
+  const canvas = draw(picture, Math.max(1, Math.round(picture.width * scale)), Math.max(1, Math.round(picture.height * scale)));
+  picture.close?.();
   return canvas.toDataURL("image/jpeg", 0.8);
 }

@@ -84,6 +84,18 @@ def test_a_format_that_the_browser_cannot_show_is_sent_as_it_is(show: Show) -> N
     assert page.locator(".actions button").count() == 0
 
 
+@pytest.mark.parametrize("share", [0.999, 0.5])
+def test_a_photo_that_ends_early_is_shown_and_sent_as_it_is(show: Show, share: float) -> None:
+    page, gateway = show(answer(("hat", 0.9), heat_map={"label": "hat", "values": [[1.0, -0.5]], "crop": 0.5}))
+    whole = photo(300, 200, orientation=6)
+    cut = whole[: int(len(whole) * share)]
+    page.set_input_files("#file", [given("cut.jpg", cut)])
+    state_of(page, "sure")
+    assert gateway.photos()[0].body == cut
+    page.wait_for_function("document.querySelector('.frame img').naturalWidth === 200")
+    assert page.locator("text=Show where it looked").count() == 1
+
+
 @pytest.mark.parametrize(
     ("more", "kind", "title", "detail"),
     [
