@@ -90,6 +90,22 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return transform.apply(image) if image.mode == "CMYK" or np.abs(moved).max() > 2 else image.convert("RGB")
 
 
+def answer(photo: Path) -> dict[str, Any]:
+    """Return what `classify` says of a photo, or an error in words."""
+    try:
+        data = photo.read_bytes()
+    except OSError as error:
+        return {"error": f"the file cannot be read: {error.strerror}"}
+    try:
+        return classify(data)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow's decoders raise
+        return {"error": "this Pillow cannot decode it, or it is damaged; convert it to JPEG or PNG"}
+
+
 if __name__ == "__main__":
+    failed = False
     for name in sys.argv[1:]:
-        print(json.dumps({"photo": name, **classify(Path(name).read_bytes())}, ensure_ascii=False))
+        found = answer(Path(name))
+        failed |= "error" in found
+        print(json.dumps({"photo": name, **found}, ensure_ascii=False), flush=True)
+    sys.exit(failed)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -79,3 +82,19 @@ def test_it_answers_as_the_endpoint(reader: ModuleType, model_folder: Path) -> N
         assert answer["known"] == expected["known"], name
         knowns.add(answer["known"])
     assert knowns == {True, False}, "the photos show nothing about what is known"
+
+
+def test_a_photo_without_an_answer_is_told_and_the_others_are_answered(reader: ModuleType, tmp_path: Path) -> None:
+    files = {"text.jpg": b"no photo", "cut.heic": b"\0\0\0\x18ftypheic", "good.jpg": PHOTOS["exif1.jpg"]}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    arguments = [*files, "missing.jpg"]
+    done = subprocess.run(
+        [sys.executable, str(reader.__file__), *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, done.stderr, [each["photo"] for each in answers]) == (1, "", arguments)
+    undecodable = "this Pillow cannot decode it, or it is damaged; convert it to JPEG or PNG"
+    missing = "the file cannot be read: No such file or directory"
+    assert [each.get("error") for each in answers] == [undecodable, undecodable, None, missing]
+    assert answers[2]["label"] in LABELS
