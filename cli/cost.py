@@ -208,12 +208,15 @@ def month_line(held: contract.HeldClaim) -> str:
 
 
 def standing_line(target: Target | None, settings: Settings) -> str:
-    """Return what the endpoint costs, in words: the one that stands or sleeps, else the one that a run would make."""
+    """Return what the endpoint costs, in words: the one that stands or sleeps, else the one that a run would make.
+
+    Without a target nothing is asked, and nothing is said of whether one stands.
+    """
     config = None if target is None else standing_config(target)
     fleets = [each for each in [fleet(settings)] if each]
     if target is not None and config is not None:
         fleets = contract.config_fleets(config, most=may_scale_to(target))
-    there = "" if config is not None else "none yet; a released one is "
+    there = "" if config is not None else f"{'' if target is None else 'none yet; '}a released one is "
     if not fleets:
         return f"the endpoint: {there}serverless, nothing while nobody asks"
     usd = _sum(contract.fleet_usd_an_hour(each) for each in fleets)

@@ -166,7 +166,8 @@ def _measured(evaluation: Evaluation, thresholds: Thresholds) -> tuple[_Accuracy
                 group["images"],
                 f"{group['images']} photos in {group['groups']} {group['source']}",
             ),
-            f" (Setting release.accuracy_by=group; by photo, it is {group['accuracy_by_photo']:.4f}.)",
+            f" (Setting release.accuracy_by=group; it is {group['accuracy_by_photo']:.4f} with photos held out one by "
+            f"one, and {evaluation['test_accuracy']:.4f} on the {evaluation['test_images']} test photos.)",
         )
 
     note = ""

@@ -216,6 +216,7 @@ def _photos(monkeypatch: pytest.MonkeyPatch, _: Account, folder: Path) -> ReadOn
     ("arguments", "setting", "said"),
     [
         (["up"], _stack, "deploys Whippet-dev"),
+        (["up"], _released, "the endpoint: a released one is "),
         (["demo"], _stack, "4,000 handwritten digits"),
         (["run"], _stack, "checks the photos, computes their features"),
         (["run", "--input", '{"trials": 2}'], _stack, "2 of ml.m5.large at 0.115"),

@@ -123,7 +123,7 @@ def test_photos_that_were_changed_under_the_run_are_told(write: Any) -> None:
     same = [("a/1.jpg", etag(b"one")), ("a/2.jpg", etag(b"two"))]
     assert "were changed" not in told(*same)
     assert "were changed" not in told(same[0]), "a photo that came later is in no job"
-    assert "1 of them are gone (a/0.jpg), and 1 hold other content (a/2.jpg)" in told(
+    assert "or since: 1 gone (a/0.jpg); 1 with other content (a/2.jpg). If" in told(
         ("a/0.jpg", "x"), same[0], ("a/2.jpg", "before")
     )
     assert "Left out: 5 files" in " ".join(Parsed(write(files())).sections["photos"].split()), "without a manifest"

@@ -101,7 +101,7 @@ def test_a_run_that_failed_over_changed_photos_says_so_with_its_verdict(write: A
     for failed, told in ((failure, True), ({}, False)):
         page = Parsed(write(objects, failure=failed))
         assert ("The photos were changed while the run was going on" in page.sections["outcome"]) == told
-        assert "1 hold other content (a/1.jpg)" in " ".join(page.sections["photos"].split())
+        assert "or since: 1 with other content (a/1.jpg). If" in " ".join(page.sections["photos"].split())
     unchanged = Parsed(write(files(), failure=failure))
     assert "were changed" not in unchanged.sections["outcome"]
 

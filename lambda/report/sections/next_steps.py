@@ -121,7 +121,7 @@ def _of_classes(evaluation: contract.Evaluation, summary: contract.DatasetSummar
             other, times = _taken_for(evaluation, name)
             yield (
                 f"Compare the photos of '{name}' with those of '{other}', and add more that tell the two apart.",
-                f"{found}, and {times:,} are taken for '{other}'.",
+                f"{found}, and {times:,} {'is' if times == 1 else 'are'} taken for '{other}'.",
             )
 
 

@@ -17,6 +17,7 @@
   const short = (value) => typeof value !== "number" ? String(value)
     : value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e6) ? value.toExponential(1) : String(Number(value.toPrecision(4)));
   const percent = (value) => (100 * value).toFixed(1) + "%";
+  const mark = (value) => Number((100 * value).toFixed(2)) + "%"; // on an axis: 99% and 99.25%, and no two alike
   const three = (value) => String(Number(value.toPrecision(3)));
   const seconds = (value) => value < 1 ? three(value * 1000) + " ms" : three(value) + " s";
   const cut = (name, length) => name.length > length ? name.slice(0, length - 1) + "…" : name;
@@ -107,8 +108,8 @@
       return {
         tooltip: tooltip(t, {trigger: "item", formatter: ({data}) => data.bin && `${percent(data.bin.low)} to ${percent(data.bin.high)}<br>${data.bin.images} photos, mean confidence ${percent(data.bin.confidence)}<br><b>right: ${percent(data.bin.accuracy)}</b>`}),
         grid: grid(), legend: legend(t),
-        xAxis: axis(t, {type: "value", min: 0, max: 1, name: "confidence", axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
-        yAxis: axis(t, {type: "value", min: 0, max: 1, name: "accuracy", nameGap: 46, axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
+        xAxis: axis(t, {type: "value", min: 0, max: 1, name: "confidence", axisLabel: {color: t.soft, formatter: mark}}),
+        yAxis: axis(t, {type: "value", min: 0, max: 1, name: "accuracy", nameGap: 46, axisLabel: {color: t.soft, formatter: mark}}),
         series: [
           {name: "accuracy of the bin", type: "scatter", itemStyle: {color: t.colours[0]}, z: 3,
             data: filled.map((bin) => ({value: [bin.confidence, bin.accuracy], bin, symbolSize: 8 + 26 * Math.sqrt(bin.images / Math.max(...filled.map((b) => b.images)))}))},
@@ -120,7 +121,7 @@
       return {
         color: t.colours, tooltip: tooltip(t, {formatter: ({seriesName, value}) => `${escape(seriesName)}: <b>${percent(value)}</b>`}),
         legend: legend(t), grid: {left: 8, right: 18, top: 48, bottom: 26},
-        xAxis: axis(t, {type: "value", max: 1, axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
+        xAxis: axis(t, {type: "value", max: 1, axisLabel: {color: t.soft, formatter: mark}}),
         yAxis: {type: "category", data: [""], axisLine: {show: false}, axisTick: {show: false}},
         series: phases.filter((phase) => phase.share > 0).map((phase) => ({name: phase.phase, type: "bar", stack: "time", barWidth: 34, data: [phase.share],
           itemStyle: {borderColor: t.card, borderWidth: 1},
@@ -180,7 +181,7 @@
         tooltip: tooltip(t, {formatter: ({dataIndex}) => `${escape(runs[dataIndex].run)}, ${escape(runs[dataIndex].date)}<br><b>${percent(runs[dataIndex].accuracy)}</b>, ${runs[dataIndex].accepted ? "accepted" : "rejected"}${runs[dataIndex].same_photos ? "" : "<br>tested on other photos"}`}),
         grid: grid({top: 14, bottom: runs.length > 5 ? 64 : 30}),
         xAxis: axis(t, {type: "category", data: runs.map((run) => run.date), axisLabel: {color: t.soft, rotate: runs.length > 5 ? 35 : 0, hideOverlap: true}}),
-        yAxis: axis(t, {type: "value", scale: true, max: ({max}) => Math.min(1, max + 0.02), name: "test accuracy", nameGap: 46, axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
+        yAxis: axis(t, {type: "value", scale: true, max: ({max}) => Math.min(1, Math.ceil(100 * max + 2) / 100), name: "test accuracy", nameGap: 46, axisLabel: {color: t.soft, formatter: mark}}),
         series: [
           {type: "custom", silent: true, renderItem: interval, encode: {x: 0, y: [1, 2]},
             data: runs.map((run, i) => [i, run.interval ? run.interval.low : run.accuracy, run.interval ? run.interval.high : run.accuracy])},
@@ -193,8 +194,8 @@
       return {
         tooltip: tooltip(t, {trigger: "axis", formatter: ([point]) => `${percent(point.value[0])} answered<br><b>right: ${percent(point.value[1])}</b>`}),
         grid: grid({top: 14}),
-        xAxis: axis(t, {type: "value", min: 0, max: 1, name: "share of the photos that are answered", axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
-        yAxis: axis(t, {type: "value", scale: true, max: 1, name: "accuracy", nameGap: 46, axisLabel: {color: t.soft, formatter: (v) => Math.round(100 * v) + "%"}}),
+        xAxis: axis(t, {type: "value", min: 0, max: 1, name: "share of the photos that are answered", axisLabel: {color: t.soft, formatter: mark}}),
+        yAxis: axis(t, {type: "value", scale: true, max: 1, name: "accuracy", nameGap: 46, axisLabel: {color: t.soft, formatter: mark}}),
         series: [{type: "line", symbolSize: 6, color: t.colours[0], data: curve.map((point) => [point.answered, point.accuracy]),
           markLine: {silent: true, symbol: "none", lineStyle: {color: t.soft, type: "dashed"}, label: {formatter: "all answered", color: t.soft, position: "insideStartTop"}, data: [{yAxis: accuracy}]}}],
       };

@@ -102,6 +102,27 @@ def test_every_chart_is_drawn(show: Show) -> None:
     assert all(shapes >= 8 for shapes in charts.values()), charts
 
 
+@pytest.mark.parametrize("lowest", [0.9825, 0.5])
+def test_no_two_marks_of_an_axis_read_the_same(show: Show, lowest: float) -> None:
+    objects = files()
+    key = f"runs/{RUN}/results/evaluation.json"
+    evaluation = json.loads(objects[key])
+    evaluation["unknown"]["curve"] = [
+        {"answered": 0.5, "accuracy": 1.0},
+        {"answered": 1.0, "accuracy": lowest},
+    ]
+    evaluation["test_accuracy"] = lowest
+    objects[key] = json.dumps(evaluation).encode()
+
+    page = show(objects)
+    marks = page.evaluate("""
+        [...document.querySelectorAll("[data-chart=answered] svg text")]
+            .filter((text) => text.getAttribute("text-anchor") === "end").map((text) => text.textContent)
+    """)
+    assert len(marks) > 3
+    assert len(set(marks)) == len(marks), marks
+
+
 def emulate(
     page: Page, *, color_scheme: Literal["light", "dark"], media: Literal["screen", "print"] = "screen"
 ) -> None:
