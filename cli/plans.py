@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import contract
 from cli import CliError
 from cli.cost import overridden, planned_run, show_plan, standing_line
 
@@ -33,11 +34,12 @@ def target_if_there(find: Callable[[], Target], *, console: Console) -> Target |
     return target
 
 
-def count_photos(target: Target) -> int:
-    """Return how many objects the data set holds, files that are no photos included."""
+def count_photos(target: Target) -> int | None:
+    """Return how many photos the data set holds, by their names; None where nothing was uploaded yet."""
     bucket, prefix = target.dataset
     pages = target.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return sum(len(page.get("Contents", [])) for page in pages)
+    found = ((item["Key"].removeprefix(prefix), item["Size"]) for page in pages for item in page.get("Contents", []))
+    return sum(contract.why_no_photo(path, size) is None for path, size in found) or None
 
 
 def plan_deployment(settings: Settings, *, local: bool, console: Console) -> None:

@@ -92,6 +92,8 @@ class DatasetSummary(TypedDict):
     """SHA-256 of the manifest: it changes whenever a photo, a label or a split changes."""
     test_fingerprint: str
     """SHA-256 of the manifest's test split: two runs can be compared when theirs are equal."""
+    retry_of: NotRequired[str]
+    """The earlier run whose work this run goes on with."""
 
 
 class ImageRecord(TypedDict):

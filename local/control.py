@@ -50,6 +50,7 @@ __all__ = [
     "silence",
     "start",
     "stop",
+    "variables",
 ]
 
 REGION: Final = "us-east-1"
@@ -61,8 +62,19 @@ IDENTITY_PATH: Final = "/_whippet/cloud"
 HEALTH_PATH: Final = "/_ministack/health"
 _RECORD: Final = "cloud.json"
 _LOG: Final = "cloud.log"
-_DEBUGGER_ACCESS: Final = "WHIPPET_DEBUGGER_ACCESS"
-"""The variable that says what SageMaker Debugger does for the account; docs/local-cloud.md has its values."""
+_READ_AT_START: Final = {
+    "WHIPPET_CLOCK_SPEED": "1",
+    "WHIPPET_DEBUGGER_ACCESS": "false",
+    "WHIPPET_LAMBDA_WORKERS": "",
+    "WHIPPET_MOUNT_OPT_ML": "true",
+    "WHIPPET_PERMISSION_LOG": "",
+    "WHIPPET_START_TIMES": "none",
+    "WHIPPET_STOP_GRACE": "3",
+    "WHIPPET_STOP_SIGTERM": "false",
+}
+"""Variables that a server reads when it starts and never again, each with the value that counts where it is not set.
+
+docs/local-cloud.md says what they do."""
 
 _START_SECONDS: Final = 60.0
 """Seconds in which the server must answer after its start."""
@@ -160,8 +172,9 @@ def start(state: Path, port: int | None = None) -> Cloud:
     once wait for each other.
 
     Raises:
-        CloudError: it did not come up; the message ends with the server's log. Or it runs, but on another port, or with
-            another WHIPPET_DEBUGGER_ACCESS than this process's; or the state folder cannot be used.
+        CloudError: it did not come up; the message ends with the server's log. Or it runs, but on another port, or was
+            started with another value of a variable, such as WHIPPET_CLOCK_SPEED, than this process has; or the state
+            folder cannot be used.
     """
     port = port if port is not None else chosen_port()
     state = usable(state)
@@ -173,7 +186,7 @@ def start(state: Path, port: int | None = None) -> Cloud:
                     f"the local cloud of {state} runs on port {found.port}, not on {port}; "
                     "use that one or stop it first"
                 )
-            _check_debugger_access(found)
+            _check_variables(found)
             return found
         if port is not None:
             return _launch(state, port)
@@ -187,15 +200,21 @@ def start(state: Path, port: int | None = None) -> Cloud:
             return _launch(state, usual_port(state))
 
 
-def _check_debugger_access(cloud: Cloud) -> None:
-    """Check that the running cloud has the access to Debugger that this process asks for, if it asks."""
-    wanted = os.environ.get(_DEBUGGER_ACCESS)
-    found = (_ask(cloud.port, IDENTITY_PATH) or {}).get("debugger_access")
-    if wanted and wanted != found:
-        raise CloudError(
-            f"{_DEBUGGER_ACCESS} is {wanted}, but the local cloud of {cloud.state} was started with {found}; stop it "
-            "first"
-        )
+def variables() -> dict[str, str]:
+    """Return the variables of this process's environment that a server reads when it starts, with their defaults."""
+    return {name: os.environ.get(name) or default for name, default in _READ_AT_START.items()}
+
+
+def _check_variables(cloud: Cloud) -> None:
+    """Check that the running cloud was started with the variables that this process sets, if it sets any."""
+    started_with = (_ask(cloud.port, IDENTITY_PATH) or {}).get("variables", {})
+    for name, wanted in variables().items():
+        found = started_with.get(name, "")
+        if os.environ.get(name) and wanted != found:
+            raise CloudError(
+                f"{name} is {wanted}, but the local cloud of {cloud.state} was started with {found or 'no value'}; "
+                "stop it first with `whippet stop`"
+            )
 
 
 def running(state: Path) -> Cloud | None:

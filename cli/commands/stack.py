@@ -48,7 +48,7 @@ def show_cost(
     effective = overridden(context.obj.settings(), overrides)
     target = target_if_there(context.obj.target, console=aside)
     counted = photos or (None if target is None else count_photos(target))
-    planned = planned_run(effective, photos=counted or None)
+    planned = planned_run(effective, photos=counted)
     show_plan(target, planned, machine_readable=machine_readable, console=console)
 
 

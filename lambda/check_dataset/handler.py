@@ -22,7 +22,7 @@ from .in_service import find_model_in_service
 from .listing import BadDataset, Listing, check_disk, list_photos
 from .overrides import InvalidInput, RunSettings, resolve
 from .quotas import PATIENCE, check_quotas
-from .retry import RetriedRun, go_on_with, refuse_other_photos
+from .retry import RetriedRun, go_on_with, same_photos
 from .run_plan import features_folder, make_plan
 from .splits import Manifest, make_manifest
 from .training_time import check_training_time
@@ -66,6 +66,8 @@ def handler(event: contract.CheckDatasetInput, context: LambdaContext) -> contra
         listing, prefix=settings.dataset_prefix, min_images_per_class=settings.min_images_per_class
     )
     check_training_time(manifest.summary, settings=settings, machines=machines)
+    if settings.retry_of is not None:
+        manifest.summary["retry_of"] = settings.retry_of
     _write(bucket, f"runs/{run}/manifest/", manifest)
     found = {key: value for key, value in manifest.summary.items() if not isinstance(value, list)}
     logger.info("data set checked", extra=found | {"run": run})
@@ -129,9 +131,9 @@ def _go_on(
     """
     run = settings.retry_of
     assert run is not None  # noqa: S101 (asked for by the caller)
-    refuse_other_photos(s3, bucket=os.environ["BUCKET"], run=run, summary=summary)
+    runs = same_photos(s3, bucket=os.environ["BUCKET"], run=run, summary=summary)
     tuning = next_tuning(plan, settings=settings, trial=event["trial"])
-    retried = RetriedRun(run=run, name_prefix=name_prefix, tuning=tuning, training=event["training"])
+    retried = RetriedRun(runs=runs, name_prefix=name_prefix, tuning=tuning, training=event["training"])
     go_on_with(sagemaker, plan, retried=retried)
     logger.info("going on with an earlier run", extra={"reused": plan["reused"]})
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
 
-__all__ = ["RetriedRun", "go_on_with", "refuse_other_photos"]
+__all__ = ["RetriedRun", "go_on_with", "same_photos"]
 
 _MOST_ATTEMPTS: Final = 9
 """More than the names that a run gives a job which it makes again (infra/workflow/job.py)."""
@@ -34,34 +34,54 @@ _CODE: Final = "sagemaker_submit_directory"
 class RetriedRun:
     """The earlier run, and what the new one would train with."""
 
-    run: str
+    runs: list[str]
+    """The run that is tried again, then the one that it went on with itself, and so on."""
     name_prefix: str
     tuning: NewTuning
     training: contract.TrialCode
 
 
-def refuse_other_photos(s3: S3Client, *, bucket: str, run: str, summary: contract.DatasetSummary) -> None:
-    """Refuse to go on with a run whose photos, or whose splits, were others.
+def same_photos(s3: S3Client, *, bucket: str, run: str, summary: contract.DatasetSummary) -> list[str]:
+    """Return the run that is tried again, and before it each that its predecessor went on with, the newest first.
+
+    A run that goes on with another one trains nothing itself, so that what it left is the other's work.
 
     Raises:
-        InvalidInput: they were, or there is no such run.
+        InvalidInput: its photos or its splits were others, or there is no such run.
     """
-    key = f"{contract.RUNS_PREFIX}{run}/manifest/{contract.Artefact.DATASET_SUMMARY}"
-    try:
-        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if is_unreadable_object(error):
-            raise InvalidInput(
-                f"retry_of={run!r} in the input names no run that got past CheckDataset (there is no "
-                f"s3://{bucket}/{key}); give a run as `whippet status` lists it, or leave it out"
-            ) from None
-        raise
-    earlier: contract.DatasetSummary = json.loads(body)
+    earlier = _summary_of(s3, bucket=bucket, run=run)
+    if earlier is None:
+        raise InvalidInput(
+            f"retry_of={run!r} in the input names no run that got past CheckDataset (there is no "
+            f"s3://{bucket}/{_summary_key(run)}); give a run as `whippet status` lists it, or leave it out"
+        )
     if earlier["fingerprint"] != summary["fingerprint"]:
         raise InvalidInput(
             f"run {run} cannot be gone on with: the photos or their splits have changed since, from "
             f"{earlier['images']} photos to {summary['images']}; leave retry_of out to start anew"
         )
+
+    runs = [run]
+    while earlier is not None and (before := earlier.get("retry_of")) and before not in runs:
+        runs.append(before)
+        earlier = _summary_of(s3, bucket=bucket, run=before)
+    return runs
+
+
+def _summary_key(run: str) -> str:
+    return f"{contract.RUNS_PREFIX}{run}/manifest/{contract.Artefact.DATASET_SUMMARY}"
+
+
+def _summary_of(s3: S3Client, *, bucket: str, run: str) -> contract.DatasetSummary | None:
+    """Return what CheckDataset wrote of a run's photos; None where there is nothing."""
+    try:
+        body = s3.get_object(Bucket=bucket, Key=_summary_key(run))["Body"].read()
+    except ClientError as error:
+        if is_unreadable_object(error):
+            return None
+        raise
+    found: contract.DatasetSummary = json.loads(body)
+    return found
 
 
 def go_on_with(sagemaker: SageMakerClient, plan: contract.Plan, *, retried: RetriedRun) -> None:
@@ -70,13 +90,14 @@ def go_on_with(sagemaker: SageMakerClient, plan: contract.Plan, *, retried: Retr
     Raises:
         InvalidInput: what decides the search or the training has changed since.
     """
-    run, prefix = retried.run, retried.name_prefix
+    run, prefix = retried.runs[0], retried.name_prefix
     reused = contract.ReusedWork(run=run)
     different: list[str] = []
 
     # the best values of the search
-    tuning = _completed(
-        contract.tuning_job_name(prefix, run),
+    _, tuning = _completed(
+        retried.runs,
+        job_of=lambda earlier: contract.tuning_job_name(prefix, earlier),
         describe=lambda name: sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name),
         status="HyperParameterTuningJobStatus",
     )
@@ -87,8 +108,9 @@ def go_on_with(sagemaker: SageMakerClient, plan: contract.Plan, *, retried: Retr
         plan["tuning"]["job"] = tuning["HyperParameterTuningJobName"]
 
     # the model that was trained with them
-    training = _completed(
-        contract.training_job_name(prefix, run),
+    trained_by, training = _completed(
+        retried.runs,
+        job_of=lambda earlier: contract.training_job_name(prefix, earlier),
         describe=lambda name: sagemaker.describe_training_job(TrainingJobName=name),
         status="TrainingJobStatus",
     )
@@ -97,7 +119,7 @@ def go_on_with(sagemaker: SageMakerClient, plan: contract.Plan, *, retried: Retr
         reused["training"] = _trained(training)
         plan["training"]["job"] = training["TrainingJobName"]
         plan["training"]["output"] = f"{training['OutputDataConfig']['S3OutputPath'].rstrip('/')}/"
-        plan["rules"]["tensors"] = plan["rules"]["tensors"].replace(f"/{plan['run']}/", f"/{run}/")
+        plan["rules"]["tensors"] = plan["rules"]["tensors"].replace(f"/{plan['run']}/", f"/{trained_by}/")
 
     if different:
         raise InvalidInput(
@@ -107,10 +129,15 @@ def go_on_with(sagemaker: SageMakerClient, plan: contract.Plan, *, retried: Retr
     plan["reused"] = reused
 
 
-def _completed(name: str, *, describe: Callable[[str], Mapping[str, Any]], status: str) -> Mapping[str, Any] | None:
-    """Return the description of the last attempt at a job that completed; None where none did."""
-    done = [job for job in _attempts(name, describe) if job[status] == "Completed"]
-    return done[-1] if done else None
+def _completed(
+    runs: list[str], *, job_of: Callable[[str], str], describe: Callable[[str], Mapping[str, Any]], status: str
+) -> tuple[str, Mapping[str, Any] | None]:
+    """Return the first of these runs that completed a job, and the last attempt's description; None where none did."""
+    for run in runs:
+        done = [job for job in _attempts(job_of(run), describe) if job[status] == "Completed"]
+        if done:
+            return run, done[-1]
+    return runs[0], None
 
 
 def _attempts(name: str, describe: Callable[[str], Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

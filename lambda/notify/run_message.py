@@ -9,7 +9,7 @@ from shared.console_links import execution_link
 from shared.plain_cause import plain_cause
 from shared.run_advice import advice_on, how_to_go_on
 
-from contract import Plan, RunDocument, StateError
+from contract import Plan, RunDocument, StateError, run_id
 
 __all__ = ["Message", "compose", "report_of"]
 
@@ -37,7 +37,7 @@ class Message:
 def compose(run: RunDocument, *, execution: str) -> Message:
     """Return the message about a run; `execution` is the ARN of its execution."""
     plan = run.get("plan")
-    name = plan["run"] if plan else run.get("execution", "?")
+    name = plan["run"] if plan else run_id(run["execution"], started=run["started"])
     if run.get("failure"):
         return _failed(run, name, execution)
     text = "\n".join([*_release_lines(run), "", *_report_lines(run), f"Execution: {execution_link(execution)}"])

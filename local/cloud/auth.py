@@ -1,19 +1,23 @@
-"""IAM where ministack does not check it: the roles that services act as, and TLS-only policies over loopback."""
+"""IAM where ministack does not check it: the roles that services act as, and TLS-only policies over loopback.
+
+Sessions of roles that have expired are dropped while other threads begin new ones.
+"""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
 from local.cloud import seam
 
-__all__ = ["apply", "role_may", "role_name", "role_trusts"]
+__all__ = ["apply", "drop_expired", "role_may", "role_name", "role_trusts"]
 
 
 def apply() -> None:
-    """Let requests over loopback count as TLS.
+    """Let requests over loopback count as TLS, and sessions begin at the same time.
 
     The local cloud speaks plain HTTP, and nothing leaves the machine. Policies that demand `aws:SecureTransport`, as
     those of the data bucket and the CDK's bootstrap bucket do, would deny every call.
@@ -25,6 +29,12 @@ def apply() -> None:
         pin(source_ip, secure_transport or source_ip.startswith("127.") or source_ip == "::1")
 
     app.pin_request_origin = pin_request_origin
+
+    # ministack walks over the sessions while another function's start adds one, which then fails
+    tokens = seam.module("services.sts")
+    sessions = seam.expect(tokens, "_sessions")
+    seam.expect(tokens, "_evict_expired_sessions")
+    tokens._evict_expired_sessions = lambda: drop_expired(sessions, now=time.time())
 
     # check what `role_may` and `role_trusts` use of ministack
     evaluator = seam.module("core.iam_evaluator")
@@ -48,6 +58,14 @@ def apply() -> None:
     seam.expect(seam.module("services.iam"), "_roles")
     seam.expect(seam.module("core.responses"), "get_account_id")
     seam.expect(seam.module("core.responses"), "get_region")
+
+
+def drop_expired(sessions: dict[str, dict[str, Any]], *, now: float) -> None:
+    """Drop the sessions that have expired, whatever other threads add or drop meanwhile."""
+    for key, session in sessions.copy().items():
+        expiration = session.get("Expiration")
+        if isinstance(expiration, int | float) and now > expiration:
+            sessions.pop(key, None)
 
 
 def role_name(role_arn: str) -> str:

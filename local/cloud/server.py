@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from local import control
 from local.cloud import (
     alarms,
     apigateway,
@@ -27,6 +28,7 @@ from local.cloud import (
     images,
     lambda_,
     lambda_workers,
+    messages,
     model_package_groups,
     object_keys,
     object_store,
@@ -134,6 +136,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         object_store.apply()
         object_keys.apply()
         topic_keys.apply()
+        messages.apply(state)
         form_uploads.apply()
         lambda_.apply()
         lambda_workers.apply(workers)
@@ -152,7 +155,7 @@ def serve(*, port: int, state: Path, workers: int, debugger_access: DebuggerAcce
         # last, since it wraps what the others have put there
         faults.apply(account, port=port)
         alarms.watch()
-        asyncio.run(_serve(service, port=port, state=state, debugger_access=debugger_access))
+        asyncio.run(_serve(service, port=port, state=state))
     finally:
         _end(service, state)
 
@@ -164,7 +167,7 @@ def _end(service: SageMaker, state: Path) -> None:
     remove_server_folders(state)
 
 
-async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access: DebuggerAccess) -> None:
+async def _serve(service: SageMaker, *, port: int, state: Path) -> None:
     application = seam.expect(seam.module("app"), "app", "scope", "receive", "send")
     config = importlib.import_module("hypercorn.config").Config()
     config.bind = [f"{LOOPBACK}:{port}"]
@@ -177,7 +180,7 @@ async def _serve(service: SageMaker, *, port: int, state: Path, debugger_access:
         loop.add_signal_handler(number, stopped.set)
     run = importlib.import_module("hypercorn.asyncio").serve
     try:
-        identity = {"pid": os.getpid(), "state": str(state.resolve()), "debugger_access": debugger_access}
+        identity = {"pid": os.getpid(), "state": str(state.resolve()), "variables": control.variables()}
         answers = faults.LostAnswers(Gate(_identified(application, identity), port=port))
         await run(answers, config, shutdown_trigger=stopped.wait)
     finally:

@@ -81,6 +81,27 @@ def test_before_anything_is_deployed_the_settings_say_what_a_run_costs(monkeypat
     assert "nothing while nobody asks" in found["standing"]
 
 
+@pytest.mark.parametrize("arguments", [["cost"], ["run", "--plan"]], ids=" ".join)
+def test_photos_alone_are_counted(arguments: list[str], account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, Stack(account))
+    for name in ("READY", "groups.csv", "cat/", "cat/.DS_Store", "cat/notes.txt"):
+        account.s3.put_object(Bucket="data", Key=f"dataset/{name}", Body=b"x")
+    assert "a run of 40 photos," in invoke(*arguments).output
+
+
+@pytest.mark.parametrize("arguments", [["cost"], ["run", "--plan"]], ids=" ".join)
+def test_before_an_upload_nothing_is_expected_of_no_photos(
+    arguments: list[str], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = Stack(account)
+    on(monkeypatch, stack)
+    account.s3.objects.clear()
+    lines = invoke(*arguments).output.splitlines()
+    assert any(line.startswith("a run of photos that are not counted yet,") for line in lines)
+    (together,) = (line.split() for line in lines if line.startswith("together"))
+    assert together[1] == "?"
+
+
 def test_what_starts_runs_by_itself_is_counted_at_worst(monkeypatch: pytest.MonkeyPatch, account: Account) -> None:
     triggers = {"ready_object": True, "schedule": "cron(0 3 ? * SUN *)", "drift": True, "drift_days": 10}
     on(monkeypatch, Stack(account, triggers=triggers, budget={"ceiling": 500}))

@@ -16,10 +16,12 @@ from tests.fakes.topic import FakeTopic
 from tests.infra import fake_run
 from tests.infra.asl_walker import EXECUTION
 
+STARTED = "2026-11-30T15:02:57.000Z"
+
 
 def document(**members: Any) -> RunDocument:
     """The state machine's data with these members."""
-    return cast(RunDocument, {"overrides": {}, "execution": "run-1", "failure": {}} | members)
+    return cast(RunDocument, {"overrides": {}, "execution": "run-1", "started": STARTED, "failure": {}} | members)
 
 
 def good_run(**more: Any) -> RunDocument:
@@ -45,6 +47,15 @@ def test_a_good_run_tells_its_accuracy(monkeypatch: pytest.MonkeyPatch, context:
     assert "0.9000 on 10 photos" in message["Message"]
     assert "It reaches the floor." in message["Message"]
     assert EXECUTION in message["Message"]
+
+
+def test_before_there_is_a_plan_the_run_has_the_name_that_commands_take(
+    monkeypatch: pytest.MonkeyPatch, context: Context
+) -> None:
+    failure = {"CheckDataset": {"Error": "InvalidInput", "Cause": "unknown key in the input: epoch"}}
+    run = document(execution="83984718-a40e-4a96-b6bd-089e09c409b6", failure=failure)
+    _, topic = told(monkeypatch, context, run)
+    assert topic.published[0]["Subject"] == "whippet: run 83984718-a4 failed in CheckDataset"
 
 
 def test_a_failed_job_tells_state_reason_advice_and_link(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:

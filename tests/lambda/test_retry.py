@@ -165,6 +165,20 @@ def test_a_completed_training_is_not_made_again(account: Account) -> None:
     assert plan["rules"]["output"] == f"s3://data/runs/{NEW}/rules/"
 
 
+def test_a_retry_of_a_retry_goes_on_with_what_the_first_run_completed(account: Account) -> None:
+    search, training = account.search(), account.training()
+    second = account.retry()["run"]
+    third = account.check(execution="run-3", retry_of=second)
+    assert account.check(execution="run-4", retry_of=third["run"])["training"]["job"] == training["TrainingJobName"]
+
+    assert third["reused"] is not None
+    assert third["reused"]["run"] == second
+    assert third["reused"]["best"]["TunedHyperParameters"] == BEST
+    assert third["reused"]["training"]["job"] == training["TrainingJobName"]
+    assert third["tuning"]["job"] == search["HyperParameterTuningJobName"]
+    assert f"/{EARLIER}/" in third["rules"]["tensors"]
+
+
 @pytest.mark.parametrize(
     ("change", "evaluator"),
     [({"DebugRuleConfigurations": [{}]}, "managed"), ({"Environment": {}}, "off"), ({}, "own")],

@@ -43,6 +43,31 @@ def test_another_port_for_a_running_cloud_is_refused(state: Path) -> None:
         control.start(state, first.port + 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("WHIPPET_CLOCK_SPEED", "12", "1"),
+        ("WHIPPET_START_TIMES", "aws", "none"),
+        ("WHIPPET_STOP_GRACE", "120", "3"),
+        ("WHIPPET_PERMISSION_LOG", "log", "no value"),
+    ],
+)
+def test_a_running_cloud_does_not_pass_over_what_counts_at_its_start_alone(
+    state: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, found: str
+) -> None:
+    first = control.start(state)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(control.CloudError, match=f"{name} is {value}, but .* was started with {found}; stop it first"):
+        control.start(state)
+
+    control.stop(state)
+    again = control.start(state)
+    assert control.start(state) == again
+    assert again != first
+    monkeypatch.delenv(name)
+    assert control.start(state) == again, "who asks for nothing takes the cloud that runs"
+
+
 def test_the_address_is_the_same_at_each_start(state: Path) -> None:
     """Scripts and settings that name it go on working."""
     first = control.start(state).port
