@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import contract
 from cli.aws_errors import read_object
 from cli.endpoint import describe_endpoint, sleeping_model
+from cli.package_approval import list_packages
 from cli.run import read_run_file
 from infra.outputs import StackOutput
 
@@ -64,6 +65,14 @@ class Releases:
         run, lineage = self.in_service, self.lineage
         before = lineage[: lineage.index(run)] if run in lineage else lineage
         return [each for each in reversed(before) if each in self.kept]
+
+    @cached_property
+    def never_approved(self) -> frozenset[str]:
+        """The runs whose model never served and was not approved; one that was rolled back is none of them."""
+        of_runs: dict[str, set[str]] = {}
+        for package in list_packages(self.target):
+            of_runs.setdefault(package.run, set()).add(package.approval)
+        return frozenset(run for run, found in of_runs.items() if "Approved" not in found and not self.released(run))
 
     @property
     def unrecorded(self) -> bool:

@@ -194,15 +194,20 @@ def _chosen(releases: Releases, run: str | None) -> str:
     """Return the run whose model is put back.
 
     Raises:
-        CliError: its configuration or model was deleted, or there is no earlier release.
+        CliError: its configuration or model was deleted, it was never approved, or there is no earlier release.
     """
-    others = sorted(releases.kept - {str(releases.in_service)})
+    others = sorted(releases.kept - releases.never_approved - {str(releases.in_service)})
     left = f"these still have a model: {', '.join(others)}" if others else "no other run has a model any more"
     kept = "the setting release.kept says how many earlier releases keep theirs"
     if run is not None:
         if run not in releases.kept:
             raise CliError(
                 f"run {run} has no endpoint configuration and model {releases.target.place}: {left} ({kept})"
+            )
+        if run in releases.never_approved:
+            raise CliError(
+                f"the model of run {run} never served and is not approved (`whippet report {run}` says why): "
+                f"a rollback puts back what was released; {left}"
             )
         return run
     if not releases.earlier:

@@ -289,6 +289,23 @@ def test_where_it_cannot_be_done_it_says_why(sagemaker: ServingSageMaker, run: s
     assert sagemaker.calls == []
 
 
+@pytest.mark.parametrize("approval", ["Rejected", "PendingManualApproval"])
+def test_a_model_that_was_never_released_is_not_put_into_service(approval: str) -> None:
+    sagemaker = ServingSageMaker("c-1", kept=("b-1", "c-1", "x-1"))
+    sagemaker.approvals["x-1"] = approval
+    with pytest.raises(CliError, match=r"run x-1 never served and is not approved .*these still have a model: b-1$"):
+        rolled_back(ReleasedStack(sagemaker), "x-1")
+    assert sagemaker.calls == []
+
+
+def test_a_model_that_was_rolled_back_may_serve_again() -> None:
+    sagemaker = ServingSageMaker("c-1")
+    sagemaker.approvals["b-1"] = "Rejected"
+    rolled_back(ReleasedStack(sagemaker), "b-1")
+    assert sagemaker.calls == ["update to whippet-dev-b-1"]
+    assert sagemaker.approvals["b-1"] == "Approved"
+
+
 def test_a_configuration_without_its_model_is_passed_over() -> None:
     sagemaker = ServingSageMaker("c-1")
     sagemaker.models.remove("b-1")
