@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+import contract
 from cli import CliError
 from cli.aws_errors import was_asked_again
+from cli.cost import shadow_lines, standing_line
+from cli.plans import NOTHING_DONE
 from cli.run import find_execution, read_run_file
 from contract import Artefact
+from infra.cost import fleet
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from cli.target import Target
 
-__all__ = ["answer"]
+__all__ = ["answer", "plan_answer"]
 
 MAX_CAUSE = 32_768
 """The longest cause that SendTaskFailure takes, in characters."""
@@ -62,6 +68,33 @@ def answer(target: Target, *, run: str, rejection: str | None) -> None:
         if was_asked_again(error) and _was_taken(target, run, rejection=rejection):
             return
         raise CliError(_why_not(run, question)) from None
+
+
+def plan_answer(target: Target, *, run: str, rejection: str | None, console: Console) -> None:
+    """Say what an answer would set going, and what that costs; the run goes on waiting.
+
+    Raises:
+        CliError: the run did not ask, or no longer waits for an answer.
+    """
+    question = _question(target, run)
+    if find_execution(target, run)["status"] != "RUNNING":
+        raise CliError(_why_not(run, question))
+    lines = [
+        f"`whippet approve {run} --reject` ends the run: its model is rejected, the one in service stays, at no cost"
+    ]
+    if rejection is None:
+        settings = target.settings
+        machines = fleet(settings)
+        usd = contract.change_usd(contract.fleet_usd_an_hour(machines) or 0.0) if machines else 0.0
+        lines = [
+            f"`whippet approve {run}` lets the run go on: its model is judged beside what then serves and, if it "
+            "passes, released",
+            *shadow_lines(settings),
+            *([f"while an endpoint changes, both fleets stand: at most about {usd:.2f} dollars"] if usd else []),
+            f"{standing_line(None, settings)} ({contract.PRICES_NOTE})",
+        ]
+    for line in [*lines, NOTHING_DONE]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _question(target: Target, run: str) -> dict[str, Any]:

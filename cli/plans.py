@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cli.target import Target
     from infra.settings import Settings
 
-__all__ = ["count_photos", "plan_demo", "plan_deployment", "plan_run", "target_if_there"]
+__all__ = ["NOTHING_DONE", "count_photos", "plan_demo", "plan_deployment", "plan_run", "target_if_there"]
 
 NOTHING_DONE = "--plan: nothing was done"
 

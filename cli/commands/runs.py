@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.text import Text
 
 from cli import CliError
-from cli.approve import answer
+from cli.approve import answer, plan_answer
 from cli.commands.shared import Plan, RunOrNewest, confirmation, console, print_error
 from cli.joblogs import run_lines
 from cli.plans import plan_run, target_if_there
@@ -154,12 +154,17 @@ def approve(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run that waits for approval.")],
     *,
     reject: Annotated[str | None, typer.Option(metavar="REASON", help="Reject the model, for this reason.")] = None,
+    plan: Plan = False,
 ) -> None:
     """Approve a run's model for release, or reject it.
 
     Runs wait for approval if the setting release.approval is manual.
     """
-    answer(context.obj.target(), run=run, rejection=reject)
+    target = context.obj.target()
+    if plan:
+        plan_answer(target, run=run, rejection=reject, console=console)
+        return
+    answer(target, run=run, rejection=reject)
     said = "is approved and will be released" if reject is None else "is rejected; the model in service stays"
     console.print(f"the model of run {run} {said}")
 

@@ -70,7 +70,8 @@ class FakeStepFunctions:
     ) -> dict[str, Any]:
         assert stateMachineArn == "arn:machine"
         names = self.running if statusFilter == "RUNNING" else self.executions
-        return {"executions": [{"name": name, "startDate": STARTED} for name in names[:maxResults]]}
+        status = "SUCCEEDED" if self.answers else "RUNNING"
+        return {"executions": [{"name": name, "startDate": STARTED, "status": status} for name in names[:maxResults]]}
 
     def send_task_success(self, **parameters: str) -> None:
         self._take(parameters)

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from rich.console import Console
 
 from cli import CliError
-from cli.approve import answer
+from cli.approve import answer, plan_answer
+from infra.settings import Settings
 from tests.cli.stack import RUN, FakeStack, FakeStepFunctions, question
 
 
@@ -64,3 +66,38 @@ def test_any_other_refusal_is_not_taken_for_an_answer() -> None:
     stack: Any = FakeStack(question(), stepfunctions=FakeStepFunctions(error="AccessDeniedException"))
     with pytest.raises(ClientError, match="AccessDenied"):
         answer(stack, run=RUN, rejection=None)
+
+
+def planned(stack: Any, *, rejection: str | None = None) -> str:
+    console = Console(width=1000)
+    with console.capture() as said:
+        plan_answer(stack, run=RUN, rejection=rejection, console=console)
+    assert answers(stack) == []
+    return said.get()
+
+
+def test_a_plan_says_what_a_yes_would_cost_and_answers_nothing() -> None:
+    stack: Any = FakeStack(question())
+    stack.settings = Settings.model_validate({"serving": {"mode": "realtime"}})
+    told = planned(stack)
+    assert f"`whippet approve {RUN}` lets the run go on" in told
+    assert "while an endpoint changes, both fleets stand: at most about 0." in told
+    assert "the endpoint: a released one is one ml.m5.large at 0.115, 83.95 a month" in told
+    assert told.endswith("--plan: nothing was done\n")
+
+    stack.settings = Settings.model_validate({"serving": {"mode": "serverless"}})
+    assert "serverless, nothing while nobody asks" in planned(stack)
+    assert "both fleets" not in planned(stack)
+
+
+def test_a_plan_of_a_no_costs_nothing() -> None:
+    told = planned(FakeStack(question()), rejection="too many shirts")
+    assert "ends the run: its model is rejected, the one in service stays, at no cost" in told
+    assert "a month" not in told
+
+
+def test_there_is_no_plan_for_a_run_that_does_not_wait() -> None:
+    stack: Any = FakeStack(question())
+    answer(stack, run=RUN, rejection=None)
+    with pytest.raises(CliError, match="answered or stopped"):
+        plan_answer(stack, run=RUN, rejection=None, console=Console())
