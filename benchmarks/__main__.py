@@ -33,6 +33,7 @@ MODULES = {
     "head": "training",
     "backbones": "training",
     "mirror": "training",
+    "most_accurate": "training",
     "finetuning": "training",
     "doctor": "training",
     "explain": "training",

@@ -260,7 +260,7 @@ def _scikit_learn(*arguments: str) -> None:
     )
 
 
-def photos(name: str) -> Features:
+def photos(name: str, *, backbone: str = "efficientnet_lite0", image_size: int = 224) -> Features:
     """Return the features of a set of real photos, which has test photos of its own."""
     classes = sorted(folder.name for folder in (DATA / name / "train").iterdir() if folder.is_dir())
     arrays: dict[str, NDArray[np.float32]] = {}
@@ -269,7 +269,13 @@ def photos(name: str) -> Features:
         files = photo_files(name, part)
         labels[part] = np.array([classes.index(file.parent.name) for file in files], dtype=np.int64)
         arrays[part], levels = features_of(
-            f"{name}-{part}", DATA / name, files, views=VIEWS if part == "learnt" else 0, image_size=224, flip=True
+            f"{name}-{part}",
+            DATA / name,
+            files,
+            views=VIEWS if part == "learnt" else 0,
+            backbone=backbone,
+            image_size=image_size,
+            flip=True,
         )
     return Features(arrays["learnt"], labels["learnt"], arrays["test"], labels["test"], levels)
 
@@ -313,23 +319,28 @@ def digit_splits(seed: int) -> tuple[Labels, Labels]:
 
 
 def features_of(
-    name: str, root: Path, files: list[Path], *, views: int, image_size: int, flip: bool
+    name: str,
+    root: Path,
+    files: list[Path],
+    *,
+    views: int,
+    image_size: int,
+    flip: bool,
+    backbone: str = "efficientnet_lite0",
 ) -> tuple[NDArray[np.float32], list[int]]:
     """Return features as the features job makes them, (1 + views, images, dim), and the sizes of their levels."""
-    values = contract.Hyperparameters(
-        backbone="efficientnet_lite0", image_size=image_size, views=views, flip=flip, seed=0
-    )
-    backbone, _ = load_backbone(values.backbone, image_size=image_size)
-    levels = backbone.level_sizes(image_size=image_size)
+    values = contract.Hyperparameters(backbone=backbone, image_size=image_size, views=views, flip=flip, seed=0)
+    network, _ = load_backbone(backbone, image_size=image_size)
+    levels = network.level_sizes(image_size=image_size)
 
     # those of an earlier benchmark
-    kept = KEPT / f"{name}-{image_size}-{contract.FEATURES_VERSION}.npy"
+    kept = KEPT / f"{name}-{backbone}-{image_size}-{contract.FEATURES_VERSION}.npy"
     if kept.exists():
         stored: NDArray[np.float32] = np.load(kept)
         return stored, levels
 
     # photo by photo, in all views
-    embedder, parts = Embedder(backbone, CPU, "float32"), []
+    embedder, parts = Embedder(network, CPU, "float32"), []
     for file in files:
         record: contract.ImageRecord = {
             "path": file.relative_to(root).as_posix(),
@@ -345,7 +356,7 @@ def features_of(
                         photos=root,
                         views=1 + views,
                         hyperparameters=values,
-                        preprocessing=backbone.preprocessing,
+                        preprocessing=network.preprocessing,
                     )
                 )
             )

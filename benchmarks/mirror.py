@@ -55,17 +55,20 @@ PLAIN, OURS = "without", "averaged logits"
 def measure(name: str, *, seeds: int) -> Measured:
     """Finish a head for each seed, and score it with and without averaging."""
     features = photos(name)
-    mirrored = {part: _mirrored(name, part) for part in ("learnt", "test")}
+    of_mirrored = {part: mirrored(name, part) for part in ("learnt", "test")}
     found = []
     for seed in range(seeds):
-        found.append(_scores(features, mirrored, seed=seed))
+        found.append(scores(features, of_mirrored, seed=seed))
         line = {way: f"{scored.right.mean():.4f} {scored.losses.mean():.4f}" for way, scored in found[-1].items()}
         print(name, seed, line, file=sys.stderr, flush=True)
     return found
 
 
-def _scores(features: Features, mirrored: dict[str, NDArray[np.float32]], *, seed: int) -> dict[str, Scored]:
-    """Return the results on the test photos: of one head, with the ways to average."""
+def scores(features: Features, of_mirrored: dict[str, NDArray[np.float32]], *, seed: int) -> dict[str, Scored]:
+    """Return the results on the test photos: of one head, with the ways to average.
+
+    `of_mirrored`: the features of the mirror images, (1, images, dim), as `learnt` and `test`.
+    """
     # the head that a run would finish
     labels = features.learnt_labels
     held = held_out(labels, seed=seed)
@@ -85,11 +88,11 @@ def _scores(features: Features, mirrored: dict[str, NDArray[np.float32]], *, see
     temperature = fit_temperature(done.held_out_logits, done.held_out_labels)
 
     # how another temperature would fit the averaged logits of the validation photos
-    plain, both = _logits(done.validated_head, features.learnt[:1, held], mirrored["learnt"][:, held], labels[held])
+    plain, both = _logits(done.validated_head, features.learnt[:1, held], of_mirrored["learnt"][:, held], labels[held])
     own = temperature * fit_temperature((plain + both) / 2, labels[held]) / fit_temperature(plain, labels[held])
     print(f"temperature {temperature:.3f}, by averaged logits {own:.3f}", file=sys.stderr)
 
-    plain, both = _logits(done.head, features.test, mirrored["test"], features.test_labels)
+    plain, both = _logits(done.head, features.test, of_mirrored["test"], features.test_labels)
     probabilities = {
         PLAIN: softmax(plain / temperature),
         OURS: softmax((plain + both) / 2 / temperature),
@@ -166,15 +169,15 @@ def _logits(
     return head_logits(head, _split(plain, labels)), head_logits(head, _split(mirrored, labels))
 
 
-def _mirrored(name: str, part: str) -> NDArray[np.float32]:
+def mirrored(name: str, part: str, *, backbone: str = BACKBONE, image_size: int = IMAGE_SIZE) -> NDArray[np.float32]:
     """Return the features of the photos' mirror images, (1, images, dim)."""
-    kept = KEPT / f"{name}-{part}-mirrored-{IMAGE_SIZE}-{contract.FEATURES_VERSION}.npy"
+    kept = KEPT / f"{name}-{part}-mirrored-{backbone}-{image_size}-{contract.FEATURES_VERSION}.npy"
     if kept.exists():
         stored: NDArray[np.float32] = np.load(kept)
         return stored
 
-    backbone, _ = load_backbone(BACKBONE, image_size=IMAGE_SIZE)
-    embedder, rows = Embedder(backbone, CPU, "float32"), []
+    network, _ = load_backbone(backbone, image_size=image_size)
+    embedder, rows = Embedder(network, CPU, "float32"), []
     for file in photo_files(name, part):
         record: contract.ImageRecord = {
             "path": file.relative_to(DATA / name).as_posix(),
@@ -182,7 +185,7 @@ def _mirrored(name: str, part: str) -> NDArray[np.float32]:
             "split": "train",
             "etag": "",
         }
-        pixels = as_served(record, photos=DATA / name, preprocessing=backbone.preprocessing)
+        pixels = as_served(record, photos=DATA / name, preprocessing=network.preprocessing)
         rows.append(embedder.embed(torch.from_numpy(np.ascontiguousarray(pixels[np.newaxis, :, ::-1]))))
     features = np.ascontiguousarray(np.concatenate(rows))[np.newaxis]
     np.save(kept, features)
