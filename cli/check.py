@@ -128,7 +128,8 @@ def _print(
     findings = check["findings"]
     suspected = len({finding["path"] for finding in findings})
     say(
-        f"{_count(check['photos'], 'photo')} in {_count(len(check['classes']), 'class')} of {printable(str(folder))}; "
+        f"{contract.counted(check['photos'], 'photo')} in {contract.counted(len(check['classes']), 'class')} of "
+        f"{printable(str(folder))}; "
         f"look at {suspected:,} of them ({suspected / max(check['photos'], 1):.1%})"
     )
     for line in (*left_out, *check["remarks"]):
@@ -153,8 +154,3 @@ def _print(
             f"act on them: in {output / 'check.csv'}, write aside or relabel into the column action of the photos that "
             f"you agree about, then: whippet check {printable(str(folder))} --apply {output / 'check.csv'}"
         )
-
-
-def _count(number: int, what: str) -> str:
-    plural = "es" if what.endswith("s") else "s"
-    return f"{number:,} {what}{'' if number == 1 else plural}"

@@ -84,7 +84,8 @@ def make_equal(
 
     done = f"{len(changes.missing):,} uploaded, {changes.unchanged:,} unchanged, {len(changes.surplus):,} removed"
     console.print(
-        f"s3://{bucket}/{prefix} holds {len(photos.paths):,} photos of {len(photos.classes)} classes: {done}",
+        f"s3://{bucket}/{prefix} holds {contract.counted(len(photos.paths), 'photo')} of "
+        f"{contract.counted(len(photos.classes), 'class')}: {done}",
         soft_wrap=True,
     )
     for line in (*photos.remarks, *copy_lines(photos, contents), *left_out_lines(photos, state=STATE)):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cli.photos import Photos
+from contract import counted
 
 __all__ = ["copy_lines", "left_out_lines"]
 
@@ -24,7 +25,7 @@ def left_out_lines(photos: Photos, *, state: Path) -> Iterator[str]:
         by_reason[file["reason"]].append(file["path"])
 
     if by_reason:
-        yield f"left out: {_count(len(photos.left_out), 'file')}"
+        yield f"left out: {counted(len(photos.left_out), 'file')}"
     for reason, paths in sorted(by_reason.items()):
         yield f"  {reason}: {_first(paths)}"
     if any(len(paths) > _NAMED for paths in by_reason.values()):
@@ -44,7 +45,7 @@ def copy_lines(photos: Photos, contents: Mapping[Path, str]) -> Iterator[str]:
     found = [[path for _, path in copies] for copies in places.values() if len({label for label, _ in copies}) > 1]
     if found:
         yield (
-            f"{_count(len(found), 'photo')} in more than one class, so that one of the labels is wrong; keep each in "
+            f"{counted(len(found), 'photo')} in more than one class, so that one of the labels is wrong; keep each in "
             "the right class only:"
         )
     yield from (f"  {' = '.join(paths)}" for paths in found)
@@ -53,7 +54,3 @@ def copy_lines(photos: Photos, contents: Mapping[Path, str]) -> Iterator[str]:
 def _first(paths: Sequence[str]) -> str:
     more = f" and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else ""
     return ", ".join(paths[:_NAMED]) + more
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -47,3 +47,4 @@ from contract.sleep import *
 from contract.task_inputs import *
 from contract.tidied import *
 from contract.triggers import *
+from contract.words import *

@@ -9,6 +9,7 @@ from typing import Final
 
 from contract.class_names import shown
 from contract.dataset import SPLIT_FOLDERS, FolderError, SplitName
+from contract.words import counted
 
 __all__ = ["Branch", "branches", "check_class_level", "check_split_level", "listed", "split_of"]
 
@@ -59,8 +60,8 @@ def check_split_level(tops: Mapping[str, Branch], *, split_tops: Iterable[str], 
     """
     if loose and not tops:
         raise FolderError(
-            f"the {loose} photos lie directly in {place}, and nothing says what they show: put the photos of each "
-            f"class into a folder of its own, {place}<class>/<photo>"
+            f"{counted(loose, 'photo')} directly in {place}, and nothing that says what they show: put the photos "
+            f"of each class into a folder of its own, {place}<class>/<photo>"
         )
 
     split_tops = sorted(split_tops)

@@ -84,7 +84,7 @@ def classify_batch(
     # fetch and write
     answers = dict(store.read(run.answered()))
     counts = write_results(output, source.photos, answers)
-    ignored = f"; {source.ignored:,} files are no photos by their names" if source.ignored else ""
+    ignored = f"; left out by their names: {contract.counted(source.ignored, 'file')}" if source.ignored else ""
     console.print(
         f"{output}.csv and {output}.jsonl: {counts['answered']:,} photos, {counts['unknown']:,} of them unlike those "
         f"that the model was trained on, and {counts['errors']:,} that could not be classified{ignored}",
@@ -228,8 +228,9 @@ class _Batch:
         if status != "Completed" and (left := len(self.remaining())):
             why = described.get("FailureReason", "it was stopped")
             raise CliError(
-                f"the transform job {self.jobs.name(attempt)} is {status} ({why}), with {left:,} photos left: its log "
-                "is in the log group /aws/sagemaker/TransformJobs; the same command goes on with them"
+                f"the transform job {self.jobs.name(attempt)} is {status} ({why}), with "
+                f"{contract.counted(left, 'photo')} left: its log is in the log group "
+                "/aws/sagemaker/TransformJobs; the same command goes on with them"
             )
 
     def _sendable(self) -> list[BatchPhoto]:

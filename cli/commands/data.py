@@ -17,6 +17,7 @@ from cli.feedback.command import apply_list, review_inbox
 from cli.photos import find_photos
 from cli.ready import put_ready, ready_object
 from cli.target import STATE
+from contract import counted
 
 __all__ = ["check", "feedback", "upload"]
 
@@ -45,7 +46,7 @@ def check(
         _print_moves(done, verb="moved back")
         if left:
             names = ", ".join(printable(move.source) for move in left)
-            raise CliError(f"{len(left):,} photos could not be moved back, as they are gone or replaced: {names}")
+            raise CliError(f"not moved back, being gone or replaced: {counted(len(left), 'photo')}: {names}")
     elif list_file is not None:
         decisions = read_list(list_file)
         if not decisions:
@@ -59,7 +60,7 @@ def check(
 def _print_moves(moves: list[Move], *, verb: str) -> None:
     for move in moves:
         say(f"{move.source} -> {move.target}")
-    say(f"{verb}: {len(moves):,} photo{'' if len(moves) == 1 else 's'}")
+    say(f"{verb}: {counted(len(moves), 'photo')}")
 
 
 def upload(

@@ -12,6 +12,7 @@ from cli.feedback.dataset import BucketDataset
 from cli.feedback.decisions import read_decisions
 from cli.feedback.inbox import Inbox
 from cli.feedback.review import MOST_REVIEWED, review
+from contract import counted
 from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def review_inbox(target: Target, *, parent: Path, console: Console, say: Say) ->
         say(f"no feedback waits {target.place}{closed}")
         return
     folder = review(inbox, ids, dataset=_dataset(target), parent=parent, console=console)
-    say(f"feedback that waits: {_count(len(ids))}")
+    say(f"feedback that waits: {counted(len(ids), 'photo')}")
     if len(ids) > MOST_REVIEWED:
         say(f"the oldest {MOST_REVIEWED:,} are shown; decide on them, then look at the next")
     say(f"look at it: {folder / 'feedback.html'}")
@@ -64,11 +65,11 @@ def apply_list(target: Target, list_file: Path, *, say: Say) -> None:
 
     there = f", {done.there:,} in the data set already" if done.there else ""
     gone = f", {done.gone:,} no longer waiting" if done.gone else ""
-    say(f"added to s3://{bucket}/{prefix}: {_count(done.added)}; {done.rejected:,} rejected{there}{gone}")
+    say(f"added to s3://{bucket}/{prefix}: {counted(done.added, 'photo')}; {done.rejected:,} rejected{there}{gone}")
     least = target.settings.dataset.min_images_per_class
     for label, photos in sorted(done.classes.items()):
         if photos < least:
-            say(f"the class {label} has {_count(photos)}; a run needs {least} (dataset.min_images_per_class)")
+            say(f"the class {label} has {counted(photos, 'photo')}; a run needs {least} (dataset.min_images_per_class)")
     if done.added:
         say(
             f"they lie in {folder / ADDED}, too: copy them into your own folder of photos, or its next "
@@ -83,7 +84,3 @@ def _inbox(target: Target) -> Inbox:
 def _dataset(target: Target) -> BucketDataset:
     bucket, prefix = target.dataset
     return BucketDataset.read(target.client("s3"), bucket=bucket, prefix=prefix)
-
-
-def _count(number: int) -> str:
-    return f"{number:,} photo{'' if number == 1 else 's'}"

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from contract import counted
+
 from .listing import Photo
 
 if TYPE_CHECKING:
@@ -53,8 +55,8 @@ def with_contents(s3: S3Client, photos: Sequence[Photo], *, bucket: str, prefix:
         remarks = []
         if total > MAX_READ_BYTES:
             remarks.append(
-                f"{len(unknown):,} photos of {total / 1e9:.1f} GB were not compared by content, since S3 does not tell "
-                "it (uploads in parts, or KMS): copies among them are not seen. Upload them with `whippet upload`."
+                f"{counted(len(unknown), 'photo')} of {total / 1e9:.1f} GB not compared by content, since S3 does not "
+                "tell it (uploads in parts, or KMS): copies among them are not seen. Upload them with `whippet upload`."
             )
         else:
             read = pool.map(lambda photo: _read_sha256(s3, bucket=bucket, key=prefix + photo.path), unknown)

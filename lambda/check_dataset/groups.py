@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from shared.first_few import first_few
 
-from contract import GROUPS_FILE
+from contract import GROUPS_FILE, counted
 
 from .listing import BadDataset, Photo
 
@@ -64,14 +64,14 @@ def with_groups(
                 f"no row of {GROUPS_FILE} names a photo of the data set, as {first_few(lost)}; give paths below the "
                 f"data set's folder, such as {photos[0].path}"
             )
-        remarks.append(f"{len(lost):,} rows of {GROUPS_FILE} name no photo: {first_few(lost)}.")
+        remarks.append(f"{counted(len(lost), 'row')} of {GROUPS_FILE} without a photo: {first_few(lost)}.")
     if pattern and not matched:
         raise BadDataset(
             f"dataset.group_pattern={pattern!r} finds a group in no photo's path, such as {photos[0].path}; correct "
             "it, or leave it empty"
         )
     if (listed or pattern) and (alone := [photo.path for photo in photos if photo.path not in said]):
-        remarks.append(f"{len(alone):,} photos have no group and are split one by one: {first_few(alone)}.")
+        remarks.append(f"{counted(len(alone), 'photo')} without a group, split one by one: {first_few(alone)}.")
     together = Counter(photo.group for photo in grouped if photo.group_found)
     if bursts := [count for count in together.values() if count > 1]:
         remarks.append(

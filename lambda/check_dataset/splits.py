@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from shared.first_few import first_few
 
-from contract import SPLITS, ClassSummary, DatasetSummary, ImageRecord, LeftOut, SplitName
+from contract import SPLITS, ClassSummary, DatasetSummary, ImageRecord, LeftOut, SplitName, counted
 
 from .listing import BadDataset, Listing, Photo
 from .partition import SHARES, partition
@@ -115,8 +115,8 @@ def _check_classes(listing: Listing, min_images_per_class: int) -> None:
 
     if len(counts) < 2:
         raise BadDataset(
-            f"there is only one class, {next(iter(counts))!r} with {len(listing.photos)} photos; a classifier "
-            f"needs at least two: add a folder with photos of something else{_noted(listing)}"
+            f"there is only one class, {next(iter(counts))!r} with {counted(len(listing.photos), 'photo')}; a "
+            f"classifier needs at least two: add a folder with photos of something else{_noted(listing)}"
         )
     if len(counts) > MAX_CLASSES:
         raise BadDataset(
@@ -236,8 +236,8 @@ def _copy_remarks(in_two_classes: Sequence[list[str]]) -> Iterable[str]:
     if in_two_classes:
         examples = first_few([" = ".join(paths) for paths in in_two_classes])
         yield (
-            f"{len(in_two_classes)} photos lie in more than one class, so that one of their labels is wrong; keep each "
-            f"in the right class only: {examples}."
+            f"{counted(len(in_two_classes), 'photo')} in more than one class, so that one of the labels is wrong; "
+            f"keep each in the right class only: {examples}."
         )
 
 

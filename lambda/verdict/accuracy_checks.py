@@ -10,7 +10,7 @@ from typing import Final
 
 from shared.first_few import first_few
 
-from contract import Check, ClassScores, Evaluation, Interval, Thresholds
+from contract import Check, ClassScores, Evaluation, Interval, Thresholds, counted
 
 __all__ = ["check_accuracy", "check_class_recall", "check_gap", "worst_class"]
 
@@ -97,7 +97,7 @@ def check_class_recall(evaluation: Evaluation, thresholds: Thresholds) -> Check:
     class whose photos, were all of them recognised, could not show that it reaches the floor is undecided.
     """
     worst, floor = worst_class(evaluation), thresholds["min_class_recall"]
-    found = f"the recall {worst['recall']:.4f} of class {worst['name']} on {worst['images']} photos"
+    found = f"the recall {worst['recall']:.4f} of class {worst['name']} on {counted(worst['images'], 'photo')}"
     if worst["recall"] < floor:
         return Check(
             name="class_recall",
@@ -182,11 +182,11 @@ def _measured(evaluation: Evaluation, thresholds: Thresholds) -> tuple[_Accuracy
     if copies is None or not copies["images"]:
         images = evaluation["test_images"]
         accuracy, interval = evaluation["test_accuracy"], evaluation["test_accuracy_interval"]
-        return _Accuracy(accuracy, interval, "test accuracy", images, f"{images} photos"), note
+        return _Accuracy(accuracy, interval, "test accuracy", images, counted(images, "photo")), note
     others, of_others = copies["accuracy_of_others"], copies["interval_of_others"]
     if others is None or of_others is None:
         return None, note
-    on = f"{copies['others']} photos that are no near-copies of others"
+    on = f"{counted(copies['others'], 'photo')}, near-copies of others not counted"
     return _Accuracy(others, of_others, "test accuracy", copies["others"], on), note
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Final
 
-from contract import Check, Comparison, Evaluation, Evaluator, Leakage, NearCopies, RuleResult, Thresholds
+from contract import Check, Comparison, Evaluation, Evaluator, Leakage, NearCopies, RuleResult, Thresholds, counted
 
 __all__ = ["check_coverage", "check_in_service", "check_known_share", "check_leakage", "check_rules"]
 
@@ -55,9 +55,9 @@ def check_in_service(comparison: Comparison | None, thresholds: Thresholds) -> C
         return Check(
             name="in_service",
             outcome="blocked",
-            reason=f"The accuracy {new:.4f} on {comparison['images']} photos is worse than {old:.4f} of the model in "
-            f"service ({run}) by more than {thresholds['tolerance']:.4f} (setting release.tolerance), and not by "
-            f"chance (setting release.significance={thresholds['significance']:g}): {counts}.",
+            reason=f"The accuracy {new:.4f} on {counted(comparison['images'], 'photo')} is worse than {old:.4f} "
+            f"of the model in service ({run}) by more than {thresholds['tolerance']:.4f} (setting release.tolerance), "
+            f"and not by chance (setting release.significance={thresholds['significance']:g}): {counts}.",
         )
 
     # worse beyond the tolerance, but perhaps by chance, or too few photos to see a loss: a warning
@@ -103,13 +103,13 @@ def check_leakage(leakage: Leakage, copies: NearCopies | None, thresholds: Thres
         return Check(
             name="leakage",
             outcome="blocked",
-            reason=f"{leakage['remaining']} photos of the test or validation split were also trained on, such as "
-            f"{'; '.join(leakage['examples'])}: the accuracy says nothing. Start a new run, whose manifest leaves "
+            reason=f"Also trained on: {counted(leakage['remaining'], 'photo')} of the test or validation split, such "
+            f"as {'; '.join(leakage['examples'])}: the accuracy says nothing. Start a new run, whose manifest leaves "
             "copies out.",
         )
 
     # no near-copies, or nobody looked
-    left_out = f"; {leakage['left_out']} copies were left out" if leakage["left_out"] else ""
+    left_out = f"; left out: {counted(leakage['left_out'], 'copy', 'copies')}" if leakage["left_out"] else ""
     same = f"No file of the test or validation split was also trained on{left_out}"
     if copies is None:
         reason = f"{same}. Near-copies (resaved, resized, cropped) were not looked for."

@@ -215,7 +215,7 @@ def test_undo_overwrites_nothing_and_names_what_it_left(checked: Path, folder: P
     (folder / "cat" / "a.jpg").write_text("another")
     result = whippet(folder, "--undo")
     assert isinstance(result.exception, CliError)
-    assert "1 photos could not be moved back" in str(result.exception)
+    assert "not moved back, being gone or replaced: 1 photo" in str(result.exception)
     assert "photos.aside/cat/a.jpg" in str(result.exception)
     assert (folder / "cat" / "a.jpg").read_text() == "another"
     assert (folder.parent / "photos.aside" / "cat" / "a.jpg").exists()

@@ -301,7 +301,7 @@ def test_with_a_ceiling_a_job_that_takes_twice_the_time_is_stopped(
     cloud.settings = Settings.model_validate({"serving": {"mode": "serverless"}, "budget": {"ceiling": 1}})
     result = invoke("classify", str(tmp_path), "--output", str(tmp_path / "out"))
     assert isinstance(result.exception, CliError)
-    assert "is Stopped (it was stopped), with 1 photos left" in str(result.exception)
+    assert "is Stopped (it was stopped), with 1 photo left" in str(result.exception)
 
 
 def test_a_batch_claims_before_it_uploads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

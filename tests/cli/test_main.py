@@ -88,7 +88,7 @@ def test_yes_is_not_asked_and_the_changes_are_counted(uploads: list[Changes], fo
     assert result.exit_code == 0
     assert len(uploads) == 1
     printed = " ".join(result.output.split())
-    assert "holds 1 photos of 1 classes: 0 uploaded, 1 unchanged, 1 removed left out: 1 file" in printed
+    assert "holds 1 photo of 1 class: 0 uploaded, 1 unchanged, 1 removed left out: 1 file" in printed
     assert "must end in .avif, .bmp, .gif, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp: notes.txt" in printed
 
 

@@ -74,7 +74,7 @@ def test_photos_without_a_class_in_a_split_are_named() -> None:
     ("paths", "told"),
     [
         # photos that nothing is said about
-        ("1.jpg 2.jpg", "2 photos lie directly in photos/, .* photos/<class>/<photo>"),
+        ("1.jpg 2.jpg", "2 photos directly in photos/, .* photos/<class>/<photo>"),
         ("train/1.jpg test/2.jpg", "look like splits, .* no class folders, .* test/<class>/<photo>"),
         ("train_images/1.jpg test-images/2.jpg", "look like splits"),
         # a level too many at the top

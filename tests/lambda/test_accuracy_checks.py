@@ -89,7 +89,7 @@ def test_near_copies_do_not_count() -> None:
     found = measured(372, 372, near_copies=copies_of(153, others=219, right=140))
     check = check_accuracy(found, thresholds())
     assert check["outcome"] == "blocked"
-    assert "0.6393 on 219 photos that are no near-copies" in check["reason"]
+    assert "0.6393 on 219 photos, near-copies of others not counted" in check["reason"]
     nothing_left = check_accuracy(measured(9, 9, near_copies=copies_of(9, others=0, right=0)), thresholds())
     assert nothing_left["outcome"] == "blocked"
     assert "Every test photo is a near-copy" in nothing_left["reason"]

@@ -111,5 +111,5 @@ def test_what_is_too_much_to_read_is_remarked(monkeypatch: pytest.MonkeyPatch) -
     s3 = Objects({"1.jpg": b"same", "2.jpg": b"same"}, parts=("2.jpg",))
     photos, (remark,) = with_contents(s3, s3.photos(), bucket="data", prefix="dataset/")  # type: ignore[arg-type]
     assert photos == s3.photos()
-    assert "2 photos of 0.0 GB were not compared by content" in remark
+    assert "2 photos of 0.0 GB not compared by content" in remark
     assert s3.read == []

@@ -26,7 +26,7 @@ def test_without_a_file_and_a_pattern_no_photo_has_a_group() -> None:
 def test_a_pattern_finds_the_group_in_the_path() -> None:
     assert found(pattern=r"/(store\d+)_") == (
         ["store1", "store2", "store1", None],
-        ["1 photos have no group and are split one by one: dog/other.jpg."],
+        ["1 photo without a group, split one by one: dog/other.jpg."],
     )
 
 
@@ -34,7 +34,7 @@ def test_a_row_of_the_file_counts_before_the_pattern() -> None:
     listed = {"cat/store1_a.jpg": "mine", "gone.jpg": "mine"}
     assert found(listed=listed, pattern=r"/(\w+)") == (
         ["mine", "store2_b", "store1_c", "other"],
-        ["1 rows of groups.csv name no photo: gone.jpg."],
+        ["1 row of groups.csv without a photo: gone.jpg."],
     )
 
 
@@ -48,7 +48,7 @@ def test_a_burst_that_the_upload_found_counts_last_and_is_told() -> None:
         ("burst c", True),
     ]
     assert remarks == [
-        "2 photos have no group and are split one by one: dog/store1_c.jpg, dog/other.jpg.",
+        "2 photos without a group, split one by one: dog/store1_c.jpg, dog/other.jpg.",
     ]
     alone, remarks = with_groups(photos(), listed={}, pattern=None, found=bursts)
     assert remarks == [

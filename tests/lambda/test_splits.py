@@ -219,7 +219,7 @@ def test_a_photo_in_two_classes_is_named_and_stays_in_one_split() -> None:
     twice = [Photo(f"b/a{number}.jpg", "b", None, content(("a", number)), 10) for number in range(6)]
     manifest = manifest_of(photos("a", 20), photos("b", 20), twice)
     assert manifest.summary["in_two_classes"] == [[f"a/{number}.jpg", f"b/a{number}.jpg"] for number in range(6)]
-    assert "6 photos lie in more than one class" in manifest.summary["remarks"][0]
+    assert "6 photos in more than one class" in manifest.summary["remarks"][0]
     splits = split_of(manifest)
     assert all(splits[one] == splits[other] for one, other in manifest.summary["in_two_classes"])
 

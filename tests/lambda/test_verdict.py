@@ -264,9 +264,7 @@ def test_photos_in_two_splits_block(judge: Any, split: str) -> None:
     copies = manifest(("train", "cat/1.jpg", "a"), (split, "cat/9.jpg", "a"), (split, "cat/8.jpg", "b"))
     answer, decision = judge(bucket(more=copies))
     assert not answer["accepted"]
-    assert (
-        "1 photos of the test or validation split were also trained on, such as cat/9.jpg is cat/1" in answer["cause"]
-    )
+    assert "Also trained on: 1 photo of the test or validation split, such as cat/9.jpg is cat/1" in answer["cause"]
     assert decision["leakage"] == {"left_out": 3, "remaining": 1, "examples": ["cat/9.jpg is cat/1.jpg"]}
 
 

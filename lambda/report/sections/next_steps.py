@@ -48,13 +48,13 @@ def _of_photos(check: contract.DatasetCheck) -> Iterator[tuple[str, str]]:
     counts = Counter(finding["kind"] for finding in check["findings"])
     if counts["label"]:
         yield (
-            f"Look at {_count(counts['label'], 'photo')} whose label is suspected.",
+            f"Look at {contract.counted(counts['label'], 'photo')} whose label is suspected.",
             f"They look like another class than their folder's, {counts['label'] / max(1, check['photos']):.1%} of all "
             "photos; a wrong label is learnt as a right one, and in the test it counts against the model.",
         )
     if counts["unreadable"]:
         yield (
-            f"Replace {_count(counts['unreadable'], 'damaged photo')}.",
+            f"Replace {contract.counted(counts['unreadable'], 'damaged photo')}.",
             "Nothing was learnt from what cannot be read.",
         )
 
@@ -65,7 +65,7 @@ def _of_copies(evaluation: contract.Evaluation) -> Iterator[tuple[str, str]]:
         return
     others = found["accuracy_of_others"]
     yield (
-        f"Take {_count(found['images'], 'near-copy', 'near-copies')} of training photos out of the test.",
+        f"Take {contract.counted(found['images'], 'near-copy', 'near-copies')} of training photos out of the test.",
         "The model has seen them"
         + (
             "."
@@ -114,7 +114,7 @@ def _of_classes(evaluation: contract.Evaluation, summary: contract.DatasetSummar
         lacking = math.ceil(usual - trained.get(name, usual))
         if lacking > 0:
             yield (
-                f"Add {_count(lacking, 'more photo')} of '{name}' to the training.",
+                f"Add {contract.counted(lacking, 'more photo')} of '{name}' to the training.",
                 f"{found}, and it has {trained[name]:,} training photos where the median class has {usual:,.0f}.",
             )
         else:
@@ -151,7 +151,7 @@ def _of_test_photos(evaluation: contract.Evaluation, *, undecided: bool) -> Iter
     share = min(max(accuracy, 0.05), 0.95)
     needed = math.ceil(share * (1 - share) * (2 * _Z / WIDE) ** 2)
     yield (
-        f"Test on {_count(max(1, needed - images), 'more photo')}.",
+        f"Test on {contract.counted(max(1, needed - images), 'more photo')}.",
         f"With {images:,} the accuracy may be anything from {interval['low']:.1%} to {interval['high']:.1%}; with "
         f"{needed:,} it is known to about {WIDE / 2:.0%} up and down.",
     )
@@ -165,7 +165,3 @@ def _of_unknown(evaluation: contract.Evaluation) -> Iterator[tuple[str, str]]:
             f"{1 - found['known_share']:.1%} of the test photos are unlike everything that the model was trained on, "
             f"where {1 - found['promised_share']:.1%} were to be expected.",
         )
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

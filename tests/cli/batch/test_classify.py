@@ -88,7 +88,7 @@ def test_every_photo_of_a_folder_gets_a_row_and_copies_are_asked_about_once(
     assert set(found) == {"a.jpg", "deep/b.JPG", "deep/copy of a.jpg", "damaged.png", "empty.jpg", "phone.heic"}
     assert len(cloud.asked) == 3
     assert "3 photos, 1 of them unlike" in result.output
-    assert "1 files are no photos" in result.output
+    assert "left out by their names: 1 file" in result.output
 
 
 def test_the_job_runs_the_model_in_service_with_its_own_role_and_without_a_network(

@@ -161,7 +161,7 @@ SABOTAGED_HEADS: list[tuple[Callable[[HeadTraining], None], str, int, str]] = [
     (zero_learning_rate, "UnchangedTensor", 100, "linear.weight is the same"),
     (all_zero_input, "VanishingGradient", 0, "gradient/linear.weight"),
     (all_zero_input, "AllZero", 0, "100 % of gradient/linear.weight are zero"),
-    (label_shuffle, "ClassImbalance", 199, "were predicted wrongly"),
+    (label_shuffle, "ClassImbalance", 199, "predicted wrongly"),
     (tiny_training_split, "Overfit", -1, "above it"),
     (nan_image, "ExplodingTensor", 0, "holds nan"),
     (one_class_95_percent, "ClassImbalance", -1, "of 512 labels"),

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contract import counted
 from training.debugger.rules.base import TensorRule, listed
 from training.debugger.rules.finished_trial import FinishedTrial
 
@@ -100,8 +101,9 @@ class ClassImbalance(TensorRule):
             wrong = float((predictions[labels == label] != label).mean())
             if wrong > self._misprediction:
                 return self.fire(
-                    f"{wrong:.0%} of the {int((labels == label).sum())} samples of {self.class_name(int(label))} were "
-                    f"predicted wrongly at the end, threshold_misprediction {self._misprediction:g}"
+                    f"{wrong:.0%} of {counted(int((labels == label).sum()), 'sample')} of "
+                    f"{self.class_name(int(label))} predicted wrongly at the end, "
+                    f"threshold_misprediction {self._misprediction:g}"
                 )
         return False
 

@@ -186,7 +186,7 @@ def test_class_imbalance_by_mispredictions(recorder: Recorder, validation: bool)
     answers(recorder, [250, 250], wrong_of_last=200, validation=validation)
     found = recorder.result("ClassImbalance")
     assert found["status"] == "IssuesFound"
-    assert "80% of the 250 samples of class 1" in found["detail"]
+    assert "80% of 250 samples of class 1" in found["detail"]
     assert recorder.result("ClassImbalance", threshold_misprediction=0.8)["status"] == "NoIssuesFound"
 
 
@@ -222,7 +222,7 @@ def test_classes_are_named_where_the_hook_knows_their_names(recorder: Recorder) 
     recorder.classes = ["dress", "hat"]
     answers(recorder, [300, 300], wrong_of_last=300)
     answers(recorder, [50, 50], wrong_of_last=50, validation=True)
-    assert "100% of the 50 samples of class 'hat'" in recorder.result("ClassImbalance")["detail"]
+    assert "100% of 50 samples of class 'hat'" in recorder.result("ClassImbalance")["detail"]
     assert "predicted as class 'dress' is of it" in recorder.result("Confusion")["detail"]
     answers(recorder, [600, 1])
     recorder.classes = ["dress"]
