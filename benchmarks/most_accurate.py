@@ -9,13 +9,14 @@ as a run finishes them.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from benchmarks import mirror
+from benchmarks.backbones import DEFAULT, Candidate
 from benchmarks.head import DATA, SEEDS, Features, Scored, held_out, photos
 from benchmarks.result import Result, emit
 from training.loop.history import standard_error
@@ -28,21 +29,7 @@ GOALS = {"clothing10": 0.89}
 Arrays = dict[str, NDArray[np.float32]]
 
 
-@dataclass(frozen=True)
-class Network:
-    """A backbone at a size, as one can set it."""
-
-    backbone: str
-    image_size: int
-
-    @property
-    def name(self) -> str:
-        """Return a name for the table."""
-        return f"{self.backbone} at {self.image_size}"
-
-
-DEFAULT = Network("efficientnet_lite0", 224)
-NETWORKS = (DEFAULT, Network("efficientnet_lite2", 260))
+NETWORKS = (DEFAULT, Candidate("efficientnet_lite2", 260))
 WAYS = {mirror.PLAIN: "", mirror.OURS: ", averaged over the mirror image"}
 """The ways to serve, and what the table calls them behind the network's name."""
 
@@ -55,7 +42,6 @@ def measure(name: str, *, seeds: int) -> tuple[Found, Found]:
     by_fold: Found = {}
     by_seed: Found = {}
     for network in NETWORKS:
-        size = {"backbone": network.backbone, "image_size": network.image_size}
         features = photos(name, backbone=network.backbone, image_size=network.image_size)
         both = {
             part: mirror.mirrored(name, part, backbone=network.backbone, image_size=network.image_size)
@@ -65,7 +51,7 @@ def measure(name: str, *, seeds: int) -> tuple[Found, Found]:
             _add(by_fold, network, mirror.scores(*_of_fold(features, both, fold=fold), seed=fold))
         for seed in range(seeds):
             _add(by_seed, network, mirror.scores(features, both, seed=seed))
-        print(name, size, _means(by_fold), _means(by_seed), file=sys.stderr, flush=True)
+        print(name, network.name, _means(by_fold), _means(by_seed), file=sys.stderr, flush=True)
     return by_fold, by_seed
 
 
@@ -83,7 +69,7 @@ def _of_fold(features: Features, both: Arrays, *, fold: int) -> tuple[Features, 
     return of_fold, {"learnt": both["learnt"][:, ~held], "test": both["learnt"][:, held]}
 
 
-def _add(found: Found, network: Network, scored: dict[str, Scored]) -> None:
+def _add(found: Found, network: Candidate, scored: dict[str, Scored]) -> None:
     for way, words in WAYS.items():
         found.setdefault(network.name + words, []).append(scored[way])
 

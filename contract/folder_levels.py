@@ -58,12 +58,14 @@ def check_split_level(tops: Mapping[str, Branch], *, split_tops: Iterable[str], 
     Raises:
         FolderError: split folders stand beside class folders, or hold no class folders; or there are no folders.
     """
+    # photos without any folder
     if loose and not tops:
         raise FolderError(
             f"{counted(loose, 'photo')} directly in {place}, and nothing that says what they show: put the photos "
             f"of each class into a folder of its own, {place}<class>/<photo>"
         )
 
+    # splits beside classes, and a split in a split
     split_tops = sorted(split_tops)
     others = [name for name in sorted(tops) if name not in split_tops]
     if split_tops:
@@ -82,6 +84,8 @@ def check_split_level(tops: Mapping[str, Branch], *, split_tops: Iterable[str], 
                     f"move what is in {place}{shown(name)}/{shown(only)}/ up into {place}{shown(name)}/, so that the "
                     f"photos lie in {shown(name)}/<class>/"
                 )
+
+    # splits without classes
     elif others and not any(tops[name].folders for name in others) and _all_look_like_splits(others):
         raise FolderError(
             f"{listed(others)} look like splits, but hold photos and no class folders, so that nothing says what the "
