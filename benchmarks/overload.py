@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -25,6 +26,7 @@ from benchmarks.serving import OURS, PHOTOS, write_models
 from benchmarks.timing import median
 
 CONNECTIONS, TIMES = 64, 10
+ROUNDS = 3
 SECONDS, QUICK_SECONDS = 20.0, 3.0
 
 
@@ -93,30 +95,41 @@ def _seconds_of_one(server: Server) -> float:
 
 def overload(server: Server, *, seconds: float) -> list[Result]:
     """Compare the answers under ten times the load with the most that there can be."""
+    # in turns, since a shared machine is not equally quick all the time
     usual = median(_seconds_of_one(server) for _ in range(5))
-    peak = asyncio.run(load(server, connections=4, seconds=seconds))
-    many = asyncio.run(load(server, connections=CONNECTIONS, seconds=seconds, rate=TIMES * peak.goodput))
-    after = _seconds_of_one(server)
-    refused = sorted(many.seconds.get(503, [0.0]))
+    peaks, crowds, after = [], [], []
+    for _ in range(ROUNDS):
+        peaks.append(asyncio.run(load(server, connections=4, seconds=seconds)))
+        rate = TIMES * peaks[-1].goodput
+        crowds.append(asyncio.run(load(server, connections=CONNECTIONS, seconds=seconds, rate=rate)))
+        after.append(_seconds_of_one(server))
+
+    # of all rounds together, but the share of the peak
+    shares = [crowd.goodput / peak.goodput for crowd, peak in zip(crowds, peaks, strict=True)]
+    share = median(shares)
+    refused = sorted(time for crowd in crowds for time in crowd.seconds.get(503, [])) or [0.0]
     late = refused[int(0.99 * (len(refused) - 1))]
-    counts = {str(status): float(len(times)) for status, times in many.seconds.items()}
-    share = many.goodput / peak.goodput
+    counts = Counter[str]()
+    for crowd in crowds:
+        counts.update({str(status): len(times) for status, times in crowd.seconds.items()})
     return [
         Result(
             name="overload_goodput",
-            unit=f"photos a second, {CONNECTIONS} connections, {TIMES} times the peak asked; client and server share "
-            "the cores",
-            ours=many.goodput,
-            peers={"peak": peak.goodput, **counts},
+            unit=f"photos a second, {CONNECTIONS} connections, {TIMES} times the peak asked, {ROUNDS} rounds (share of "
+            f"the peak {min(shares):.2f} to {max(shares):.2f}); client and server share the cores",
+            ours=median(crowd.goodput for crowd in crowds),
+            peers={"peak": median(peak.goodput for peak in peaks), **counts},
             ratio=share,
             against="peak",
             goal="at least 0.9",
-            holds=share >= 0.9 and not many.failures(),
+            holds=share >= 0.9 and not any(crowd.failures() for crowd in crowds),
         ),
         _bounded(
             "overload_refusal", "seconds until a 503, of the slowest hundredth", late, 0.1, {"median": median(refused)}
         ),
-        _bounded("overload_after", "seconds of the first request afterwards", after, 3 * usual, {"usual": usual}),
+        _bounded(
+            "overload_after", "seconds of the first request afterwards", median(after), 3 * usual, {"usual": usual}
+        ),
     ]
 
 

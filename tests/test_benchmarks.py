@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import rollouts
+from benchmarks import machine, rollouts
 from benchmarks.http_load import Answered, ask
 from benchmarks.report import merged, rendered, table
 from benchmarks.result import Result, cost_share, emit, speed_up
@@ -66,6 +66,22 @@ def processes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr("sys.argv", ["benchmarks", *arguments])
     return bench.main()
+
+
+@pytest.mark.parametrize(
+    ("flags", "without"),
+    [("fpu avx2 avx512_vnni", False), ("fpu avx2 avx_vnni", False), ("fpu avx2", True), (None, False)],
+)
+def test_a_processor_on_which_int8_is_slow_is_told(
+    flags: str | None, without: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor of Arm says no flags, and has such instructions."""
+    information = tmp_path / "cpuinfo"
+    information.write_text("model name\t: A Processor\n" + (f"flags\t\t: {flags}\n" if flags else ""))
+    monkeypatch.setattr(machine, "CPU_INFORMATION", information)
+    assert machine.without_vnni() is without
+    assert machine.describe().startswith("A Processor, ")
+    assert ("without VNNI" in machine.describe()) is without
 
 
 def test_results_are_written_with_machine_and_date(

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 import contract
 from infra.instances import gpus
 from infra.settings.api import ApiSettings
+from infra.settings.batch import BatchSettings
 from infra.settings.budget import BudgetSettings
 from infra.settings.context import SettingsError, from_context
+from infra.settings.dataset import DatasetSettings
 from infra.settings.debugger import DebuggerSettings
 from infra.settings.jobs import FeaturesSettings, TrainingSettings, TuningSettings
 from infra.settings.monitoring import MonitoringSettings
+from infra.settings.notifications import NotificationSettings
+from infra.settings.release import ReleaseSettings
 from infra.settings.rollout import RolloutSettings
 from infra.settings.scaling import ScalingSettings
-from infra.settings.section import ONE_OR_MORE, EndpointInstanceType, Section
-from infra.settings.security import KEY_ARN, SecuritySettings
+from infra.settings.section import Section
+from infra.settings.security import SecuritySettings
+from infra.settings.serving import ServingSettings
 from infra.settings.triggers import TriggersSettings
 
 __all__ = [
@@ -37,216 +41,6 @@ __all__ = [
     "TrainingSettings",
     "TuningSettings",
 ]
-
-
-def _pattern(text: str) -> str:
-    """Check a regular expression.
-
-    Raises:
-        ValueError: it is none, is too long, or has no group in parentheses.
-    """
-    expected = "give a regular expression with the group in parentheses, such as ^[^/]+/([^_]+)_"
-    if len(text) > 200:
-        raise ValueError(f"it has {len(text)} characters, more than 200; {expected}")
-    try:
-        groups = re.compile(text).groups
-    except re.error as error:
-        raise ValueError(f"{text!r} is no regular expression ({error}); {expected}") from None
-    if not groups:
-        raise ValueError(f"{text!r} has no group in parentheses; {expected}")
-    return text
-
-
-class DatasetSettings(Section):
-    """The photos and their bucket."""
-
-    bucket: str | None = Field(
-        default=None,
-        pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
-        description="Name of an existing bucket with the photos; empty: the stack creates one. On a standing stack, "
-        "another bucket takes the endpoint's access to the model in service: start a run right after the change.",
-    )
-    bucket_key: str | None = Field(
-        default=None,
-        pattern=rf"^{KEY_ARN}$",
-        description="ARN of the KMS key that encrypts the existing bucket, which the roles may then use for its "
-        "objects; empty: it has none.",
-    )
-    prefix: str = Field(
-        default="dataset/",
-        pattern=r"^([A-Za-z0-9._-]+/)+$",
-        description="Key prefix of the class folders with the photos; ends with a slash.",
-    )
-    min_images_per_class: int = Field(
-        default=5, ge=3, le=10_000, description="Fewest photos that a class may have; a class with fewer fails the run."
-    )
-    group_pattern: Annotated[str, AfterValidator(_pattern)] | None = Field(
-        default=None,
-        description="Regular expression with a group in parentheses, looked for in each photo's path below the prefix: "
-        "photos of which it finds the same text stay in one split, as those of one store, patient or product; empty: "
-        "only copies do. Rows of a `groups.csv` (columns path and group) in the data set count before it.",
-    )
-    input_mode: Literal["File", "FastFile"] = Field(
-        default="File",
-        description="How a job gets the photos: copied to its disk before it starts (File), or streamed from S3 "
-        "(FastFile, for data sets larger than the disk). The last training of a head, which reads only some of them, "
-        "always streams them.",
-    )
-    keep_at_destroy: bool = Field(
-        default=True, description="Keep the bucket and the photos when the stack is destroyed."
-    )
-    noncurrent_days: int = Field(
-        default=30, ge=1, le=3650, description="Days for which an overwritten or deleted object can be restored."
-    )
-
-
-class ReleaseSettings(RolloutSettings):
-    """When a model goes into service, and on what it runs."""
-
-    min_accuracy: float = Field(
-        default=0.7, ge=0, le=1, description="Lowest test accuracy with which a model is released."
-    )
-    accuracy_by: Literal["photo", "group"] = Field(
-        default="photo",
-        description="Which accuracy must reach release.min_accuracy: that on the test photos (photo), or that to "
-        "expect of photos from elsewhere, with whole groups of photos held out (group).",
-    )
-    max_near_copies: float = Field(
-        default=0.1,
-        ge=0,
-        le=1,
-        description="Largest share of the test photos that may be near-copies (resaved, resized, cropped) of photos "
-        "that the model learnt from. Fewer are a warning, and do not count for release.min_accuracy.",
-    )
-    min_class_recall: float = Field(
-        default=0.2, ge=0, le=1, description="Lowest recall of the worst class with which a model is released."
-    )
-    tolerance: float = Field(
-        default=0.01,
-        ge=0,
-        le=1,
-        description="How far a model's accuracy may be below that of the model in service, on the same photos.",
-    )
-    significance: float = Field(
-        default=0.05,
-        ge=0.000001,
-        le=1,
-        description="Significance level at which a model that is worse by more than the tolerance is rejected "
-        "(McNemar's test).",
-    )
-    approval: Literal["automatic", "manual"] = Field(
-        default="automatic",
-        description="Whether a model that passes every check is released at once, or a person is asked first, by "
-        "e-mail if notifications.email is set.",
-    )
-    approval_hours: int = Field(
-        default=24, ge=1, le=720, description="Hours the person has to answer; afterwards the model is rejected."
-    )
-    min_known_share: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="Lowest share of the test photos that have to count as known for a model to be released; empty: "
-        "it is not checked.",
-    )
-    max_coverage_gap: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="How far a coverage measured on the test photos may be below the promised one for a model to be "
-        "released; empty: it is not checked.",
-    )
-    kept: int = Field(
-        default=2,
-        ge=1,
-        le=20,
-        description="How many earlier releases keep their models and endpoint configurations, for `whippet rollback`. "
-        "Older ones are deleted after a release.",
-    )
-    instance_type: EndpointInstanceType = Field(default="ml.m5.large", description="Instance type of the endpoint.")
-    instance_count: int = Field(default=1, ge=1, le=100, description="Instances of the endpoint.")
-    image_uri: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9./:@_-]+$",
-        description="URI of another serving image; empty: the stack builds its own. On a standing stack, giving one "
-        "deletes the repository with the image in service: start a run right after the change.",
-    )
-
-
-class ServingSettings(Section):
-    """What the endpoint runs on, and what it answers."""
-
-    mode: contract.ServingMode = Field(
-        default="realtime",
-        description="Whether the endpoint runs on instances of its own, which are paid for by the hour (realtime), or "
-        "only while it is asked, which costs nothing otherwise: after some idle minutes the first answer takes about a "
-        "minute (serverless).",
-    )
-    memory_mb: int = Field(
-        default=3072,
-        ge=1024,
-        le=6144,
-        multiple_of=1024,
-        description="Memory of a serverless endpoint's container, in steps of 1024; its share of processors grows with "
-        "it.",
-    )
-    max_concurrency: int = Field(
-        default=5,
-        ge=1,
-        le=200,
-        description="Requests that a serverless endpoint answers at once; further ones are told to come back. New "
-        "accounts have 10 for all their serverless endpoints.",
-    )
-    pause_after_hours: int | None = Field(
-        default=None,
-        ge=1,
-        le=720,
-        description="Hours without a request after which a real-time endpoint is deleted; the model stays, and the "
-        f"next request or `whippet wake` starts it again in about {contract.WAKING_MINUTES} minutes; empty: never.",
-    )
-    name_unknown: bool = Field(
-        default=True,
-        description="Whether the answer to an unknown photo names the likeliest class as its label, too; else its "
-        "label is null. Takes effect with the next release.",
-    )
-
-    @model_validator(mode="after")
-    def _only_machines_pause(self) -> ServingSettings:
-        if self.pause_after_hours is not None and self.mode == "serverless":
-            raise ValueError(
-                f"serving.pause_after_hours={self.pause_after_hours} has no effect with serving.mode=serverless: a "
-                "serverless endpoint sleeps by itself and costs nothing while nobody asks; empty "
-                "serving.pause_after_hours, or set serving.mode=realtime"
-            )
-        return self
-
-
-_Source = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/([^*?\s]+/)?$")]
-
-
-class BatchSettings(Section):
-    """Photos that are classified many at once, by `whippet classify FOLDER`."""
-
-    instance_type: EndpointInstanceType = Field(
-        default="ml.c5.xlarge", description="Machine that classifies the photos of a folder or of an S3 prefix."
-    )
-    sources: Annotated[tuple[_Source, ...], ONE_OR_MORE] = Field(
-        default=(),
-        max_length=20,
-        description="Other S3 prefixes whose photos may be classified, as s3://bucket/prefix/, beside the data set's; "
-        "empty: none.",
-    )
-
-
-class NotificationSettings(Section):
-    """Who is told the result of a run."""
-
-    email: str | None = Field(
-        default=None,
-        pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$",
-        description="E-mail address that the results of runs and the questions for approval are sent to, once the "
-        "link in AWS's first message is followed; empty: none.",
-    )
 
 
 class Settings(Section):

@@ -90,10 +90,17 @@ def ask(system: System, photo: Path) -> tuple[int, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def answer(system: System, photo: Path) -> dict[str, Any]:
-    """The answer to the photo before the model sleeps for the first time."""
-    code, answer = ask(system, photo)
-    assert code == 200
-    return answer
+    """The model's answer to the photo. On a slow machine its hour has passed since the release: it is woken, then."""
+    answers: list[dict[str, Any]] = []
+
+    def answered() -> bool:
+        code, answer = ask(system, photo)
+        assert code in (200, 503), answer
+        answers.extend([answer] if code == 200 else [])
+        return bool(answers)
+
+    until(answered)
+    return answers[0]
 
 
 def test_an_endpoint_that_nobody_asks_goes_and_its_model_stays(system: System, answer: dict[str, Any]) -> None:

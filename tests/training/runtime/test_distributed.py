@@ -18,10 +18,12 @@ from training.runtime.distributed import ALONE, Agreement, joined
 ROOT = Path(__file__).parents[3]
 
 WORKER = """
+import os
 import torch
 from training.runtime.distributed import joined
 with joined() as group:
-    print("sum of ranks:", group.sum(torch.tensor(float(group.rank + 1))).item())
+    total = group.sum(torch.tensor(float(group.rank + 1))).item()
+    os.write(1, f"sum of ranks: {total}\\n".encode())  # in one piece: both hosts write into one pipe
 """
 
 TWO_HOSTS = """
@@ -120,7 +122,8 @@ with joined() as group:
     for _ in range(20):  # each is freed by the thread that ends it
         last = dist.all_reduce(torch.ones(1_000_000), async_op=True)
 last.wait()
-print("owners:", [name for name in ("reducer", "logger") if hasattr(network, name)], flush=True)
+owners = [name for name in ("reducer", "logger") if hasattr(network, name)]
+os.write(1, f"owners: {owners}\\n".encode())  # in one piece: both processes write into one pipe
 os._exit(0)  # a thread that still frees something would abort an interpreter that ends
 """
 
