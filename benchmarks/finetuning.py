@@ -3,6 +3,9 @@
 The photos are those of `clothing10` beside the checkout: the training photos are split into training and validation by
 seed, and all ways are tested on the same test photos. Each way is the training job as it is, in a process of its own,
 with the values below in place of a search's; the features job runs once for each seed and for all ways.
+
+Once with the default backbone, and once with the most accurate settings by cross-validation of the training photos
+(benchmarks/most_accurate.py). `NETWORKS` and `SEEDS` may choose some of them.
 """
 
 from __future__ import annotations
@@ -26,21 +29,52 @@ from training.loop.history import standard_error
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT.parent / "shared" / "data" / "clothing10"
 SEEDS = 5
-_COMMON: dict[str, Any] = {"backbone": "efficientnet_lite0", "quantize": False}
-_FINE_TUNING = {
+_FINE_TUNING: dict[str, Any] = {
     "mode": "finetune",
-    "unfreeze_from": "_blocks.11",
     "learning_rate": 0.01,
     "backbone_rate": 1.0,
     "batch_size": 32,
     "epochs": 8,
 }
+OURS, HEAD, BEFORE = "ours", "a head on features", "the defaults of before"
 WAYS: dict[str, dict[str, Any]] = {
-    "ours": _FINE_TUNING,
-    "the defaults of before": {**_FINE_TUNING, "label_smoothing": 0.0, "ema": 0.0, "mixup": 0.0},
-    "a head on features": {"mode": "features"},
+    OURS: _FINE_TUNING,
+    BEFORE: {**_FINE_TUNING, "label_smoothing": 0.0, "ema": 0.0, "mixup": 0.0},
+    HEAD: {"mode": "features"},
 }
-"""The hyperparameters of each way, beside the common ones."""
+"""The hyperparameters of each way, beside those of the network."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is fine-tuned, and in which ways."""
+
+    words: str
+    values: dict[str, Any]
+    unfreeze_from: str
+    """The first layer that learns when fine-tuning: of all of them the beginning of the same stage."""
+    ways: tuple[str, ...] = tuple(WAYS)
+
+    def hyperparameters(self, way: str) -> dict[str, Any]:
+        """Return those of a way to train it."""
+        tuned = {"unfreeze_from": self.unfreeze_from} if WAYS[way]["mode"] == "finetune" else {}
+        return {**self.values, **WAYS[way], **tuned}
+
+
+NETWORKS = {
+    "finetuning": Network(
+        "EfficientNet-Lite0 at 224 pixels",
+        {"backbone": "efficientnet_lite0"},
+        "_blocks.11",
+    ),
+    "finetuning_most_accurate": Network(
+        "EfficientNet-Lite2 at 260 pixels, averaged over the mirror image",
+        {"backbone": "efficientnet_lite2", "image_size": 260, "average_mirrored": True},
+        "_blocks.15",
+        (OURS, HEAD),
+    ),
+}
+"""By the name of their results."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +87,17 @@ class Trained:
     """Of CPU time, the features' not among them."""
 
 
-def measure(seed: int, *, quick: bool) -> dict[str, Trained]:
+def measure(network: Network, seed: int, *, quick: bool) -> dict[str, Trained]:
     """Run the features job and the training job of every way; every second seed goes backwards."""
     with tempfile.TemporaryDirectory() as folder:
         job = _Job(Path(folder), seed=seed, quick=quick)
-        job.run(contract.EntryPoint.FEATURES, {"mode": "features"}, model="features")
+        job.run(contract.EntryPoint.FEATURES, network.hyperparameters(HEAD), model="features")
         trained = {}
-        for name in sorted(WAYS, reverse=bool(seed % 2)):
-            seconds = job.run(contract.EntryPoint.TRAIN, WAYS[name], model="model")
+        for name in sorted(network.ways, reverse=bool(seed % 2)):
+            seconds = job.run(contract.EntryPoint.TRAIN, network.hyperparameters(name), model="model")
             evaluation = json.loads((Path(folder) / "output" / contract.Artefact.EVALUATION).read_text("utf-8"))
             trained[name] = Trained(evaluation["test_accuracy"], evaluation["test_loss"], seconds)
-            print(seed, name, trained[name], file=sys.stderr, flush=True)
+            print(network.words, seed, name, trained[name], file=sys.stderr, flush=True)
         return trained
 
 
@@ -72,7 +106,7 @@ class _Job:
 
     def __init__(self, folder: Path, *, seed: int, quick: bool):
         self._folder = folder
-        self._values = {**_COMMON, "seed": seed, **({"epochs": 1, "views": 1} if quick else {})}
+        self._values = {"quantize": False, "seed": seed, **({"epochs": 1, "views": 1} if quick else {})}
         self._quick = quick
         (folder / "manifest").mkdir()
         records, classes = _records(seed, each=6 if quick else None)
@@ -121,23 +155,26 @@ def _records(seed: int, *, each: int | None) -> tuple[list[contract.ImageRecord]
     return sorted(records, key=lambda record: record["path"]), classes
 
 
-def results(measured: list[dict[str, Trained]]) -> list[Result]:
-    """Return the results of all seeds: accuracy, loss, and CPU time."""
-    return [
-        _result("finetuning", "accuracy", measured, sign=1, at_least=0.90),
-        _result("finetuning_loss", "loss", measured, sign=-1, at_least=None),
-        _seconds(measured),
+def results(name: str, measured: list[dict[str, Trained]]) -> list[Result]:
+    """Return the results of a network over all seeds: accuracy, loss, and CPU time."""
+    found = [
+        _result(name, "", "accuracy", measured, sign=1, at_least=0.90),
+        _result(name, "_loss", "loss", measured, sign=-1, at_least=None),
     ]
+    return found + ([_seconds(f"{name}_seconds", measured)] if BEFORE in measured[0] else [])
 
 
-def _result(name: str, what: str, measured: list[dict[str, Trained]], *, sign: int, at_least: float | None) -> Result:
-    of_seeds = {way: np.array([getattr(seed[way], what) for seed in measured]) for way in WAYS}
+def _result(
+    name: str, suffix: str, what: str, measured: list[dict[str, Trained]], *, sign: int, at_least: float | None
+) -> Result:
+    network = NETWORKS[name]
+    of_seeds = {way: np.array([getattr(seed[way], what) for seed in measured]) for way in network.ways}
     means = {way: float(values.mean()) for way, values in of_seeds.items()}
-    ours, against = means.pop("ours"), "a head on features"
+    ours, against = means.pop(OURS), HEAD
     return Result(
-        name=name,
+        name=name + suffix,
         unit=f"{what} on clothing10's test photos, mean of {len(measured)} seeds (standard error "
-        f"{standard_error(of_seeds['ours']):.4f}), EfficientNet-Lite0 at 224 pixels",
+        f"{standard_error(of_seeds[OURS]):.4f}), {network.words}",
         ours=ours,
         peers=means,
         ratio=(1 - means[against]) / (1 - ours) if sign == 1 else means[against] / ours,
@@ -147,11 +184,11 @@ def _result(name: str, what: str, measured: list[dict[str, Trained]], *, sign: i
     )
 
 
-def _seconds(measured: list[dict[str, Trained]]) -> Result:
+def _seconds(name: str, measured: list[dict[str, Trained]]) -> Result:
     means = {way: float(np.mean([seed[way].seconds for seed in measured])) for way in WAYS}
-    ours, against = means.pop("ours"), "the defaults of before"
+    ours, against = means.pop(OURS), BEFORE
     return Result(
-        name="finetuning_seconds",
+        name=name,
         unit="CPU seconds of a training job with export and test, features not among them",
         ours=ours,
         peers=means,
@@ -169,8 +206,12 @@ def main() -> None:
         print("finetuning: there is no clothing10 beside the checkout, so nothing is measured", file=sys.stderr)
         emit([])
         return
-    seeds = int(os.environ.get("SEEDS", SEEDS))
-    emit(results([measure(seed, quick=quick) for seed in range(1 if quick else seeds)]))
+    seeds = 1 if quick else int(os.environ.get("SEEDS", SEEDS))
+    chosen = os.environ.get("NETWORKS", ",".join(NETWORKS)).split(",")
+    found: list[Result] = []
+    for name in chosen:
+        found += results(name, [measure(NETWORKS[name], seed, quick=quick) for seed in range(seeds)])
+    emit(found)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from infra.gateway_problems import add_problems
 from infra.names import Names
 from infra.pause import SleepRecord
 from infra.permissions import NO_RESOURCES, OBJECTS, Permission
-from infra.python_function import LOG_RETENTION, PythonFunction
+from infra.python_function import LOG_RETENTION, POWERTOOLS, PythonFunction
 from infra.settings import Settings
 from infra.settings.api import ApiAuth, ApiSettings
 
@@ -90,6 +90,7 @@ class Api(Construct):
             "Function",
             name="classify",
             description="POST /classify, POST /uploads, GET /health and the page at GET /",
+            packages=(POWERTOOLS,),
             environment={
                 "ENDPOINT_NAME": names.endpoint,
                 "SERVING_MODE": settings.serving.mode,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,10 +20,11 @@ from infra.acknowledged import acknowledge, acknowledge_wildcards
 from infra.encryption import Encryption
 from infra.permissions import Permission
 
-__all__ = ["LOG_RETENTION", "SERVICE_TIMEOUT", "PythonFunction", "make_readable", "stage_function"]
+__all__ = ["LOG_RETENTION", "POWERTOOLS", "SERVICE_TIMEOUT", "PythonFunction", "make_readable", "stage_function"]
 
 ROOT = Path(__file__).resolve().parent.parent
-_DEPENDENCIES = ("aws_lambda_powertools", "jmespath", "typing_extensions")
+POWERTOOLS = "aws_lambda_powertools"
+_DEPENDENCIES = (POWERTOOLS, "jmespath", "typing_extensions")
 """Powertools and what it imports. All are pure Python, so the copy runs on any architecture; Lambda provides boto3."""
 
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.so")
@@ -41,12 +42,12 @@ By default it waits for an hour if the function dies before it can answer, and f
 def stage_function(name: str, target: Path, *, packages: Sequence[str] = (), files: Sequence[str] = ()) -> None:
     """Fill `target` with the contents of a function's zip.
 
-    The zip holds the function's folder, the shared modules, the contract and Powertools.
+    The zip holds the function's folder, the shared modules, the contract and Powertools' logger.
 
     Args:
         name: The function's folder below lambda/.
         target: The folder to fill.
-        packages: Further packages of this environment.
+        packages: Further packages of this environment; `POWERTOOLS` for all of that one.
         files: Further files by their path from the project's root; they are put beside the function's modules.
 
     Raises:
@@ -60,8 +61,9 @@ def stage_function(name: str, target: Path, *, packages: Sequence[str] = (), fil
             raise RuntimeError(f"{file} is missing, but the Lambda function {name} carries it; run `make setup`")
         shutil.copyfile(ROOT / file, target / name / Path(file).name)
 
-    for package in (*_DEPENDENCIES, *packages):
-        _copy_package(package, target)
+    for package in sorted({*_DEPENDENCIES, *packages}):
+        logging_only = package == POWERTOOLS and package not in packages
+        _copy_package(package, target, ignored=_all_but_logging if logging_only else _IGNORED)
     make_readable(target)
 
 
@@ -76,13 +78,23 @@ def make_readable(folder: Path) -> None:
         path.chmod(0o755 if program else 0o644)
 
 
-def _copy_package(package: str, target: Path) -> None:
+def _all_but_logging(folder: str, names: list[str]) -> set[str]:
+    """Return what a folder of Powertools holds that its logger does without, together nine tenths of the package."""
+    left_out = {*_IGNORED(folder, names)}
+    if Path(folder).name == POWERTOOLS:
+        left_out |= {"event_handler", "middleware_factory"}
+    elif Path(folder).name == "utilities":
+        left_out |= {*names} - {"__init__.py", "jmespath_utils", "typing"}
+    return left_out
+
+
+def _copy_package(package: str, target: Path, *, ignored: Callable[[str, list[str]], set[str]]) -> None:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise RuntimeError(f"{package} is not installed, but the Lambda functions carry it; run `make setup`")
     origin = Path(spec.origin)
     if origin.name == "__init__.py":
-        shutil.copytree(origin.parent, target / package, ignore=_IGNORED)
+        shutil.copytree(origin.parent, target / package, ignore=ignored)
     else:
         shutil.copyfile(origin, target / origin.name)
 

@@ -88,7 +88,9 @@ def test_the_reports_zip_brings_what_it_draws_with(functions: dict[str, Path]) -
 
 
 def test_zips_stay_small_and_carry_no_caches(functions: dict[str, Path]) -> None:
+    """Most of Powertools is for functions behind an API, of which there is one."""
     for module, folder in functions.items():
         names = files_of(folder)
         assert not any("__pycache__" in name or name.endswith(".pyc") for name in names), module
-        assert sum(path.stat().st_size for path in names.values()) < 6_000_000, module
+        limit = {"classify": 6_000_000, "report": 3_500_000}.get(module, 1_500_000)
+        assert sum(path.stat().st_size for path in names.values()) < limit, module

@@ -21,6 +21,8 @@ from training.data.loader import PhotoLoader
 from training.embedding.store import read_index
 from training.preprocess import Preprocessing
 
+pytestmark = pytest.mark.shipped_exporter
+
 SEEN = Preprocessing(image_size=32, resize=34, interpolation="bicubic")
 """timm's test networks are evaluated on 160 of 168 pixels, most of them bicubic."""
 

@@ -65,6 +65,7 @@ def test_a_trial_prints_every_epochs_metrics_as_the_contract_reads_them(
     assert "epoch 5/5:" in log
 
 
+@pytest.mark.shipped_exporter
 def test_training_writes_everything_the_contract_promises(
     embedded: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,8 @@ from training.export.quantization import quantize
 from training.model.distance import PARTS
 from training.runtime.environment import JobError
 
+pytestmark = pytest.mark.shipped_exporter
+
 
 def drawn(photos: int, *, seed: int = 0) -> NDArray[np.float32]:
     """Parts of photos of known classes."""

@@ -24,6 +24,8 @@ from training.model.evidence import Explained, find_evidence
 from training.model.served import ServedModel
 from training.model.weights import untrained_backbone
 
+pytestmark = pytest.mark.shipped_exporter
+
 SIZE = 64
 
 

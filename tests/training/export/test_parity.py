@@ -30,6 +30,8 @@ from training.export.evaluate_and_export import TrainedModel
 from training.export.onnx_model import OnnxModel
 from training.export.precision import Choice
 
+pytestmark = pytest.mark.shipped_exporter
+
 ROOT = Path(__file__).parents[3]
 SERVER = ROOT / ".envs" / "inference" / "bin" / "python"
 CLOTHING = ROOT.parent / "shared" / "data" / "clothing10" / "test"

@@ -22,6 +22,8 @@ from training.export.validation import Validated, validate
 from training.model.classifier import Classifier
 from training.preprocess import ImageError
 
+pytestmark = pytest.mark.shipped_exporter
+
 COUNT = 10
 
 

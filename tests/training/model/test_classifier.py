@@ -17,6 +17,8 @@ from training.export.quantization import quantize
 from training.model.classifier import Classifier
 from training.model.weights import load_backbone
 
+pytestmark = pytest.mark.shipped_exporter
+
 PHOTOS = np.random.default_rng(0).integers(0, 255, size=(5, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
 MIRRORED = np.ascontiguousarray(PHOTOS[:, :, ::-1])
 
