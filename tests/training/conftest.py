@@ -155,8 +155,14 @@ def exporter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         output_names: list[str],
         **_: Any,
     ) -> None:
-        axes = {name: {0: "images"} for name in (*input_names, *output_names)}
-        names = {"input_names": input_names, "output_names": output_names}
-        export(module, args, file, dynamic_axes=axes, dynamo=False, **names)
+        export(
+            module,
+            args,
+            file,
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_axes={name: {0: "images"} for name in (*input_names, *output_names)},
+            dynamo=False,
+        )
 
     monkeypatch.setattr(torch.onnx, "export", traced)
