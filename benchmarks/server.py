@@ -29,6 +29,13 @@ class Server:
 
     port: int
     pid: int
+    log: int
+    """The descriptor of the file that it writes to."""
+
+    def said(self, text: str) -> list[str]:
+        """Return the lines of its log that hold a text, without moving the place where it writes."""
+        written = os.pread(self.log, os.fstat(self.log).st_size, 0).decode(errors="replace")
+        return [line for line in written.splitlines() if text in line]
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -123,7 +130,7 @@ def started(command: Callable[[int], list[str]], environment: dict[str, str]) ->
     with tempfile.TemporaryFile() as log:
         variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         process = subprocess.Popen(argv, cwd=ROOT, env=variables, stdout=log, stderr=log, start_new_session=True)
-        server = Server(port, process.pid)
+        server = Server(port, process.pid, log.fileno())
         try:
             deadline = time.monotonic() + _START_SECONDS
             while not _answers(server):

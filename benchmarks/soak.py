@@ -79,6 +79,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, serving(write_model(Path(folder))) as server:
         wrong = soak(server, minutes=minutes)
         print(f"{server.metric('requests_total'):.0f} requests, {server.metric('worker_ends_total'):.0f} workers ended")
+        for line in server.said("has ended"):
+            print(line)
     for line in wrong[:20]:
         print(line)
     return 1 if wrong else 0

@@ -244,6 +244,7 @@ def test_a_load_tells_of_a_server_that_hangs_up() -> None:
 
 def test_a_measurement_of_rollouts_takes_the_place_of_the_one_before() -> None:
     """The page is that of docs/rollout.md, with its marks."""
+    # what was measured, and the page as it is
     row = rollouts.RolloutFigures(
         model="answers 500",
         ended="RolloutRolledBack",
@@ -264,6 +265,8 @@ def test_a_measurement_of_rollouts_takes_the_place_of_the_one_before() -> None:
         rows=[row, {**row, "model": "good", "ended": "released", "back_after": None}],
     )
     document = rollouts.DOCUMENT.read_text()
+
+    # its rows stand in the page, those of before do not, and the rest stays
     page = rollouts.page(document, measured)
     assert (
         "| answers 500 | RolloutRolledBack | 1,234 (9.9) | 12 | 0 | 118 s of 360 | run had its model taken back |"
@@ -276,6 +279,7 @@ def test_a_measurement_of_rollouts_takes_the_place_of_the_one_before() -> None:
         once_more.partition("## When a model is taken back")[2]
         == document.partition("## When a model is taken back")[2]
     )
+
     # a session that measures some of it again replaces those rows, and under other conditions all of them
     again: rollouts.Measured = {**measured, "load": 0.5, "rows": [{**row, "requests": 99}]}
     both = rollouts.merged(measured, again)
@@ -283,5 +287,7 @@ def test_a_measurement_of_rollouts_takes_the_place_of_the_one_before() -> None:
     assert both["load"] == 1.0
     assert rollouts.merged({**measured, "speed": 6}, again) == again
     assert rollouts.merged(None, again) == again
+
+    # the committed page is that of the committed figures
     if rollouts.RESULTS.exists():
         assert rollouts.page(document, json.loads(rollouts.RESULTS.read_text())) == document
