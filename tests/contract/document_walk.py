@@ -69,6 +69,8 @@ class DocumentWalk:
         """Every path and every intrinsic function that was looked at."""
         self.written: dict[str, set[Path]] = {}
         """By state: the paths that some state before it wrote."""
+        self.begun: dict[str, set[Path]] = {}
+        """By state: those and everything that they lie in."""
 
         # what each state writes decides on what the states behind it may read
         edges = {name: list(self._edges(name, state)) for name, state in self.states.items()}
@@ -201,18 +203,23 @@ class DocumentWalk:
 
     def _follow(self, edges: Mapping[str, list[Edge]]) -> None:
         self.written = {self.start: set()}
-        waiting = [self.start]
-        while waiting:
-            name = waiting.pop()
-            for edge in edges[name]:
-                before = self.written[name]
-                if edge.target is not None:
-                    kept = {path for path in before if path[: len(edge.target)] != edge.target}
-                    before = kept | edge.leaves
-                known = self.written.get(edge.following)
-                if known is None or not before <= known:
-                    self.written[edge.following] = (known or set()) | before
-                    waiting.append(edge.following)
+        order = _in_order(self.start, edges)
+        changed = {self.start}
+        while changed:
+            for name in order:
+                if name not in changed:
+                    continue
+                changed.discard(name)
+                for edge in edges[name]:
+                    before = self.written[name]
+                    if edge.target is not None:
+                        end = len(edge.target)
+                        before = {path for path in before if path[:end] != edge.target} | edge.leaves
+                    known = self.written.get(edge.following)
+                    if known is None or not before <= known:
+                        self.written[edge.following] = (known or set()) | before
+                        changed.add(edge.following)
+        self.begun = {name: set[Path]().union(*map(_above, paths)) for name, paths in self.written.items()}
 
     # --- what is read ---------------------------------------------------------------------------------------------
 
@@ -315,7 +322,7 @@ class DocumentWalk:
             parts = self._parts(name, path)
             if path.startswith("$$") or (not parts and name == self.start):
                 continue
-            if not any(written[: len(parts)] == parts for written in self.written.get(name, set())):
+            if parts not in self.begun.get(name, set()):
                 self._problem(name, f"no state before it writes {path}")
             if not self.types.resolve(RunDocument, parts):
                 self._problem(name, f"the document's type has no {path}")
@@ -348,6 +355,28 @@ class DocumentWalk:
 @cache
 def _hints(handler: Callable[..., Any]) -> dict[str, Any]:
     return get_type_hints(handler, include_extras=True)
+
+
+@cache
+def _above(path: Path) -> frozenset[Path]:
+    """The path and all that it lies in."""
+    return frozenset(path[:end] for end in range(len(path) + 1))
+
+
+def _in_order(start: str, edges: Mapping[str, list[Edge]]) -> list[str]:
+    """The states, each behind all that lead to it but by a way back: the fewest passes of a walk."""
+    ended: dict[str, None] = {}
+    begun: set[str] = set()
+
+    def visit(name: str) -> None:
+        begun.add(name)
+        for edge in edges[name]:
+            if edge.following not in begun:
+                visit(edge.following)
+        ended[name] = None
+
+    visit(start)
+    return [*reversed(ended)]
 
 
 def _stands_for(value: Any, hint: Any) -> bool:
