@@ -84,7 +84,7 @@ class WorkerProcess:
         except (asyncio.IncompleteReadError, ConnectionError):
             how = await self.end()
             number = -(self._process.returncode or 0)
-            if number == signal.SIGXCPU:
+            if number == signal.SIGPROF:  # of the worker's bound on processor time
                 raise FileEndedWorkerError("takes too much time") from None
             if number in _FAULTS:
                 raise FileEndedWorkerError("ends the program that decodes it") from None

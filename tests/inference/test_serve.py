@@ -216,7 +216,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="fi
 
 
 @needs_proc
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGXCPU])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGPROF])
 def test_a_worker_that_ends_costs_its_own_request_only(model_folder: Path, number: signal.Signals) -> None:
     with serving(model_folder, SAGEMAKER_MODEL_SERVER_WORKERS="1") as (port, process), ThreadPoolExecutor(4) as pool:
         (worker,) = workers(process)

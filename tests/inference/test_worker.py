@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,33 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.waitstatus_to_exitcode(in_child(take)) == 7
 
 
-def test_processor_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "MAX_CPU_SECONDS", 0)
+def spin(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
 
-    def spin() -> int:
-        worker._bound_time()
-        while True:
-            pass
 
-    assert os.waitstatus_to_exitcode(in_child(spin)) == -signal.SIGXCPU
+def test_processor_time_of_a_request_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "MAX_CPU_SECONDS", 0.2)
+
+    def take() -> int:
+        with worker._bounded_time():
+            spin(60)
+        return 0
+
+    assert os.waitstatus_to_exitcode(in_child(take)) == -signal.SIGPROF
+
+
+def test_only_a_requests_own_processor_time_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much the worker has taken before, and between two requests."""
+    monkeypatch.setattr(worker, "MAX_CPU_SECONDS", 0.4)
+
+    def take() -> int:
+        for _ in range(4):
+            spin(0.5)
+            with worker._bounded_time():
+                spin(0.1)
+        spin(0.5)
+        return 7
+
+    assert os.waitstatus_to_exitcode(in_child(take)) == 7
