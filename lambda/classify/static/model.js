@@ -1,5 +1,6 @@
 // The card of the model: what it was trained on, how good it is, which run made it, and since when it serves.
 
+const MODEL = "model"; // in the tab's session storage
 const MANY_CLASSES = 200; // that are listed; of more, these are the first
 
 const FACTS = ["Right on test photos", "In service since", "Made by run", "Release"];
@@ -10,15 +11,23 @@ const model = {
   classes: [],
   run: undefined,
 
-  /** Show what GET /health says: {release, since}. */
+  /** Show what GET /health says, {release, since}, and what this tab knows of the release from an answer. */
   health(found) {
     this.learn(found);
+    const known = parsed(kept.read(MODEL) ?? "null");
+    if (found.release && known?.served?.release === found.release && !this.classes.length) this.learnFrom(known.served, known.classes);
   },
 
   /** Learn from an answer, which holds every class where `top_k` was large enough. */
   answer(found) {
     const classes = found.predictions.map(({label}) => label);
     const served = found.model ?? {}; // an answer of an earlier release names no model
+    this.learnFrom(served, classes);
+    kept.write(MODEL, JSON.stringify({served, classes: this.classes}));
+  },
+
+  /** Learn what an answer says of its model, and of the classes those that it holds. */
+  learnFrom(served, classes) {
     if (served.run !== this.run || classes.length > this.classes.length) this.classes = classes;
     this.run = served.run;
     this.learn(served);

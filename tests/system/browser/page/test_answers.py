@@ -216,6 +216,17 @@ def test_the_card_of_the_model_says_what_it_was_trained_on_and_how_good_it_is(sh
     assert page.inner_text("#model-classes-line") == "3 classes:"
     assert page.locator("#model-class-list li").all_inner_texts() == ["9", "10", "hat"]
 
+    page.reload()
+    page.wait_for_function("() => document.querySelectorAll('#model dt').length === 4")
+    assert page.inner_text("#model-line") == "right on 87.9 % of its test photos", "it stays in the tab"
+    page.click("#model summary")
+    assert page.locator("#model-class-list li").all_inner_texts() == ["9", "10", "hat"]
+
+    page.evaluate("sessionStorage.setItem('model', sessionStorage.getItem('model').replace(/-7e-1/, '-7d-1'))")
+    page.reload()
+    page.wait_for_selector("#model-line:not(:empty)")
+    assert page.inner_text("#model-line") == "whippet-dev-1f0c9a52-7e-1", "another release has served before the reload"
+
 
 def test_answers_stay_in_the_tab_until_they_are_cleared(show: Show) -> None:
     page, gateway = show()
