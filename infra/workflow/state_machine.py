@@ -16,7 +16,8 @@ from infra.workflow.lock import give_lock_back, lock_function
 from infra.workflow.outcome import outcome_phase
 from infra.workflow.payloads import RunParts
 from infra.workflow.record import record_function, record_task
-from infra.workflow.release import release_phase, retire_phase
+from infra.workflow.release import release_phase
+from infra.workflow.retire import retire_phase
 from infra.workflow.scaling import scaling_phase
 from infra.workflow.smoke_test import roll_back_phase, smoke_test_phase
 from infra.workflow.task import FailureRoute, RunScope
