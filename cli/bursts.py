@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 from PIL import ExifTags, Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.aws_errors import read_object
 from cli.photos import Photos
+from cli.progress import progress_of
 from contract import FOUND_GROUPS_FILE
 
 if TYPE_CHECKING:
@@ -45,18 +45,16 @@ def find_bursts(photos: Photos, *, console: Console) -> dict[str, str]:
     A photo that follows another within `SECONDS` on the same camera (maker, model and, where it is told, serial number)
     is of the same burst, so that a burst is a chain of any length. Photos without these are in none.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     of_camera: dict[str, list[tuple[datetime, str]]] = defaultdict(list)
     with (
-        Progress(*columns, console=console, transient=True) as progress,
+        progress_of(console, "looking for bursts", total=len(photos.paths)) as progress,
         ThreadPoolExecutor(_THREADS) as threads,
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # of Pillow, on damaged and very large files
-        task = progress.add_task("looking for bursts", total=len(photos.paths))
         files = (photos.folder / path for path in photos.paths)
         for path, taken in zip(photos.paths, threads.map(_taken, files), strict=True):
-            progress.advance(task)
+            progress.advance()
             if taken:
                 camera, time = taken
                 of_camera[camera].append((time, path.as_posix()))

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from cli import CliError
+from cli.progress import progress_of
 from cli.target import ROOT
 
 if TYPE_CHECKING:
@@ -69,13 +68,11 @@ def _environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _follow(process: subprocess.Popen[str], *, console: Console) -> None:
     """Show a process's progress until it ends."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("starting", total=None)
+    with progress_of(console, "starting") as progress:
         for line in process.stdout or ():
             try:
                 said = json.loads(line)
-                progress.update(task, description=said["stage"], completed=said["done"], total=said["total"] or None)
+                progress.enter(said["stage"], done=said["done"], total=said["total"] or None)
             except (ValueError, TypeError, KeyError):
                 continue  # what a library says
 

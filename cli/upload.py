@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from cli import CliError
 from cli.checksums import held_under_kms, sha256
 from cli.photos import Photos, media_type
+from cli.progress import progress_of
 from contract import READY_FILE, FolderError, read_folders
 
 if TYPE_CHECKING:
@@ -91,13 +90,12 @@ def upload(s3: Any, *, photos: Photos, changes: Changes, bucket: str, prefix: st
     Raises:
         CliError: S3 did not delete an object.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress, ThreadPoolExecutor(THREADS) as threads:
-        task = progress.add_task("uploading", total=len(changes.missing))
+    total = len(changes.missing)
+    with progress_of(console, "uploading", total=total) as progress, ThreadPoolExecutor(THREADS) as threads:
 
         def put(path: Path) -> None:
             put_photo(s3, bucket=bucket, key=prefix + path.as_posix(), body=photos.content(path))
-            progress.advance(task)
+            progress.advance()
 
         for _ in threads.map(put, changes.missing):
             pass  # a failed upload raises its error here

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import contract
 from cli import CliError
@@ -21,6 +20,7 @@ from cli.batch.results import write_results
 from cli.batch.store import BatchStore, batch_id
 from cli.ceiling import claim_of, hold, keep_ceiling
 from cli.model_in_service import ModelInService, find_model_in_service
+from cli.progress import progress_of
 from infra.outputs import StackOutput
 
 if TYPE_CHECKING:
@@ -176,9 +176,9 @@ class _Batch:
         limit = self._claim(attempt, photos=len(remaining))
 
         if (folder := self.source.folder) is not None:
-            with self._progress("uploading", total=len(remaining)) as advance:
+            with progress_of(self.console, "uploading", total=len(remaining)) as progress:
                 for number, _ in enumerate(self.store.upload(folder, remaining), start=1):
-                    advance(number)
+                    progress.reach(number)
 
         names = [photo.name for photo in remaining]
         manifest = self.store.write_manifest(attempt, prefix=self.prefix, names=names)
@@ -217,9 +217,9 @@ class _Batch:
         before = self.store.count_answers()
         least = _POLL_SECONDS if self.target.cloud is not None else _POLL_SECONDS_ON_AWS
         pause = max(least, total / _PHOTOS_A_POLL_SECOND)
-        with self._progress("classifying", total=total) as advance:
+        with progress_of(self.console, "classifying", total=total) as progress:
             while (described := self.jobs.describe(attempt))["TransformJobStatus"] in ("InProgress", "Stopping"):
-                advance(min(self.store.count_answers() - before, total))
+                progress.reach(min(self.store.count_answers() - before, total))
                 if limit_seconds is not None and time.monotonic() - began > limit_seconds:
                     self.jobs.stop(attempt)
                 time.sleep(pause)
@@ -235,22 +235,3 @@ class _Batch:
 
     def _sendable(self) -> list[BatchPhoto]:
         return [photo for photo in self.source.photos if photo.problem is None]
-
-    def _progress(self, what: str, *, total: int) -> _Bar:
-        return _Bar(what, total, self.console)
-
-
-class _Bar:
-    """A progress bar that is told how many are done."""
-
-    def __init__(self, what: str, total: int, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=console, transient=True)
-        self._task = self._progress.add_task(what, total=total)
-
-    def __enter__(self) -> Callable[[int], None]:
-        self._progress.start()
-        return lambda done: self._progress.update(self._task, completed=done)
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
